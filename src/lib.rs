@@ -1,1 +1,2 @@
 //! Guichet.
+pub mod domain;

@@ -1,2 +1,2 @@
-//! Guichet. 
+//! Guichet.
 fn main() {}

@@ -1,0 +1,88 @@
+//! Events: facts that changed, written in the same atomic step as the change.
+
+use jiff::Timestamp;
+
+use super::id::{EventGuid, JobGuid};
+use super::job::Pulled;
+use super::member::Member;
+use super::window::Window;
+
+/// How many times a delivery is tried, over about 24 hours.
+pub const DELIVERY_TRIES: u32 = 12;
+
+/// The kinds of event a client can subscribe to, one address each (contract section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// Member, action `created`.
+    MemberCreated,
+    /// Member, action `updated`.
+    MemberUpdated,
+    /// Member, action `deleted`.
+    MemberDeleted,
+    /// Connection Status, for the eight statuses it is documented for.
+    ConnectionStatus,
+    /// Aggregation: new data after a successful aggregation.
+    Aggregation,
+    /// Our own: an OAuth state reached SUCCESS or ERRORED.
+    OauthStateFinished,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [EventKind; 6] = [
+        Self::MemberCreated,
+        Self::MemberUpdated,
+        Self::MemberDeleted,
+        Self::ConnectionStatus,
+        Self::Aggregation,
+        Self::OauthStateFinished,
+    ];
+
+    /// The name used by the store and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MemberCreated => "member.created",
+            Self::MemberUpdated => "member.updated",
+            Self::MemberDeleted => "member.deleted",
+            Self::ConnectionStatus => "connection_status.changed",
+            Self::Aggregation => "aggregation.finished",
+            Self::OauthStateFinished => "oauth_state.finished",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// An event to be written together with the change it tells of.
+///
+/// The store adds the member (and window) as the change leaves them, so an event never shows
+/// anything but its own moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice {
+    /// The event's name.
+    pub guid: EventGuid,
+    /// What kind of news it is.
+    pub kind: EventKind,
+}
+
+/// An event as the store keeps it until its client has taken it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The event's name: the same at every try.
+    pub guid: EventGuid,
+    /// What kind of news it is.
+    pub kind: EventKind,
+    /// The member as the change left it.
+    pub member: Member,
+    /// The window, when the event is about one.
+    pub window: Option<Window>,
+    /// The job and what it pulled, when the event is about an aggregation.
+    pub job: Option<(JobGuid, Pulled)>,
+    /// When the change happened.
+    pub happened_at: Timestamp,
+    /// How many times it was tried, this one included.
+    pub attempt: u32,
+}

@@ -1,0 +1,103 @@
+//! An institution as data: endpoints, client authentication, deviations as named values.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::client::Logo;
+use super::id::{InstitutionCode, InstitutionGuid};
+use super::window::ErrorReason;
+
+/// A bank, as described by its file.
+pub struct Institution {
+    /// The name the API uses.
+    pub guid: InstitutionGuid,
+    /// The readable name.
+    pub code: InstitutionCode,
+    /// What people call it.
+    pub name: String,
+    /// Its front page, for people who have to act there.
+    pub url: Option<Url>,
+    /// A picture of it on our own origin.
+    pub logo: Option<Logo>,
+    /// How to go through its OAuth; `None`: it has none.
+    pub oauth: Option<OAuth>,
+}
+
+/// How to go through one institution's OAuth.
+pub struct OAuth {
+    /// Where people are sent (RFC 6749 section 3.1).
+    pub authorization_endpoint: Url,
+    /// Where codes are exchanged (RFC 6749 section 3.2).
+    pub token_endpoint: Url,
+    /// Where grants are given back (RFC 7009); `None`: it has none and is not called.
+    pub revocation_endpoint: Option<Url>,
+    /// The authorization server's name, compared with `iss` when an answer carries one (RFC 9207).
+    pub issuer: Option<String>,
+    /// Whether an answer without `iss` is refused.
+    pub iss_required: bool,
+    /// How the client proves itself at the token endpoint.
+    pub client_authentication: ClientAuthentication,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// What stands between scopes; a space but where an institution deviates.
+    pub scope_separator: String,
+    /// Further parameters of the authorization request.
+    pub authorize_parameters: BTreeMap<String, String>,
+    /// Whether the code is bound by PKCE.
+    pub pkce: Pkce,
+    /// How the answer travels.
+    pub response_mode: ResponseMode,
+    /// The institution's own error codes and the reasons they mean here.
+    pub error_map: BTreeMap<String, ErrorReason>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long one whole call may take.
+    pub timeout: Duration,
+}
+
+impl OAuth {
+    /// Whether the request is an OpenID Connect one, which carries a `nonce`.
+    pub fn uses_openid(&self, scopes: &[String]) -> bool {
+        scopes.iter().any(|scope| scope == "openid")
+    }
+}
+
+/// How the client proves itself at the token endpoint (RFC 6749 section 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthentication {
+    /// HTTP Basic, id and secret form-encoded first.
+    ClientSecretBasic,
+    /// Id and secret in the form.
+    ClientSecretPost,
+    /// A public client: the id alone.
+    None,
+}
+
+/// Whether the code is bound by PKCE (RFC 7636); always with S256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pkce {
+    /// Sent; the institution is known to check it.
+    Required,
+    /// Sent; whether the institution checks it is unknown.
+    Auto,
+    /// Not sent, because the institution refuses it; the file says why.
+    Off {
+        /// Why, for the reader of the file.
+        reason: String,
+    },
+}
+
+/// How the authorization answer travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseMode {
+    /// In the query of a GET.
+    #[default]
+    Query,
+    /// In the body of a POST (OAuth 2.0 Form Post Response Mode).
+    FormPost,
+}

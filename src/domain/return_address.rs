@@ -1,0 +1,400 @@
+//! Where a person goes after the flow: registered addresses, schemes, and what is added to them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::id::MemberGuid;
+use super::window::ErrorReason;
+
+/// Where the flow ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReturnTo {
+    /// Our own completion page.
+    #[default]
+    Page,
+    /// An address of the client's, as given at mint.
+    Address(String),
+    /// The client's app, by its URI scheme.
+    Scheme(Scheme),
+}
+
+/// Text that cannot be a return address or a return scheme.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReturn {
+    /// Not an absolute URL.
+    #[error("{0:?} is not an absolute URL without spaces, control characters or backslashes")]
+    NotAbsolute(String),
+    /// A fragment would carry or hide parameters.
+    #[error("{0:?} has a fragment (#…), which a return address may not have")]
+    Fragment(String),
+    /// User information in an address misleads people about its host.
+    #[error("{0:?} has a user name or password in it, which a return address may not have")]
+    UserInfo(String),
+    /// A plain http address of another machine.
+    #[error("{0:?} is plain http; only https, or http on loopback, may be a return address")]
+    PlainHttp(String),
+    /// A scheme that browsers themselves own.
+    #[error("the scheme {0:?} belongs to browsers and can never be a return scheme")]
+    ReservedScheme(String),
+    /// Not a scheme by RFC 3986 section 3.1.
+    #[error("{0:?} is not a URI scheme: a letter, then letters, digits, '+', '-' or '.'")]
+    NotAScheme(String),
+}
+
+/// Schemes no app can own.
+const RESERVED_SCHEMES: [&str; 20] = [
+    "javascript",
+    "data",
+    "blob",
+    "file",
+    "filesystem",
+    "vbscript",
+    "about",
+    "view-source",
+    "intent",
+    "content",
+    "http",
+    "https",
+    "ws",
+    "wss",
+    "ftp",
+    "chrome",
+    "chrome-extension",
+    "moz-extension",
+    "resource",
+    "jar",
+];
+
+/// A private-use URI scheme, in the case it was given (RFC 3986 section 3.1, RFC 8252 section 7.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Scheme(String);
+
+impl Scheme {
+    /// The scheme as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether both are the same scheme; schemes ignore case.
+    pub fn is(&self, other: &Scheme) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+
+    /// Whether it has the reverse-domain form that RFC 8252 section 7.1 asks for.
+    pub fn is_reverse_domain(&self) -> bool {
+        self.0.contains('.')
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Scheme {
+    type Err = InvalidReturn;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReturn> {
+        let mut bytes = text.bytes();
+        let starts_well = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
+        let goes_on_well =
+            bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+        if !starts_well || !goes_on_well || text.len() > 64 {
+            return Err(InvalidReturn::NotAScheme(text.to_owned()));
+        }
+        let lower = text.to_ascii_lowercase();
+        if RESERVED_SCHEMES.contains(&lower.as_str()) {
+            return Err(InvalidReturn::ReservedScheme(lower));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Scheme {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An address that a client registered as a place to return to.
+///
+/// An address at mint matches when it is byte for byte the registered one up to its `?`; any query
+/// may follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnAddress(String);
+
+impl ReturnAddress {
+    /// The address as registered.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `candidate`, given at mint, is this address with any query.
+    pub fn admits(&self, candidate: &str) -> bool {
+        let is_clean = candidate
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#');
+        let up_to_query = candidate
+            .split_once('?')
+            .map_or(candidate, |(before, _)| before);
+        is_clean && up_to_query == self.0
+    }
+}
+
+impl FromStr for ReturnAddress {
+    type Err = InvalidReturn;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReturn> {
+        let is_clean = text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+        let url = Url::parse(text).ok().filter(|_| is_clean);
+        let url = url.ok_or_else(|| InvalidReturn::NotAbsolute(text.to_owned()))?;
+        if text.contains('#') {
+            return Err(InvalidReturn::Fragment(text.to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(InvalidReturn::UserInfo(text.to_owned()));
+        }
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(&url) => {}
+            "http" => return Err(InvalidReturn::PlainHttp(text.to_owned())),
+            scheme => {
+                Scheme::from_str(scheme)?;
+            }
+        }
+        let registered = text.split_once('?').map_or(text, |(before, _)| before);
+        Ok(Self(registered.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for ReturnAddress {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Whether `url` names this machine: `localhost` or a loopback address.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// How a flow ended, as told to the place it returns to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The member that is connected, or that the flow was about.
+    pub member: MemberGuid,
+    /// Why it failed; `None` is success.
+    pub error: Option<ErrorReason>,
+}
+
+impl Outcome {
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let status = if self.error.is_none() {
+            "success"
+        } else {
+            "error"
+        };
+        let mut parameters = vec![
+            ("status", status.to_owned()),
+            ("member_guid", self.member.to_string()),
+        ];
+        if let Some(reason) = self.error {
+            parameters.push(("error_reason", reason.name().to_owned()));
+        }
+        parameters
+    }
+
+    /// `address` with `status`, `member_guid` and, after an error, `error_reason` added.
+    ///
+    /// The query that is there is kept as it is, but for parameters of those names, which are
+    /// replaced (contract section 4.1).
+    pub fn added_to(&self, address: &str) -> String {
+        let (base, query) = address.split_once('?').unwrap_or((address, ""));
+        let ours = ["status", "member_guid", "error_reason"];
+        let is_ours = |pair: &str| {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+            let mut decoded = url::form_urlencoded::parse(name.as_bytes());
+            decoded
+                .next()
+                .is_some_and(|(name, _)| ours.contains(&name.as_ref()))
+        };
+        let kept = query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !is_ours(pair))
+            .map(str::to_owned);
+        let added = self
+            .parameters()
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        let query: Vec<String> = kept.chain(added).collect();
+        format!("{base}?{}", query.join("&"))
+    }
+
+    /// `<scheme>://oauth_complete` with the same parameters (contract section 4.1).
+    pub fn under(&self, scheme: &Scheme) -> String {
+        self.added_to(&format!("{scheme}://oauth_complete"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member() -> MemberGuid {
+        "MBR-ad533d14-b4f1-49a4-8093-b0ae9aa8d023"
+            .parse()
+            .expect("a guid")
+    }
+
+    #[test]
+    fn the_outcome_keeps_a_query_and_replaces_its_own_parameters() {
+        let outcome = Outcome {
+            member: member(),
+            error: Some(ErrorReason::Cancelled),
+        };
+        let check = |address: &str, expected: &str| {
+            let expected = expected.replace("MBR", &member().to_string());
+            assert_eq!(outcome.added_to(address), expected);
+        };
+        check(
+            "https://a.example/d",
+            "https://a.example/d?status=error&member_guid=MBR&error_reason=CANCELLED",
+        );
+        check(
+            "https://a.example/d?",
+            "https://a.example/d?status=error&member_guid=MBR&error_reason=CANCELLED",
+        );
+        check(
+            "https://a.example/d?x=1%26&status=success&s%74atus=1&y",
+            "https://a.example/d?x=1%26&y&status=error&member_guid=MBR&error_reason=CANCELLED",
+        );
+        check(
+            "exp://127.0.0.1:19000/--/oauth_complete",
+            "exp://127.0.0.1:19000/--/oauth_complete?status=error&member_guid=MBR&error_reason=CANCELLED",
+        );
+        let success = Outcome {
+            member: member(),
+            error: None,
+        };
+        let scheme: Scheme = "com.testApp".parse().expect("a scheme");
+        assert_eq!(
+            success.under(&scheme),
+            format!(
+                "com.testApp://oauth_complete?status=success&member_guid={}",
+                member()
+            )
+        );
+    }
+
+    #[test]
+    fn b2_only_byte_exact_registered_addresses_pass() {
+        let registered: ReturnAddress = "https://good.example/done".parse().expect("an address");
+        assert!(registered.admits("https://good.example/done"));
+        assert!(registered.admits("https://good.example/done?next=/x&y=%20"));
+        for wrong in [
+            "//good.example/done",
+            "/\\good.example/done",
+            "\\\\good.example/done",
+            "https:good.example/done",
+            "https://good.example@evil.example/done",
+            "https://good.example.evil.example/done",
+            "https://evil.example/.good.example/done",
+            "https://good%2eexample/done",
+            "https://good.example/do\tne",
+            "https://good.example/done\r\nx: y",
+            "https://good.example/done\0",
+            "https://gооd.example/done",
+            "https://good.example:443/done",
+            "https://good.example:8443/done",
+            "https://GOOD.example/done",
+            "HTTPS://good.example/done",
+            "https://good.example/Done",
+            "https://good.example/done#x",
+            "https://good.example/done?x#y",
+            "https://good.example/x/../done",
+            "https://good.example/done/",
+            "https://good.example\\@evil.example/done",
+            "https://user:pass@good.example/done",
+            "https://[fe80::1%25eth0]/done",
+            " https://good.example/done",
+            "http://good.example/done",
+            "",
+        ] {
+            assert!(!registered.admits(wrong), "{wrong:?} was admitted");
+        }
+    }
+
+    #[test]
+    fn only_safe_addresses_can_be_registered() {
+        for right in [
+            "https://a.example/d",
+            "http://localhost:8082/d",
+            "http://127.0.0.1/d",
+            "exp://127.0.0.1:19000/--/x",
+        ] {
+            assert!(
+                right.parse::<ReturnAddress>().is_ok(),
+                "{right:?} was refused"
+            );
+        }
+        for wrong in [
+            "http://a.example/d",
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            "data:text/html,x",
+            "https://a.example/d#x",
+            "https://u@a.example/d",
+            "/d",
+            "a.example/d",
+            "https://a.example/\td",
+        ] {
+            assert!(
+                wrong.parse::<ReturnAddress>().is_err(),
+                "{wrong:?} was registered"
+            );
+        }
+    }
+
+    #[test]
+    fn m7_schemes_of_browsers_are_never_registrable() {
+        for wrong in [
+            "javascript",
+            "JavaScript",
+            "data",
+            "blob",
+            "file",
+            "vbscript",
+            "about",
+            "view-source",
+            "intent",
+            "content",
+            "filesystem",
+            "https",
+            "\u{1}javascript",
+            "java\tscript",
+            "java\nscript",
+            "",
+            "1app",
+            "my app",
+            "app:",
+        ] {
+            assert!(wrong.parse::<Scheme>().is_err(), "{wrong:?} was accepted");
+        }
+        for right in ["mx", "com.example.App", "acme-app", "a+b"] {
+            assert!(right.parse::<Scheme>().is_ok(), "{right:?} was refused");
+        }
+    }
+}

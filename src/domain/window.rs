@@ -1,0 +1,291 @@
+//! The window: one attempt of one member to go through OAuth, and its public face, the OAuth state.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::id::{AttemptId, ClientId, MemberGuid, OauthStateGuid, UserGuid};
+use super::return_address::ReturnTo;
+use super::secret::Digest;
+
+/// How a link may be opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenPolicy {
+    /// The first navigation claims the link. For links that an app opens for somebody who just
+    /// clicked.
+    #[default]
+    Single,
+    /// The link shows a page whose button claims it. For links that travel by mail or message.
+    Interstitial,
+    /// Every open is an attempt of its own, at most [`MULTI_OPENS`]; the link is spent when one
+    /// completes. For mail that is fetched by machines, where a button is not wanted.
+    Multi,
+}
+
+/// How many times a link under [`OpenPolicy::Multi`] may be opened.
+pub const MULTI_OPENS: u8 = 5;
+
+/// How many times "Try again" may follow one link.
+pub const RETRIES: u8 = 3;
+
+/// Where the person comes from, as said at mint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReferralSource {
+    /// A browser: the flow ends on our completion page, which tells its opener.
+    #[default]
+    Browser,
+    /// An app: the flow ends with a redirect back into it.
+    App,
+}
+
+/// What was chosen at mint. Nothing a browser sends can change it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowOptions {
+    /// Where the person comes from.
+    pub referral_source: ReferralSource,
+    /// Where the person goes afterwards; checked against the client's registered addresses.
+    pub return_to: ReturnTo,
+    /// An explicit `skip_aggregation` at mint; `None` leaves it to the member.
+    pub skip_aggregation: Option<bool>,
+    /// Handed to institutions that can jump into their own app.
+    pub enable_app2app: bool,
+    /// How the link may be opened.
+    pub open_policy: OpenPolicy,
+    /// The languages asked for at mint (`ui_locales`, OpenID Connect Core section 3.1.2.1).
+    pub ui_locales: Option<String>,
+}
+
+/// `error_reason`: why an OAuth state ended ERRORED (contract section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorReason {
+    /// No reason is known.
+    UnknownError,
+    /// The person declined or left.
+    Cancelled,
+    /// The person could not sign in.
+    Denied,
+    /// The person has to act at the institution first.
+    Impeded,
+    /// The institution failed.
+    ProviderError,
+    /// We failed.
+    ServerError,
+    /// The link or the attempt is not usable: used, expired, superseded, returned in another browser.
+    SessionError,
+}
+
+impl ErrorReason {
+    /// Every reason, by id.
+    pub const ALL: [ErrorReason; 7] = [
+        Self::UnknownError,
+        Self::Cancelled,
+        Self::Denied,
+        Self::Impeded,
+        Self::ProviderError,
+        Self::ServerError,
+        Self::SessionError,
+    ];
+
+    /// The published id, 0 to 6.
+    pub fn id(self) -> u8 {
+        Self::ALL
+            .iter()
+            .position(|reason| *reason == self)
+            .expect("ALL holds every reason") as u8
+    }
+
+    /// The reason with this id.
+    pub fn from_id(id: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(id)).copied()
+    }
+
+    /// The published name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownError => "UNKNOWN_ERROR",
+            Self::Cancelled => "CANCELLED",
+            Self::Denied => "DENIED",
+            Self::Impeded => "IMPEDED",
+            Self::ProviderError => "PROVIDER_ERROR",
+            Self::ServerError => "SERVER_ERROR",
+            Self::SessionError => "SESSION_ERROR",
+        }
+    }
+}
+
+/// How a window ended without success: what a page tells that the reason alone does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The institution answered, or could not, or our own work failed.
+    Failed,
+    /// A newer link was minted for the member.
+    Superseded,
+    /// The deadline passed.
+    Expired,
+    /// The member was deleted.
+    MemberDeleted,
+    /// The answer arrived in a browser that had not begun the attempt, and was burnt.
+    Unbound,
+}
+
+/// How far a window has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowStatus {
+    /// The link is out; nobody followed it.
+    Issued,
+    /// A browser claimed the link and was sent to the institution.
+    Opened,
+    /// The institution's answer was claimed; its code is being exchanged.
+    Returned,
+    /// The member is connected.
+    Succeeded,
+    /// It ended without a connection.
+    Errored(ErrorReason, Ending),
+}
+
+impl WindowStatus {
+    /// Whether nothing more can happen to it.
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Errored(..))
+    }
+
+    /// The public face of the status.
+    pub fn auth_status(self) -> AuthStatus {
+        match self {
+            Self::Issued | Self::Opened | Self::Returned => AuthStatus::Pending,
+            Self::Succeeded => AuthStatus::Success,
+            Self::Errored(..) => AuthStatus::Errored,
+        }
+    }
+
+    /// Why it ended, when it did without success.
+    pub fn error_reason(self) -> Option<ErrorReason> {
+        match self {
+            Self::Errored(reason, _) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// `auth_status` of an OAuth state (contract section 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthStatus {
+    /// 1
+    Pending,
+    /// 2
+    Success,
+    /// 3
+    Errored,
+}
+
+impl AuthStatus {
+    /// The published id.
+    pub fn id(self) -> u8 {
+        match self {
+            Self::Pending => 1,
+            Self::Success => 2,
+            Self::Errored => 3,
+        }
+    }
+
+    /// The status with this id.
+    pub fn from_id(id: u8) -> Option<Self> {
+        [Self::Pending, Self::Success, Self::Errored]
+            .into_iter()
+            .find(|status| status.id() == id)
+    }
+}
+
+/// One window as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The OAuth state's guid.
+    pub guid: OauthStateGuid,
+    /// The member that left: `outbound_member_guid`.
+    pub member: MemberGuid,
+    /// Whose it is.
+    pub user: UserGuid,
+    /// The tenant.
+    pub client: ClientId,
+    /// What was chosen at mint.
+    pub options: WindowOptions,
+    /// How far it has come.
+    pub status: WindowStatus,
+    /// The member the login turned out to belong to: `inbound_member_guid`.
+    pub inbound: Option<MemberGuid>,
+    /// When the link was minted.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it becomes ERRORED by itself.
+    pub deadline: Timestamp,
+    /// When somebody first read the finished state.
+    pub first_retrieved_at: Option<Timestamp>,
+    /// How many retries led here: 0 for a link, at most [`RETRIES`].
+    pub retries: u8,
+    /// What the institution said when it failed, for the operator only.
+    pub detail: Option<String>,
+    /// Until when "Try again" is offered: the deadline of the first window of the chain, set when it
+    /// is opened.
+    pub retry_until: Option<Timestamp>,
+    /// The member's window before this one.
+    pub previous: Option<OauthStateGuid>,
+}
+
+/// A window about to be minted.
+#[derive(Clone, Debug)]
+pub struct NewWindow {
+    /// The OAuth state's guid, derived from the link's token.
+    pub guid: OauthStateGuid,
+    /// What was chosen at mint.
+    pub options: WindowOptions,
+    /// Until when the link may be opened.
+    pub deadline: Timestamp,
+}
+
+/// One browser's try, about to be kept: its public id, what binds it, and its sealed secrets.
+#[derive(Clone, Debug)]
+pub struct NewAttempt {
+    /// Derived from the `state` of the authorization request.
+    pub id: AttemptId,
+    /// Digest of the cookie that the browser gets.
+    pub binding: Binding,
+    /// PKCE verifier and nonce, sealed.
+    pub sealed: Vec<u8>,
+    /// Until when the institution's answer is awaited.
+    pub deadline: Timestamp,
+}
+
+/// What a browser shows to prove that it began an attempt.
+#[derive(Clone)]
+pub struct Binding {
+    /// The attempt's part of the cookie's name.
+    pub attempt: String,
+    /// Digest of the cookie's value.
+    pub digest: Digest,
+}
+
+impl std::fmt::Debug for Binding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Binding")
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_reasons_run_from_0_to_6() {
+        for (id, reason) in ErrorReason::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(reason.id()), id);
+            assert_eq!(ErrorReason::from_id(reason.id()), Some(reason));
+        }
+        assert_eq!(ErrorReason::from_id(7), None);
+    }
+}

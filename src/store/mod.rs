@@ -1,0 +1,366 @@
+//! Memory that outlives a request.
+//!
+//! The methods of [`Store`] are the domain's atomic steps and reads, never generic get and set. A
+//! change, and the events and jobs it causes, are one step: all of it is kept or none. Every step
+//! may be sent again after [`StoreError::Unavailable`]; it then finds what the first one did.
+//!
+//! Two backends stand behind it, and one suite of tests (`tests/it/store_contract`) holds both to
+//! what is written here. Secrets come as digests or sealed; the store never sees one in clear.
+//!
+//! Time is an argument: `now` is the caller's clock, in whole milliseconds.
+
+pub mod redis;
+pub mod seal;
+pub mod sqlite;
+mod steps;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use steps::*;
+
+use crate::domain::event::{Event, Notice};
+use crate::domain::id::{
+    AttemptId, ClientId, EventGuid, JobGuid, MemberGuid, OauthStateGuid, Partition, UserGuid,
+};
+use crate::domain::job::Job;
+use crate::domain::member::Member;
+use crate::domain::secret::Digest;
+use crate::domain::user::User;
+use crate::domain::window::{NewWindow, Window};
+
+/// Where everything is kept.
+pub enum Store {
+    /// One file on this machine.
+    Sqlite(sqlite::SqliteStore),
+    /// A Redis or Valkey server.
+    Redis(redis::RedisStore),
+}
+
+/// How long things are kept after they ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Finished windows and dead events: the timeline.
+    pub finished: Duration,
+}
+
+/// Writes one `match` per operation.
+macro_rules! on_either {
+    ($self:ident.$operation:ident($($argument:expr),*)) => {
+        match $self {
+            Store::Sqlite(store) => store.$operation($($argument),*).await,
+            Store::Redis(store) => store.$operation($($argument),*).await,
+        }
+    };
+}
+
+/// What every step gives.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Users, API keys and sessions.
+impl Store {
+    /// Keeps a new user. A user's `id`, where given, is unique within its client.
+    pub async fn create_user(&self, user: &User) -> Result<UserCreation> {
+        on_either!(self.create_user(user))
+    }
+
+    /// The client's user of that guid.
+    pub async fn user(&self, client: &ClientId, user: UserGuid) -> Result<Option<User>> {
+        on_either!(self.user(client, user))
+    }
+
+    /// The client's user of that `id`.
+    pub async fn user_by_id(&self, client: &ClientId, id: &str) -> Result<Option<User>> {
+        on_either!(self.user_by_id(client, id))
+    }
+
+    /// The client's users, oldest first.
+    pub async fn users(&self, client: &ClientId, page: PageRequest) -> Result<Paged<User>> {
+        on_either!(self.users(client, page))
+    }
+
+    /// Keeps a new API key of the client; at most two of a client's are active.
+    pub async fn add_api_key(
+        &self,
+        client: &ClientId,
+        id: &str,
+        digest: Digest,
+        now: Timestamp,
+    ) -> Result<KeyAddition> {
+        on_either!(self.add_api_key(client, id, digest, now))
+    }
+
+    /// The digest of the client's active key of that id.
+    pub async fn api_key(&self, client: &ClientId, id: &str) -> Result<Option<Digest>> {
+        on_either!(self.api_key(client, id))
+    }
+
+    /// The client's keys, oldest first, retired ones included.
+    pub async fn api_keys(&self, client: &ClientId) -> Result<Vec<ApiKeyRecord>> {
+        on_either!(self.api_keys(client))
+    }
+
+    /// Retires the client's key of that id; `false` when it has no such active key.
+    pub async fn retire_api_key(
+        &self,
+        client: &ClientId,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        on_either!(self.retire_api_key(client, id, now))
+    }
+
+    /// Keeps an SSO token of the user until `expires_at`. It lives in the user's partition.
+    pub async fn put_api_token(
+        &self,
+        owner: &SessionOwner,
+        token: Digest,
+        expires_at: Timestamp,
+    ) -> Result<()> {
+        on_either!(self.put_api_token(owner, token, expires_at))
+    }
+
+    /// Spends the SSO token and begins a session of its user, in one step; `None` when the token is
+    /// unknown, spent or expired.
+    pub async fn begin_session(
+        &self,
+        partition: Partition,
+        token: Digest,
+        session: Digest,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<SessionOwner>> {
+        on_either!(self.begin_session(partition, token, session, expires_at, now))
+    }
+
+    /// Whose session it is, moving its end to `expires_at`; `None` when unknown or expired.
+    pub async fn touch_session(
+        &self,
+        partition: Partition,
+        session: Digest,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<SessionOwner>> {
+        on_either!(self.touch_session(partition, session, expires_at, now))
+    }
+
+    /// Ends all sessions of the user, and forgets its unspent SSO tokens.
+    pub async fn end_sessions(&self, user: UserGuid) -> Result<()> {
+        on_either!(self.end_sessions(user))
+    }
+}
+
+/// Members.
+impl Store {
+    /// Keeps a new member, its first window and the notices of its creation. An `external_guid`,
+    /// where given, is unique within the client.
+    pub async fn create_member(&self, new: &NewMember, now: Timestamp) -> Result<MemberCreation> {
+        on_either!(self.create_member(new, now))
+    }
+
+    /// The user's member of that guid.
+    pub async fn member(&self, user: UserGuid, member: MemberGuid) -> Result<Option<Member>> {
+        on_either!(self.member(user, member))
+    }
+
+    /// The user's members, oldest first.
+    pub async fn members(&self, user: UserGuid) -> Result<Vec<Member>> {
+        on_either!(self.members(user))
+    }
+
+    /// Deletes the user's member, its grant and its unfinished job, and ends its unfinished window
+    /// as `Errored(SessionError, MemberDeleted)`. Windows stay readable. `None`: no such member.
+    pub async fn delete_member(
+        &self,
+        deletion: &Deletion,
+        now: Timestamp,
+    ) -> Result<Option<Member>> {
+        on_either!(self.delete_member(deletion, now))
+    }
+}
+
+/// Windows and attempts.
+impl Store {
+    /// Keeps a new window of the member, `Issued`, and ends its unfinished one, if any, as
+    /// `Errored(SessionError, Superseded)`. `superseded` is told with that one. `None`: no such
+    /// member.
+    pub async fn mint_window(
+        &self,
+        user: UserGuid,
+        member: MemberGuid,
+        window: &NewWindow,
+        superseded: &[Notice],
+        now: Timestamp,
+    ) -> Result<Option<Member>> {
+        on_either!(self.mint_window(user, member, window, superseded, now))
+    }
+
+    /// A browser follows a link.
+    ///
+    /// Exactly one of any number of browsers gets `Claimed` under `single` and `interstitial`. A
+    /// claim keeps the attempt, makes the window `Opened`, and sets its deadline to the attempt's.
+    /// A claim by `Continue` needs a binding of the window's newest attempt and ends that attempt;
+    /// its deadline is not moved. Under `multi` every claim up to [`MULTI_OPENS`] keeps an attempt of its own.
+    ///
+    /// [`MULTI_OPENS`]: crate::domain::window::MULTI_OPENS
+    pub async fn open_window(&self, opening: &Opening, now: Timestamp) -> Result<Opened> {
+        on_either!(self.open_window(opening, now))
+    }
+
+    /// An institution's answer arrives. The checks run in this order: attempt known, path (client
+    /// and institution of the window's member), already settled or late, binding. Exactly one of
+    /// any number of claims of a window gets `Yes` or `Burnt`.
+    pub async fn claim_callback(&self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
+        on_either!(self.claim_callback(claim, now))
+    }
+
+    /// Keeps an answer that came by POST, sealed, for the GET that follows it, until `expires_at`;
+    /// `false` when there is no such attempt.
+    pub async fn hold_answer(
+        &self,
+        attempt: &AttemptId,
+        handle: Digest,
+        sealed: &[u8],
+        expires_at: Timestamp,
+    ) -> Result<bool> {
+        on_either!(self.hold_answer(attempt, handle, sealed, expires_at))
+    }
+
+    /// The answer held under that handle, if it has not expired.
+    pub async fn held_answer(
+        &self,
+        partition: Partition,
+        handle: Digest,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>> {
+        on_either!(self.held_answer(partition, handle, now))
+    }
+
+    /// The attempt of that id with its window.
+    pub async fn attempt(&self, attempt: &AttemptId) -> Result<Option<AttemptRecord>> {
+        on_either!(self.attempt(attempt))
+    }
+
+    /// The member is connected: status CONNECTED, grant replaced, window `Succeeded` with the member
+    /// as inbound, job queued, notices kept; all or nothing. `None` when the window is no longer
+    /// `Returned` (expired, superseded or deleted meanwhile): nothing changed, and the grant must be
+    /// given back.
+    pub async fn commit_connected(
+        &self,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> Result<Option<Subject>> {
+        on_either!(self.commit_connected(connection, now))
+    }
+
+    /// Ends an unfinished window without success; the member stays as it is. `None` when it was
+    /// finished before, or is unknown.
+    pub async fn fail_window(&self, failure: &Failure, now: Timestamp) -> Result<Option<Window>> {
+        on_either!(self.fail_window(failure, now))
+    }
+
+    /// "Try again", see [`Retry`]. Allowed for the browser of the failed attempt, while its window
+    /// is the member's newest, ended as `Failed`, was retried fewer than three times, and `now` is
+    /// before `retry_until`, the deadline the first window of the chain had when it was opened.
+    pub async fn retry_window(&self, retry: &Retry, now: Timestamp) -> Result<Retried> {
+        on_either!(self.retry_window(retry, now))
+    }
+
+    /// The user's windows, newest first.
+    pub async fn windows(&self, user: UserGuid, query: WindowQuery) -> Result<Vec<Window>> {
+        on_either!(self.windows(user, query))
+    }
+
+    /// The user's window of that guid. Reading a finished one for the first time sets its
+    /// `first_retrieved_at`.
+    pub async fn window(
+        &self,
+        user: UserGuid,
+        window: OauthStateGuid,
+        now: Timestamp,
+    ) -> Result<Option<Window>> {
+        on_either!(self.window(user, window, now))
+    }
+
+    /// Unfinished windows whose deadline has passed, at most `limit`.
+    pub async fn overdue_windows(&self, now: Timestamp, limit: usize) -> Result<Vec<Window>> {
+        on_either!(self.overdue_windows(now, limit))
+    }
+
+    /// Forgets what has been kept long enough.
+    pub async fn purge(&self, now: Timestamp) -> Result<()> {
+        on_either!(self.purge(now))
+    }
+}
+
+/// Jobs and events.
+impl Store {
+    /// Takes up to `limit` due jobs: each is `Pushed` (a `Started` one stays `Started`), its attempt
+    /// counted, its due time moved to `hold_until`. No job is given to two callers before that.
+    pub async fn reserve_jobs(
+        &self,
+        now: Timestamp,
+        hold_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>> {
+        on_either!(self.reserve_jobs(now, hold_until, limit))
+    }
+
+    /// A push failed: the job is due again at `due_at`.
+    pub async fn postpone_job(
+        &self,
+        job: JobGuid,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        on_either!(self.postpone_job(job, due_at, now))
+    }
+
+    /// The job of that guid.
+    pub async fn job(&self, job: JobGuid) -> Result<Option<Job>> {
+        on_either!(self.job(job))
+    }
+
+    /// The grant of an unfinished job's member.
+    pub async fn lease_grant(&self, job: JobGuid) -> Result<Lease> {
+        on_either!(self.lease_grant(job))
+    }
+
+    /// Records a report. `Started` moves the due time; `Succeeded` and `Failed` finish the job, end
+    /// the member's `current_job`, set `aggregated_at` (and, on success,
+    /// `successfully_aggregated_at`), change the member's status as said and keep the notices.
+    pub async fn record_report(&self, reported: &Reported, now: Timestamp) -> Result<Recorded> {
+        on_either!(self.record_report(reported, now))
+    }
+
+    /// Takes up to `limit` due events, each counted as tried once more and due again at `hold_until`.
+    pub async fn reserve_events(
+        &self,
+        now: Timestamp,
+        hold_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        on_either!(self.reserve_events(now, hold_until, limit))
+    }
+
+    /// The event was taken by its client, or nobody wants it any more.
+    pub async fn finish_event(&self, event: EventGuid) -> Result<()> {
+        on_either!(self.finish_event(event))
+    }
+
+    /// The event is due again at `due_at`.
+    pub async fn postpone_event(&self, event: EventGuid, due_at: Timestamp) -> Result<()> {
+        on_either!(self.postpone_event(event, due_at))
+    }
+
+    /// Nobody took the event: it is kept for the operator, and not tried again.
+    pub async fn bury_event(&self, event: EventGuid, now: Timestamp) -> Result<()> {
+        on_either!(self.bury_event(event, now))
+    }
+
+    /// Whether the store answers.
+    pub async fn ping(&self) -> Result<()> {
+        on_either!(self.ping())
+    }
+}

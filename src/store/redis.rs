@@ -1,0 +1,4 @@
+//! The Redis store.
+
+/// The Redis store.
+pub struct RedisStore;

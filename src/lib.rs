@@ -1,2 +1,3 @@
 //! Guichet.
 pub mod domain;
+pub mod http;

@@ -1,0 +1,137 @@
+### The pages in English.
+###
+### Every page may use:
+###   $app, $institution           names, or the generic words below when a name is not known
+###   $has-app, $has-institution   "yes" or "no": whether it is a real name
+###
+### A sentence that begins with a name has a variant for the case that the name is not known,
+### because the generic words are written for the middle of a sentence.
+### Plain words only: never "OAuth", "token", "callback", "session" or "state".
+
+## What to say for a name that is not known
+
+app-generic = the app you came from
+institution-generic = your bank
+
+## Around every page
+
+title = { $heading } – { $app }
+footer-purpose = { $has-app ->
+    [no] This page connects apps to banks, and only when you agree.
+   *[yes] { $app } uses this page to connect to { $institution }, and only when you agree.
+}
+footer-help = Get help from { $app }
+support-code = Support code
+
+## Buttons and links
+
+action-continue = Continue to { $institution }
+action-retry = Try again
+action-check = Check again
+action-reload = Try again now
+action-return = Back to { $app }
+action-institution = Open { $institution }
+action-close = Close this window
+
+## Before leaving for the bank
+
+interstitial-heading = Connect { $institution } to { $app }
+interstitial-body = You sign in at { $institution } and decide there. Your password stays with { $institution }; { $app } never sees it.
+interstitial-shares = If you agree, { $app } can see:
+share-accounts = Accounts you choose, with names and numbers
+share-balances = Balances
+share-transactions = Payments in and out
+share-identity = Your name and contact details
+share-unlisted = Only what { $institution } lists when it asks you
+
+## Success
+
+connected-heading = { $has-institution ->
+    [no] Your bank is connected
+   *[yes] { $institution } is connected
+}
+connected-body = The accounts you chose are now shared with { $app }.
+connected-close = You can close this window.
+connected-return = You can go back to { $app } now.
+
+## Endings without a connection; "…-retry" when there is a button to try again, "…-again" when not
+
+cancelled-heading = You did not connect { $institution }
+cancelled-body = Nothing was shared with { $app }.
+cancelled-retry = If you change your mind, you can try again.
+cancelled-again = If you change your mind, start again from { $app }.
+
+denied-heading = { $has-institution ->
+    [no] Your bank could not sign you in
+   *[yes] { $institution } could not sign you in
+}
+denied-body = Nothing was shared with { $app }.
+denied-retry = Check that you can sign in at { $institution } itself, then try again.
+denied-again = Check that you can sign in at { $institution } itself, then start again from { $app }.
+
+impeded-heading = { $has-institution ->
+    [no] Your bank needs something from you
+   *[yes] { $institution } needs something from you
+}
+impeded-body = It may have new terms to accept, or details for you to confirm. Nothing was shared with { $app }.
+impeded-retry = Sign in at { $institution } to see what it needs, then come back and try again.
+impeded-again = Sign in at { $institution } to see what it needs, then start again from { $app }.
+
+provider-error-heading = { $has-institution ->
+    [no] Your bank is having trouble
+   *[yes] { $institution } is having trouble
+}
+provider-error-body = You did nothing wrong, and nothing was shared with { $app }.
+provider-error-retry = Try again now, or come back a little later.
+provider-error-again = Wait a little, then start again from { $app }.
+
+server-error-heading = Something went wrong on our side
+server-error-body = You did nothing wrong, and nothing was shared with { $app }.
+server-error-retry = Please try again. If it keeps happening, send { $app } the support code below.
+server-error-again = Please start again from { $app }. If it keeps happening, send them the support code below.
+
+## Links that no longer lead anywhere
+
+used-heading = This link has already been used
+used-body = To keep you safe, each link works only once.
+used-next = Ask { $app } for a new one.
+used-check = If you opened it here a moment ago, check again. Otherwise ask { $app } for a new one.
+
+resume-heading = You already started
+resume-body = You opened this link here before, and { $institution } is not connected yet. You can carry on.
+
+expired-heading = This link has expired
+expired-body = To keep you safe, a link works only for a short time. Nothing was shared.
+expired-next = Ask { $app } for a new one.
+
+superseded-heading = There is a newer link
+superseded-body = This one stopped working when the newer one was made.
+superseded-next = Use the newest link from { $app }.
+
+unknown-heading = This link does not work
+unknown-body = Part of it may be missing.
+unknown-next = { $has-app ->
+    [no] Go back to where you found it and open it again.
+   *[yes] Open the link from { $app } again.
+}
+
+## Shown to machines that make a preview of a link
+
+preview-heading = Connect your bank
+preview-body = Open this link in your browser to connect your bank. It is personal: please do not pass it on.
+
+## Waiting, and answers we cannot use
+
+busy-heading = One moment
+busy-body = Something is taking longer than usual. Your link still works, and this page tries again by itself.
+
+bad-return-heading = { $has-institution ->
+    [no] We could not read your bank’s answer
+   *[yes] We could not read { $institution }’s answer
+}
+bad-return-body = Nothing was shared.
+bad-return-next = Go back to { $app } and start again.
+
+wrong-browser-heading = Please finish in the browser where you started
+wrong-browser-body = To keep you safe, connecting starts and ends in the same browser. Nothing was shared with { $app }.
+wrong-browser-next = Go back to the browser where you started. If it does not carry on there, open { $app } in it and start again.

@@ -1,0 +1,3 @@
+//! The doors: everything that speaks HTTP to the outside, and the only part that knows axum.
+
+pub mod page;

@@ -1,0 +1,221 @@
+//! The pages people see.
+//!
+//! A [`Page`] says which page it is and what it needs; [`render`] turns it, with the two
+//! [`Parties`] and a [`Locale`], into a complete answer ([`Rendered`]). The pages know plain
+//! strings and nothing of the flows behind them.
+//!
+//! Stable hooks for tests and support: `<body data-page="…" data-reason="…">`, and `data-action`
+//! on everything that can be pressed: `continue`, `retry`, `return`, `close`, and `institution`
+//! for the way to the institution's own site.
+//!
+//! Every page works without script. The one script there is tells the window that opened this one
+//! how it ended, and closes this one after success.
+
+mod assets;
+mod brand;
+mod locale;
+mod rendered;
+pub mod sample;
+mod support_code;
+#[cfg(test)]
+mod tests;
+mod view;
+mod words;
+
+use axum::http::StatusCode;
+use serde_json::Value;
+
+pub use brand::{
+    Accent, AccentError, AppBrand, InstitutionBrand, Parties, SupportLink, SupportLinkError,
+};
+pub use locale::Locale;
+pub use rendered::Rendered;
+pub use support_code::SupportCode;
+pub use view::{PROOF_FIELD, render};
+
+/// One page, with exactly what it needs beside the names of the parties.
+#[derive(Clone, Debug)]
+pub enum Page {
+    /// Asks for a press before anything happens; for links that travel by mail or message.
+    Interstitial {
+        /// Starts the authorization.
+        form: Form,
+        /// What the app will be able to see; empty when that is only known at the institution.
+        shares: Vec<Share>,
+    },
+    /// The institution is connected.
+    Connected {
+        /// The way back into the app, already carrying the outcome.
+        back: Option<String>,
+        /// Whom to tell in the browser.
+        notify: Option<Notify>,
+    },
+    /// The person declined at the institution.
+    Cancelled(Ending),
+    /// The institution could not sign the person in.
+    Denied(Ending),
+    /// The person has something to do at the institution first.
+    Impeded(Ending),
+    /// The institution failed.
+    ProviderError(Ending),
+    /// We failed.
+    ServerError(Ending),
+    /// The link has been used, by another browser or to the end.
+    Used {
+        /// The link's own address, when this may yet be the browser that used it: the second tab
+        /// of a double click learns more by asking again.
+        check_again: Option<String>,
+    },
+    /// The link has been used by this browser, and the connection is not finished.
+    Resume {
+        /// Starts the authorization anew.
+        form: Form,
+    },
+    /// The link's deadline has passed.
+    Expired,
+    /// A newer link was made for the same member.
+    Superseded,
+    /// The link is unknown or malformed. Always shown alike: callers give no parties.
+    Unknown,
+    /// For machines that draw previews of links. Names nobody, whatever the parties.
+    Preview,
+    /// Something we need is away for a moment and a retry is safe.
+    Busy {
+        /// Seconds until the browser asks for the same address again.
+        refresh_s: u8,
+    },
+    /// What came back from the institution is malformed or not from it.
+    BadReturn {
+        /// For support.
+        support_code: SupportCode,
+    },
+    /// The person came back in a browser other than the one that left.
+    WrongBrowser {
+        /// For support.
+        support_code: SupportCode,
+    },
+}
+
+/// An attempt that ended without a connection.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Starts another attempt; absent when no more are allowed.
+    pub retry: Option<Form>,
+    /// The way back into the app, already carrying the outcome.
+    pub back: Option<String>,
+    /// Whom to tell in the browser.
+    pub notify: Option<Notify>,
+    /// For support.
+    pub support_code: SupportCode,
+}
+
+/// A button that posts back to us.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// Path on our own origin.
+    pub action: String,
+    /// One-time value sent along as [`PROOF_FIELD`], to be compared with the browser's cookie.
+    pub proof: Option<String>,
+}
+
+/// A message for the window that opened this one.
+#[derive(Clone, Debug)]
+pub struct Notify {
+    /// What to post.
+    pub message: Value,
+    /// The exact origins that may receive it, as browsers write them (`https://app.example`).
+    /// Anything else, `*` above all, is left out; with none left nobody is told.
+    pub origins: Vec<String>,
+}
+
+/// Something the app will be able to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// The accounts chosen, with names and numbers.
+    Accounts,
+    /// Balances.
+    Balances,
+    /// Transactions.
+    Transactions,
+    /// Name and contact details.
+    Identity,
+}
+
+impl Page {
+    /// The stable name, in `data-page`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Page::Interstitial { .. } => "interstitial",
+            Page::Connected { .. } => "connected",
+            Page::Cancelled(_) => "cancelled",
+            Page::Denied(_) => "denied",
+            Page::Impeded(_) => "impeded",
+            Page::ProviderError(_) => "provider-error",
+            Page::ServerError(_) => "server-error",
+            Page::Used { .. } => "used",
+            Page::Resume { .. } => "resume",
+            Page::Expired => "expired",
+            Page::Superseded => "superseded",
+            Page::Unknown => "unknown",
+            Page::Preview => "preview",
+            Page::Busy { .. } => "busy",
+            Page::BadReturn { .. } => "bad-return",
+            Page::WrongBrowser { .. } => "wrong-browser",
+        }
+    }
+
+    /// The HTTP status it is served with.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Page::Interstitial { .. }
+            | Page::Connected { .. }
+            | Page::Cancelled(_)
+            | Page::Denied(_)
+            | Page::Impeded(_)
+            | Page::ProviderError(_)
+            | Page::Preview => StatusCode::OK,
+            Page::ServerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Page::Used { .. } | Page::Resume { .. } | Page::Expired | Page::Superseded => {
+                StatusCode::GONE
+            }
+            Page::Unknown => StatusCode::NOT_FOUND,
+            Page::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Page::BadReturn { .. } | Page::WrongBrowser { .. } => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The reason of an ending that is not success, in `data-reason`; the names are those of the
+    /// OAuth states in the API.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Page::Cancelled(_) => Some("CANCELLED"),
+            Page::Denied(_) => Some("DENIED"),
+            Page::Impeded(_) => Some("IMPEDED"),
+            Page::ProviderError(_) => Some("PROVIDER_ERROR"),
+            Page::ServerError(_) => Some("SERVER_ERROR"),
+            Page::Used { .. }
+            | Page::Expired
+            | Page::Superseded
+            | Page::Unknown
+            | Page::BadReturn { .. }
+            | Page::WrongBrowser { .. } => Some("SESSION_ERROR"),
+            Page::Interstitial { .. }
+            | Page::Connected { .. }
+            | Page::Resume { .. }
+            | Page::Preview
+            | Page::Busy { .. } => None,
+        }
+    }
+
+    /// The ending it tells of, when it tells of one.
+    fn ending(&self) -> Option<&Ending> {
+        match self {
+            Page::Cancelled(ending)
+            | Page::Denied(ending)
+            | Page::Impeded(ending)
+            | Page::ProviderError(ending)
+            | Page::ServerError(ending) => Some(ending),
+            _ => None,
+        }
+    }
+}

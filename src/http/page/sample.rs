@@ -1,0 +1,280 @@
+//! Every page with sample data: what the gallery shows and the tests examine.
+
+use serde_json::json;
+
+use super::{
+    Accent, AppBrand, Ending, Form, InstitutionBrand, Notify, Page, Parties, Share, SupportCode,
+    SupportLink,
+};
+
+/// One page in one situation.
+pub struct Sample {
+    /// The page's name, and what is special about the situation.
+    pub label: &'static str,
+    /// The page.
+    pub page: Page,
+    /// Who is known on it.
+    pub known: Known,
+}
+
+/// Which parties a page can be certain of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Both.
+    Both,
+    /// Neither.
+    Nobody,
+}
+
+/// The parties in a shape that tries the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Ordinary names, logos, an accent colour.
+    Normal,
+    /// Names of 60 characters.
+    Long,
+    /// No logos, no accent colour, no support address.
+    Bare,
+    /// Names in a right-to-left script.
+    Rtl,
+}
+
+impl Variant {
+    /// Every variant.
+    pub const ALL: [Variant; 4] = [Variant::Normal, Variant::Long, Variant::Bare, Variant::Rtl];
+
+    /// Its name, for files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Variant::Normal => "normal",
+            Variant::Long => "long",
+            Variant::Bare => "bare",
+            Variant::Rtl => "rtl",
+        }
+    }
+
+    /// The parties in this shape. The logos are [`LOGOS`], beside the page.
+    pub fn parties(self, known: Known) -> Parties {
+        if known == Known::Nobody {
+            return Parties::default();
+        }
+        let (app, institution) = match self {
+            Variant::Normal | Variant::Bare => ("Budgetly", "First Harbour Bank"),
+            Variant::Long => (
+                "Münchner Haushaltsplanungsgesellschaft für Familien und Paare",
+                "Landwirtschaftlichekreditgenossenschaftsbank Niederösterreich",
+            ),
+            Variant::Rtl => ("الميزانية اليومية", "בנק הנמל הראשון"),
+        };
+        let dressed = self != Variant::Bare;
+        Parties {
+            app: Some(AppBrand {
+                name: app.to_owned(),
+                logo: dressed.then(|| LOGOS[0].0.to_owned()),
+                accent: Accent::parse("#0f5c4c").ok().filter(|_| dressed),
+                support: SupportLink::parse("mailto:help@budgetly.example")
+                    .ok()
+                    .filter(|_| dressed),
+            }),
+            institution: Some(InstitutionBrand {
+                name: institution.to_owned(),
+                logo: dressed.then(|| LOGOS[1].0.to_owned()),
+                url: Some("https://firstharbour.example/".to_owned()),
+            }),
+        }
+    }
+}
+
+/// The sample logos: file name and content.
+pub const LOGOS: [(&str, &str); 2] = [
+    ("app.svg", include_str!("../../../templates/sample/app.svg")),
+    (
+        "institution.svg",
+        include_str!("../../../templates/sample/institution.svg"),
+    ),
+];
+
+/// Every page, in every situation that changes what it says or offers.
+pub fn all() -> Vec<Sample> {
+    let mut samples = vec![
+        both(
+            "interstitial",
+            Page::Interstitial {
+                form: form(Some("Yk3x")),
+                shares: Vec::new(),
+            },
+        ),
+        both(
+            "interstitial-shares",
+            Page::Interstitial {
+                form: form(Some("Yk3x")),
+                shares: vec![
+                    Share::Accounts,
+                    Share::Balances,
+                    Share::Transactions,
+                    Share::Identity,
+                ],
+            },
+        ),
+        both(
+            "connected",
+            Page::Connected {
+                back: None,
+                notify: None,
+            },
+        ),
+        both(
+            "connected-popup",
+            Page::Connected {
+                back: None,
+                notify: notify("success"),
+            },
+        ),
+        both(
+            "connected-app",
+            Page::Connected {
+                back: link(),
+                notify: None,
+            },
+        ),
+        both("used", Page::Used { check_again: None }),
+        both(
+            "used-check",
+            Page::Used {
+                check_again: Some("?".to_owned()),
+            },
+        ),
+        both("resume", Page::Resume { form: form(None) }),
+        both("expired", Page::Expired),
+        both("superseded", Page::Superseded),
+        nobody("unknown", Page::Unknown),
+        nobody("preview", Page::Preview),
+        both("busy", Page::Busy { refresh_s: 5 }),
+        nobody("busy-unknown", Page::Busy { refresh_s: 5 }),
+        both(
+            "bad-return",
+            Page::BadReturn {
+                support_code: code(),
+            },
+        ),
+        nobody(
+            "bad-return-unknown",
+            Page::BadReturn {
+                support_code: code(),
+            },
+        ),
+        both(
+            "wrong-browser",
+            Page::WrongBrowser {
+                support_code: code(),
+            },
+        ),
+        nobody(
+            "wrong-browser-unknown",
+            Page::WrongBrowser {
+                support_code: code(),
+            },
+        ),
+    ];
+    for (labels, page) in ENDINGS {
+        let [plain, popup, app, last] = labels;
+        let ending = |retry, back, notify| {
+            page(Ending {
+                retry,
+                back,
+                notify,
+                support_code: code(),
+            })
+        };
+        samples.extend([
+            both(plain, ending(Some(form(None)), None, None)),
+            both(popup, ending(Some(form(None)), None, notify("error"))),
+            both(app, ending(Some(form(None)), link(), None)),
+            both(last, ending(None, None, None)),
+        ]);
+    }
+    samples
+}
+
+/// Labels of a plain ending, one in a popup, one with a way back, and one without another try.
+type EndingSample = ([&'static str; 4], fn(Ending) -> Page);
+
+const ENDINGS: [EndingSample; 5] = [
+    (
+        [
+            "cancelled",
+            "cancelled-popup",
+            "cancelled-app",
+            "cancelled-last",
+        ],
+        Page::Cancelled,
+    ),
+    (
+        ["denied", "denied-popup", "denied-app", "denied-last"],
+        Page::Denied,
+    ),
+    (
+        ["impeded", "impeded-popup", "impeded-app", "impeded-last"],
+        Page::Impeded,
+    ),
+    (
+        [
+            "provider-error",
+            "provider-error-popup",
+            "provider-error-app",
+            "provider-error-last",
+        ],
+        Page::ProviderError,
+    ),
+    (
+        [
+            "server-error",
+            "server-error-popup",
+            "server-error-app",
+            "server-error-last",
+        ],
+        Page::ServerError,
+    ),
+];
+
+fn both(label: &'static str, page: Page) -> Sample {
+    Sample {
+        label,
+        page,
+        known: Known::Both,
+    }
+}
+
+fn nobody(label: &'static str, page: Page) -> Sample {
+    Sample {
+        label,
+        page,
+        known: Known::Nobody,
+    }
+}
+
+fn form(proof: Option<&str>) -> Form {
+    Form {
+        action: "?".to_owned(),
+        proof: proof.map(str::to_owned),
+    }
+}
+
+fn link() -> Option<String> {
+    Some("budgetly://oauth_complete?status=success&member_guid=MBR-1".to_owned())
+}
+
+fn notify(outcome: &str) -> Option<Notify> {
+    Some(Notify {
+        message: json!({
+            "mx": true,
+            "type": format!("oauthComplete/{outcome}"),
+            "metadata": { "member_guid": "MBR-1" },
+        }),
+        origins: vec!["https://budgetly.example".to_owned()],
+    })
+}
+
+fn code() -> SupportCode {
+    SupportCode::from_bytes(b"sample")
+}

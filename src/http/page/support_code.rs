@@ -1,0 +1,72 @@
+//! The short code at the end of an error page.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// Digits and capitals that are not taken for one another on a screen, on paper or by ear-and-hand
+/// copying: without 0 O, 1 I L, 2 Z, 5 S, 8 B, and without U, which spells too many words.
+const ALPHABET: &[u8; 24] = b"34679ACDEFGHJKMNPQRTVWXY";
+
+/// Eight characters a person can read to support, who find the attempt by them.
+///
+/// A code identifies, it proves nothing: it is a digest of an identifier cut to about 37 bits, so
+/// it tells nobody the identifier, and two attempts may in principle share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SupportCode([u8; Self::LENGTH]);
+
+impl SupportCode {
+    /// Characters in a code.
+    pub const LENGTH: usize = 8;
+
+    /// The code of an identifier, of any length. The same bytes always give the same code.
+    pub fn from_bytes(identifier: &[u8]) -> Self {
+        let hash = digest(&SHA256, identifier);
+        let mut number = hash
+            .as_ref()
+            .iter()
+            .take(8)
+            .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+        Self(std::array::from_fn(|_| {
+            let letter = ALPHABET[(number % 24) as usize];
+            number /= 24;
+            letter
+        }))
+    }
+}
+
+impl fmt::Display for SupportCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|letter| write!(f, "{}", char::from(*letter)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_short_plain_and_stable() {
+        let codes: HashSet<String> = (0..10_000_u32)
+            .map(|n| SupportCode::from_bytes(&n.to_be_bytes()).to_string())
+            .collect();
+        assert_eq!(codes.len(), 10_000);
+        for code in &codes {
+            assert_eq!(code.len(), SupportCode::LENGTH);
+            assert!(!code.contains(['0', 'O', '1', 'I', 'L', '2', 'Z', '5', 'S', '8', 'B', 'U']));
+        }
+        let letters: HashSet<char> = codes.iter().flat_map(|code| code.chars()).collect();
+        assert_eq!(letters.len(), ALPHABET.len());
+    }
+
+    #[test]
+    fn the_same_identifier_has_the_same_code() {
+        assert_eq!(SupportCode::from_bytes(b"a"), SupportCode::from_bytes(b"a"));
+        assert_ne!(SupportCode::from_bytes(b"a"), SupportCode::from_bytes(b"b"));
+        assert_eq!(SupportCode::from_bytes(b"").to_string().len(), 8);
+    }
+}

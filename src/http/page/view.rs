@@ -1,0 +1,353 @@
+//! From a page to its HTML: what each one says and offers, and the templates it fills.
+
+use askama::Template;
+use url::Url;
+
+use super::assets::{SCRIPT, STYLE};
+use super::brand::{Accent, Parties};
+use super::locale::Locale;
+use super::rendered::Rendered;
+use super::words::{Words, initial, tidy};
+use super::{Ending, Form, Notify, Page, Share, SupportCode};
+
+/// The name of the form field that carries a [`Form`]'s proof.
+pub const PROOF_FIELD: &str = "proof";
+
+/// Everything the layout shows; the variations add to it.
+struct Frame<'a> {
+    lang: &'a str,
+    dir: &'static str,
+    title: String,
+    name: &'static str,
+    reason: Option<&'static str>,
+    style: &'static str,
+    accent: Option<&'a Accent>,
+    script: &'static str,
+    tell: Option<Tell>,
+    icon: Option<&'a str>,
+    app: Option<Tile<'a>>,
+    institution: Option<Tile<'a>>,
+    tone: Tone,
+    heading: String,
+    sentences: Vec<String>,
+    actions: Vec<Action<'a>>,
+    close: Option<String>,
+    support_code: Option<(String, SupportCode)>,
+    purpose: String,
+    help: Option<(&'a str, String)>,
+}
+
+/// A message for the opener, in the form the script reads it.
+struct Tell {
+    message: String,
+    origins: String,
+    /// Whether the window may close once it has been told.
+    close: bool,
+}
+
+/// A party's logo, or the first letter of its name.
+struct Tile<'a> {
+    logo: Option<&'a str>,
+    initial: String,
+}
+
+/// The sign between the two parties.
+#[derive(Clone, Copy)]
+enum Tone {
+    Go,
+    Done,
+    Stopped,
+    Attention,
+    Trouble,
+    Late,
+    Lost,
+    Wait,
+}
+
+impl Tone {
+    /// Its class in the style sheet; the quiet ones share the plain look.
+    fn class(&self) -> &'static str {
+        match self {
+            Tone::Done => "done",
+            Tone::Attention => "attention",
+            Tone::Trouble => "trouble",
+            Tone::Go | Tone::Stopped | Tone::Late | Tone::Lost | Tone::Wait => "calm",
+        }
+    }
+}
+
+/// Something to press; the first one on a page is the primary one.
+struct Action<'a> {
+    name: &'static str,
+    label: String,
+    target: Target<'a>,
+}
+
+enum Target<'a> {
+    Post(&'a Form),
+    Link(&'a str),
+    NewTab(&'a str),
+}
+
+impl Action<'_> {
+    fn class(&self, first: &bool) -> &'static str {
+        if *first { "button" } else { "button quiet" }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "page.html", whitespace = "minimize")]
+struct Message<'a> {
+    frame: Frame<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "interstitial.html", whitespace = "minimize")]
+struct Interstitial<'a> {
+    frame: Frame<'a>,
+    shares_heading: String,
+    shares: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "preview.html", whitespace = "minimize")]
+struct Preview<'a> {
+    frame: Frame<'a>,
+    description: String,
+}
+
+/// Renders a page, complete with the headers that depend on it.
+pub fn render(page: &Page, parties: &Parties, locale: &Locale) -> Rendered {
+    let nobody = Parties::default();
+    let parties = if matches!(page, Page::Preview) {
+        &nobody
+    } else {
+        parties
+    };
+    let words = Words::new(locale, parties);
+    let frame = Frame::new(page, parties, locale, &words);
+    let mut rendered = Rendered::new(page, frame.accent, frame.tell.is_some());
+    let html = match page {
+        Page::Interstitial { shares, .. } => Interstitial {
+            frame,
+            shares_heading: words.text("interstitial-shares"),
+            shares: share_lines(shares, &words),
+        }
+        .render(),
+        Page::Preview => Preview {
+            frame,
+            description: words.plain("preview-body"),
+        }
+        .render(),
+        _ => Message { frame }.render(),
+    };
+    rendered.html = html.expect("a page is written into memory, from values that always print");
+    rendered
+}
+
+impl<'a> Frame<'a> {
+    fn new(page: &'a Page, parties: &'a Parties, locale: &'a Locale, words: &Words<'a>) -> Self {
+        let (app, institution) = (parties.app.as_ref(), parties.institution.as_ref());
+        let website = institution.and_then(|bank| web_address(bank.url.as_deref()?));
+        let actions = actions(page, website, words);
+        let tell = tell(page);
+        // With a second action there already, one more would be noise.
+        let close = (tell.is_some() && actions.len() < 2).then(|| words.text("action-close"));
+        let heading = format!("{}-heading", page.name());
+        Frame {
+            lang: locale.tag(),
+            dir: locale.dir(),
+            title: words.title(&heading, app.is_some()),
+            name: page.name(),
+            reason: page.reason(),
+            style: &STYLE.text,
+            accent: app.and_then(|app| app.accent.as_ref()),
+            script: &SCRIPT.text,
+            tell,
+            icon: app.and_then(|app| app.logo.as_deref()),
+            app: app.map(|app| Tile::new(&app.name, app.logo.as_deref())),
+            institution: institution.map(|bank| Tile::new(&bank.name, bank.logo.as_deref())),
+            tone: tone(page),
+            heading: words.text(&heading),
+            sentences: sentences(page).iter().map(|key| words.text(key)).collect(),
+            actions,
+            close,
+            support_code: support_code(page).map(|code| (words.text("support-code"), code)),
+            purpose: words.text("footer-purpose"),
+            help: app
+                .and_then(|app| app.support.as_ref())
+                .map(|link| (link.as_str(), words.text("footer-help"))),
+        }
+    }
+}
+
+impl<'a> Tile<'a> {
+    fn new(name: &str, logo: Option<&'a str>) -> Self {
+        Self {
+            logo,
+            initial: initial(&tidy(name)),
+        }
+    }
+}
+
+fn tone(page: &Page) -> Tone {
+    match page {
+        Page::Interstitial { .. } | Page::Resume { .. } | Page::Preview => Tone::Go,
+        Page::Connected { .. } => Tone::Done,
+        Page::Cancelled(_) | Page::Used { .. } => Tone::Stopped,
+        Page::Denied(_) | Page::Impeded(_) | Page::WrongBrowser { .. } => Tone::Attention,
+        Page::ProviderError(_) | Page::ServerError(_) | Page::BadReturn { .. } => Tone::Trouble,
+        Page::Expired | Page::Superseded => Tone::Late,
+        Page::Unknown => Tone::Lost,
+        Page::Busy { .. } => Tone::Wait,
+    }
+}
+
+/// The keys of what a page says below its heading. The last of an ending depends on whether there
+/// is a button to try again.
+fn sentences(page: &Page) -> Vec<String> {
+    let endings: &[&str] = match page {
+        Page::Interstitial { .. } | Page::Resume { .. } | Page::Preview | Page::Busy { .. } => {
+            &["body"]
+        }
+        Page::Connected { back: Some(_), .. } => &["body", "return"],
+        Page::Connected { back: None, .. } => &["body", "close"],
+        Page::Used {
+            check_again: Some(_),
+        } => &["body", "check"],
+        Page::Cancelled(Ending { retry, .. })
+        | Page::Denied(Ending { retry, .. })
+        | Page::Impeded(Ending { retry, .. })
+        | Page::ProviderError(Ending { retry, .. })
+        | Page::ServerError(Ending { retry, .. }) => match retry {
+            Some(_) => &["body", "retry"],
+            None => &["body", "again"],
+        },
+        Page::Used { check_again: None }
+        | Page::Expired
+        | Page::Superseded
+        | Page::Unknown
+        | Page::BadReturn { .. }
+        | Page::WrongBrowser { .. } => &["body", "next"],
+    };
+    endings
+        .iter()
+        .map(|ending| format!("{}-{ending}", page.name()))
+        .collect()
+}
+
+/// What can be pressed, most useful first and two at most.
+fn actions<'a>(page: &'a Page, website: Option<&'a str>, words: &Words<'_>) -> Vec<Action<'a>> {
+    let action = |name, key: &str, target| Action {
+        name,
+        label: words.text(key),
+        target,
+    };
+    let back = |link: &'a Option<String>| {
+        let link = link.as_deref().filter(|link| leads_out(link))?;
+        Some(action("return", "action-return", Target::Link(link)))
+    };
+    match page {
+        Page::Interstitial { form, .. } | Page::Resume { form } => {
+            vec![action("continue", "action-continue", Target::Post(form))]
+        }
+        Page::Connected { back: link, .. } => back(link).into_iter().collect(),
+        Page::Used {
+            check_again: Some(link),
+        } => {
+            vec![action("retry", "action-check", Target::Link(link))]
+        }
+        // An empty reference is the page's own address.
+        Page::Busy { .. } => vec![action("retry", "action-reload", Target::Link(""))],
+        _ => {
+            let Some(ending) = page.ending() else {
+                return Vec::new();
+            };
+            let visit = website
+                .filter(|_| matches!(page, Page::Impeded(_)))
+                .map(|url| action("institution", "action-institution", Target::NewTab(url)));
+            let retry = ending
+                .retry
+                .as_ref()
+                .map(|form| action("retry", "action-retry", Target::Post(form)));
+            visit
+                .into_iter()
+                .chain(retry)
+                .chain(back(&ending.back))
+                .take(2)
+                .collect()
+        }
+    }
+}
+
+fn support_code(page: &Page) -> Option<SupportCode> {
+    match page {
+        Page::BadReturn { support_code } | Page::WrongBrowser { support_code } => {
+            Some(*support_code)
+        }
+        _ => page.ending().map(|ending| ending.support_code),
+    }
+}
+
+fn share_lines(shares: &[Share], words: &Words<'_>) -> Vec<String> {
+    let key = |share: &Share| match share {
+        Share::Accounts => "share-accounts",
+        Share::Balances => "share-balances",
+        Share::Transactions => "share-transactions",
+        Share::Identity => "share-identity",
+    };
+    match shares {
+        [] => vec![words.text("share-unlisted")],
+        shares => shares.iter().map(|share| words.text(key(share))).collect(),
+    }
+}
+
+/// Whom the script tells; nobody when no origin is left that a message may be addressed to.
+fn tell(page: &Page) -> Option<Tell> {
+    let connected = matches!(page, Page::Connected { .. });
+    let Notify { message, origins } = match page {
+        Page::Connected { notify, .. } => notify.as_ref()?,
+        _ => page.ending()?.notify.as_ref()?,
+    };
+    let origins: Vec<&str> = origins
+        .iter()
+        .map(String::as_str)
+        .filter(|o| is_origin(o))
+        .collect();
+    (!origins.is_empty()).then(|| Tell {
+        message: message.to_string(),
+        origins: origins.join(" "),
+        close: connected,
+    })
+}
+
+/// Whether a text is exactly what a browser calls the origin of some website.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "https" | "http") && url.origin().ascii_serialization() == text
+    })
+}
+
+/// An address that opens as a website, else nothing.
+fn web_address(text: &str) -> Option<&str> {
+    let url = Url::parse(text).ok()?;
+    matches!(url.scheme(), "https" | "http").then_some(text)
+}
+
+/// Whether a link leaves the page for a website or an app. The addresses were checked when they
+/// were registered; schemes that make the browser itself act are refused here once more.
+fn leads_out(link: &str) -> bool {
+    const ACTING: [&str; 10] = [
+        "about",
+        "blob",
+        "content",
+        "data",
+        "file",
+        "filesystem",
+        "intent",
+        "javascript",
+        "vbscript",
+        "view-source",
+    ];
+    Url::parse(link).is_ok_and(|url| !ACTING.contains(&url.scheme()))
+}

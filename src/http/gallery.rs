@@ -1,0 +1,108 @@
+//! All pages in one folder, to be looked at.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use askama::Template;
+
+use super::page::sample::{self, LOGOS, Variant};
+use super::page::{Locale, render};
+
+#[derive(Template)]
+#[template(path = "gallery.html")]
+struct Index {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    label: &'static str,
+    status: u16,
+    links: Vec<Link>,
+}
+
+struct Link {
+    file: String,
+    text: String,
+}
+
+/// Writes every page in every language and variant into `out`, which is made when it is missing,
+/// with an `index.html` that links them. Right-to-left variants are in the mirrored pseudo-language,
+/// in addition to the real ones. Files of the same names are overwritten, others left alone.
+/// Returns what was written, the index first.
+///
+/// # Errors
+///
+/// When the folder cannot be made or a file cannot be written; the message names it.
+pub fn write(out: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let mirrored = Locale::pseudo_rtl();
+    let mut written = Vec::new();
+    let mut rows = Vec::new();
+    for sample in sample::all() {
+        let mut links = Vec::new();
+        for variant in Variant::ALL {
+            let pseudo = (variant == Variant::Rtl).then_some(&mirrored);
+            for locale in Locale::all().iter().chain(pseudo) {
+                let rendered = render(&sample.page, &variant.parties(sample.known), locale);
+                let file = format!("{}.{}.{}.html", sample.label, variant.name(), locale.tag());
+                written.push(put(out, &file, rendered.html())?);
+                let text = format!("{} {}", variant.name(), locale.tag());
+                links.push(Link { file, text });
+            }
+        }
+        let status = sample.page.status().as_u16();
+        rows.push(Row {
+            label: sample.label,
+            status,
+            links,
+        });
+    }
+    for (file, logo) in LOGOS {
+        written.push(put(out, file, logo)?);
+    }
+    written.insert(0, put(out, "index.html", &Index { rows }.render()?)?);
+    Ok(written)
+}
+
+fn put(out: &Path, file: &str, content: &str) -> anyhow::Result<PathBuf> {
+    let path = out.join(file);
+    fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_links_every_page_that_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("new/gallery");
+        let written = write(&out).unwrap();
+        let index = fs::read_to_string(&written[0]).unwrap();
+        let pages: Vec<_> = written[1..]
+            .iter()
+            .filter(|path| path.extension().is_some_and(|ending| ending == "html"))
+            .collect();
+        assert!(pages.len() > 100);
+        for page in pages {
+            let file = page.file_name().unwrap().to_str().unwrap();
+            assert!(index.contains(&format!("href=\"{file}\"")), "{file}");
+            assert!(
+                fs::read_to_string(page).unwrap().contains("</html>"),
+                "{file}"
+            );
+        }
+        assert_eq!(fs::read_dir(&out).unwrap().count(), written.len());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = write(&file.join("gallery")).unwrap_err();
+        assert!(format!("{error:#}").contains("gallery"), "{error:#}");
+    }
+}

@@ -1,0 +1,191 @@
+//! The configuration: one documented TOML tree, the environment laid over it, and the institution
+//! files beside it.
+//!
+//! `guichet.default.toml` explains every key. Unknown keys are refused, every error names its place,
+//! its key and the remedy, and settings that work but are risky come back as warnings. What can be
+//! checked is checked here, once, so that the rest of the crate holds only sound settings.
+//!
+//! Secrets come from the tree, from a file (`…_file`) or from an environment variable (`…_env`). No
+//! type that holds one can be printed.
+
+mod address;
+mod clients;
+mod document;
+mod fault;
+pub mod institutions;
+mod raw;
+mod reading;
+mod sections;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use secrecy::SecretString;
+
+pub use address::{HostPort, Network, PublicUrl};
+pub use fault::{ConfigError, Fault, Place, Warning};
+pub use reading::Environment;
+pub use sections::{
+    AggregatorSettings, Limits, Links, Listen, Log, LogFormat, Operator, Sessions, WebhookSettings,
+};
+pub use storage::{SealKey, StoreLocation, StoreSettings};
+
+use crate::domain::client::Client;
+use crate::domain::id::ClientId;
+use crate::domain::institution::Institution;
+use clients::Surroundings;
+use document::Document;
+use reading::Reading;
+
+/// The file that explains the keys.
+const REFERENCE: &str = "guichet.default.toml";
+
+/// Everything the gateway is told before it starts.
+pub struct Config {
+    /// The address people and institutions reach the gateway under.
+    pub public_url: PublicUrl,
+    /// Where the doors are.
+    pub listen: Listen,
+    /// Who may use the operator's door.
+    pub operator: Operator,
+    /// Where everything is kept.
+    pub store: StoreSettings,
+    /// What grants are sealed under: at least one key, the active one first.
+    pub seal: Vec<SealKey>,
+    /// How links live, unless a client says otherwise.
+    pub links: Links,
+    /// How much is too much.
+    pub limits: Limits,
+    /// How long sessions live.
+    pub sessions: Sessions,
+    /// Who pulls the data; without one, jobs wait.
+    pub aggregator: Option<AggregatorSettings>,
+    /// How events are delivered.
+    pub webhooks: WebhookSettings,
+    /// What is logged.
+    pub log: Log,
+    /// The banks.
+    pub institutions: Vec<Institution>,
+    /// The API customers, their links' settings filled in from [`Self::links`].
+    pub clients: Vec<Client>,
+    /// What clients present as `MD-API-KEY` to get SSO tokens, for those who may.
+    pub sso_keys: BTreeMap<ClientId, SecretString>,
+}
+
+impl Config {
+    /// Loads the configuration file at `path`, or none, with `environment` laid over it, and the
+    /// institution files it names.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: the first thing that is wrong.
+    pub fn load(
+        path: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let Some(path) = path else {
+            return Self::parse("", Path::new("(no configuration file)"), environment);
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path, environment)
+    }
+
+    /// As [`Self::load`], from the `text` of `file`, whose folder is where relative paths start.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn parse(
+        text: &str,
+        file: &Path,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let name = file.display().to_string();
+        let overrides = environment.overrides();
+        let (tree, document): (raw::Tree, _) = Document::read(&name, text, &overrides, REFERENCE)?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let mut reading = Reading::new(&document, folder, environment);
+        let config = Self::build(&mut reading, tree)?;
+        if reading.has_secrets() && reading::is_readable_by_all(file) {
+            reading.warn(
+                "",
+                format!("{name} holds secrets and every user of this machine can read it; run: chmod o-rwx {name}"),
+            );
+        }
+        Ok((config, reading.into_warnings()))
+    }
+
+    fn build(reading: &mut Reading<'_>, tree: raw::Tree) -> Result<Self, ConfigError> {
+        warn_of_proxies(reading, &tree.public_url, &tree.listen);
+        let operator = Operator::build(reading, tree.operator, &tree.listen)?;
+        let store = StoreSettings::build(reading, tree.store)?;
+        let seal = SealKey::build_all(reading, tree.seal)?;
+        tree.links.check(reading, "links.link_minutes")?;
+        let aggregator = match tree.aggregator {
+            Some(raw) => Some(AggregatorSettings::build(reading, raw)?),
+            None => {
+                reading.warn(
+                    "aggregator",
+                    "there is none, so connected members' data is never pulled; add the section",
+                );
+                None
+            }
+        };
+        if tree.webhooks.timeout < std::time::Duration::from_secs(5) {
+            reading.warn(
+                "webhooks.timeout_seconds",
+                "slow receivers are cut off and get the same event again; give 5 seconds or more",
+            );
+        }
+        let (institutions, warnings) =
+            institutions::load(&reading.path(&tree.institutions.folder))?;
+        reading.warn_all(warnings);
+        let surroundings = Surroundings {
+            public_url: &tree.public_url,
+            links: &tree.links,
+            webhooks: &tree.webhooks,
+            institutions: &institutions,
+        };
+        let (clients, sso_keys) = surroundings.clients(reading, tree.clients)?;
+        Ok(Self {
+            public_url: tree.public_url,
+            listen: tree.listen,
+            operator,
+            store,
+            seal,
+            links: tree.links,
+            limits: tree.limits,
+            sessions: tree.sessions,
+            aggregator,
+            webhooks: tree.webhooks,
+            log: tree.log,
+            institutions,
+            clients,
+            sso_keys,
+        })
+    }
+}
+
+/// Source addresses count in limits and logs, so they must be neither the proxy's nor forged.
+fn warn_of_proxies(reading: &mut Reading<'_>, public_url: &PublicUrl, listen: &Listen) {
+    if listen.trusted_proxies.iter().any(Network::is_everything) {
+        reading.warn(
+            "listen.trusted_proxies",
+            "trusts every address, so anyone can forge theirs; name only your proxies",
+        );
+    }
+    if listen.trusted_proxies.is_empty() && !public_url.is_loopback() {
+        reading.warn(
+            "listen.trusted_proxies",
+            "is empty: every visitor of a proxy counts as one source address; name the proxy that \
+             serves public_url",
+        );
+    }
+}

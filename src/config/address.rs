@@ -1,0 +1,323 @@
+//! Addresses that are checked as they are read: URLs, networks, origins, hosts.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer};
+use url::Url;
+
+use super::value::{InvalidValue, Parsed, from_text, refuse};
+use crate::domain::return_address::is_loopback;
+
+from_text!(PublicUrl, HttpsUrl, Issuer, Network, Origin, HostPort);
+
+/// Parses an absolute `https` URL, or an `http` one of this machine.
+///
+/// Tabs and newlines, which a URL parser silently drops, are refused, and so is what RFC 3986
+/// does not allow or a shell would read.
+pub(super) fn web_url(text: &str) -> Result<Url, InvalidValue> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?[]@&=+,%#".contains(&b);
+    if !text.bytes().all(allowed) {
+        return refuse(
+            "has a character that does not belong in an address; percent-encode it as %XX",
+        );
+    }
+    let Ok(url) = Url::parse(text) else {
+        return refuse("is not an absolute address; write it as https://host/path");
+    };
+    if !(url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)) {
+        return refuse("must begin with https:// (http:// is for localhost and 127.0.0.1 only)");
+    }
+    if text.contains('@') && (!url.username().is_empty() || url.password().is_some()) {
+        return refuse("has a user name or password in it; remove it");
+    }
+    if text.contains('#') {
+        return refuse("has a fragment (#…); remove it");
+    }
+    Ok(url)
+}
+
+/// The address that people and institutions reach the gateway under, without a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(Url);
+
+impl PublicUrl {
+    /// Scheme, host and port, without a slash at the end.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    /// The address as a URL; its path is `/`.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Whether it names this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.0)
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let url = web_url(text)?;
+        if url.path() != "/" || text.contains('?') {
+            return refuse(
+                "has a path or a query; the gateway lives at the root of its host, so write \
+                 https://host or https://host:port",
+            );
+        }
+        Ok(Self(url))
+    }
+}
+
+/// An endpoint or a page: `https`, or `http` on this machine; no fragment, no user information.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpsUrl(pub Url);
+
+impl FromStr for HttpsUrl {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        web_url(text).map(Self)
+    }
+}
+
+/// An issuer: an address that is compared as text, so its text is kept (RFC 9207 section 2.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer(pub String);
+
+impl FromStr for Issuer {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if web_url(text)?.query().is_some() {
+            return refuse("has a query (?…); remove it");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A range of addresses such as `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Whether `address` is in the range; an IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                let mask = mask(u128::from(self.bits), 32);
+                (u128::from(ours.to_bits()) ^ u128::from(theirs.to_bits())) & mask == 0
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+                (ours.to_bits() ^ theirs.to_bits()) & mask(u128::from(self.bits), 128) == 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the range is all addresses of its family.
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
+    }
+}
+
+/// The highest `bits` of `width` bits.
+fn mask(bits: u128, width: u128) -> u128 {
+    let all = u128::MAX >> (128 - width);
+    if bits == 0 {
+        0
+    } else {
+        (all << (width - bits)) & all
+    }
+}
+
+impl FromStr for Network {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let (address, bits) = text
+            .split_once('/')
+            .map_or((text, None), |(a, b)| (a, Some(b)));
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return refuse(format!(
+                "{text:?} is not an address or a network; write 10.0.0.1 or 10.0.0.0/8"
+            ));
+        };
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        let bits = match bits.map(str::parse::<u8>) {
+            None => widest,
+            Some(Ok(bits)) if bits <= widest => bits,
+            Some(_) => {
+                return refuse(format!(
+                    "{text:?} has no sound prefix length; write 0 to {widest} after the slash"
+                ));
+            }
+        };
+        let network = Self { address, bits };
+        let lowest = match address {
+            IpAddr::V4(v4) => u128::from(v4.to_bits()) & !mask(bits.into(), 32) & 0xffff_ffff,
+            IpAddr::V6(v6) => v6.to_bits() & !mask(bits.into(), 128),
+        };
+        if lowest != 0 {
+            return refuse(format!(
+                "{text:?} has bits set behind its prefix; write the first address of the network"
+            ));
+        }
+        Ok(network)
+    }
+}
+
+/// An origin as browsers write it: scheme, host, and the port where it is not the usual one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(pub String);
+
+impl FromStr for Origin {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let url = web_url(text)?;
+        let origin = url.origin().ascii_serialization();
+        if origin != text {
+            return refuse(format!(
+                "{text:?} is not an origin as browsers compare it; write {origin:?}"
+            ));
+        }
+        Ok(Self(origin))
+    }
+}
+
+/// A host, with or without a port, that may be reached although it is private.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// Lower-case name or address; IPv6 without brackets.
+    pub host: String,
+    /// The one port allowed; `None` allows any.
+    pub port: Option<u16>,
+}
+
+impl HostPort {
+    /// Whether it is the host and port of `url`.
+    pub fn admits(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']') == self.host
+            && self
+                .port
+                .is_none_or(|port| url.port_or_known_default() == Some(port))
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let colon = self.host.contains(':');
+        let (open, close) = if colon { ("[", "]") } else { ("", "") };
+        write!(f, "{open}{}{close}", self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        // Under a scheme without a default port, a written port always shows.
+        let url = Url::parse(&format!("host://{text}")).ok();
+        let url = url.filter(|url| {
+            let rest = &url[url::Position::AfterPort..];
+            rest.is_empty() && url.username().is_empty() && !text.contains(['@', '*'])
+        });
+        let host = url
+            .as_ref()
+            .and_then(Url::host_str)
+            .filter(|host| !host.is_empty());
+        let (Some(url), Some(host)) = (&url, host) else {
+            return refuse(format!(
+                "{text:?} is not a host; write host, host:port, 10.0.0.1:8443 or [::1]:8443, \
+                 without wildcards"
+            ));
+        };
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_ascii_lowercase();
+        Ok(Self {
+            host,
+            port: url.port(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_its_addresses_and_no_others() {
+        let check = |network: &str, inside: &[&str], outside: &[&str]| {
+            let network: Network = network.parse().expect("a network");
+            for (addresses, expected) in [(inside, true), (outside, false)] {
+                for address in addresses {
+                    let parsed = address.parse().expect("an address");
+                    assert_eq!(network.contains(parsed), expected, "{network:?} {address}");
+                }
+            }
+        };
+        check(
+            "10.0.0.0/8",
+            &["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3"],
+            &["11.0.0.0", "9.255.255.255", "::a00:1", "::1"],
+        );
+        check("192.0.2.7", &["192.0.2.7"], &["192.0.2.6", "192.0.2.8"]);
+        check("192.0.2.128/25", &["192.0.2.129"], &["192.0.2.127"]);
+        check("0.0.0.0/0", &["203.0.113.9"], &["2001:db8::1"]);
+        check(
+            "2001:db8::/33",
+            &["2001:db8::1", "2001:db8:7fff::1"],
+            &["2001:db8:8000::1", "2001:db9::1", "32.1.13.184"],
+        );
+        check("::1", &["::1"], &["::2", "127.0.0.1"]);
+        check("::/0", &["2001:db8::1"], &["203.0.113.9"]);
+    }
+
+    #[test]
+    fn a_listed_host_is_admitted_exactly() {
+        let check = |listed: &str, url: &str, expected: bool| {
+            let listed: HostPort = listed.parse().expect("a host");
+            let url = Url::parse(url).expect("a URL");
+            assert_eq!(listed.admits(&url), expected, "{listed} {url}");
+        };
+        check("10.0.0.9:8443", "https://10.0.0.9:8443/x", true);
+        check("10.0.0.9:8443", "https://10.0.0.9/x", false);
+        check("10.0.0.9:443", "https://10.0.0.9/x", true);
+        check("Hooks.Internal", "https://hooks.internal:99/x", true);
+        check("hooks.internal", "https://a.hooks.internal/x", false);
+        check("[::1]:80", "http://[::1]/x", true);
+        check("[::1]:80", "https://[::1]/x", false);
+    }
+
+    #[test]
+    fn hosts_are_written_as_they_are_read() {
+        for text in ["a.internal", "a.internal:80", "[::1]:8443", "10.0.0.1"] {
+            let host: HostPort = text.parse().expect("a host");
+            assert_eq!(host.to_string(), text);
+        }
+        for wrong in [
+            "", ":80", "a/b", "a b", "u@a", "*.a", "a:port", "a?x", "a#x", "::1",
+        ] {
+            assert!(wrong.parse::<HostPort>().is_err(), "{wrong:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! From `[[clients]]` to the domain's clients, each part held against the others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::address::PublicUrl;
+use super::fault::ConfigError;
+use super::raw;
+use super::reading::{Reading, Written};
+use super::sections::{Links, WebhookSettings};
+use super::value::{Parsed, Section};
+use crate::domain::client::{Client, Registration, UnboundCallback, WebhookEndpoint};
+use crate::domain::event::EventKind;
+use crate::domain::id::ClientId;
+use crate::domain::institution::{ClientAuthentication, Institution};
+
+/// What clients are built against.
+pub struct Surroundings<'a> {
+    pub public_url: &'a PublicUrl,
+    pub links: &'a Links,
+    pub webhooks: &'a WebhookSettings,
+    pub institutions: &'a [Institution],
+}
+
+/// The clients, and the SSO keys of those that have one.
+pub type Clients = (Vec<Client>, BTreeMap<ClientId, SecretString>);
+
+impl Surroundings<'_> {
+    /// Builds every client.
+    pub fn clients(
+        &self,
+        reading: &mut Reading<'_>,
+        raw: Vec<Section<raw::Client>>,
+    ) -> Result<Clients, ConfigError> {
+        let mut clients: Vec<Client> = Vec::new();
+        let mut sso_keys = BTreeMap::new();
+        for (i, Section(mut raw)) in raw.into_iter().enumerate() {
+            let at = format!("clients[{i}]");
+            if clients.iter().any(|client| client.id == raw.id) {
+                let problem = format!("{} is the id of another client; choose another", raw.id);
+                return Err(reading.invalid(&format!("{at}.id"), problem));
+            }
+            let written = Written {
+                inline: raw.sso_key.take(),
+                file: raw.sso_key_file.take(),
+                env: raw.sso_key_env.take(),
+            };
+            if let Some(key) = reading.door_key(&format!("{at}.sso_key"), written)? {
+                sso_keys.insert(raw.id.clone(), key);
+            }
+            clients.push(self.client(reading, &at, raw)?);
+        }
+        Ok((clients, sso_keys))
+    }
+
+    fn client(
+        &self,
+        reading: &mut Reading<'_>,
+        at: &str,
+        raw: raw::Client,
+    ) -> Result<Client, ConfigError> {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let links = Links {
+            open_policy: raw.open_policy.unwrap_or(self.links.open_policy),
+            link_ttl: raw
+                .link_minutes
+                .map_or(self.links.link_ttl, |m| minutes(m.0)),
+            authorization_ttl: raw
+                .authorization_minutes
+                .map_or(self.links.authorization_ttl, |m| minutes(m.0)),
+        };
+        if links != *self.links {
+            let blamed = if raw.link_minutes.is_some() {
+                "link_minutes"
+            } else {
+                "open_policy"
+            };
+            links.check(reading, &format!("{at}.{blamed}"))?;
+        }
+        check_schemes(reading, at, &raw)?;
+        let logo = reading.logo(&format!("{at}.logo_file"), raw.logo_file.as_deref())?;
+        let webhooks = self.webhooks(reading, at, raw.webhooks)?;
+        let registrations = self.registrations(reading, at, &raw.id, raw.registrations)?;
+        Ok(Client {
+            id: raw.id,
+            display_name: raw.name.0,
+            logo,
+            accent: raw.accent.map(|accent| accent.0),
+            support: raw.support.map(|support| support.0),
+            locale: raw.locale.map(|locale| locale.0),
+            return_addresses: raw.return_addresses.into_iter().map(|a| a.0).collect(),
+            return_schemes: raw.return_schemes.into_iter().map(|s| s.0).collect(),
+            message_origins: raw.message_origins.into_iter().map(|o| o.0).collect(),
+            webhooks,
+            open_policy: links.open_policy,
+            link_ttl: links.link_ttl,
+            authorization_ttl: links.authorization_ttl,
+            registrations,
+        })
+    }
+
+    fn webhooks(
+        &self,
+        reading: &mut Reading<'_>,
+        client: &str,
+        raw: Vec<Section<raw::Webhook>>,
+    ) -> Result<Vec<WebhookEndpoint>, ConfigError> {
+        let mut taken: Vec<(EventKind, usize)> = Vec::new();
+        let mut endpoints = Vec::new();
+        for (i, Section(raw)) in raw.into_iter().enumerate() {
+            let at = format!("{client}.webhooks[{i}]");
+            if raw.events.is_empty() {
+                return Err(reading.invalid(
+                    &format!("{at}.events"),
+                    "is empty, so nothing would be delivered; name a kind of event or remove the \
+                     endpoint",
+                ));
+            }
+            for (j, Parsed(kind)) in raw.events.iter().enumerate() {
+                if let Some((_, other)) = taken.iter().find(|(taken, _)| *taken == kind.0) {
+                    return Err(reading.invalid(
+                        &format!("{at}.events[{j}]"),
+                        format!(
+                            "{} already goes to {client}.webhooks[{other}]; each kind of event has \
+                             one address, so remove it from one of them",
+                            kind.0.name()
+                        ),
+                    ));
+                }
+                taken.push((kind.0, i));
+            }
+            let url = raw.url.0;
+            if is_private(&url) && !self.webhooks.allow_hosts.iter().any(|h| h.admits(&url)) {
+                return Err(reading.invalid(
+                    &format!("{at}.url"),
+                    "is a private address, where deliveries are refused; add its host:port to \
+                     webhooks.allow_hosts if it is meant",
+                ));
+            }
+            let current = Written {
+                inline: raw.secret,
+                file: raw.secret_file,
+                env: raw.secret_env,
+            };
+            let previous = Written {
+                inline: raw.previous_secret,
+                file: raw.previous_secret_file,
+                env: raw.previous_secret_env,
+            };
+            let current = reading.signing_secret(&format!("{at}.secret"), current)?;
+            let key = format!("{at}.previous_secret");
+            let previous = reading.signing_secret(&key, previous)?;
+            if current.is_none() && previous.is_some() {
+                return Err(reading.invalid(
+                    &key,
+                    "stands without a current secret; write it as secret, or add the current one",
+                ));
+            }
+            if current.is_none() {
+                reading.warn(
+                    &format!("{at}.url"),
+                    "deliveries are not signed, so the receiver cannot tell them from forged \
+                     ones; set secret_file or secret_env",
+                );
+            }
+            endpoints.push(WebhookEndpoint {
+                url,
+                kinds: raw.events.into_iter().map(|kind| kind.0.0).collect(),
+                secrets: current.into_iter().chain(previous).collect(),
+            });
+        }
+        Ok(endpoints)
+    }
+
+    fn registrations(
+        &self,
+        reading: &mut Reading<'_>,
+        client: &str,
+        client_id: &ClientId,
+        raw: Vec<Section<raw::Registration>>,
+    ) -> Result<Vec<Registration>, ConfigError> {
+        let mut registrations: Vec<Registration> = Vec::new();
+        for (i, Section(raw)) in raw.into_iter().enumerate() {
+            let at = format!("{client}.registrations[{i}]");
+            let code = &raw.institution;
+            if registrations.iter().any(|r| r.institution == *code) {
+                return Err(reading.invalid(
+                    &format!("{at}.institution"),
+                    format!("{code} has a registration already; keep one of them"),
+                ));
+            }
+            registrations.push(self.registration(reading, &at, client_id, raw)?);
+        }
+        Ok(registrations)
+    }
+
+    fn registration(
+        &self,
+        reading: &mut Reading<'_>,
+        at: &str,
+        client: &ClientId,
+        raw: raw::Registration,
+    ) -> Result<Registration, ConfigError> {
+        let code = raw.institution;
+        let Some(institution) = self.institutions.iter().find(|i| i.code == code) else {
+            let known: Vec<&str> = self.institutions.iter().map(|i| i.code.as_str()).collect();
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            return Err(reading.invalid(
+                &format!("{at}.institution"),
+                format!(
+                    "no institution has the code {code}; add its file to institutions.folder or \
+                     use one that is there ({known})"
+                ),
+            ));
+        };
+        let Some(oauth) = &institution.oauth else {
+            return Err(reading.invalid(
+                &format!("{at}.institution"),
+                format!("{code} does not support OAuth; remove the registration"),
+            ));
+        };
+        let id_is_sound = raw.client_id.bytes().all(|b| (0x20..0x7f).contains(&b));
+        if raw.client_id.is_empty() || !id_is_sound {
+            return Err(reading.invalid(
+                &format!("{at}.client_id"),
+                "must be the printable ASCII text that the institution issued (RFC 6749 A.1)",
+            ));
+        }
+        let written = Written {
+            inline: raw.client_secret,
+            file: raw.client_secret_file,
+            env: raw.client_secret_env,
+        };
+        let key = format!("{at}.client_secret");
+        let client_secret = reading.secret(&key, written)?;
+        let is_public = oauth.client_authentication == ClientAuthentication::None;
+        if client_secret.is_none() && !is_public {
+            return Err(reading.invalid(
+                &key,
+                format!(
+                    "is missing, and {code} asks clients to prove themselves; give \
+                     client_secret_file or client_secret_env"
+                ),
+            ));
+        }
+        if client_secret.is_some() && is_public {
+            return Err(reading.invalid(
+                &key,
+                format!(
+                    "would not be used: {code} has client_authentication = \"none\"; remove it or \
+                     correct the institution"
+                ),
+            ));
+        }
+        if raw.unbound_callback == UnboundCallback::Ignore {
+            reading.warn(
+                &format!("{at}.unbound_callback"),
+                "an answer that arrives in another browser leaves the attempt alive, the weakest \
+                 protection against a swapped browser; prefer \"burn\"",
+            );
+        }
+        // The one way to complete so far; a second one has to be handled here.
+        let (None | Some(Parsed(raw::Completion::Immediate))) = raw.completion;
+        let redirect_uri = raw.redirect_uri.map(|url| url.0);
+        Ok(Registration {
+            redirect_uri: self.redirect_uri(reading, at, client, &code, redirect_uri)?,
+            institution: code,
+            client_id: raw.client_id,
+            client_secret,
+            scopes: raw
+                .scopes
+                .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
+            unbound_callback: raw.unbound_callback,
+        })
+    }
+
+    /// The registered redirect URI, which must lead to the one path where its answers are taken.
+    fn redirect_uri(
+        &self,
+        reading: &mut Reading<'_>,
+        at: &str,
+        client: &ClientId,
+        institution: &crate::domain::id::InstitutionCode,
+        configured: Option<Url>,
+    ) -> Result<Url, ConfigError> {
+        let mut ours = self.public_url.url().clone();
+        ours.set_path(&format!("/oauth/redirect_from/{client}/{institution}"));
+        let Some(configured) = configured else {
+            return Ok(ours);
+        };
+        let key = format!("{at}.redirect_uri");
+        if configured.path() != ours.path() || configured.query().is_some() {
+            return Err(reading.invalid(
+                &key,
+                format!(
+                    "its answers would never arrive: they are taken at {} and without a query; \
+                     register {ours} at the institution",
+                    ours.path()
+                ),
+            ));
+        }
+        if configured.origin() != ours.origin() {
+            reading.warn(
+                &key,
+                format!(
+                    "is on another host than public_url; that host must redirect the browser to \
+                     {} with the query kept, or the answer arrives without the browser's cookie \
+                     and is refused",
+                    self.public_url
+                ),
+            );
+        }
+        Ok(configured)
+    }
+}
+
+fn check_schemes(
+    reading: &mut Reading<'_>,
+    at: &str,
+    raw: &raw::Client,
+) -> Result<(), ConfigError> {
+    for (i, Parsed(scheme)) in raw.return_schemes.iter().enumerate() {
+        let key = format!("{at}.return_schemes[{i}]");
+        if scheme.is_reverse_domain() {
+            continue;
+        }
+        if !raw.allow_legacy_schemes {
+            return Err(reading.invalid(
+                &key,
+                format!(
+                    "{scheme} is a single word, which any app can claim; use one in reverse-domain \
+                     form such as com.example.app (RFC 8252 section 7.1), or set \
+                     allow_legacy_schemes = true"
+                ),
+            ));
+        }
+        reading.warn(
+            &key,
+            format!("any app can claim the scheme {scheme}; move to one such as com.example.app"),
+        );
+    }
+    Ok(())
+}
+
+/// Whether the URL itself names a private or local address.
+fn is_private(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(v4)) => {
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified()
+        }
+        Some(url::Host::Ipv6(v6)) => {
+            v6.is_loopback()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || v6.is_unspecified()
+        }
+        None => false,
+    }
+}

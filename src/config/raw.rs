@@ -1,0 +1,257 @@
+//! The tree as it is written: every section and key, before the parts are held against each other.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use super::address::{HostPort, HttpsUrl, Origin, PublicUrl};
+use super::reading::Inline;
+use super::sections::{Limits, Links, Listen, Log, Sessions, WebhookSettings};
+use super::value::{
+    Accent, Label, Locale, Parsed, Scope, Section, Support, optional_section, section,
+};
+use crate::domain::client::UnboundCallback;
+use crate::domain::event::EventKind;
+use crate::domain::id::{ClientId, InstitutionCode};
+use crate::domain::return_address::{ReturnAddress, Scheme};
+use crate::domain::window::OpenPolicy;
+
+/// The whole tree.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tree {
+    pub public_url: PublicUrl,
+    #[serde(default, deserialize_with = "section")]
+    pub listen: Listen,
+    #[serde(default, deserialize_with = "section")]
+    pub operator: Operator,
+    #[serde(default, deserialize_with = "section")]
+    pub store: Store,
+    #[serde(default, deserialize_with = "section")]
+    pub seal: Seal,
+    #[serde(default, deserialize_with = "section")]
+    pub links: Links,
+    #[serde(default, deserialize_with = "section")]
+    pub limits: Limits,
+    #[serde(default, deserialize_with = "section")]
+    pub sessions: Sessions,
+    #[serde(default, deserialize_with = "optional_section")]
+    pub aggregator: Option<Aggregator>,
+    #[serde(default, deserialize_with = "section")]
+    pub webhooks: WebhookSettings,
+    #[serde(default, deserialize_with = "section")]
+    pub institutions: Institutions,
+    #[serde(default, deserialize_with = "section")]
+    pub log: Log,
+    #[serde(default)]
+    pub clients: Vec<Section<Client>>,
+}
+
+/// `[operator]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    pub token: Option<Inline>,
+    pub token_file: Option<PathBuf>,
+    pub token_env: Option<String>,
+}
+
+/// `[store]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    pub url: Option<Inline>,
+    pub url_file: Option<PathBuf>,
+    pub url_env: Option<String>,
+    pub prefix: Option<String>,
+    pub accept_volatile: bool,
+    pub keep_finished_days: KeepFinishedDays,
+}
+
+/// How many days finished windows are kept.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct KeepFinishedDays(
+    #[serde(deserialize_with = "super::value::between::<1, 3650, _>")] pub u64,
+);
+
+impl Default for KeepFinishedDays {
+    fn default() -> Self {
+        Self(30)
+    }
+}
+
+/// `[seal]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Seal {
+    pub keys: Vec<Section<SealKey>>,
+}
+
+/// One entry of `seal.keys`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealKey {
+    pub id: String,
+    pub key: Option<Inline>,
+    pub key_file: Option<PathBuf>,
+    pub key_env: Option<String>,
+}
+
+/// `[aggregator]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aggregator {
+    pub url: HttpsUrl,
+    pub secret: Option<Inline>,
+    pub secret_file: Option<PathBuf>,
+    pub secret_env: Option<String>,
+    pub key: Option<Inline>,
+    pub key_file: Option<PathBuf>,
+    pub key_env: Option<String>,
+    #[serde(default)]
+    pub deadline_seconds: DeadlineSeconds,
+    #[serde(default)]
+    pub allow_hosts: Vec<HostPort>,
+}
+
+/// How long an aggregator may be silent about a job.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct DeadlineSeconds(
+    #[serde(deserialize_with = "super::value::between::<10, 86_400, _>")] pub u64,
+);
+
+impl Default for DeadlineSeconds {
+    fn default() -> Self {
+        Self(600)
+    }
+}
+
+/// `[institutions]`
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Institutions {
+    pub folder: PathBuf,
+}
+
+impl Default for Institutions {
+    fn default() -> Self {
+        Self {
+            folder: "institutions".into(),
+        }
+    }
+}
+
+/// `[[clients]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    pub id: ClientId,
+    pub name: Label,
+    pub sso_key: Option<Inline>,
+    pub sso_key_file: Option<PathBuf>,
+    pub sso_key_env: Option<String>,
+    pub logo_file: Option<PathBuf>,
+    pub accent: Option<Accent>,
+    pub support: Option<Support>,
+    pub locale: Option<Locale>,
+    #[serde(default)]
+    pub return_addresses: Vec<Parsed<ReturnAddress>>,
+    #[serde(default)]
+    pub return_schemes: Vec<Parsed<Scheme>>,
+    #[serde(default)]
+    pub allow_legacy_schemes: bool,
+    #[serde(default)]
+    pub message_origins: Vec<Origin>,
+    pub open_policy: Option<OpenPolicy>,
+    pub link_minutes: Option<LinkMinutes>,
+    pub authorization_minutes: Option<AuthorizationMinutes>,
+    #[serde(default)]
+    pub webhooks: Vec<Section<Webhook>>,
+    #[serde(default)]
+    pub registrations: Vec<Section<Registration>>,
+}
+
+/// How long a link may wait to be opened.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct LinkMinutes(
+    #[serde(deserialize_with = "super::value::between::<1, 10_080, _>")] pub u64,
+);
+
+/// How long the institution's answer is awaited.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct AuthorizationMinutes(
+    #[serde(deserialize_with = "super::value::between::<1, 60, _>")] pub u64,
+);
+
+/// `[[clients.webhooks]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    pub url: HttpsUrl,
+    pub events: Vec<Parsed<Kind>>,
+    pub secret: Option<Inline>,
+    pub secret_file: Option<PathBuf>,
+    pub secret_env: Option<String>,
+    pub previous_secret: Option<Inline>,
+    pub previous_secret_file: Option<PathBuf>,
+    pub previous_secret_env: Option<String>,
+}
+
+/// A kind of event, by its name.
+#[derive(Clone, Copy)]
+pub struct Kind(pub EventKind);
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        EventKind::from_name(name).map(Self).ok_or_else(|| {
+            let known: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
+            let known = known.join(", ");
+            format!("{name:?} is not a kind of event; write some of {known}")
+        })
+    }
+}
+
+/// `[[clients.registrations]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    pub institution: InstitutionCode,
+    pub client_id: String,
+    pub client_secret: Option<Inline>,
+    pub client_secret_file: Option<PathBuf>,
+    pub client_secret_env: Option<String>,
+    pub redirect_uri: Option<HttpsUrl>,
+    pub scopes: Option<Vec<Scope>>,
+    pub completion: Option<Parsed<Completion>>,
+    #[serde(default)]
+    pub unbound_callback: UnboundCallback,
+}
+
+/// What completes a flow. One value so far.
+#[derive(Clone, Copy)]
+pub enum Completion {
+    /// The institution's answer does.
+    Immediate,
+}
+
+impl FromStr for Completion {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "immediate" => Ok(Self::Immediate),
+            "confirm" => Err(
+                "\"confirm\" is not available in this version; write \"immediate\" or leave the \
+                 key out",
+            ),
+            _ => Err("is not a way to complete; write \"immediate\" or leave the key out"),
+        }
+    }
+}

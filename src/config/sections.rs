@@ -1,0 +1,336 @@
+//! The sections of the tree that stand for themselves, as the gateway uses them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use super::address::{HostPort, Network};
+use super::fault::ConfigError;
+use super::raw;
+use super::reading::{Reading, Written};
+use super::value;
+use crate::domain::client::SigningSecret;
+use crate::domain::window::OpenPolicy;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// `[listen]`: where the two doors are.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Where people, member services and institutions come in.
+    #[serde(deserialize_with = "socket")]
+    pub address: SocketAddr,
+    /// Where the operator comes in: health, metrics, console.
+    #[serde(deserialize_with = "socket")]
+    pub operator: SocketAddr,
+    /// The proxies whose word about the caller's address is taken.
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            operator: SocketAddr::from(([127, 0, 0, 1], 8089)),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+fn socket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "{text:?} is not an address with a port; write one such as 127.0.0.1:8080 or [::1]:8080"
+        ))
+    })
+}
+
+/// `[operator]`: who may use the operator's door.
+pub struct Operator {
+    /// What the operator presents; `None` only when the door is on loopback.
+    pub token: Option<SecretString>,
+}
+
+impl Operator {
+    pub(super) fn build(
+        reading: &mut Reading<'_>,
+        raw: raw::Operator,
+        listen: &Listen,
+    ) -> Result<Self, ConfigError> {
+        let written = Written {
+            inline: raw.token,
+            file: raw.token_file,
+            env: raw.token_env,
+        };
+        let token = reading.door_key("operator.token", written)?;
+        let address = listen.operator.ip().to_canonical();
+        if token.is_none() && !address.is_loopback() {
+            return Err(reading.invalid(
+                "operator.token",
+                format!(
+                    "is needed because listen.operator is {}, which other machines can reach; set \
+                     token, token_file or token_env, or listen on 127.0.0.1",
+                    listen.operator
+                ),
+            ));
+        }
+        if is_public(address) {
+            reading.warn(
+                "listen.operator",
+                "the operator's door is on a public address; put it on 127.0.0.1 or a private \
+                 network",
+            );
+        }
+        Ok(Self { token })
+    }
+}
+
+/// Whether the address is, or includes, one that the internet can reach.
+fn is_public(address: std::net::IpAddr) -> bool {
+    match address {
+        std::net::IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
+        std::net::IpAddr::V6(v6) => {
+            !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local())
+        }
+    }
+}
+
+/// `[links]`: how links live, unless a client says otherwise.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Links {
+    /// How links open.
+    pub open_policy: OpenPolicy,
+    /// How long a link may wait to be opened.
+    #[serde(
+        rename = "link_minutes",
+        deserialize_with = "value::minutes::<1, 10_080, _>"
+    )]
+    pub link_ttl: Duration,
+    /// How long the institution's answer is awaited after the link was opened.
+    #[serde(
+        rename = "authorization_minutes",
+        deserialize_with = "value::minutes::<1, 60, _>"
+    )]
+    pub authorization_ttl: Duration,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            open_policy: OpenPolicy::Single,
+            link_ttl: 10 * MINUTE,
+            authorization_ttl: 15 * MINUTE,
+        }
+    }
+}
+
+impl Links {
+    /// Holds the life of links against what their policy allows; `key` is where it is blamed.
+    pub(super) fn check(&self, reading: &mut Reading<'_>, key: &str) -> Result<(), ConfigError> {
+        let is_single = self.open_policy == OpenPolicy::Single;
+        let minutes = self.link_ttl.as_secs() / 60;
+        if is_single && self.link_ttl > 60 * MINUTE {
+            return Err(reading.invalid(
+                key,
+                format!(
+                    "{minutes} minutes are more than the 60 that a link may live under open_policy \
+                     \"single\"; shorten them, or choose \"interstitial\" for links that travel by \
+                     mail"
+                ),
+            ));
+        }
+        let long = if is_single {
+            30 * MINUTE
+        } else {
+            3 * 24 * 60 * MINUTE
+        };
+        if self.link_ttl > long {
+            reading.warn(
+                key,
+                format!(
+                    "links wait {minutes} minutes to be opened; whoever finds one meanwhile can \
+                     use it, so prefer at most {}",
+                    long.as_secs() / 60
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// `[limits]`: how much is too much. Over a limit the answer is 429 with `Retry-After`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Links minted for one member.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub mints_per_member_per_minute: u64,
+    /// Links minted by one client.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub mints_per_client_per_second: u64,
+    /// Links followed from one source address that nobody minted.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub unknown_links_per_minute: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mints_per_member_per_minute: 10,
+            mints_per_client_per_second: 100,
+            unknown_links_per_minute: 30,
+        }
+    }
+}
+
+/// `[sessions]`: how long the Nexus API's credentials live.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sessions {
+    /// A session unused for so long ends.
+    #[serde(
+        rename = "idle_minutes",
+        deserialize_with = "value::minutes::<1, 1440, _>"
+    )]
+    pub idle: Duration,
+    /// An SSO `api_token` not exchanged for so long ends.
+    #[serde(
+        rename = "api_token_minutes",
+        deserialize_with = "value::minutes::<1, 60, _>"
+    )]
+    pub api_token: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            idle: 30 * MINUTE,
+            api_token: 10 * MINUTE,
+        }
+    }
+}
+
+/// `[aggregator]`: who pulls the data.
+pub struct AggregatorSettings {
+    /// Where jobs are pushed.
+    pub url: Url,
+    /// What pushes are signed with.
+    pub secret: SigningSecret,
+    /// What the aggregator presents to lease and report.
+    pub key: SecretString,
+    /// After how long a silent aggregator means another try.
+    pub deadline: Duration,
+    /// Private hosts that `url` may name or lead to.
+    pub allow_hosts: Vec<HostPort>,
+}
+
+impl AggregatorSettings {
+    pub(super) fn build(
+        reading: &mut Reading<'_>,
+        raw: raw::Aggregator,
+    ) -> Result<Self, ConfigError> {
+        let missing = |reading: &Reading<'_>, key: &str| {
+            reading.invalid(
+                key,
+                "is missing; give it, or the same key with _file or _env",
+            )
+        };
+        let written = Written {
+            inline: raw.secret,
+            file: raw.secret_file,
+            env: raw.secret_env,
+        };
+        let secret = reading.signing_secret("aggregator.secret", written)?;
+        let secret = secret.ok_or_else(|| missing(reading, "aggregator.secret"))?;
+        let written = Written {
+            inline: raw.key,
+            file: raw.key_file,
+            env: raw.key_env,
+        };
+        let key = reading.door_key("aggregator.key", written)?;
+        let key = key.ok_or_else(|| missing(reading, "aggregator.key"))?;
+        let deadline = Duration::from_secs(raw.deadline_seconds.0);
+        if deadline < MINUTE {
+            reading.warn(
+                "aggregator.deadline_seconds",
+                "a job that takes longer is ordered again while it runs; give it a minute or more",
+            );
+        }
+        Ok(Self {
+            url: raw.url.0,
+            secret,
+            key,
+            deadline,
+            allow_hosts: raw.allow_hosts,
+        })
+    }
+}
+
+/// `[webhooks]`: how events are delivered, whoever they go to.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// How long one delivery may take.
+    #[serde(
+        rename = "timeout_seconds",
+        deserialize_with = "value::seconds::<1, 60, _>"
+    )]
+    pub timeout: Duration,
+    /// Private hosts that endpoints may name or lead to.
+    pub allow_hosts: Vec<HostPort>,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(20),
+            allow_hosts: Vec::new(),
+        }
+    }
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// What is written, as `level` or `target=level,…`.
+    #[serde(deserialize_with = "filter")]
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A line to read.
+    Text,
+    /// A JSON object to collect.
+    Json,
+}
+
+fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match tracing_subscriber::EnvFilter::try_new(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(serde::de::Error::custom(format!(
+            "is not a log filter ({error}); write a level such as info, or guichet=debug,info"
+        ))),
+    }
+}

@@ -1,0 +1,220 @@
+//! What is refused of clients, their webhooks and their registrations.
+
+use super::check;
+
+/// A client table with `more` in it, beginning at line 3; `more` begins at line 6.
+pub fn client(more: &str) -> String {
+    format!("[[clients]]\nid = \"acme\"\nname = \"Acme\"\n{more}")
+}
+
+/// A registration with `more` in it; `more` begins at line 10.
+pub fn registration(more: &str) -> String {
+    client(&format!(
+        "[[clients.registrations]]\ninstitution = \"bank\"\nclient_id = \"x\"\n\
+         client_secret = \"y\"\n{more}"
+    ))
+}
+
+#[test]
+fn clients() {
+    check(
+        &client("[[clients]]\nid = \"acme\"\nname = \"B\"\n"),
+        &["guichet.toml:7:6: clients[1].id: acme is the id of another client"],
+    );
+    check(
+        "[[clients]]\nid = \"a b\"\nname = \"A\"\n",
+        &["guichet.toml:4:6: clients[0].id: expected 1 to 64"],
+    );
+    check(
+        "[[clients]]\nid = \"a\"\nname = \" \"\n",
+        &["guichet.toml:5:8: clients[0].name: is not a name; write"],
+    );
+    check(
+        &client("accent = \"red\"\n"),
+        &["guichet.toml:6:10: clients[0].accent: is not a colour; write"],
+    );
+    check(
+        &client("accent = \"#ffff00\"\n"),
+        &[
+            "clients[0].accent: is too light for white text",
+            "choose a darker",
+        ],
+    );
+    check(
+        &client("support = \"call us\"\n"),
+        &["clients[0].support:", "mailto:"],
+    );
+    check(
+        &client("locale = \"english please\"\n"),
+        &["clients[0].locale: is not a language tag"],
+    );
+    check(
+        &client("logo_file = \"guichet.toml\"\n"),
+        &["guichet.toml:6:13: clients[0].logo_file:", "cannot be read"],
+    );
+    check(
+        &client("logo_file = \"institutions/bank.toml\"\n"),
+        &["clients[0].logo_file:", "is not an SVG, PNG, JPEG or WebP"],
+    );
+    check(
+        &client("return_addresses = [\"http://a.example\"]\n"),
+        &[
+            "guichet.toml:6:21: clients[0].return_addresses[0]:",
+            "only https",
+        ],
+    );
+    check(
+        &client("return_schemes = [\"javascript\"]\n"),
+        &[
+            "guichet.toml:6:19: clients[0].return_schemes[0]:",
+            "belongs to browsers",
+        ],
+    );
+    check(
+        &client("return_schemes = [\"mx\"]\n"),
+        &[
+            "guichet.toml:6:19: clients[0].return_schemes[0]: mx is a single word",
+            "allow_legacy_schemes = true",
+        ],
+    );
+    check(
+        &client("message_origins = [\"https://a.example/\"]\n"),
+        &[
+            "guichet.toml:6:20: clients[0].message_origins[0]:",
+            "write \"https://a.example\"",
+        ],
+    );
+    check(
+        &client("message_origins = [\"*\"]\n"),
+        &["clients[0].message_origins[0]:"],
+    );
+    check(
+        &client("link_minutes = 61\n"),
+        &["guichet.toml:6:16: clients[0].link_minutes: 61 minutes are more"],
+    );
+    check(
+        &format!(
+            "[links]\nopen_policy = \"multi\"\nlink_minutes = 90\n{}",
+            client("open_policy = \"single\"\n")
+        ),
+        &["guichet.toml:9:15: clients[0].open_policy: 90 minutes are more"],
+    );
+}
+
+#[test]
+fn webhooks() {
+    let hooks = |kinds: &str| {
+        client(&format!(
+            "[[clients.webhooks]]\nurl = \"https://a.example\"\nevents = [{kinds}]\n"
+        ))
+    };
+    check(
+        &hooks("\"member.exploded\""),
+        &[
+            "guichet.toml:8:11: clients[0].webhooks[0].events[0]:",
+            "member.created, member.updated",
+        ],
+    );
+    let twice = format!(
+        "{}[[clients.webhooks]]\nurl = \"https://b.example\"\nevents = [\"member.deleted\", \"member.created\"]\n",
+        hooks("\"member.created\"")
+    );
+    check(
+        &twice,
+        &[
+            "guichet.toml:11:29: clients[0].webhooks[1].events[1]: member.created already goes to clients[0].webhooks[0]",
+            "one address",
+        ],
+    );
+    for private in [
+        "https://10.0.0.1/x",
+        "https://[::1]/x",
+        "http://localhost:1/x",
+        "https://169.254.169.254/x",
+        "https://[fd00::1]/x",
+    ] {
+        let text = hooks("\"member.created\"").replace("https://a.example", private);
+        check(
+            &text,
+            &[
+                "guichet.toml:7:7: clients[0].webhooks[0].url: is a private address",
+                "webhooks.allow_hosts",
+            ],
+        );
+    }
+    let previous = format!(
+        "{}previous_secret = \"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\"\n",
+        hooks("\"member.created\"")
+    );
+    check(
+        &previous,
+        &[
+            "guichet.toml:9:19: clients[0].webhooks[0].previous_secret: stands without a current secret",
+        ],
+    );
+}
+
+#[test]
+fn registrations() {
+    let at = "clients[0].registrations[0]";
+    check(
+        &registration("").replace("\"bank\"", "\"other\""),
+        &[
+            "guichet.toml:7:15: ",
+            at,
+            ".institution: no institution has the code other",
+            "(bank)",
+        ],
+    );
+    check(
+        &registration("").replace("client_secret = \"y\"\n", ""),
+        &[
+            "guichet.toml:6:1: ",
+            at,
+            ".client_secret: is missing, and bank asks clients to prove themselves",
+        ],
+    );
+    check(
+        &registration("").replace("\"x\"", "\"\""),
+        &["guichet.toml:8:13: ", ".client_id: must be"],
+    );
+    check(
+        &registration("completion = \"confirm\"\n"),
+        &[
+            "guichet.toml:10:14: ",
+            ".completion: \"confirm\" is not available in this version",
+        ],
+    );
+    check(
+        &registration("unbound_callback = \"confirm\"\n"),
+        &[
+            "guichet.toml:10:20: ",
+            ".unbound_callback: ",
+            "`burn` or `ignore`",
+        ],
+    );
+    check(
+        &registration("scopes = [\"a b\"]\n"),
+        &[
+            "guichet.toml:10:11: ",
+            ".scopes[0]: \"a b\" is not one scope",
+        ],
+    );
+    check(
+        &registration("redirect_uri = \"https://connect.example.com/cb\"\n"),
+        &[
+            "guichet.toml:10:16: ",
+            ".redirect_uri: its answers would never arrive",
+            "https://connect.example.com/oauth/redirect_from/acme/bank",
+        ],
+    );
+    check(
+        &format!(
+            "{}[[clients.registrations]]\ninstitution = \"bank\"\nclient_id = \"z\"\nclient_secret = \"y\"\n",
+            registration("")
+        ),
+        &[
+            "guichet.toml:11:15: clients[0].registrations[1].institution: bank has a registration already",
+        ],
+    );
+}

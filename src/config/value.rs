@@ -1,0 +1,225 @@
+//! Values that are checked as they are read: texts, sections, numbers, times.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::address::web_url;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+
+/// A value that is written as text. What refuses it is reported at the very value, which a list
+/// cannot do for errors raised after an element was read.
+pub struct Parsed<T>(pub T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+            type Value = Parsed<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text in quotes")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Parsed<T>, E> {
+                text.parse().map(Parsed).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text(PhantomData))
+    }
+}
+
+/// A section of the tree: a table and never a list, which serde would fill by position.
+pub struct Section<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Section<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Table<T> {
+            type Value = Section<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a section with keys of its own")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Section<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Section)
+            }
+        }
+        deserializer.deserialize_map(Table(PhantomData))
+    }
+}
+
+/// Reads a [`Section`].
+pub fn section<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Section::deserialize(deserializer).map(|Section(value)| value)
+}
+
+/// Reads a [`Section`] that may be left out.
+pub fn optional_section<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    section(deserializer).map(Some)
+}
+
+/// Derives `Deserialize` from `FromStr`.
+macro_rules! from_text {
+    ($($name:ty),+ $(,)?) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Parsed::deserialize(deserializer).map(|Parsed(value)| value)
+            }
+        }
+    )+};
+}
+
+from_text!(Support, Accent, Locale, Label, Scope);
+pub(super) use from_text;
+
+/// A text that cannot be what it is meant to be; says why and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidValue(String);
+
+pub(super) fn refuse<T>(why: impl Into<String>) -> Result<T, InvalidValue> {
+    Err(InvalidValue(why.into()))
+}
+
+/// One scope (RFC 6749 section 3.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope(pub String);
+
+impl FromStr for Scope {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let allowed = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+        if text.is_empty() || !text.bytes().all(allowed) {
+            return refuse(format!(
+                "{text:?} is not one scope; write each scope as a text of its own, without spaces, \
+                 quotes or backslashes"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Where people get help: a `mailto:` or an `https:` address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Support(pub String);
+
+impl FromStr for Support {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_mail = text.strip_prefix("mailto:").is_some_and(|address| {
+            let clean = address
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && !b"?&\"<>\\".contains(&b));
+            let halves = address.split_once('@');
+            clean && halves.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
+        });
+        if is_mail || web_url(text).is_ok() {
+            return Ok(Self(text.to_owned()));
+        }
+        refuse("is not where people get help; write mailto:help@example.com or https://…")
+    }
+}
+
+/// A colour `#rrggbb` on which white text can be read (WCAG 2.2, 1.4.3: a contrast of 4.5 to 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accent(pub String);
+
+impl FromStr for Accent {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let digits = text
+            .strip_prefix('#')
+            .filter(|digits| digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let Some(rgb) = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) else {
+            return refuse("is not a colour; write # and six hexadecimal digits, as in #1c4fb6");
+        };
+        let light = |shift: u32| {
+            let value = f64::from((rgb >> shift) & 0xff) / 255.0;
+            if value <= 0.04045 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        let luminance = 0.2126 * light(16) + 0.7152 * light(8) + 0.0722 * light(0);
+        let contrast = 1.05 / (luminance + 0.05);
+        if contrast < 4.5 {
+            return refuse(format!(
+                "is too light for white text: a contrast of {contrast:.1} to 1; choose a darker \
+                 colour with 4.5 or more"
+            ));
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+/// A language tag such as `en` or `pt-BR` (BCP 47).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locale(pub String);
+
+impl FromStr for Locale {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text.parse::<unic_langid::LanguageIdentifier>() {
+            Ok(tag) if tag.language.as_str() != "und" => Ok(Self(tag.to_string())),
+            _ => refuse("is not a language tag; write one such as en or pt-BR"),
+        }
+    }
+}
+
+/// A name shown to people: 1 to 100 characters, none of them a control character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label(pub String);
+
+impl FromStr for Label {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let sound = !text.trim().is_empty()
+            && text.chars().count() <= 100
+            && !text.chars().any(char::is_control);
+        if !sound {
+            return refuse("is not a name; write 1 to 100 characters on one line");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Reads a number between `MIN` and `MAX`.
+pub fn between<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u64, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    match u64::try_from(number) {
+        Ok(number) if (MIN..=MAX).contains(&number) => Ok(number),
+        _ => Err(D::Error::custom(format!(
+            "is {number}; write a number from {MIN} to {MAX}"
+        ))),
+    }
+}
+
+/// Reads whole seconds between `MIN` and `MAX`.
+pub fn seconds<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    between::<MIN, MAX, D>(deserializer).map(Duration::from_secs)
+}
+
+/// Reads whole minutes between `MIN` and `MAX`.
+pub fn minutes<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    between::<MIN, MAX, D>(deserializer).map(|minutes| Duration::from_secs(60 * minutes))
+}

@@ -1,1 +1,387 @@
-//! Sealing at rest.
+//! Sealing at rest: grants, attempts and held answers are kept as envelopes that only this gateway
+//! can open, and only in the place they were sealed for.
+//!
+//! Every envelope has a fresh 256-bit data key, wrapped (AES Key Wrap, RFC 3394) by a key-encryption
+//! key of the [`KeyRing`]. Wrapping uses no nonce, so one key-encryption key may serve any number of
+//! envelopes. From the data key, a random salt and the [`Context`], HKDF-SHA-256 makes an encryption
+//! key and a commitment; the content is encrypted with AES-256-GCM. The commitment is compared, in
+//! constant time, before anything is decrypted: AES-GCM alone would allow one ciphertext that opens
+//! under two keys.
+//!
+//! ```text
+//! version 1 ‖ algorithm 1 ‖ length 1, key id ‖ wrapped data key 40 ‖ salt 32 ‖ commitment 32 ‖ nonce 12 ‖ ciphertext, tag 16
+//! ```
+//!
+//! The associated data binds version, algorithm, key id, client, subject and field, each with its
+//! length in front. An envelope that was changed or moved to another row does not open; nothing
+//! says which of the two happened.
+
+mod keys;
+
+use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::key_wrap::KeyWrap;
+use aws_lc_rs::{constant_time, hkdf};
+use zeroize::Zeroizing;
+
+pub use keys::{KEY_ID_LIMIT, KeyRing, KeyRingError, SealKey};
+
+use crate::domain::id::ClientId;
+use crate::domain::random::{self, Random};
+
+const VERSION: u8 = 1;
+/// AES Key Wrap, HKDF-SHA-256 with commitment, AES-256-GCM.
+const ALGORITHM: u8 = 1;
+const KEY: usize = 32;
+const WRAPPED: usize = KEY + 8;
+const SALT: usize = 32;
+const COMMITMENT: usize = 32;
+const NONCE: usize = 12;
+const TAG: usize = 16;
+
+/// What kind of content an envelope holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// A member's grant.
+    Grant,
+    /// An attempt's verifier and nonce.
+    Attempt,
+    /// An institution's answer, held between its POST and the GET that follows.
+    Answer,
+}
+
+impl Field {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Attempt => "attempt",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// The one place an envelope opens in.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The tenant; `None` for what is sealed before it is known (an attempt, a held answer), whose
+    /// subject is unguessable by itself.
+    pub client: Option<&'a ClientId>,
+    /// What it belongs to: a member's guid, an attempt's id.
+    pub subject: &'a str,
+    /// What it is of that.
+    pub field: Field,
+}
+
+impl Context<'_> {
+    /// Every part with its length in front, so that no two contexts read the same.
+    fn associated_data(&self, key_id: &str) -> Vec<u8> {
+        let mut data = vec![VERSION, ALGORITHM];
+        for part in [
+            key_id,
+            self.client.map(ClientId::as_str).unwrap_or_default(),
+            self.subject,
+            self.field.name(),
+        ] {
+            data.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            data.extend_from_slice(part.as_bytes());
+        }
+        data
+    }
+}
+
+/// Why an envelope did not open.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The bytes are not an envelope of a version this program knows.
+    #[error("the sealed bytes are not an envelope this version can read")]
+    Malformed,
+    /// The key that sealed it is not in the ring.
+    #[error("the seal key {0:?} is not in the key ring")]
+    UnknownKey(String),
+    /// It was changed, or sealed for another place, or with another key of the same id.
+    #[error("the envelope does not open here")]
+    Refused,
+}
+
+/// Seals and opens with one key ring.
+pub struct Sealer {
+    ring: KeyRing,
+}
+
+impl Sealer {
+    /// Works with the keys of `ring`.
+    pub fn new(ring: KeyRing) -> Self {
+        Self { ring }
+    }
+
+    /// The envelope of `plaintext`: 135 bytes and the key's id longer than it.
+    pub fn seal(&self, random: &dyn Random, context: &Context<'_>, plaintext: &[u8]) -> Vec<u8> {
+        let key_id = self.ring.active();
+        let data_key: Zeroizing<[u8; KEY]> = Zeroizing::new(random::bytes(random));
+        let salt: [u8; SALT] = random::bytes(random);
+        let nonce: [u8; NONCE] = random::bytes(random);
+        let associated = context.associated_data(key_id);
+        let derived = Derived::new(&data_key, &salt, &associated);
+
+        let mut wrapped = [0; WRAPPED];
+        self.ring
+            .key(key_id)
+            .expect("the active key is in its ring")
+            .wrap(&*data_key, &mut wrapped)
+            .expect("32 bytes can be wrapped into 40");
+        let mut content = plaintext.to_vec();
+        derived
+            .cipher()
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(&associated),
+                &mut content,
+            )
+            .expect("a token answer is far below AES-GCM's 64 GiB");
+
+        let mut envelope = vec![VERSION, ALGORITHM, key_id.len() as u8];
+        for part in [
+            key_id.as_bytes(),
+            &wrapped,
+            &salt,
+            derived.commitment(),
+            &nonce,
+            &content,
+        ] {
+            envelope.extend_from_slice(part);
+        }
+        envelope
+    }
+
+    /// The content of an envelope that [`Self::seal`] made for the same context.
+    pub fn open(
+        &self,
+        context: &Context<'_>,
+        envelope: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let parts = Parts::of(envelope).ok_or(SealError::Malformed)?;
+        let kek = self
+            .ring
+            .key(parts.key_id)
+            .ok_or_else(|| SealError::UnknownKey(parts.key_id.to_owned()))?;
+        let mut data_key = Zeroizing::new([0; KEY]);
+        kek.unwrap(parts.wrapped, &mut *data_key)
+            .map_err(|_| SealError::Refused)?;
+        let associated = context.associated_data(parts.key_id);
+        let derived = Derived::new(&data_key, parts.salt, &associated);
+        constant_time::verify_slices_are_equal(derived.commitment(), parts.commitment)
+            .map_err(|_| SealError::Refused)?;
+        let nonce =
+            Nonce::try_assume_unique_for_key(parts.nonce).map_err(|_| SealError::Malformed)?;
+        let mut content = Zeroizing::new(parts.content.to_vec());
+        let length = derived
+            .cipher()
+            .open_in_place(nonce, Aad::from(&associated), &mut content)
+            .map_err(|_| SealError::Refused)?
+            .len();
+        content.truncate(length);
+        Ok(content)
+    }
+}
+
+/// What HKDF makes of a data key: 32 bytes of encryption key, 32 of commitment.
+struct Derived(Zeroizing<[u8; KEY + COMMITMENT]>);
+
+/// The length HKDF is asked for.
+struct DerivedLength;
+
+impl hkdf::KeyType for DerivedLength {
+    fn len(&self) -> usize {
+        KEY + COMMITMENT
+    }
+}
+
+impl Derived {
+    fn new(data_key: &[u8; KEY], salt: &[u8], info: &[u8]) -> Self {
+        let mut bytes = Zeroizing::new([0; KEY + COMMITMENT]);
+        hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+            .extract(data_key)
+            .expand(&[info], DerivedLength)
+            .and_then(|okm| okm.fill(&mut *bytes))
+            .expect("64 bytes are within HKDF's limit");
+        Self(bytes)
+    }
+
+    fn cipher(&self) -> LessSafeKey {
+        let key = UnboundKey::new(&aead::AES_256_GCM, &self.0[..KEY]).expect("32 bytes of key");
+        LessSafeKey::new(key)
+    }
+
+    fn commitment(&self) -> &[u8] {
+        &self.0[KEY..]
+    }
+}
+
+/// An envelope taken apart.
+struct Parts<'a> {
+    key_id: &'a str,
+    wrapped: &'a [u8],
+    salt: &'a [u8],
+    commitment: &'a [u8],
+    nonce: &'a [u8],
+    content: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(envelope: &'a [u8]) -> Option<Self> {
+        let ([VERSION, ALGORITHM, id_length], rest) = envelope.split_first_chunk()? else {
+            return None;
+        };
+        let (key_id, rest) = rest.split_at_checked(usize::from(*id_length))?;
+        let (wrapped, rest) = rest.split_at_checked(WRAPPED)?;
+        let (salt, rest) = rest.split_at_checked(SALT)?;
+        let (commitment, rest) = rest.split_at_checked(COMMITMENT)?;
+        let (nonce, content) = rest.split_at_checked(NONCE)?;
+        (content.len() >= TAG).then_some(())?;
+        Some(Self {
+            key_id: std::str::from_utf8(key_id).ok()?,
+            wrapped,
+            salt,
+            commitment,
+            nonce,
+            content,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Os;
+
+    impl Random for Os {
+        fn fill(&self, bytes: &mut [u8]) {
+            aws_lc_rs::rand::fill(bytes).unwrap();
+        }
+    }
+
+    fn key(id: &str, byte: u8) -> SealKey {
+        SealKey::new(id, &[byte; 32]).unwrap()
+    }
+
+    fn sealer(active: SealKey, older: Vec<SealKey>) -> Sealer {
+        Sealer::new(KeyRing::new(active, older).unwrap())
+    }
+
+    fn client(id: &str) -> ClientId {
+        id.parse().unwrap()
+    }
+
+    fn grant_of<'a>(client: &'a ClientId, subject: &'a str) -> Context<'a> {
+        Context {
+            client: Some(client),
+            subject,
+            field: Field::Grant,
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_opens() {
+        let sealer = sealer(key("k1", 1), vec![]);
+        let client = client("t1");
+        let context = grant_of(&client, "MBR-1");
+        for plaintext in [&b""[..], b"token", &[7; 5000]] {
+            let envelope = sealer.seal(&Os, &context, plaintext);
+            assert_eq!(envelope.len(), plaintext.len() + 135 + "k1".len());
+            assert_eq!(sealer.open(&context, &envelope).unwrap()[..], *plaintext);
+        }
+    }
+
+    #[test]
+    fn k1_nothing_of_the_content_shows_and_no_two_envelopes_agree() {
+        let sealer = sealer(key("k1", 1), vec![]);
+        let client = client("t1");
+        let context = grant_of(&client, "MBR-1");
+        let canary = b"CANARY-refresh-token";
+        let envelopes = [0, 1].map(|_| sealer.seal(&Os, &context, canary));
+        for envelope in &envelopes {
+            assert!(!envelope.windows(6).any(|six| canary.starts_with(six)));
+        }
+        let variable = 3 + "k1".len();
+        assert_ne!(envelopes[0][variable..], envelopes[1][variable..]);
+        assert_ne!(
+            envelopes[0][variable..variable + WRAPPED],
+            envelopes[1][variable..variable + WRAPPED]
+        );
+    }
+
+    #[test]
+    fn k2_each_flipped_bit_and_each_cut_is_refused() {
+        let sealer = sealer(key("k1", 1), vec![]);
+        let client = client("t1");
+        let context = grant_of(&client, "MBR-1");
+        let envelope = sealer.seal(&Os, &context, b"token");
+        for at in 0..envelope.len() {
+            for bit in 0..8 {
+                let mut changed = envelope.clone();
+                changed[at] ^= 1 << bit;
+                assert!(sealer.open(&context, &changed).is_err(), "byte {at}");
+            }
+            assert!(sealer.open(&context, &envelope[..at]).is_err(), "cut {at}");
+        }
+        let mut longer = envelope.clone();
+        longer.push(0);
+        assert_eq!(sealer.open(&context, &longer), Err(SealError::Refused));
+    }
+
+    #[test]
+    fn k2_an_envelope_opens_only_where_it_belongs() {
+        let sealer = sealer(key("k1", 1), vec![]);
+        let (t1, t2) = (client("t1"), client("t2"));
+        let envelope = sealer.seal(&Os, &grant_of(&t1, "MBR-1"), b"token");
+        let attempt = Context {
+            field: Field::Attempt,
+            ..grant_of(&t1, "MBR-1")
+        };
+        let (shifted_client, shifted) = (client("t1M"), "BR-1");
+        for elsewhere in [
+            grant_of(&t2, "MBR-1"),
+            grant_of(&t1, "MBR-2"),
+            attempt,
+            grant_of(&shifted_client, shifted),
+        ] {
+            assert_eq!(
+                sealer.open(&elsewhere, &envelope),
+                Err(SealError::Refused),
+                "{elsewhere:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn k2_a_key_is_chosen_by_its_id() {
+        let client = client("t1");
+        let context = grant_of(&client, "MBR-1");
+        let old = sealer(key("k1", 1), vec![]).seal(&Os, &context, b"token");
+
+        let rotated = sealer(key("k2", 2), vec![key("k1", 1)]);
+        assert_eq!(rotated.open(&context, &old).unwrap()[..], *b"token");
+        let new = rotated.seal(&Os, &context, b"token");
+        assert_eq!(new[3..5], *b"k2");
+
+        let retired = sealer(key("k2", 2), vec![]);
+        assert_eq!(
+            retired.open(&context, &old),
+            Err(SealError::UnknownKey("k1".to_owned()))
+        );
+        let impostor = sealer(key("k1", 9), vec![]);
+        assert_eq!(impostor.open(&context, &old), Err(SealError::Refused));
+    }
+
+    #[test]
+    fn k2_a_swapped_data_key_is_refused() {
+        let sealer = sealer(key("k1", 1), vec![]);
+        let client = client("t1");
+        let context = grant_of(&client, "MBR-1");
+        let one = sealer.seal(&Os, &context, b"token");
+        let mut mixed = sealer.seal(&Os, &context, b"token");
+        let wrapped = 5..5 + WRAPPED;
+        mixed[wrapped.clone()].copy_from_slice(&one[wrapped]);
+        assert_eq!(sealer.open(&context, &mixed), Err(SealError::Refused));
+    }
+}

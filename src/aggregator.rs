@@ -1,0 +1,222 @@
+//! The aggregator, as a client: a job is pushed to the service that pulls the data.
+//!
+//! A push is a POST of `{job_guid, member_guid, institution_code, kind, attempt}`, signed by Standard
+//! Webhooks (see [`crate::signature`]). Any 2xx status accepts the job; the aggregator then leases an
+//! access token for it and reports. Its address is the operator's own, so it may be on any network;
+//! plain http is for this machine only.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::Client;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde_json::json;
+use url::Url;
+
+use crate::domain::client::SigningSecret;
+use crate::domain::job::Job;
+use crate::{outgoing, signature};
+
+/// How long the aggregator may take to answer a push, connecting included, unless configured.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The only kind of job there is.
+const KIND: &str = "aggregate";
+
+/// Why no aggregator can be pushed to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The address is plain http on another machine, or no http at all.
+    #[error("the aggregator's address must be https, or http on this machine")]
+    Insecure,
+    /// There is no secret to sign with.
+    #[error("the aggregator has no signing secret")]
+    NoSecret,
+    /// The outgoing side could not be set up, usually for want of certificate authorities.
+    #[error("calls to the aggregator cannot be set up: {0}")]
+    Outgoing(String),
+}
+
+/// Why a push was not accepted; the job is to be pushed again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// It answered with another status than a 2xx; redirects are not followed.
+    #[error("the aggregator answered with status {0}")]
+    Refused(u16),
+    /// It did not answer in time. It may have the job all the same.
+    #[error("the aggregator did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// No connection, or one that broke. It may have the job all the same.
+    #[error("the aggregator cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+/// The one aggregator of this gateway. Built once; connections are shared between pushes.
+pub struct Aggregator {
+    url: Url,
+    secrets: Vec<SigningSecret>,
+    timeout: Duration,
+    client: Client,
+}
+
+impl Aggregator {
+    /// Pushes to `url`, signed with each of `secrets` (several during a rotation, newest first), each
+    /// push within `timeout`.
+    pub fn new(
+        url: Url,
+        secrets: Vec<SigningSecret>,
+        timeout: Duration,
+    ) -> Result<Self, SetupError> {
+        if !outgoing::is_confidential(&url) {
+            return Err(SetupError::Insecure);
+        }
+        if secrets.is_empty() {
+            return Err(SetupError::NoSecret);
+        }
+        let client = outgoing::builder()
+            .connect_timeout(timeout)
+            .build()
+            .map_err(|error| SetupError::Outgoing(outgoing::describe(error)))?;
+        Ok(Self {
+            url,
+            secrets,
+            timeout,
+            client,
+        })
+    }
+
+    /// Pushes the job, once. `now` is the time of the signature.
+    ///
+    /// The message's id names job and attempt: a repeat of one push can be dropped by it, a second
+    /// push of the same job, after silence, is news.
+    pub async fn push(&self, job: &Job, now: Timestamp) -> Result<(), PushError> {
+        let body = json!({
+            "attempt": job.attempt,
+            "institution_code": job.institution,
+            "job_guid": job.guid,
+            "kind": KIND,
+            "member_guid": job.member,
+        })
+        .to_string();
+        let id = format!("{}-{}", job.guid, job.attempt);
+        let signatures = signature::sign(&self.secrets, &id, now, body.as_bytes());
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(signature::ID, id)
+            .header(signature::TIMESTAMP, now.as_second())
+            .header(signature::SIGNATURE, signatures)
+            .body(body);
+        let response = tokio::time::timeout(self.timeout, request.send())
+            .await
+            .map_err(|_| PushError::TimedOut(self.timeout))?
+            .map_err(|error| PushError::Unreachable(outgoing::describe(error)))?;
+        let status = response.status();
+        outgoing::drain(response).await;
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(PushError::Refused(status.as_u16()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::JobStatus;
+    use crate::fake_server::{FakeServer, Reply, answer};
+
+    const UUID: &str = "68e96dd6-eabd-42d3-9f05-416897f0746c";
+
+    fn secret() -> SigningSecret {
+        SigningSecret(zeroize::Zeroizing::new(vec![1; 32]))
+    }
+
+    fn job(attempt: u32) -> Job {
+        let time = Timestamp::from_second(1_800_000_000).unwrap();
+        Job {
+            guid: format!("JOB-{UUID}").parse().unwrap(),
+            member: format!("MBR-{UUID}").parse().unwrap(),
+            user: format!("USR-{UUID}").parse().unwrap(),
+            client: "app".parse().unwrap(),
+            institution: "mx_bank_oauth".parse().unwrap(),
+            status: JobStatus::Pushed,
+            attempt,
+            due_at: time,
+            created_at: time,
+            updated_at: time,
+        }
+    }
+
+    async fn push(server: &FakeServer, timeout: Duration) -> Result<(), PushError> {
+        let aggregator = Aggregator::new(server.url("/jobs"), vec![secret()], timeout).unwrap();
+        aggregator.push(&job(2), Timestamp::now()).await
+    }
+
+    #[tokio::test]
+    async fn b7_a_push_is_signed_and_says_which_job() {
+        let server = FakeServer::start(|_| answer("202 Accepted", &[], b""));
+        assert_eq!(push(&server, TIMEOUT).await, Ok(()));
+        let request = server.requests().remove(0);
+        assert!(request.head.starts_with("POST /jobs HTTP/1.1\r\n"));
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let expected = json!({
+            "job_guid": format!("JOB-{UUID}"),
+            "member_guid": format!("MBR-{UUID}"),
+            "institution_code": "mx_bank_oauth",
+            "kind": "aggregate",
+            "attempt": 2,
+        });
+        assert_eq!(body, expected);
+
+        assert_eq!(
+            request.header("webhook-id"),
+            Some(&*format!("JOB-{UUID}-2"))
+        );
+        let mut headers = reqwest::header::HeaderMap::new();
+        for name in [signature::ID, signature::TIMESTAMP, signature::SIGNATURE] {
+            headers.insert(name, request.header(name).unwrap().parse().unwrap());
+        }
+        let receiver = standardwebhooks::Webhook::from_bytes(vec![1; 32]).unwrap();
+        receiver.verify(&request.body, &headers).unwrap();
+    }
+
+    #[tokio::test]
+    async fn b7_every_other_answer_is_an_error() {
+        let canary = FakeServer::start(|_| answer("200 OK", &[], b""));
+        let target = canary.url("/").to_string();
+        let redirecting =
+            FakeServer::start(move |_| answer("307 A", &[("location", &target)], b""));
+        assert_eq!(
+            push(&redirecting, TIMEOUT).await,
+            Err(PushError::Refused(307))
+        );
+        assert!(canary.requests().is_empty());
+
+        let failing = FakeServer::start(|_| answer("503 A", &[], b"later"));
+        assert_eq!(push(&failing, TIMEOUT).await, Err(PushError::Refused(503)));
+
+        let broken = FakeServer::start(|_| Reply::Bytes(vec![]));
+        let outcome = push(&broken, TIMEOUT).await;
+        assert!(matches!(outcome, Err(PushError::Unreachable(_))));
+        assert_eq!(broken.requests().len(), 1);
+
+        let silent = FakeServer::start(|_| Reply::Silence);
+        let limit = Duration::from_millis(300);
+        assert_eq!(push(&silent, limit).await, Err(PushError::TimedOut(limit)));
+    }
+
+    #[test]
+    fn plain_http_to_another_machine_and_no_secret_are_refused_at_start() {
+        let new =
+            |url: &str, secrets| Aggregator::new(url.parse().unwrap(), secrets, TIMEOUT).err();
+        let away = "http://aggregator.example/jobs";
+        assert_eq!(new(away, vec![secret()]), Some(SetupError::Insecure));
+        let near = "http://localhost:9/jobs";
+        assert_eq!(new(near, vec![]), Some(SetupError::NoSecret));
+        assert_eq!(new(near, vec![secret()]), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! The secrets of one attempt that stay with us: PKCE verifier and `nonce`.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use crate::domain::random::{self, Random};
+
+/// 32 bytes in Base64url.
+const LENGTH: usize = 43;
+
+/// The PKCE verifier (RFC 7636 section 4.1) and the `nonce` (OpenID Connect Core section 15.5.2) of
+/// one attempt: 43 characters each, drawn apart. Cannot be printed; kept only sealed.
+pub struct AttemptSecrets {
+    verifier: Zeroizing<String>,
+    nonce: Zeroizing<String>,
+}
+
+impl AttemptSecrets {
+    /// Draws both.
+    pub fn new(random: &dyn Random) -> Self {
+        let draw = || {
+            let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(random::bytes(random));
+            Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
+        };
+        Self {
+            verifier: draw(),
+            nonce: draw(),
+        }
+    }
+
+    /// The `code_verifier` of the token request.
+    pub(super) fn verifier(&self) -> &str {
+        &self.verifier
+    }
+
+    /// The `code_challenge` of the authorization request: the verifier's SHA-256 (method `S256`).
+    pub(super) fn challenge(&self) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.as_bytes()))
+    }
+
+    /// The `nonce` of the authorization request.
+    pub(super) fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// The bytes to seal.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LENGTH));
+        bytes.extend_from_slice(self.verifier.as_bytes());
+        bytes.extend_from_slice(self.nonce.as_bytes());
+        bytes
+    }
+
+    /// Reads what [`Self::to_bytes`] wrote; `None` when the bytes are something else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if text.len() != 2 * LENGTH || !text.bytes().all(base64url) {
+            return None;
+        }
+        let (verifier, nonce) = text.split_at(LENGTH);
+        Some(Self {
+            verifier: Zeroizing::new(verifier.to_owned()),
+            nonce: Zeroizing::new(nonce.to_owned()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::Os;
+    use super::*;
+
+    #[test]
+    fn a2_the_challenge_is_that_of_the_standards_own_example() {
+        // RFC 7636 appendix B.
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let bytes = format!("{verifier}{}", "n".repeat(LENGTH));
+        let secrets = AttemptSecrets::from_bytes(bytes.as_bytes()).unwrap();
+        assert_eq!(
+            secrets.challenge(),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
+    }
+
+    #[test]
+    fn m1_verifier_and_nonce_are_drawn_apart_and_anew() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..500 {
+            let secrets = AttemptSecrets::new(&Os);
+            assert_eq!(secrets.verifier().len(), LENGTH);
+            assert!(seen.insert(secrets.verifier().to_owned()));
+            assert!(seen.insert(secrets.nonce().to_owned()));
+        }
+    }
+
+    #[test]
+    fn secrets_survive_writing_and_nothing_else_is_read() {
+        let secrets = AttemptSecrets::new(&Os);
+        let bytes = secrets.to_bytes();
+        let read = AttemptSecrets::from_bytes(&bytes).unwrap();
+        assert_eq!(read.verifier(), secrets.verifier());
+        assert_eq!(read.nonce(), secrets.nonce());
+        assert!(AttemptSecrets::from_bytes(&bytes[1..]).is_none());
+        assert!(AttemptSecrets::from_bytes("é".repeat(LENGTH).as_bytes()).is_none());
+        assert!(AttemptSecrets::from_bytes(&[b' '; 2 * LENGTH]).is_none());
+    }
+}

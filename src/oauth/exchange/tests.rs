@@ -1,0 +1,372 @@
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::super::json::JsonError;
+use super::super::test_support::{oauth, registration, secrets};
+use super::*;
+use crate::domain::institution::Pkce;
+use crate::fake_server::{FakeServer, Reply, Request, answer, json};
+
+const GOOD: &str = r#"{"access_token":"CANARY-access","token_type":"Bearer","expires_in":3600,
+    "refresh_token":"CANARY-refresh","scope":"accounts","id_token":"x.y.z"}"#;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+async fn exchange_with(
+    client: &OAuthClient,
+    oauth: &OAuth,
+    registration: &Registration,
+) -> Result<Grant, ExchangeError> {
+    let code = AuthorizationCode::parse("CANARY-code/+=").unwrap();
+    client
+        .exchange(oauth, registration, &code, &secrets(), now())
+        .await
+}
+
+async fn exchange(oauth: &OAuth) -> Result<Grant, ExchangeError> {
+    exchange_with(&OAuthClient::new().unwrap(), oauth, &registration()).await
+}
+
+/// Exchanges at a server that answers so.
+async fn at(
+    reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> Result<Grant, ExchangeError> {
+    within_limit(Duration::from_secs(30), reply).await
+}
+
+/// Exchanges, in at most `limit`, at a server that answers so. It must see exactly one request, and
+/// an error must keep every secret.
+async fn within_limit(
+    limit: Duration,
+    reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> Result<Grant, ExchangeError> {
+    let server = FakeServer::start(reply);
+    let mut oauth = oauth(&server.url("/"));
+    oauth.timeout = limit;
+    let outcome = exchange(&oauth).await;
+    assert_eq!(server.requests().len(), 1);
+    if let Err(error) = &outcome {
+        let texts = format!("{error} {error:?}");
+        let tells = texts.contains("CANARY") || texts.contains("vvvv");
+        assert!(!tells, "{texts}");
+        assert!(!error.to_string().chars().any(char::is_control), "{texts}");
+        assert!(error.to_string().chars().count() < 500);
+    }
+    outcome
+}
+
+fn call(error: TransportError) -> Option<ExchangeError> {
+    Some(ExchangeError::Call(error))
+}
+
+#[tokio::test]
+async fn t1_the_token_request_has_exactly_what_the_standard_names() {
+    let server = FakeServer::start(|_| json("200 OK", GOOD));
+    let grant = exchange(&oauth(&server.url("/"))).await.ok().unwrap();
+    assert_eq!(grant.access_token.expose_secret(), "CANARY-access");
+    let refresh_token = grant.refresh_token.unwrap();
+    assert_eq!(refresh_token.expose_secret(), "CANARY-refresh");
+    assert_eq!(grant.scope.as_deref(), Some("accounts"));
+    assert_eq!(
+        grant.expires_at.unwrap() - now(),
+        jiff::Span::new().seconds(3600).fieldwise()
+    );
+
+    let [request] = &server.requests()[..] else {
+        panic!("one request");
+    };
+    assert!(request.head.starts_with("POST /token HTTP/1.1\r\n"));
+    let header = |name| request.header(name);
+    assert_eq!(
+        header("content-type"),
+        Some("application/x-www-form-urlencoded")
+    );
+    assert_eq!(header("accept"), Some("application/json"));
+    assert_eq!(header("accept-encoding"), None);
+    let mut form = request.form();
+    form.sort();
+    let redirect_uri = registration().redirect_uri;
+    let expected = [
+        ("code", "CANARY-code/+="),
+        ("code_verifier", &"v".repeat(43)),
+        ("grant_type", "authorization_code"),
+        ("redirect_uri", redirect_uri.as_str()),
+    ];
+    assert_eq!(form, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
+}
+
+#[tokio::test]
+async fn an_exchange_can_be_a_task_of_its_own() {
+    let server = FakeServer::start(|_| json("200 OK", GOOD));
+    let oauth = oauth(&server.url("/"));
+    let task = tokio::spawn(async move { exchange(&oauth).await.is_ok() });
+    assert!(task.await.unwrap());
+}
+
+#[tokio::test]
+async fn t2_basic_authentication_form_encodes_id_and_secret() {
+    let server = FakeServer::start(|_| json("200 OK", GOOD));
+    let mut registration = registration();
+    registration.client_id = "id:1".to_owned();
+    registration.client_secret = Some(SecretString::from("a:b+c%/é&"));
+    let client = OAuthClient::new().unwrap();
+    exchange_with(&client, &oauth(&server.url("/")), &registration)
+        .await
+        .ok()
+        .unwrap();
+    let request = server.requests().remove(0);
+    let credentials = request
+        .header("authorization")
+        .unwrap()
+        .strip_prefix("Basic ");
+    let credentials = STANDARD.decode(credentials.unwrap()).unwrap();
+    assert_eq!(credentials, b"id%3A1:a%3Ab%2Bc%25%2F%C3%A9%26");
+    assert!(
+        !request
+            .form()
+            .iter()
+            .any(|(name, _)| name.starts_with("client"))
+    );
+}
+
+#[tokio::test]
+async fn t1_one_way_of_client_authentication_is_used() {
+    for (way, expected) in [
+        (
+            ClientAuthentication::ClientSecretPost,
+            vec!["guichet-1", "CANARY-client-secret"],
+        ),
+        (ClientAuthentication::None, vec!["guichet-1"]),
+    ] {
+        let server = FakeServer::start(|_| json("200 OK", GOOD));
+        let mut oauth = oauth(&server.url("/"));
+        oauth.client_authentication = way;
+        oauth.pkce = Pkce::Off {
+            reason: "refused".to_owned(),
+        };
+        exchange(&oauth).await.ok().unwrap();
+        let request = server.requests().remove(0);
+        assert_eq!(request.header("authorization"), None);
+        let form = request.form();
+        let sent: Vec<&str> = form
+            .iter()
+            .filter(|(name, _)| name.starts_with("client"))
+            .map(|(_, value)| &**value)
+            .collect();
+        assert_eq!(sent, expected);
+        assert!(!form.iter().any(|(name, _)| name == "code_verifier"));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_the_secret_or_in_clear_to_another_machine() {
+    let server = FakeServer::start(|_| json("200 OK", GOOD));
+    let mut bank = oauth(&server.url("/"));
+    let mut poor = registration();
+    poor.client_secret = None;
+    let error = exchange_with(&OAuthClient::new().unwrap(), &bank, &poor)
+        .await
+        .err();
+    assert_eq!(error, Some(ExchangeError::NoSecret));
+    assert_eq!(error.unwrap().reason(&bank), ErrorReason::ServerError);
+    assert!(server.requests().is_empty());
+
+    bank.token_endpoint = "http://bank.example/token".parse().unwrap();
+    let error = exchange(&bank).await.err();
+    assert_eq!(error, call(TransportError::Insecure));
+    assert_eq!(error.unwrap().reason(&bank), ErrorReason::ServerError);
+}
+
+#[tokio::test]
+async fn t8_another_token_type_is_refused() {
+    let body = r#"{"access_token":"CANARY","token_type":"DPoP"}"#;
+    let error = at(|_| json("200 OK", body)).await.err().unwrap();
+    let text = "the token answer is of no use: the token type is \"dpop\" instead of Bearer";
+    assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn t9_an_answer_without_expiry_and_scope_is_enough() {
+    let body = r#"{"access_token":"a","token_type":"bearer"}"#;
+    let grant = at(|_| json("200 OK", body)).await.ok().unwrap();
+    assert_eq!(grant.expires_at, None);
+    assert_eq!(grant.scope.as_deref(), Some("accounts transactions"));
+    assert!(grant.refresh_token.is_none());
+}
+
+#[tokio::test]
+async fn t10_no_redirect_is_followed() {
+    for status in ["301 A", "302 B", "303 C", "307 D", "308 E"] {
+        let canary = FakeServer::start(|_| json("200 OK", GOOD));
+        let target = canary.url("/token").to_string();
+        let error = at(move |_| answer(status, &[("location", &target)], b""))
+            .await
+            .err();
+        let number = status[..3].parse().unwrap();
+        assert_eq!(error, call(TransportError::Redirected(number)));
+        assert!(canary.requests().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn t11_an_answer_that_is_too_long_is_not_read() {
+    let error = at(|_| json("200 OK", &format!("{{\"a\":\"{}\"}}", "x".repeat(70_000)))).await;
+    let error = error.err().unwrap();
+    assert!(matches!(
+        error,
+        ExchangeError::Call(TransportError::TooLong(_))
+    ));
+    assert_eq!(error.to_string(), "the answer is longer than 65536 bytes");
+    // Without an announced length, and without an end.
+    let error = at(|_| {
+        let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_vec();
+        bytes.resize(1_000_000, b' ');
+        Reply::Bytes(bytes)
+    });
+    assert!(matches!(
+        error.await.err(),
+        Some(ExchangeError::Call(TransportError::TooLong(_)))
+    ));
+}
+
+#[tokio::test]
+async fn t11_an_answer_that_drips_or_never_comes_ends_at_the_limit() {
+    let limit = Duration::from_millis(500);
+    let drip = |_: &Request| {
+        let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_vec();
+        bytes.resize(60_000, b' ');
+        Reply::Drip(bytes)
+    };
+    let timed_out = call(TransportError::TimedOut(limit));
+    assert_eq!(within_limit(limit, drip).await.err(), timed_out);
+    let silence = |_: &Request| Reply::Silence;
+    assert_eq!(within_limit(limit, silence).await.err(), timed_out);
+}
+
+#[tokio::test]
+async fn t11_only_plain_unambiguous_json_is_read() {
+    let html: &[(&str, &str)] = &[("content-type", "text/html")];
+    let error = at(move |_| answer("200 OK", html, b"<p>CANARY"))
+        .await
+        .err();
+    assert_eq!(
+        error,
+        call(TransportError::MediaType("text/html".to_owned()))
+    );
+    let error = at(|_| answer("200 OK", &[], GOOD.as_bytes())).await.err();
+    assert_eq!(
+        error,
+        call(TransportError::MediaType("no media type".to_owned()))
+    );
+
+    let packed: &[(&str, &str)] = &[
+        ("content-type", "application/json"),
+        ("content-encoding", "gzip"),
+    ];
+    let error = at(move |_| answer("200 OK", packed, b"\x1f\x8b\x08"))
+        .await
+        .err();
+    assert_eq!(error, call(TransportError::Encoded("gzip".to_owned())));
+
+    let deep = format!("{{\"a\":{}", "[".repeat(5000));
+    for (body, expected) in [
+        (
+            r#"{"access_token":"CANARY1","token_type":"Bearer","access_token":"CANARY2"}"#,
+            JsonError::Duplicate,
+        ),
+        (r#"["CANARY"]"#, JsonError::NotAnObject),
+        ("{\"access_token\":\"CANARY", JsonError::Syntax),
+        (&deep, JsonError::Syntax),
+    ] {
+        let body = body.to_owned();
+        let error = at(move |_| json("200 OK", &body)).await.err();
+        assert_eq!(error, call(TransportError::Json(expected)));
+    }
+
+    let with_charset: &[(&str, &str)] = &[("content-type", "Application/JSON; charset=utf-8")];
+    assert!(
+        at(move |_| answer("200 OK", with_charset, GOOD.as_bytes()))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn t11_a_member_of_the_wrong_type_is_named_and_not_quoted() {
+    for (body, expected) in [
+        (
+            r#"{"token_type":"Bearer","x":"CANARY"}"#,
+            "access_token or token_type",
+        ),
+        (
+            r#"{"access_token":["CANARY"],"token_type":"Bearer"}"#,
+            "access_token",
+        ),
+        (
+            r#"{"access_token":"CANARY","token_type":"Bearer","scope":["CANARY"]}"#,
+            "scope",
+        ),
+    ] {
+        let error = at(move |_| json("200 OK", body)).await.err();
+        assert_eq!(error, Some(ExchangeError::Malformed(expected.to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn t11_a_status_without_an_oauth_error_is_named() {
+    for (status, body) in [
+        ("500 A", "<p>"),
+        ("503 A", ""),
+        ("400 A", r#"{"message":"no"}"#),
+        ("201 A", GOOD),
+        ("204 A", ""),
+    ] {
+        let error = at(move |_| json(status, body)).await.err();
+        let number = status[..3].parse().unwrap();
+        assert_eq!(error, call(TransportError::Status(number)));
+    }
+}
+
+#[tokio::test]
+async fn t12_a_cut_connection_is_not_tried_again() {
+    let cut =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{\"a";
+    for bytes in [&b""[..], cut] {
+        let error = at(move |_| Reply::Bytes(bytes.to_vec())).await.err();
+        assert!(matches!(
+            error,
+            Some(ExchangeError::Call(TransportError::Broken(_)))
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_the_institutions_words_without_our_secrets() {
+    // An institution that repeats everything it was sent.
+    let error = at(|request| {
+        let said = String::from_utf8_lossy(&request.body).into_owned();
+        let code = &request.form()[1].1;
+        json(
+            "400 Bad Request",
+            &serde_json::json!({
+                "error": "invalid_grant",
+                "error_description": format!("{code} CANARY-client-secret\r\n{said}"),
+            })
+            .to_string(),
+        )
+    });
+    let error = error.await.err().unwrap();
+    let ExchangeError::Refused { error: code, said } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(code, "invalid_grant");
+    assert!(said.starts_with(r"invalid_grant: [secret] [secret]\u{d}\u{a}grant_type="));
+    let mut oauth = oauth(&"https://bank.example".parse().unwrap());
+    assert_eq!(error.reason(&oauth), ErrorReason::ProviderError);
+    oauth.error_map = [("invalid_grant".to_owned(), ErrorReason::Denied)].into();
+    assert_eq!(error.reason(&oauth), ErrorReason::Denied);
+}

@@ -1,0 +1,66 @@
+//! The protocol, as a client: the authorization code grant (RFC 6749 section 4.1) with PKCE
+//! (RFC 7636), and revocation (RFC 7009).
+//!
+//! It knows institutions and registrations, not members or windows, and keeps nothing.
+//!
+//! ```text
+//! authorize  ─▶ the address people are sent to
+//! Callback   ◀─ what the institution's answer says
+//! exchange   ─▶ a code becomes a grant; one token request, never repeated once a byte was sent
+//! revoke     ─▶ a grant is given back
+//! ```
+//!
+//! **Nothing in an ID token is used.** Where `openid` is among the scopes a `nonce` is sent, because
+//! servers ask for it; an ID token in the answer is neither read nor kept, so no identity, no
+//! e-mail address and no claim in one can decide anything here.
+//!
+//! Secrets (code, verifier, tokens, client secret) appear in no error: what an institution says is
+//! searched for them before it is kept for the operator.
+
+mod attempt;
+mod authorize;
+mod exchange;
+mod json;
+mod reason;
+mod response;
+mod revoke;
+mod token_answer;
+mod transport;
+
+#[cfg(test)]
+mod test_support;
+
+pub use attempt::AttemptSecrets;
+pub use authorize::{AuthorizationRequest, authorize};
+pub use exchange::ExchangeError;
+pub use reason::reason;
+pub use response::{
+    Answer, AuthorizationCode, Callback, InvalidCallback, IssuerMismatch, check_issuer,
+};
+pub use revoke::RevokeError;
+pub use transport::{SetupError, TransportError};
+
+use transport::Transport;
+
+use crate::domain::client::Registration;
+use crate::domain::institution::OAuth;
+
+/// Calls institutions. Built once; connections are shared between calls.
+pub struct OAuthClient {
+    transport: Transport,
+}
+
+impl OAuthClient {
+    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no proxy, no
+    /// redirects.
+    pub fn new() -> Result<Self, SetupError> {
+        Ok(Self {
+            transport: Transport::new(crate::outgoing::builder)?,
+        })
+    }
+}
+
+/// What is asked for: the registration's scopes, or else the institution's.
+fn scopes<'a>(oauth: &'a OAuth, registration: &'a Registration) -> &'a [String] {
+    registration.scopes.as_ref().unwrap_or(&oauth.scopes)
+}

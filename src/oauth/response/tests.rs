@@ -1,0 +1,208 @@
+use proptest::prelude::*;
+
+use super::super::test_support::oauth;
+use super::*;
+
+fn state() -> String {
+    format!("07{}", "s".repeat(43))
+}
+
+/// Parses `rest` together with a sound state.
+fn parse(rest: &str) -> Result<Callback, InvalidCallback> {
+    Callback::parse(format!("state={}&{rest}", state()).as_bytes())
+}
+
+fn code(callback: &Callback) -> Option<&str> {
+    match &callback.answer {
+        Answer::Code(code) => Some(code.expose()),
+        _ => None,
+    }
+}
+
+fn bank() -> OAuth {
+    oauth(&"https://bank.example".parse().unwrap())
+}
+
+#[test]
+fn c11_a_code_is_read_and_unknown_parameters_are_ignored() {
+    let callback = parse("code=a%2Fb%3D&iss=https%3A%2F%2Fbank.example&foo=1&foo=2&x").unwrap();
+    assert_eq!(code(&callback), Some("a/b="));
+    assert_eq!(callback.state.expose(), state());
+    assert_eq!(callback.iss.as_deref(), Some("https://bank.example"));
+}
+
+#[test]
+fn c11_duplicates_and_conflicts_are_refused() {
+    for (rest, expected) in [
+        ("code=a&code=a", InvalidCallback::Duplicate("code")),
+        ("code=a&c%6fde=b", InvalidCallback::Duplicate("code")),
+        ("code=&code=a", InvalidCallback::Duplicate("code")),
+        ("code=a&state=x", InvalidCallback::Duplicate("state")),
+        ("code=a&iss=a&iss=b", InvalidCallback::Duplicate("iss")),
+        ("error=a&error=b", InvalidCallback::Duplicate("error")),
+        ("code=a&error=access_denied", InvalidCallback::CodeAndError),
+    ] {
+        assert_eq!(parse(rest).err(), Some(expected), "{rest}");
+    }
+}
+
+#[test]
+fn c11_an_empty_parameter_counts_as_absent() {
+    let callback = parse("code=&error=access_denied").unwrap();
+    assert!(matches!(callback.answer, Answer::Error { ref error, .. } if error == "access_denied"));
+    let callback = parse("code=a&error=").unwrap();
+    assert_eq!(code(&callback), Some("a"));
+    assert_eq!(parse("iss=&code=a").unwrap().iss.as_deref(), Some(""));
+}
+
+#[test]
+fn c1_only_a_state_of_our_form_passes() {
+    let sound = state();
+    for wrong in [
+        String::new(),
+        "code=a".to_owned(),
+        "state=&code=a".to_owned(),
+        format!("state={sound}x&code=a"),
+        format!("state={}&code=a", &sound[1..]),
+        format!("state={sound}%00&code=a"),
+        format!("state=%20{sound}&code=a"),
+        format!("State={sound}&code=a"),
+        format!("state=ff{}&code=a", &sound[2..]),
+    ] {
+        let error = Callback::parse(wrong.as_bytes()).err();
+        assert_eq!(error, Some(InvalidCallback::State), "{wrong}");
+    }
+}
+
+#[test]
+fn c12_a_code_is_visible_ascii_of_at_most_four_kilobytes() {
+    let longest = "c".repeat(CODE_LIMIT);
+    assert_eq!(
+        code(&parse(&format!("code={longest}")).unwrap()),
+        Some(&*longest)
+    );
+    for wrong in [
+        format!("{longest}c"),
+        "a+b".to_owned(),
+        "a%0Ab".to_owned(),
+        "a%00".to_owned(),
+        "%C3%A9".to_owned(),
+        "%FF".to_owned(),
+    ] {
+        let error = parse(&format!("code={wrong}")).err();
+        assert_eq!(error, Some(InvalidCallback::Code), "{wrong}");
+    }
+}
+
+#[test]
+fn c12_the_whole_has_a_limit() {
+    let padding = |length: usize| {
+        let mut raw = format!("state={}&code=a&pad=", state());
+        raw.push_str(&"x".repeat(length - raw.len()));
+        raw
+    };
+    assert!(Callback::parse(padding(ANSWER_LIMIT).as_bytes()).is_ok());
+    assert_eq!(
+        Callback::parse(padding(ANSWER_LIMIT + 1).as_bytes()).err(),
+        Some(InvalidCallback::TooLong)
+    );
+}
+
+#[test]
+fn a1_tokens_in_the_front_channel_are_no_code() {
+    let callback = parse("access_token=CANARY&token_type=Bearer").unwrap();
+    assert!(matches!(callback.answer, Answer::Nothing));
+    let (reason, detail) = callback.answer.refusal(&bank()).unwrap();
+    assert_eq!(reason, ErrorReason::ProviderError);
+    assert!(!detail.contains("CANARY"));
+}
+
+#[test]
+fn c10_an_errors_words_are_bounded_and_cannot_leave_their_line() {
+    let long = "x".repeat(2000);
+    let rest = format!("error=access_denied&error_description=no%0D%0A%1B[2J<b>%FF{long}");
+    let callback = parse(&rest).unwrap();
+    let (reason, detail) = callback.answer.refusal(&bank()).unwrap();
+    assert_eq!(reason, ErrorReason::Cancelled);
+    assert!(detail.starts_with(r"access_denied: no\u{d}\u{a}\u{1b}[2J<b>"));
+    assert!(detail.chars().count() <= ERROR_LIMIT + 2 + DESCRIPTION_LIMIT);
+    assert!(!detail.chars().any(char::is_control));
+    assert!(parse("code=a").unwrap().answer.refusal(&bank()).is_none());
+}
+
+#[test]
+fn c7_the_issuer_is_compared_character_by_character() {
+    let mut oauth = bank();
+    assert_eq!(check_issuer(&oauth, Some("https://bank.example")), Ok(()));
+    assert_eq!(check_issuer(&oauth, None), Ok(()));
+    for wrong in [
+        "",
+        "https://bank.example/",
+        "https://Bank.example",
+        "HTTPS://bank.example",
+        "https://bank.example:443",
+        "https://bank%2Eexample",
+        "https://evil.example",
+    ] {
+        let expected = Err(IssuerMismatch::Other(wrong.to_owned()));
+        assert_eq!(check_issuer(&oauth, Some(wrong)), expected);
+    }
+    oauth.issuer = None;
+    assert_eq!(check_issuer(&oauth, Some("https://bank.example")), Ok(()));
+}
+
+#[test]
+fn c6_an_issuer_that_always_comes_may_not_be_missing() {
+    let mut oauth = bank();
+    oauth.iss_required = true;
+    assert_eq!(check_issuer(&oauth, None), Err(IssuerMismatch::Missing));
+    assert_eq!(check_issuer(&oauth, Some("https://bank.example")), Ok(()));
+}
+
+#[test]
+fn c15_a_held_answer_is_the_answer_that_came() {
+    let longest = "%21".repeat(1000);
+    for rest in [
+        "code=a%2Fb&iss=https%3A%2F%2Fbank.example".to_owned(),
+        format!("code={longest}"),
+        format!("error=x_%0Aodd&error_description={longest}&iss="),
+        "error=access_denied".to_owned(),
+        "foo=1".to_owned(),
+    ] {
+        let callback = parse(&rest).unwrap();
+        let held = Callback::from_bytes(&callback.to_bytes()).unwrap();
+        assert_eq!(held.state.expose(), callback.state.expose());
+        assert_eq!(held.iss, callback.iss);
+        assert_eq!(code(&held), code(&callback));
+        assert_eq!(
+            held.answer.refusal(&bank()),
+            callback.answer.refusal(&bank())
+        );
+    }
+    assert!(Callback::from_bytes(b"").is_none());
+}
+
+proptest! {
+    #[test]
+    fn c12_no_bytes_are_a_surprise(raw in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let _ = Callback::parse(&raw);
+    }
+
+    #[test]
+    fn c12_no_answer_is_a_surprise(
+        parts in proptest::collection::vec(
+            ("(state|code|error|error_description|iss|foo|)", "[ -~\\n\\u{0}é]{0,60}"), 0..7),
+        sound in any::<bool>(),
+    ) {
+        let mut form = Serializer::new(String::new());
+        if sound {
+            form.append_pair("state", &state());
+        }
+        form.extend_pairs(&parts);
+        if let Ok(callback) = Callback::parse(form.finish().as_bytes()) {
+            let held = Callback::from_bytes(&callback.to_bytes()).unwrap();
+            prop_assert_eq!(held.answer.refusal(&bank()), callback.answer.refusal(&bank()));
+            prop_assert_eq!(code(&held), code(&callback));
+        }
+    }
+}

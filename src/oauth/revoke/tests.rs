@@ -1,0 +1,161 @@
+use super::super::test_support::{oauth, registration};
+use super::*;
+use crate::fake_server::{FakeServer, Reply, Request, answer, json};
+
+fn grant(refresh_token: Option<&str>) -> Grant {
+    Grant {
+        access_token: SecretString::from("CANARY-access"),
+        refresh_token: refresh_token.map(SecretString::from),
+        scope: None,
+        expires_at: None,
+    }
+}
+
+/// Revokes at a server that answers so; gives the outcome and the token hints that arrived.
+async fn at(
+    refresh_token: Option<&str>,
+    reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> (Result<(), RevokeError>, Vec<String>) {
+    let server = FakeServer::start(reply);
+    let client = OAuthClient::new().unwrap();
+    let outcome = client
+        .revoke(
+            &oauth(&server.url("/")),
+            &registration(),
+            &grant(refresh_token),
+        )
+        .await;
+    if let Err(error) = &outcome {
+        assert!(!format!("{error} {error:?}").contains("CANARY"));
+    }
+    (outcome, server.requests().iter().map(hint).collect())
+}
+
+fn hint(request: &Request) -> String {
+    let form = request.form();
+    let (_, value) = form
+        .iter()
+        .find(|(name, _)| name == "token_type_hint")
+        .unwrap();
+    value.clone()
+}
+
+fn ok(_: &Request) -> Reply {
+    answer("200 OK", &[("content-encoding", "gzip")], b"anything")
+}
+
+#[tokio::test]
+async fn k5_the_refresh_token_is_revoked_first() {
+    assert_eq!(
+        at(Some("CANARY-refresh"), ok).await,
+        (
+            Ok(()),
+            vec!["refresh_token".to_owned(), "access_token".to_owned()]
+        )
+    );
+    assert_eq!(
+        at(None, ok).await,
+        (Ok(()), vec!["access_token".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn k5_the_request_proves_who_asks() {
+    let server = FakeServer::start(ok);
+    let client = OAuthClient::new().unwrap();
+    let mut oauth = oauth(&server.url("/"));
+    let mut registration = registration();
+    registration.client_secret = Some(SecretString::from("a:b+c%/é&"));
+    let mut expected = vec![
+        ("token".to_owned(), "CANARY-access".to_owned()),
+        ("token_type_hint".to_owned(), "access_token".to_owned()),
+    ];
+    client
+        .revoke(&oauth, &registration, &grant(None))
+        .await
+        .unwrap();
+    let request = server.requests().remove(0);
+    assert!(request.head.starts_with("POST /revoke HTTP/1.1\r\n"));
+    let credentials = STANDARD.encode("guichet-1:a%3Ab%2Bc%25%2F%C3%A9%26");
+    assert_eq!(
+        request.header("authorization"),
+        Some(&*format!("Basic {credentials}"))
+    );
+    assert_eq!(request.form(), expected);
+
+    oauth.client_authentication = ClientAuthentication::ClientSecretPost;
+    client
+        .revoke(&oauth, &registration, &grant(None))
+        .await
+        .unwrap();
+    let request = server.requests().remove(1);
+    assert_eq!(request.header("authorization"), None);
+    expected.push(("client_id".to_owned(), "guichet-1".to_owned()));
+    expected.push(("client_secret".to_owned(), "a:b+c%/é&".to_owned()));
+    assert_eq!(request.form(), expected);
+
+    oauth.client_authentication = ClientAuthentication::None;
+    client
+        .revoke(&oauth, &registration, &grant(None))
+        .await
+        .unwrap();
+    let request = server.requests().remove(2);
+    expected.pop();
+    assert_eq!(request.form(), expected);
+}
+
+#[tokio::test]
+async fn k5_a_failure_is_told_and_does_not_spare_the_other_token() {
+    for (status, body, expected) in [
+        ("503 A", "", RevokeError::Call(TransportError::Status(503))),
+        (
+            "302 A",
+            "",
+            RevokeError::Call(TransportError::Redirected(302)),
+        ),
+        (
+            "400 A",
+            r#"{"error":"invalid_client","error_description":"CANARY-refresh\n"}"#,
+            RevokeError::Refused(r"invalid_client: [secret]\u{a}".to_owned()),
+        ),
+    ] {
+        let (outcome, hints) = at(Some("CANARY-refresh"), move |request| {
+            match &*hint(request) {
+                "refresh_token" => json(status, body),
+                _ => ok(request),
+            }
+        })
+        .await;
+        assert_eq!(outcome, Err(expected));
+        assert_eq!(hints, ["refresh_token", "access_token"]);
+    }
+}
+
+#[tokio::test]
+async fn k5_an_access_token_that_cannot_be_revoked_ends_with_its_refresh_token() {
+    let no = |request: &Request| match &*hint(request) {
+        "refresh_token" => ok(request),
+        _ => json("400 A", r#"{"error":"unsupported_token_type"}"#),
+    };
+    assert_eq!(at(Some("r"), no).await.0, Ok(()));
+    assert_eq!(at(None, no).await.0, Err(RevokeError::UnsupportedTokenType));
+}
+
+#[tokio::test]
+async fn k5_without_an_endpoint_or_a_secret_nothing_is_sent() {
+    let server = FakeServer::start(ok);
+    let client = OAuthClient::new().unwrap();
+    let mut oauth = oauth(&server.url("/"));
+    let mut registration = registration();
+    registration.client_secret = None;
+    assert_eq!(
+        client.revoke(&oauth, &registration, &grant(None)).await,
+        Err(RevokeError::NoSecret)
+    );
+    oauth.revocation_endpoint = None;
+    assert_eq!(
+        client.revoke(&oauth, &registration, &grant(None)).await,
+        Err(RevokeError::NoEndpoint)
+    );
+    assert!(server.requests().is_empty());
+}

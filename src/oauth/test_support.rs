@@ -1,0 +1,59 @@
+//! An institution and a registration for the tests of this folder.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::AttemptSecrets;
+use crate::domain::client::{Registration, UnboundCallback};
+use crate::domain::institution::{ClientAuthentication, OAuth, Pkce, ResponseMode};
+use crate::domain::random::Random;
+
+/// The operating system's randomness.
+pub struct Os;
+
+impl Random for Os {
+    fn fill(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).unwrap();
+    }
+}
+
+/// An institution whose endpoints are `/authorize`, `/token` and `/revoke` under `base`.
+pub fn oauth(base: &Url) -> OAuth {
+    OAuth {
+        authorization_endpoint: base.join("/authorize").unwrap(),
+        token_endpoint: base.join("/token").unwrap(),
+        revocation_endpoint: Some(base.join("/revoke").unwrap()),
+        issuer: Some("https://bank.example".to_owned()),
+        iss_required: false,
+        client_authentication: ClientAuthentication::ClientSecretBasic,
+        scopes: vec!["accounts".to_owned(), "transactions".to_owned()],
+        scope_separator: " ".to_owned(),
+        authorize_parameters: BTreeMap::new(),
+        pkce: Pkce::Required,
+        response_mode: ResponseMode::Query,
+        error_map: BTreeMap::new(),
+        connect_timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(10),
+    }
+}
+
+/// The registration `guichet-1` with a client secret.
+pub fn registration() -> Registration {
+    Registration {
+        institution: "bank".parse().unwrap(),
+        client_id: "guichet-1".to_owned(),
+        client_secret: Some(SecretString::from("CANARY-client-secret")),
+        redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
+        scopes: None,
+        unbound_callback: UnboundCallback::Burn,
+    }
+}
+
+/// Secrets that are `v…` and `n…`.
+pub fn secrets() -> AttemptSecrets {
+    let bytes = format!("{}{}", "v".repeat(43), "n".repeat(43));
+    AttemptSecrets::from_bytes(bytes.as_bytes()).unwrap()
+}

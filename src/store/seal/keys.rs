@@ -1,0 +1,107 @@
+//! The keys that wrap data keys, and the ring they are chosen from.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::key_wrap::{AES_256, AesKek};
+use zeroize::Zeroizing;
+
+const KEY_LENGTH: usize = 32;
+
+/// How many characters a key's id may have.
+pub const KEY_ID_LIMIT: usize = 32;
+
+/// One key-encryption key.
+pub struct SealKey {
+    id: String,
+    key: Zeroizing<[u8; KEY_LENGTH]>,
+}
+
+impl SealKey {
+    /// A key of 32 random bytes under an id of 1 to 32 letters, digits, `-` or `_`. The id is written
+    /// into every envelope, so it must stay with the key for as long as the key is kept.
+    pub fn new(id: &str, key: &[u8]) -> Result<Self, KeyRingError> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if id.is_empty() || id.len() > KEY_ID_LIMIT || !id.bytes().all(allowed) {
+            return Err(KeyRingError::Id(id.to_owned()));
+        }
+        let bytes: [u8; KEY_LENGTH] = key
+            .try_into()
+            .map_err(|_| KeyRingError::Length(id.to_owned(), key.len()))?;
+        Ok(Self {
+            id: id.to_owned(),
+            key: Zeroizing::new(bytes),
+        })
+    }
+}
+
+/// Why keys cannot make a ring.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRingError {
+    /// The id is not 1 to 32 letters, digits, `-` or `_`.
+    #[error("the seal key id {0:?} must be 1 to 32 letters, digits, '-' or '_'")]
+    Id(String),
+    /// The key is not 32 bytes long.
+    #[error("the seal key {0:?} has {1} bytes and must have 32")]
+    Length(String, usize),
+    /// Two keys have the same id.
+    #[error("there are two seal keys with the id {0:?}")]
+    Twice(String),
+}
+
+/// The key-encryption keys: one seals, all open, each chosen by the id in the envelope and never by
+/// trial.
+pub struct KeyRing {
+    active: String,
+    keys: BTreeMap<String, Zeroizing<[u8; KEY_LENGTH]>>,
+}
+
+impl KeyRing {
+    /// `active` seals from now on; `older` keys open what they sealed before.
+    pub fn new(
+        active: SealKey,
+        older: impl IntoIterator<Item = SealKey>,
+    ) -> Result<Self, KeyRingError> {
+        let mut ring = Self {
+            active: active.id.clone(),
+            keys: BTreeMap::from([(active.id, active.key)]),
+        };
+        for SealKey { id, key } in older {
+            if ring.keys.contains_key(&id) {
+                return Err(KeyRingError::Twice(id));
+            }
+            ring.keys.insert(id, key);
+        }
+        Ok(ring)
+    }
+
+    /// The id of the key that seals.
+    pub(super) fn active(&self) -> &str {
+        &self.active
+    }
+
+    /// The key of that id.
+    pub(super) fn key(&self, id: &str) -> Option<AesKek> {
+        let key = self.keys.get(id)?;
+        Some(AesKek::new(&AES_256, &**key).expect("a ring's keys have 32 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_make_no_ring_are_named() {
+        let id = |text: &str| KeyRingError::Id(text.to_owned());
+        for wrong in ["", "k 1", "ключ", &"k".repeat(33)] {
+            assert_eq!(SealKey::new(wrong, &[1; 32]).err(), Some(id(wrong)));
+        }
+        assert_eq!(
+            SealKey::new("k1", &[1; 31]).err(),
+            Some(KeyRingError::Length("k1".to_owned(), 31))
+        );
+        let key = |byte| SealKey::new("k1", &[byte; 32]).unwrap();
+        let twice = KeyRing::new(key(1), [key(2)]).err();
+        assert_eq!(twice, Some(KeyRingError::Twice("k1".to_owned())));
+    }
+}

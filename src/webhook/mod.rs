@@ -1,0 +1,189 @@
+//! Webhooks: one event told to one address, once. When it is tried again is decided here; that it
+//! is, is the store's and the worker's doing.
+//!
+//! Deliveries are signed by Standard Webhooks, see [`crate::signature`]. The addresses come from
+//! clients, so [`guard`] looks at each before it is called: no machine of the operator's own network
+//! can be reached through one.
+
+pub mod guard;
+mod payload;
+mod schedule;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response};
+
+pub use guard::AllowedHost;
+pub use payload::{IncompleteEvent, payload};
+pub use schedule::next_try;
+
+use crate::domain::client::WebhookEndpoint;
+use crate::domain::id::EventGuid;
+use crate::{outgoing, signature};
+use guard::{GuardedResolver, Route};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The longest wait a receiver can ask for.
+pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// How deliveries are made.
+pub struct Settings {
+    /// How long a receiver may take to answer, connecting included; 20 seconds unless configured.
+    pub timeout: Duration,
+    /// Hosts that may be called although their address is not public, by the operator's word.
+    pub allow_hosts: Vec<AllowedHost>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(20),
+            allow_hosts: Vec::new(),
+        }
+    }
+}
+
+/// How one delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The receiver took it: any 2xx status.
+    Taken,
+    /// The receiver wants no more of these (410): not to be tried again.
+    Gone,
+    /// It was not taken: to be tried again.
+    Again {
+        /// Why, for the operator.
+        reason: String,
+        /// How long the receiver asked to be left alone, at most [`RETRY_AFTER_LIMIT`].
+        retry_after: Option<Duration>,
+    },
+}
+
+/// The outgoing side could not be set up, usually for want of certificate authorities.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("webhooks cannot be set up: {0}")]
+pub struct SetupError(String);
+
+/// Delivers events. Built once; connections are shared between deliveries.
+pub struct Webhooks {
+    settings: Settings,
+    /// Resolves names to public addresses only.
+    guarded: Client,
+    /// For the hosts that the operator allowed.
+    allowed: Client,
+}
+
+impl Webhooks {
+    /// Sets up the outgoing side.
+    pub fn new(settings: Settings) -> Result<Self, SetupError> {
+        let build = |builder: reqwest::ClientBuilder| {
+            builder
+                .connect_timeout(CONNECT)
+                .build()
+                .map_err(|error| SetupError(outgoing::describe(error)))
+        };
+        Ok(Self {
+            settings,
+            guarded: build(outgoing::builder().dns_resolver(GuardedResolver))?,
+            allowed: build(outgoing::builder())?,
+        })
+    }
+
+    /// Posts `body` to the endpoint, once. `timestamp` is the time of this try; `event` is the same
+    /// at every try, so that a receiver can drop repeats.
+    ///
+    /// Signed with each of the endpoint's secrets; unsigned only where it has none.
+    pub async fn deliver(
+        &self,
+        endpoint: &WebhookEndpoint,
+        event: EventGuid,
+        timestamp: Timestamp,
+        body: &[u8],
+    ) -> Delivery {
+        let client = match guard::route(&endpoint.url, &self.settings.allow_hosts) {
+            Ok(Route::Guarded) => &self.guarded,
+            Ok(Route::Allowed) => &self.allowed,
+            Err(forbidden) => return again(forbidden.to_string()),
+        };
+        let request = client
+            .post(endpoint.url.clone())
+            .headers(headers(endpoint, event, timestamp, body))
+            .body(body.to_vec());
+        let limit = self.settings.timeout;
+        match tokio::time::timeout(limit, request.send()).await {
+            Ok(Ok(response)) => {
+                let delivery = judge(&response, timestamp);
+                outgoing::drain(response).await;
+                delivery
+            }
+            Ok(Err(error)) => again(outgoing::describe(error)),
+            Err(_) => again(format!("no answer within {limit:?}")),
+        }
+    }
+}
+
+fn headers(
+    endpoint: &WebhookEndpoint,
+    event: EventGuid,
+    timestamp: Timestamp,
+    body: &[u8],
+) -> HeaderMap {
+    let event = event.to_string();
+    let text =
+        |text: &str| HeaderValue::from_str(text).expect("guids and Base64 are visible ASCII");
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(signature::ID, text(&event));
+    headers.insert(signature::TIMESTAMP, timestamp.as_second().into());
+    if !endpoint.secrets.is_empty() {
+        let signatures = signature::sign(&endpoint.secrets, &event, timestamp, body);
+        headers.insert(signature::SIGNATURE, text(&signatures));
+    }
+    headers
+}
+
+/// What a status says. A redirect is a failure: the address that was registered is the one that
+/// was checked.
+fn judge(response: &Response, now: Timestamp) -> Delivery {
+    let status = response.status();
+    if status.is_success() {
+        Delivery::Taken
+    } else if status.as_u16() == 410 {
+        Delivery::Gone
+    } else {
+        Delivery::Again {
+            reason: format!("the receiver answered with status {}", status.as_u16()),
+            retry_after: response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| retry_after(value, now)),
+        }
+    }
+}
+
+fn again(reason: String) -> Delivery {
+    Delivery::Again {
+        reason,
+        retry_after: None,
+    }
+}
+
+/// Reads `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let wait = match value.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let then = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+            Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+        }
+    };
+    Some(wait.min(RETRY_AFTER_LIMIT))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! What a webhook's body says (contract section 5), one form for each kind of event.
+//!
+//! An event keeps the member and window as the change left them, so a body is the same at every try.
+//! Bodies are thin: guids, names and status; never a token, never account data.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::domain::event::{Event, EventKind};
+use crate::domain::member::Member;
+use crate::domain::window::Window;
+
+/// An event without what its kind tells of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event {guid} of kind {kind} has no {missing}")]
+pub struct IncompleteEvent {
+    guid: String,
+    kind: &'static str,
+    missing: &'static str,
+}
+
+/// The body of the event's webhook.
+pub fn payload(event: &Event) -> Result<Value, IncompleteEvent> {
+    let without = |missing| IncompleteEvent {
+        guid: event.guid.to_string(),
+        kind: event.kind.name(),
+        missing,
+    };
+    let member = &event.member;
+    Ok(match event.kind {
+        EventKind::MemberCreated => json!({"action": "created", "member": member_of(member)}),
+        EventKind::MemberUpdated => json!({"action": "updated", "member": member_of(member)}),
+        EventKind::MemberDeleted => json!({"action": "deleted", "member": member_of(member)}),
+        EventKind::ConnectionStatus => json!({
+            "action": "CHANGED",
+            "connection_status": member.status.name(),
+            "connection_status_id": member.status.id(),
+            "connection_status_message": member.status.message(&member.name),
+            "member_guid": member.guid,
+            "type": "CONNECTION_STATUS",
+            "user_guid": member.user,
+        }),
+        EventKind::Aggregation => {
+            let (job, pulled) = event.job.as_ref().ok_or_else(|| without("job"))?;
+            json!({
+                "action": "member_data_updated",
+                "completed_at": event.happened_at.as_second(),
+                "completed_on": event.happened_at.strftime("%Y-%m-%d").to_string(),
+                // Every aggregation here follows from a connection that somebody has just made.
+                "is_background": false,
+                "job_guid": job,
+                "member_guid": member.guid,
+                "transactions_created_count": pulled.transactions_created_count,
+                "transactions_updated_count": pulled.transactions_updated_count,
+                "type": "AGGREGATION",
+                "user_guid": member.user,
+                "user_id": member.user_id,
+            })
+        }
+        EventKind::OauthStateFinished => {
+            let window = event.window.as_ref().ok_or_else(|| without("window"))?;
+            json!({
+                "action": "finished",
+                "member_guid": window.inbound.unwrap_or(window.member),
+                "oauth_state": oauth_state(window),
+                "type": "oauth_state.finished",
+                "user_guid": window.user,
+            })
+        }
+    })
+}
+
+/// The member with its times as seconds since 1970, as this webhook has them.
+fn member_of(member: &Member) -> Value {
+    let seconds = |time: Option<Timestamp>| time.map(Timestamp::as_second);
+    json!({
+        "aggregated_at": seconds(member.aggregated_at),
+        "background_aggregation_is_disabled": member.background_aggregation_is_disabled,
+        "connection_status": member.status.name(),
+        "connection_status_id": member.status.id(),
+        "connection_status_message": member.status.message(&member.name),
+        "created_at": member.created_at.as_second(),
+        "guid": member.guid,
+        "id": member.external_guid,
+        "institution_code": member.institution,
+        "institution_guid": member.institution_guid,
+        "is_being_aggregated": member.is_being_aggregated(),
+        "is_managed_by_user": true,
+        "is_manual": false,
+        "is_oauth": member.is_oauth,
+        "metadata": member.metadata,
+        "most_recent_job_guid": member.most_recent_job,
+        "name": member.name,
+        "revision": member.revision,
+        "successfully_aggregated_at": seconds(member.successfully_aggregated_at),
+        "use_cases": member.use_cases,
+        "user_guid": member.user,
+        "user_id": member.user_id,
+    })
+}
+
+/// The OAuth state as `GET /oauth_states/{guid}` shows it (contract section 6.1).
+fn oauth_state(window: &Window) -> Value {
+    let text = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
+    json!({
+        "auth_status": window.status.auth_status().id(),
+        "created_at": text(window.created_at),
+        "error_reason": window.status.error_reason().map(|reason| reason.id()),
+        "first_retrieved_at": window.first_retrieved_at.map(text),
+        "guid": window.guid,
+        "inbound_member_guid": window.inbound,
+        "outbound_member_guid": window.member,
+        "updated_at": text(window.updated_at),
+        "user_guid": window.user,
+    })
+}
+
+#[cfg(test)]
+mod tests;

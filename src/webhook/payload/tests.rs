@@ -1,0 +1,199 @@
+use super::*;
+use crate::domain::job::Pulled;
+use crate::domain::member::{ConnectionStatus, UseCase};
+use crate::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
+
+const UUID: &str = "68e96dd6-eabd-42d3-9f05-416897f0746c";
+
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn event(kind: EventKind, status: ConnectionStatus) -> Event {
+    Event {
+        guid: format!("EVT-{UUID}").parse().unwrap(),
+        kind,
+        member: Member {
+            guid: format!("MBR-{UUID}").parse().unwrap(),
+            user: format!("USR-{UUID}").parse().unwrap(),
+            user_id: Some("ada".to_owned()),
+            client: "app".parse().unwrap(),
+            institution: "mx_bank_oauth".parse().unwrap(),
+            institution_guid: format!("INS-{UUID}").parse().unwrap(),
+            name: "MX Bank".to_owned(),
+            external_guid: Some("acct-42".to_owned()),
+            metadata: None,
+            use_cases: vec![UseCase::Pfm],
+            background_aggregation_is_disabled: false,
+            is_oauth: true,
+            skip_aggregation: false,
+            status,
+            revision: 3,
+            created_at: time(1_690_839_442),
+            aggregated_at: None,
+            successfully_aggregated_at: Some(time(1_690_839_500)),
+            current_job: Some(format!("JOB-{UUID}").parse().unwrap()),
+            most_recent_job: Some(format!("JOB-{UUID}").parse().unwrap()),
+            latest_window: None,
+        },
+        window: None,
+        job: None,
+        happened_at: time(1_531_947_410),
+        attempt: 1,
+    }
+}
+
+fn window(status: WindowStatus) -> Window {
+    Window {
+        guid: format!("OAS-{UUID}").parse().unwrap(),
+        member: format!("MBR-{UUID}").parse().unwrap(),
+        user: format!("USR-{UUID}").parse().unwrap(),
+        client: "app".parse().unwrap(),
+        options: WindowOptions::default(),
+        status,
+        inbound: None,
+        created_at: time(1_690_839_442),
+        updated_at: time(1_690_839_443),
+        deadline: time(1_690_840_442),
+        first_retrieved_at: None,
+        retries: 0,
+        detail: Some("for the operator".to_owned()),
+        retry_until: None,
+        previous: None,
+    }
+}
+
+#[test]
+fn a_member_is_told_with_whole_seconds() {
+    for (kind, action) in [
+        (EventKind::MemberCreated, "created"),
+        (EventKind::MemberUpdated, "updated"),
+        (EventKind::MemberDeleted, "deleted"),
+    ] {
+        let expected = json!({
+            "action": action,
+            "member": {
+                "aggregated_at": null,
+                "background_aggregation_is_disabled": false,
+                "connection_status": "CONNECTED",
+                "connection_status_id": 6,
+                "connection_status_message": "Connected to MX Bank.",
+                "created_at": 1_690_839_442,
+                "guid": format!("MBR-{UUID}"),
+                "id": "acct-42",
+                "institution_code": "mx_bank_oauth",
+                "institution_guid": format!("INS-{UUID}"),
+                "is_being_aggregated": true,
+                "is_managed_by_user": true,
+                "is_manual": false,
+                "is_oauth": true,
+                "metadata": null,
+                "most_recent_job_guid": format!("JOB-{UUID}"),
+                "name": "MX Bank",
+                "revision": 3,
+                "successfully_aggregated_at": 1_690_839_500,
+                "use_cases": ["PFM"],
+                "user_guid": format!("USR-{UUID}"),
+                "user_id": "ada",
+            },
+        });
+        assert_eq!(
+            payload(&event(kind, ConnectionStatus::Connected)),
+            Ok(expected)
+        );
+    }
+}
+
+#[test]
+fn a_connection_status_is_told_with_its_message() {
+    let event = event(EventKind::ConnectionStatus, ConnectionStatus::Impaired);
+    let expected = json!({
+        "action": "CHANGED",
+        "connection_status": "IMPAIRED",
+        "connection_status_id": 20,
+        "connection_status_message": "The permission for MX Bank has ended. Connect it again.",
+        "member_guid": format!("MBR-{UUID}"),
+        "type": "CONNECTION_STATUS",
+        "user_guid": format!("USR-{UUID}"),
+    });
+    assert_eq!(payload(&event), Ok(expected));
+}
+
+#[test]
+fn an_aggregation_is_told_with_what_it_pulled() {
+    let mut event = event(EventKind::Aggregation, ConnectionStatus::Connected);
+    let pulled = Pulled {
+        transactions_created_count: 3,
+        transactions_updated_count: 2,
+    };
+    event.job = Some((format!("JOB-{UUID}").parse().unwrap(), pulled));
+    let expected = json!({
+        "action": "member_data_updated",
+        "completed_at": 1_531_947_410,
+        "completed_on": "2018-07-18",
+        "is_background": false,
+        "job_guid": format!("JOB-{UUID}"),
+        "member_guid": format!("MBR-{UUID}"),
+        "transactions_created_count": 3,
+        "transactions_updated_count": 2,
+        "type": "AGGREGATION",
+        "user_guid": format!("USR-{UUID}"),
+        "user_id": "ada",
+    });
+    assert_eq!(payload(&event), Ok(expected));
+}
+
+#[test]
+fn a_finished_oauth_state_is_told_as_it_is_read() {
+    let mut event = event(EventKind::OauthStateFinished, ConnectionStatus::Pending);
+    let failed = WindowStatus::Errored(ErrorReason::Cancelled, Ending::Failed);
+    event.window = Some(window(failed));
+    let expected = json!({
+        "action": "finished",
+        "member_guid": format!("MBR-{UUID}"),
+        "oauth_state": {
+            "auth_status": 3,
+            "created_at": "2023-07-31T21:37:22+00:00",
+            "error_reason": 1,
+            "first_retrieved_at": null,
+            "guid": format!("OAS-{UUID}"),
+            "inbound_member_guid": null,
+            "outbound_member_guid": format!("MBR-{UUID}"),
+            "updated_at": "2023-07-31T21:37:23+00:00",
+            "user_guid": format!("USR-{UUID}"),
+        },
+        "type": "oauth_state.finished",
+        "user_guid": format!("USR-{UUID}"),
+    });
+    assert_eq!(payload(&event), Ok(expected));
+
+    let inbound = "MBR-11111111-eabd-42d3-9f05-416897f0746c";
+    let mut succeeded = window(WindowStatus::Succeeded);
+    succeeded.inbound = Some(inbound.parse().unwrap());
+    event.window = Some(succeeded);
+    let body = payload(&event).unwrap();
+    assert_eq!(body["member_guid"], inbound);
+    assert_eq!(body["oauth_state"]["inbound_member_guid"], inbound);
+    assert_eq!(body["oauth_state"]["auth_status"], 2);
+    assert_eq!(body["oauth_state"]["error_reason"], Value::Null);
+}
+
+#[test]
+fn an_event_that_lacks_its_news_is_named() {
+    for (kind, expected) in [
+        (
+            EventKind::Aggregation,
+            "of kind aggregation.finished has no job",
+        ),
+        (
+            EventKind::OauthStateFinished,
+            "of kind oauth_state.finished has no window",
+        ),
+    ] {
+        let error = payload(&event(kind, ConnectionStatus::Connected)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("the event EVT-{UUID} {expected}")
+        );
+    }
+}

@@ -1,0 +1,187 @@
+use url::Url;
+
+use super::*;
+use crate::domain::client::SigningSecret;
+use crate::fake_server::{FakeServer, Reply, answer};
+
+const BODY: &[u8] = br#"{"action":"updated"}"#;
+
+fn event() -> EventGuid {
+    "EVT-68e96dd6-eabd-42d3-9f05-416897f0746c".parse().unwrap()
+}
+
+fn endpoint(url: Url, secrets: &[u8]) -> WebhookEndpoint {
+    let secret = |byte: &u8| SigningSecret(zeroize::Zeroizing::new(vec![*byte; 32]));
+    WebhookEndpoint {
+        url,
+        kinds: vec![],
+        secrets: secrets.iter().map(secret).collect(),
+    }
+}
+
+fn webhooks(allow: &[&Url], timeout: Duration) -> Webhooks {
+    let host = |url: &&Url| url[url::Position::BeforeHost..url::Position::AfterPort].parse();
+    Webhooks::new(Settings {
+        timeout,
+        allow_hosts: allow.iter().map(host).map(Result::unwrap).collect(),
+    })
+    .unwrap()
+}
+
+/// Delivers to a server that answers so, and that the operator allowed.
+async fn at(reply: fn() -> Reply) -> Delivery {
+    let server = FakeServer::start(move |_| reply());
+    let url = server.url("/hook");
+    let delivery = webhooks(&[&url], Duration::from_secs(30))
+        .deliver(&endpoint(url, &[1]), event(), Timestamp::now(), BODY)
+        .await;
+    assert_eq!(server.requests().len(), 1);
+    delivery
+}
+
+fn not_taken(reason: &str, retry_after: Option<u64>) -> Delivery {
+    Delivery::Again {
+        reason: reason.to_owned(),
+        retry_after: retry_after.map(Duration::from_secs),
+    }
+}
+
+#[tokio::test]
+async fn b8_an_independent_receiver_accepts_the_signature() {
+    let server = FakeServer::start(|_| answer("204 No Content", &[], b""));
+    let url = server.url("/hook?a=1");
+    let webhooks = webhooks(&[&url], Duration::from_secs(30));
+    let now = Timestamp::now();
+    let rotating = endpoint(url.clone(), &[1, 2]);
+    assert_eq!(
+        webhooks.deliver(&rotating, event(), now, BODY).await,
+        Delivery::Taken
+    );
+
+    let request = server.requests().remove(0);
+    assert!(request.head.starts_with("POST /hook?a=1 HTTP/1.1\r\n"));
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("webhook-id"), Some(&*event().to_string()));
+    assert_eq!(request.body, BODY);
+    let mut headers = HeaderMap::new();
+    for name in [signature::ID, signature::TIMESTAMP, signature::SIGNATURE] {
+        headers.insert(name, request.header(name).unwrap().parse().unwrap());
+    }
+    for byte in [1, 2] {
+        let receiver = standardwebhooks::Webhook::from_bytes(vec![byte; 32]).unwrap();
+        receiver.verify(&request.body, &headers).unwrap();
+    }
+
+    let unsigned = endpoint(url, &[]);
+    assert_eq!(
+        webhooks.deliver(&unsigned, event(), now, BODY).await,
+        Delivery::Taken
+    );
+    assert_eq!(server.requests()[1].header(signature::SIGNATURE), None);
+}
+
+#[tokio::test]
+async fn any_success_is_taken_whatever_follows_it() {
+    assert_eq!(
+        at(|| answer("200 OK", &[], b"thanks")).await,
+        Delivery::Taken
+    );
+    assert_eq!(
+        at(|| answer("202 Accepted", &[], &[b'x'; 100_000])).await,
+        Delivery::Taken
+    );
+    const UNFINISHED: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nthan";
+    let broken = at(|| Reply::Bytes(UNFINISHED.to_vec()));
+    assert_eq!(broken.await, Delivery::Taken);
+    const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n";
+    let endless = at(|| Reply::Drip([ENDLESS, &[b'x'; 9999]].concat()));
+    assert_eq!(endless.await, Delivery::Taken);
+    assert_eq!(at(|| answer("410 Gone", &[], b"")).await, Delivery::Gone);
+}
+
+#[tokio::test]
+async fn a_failure_is_tried_again_when_the_receiver_likes() {
+    let status = |number| format!("the receiver answered with status {number}");
+    assert_eq!(
+        at(|| answer("500 A", &[], b"")).await,
+        not_taken(&status(500), None)
+    );
+    assert_eq!(
+        at(|| answer("429 A", &[("retry-after", "120")], b"")).await,
+        not_taken(&status(429), Some(120))
+    );
+    assert_eq!(
+        at(|| answer("503 A", &[("retry-after", "99999999")], b"")).await,
+        not_taken(&status(503), Some(12 * 3600))
+    );
+}
+
+#[tokio::test]
+async fn t10_a_redirect_is_a_failure() {
+    let delivery = at(|| answer("307 A", &[("location", "http://127.0.0.1:1/canary")], b""));
+    assert_eq!(
+        delivery.await,
+        not_taken("the receiver answered with status 307", None)
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_silent_or_away_is_tried_again() {
+    let server = FakeServer::start(|_| Reply::Silence);
+    let url = server.url("/");
+    let webhooks = webhooks(&[&url], Duration::from_millis(300));
+    let delivery = webhooks
+        .deliver(&endpoint(url, &[1]), event(), Timestamp::now(), BODY)
+        .await;
+    assert_eq!(delivery, not_taken("no answer within 300ms", None));
+    let Delivery::Again { reason, .. } = at(|| Reply::Bytes(vec![])).await else {
+        panic!("nothing was taken");
+    };
+    assert!(!reason.contains("127.0.0.1"), "{reason}");
+}
+
+#[tokio::test]
+async fn s2_an_address_of_this_machine_is_not_called_unless_allowed() {
+    let server = FakeServer::start(|_| answer("200 OK", &[], b""));
+    let other = server.url("/").join("http://127.0.0.1:1/").unwrap();
+    let webhooks = webhooks(&[&other], Duration::from_secs(30));
+    let port = server.url("/").port().unwrap();
+    for address in [
+        format!("http://127.0.0.1:{port}/"),
+        format!("https://127.0.0.1:{port}/"),
+        format!("https://[::ffff:127.0.0.1]:{port}/"),
+        format!("https://localhost:{port}/"),
+    ] {
+        let url = address.parse().unwrap();
+        let delivery = webhooks
+            .deliver(&endpoint(url, &[1]), event(), Timestamp::now(), BODY)
+            .await;
+        let Delivery::Again { reason, .. } = delivery else {
+            panic!("{address} was called");
+        };
+        let refusals = [guard::Forbidden::Scheme, guard::Forbidden::NotPublic];
+        let named = refusals
+            .iter()
+            .any(|refusal| reason.contains(&refusal.to_string()));
+        assert!(named, "{address}: {reason}");
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn retry_after_is_read_as_seconds_or_as_a_date() {
+    let now: Timestamp = "2015-10-21T07:27:00Z".parse().unwrap();
+    for (value, expected) in [
+        ("0", Some(0)),
+        ("120", Some(120)),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", Some(60)),
+        ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
+        ("Fri, 21 Oct 2016 07:00:00 GMT", Some(12 * 3600)),
+        ("-5", None),
+        ("soon", None),
+        ("99999999999999999999", None),
+    ] {
+        let expected = expected.map(Duration::from_secs);
+        assert_eq!(retry_after(value, now), expected, "{value}");
+    }
+}

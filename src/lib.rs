@@ -9,6 +9,7 @@ pub mod http;
 pub mod oauth;
 pub mod outgoing;
 pub mod printable;
+pub mod sandbox;
 pub mod signature;
 pub mod store {
     pub mod seal;

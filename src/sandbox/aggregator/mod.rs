@@ -1,0 +1,294 @@
+//! The sandbox aggregator: takes a job from the gateway, pulls accounts and transactions from the
+//! bank, and reports.
+//!
+//! One job in a straight line: signed push → 202 → report `started` → lease an access token → pull
+//! → report `succeeded` or `failed`. It holds no tokens of its own: what it leases it uses for
+//! that job and drops.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::pulls::{Account, Pull, Pulls, Transaction};
+use super::settings::{Institution, Settings};
+use super::signature::Verifier;
+use super::wire::{CallError, below, call, http_client, now, send};
+
+/// The longest push that is read, in bytes.
+const PUSH_LIMIT: usize = 16 * 1024;
+/// The most jobs that run at once; more are told to come back.
+const AT_ONCE: usize = 256;
+/// The pauses before a call to the gateway is made again.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+
+struct Aggregator {
+    http: reqwest::Client,
+    verifier: Verifier,
+    bank: Url,
+    institutions: Vec<Institution>,
+    gateway: Url,
+    key: SecretString,
+    pulls: Arc<Pulls>,
+    running: Mutex<HashSet<String>>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// The body of a push. What else is in it does not matter here.
+#[derive(Debug, Deserialize)]
+struct Job {
+    job_guid: String,
+    member_guid: String,
+}
+
+/// The answer to a lease: the token to pull with, and from where. Has no `Debug`, so that the token
+/// cannot end up in a log.
+#[derive(Deserialize)]
+struct Lease {
+    institution_code: String,
+    access_token: String,
+}
+
+/// What the gateway is told about a job.
+#[derive(Debug, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Report<'a> {
+    Started,
+    Succeeded {
+        accounts_count: usize,
+        transactions_created_count: usize,
+        transactions_updated_count: usize,
+    },
+    Failed {
+        reason: &'static str,
+        message: &'a str,
+    },
+}
+
+/// Why a job did not bring anything.
+#[derive(Debug, thiserror::Error)]
+enum JobError {
+    #[error("the gateway does not want this job done any more")]
+    Withdrawn(#[source] CallError),
+    #[error("the gateway could not be used")]
+    Gateway(#[source] CallError),
+    #[error("the gateway named an institution that is not in the sandbox")]
+    UnknownInstitution,
+    #[error("the bank refused the access token")]
+    Denied,
+    #[error("the bank could not be used")]
+    Bank(#[source] CallError),
+}
+
+/// The aggregator's address, to be served on the app's port, and where its pulls are kept.
+///
+/// Jobs run as `tasks` and end early when `shutdown` is cancelled.
+pub(super) fn router(
+    settings: &Settings,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+) -> anyhow::Result<(Router, Arc<Pulls>)> {
+    let pulls = Arc::new(Pulls::new());
+    let aggregator = Arc::new(Aggregator {
+        http: http_client()?,
+        verifier: Verifier::new(&settings.aggregator_secret)?,
+        bank: settings.bank_url.clone(),
+        institutions: settings.institutions.clone(),
+        gateway: settings.gateway_url.clone(),
+        key: settings.aggregator_key.clone(),
+        pulls: Arc::clone(&pulls),
+        running: Mutex::default(),
+        tasks,
+        shutdown,
+    });
+    let router = Router::new()
+        .route("/aggregator/jobs", post(take_job))
+        .layer(DefaultBodyLimit::max(PUSH_LIMIT))
+        .with_state(aggregator);
+    Ok((router, pulls))
+}
+
+/// `POST /aggregator/jobs`: 202 before anything is done. A job that is running already is taken
+/// again with the same answer and no second run.
+async fn take_job(
+    State(aggregator): State<Arc<Aggregator>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Err(error) = aggregator.verifier.check(&headers, &body, now()) {
+        return refusal(StatusCode::UNAUTHORIZED, &error.to_string());
+    }
+    let Ok(job) = serde_json::from_slice::<Job>(&body) else {
+        return refusal(StatusCode::BAD_REQUEST, "the body is not a job");
+    };
+    {
+        let mut running = aggregator.running();
+        if running.len() >= AT_ONCE && !running.contains(&job.job_guid) {
+            let mut busy = refusal(StatusCode::SERVICE_UNAVAILABLE, "too many jobs at once");
+            let soon = axum::http::HeaderValue::from_static("1");
+            busy.headers_mut().insert("retry-after", soon);
+            return busy;
+        }
+        if !running.insert(job.job_guid.clone()) {
+            return StatusCode::ACCEPTED.into_response();
+        }
+    }
+    let worker = Arc::clone(&aggregator);
+    aggregator.tasks.spawn(async move {
+        // Dropped however the job ends, so that the same job can be pushed again.
+        let _running = Running(&worker, &job.job_guid);
+        tokio::select! {
+            () = worker.shutdown.cancelled() => {}
+            () = worker.run(&job) => {}
+        }
+    });
+    StatusCode::ACCEPTED.into_response()
+}
+
+fn refusal(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": { "message": message } }))).into_response()
+}
+
+/// Marks a job as running for as long as it lives.
+struct Running<'a>(&'a Aggregator, &'a str);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running().remove(self.1);
+    }
+}
+
+impl Aggregator {
+    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(&self, job: &Job) {
+        let done = async {
+            self.report(job, &Report::Started).await?;
+            let report = match self.pull(job).await {
+                Ok(report) => report,
+                Err(error) => {
+                    let reason = match error {
+                        JobError::Withdrawn(_) => return Err(error),
+                        JobError::Denied => "denied",
+                        JobError::Gateway(_) | JobError::UnknownInstitution | JobError::Bank(_) => {
+                            "unavailable"
+                        }
+                    };
+                    let message = &error.to_string();
+                    return self.report(job, &Report::Failed { reason, message }).await;
+                }
+            };
+            self.report(job, &report).await
+        };
+        if let Err(error) = done.await {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(
+                job_guid = job.job_guid,
+                cause,
+                "sandbox aggregator: {error}"
+            );
+        }
+    }
+
+    /// Leases a token, reads the bank with it and keeps what it says.
+    async fn pull(&self, job: &Job) -> Result<Report<'static>, JobError> {
+        let lease = self.call_gateway(job, "lease", &json!({})).await?;
+        let lease: Lease = serde_json::from_slice(&lease)
+            .map_err(|error| JobError::Gateway(CallError::Unreadable(error)))?;
+        // Only codes that are known become part of an address.
+        let institution = self
+            .institutions
+            .iter()
+            .find(|one| one.code == lease.institution_code)
+            .ok_or(JobError::UnknownInstitution)?;
+
+        #[derive(Deserialize)]
+        struct Accounts {
+            accounts: Vec<Account>,
+        }
+        #[derive(Deserialize)]
+        struct Transactions {
+            transactions: Vec<Transaction>,
+        }
+        let read = |what: &'static str| {
+            self.http
+                .get(below(&self.bank, [institution.code.as_str(), what]))
+                .bearer_auth(&lease.access_token)
+        };
+        let Accounts { accounts } = call(read("accounts")).await.map_err(of_bank)?;
+        let Transactions { transactions } = call(read("transactions")).await.map_err(of_bank)?;
+
+        let accounts_count = accounts.len();
+        let pull = Pull {
+            accounts,
+            transactions,
+        };
+        let difference = self.pulls.keep(&job.member_guid, pull, now());
+        Ok(Report::Succeeded {
+            accounts_count,
+            transactions_created_count: difference.created,
+            transactions_updated_count: difference.updated,
+        })
+    }
+
+    async fn report(&self, job: &Job, report: &Report<'_>) -> Result<(), JobError> {
+        self.call_gateway(job, "report", report).await.map(drop)
+    }
+
+    /// Calls the gateway about a job, again after short pauses when it is away.
+    async fn call_gateway(
+        &self,
+        job: &Job,
+        verb: &'static str,
+        body: &impl Serialize,
+    ) -> Result<Vec<u8>, JobError> {
+        let url = below(&self.gateway, ["aggregation", "jobs", &job.job_guid, verb]);
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let request = self.http.post(url.clone()).json(body);
+            let error = match send(request.bearer_auth(self.key.expose_secret())).await {
+                Ok(answer) => return Ok(answer),
+                Err(CallError::Status(status)) if is_final(status) => {
+                    return Err(JobError::Withdrawn(CallError::Status(status)));
+                }
+                Err(error) => error,
+            };
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(JobError::Gateway(error)),
+            }
+        }
+    }
+}
+
+/// Whether asking the gateway again would bring the same answer.
+fn is_final(status: StatusCode) -> bool {
+    status.is_client_error()
+        && status != StatusCode::TOO_MANY_REQUESTS
+        && status != StatusCode::REQUEST_TIMEOUT
+}
+
+fn of_bank(error: CallError) -> JobError {
+    match error {
+        CallError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => JobError::Denied,
+        error => JobError::Bank(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! "Demo Budget", the sandbox's member service: an app whose people connect their accounts.
+//!
+//! Its server asks the gateway for a one-time link; its page opens the link in a window of its
+//! own and follows what becomes of it: by asking the app's server every second, and at once when
+//! the window says that it is done. Everything works without script too, in one window and by
+//! reloading. `gateway` is the API client, `follow` what the page shows of a member, `webhooks`
+//! what the app is told.
+
+mod follow;
+mod gateway;
+mod webhooks;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::header::{ACCEPT, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, middleware};
+use serde_json::json;
+
+use super::pulls::Pulls;
+use super::settings::{Institution, Settings};
+use super::signature::Verifier;
+use super::wire::{asset, http_client, now, page, see_other};
+use follow::Followed;
+use gateway::{Gateway, GatewayError, Link, Member};
+use webhooks::{Log, Told};
+
+/// The longest form or webhook that is read, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+/// How many webhooks the page shows.
+const TOLD: usize = 12;
+
+/// What the app's handlers share.
+struct App {
+    /// The app's own origin, for telling its own forms from others'.
+    origin: String,
+    gateway_origin: String,
+    institutions: Vec<Institution>,
+    gateway: Gateway,
+    verifier: Verifier,
+    pulls: Arc<Pulls>,
+    log: Log,
+}
+
+/// The app's addresses.
+pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<Router> {
+    let app = Arc::new(App {
+        origin: settings.app_url.origin().ascii_serialization(),
+        gateway_origin: settings.gateway_url.origin().ascii_serialization(),
+        institutions: settings.institutions.clone(),
+        gateway: Gateway::new(http_client()?, settings),
+        verifier: Verifier::new(&settings.webhook_secret)?,
+        pulls,
+        log: Log::default(),
+    });
+    let forms = Router::new()
+        .route("/connect", post(connect))
+        .route("/members/{member}/connect", post(connect_again))
+        .route("/members/{member}/disconnect", post(disconnect))
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            own_forms_only,
+        ));
+    Ok(Router::new()
+        .route("/", get(home))
+        .route("/api/state/{member}", get(follow::state))
+        .route("/api/webhooks", get(webhooks::list))
+        .route("/webhooks", post(webhooks::receive))
+        .route("/style.css", get(style))
+        .route("/app.js", get(script))
+        .merge(forms)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(app))
+}
+
+#[derive(Template)]
+#[template(path = "sandbox/app_home.html")]
+struct Home<'a> {
+    gateway_origin: &'a str,
+    institutions: &'a [Institution],
+    /// The member that is looked at, when one is.
+    followed: Option<&'a Followed>,
+    members: &'a [Member],
+    told: &'a [Told],
+    /// What went wrong, in words.
+    trouble: Option<&'a str>,
+}
+
+/// `GET /`, with `?member=MBR-…` to look at one member.
+async fn home(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let looked_at = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "member")
+        .map(|(_, member)| member);
+    let followed = match &looked_at {
+        Some(member) => follow::follow(&app, member).await.map(Some),
+        None => Ok(None),
+    };
+    match followed {
+        Ok(followed) => show(&app, StatusCode::OK, followed.as_ref(), None).await,
+        Err(error) => trouble(&app, &error).await,
+    }
+}
+
+async fn show(
+    app: &App,
+    status: StatusCode,
+    followed: Option<&Followed>,
+    trouble: Option<&str>,
+) -> Response {
+    let members = app.gateway.members().await;
+    let unlisted = members.as_ref().err().map(ToString::to_string);
+    let home = Home {
+        gateway_origin: &app.gateway_origin,
+        institutions: &app.institutions,
+        followed,
+        members: &members.unwrap_or_default(),
+        told: &app.log.newest(TOLD),
+        trouble: trouble.or(unlisted.as_deref()),
+    };
+    page(status, &home)
+}
+
+/// The page with what went wrong on top.
+async fn trouble(app: &App, error: &GatewayError) -> Response {
+    show(app, status_of(error), None, Some(&error.to_string())).await
+}
+
+fn status_of(error: &GatewayError) -> StatusCode {
+    match error {
+        GatewayError::NotFound => StatusCode::NOT_FOUND,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+/// `POST /connect`: a new member at the institution named in the form, and off to its link.
+async fn connect(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
+    let named = url::form_urlencoded::parse(&body)
+        .find(|(name, _)| name == "institution_code")
+        .map(|(_, code)| code)
+        .unwrap_or_default();
+    let link = match app.institutions.iter().find(|one| one.code == named) {
+        Some(institution) => app.gateway.connect(&institution.code).await,
+        None => Err(GatewayError::NotFound),
+    };
+    go(&app, &headers, link).await
+}
+
+/// `POST /members/{member}/connect`: a fresh link for a member.
+async fn connect_again(
+    State(app): State<Arc<App>>,
+    Path(member): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let link = app.gateway.link(&member).await;
+    go(&app, &headers, link).await
+}
+
+/// The link to the script that asked for it, or the browser to the link.
+async fn go(app: &App, headers: &HeaderMap, link: Result<Link, GatewayError>) -> Response {
+    let by_script = headers
+        .get(ACCEPT)
+        .is_some_and(|accept| accept == "application/json");
+    match link {
+        Ok(link) if by_script => Json(json!({
+            "member_guid": link.member_guid,
+            "oauth_window_uri": link.uri,
+        }))
+        .into_response(),
+        Ok(link) => see_other(link.uri.as_str()),
+        Err(error) if by_script => error_json(&error),
+        Err(error) => trouble(app, &error).await,
+    }
+}
+
+fn error_json(error: &GatewayError) -> Response {
+    let body = json!({ "error": { "message": error.to_string() } });
+    (status_of(error), Json(body)).into_response()
+}
+
+/// `POST /members/{member}/disconnect`
+async fn disconnect(State(app): State<Arc<App>>, Path(member): Path<String>) -> Response {
+    match app.gateway.disconnect(&member).await {
+        Ok(()) => {
+            app.pulls.forget(&member, now());
+            see_other("/")
+        }
+        Err(error) => trouble(&app, &error).await,
+    }
+}
+
+/// Lets a form pass that comes from this app's own pages, or from no page at all.
+async fn own_forms_only(
+    State(app): State<Arc<App>>,
+    request: axum::extract::Request,
+    next: middleware::Next,
+) -> Response {
+    match request.headers().get(ORIGIN) {
+        Some(origin) if origin != app.origin.as_str() => {
+            let text = "This form was sent from another site.";
+            (StatusCode::FORBIDDEN, text).into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+async fn style() -> Response {
+    let css = include_str!("../../../templates/sandbox/style.css");
+    asset("text/css; charset=utf-8", css)
+}
+
+async fn script() -> Response {
+    let script = include_str!("../../../templates/sandbox/app.js");
+    asset("text/javascript; charset=utf-8", script)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+// Opens one-time links in a window of their own and follows what becomes of them. The page works
+// without any of this; the script fetches the same page again and takes the parts that changed.
+"use strict";
+
+const REGIONS = ["details", "members", "told"];
+const gateway = document.body.dataset.gateway;
+const byId = (id) => document.getElementById(id);
+
+/** The member on show; a loop that follows another one stops by itself. */
+let followed = null;
+/** Ends the pause between two questions early. */
+let wake = () => {};
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("[data-opens]")) return;
+  event.preventDefault();
+  // At once, while the browser still knows that a person clicked; the address comes later. The
+  // window keeps its opener, because it says through it how things ended.
+  const opened = window.open("about:blank", "_blank", "popup,width=480,height=760");
+  connect(form, opened);
+});
+
+async function connect(form, opened) {
+  const button = form.querySelector("button");
+  button.disabled = true;
+  byId("blocked").hidden = true;
+  byId("heard").hidden = true;
+  try {
+    const response = await fetch(form.action, {
+      method: "POST",
+      headers: { Accept: "application/json" },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.error.message);
+    complain("");
+    if (opened && !opened.closed) {
+      opened.location.replace(answer.oauth_window_uri);
+    } else {
+      byId("open-link").href = answer.oauth_window_uri;
+      byId("blocked").hidden = false;
+    }
+    history.replaceState(null, "", `/?member=${encodeURIComponent(answer.member_guid)}`);
+    follow(answer.member_guid);
+  } catch (error) {
+    opened?.close();
+    complain(error.message);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+byId("open-link").addEventListener("click", () => {
+  byId("blocked").hidden = true;
+});
+
+/** Asks every second how the member is, one question at a time, for as long as it is on show. */
+async function follow(member) {
+  followed = member;
+  wake();
+  let known = "";
+  while (followed === member) {
+    try {
+      const response = await fetch(`/api/state/${encodeURIComponent(member)}`);
+      const text = await response.text();
+      if (followed !== member) return;
+      if (response.ok && text !== known) {
+        show(JSON.parse(text));
+        await refresh();
+        known = text;
+      }
+    } catch {
+      // The server is away; the next question may find it.
+    }
+    await pause(1000);
+  }
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+}
+
+function show(state) {
+  byId("follow").hidden = false;
+  const status = byId("status");
+  status.dataset.status = state.connection_status;
+  status.dataset.authStatus = state.auth_status ?? "";
+  status.dataset.errorReason = state.error_reason ?? "";
+  if (status.textContent !== state.summary) status.textContent = state.summary;
+}
+
+/** Takes the parts that changed from a fresh copy of the page. */
+async function refresh() {
+  const response = await fetch(location.pathname + location.search);
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const id of REGIONS) {
+    const [here, there] = [byId(id), fresh.getElementById(id)];
+    if (there && here.innerHTML !== there.innerHTML) {
+      here.replaceChildren(...document.adoptNode(there).childNodes);
+    }
+  }
+}
+
+function complain(text) {
+  const trouble = byId("trouble");
+  trouble.textContent = text;
+  trouble.hidden = text === "";
+}
+
+// The window says that it is done. That is only a reason to ask at once: what is shown comes from
+// the app's own server.
+window.addEventListener("message", (event) => {
+  if (event.origin !== gateway) return;
+  const { mx, type, metadata } = Object(event.data);
+  if (mx !== true || typeof Object(metadata).member_guid !== "string") return;
+  if (type !== "oauthComplete/success" && type !== "oauthComplete/error") return;
+  const heard = byId("heard");
+  heard.dataset.type = type;
+  heard.dataset.memberGuid = metadata.member_guid;
+  heard.dataset.errorReason = metadata.error_reason ?? "";
+  heard.textContent = `The window said: ${type}${metadata.error_reason ? ` (${metadata.error_reason})` : ""}.`;
+  heard.hidden = false;
+  wake();
+});
+
+if (document.body.dataset.member) follow(document.body.dataset.member);

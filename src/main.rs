@@ -1,2 +1,7 @@
-//! Guichet.
-fn main() {}
+//! The `guichet` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    guichet::cli::main()
+}

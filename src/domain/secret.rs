@@ -35,6 +35,12 @@ impl Digest {
     }
 }
 
+impl std::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Digest(…)")
+    }
+}
+
 pub(super) fn digest(kind: &str, secret: &str) -> [u8; 32] {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     context.update(kind.as_bytes());
@@ -110,6 +116,18 @@ partitioned_secret!(
     /// The one-use SSO token that begins a Nexus session, as carried by `MD-API-TOKEN`.
     ApiToken, "oga_"
 );
+
+partitioned_secret!(
+    /// Names an answer that came by POST, for the GET that follows it.
+    AnswerHandle, "oah_"
+);
+
+impl AnswerHandle {
+    /// What the store keeps.
+    pub fn digest(&self) -> Digest {
+        Digest(digest("answer", self.expose()))
+    }
+}
 
 impl SessionToken {
     /// What the store keeps.

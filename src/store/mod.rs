@@ -169,6 +169,11 @@ impl Store {
         on_either!(self.members(user))
     }
 
+    /// Whose member it is, whoever asks: for callers that know the client and not the user.
+    pub async fn owner_of_member(&self, member: MemberGuid) -> Result<Option<SessionOwner>> {
+        on_either!(self.owner_of_member(member))
+    }
+
     /// Deletes the user's member, its grant and its unfinished job, and ends its unfinished window
     /// as `Errored(SessionError, MemberDeleted)`. Windows stay readable. `None`: no such member.
     pub async fn delete_member(
@@ -255,7 +260,8 @@ impl Store {
     }
 
     /// Ends an unfinished window without success; the member stays as it is. `None` when it was
-    /// finished before, or is unknown.
+    /// finished before, or is unknown, or is to end as `Expired` before its deadline: it was opened
+    /// after somebody saw it overdue.
     pub async fn fail_window(&self, failure: &Failure, now: Timestamp) -> Result<Option<Window>> {
         on_either!(self.fail_window(failure, now))
     }
@@ -281,6 +287,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Window>> {
         on_either!(self.window(user, window, now))
+    }
+
+    /// Whose window it is, whoever asks.
+    pub async fn owner_of_window(&self, window: OauthStateGuid) -> Result<Option<SessionOwner>> {
+        on_either!(self.owner_of_window(window))
     }
 
     /// Unfinished windows whose deadline has passed, at most `limit`.

@@ -1,4 +1,98 @@
 //! The embedded store: one SQLite file.
+//!
+//! ```text
+//! step ─▶ queue ─▶ one thread: BEGIN, the steps that wait, COMMIT ─▶ replies
+//! read ─▶ queue ─▶ a few threads, each on a connection that cannot write
+//! ```
+//!
+//! A step is answered after its commit is on disk (`synchronous=FULL`), so what was answered
+//! survives a crash. Every step decides on what it reads inside its own transaction, and that
+//! begins by taking the file's write lock: a second process on the same file is safe, and the two
+//! take turns. The file must be on a local disk, because SQLite's locks are not to be trusted on
+//! network file systems.
+//!
+//! What a step means is said where it is called: [`Store`](super::Store). Here are, each with its
+//! rows and its steps, [`users`], [`sessions`], [`members`], [`windows`], [`attempts`] (how
+//! browsers and answers meet windows), [`outcomes`] (how windows end), [`jobs`] and [`events`].
+
+mod attempts;
+mod events;
+mod file;
+mod jobs;
+mod members;
+mod outcomes;
+mod purge;
+mod sessions;
+mod threads;
+mod users;
+mod values;
+mod windows;
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use super::{Result, Retention, StoreError};
+use threads::Threads;
+
+/// How many reads run at the same time.
+const READERS: usize = 3;
 
 /// The embedded store.
-pub struct SqliteStore;
+///
+/// Dropping it waits until the queued steps are on disk.
+pub struct SqliteStore {
+    threads: Threads,
+    retention: Retention,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, making it (readable by its owner alone) where there is none, and
+    /// brings an older one to this version's layout.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unfit`], in words for the operator: the file cannot be made or opened, is not
+    /// ours, or was written by a newer version. [`StoreError::Unavailable`]: another process keeps
+    /// the file locked.
+    pub fn open(path: &Path, retention: Retention) -> Result<SqliteStore> {
+        let writer = file::open_to_write(path)?;
+        let readers = (0..READERS)
+            .map(|_| file::open_to_read(path))
+            .collect::<Result<Vec<_>>>()?;
+        let threads = Threads::start(writer, readers)
+            .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        Ok(SqliteStore { threads, retention })
+    }
+
+    /// Takes the way of a step, writing nothing.
+    pub(super) async fn ping(&self) -> Result<()> {
+        self.threads.write(|_| Ok(())).await
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error::*;
+        let is_about_content = match &error {
+            SqliteFailure(failure, _) => matches!(
+                failure.code,
+                ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::TypeMismatch
+                    | ErrorCode::ConstraintViolation
+            ),
+            FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | InvalidColumnName(..)
+            | Utf8Error(..) => true,
+            _ => false,
+        };
+        if is_about_content {
+            StoreError::Unreadable(error.to_string())
+        } else {
+            StoreError::Unavailable(Box::new(error))
+        }
+    }
+}

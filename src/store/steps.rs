@@ -10,7 +10,6 @@ use crate::domain::id::{
 use crate::domain::job::{Job, JobReport, NewJob};
 use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::secret::Digest;
-use crate::domain::user::User;
 use crate::domain::window::{
     AuthStatus, Binding, Ending, ErrorReason, NewAttempt, NewWindow, Window,
 };
@@ -149,7 +148,7 @@ pub enum Opened {
         window: Box<Window>,
         /// The member, unless it was deleted.
         member: Option<Box<Member>>,
-        /// The newest attempt of the window, when this browser is the one that made it.
+        /// The newest of the window's attempts that this browser made.
         own_attempt: Option<AttemptId>,
     },
     /// There is no such window, or it is another member's.
@@ -334,7 +333,7 @@ pub struct Reported {
 /// What a [`Reported`] led to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recorded {
-    /// It is recorded; the job and the member as they are now.
+    /// It is recorded; the job as it is now.
     Yes(Box<Job>),
     /// The job was finished before. Nothing changed.
     Over(Box<Job>),

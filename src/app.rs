@@ -1,0 +1,199 @@
+//! From a [`Config`] to a [`Server`]: opens the store, builds the clients, and picks the real clock
+//! and the real randomness, or those a test hands in.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use crate::aggregator::{self, Aggregator};
+use crate::config::{self, Config, StoreLocation};
+use crate::domain::random::Random;
+use crate::flow::{Clients, Clock, Gateway, Institutions, Settings};
+use crate::http::limits::{Limits, Rates};
+use crate::http::{Door, ops};
+use crate::metrics::Metrics;
+use crate::oauth::OAuthClient;
+use crate::serve::Server;
+use crate::store::redis::{RedisSettings, RedisStore};
+use crate::store::seal::{KeyRing, SealKey, Sealer};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Retention, Store, StoreError};
+use crate::webhook::{self, Webhooks};
+
+/// Where time and randomness come from.
+pub struct Sources {
+    /// What time it is.
+    pub clock: Box<dyn Clock>,
+    /// Where randomness comes from.
+    pub random: Box<dyn Random>,
+}
+
+impl Sources {
+    /// The machine's clock and the operating system's generator.
+    pub fn real() -> Self {
+        Self {
+            clock: Box::new(WallClock),
+            random: Box::new(SystemRandom),
+        }
+    }
+}
+
+struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the clock"
+    )]
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+}
+
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        // Without randomness no link, state or key may be made: there is nothing to go on with.
+        SysRng
+            .try_fill_bytes(bytes)
+            .expect("the operating system gives randomness");
+    }
+}
+
+/// Opens the configured store. The texts are doubts about it that do not keep it from being used.
+pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreError> {
+    let retention = Retention {
+        finished: config.store.keep_finished,
+    };
+    match &config.store.location {
+        StoreLocation::Sqlite(path) => Ok((
+            Store::Sqlite(SqliteStore::open(path, retention)?),
+            Vec::new(),
+        )),
+        StoreLocation::Redis(url) => {
+            let settings = RedisSettings {
+                retention,
+                accept_volatile: config.store.accept_volatile,
+            };
+            let opened =
+                RedisStore::open(url.expose_secret(), &config.store.prefix, settings).await?;
+            Ok((Store::Redis(opened.0), opened.1))
+        }
+    }
+}
+
+/// Builds the gateway that `config` describes. The texts are doubts about its store.
+pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, Vec<String>)> {
+    let (store, doubts) = open_store(&config).await?;
+    let settings = Settings {
+        public_url: config.public_url.url().clone(),
+        authorization_ttl: config.links.authorization_ttl,
+        session_idle: config.sessions.idle,
+        api_token_ttl: config.sessions.api_token,
+        job_deadline: config
+            .aggregator
+            .as_ref()
+            .map_or(config.links.authorization_ttl, |settings| settings.deadline),
+    };
+    let mut keys = config
+        .seal
+        .iter()
+        .map(|key| SealKey::new(&key.id, key.key.as_slice()));
+    let active = keys.next().context("no seal key is configured")??;
+    let ring = KeyRing::new(active, keys.collect::<Result<Vec<_>, _>>()?)?;
+    let aggregator = match &config.aggregator {
+        Some(settings) => Some(Aggregator::new(
+            settings.url.clone(),
+            vec![settings.secret.clone()],
+            aggregator::TIMEOUT,
+        )?),
+        None => None,
+    };
+    let aggregator_key = config
+        .aggregator
+        .as_ref()
+        .map(|settings| secret_text(settings.key.expose_secret()));
+    let webhooks = Webhooks::new(webhook_settings(&config.webhooks)?)?;
+    let gateway = Arc::new(Gateway {
+        store,
+        sealer: Sealer::new(ring),
+        oauth: OAuthClient::new()?,
+        aggregator,
+        clients: Clients::new(config.clients),
+        institutions: Institutions::new(config.institutions),
+        settings,
+        clock: sources.clock,
+        random: sources.random,
+        metrics: Arc::new(Metrics::default()),
+        nudge: tokio::sync::Notify::new(),
+        tasks: tokio_util::task::TaskTracker::new(),
+    });
+    let sso_keys = config.sso_keys.iter().map(|(client, key)| {
+        (
+            client.clone(),
+            Zeroizing::new(key.expose_secret().to_owned()),
+        )
+    });
+    let door = Door {
+        gateway: gateway.clone(),
+        aggregator_key,
+        sso_keys: Arc::new(sso_keys.collect()),
+        trusted_proxies: config.listen.trusted_proxies.into(),
+        limits: Arc::new(Limits::new(rates(&config.limits))),
+    };
+    let token = config
+        .operator
+        .token
+        .as_ref()
+        .map(|token| secret_text(token.expose_secret()));
+    Ok((
+        Server {
+            door,
+            operator: ops::Operator { gateway, token },
+            webhooks,
+        },
+        doubts,
+    ))
+}
+
+fn rates(limits: &config::Limits) -> Rates {
+    let at_least_one = |limit: u64| {
+        u32::try_from(limit)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .unwrap_or(NonZeroU32::MIN)
+    };
+    Rates {
+        mints_per_member_per_minute: at_least_one(limits.mints_per_member_per_minute),
+        mints_per_client_per_second: at_least_one(limits.mints_per_client_per_second),
+        unknown_links_per_minute: at_least_one(limits.unknown_links_per_minute),
+    }
+}
+
+fn webhook_settings(settings: &config::WebhookSettings) -> anyhow::Result<webhook::Settings> {
+    let allowed = |host: &config::HostPort| match host.port {
+        Some(port) => format!("{}:{port}", host.host).parse(),
+        None => host.host.parse(),
+    };
+    let allow_hosts = settings
+        .allow_hosts
+        .iter()
+        .map(allowed)
+        .collect::<Result<_, _>>()?;
+    Ok(webhook::Settings {
+        timeout: settings.timeout,
+        allow_hosts,
+    })
+}
+
+fn secret_text(text: &str) -> Arc<Zeroizing<String>> {
+    Arc::new(Zeroizing::new(text.to_owned()))
+}

@@ -1,0 +1,104 @@
+//! `guichet keys`: API keys of the configured clients, for the Platform API.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use crate::app;
+use crate::config::{Config, Environment};
+use crate::domain::id::ClientId;
+use crate::domain::secret::ApiKey;
+use crate::store::KeyAddition;
+
+#[derive(clap::Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args)]
+struct Target {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Whose keys.
+    #[arg(long, value_name = "CLIENT_ID")]
+    client: ClientId,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create a key and print it: once, it is kept as a digest only. A client has at most two.
+    Create(Target),
+    /// List the client's keys by id.
+    List(Target),
+    /// Retire a key: it stops working at once.
+    Retire {
+        #[command(flatten)]
+        target: Target,
+        /// The key's id, as listed: the eight characters after `ogk_`.
+        id: String,
+    },
+}
+
+pub(super) async fn run(options: Options) -> anyhow::Result<()> {
+    let target = match &options.command {
+        Command::Create(target) | Command::List(target) | Command::Retire { target, .. } => target,
+    };
+    let (config, _) = Config::load(Some(&target.config), &Environment::of_process()?)?;
+    let client = &target.client;
+    if !config
+        .clients
+        .iter()
+        .any(|configured| configured.id == *client)
+    {
+        let known: Vec<&str> = config
+            .clients
+            .iter()
+            .map(|client| client.id.as_str())
+            .collect();
+        bail!(
+            "there is no client {client} in the configuration; it has: {}",
+            known.join(", ")
+        );
+    }
+    let (store, _) = app::open_store(&config).await?;
+    let sources = app::Sources::real();
+    match &options.command {
+        Command::Create(_) => {
+            let key = ApiKey::new(sources.random.as_ref());
+            let added = store
+                .add_api_key(client, key.id(), key.digest(client), sources.clock.now())
+                .await?;
+            if added == KeyAddition::TooMany {
+                bail!(
+                    "{client} has two active keys already; retire one first (guichet keys list, keys retire)"
+                );
+            }
+            println!("{}", key.expose());
+            eprintln!(
+                "This is the only time the key is shown. User name: {client}, password: the key."
+            );
+        }
+        Command::List(_) => {
+            for key in store.api_keys(client).await? {
+                let state = match key.retired_at {
+                    Some(at) => format!("retired {at}"),
+                    None => "active".to_owned(),
+                };
+                println!("{}  created {}  {state}", key.id, key.created_at);
+            }
+        }
+        Command::Retire { id, .. } => {
+            if !store
+                .retire_api_key(client, id, sources.clock.now())
+                .await?
+            {
+                bail!("{client} has no active key {id}; guichet keys list names them");
+            }
+            println!("{id} retired");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The commands. Each is a file; this one parses and chooses the exit code.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | it worked |
+//! | 1 | it failed while running |
+//! | 2 | the command line is wrong |
+//! | 3 | the configuration or an institution file is wrong |
+//! | 4 | the store cannot be used |
+
+mod check;
+mod demo;
+mod keys;
+mod pages;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+use crate::store::StoreError;
+
+/// The self-hosted OAuth gateway for connecting people's bank accounts.
+#[derive(Parser)]
+#[command(name = "guichet", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything on this machine: gateway, sandbox bank, demo app. Nothing else is needed.
+    Demo(demo::Options),
+    /// Run the gateway.
+    Serve(ConfigFile),
+    /// Say in words what is wrong with a configuration; changes nothing.
+    Check(ConfigFile),
+    /// API keys of the configured clients.
+    Keys(keys::Options),
+    /// Write every page in every language into a folder, to look at.
+    Pages(pages::Options),
+}
+
+/// Which configuration to use.
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration file; guichet.default.toml documents it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("a TLS provider is already installed");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("guichet: the runtime cannot be started: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(options) => demo::run(options).await,
+            Command::Serve(file) => serve::run(&file.config).await,
+            Command::Check(file) => check::run(&file.config).await,
+            Command::Keys(options) => keys::run(options).await,
+            Command::Pages(options) => pages::run(&options),
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("guichet: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let mut causes = error.chain();
+    if causes.any(|cause| cause.is::<ConfigError>()) {
+        return 3;
+    }
+    if error.chain().any(|cause| cause.is::<StoreError>()) {
+        return 4;
+    }
+    1
+}
+
+/// Cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.
+fn on_signal() -> tokio_util::sync::CancellationToken {
+    let token = tokio_util::sync::CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        cancelled.cancel();
+        wait_for_signal().await;
+        std::process::exit(1);
+    });
+    token
+}
+
+async fn wait_for_signal() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => {
+                tokio::select! {
+                    _ = interrupted => {}
+                    _ = terminated.recv() => {}
+                }
+            }
+            Err(_) => drop(interrupted.await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupted.await);
+}

@@ -1,0 +1,153 @@
+//! The way in: users, API keys, SSO tokens and sessions.
+
+use std::sync::Arc;
+
+use super::{Gateway, Internal};
+use crate::domain::client::Client;
+use crate::domain::id::{ClientId, UserGuid};
+use crate::domain::secret::{ApiKey, ApiToken, SessionToken};
+use crate::domain::user::User;
+use crate::store::{KeyAddition, SessionOwner, UserCreation};
+
+/// A user as asked for.
+#[derive(Clone, Debug, Default)]
+pub struct UserRequest {
+    /// The client's own name for the user.
+    pub id: Option<String>,
+    /// `email`.
+    pub email: Option<String>,
+    /// `metadata`.
+    pub metadata: Option<String>,
+    /// `is_disabled`.
+    pub is_disabled: bool,
+}
+
+/// Why no user was created.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// The client already uses that `id`.
+    #[error("id is already taken by user {0}")]
+    IdTaken(UserGuid),
+    /// It is not the caller's fault.
+    #[error(transparent)]
+    Internal(#[from] Internal),
+}
+
+/// Creates a user of the client.
+pub async fn create_user(
+    gateway: &Gateway,
+    client: &ClientId,
+    request: UserRequest,
+) -> Result<User, UserError> {
+    let user = User {
+        guid: UserGuid::new(gateway.random.as_ref()),
+        client: client.clone(),
+        id: request.id,
+        email: request.email,
+        metadata: request.metadata,
+        is_disabled: request.is_disabled,
+        created_at: gateway.now(),
+    };
+    match gateway
+        .store
+        .create_user(&user)
+        .await
+        .map_err(Internal::from)?
+    {
+        UserCreation::Created => Ok(user),
+        UserCreation::IdTaken(existing) => Err(UserError::IdTaken(existing)),
+    }
+}
+
+/// The client's user, by guid or by the client's own `id`.
+pub async fn user(
+    gateway: &Gateway,
+    client: &ClientId,
+    identifier: &str,
+) -> Result<Option<User>, Internal> {
+    Ok(match identifier.parse() {
+        Ok(guid) => gateway.store.user(client, guid).await?,
+        Err(_) => gateway.store.user_by_id(client, identifier).await?,
+    })
+}
+
+/// The client that `id` and `key` belong to, if the key is one of its active ones.
+///
+/// An unknown client, an unknown key and a wrong secret take the same steps and look alike.
+pub async fn client_of_key(
+    gateway: &Gateway,
+    id: &str,
+    key: &str,
+) -> Result<Option<Arc<Client>>, Internal> {
+    let Ok(id) = id.parse::<ClientId>() else {
+        return Ok(None);
+    };
+    let Some(key) = ApiKey::parse(key) else {
+        return Ok(None);
+    };
+    let kept = gateway.store.api_key(&id, key.id()).await?;
+    let matches = kept.is_some_and(|kept| kept.matches(&key.digest(&id)));
+    Ok(gateway.clients.get(&id).filter(|_| matches).cloned())
+}
+
+/// Creates an API key of the client; `None`: it already has two active ones.
+pub async fn create_api_key(
+    gateway: &Gateway,
+    client: &ClientId,
+) -> Result<Option<ApiKey>, Internal> {
+    let key = ApiKey::new(gateway.random.as_ref());
+    let added = gateway
+        .store
+        .add_api_key(client, key.id(), key.digest(client), gateway.now())
+        .await?;
+    Ok((added == KeyAddition::Added).then_some(key))
+}
+
+/// An SSO token for the user, good once (contract section 1.1).
+pub async fn api_token(gateway: &Gateway, user: &User) -> Result<ApiToken, Internal> {
+    let token = ApiToken::new(gateway.random.as_ref(), user.guid.partition());
+    let owner = SessionOwner {
+        user: user.guid,
+        client: user.client.clone(),
+    };
+    let expires_at = gateway.now() + gateway.settings.api_token_ttl;
+    gateway
+        .store
+        .put_api_token(&owner, token.digest(), expires_at)
+        .await?;
+    Ok(token)
+}
+
+/// Spends an SSO token for a session; `None`: unknown, spent or expired.
+pub async fn begin_session(
+    gateway: &Gateway,
+    token: &ApiToken,
+) -> Result<Option<SessionToken>, Internal> {
+    let now = gateway.now();
+    let session = SessionToken::new(gateway.random.as_ref(), token.partition());
+    let expires_at = now + gateway.settings.session_idle;
+    let owner = gateway
+        .store
+        .begin_session(
+            token.partition(),
+            token.digest(),
+            session.digest(),
+            expires_at,
+            now,
+        )
+        .await?;
+    Ok(owner.map(|_| session))
+}
+
+/// Whose session it is; every call moves its end (contract section 1.1).
+pub async fn session(
+    gateway: &Gateway,
+    token: &SessionToken,
+) -> Result<Option<SessionOwner>, Internal> {
+    let now = gateway.now();
+    let expires_at = now + gateway.settings.session_idle;
+    Ok(gateway
+        .store
+        .touch_session(token.partition(), token.digest(), expires_at, now)
+        .await?)
+}

@@ -1,0 +1,273 @@
+//! callback: an institution's answer → exactly one exchange, or a named refusal.
+//!
+//! The order is: issuer, attempt, path, settled, binding, and only then error or code. All but the
+//! first are one store step, so a forged answer costs a real flow nothing and reaches no bank.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connect;
+use super::open::{attempt_context, means};
+use super::{Gateway, Internal};
+use crate::domain::client::Client;
+use crate::domain::event::EventKind;
+use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
+use crate::domain::institution::{Institution, ResponseMode};
+use crate::domain::secret::AnswerHandle;
+use crate::domain::window::{Binding, Ending, ErrorReason};
+use crate::oauth::{self, Answer, AttemptSecrets, Callback};
+use crate::store::seal::{Context, Field};
+use crate::store::{Claim, Claimed, Failure, Subject};
+
+/// How long an answer that came by POST waits for the GET that follows it.
+const HELD_ANSWER_TTL: Duration = Duration::from_secs(120);
+
+/// What goes with an answer when it is sealed; its handle is drawn at random for it alone.
+const ANSWER: Context<'static> = Context {
+    client: None,
+    subject: "",
+    field: Field::Answer,
+};
+
+/// Where an answer arrived: the path of a registration's redirect URI.
+#[derive(Clone)]
+pub struct Door {
+    /// The client the path names.
+    pub client: Arc<Client>,
+    /// The institution the path names.
+    pub institution: Arc<Institution>,
+}
+
+impl Door {
+    /// The registration at that path, if there is one.
+    pub fn find(gateway: &Gateway, client: &str, institution: &str) -> Option<Self> {
+        let client: ClientId = client.parse().ok()?;
+        let institution: InstitutionCode = institution.parse().ok()?;
+        let door = Self {
+            client: gateway.clients.get(&client)?.clone(),
+            institution: gateway.institutions.get(&institution)?.clone(),
+        };
+        means(&door.client, &door.institution)
+            .is_ok()
+            .then_some(door)
+    }
+
+    /// How answers travel to it.
+    pub fn response_mode(&self) -> ResponseMode {
+        self.institution
+            .oauth
+            .as_ref()
+            .map(|oauth| oauth.response_mode)
+            .unwrap_or_default()
+    }
+}
+
+/// What an answer led to.
+#[derive(Debug, PartialEq)]
+pub enum Taken {
+    /// Its attempt is known: the outcome page tells the browser that began it what happened.
+    Known(AttemptId),
+    /// It names no attempt at this path, or another issuer. Nothing was done.
+    Unreadable,
+}
+
+/// An institution's answer arrives in a browser.
+///
+/// Of any number of deliveries of one answer exactly one is exchanged. The exchange goes on when
+/// the browser that delivered it goes away.
+pub async fn callback(
+    gateway: &Arc<Gateway>,
+    door: &Door,
+    callback: Callback,
+    browser: Vec<Binding>,
+) -> Result<Taken, Internal> {
+    let (oauth, registration) = means(&door.client, &door.institution)?;
+    if let Err(mismatch) = oauth::check_issuer(oauth, callback.iss.as_deref()) {
+        tracing::warn!(institution = %door.institution.code, client = %door.client.id, %mismatch, "answer from another issuer refused");
+        return Ok(Taken::Unreadable);
+    }
+    let attempt = AttemptId::of(&callback.state);
+    let claim = Claim {
+        attempt: attempt.clone(),
+        client: door.client.id.clone(),
+        institution: door.institution.code.clone(),
+        browser,
+        unbound: registration.unbound_callback,
+        burnt: gateway.notices(
+            &door.client,
+            &[EventKind::OauthStateFinished],
+            attempt.partition(),
+        ),
+    };
+    let claimed = gateway.store.claim_callback(&claim, gateway.now()).await?;
+    match claimed {
+        Claimed::Unknown => return Ok(Taken::Unreadable),
+        Claimed::Settled => {}
+        Claimed::Ignored => {
+            tracing::warn!(%attempt, client = %door.client.id, "answer in another browser ignored");
+        }
+        Claimed::Yes { subject, sealed } => {
+            let exchange = exchange(
+                gateway.clone(),
+                door.clone(),
+                attempt.clone(),
+                *subject,
+                sealed,
+                callback.answer,
+            );
+            gateway
+                .tasks
+                .spawn(exchange)
+                .await
+                .map_err(|_| Internal::Interrupted)??;
+        }
+        Claimed::Burnt { subject, sealed } => {
+            tracing::warn!(%attempt, oauth_state = %subject.window.guid, client = %door.client.id, "answer in another browser burnt");
+            gateway.metrics.burnt();
+            gateway.wake_worker();
+            let burn = burn(
+                gateway.clone(),
+                door.clone(),
+                attempt.clone(),
+                sealed,
+                callback.answer,
+            );
+            gateway.tasks.spawn(burn);
+        }
+    }
+    Ok(Taken::Known(attempt))
+}
+
+async fn exchange(
+    gateway: Arc<Gateway>,
+    door: Door,
+    attempt: AttemptId,
+    subject: Subject,
+    sealed: Vec<u8>,
+    answer: Answer,
+) -> Result<(), Internal> {
+    let (oauth, registration) = means(&door.client, &door.institution)?;
+    if let Some((reason, detail)) = answer.refusal(oauth) {
+        return fail(&gateway, &door, &subject, reason, detail).await;
+    }
+    let Answer::Code(code) = answer else {
+        return Ok(());
+    };
+    let Some(secrets) = unseal(&gateway, &attempt, &sealed) else {
+        let detail = "the attempt's secrets could not be unsealed".to_owned();
+        return fail(&gateway, &door, &subject, ErrorReason::ServerError, detail).await;
+    };
+    match gateway
+        .oauth
+        .exchange(oauth, registration, &code, &secrets, gateway.now())
+        .await
+    {
+        Ok(grant) => connect::connect(&gateway, &door, &subject, grant).await,
+        Err(error) => {
+            fail(
+                &gateway,
+                &door,
+                &subject,
+                error.reason(oauth),
+                error.to_string(),
+            )
+            .await
+        }
+    }
+}
+
+pub(super) async fn fail(
+    gateway: &Gateway,
+    door: &Door,
+    subject: &Subject,
+    reason: ErrorReason,
+    detail: String,
+) -> Result<(), Internal> {
+    let window = subject.window.guid;
+    tracing::warn!(oauth_state = %window, member = %subject.member.guid, institution = %door.institution.code, reason = reason.name(), detail, "flow failed");
+    let finished = gateway.notices(
+        &door.client,
+        &[EventKind::OauthStateFinished],
+        window.partition(),
+    );
+    let failure = Failure {
+        window,
+        reason,
+        ending: Ending::Failed,
+        detail: Some(detail),
+        finished,
+    };
+    connect::persistently(|| Box::pin(gateway.store.fail_window(&failure, gateway.now()))).await?;
+    gateway.metrics.failed(reason);
+    gateway.wake_worker();
+    Ok(())
+}
+
+/// Redeems the code and gives back what it yields, so that nobody else can use it either.
+async fn burn(
+    gateway: Arc<Gateway>,
+    door: Door,
+    attempt: AttemptId,
+    sealed: Vec<u8>,
+    answer: Answer,
+) {
+    let Ok((oauth, registration)) = means(&door.client, &door.institution) else {
+        return;
+    };
+    let Answer::Code(code) = answer else { return };
+    if oauth.revocation_endpoint.is_none() {
+        return;
+    }
+    let Some(secrets) = unseal(&gateway, &attempt, &sealed) else {
+        return;
+    };
+    match gateway
+        .oauth
+        .exchange(oauth, registration, &code, &secrets, gateway.now())
+        .await
+    {
+        Ok(grant) => connect::give_back(&gateway, &door, &grant).await,
+        Err(error) => tracing::warn!(%attempt, %error, "burnt code could not be redeemed"),
+    }
+}
+
+fn unseal(gateway: &Gateway, attempt: &AttemptId, sealed: &[u8]) -> Option<AttemptSecrets> {
+    match gateway.sealer.open(&attempt_context(attempt), sealed) {
+        Ok(bytes) => AttemptSecrets::from_bytes(&bytes),
+        Err(error) => {
+            tracing::error!(%attempt, %error, "an attempt's secrets could not be unsealed");
+            None
+        }
+    }
+}
+
+/// Keeps an answer that came by POST, where no Lax cookie comes along, for the GET that follows it
+/// (OAuth 2.0 Form Post Response Mode section 2). `None`: it names no attempt of ours.
+pub async fn hold(
+    gateway: &Gateway,
+    callback: &Callback,
+) -> Result<Option<AnswerHandle>, Internal> {
+    let attempt = AttemptId::of(&callback.state);
+    let random = gateway.random.as_ref();
+    let handle = AnswerHandle::new(random, attempt.partition());
+    let sealed = gateway.sealer.seal(random, &ANSWER, &callback.to_bytes());
+    let expires_at = gateway.now() + HELD_ANSWER_TTL;
+    let kept = gateway
+        .store
+        .hold_answer(&attempt, handle.digest(), &sealed, expires_at)
+        .await?;
+    Ok(kept.then_some(handle))
+}
+
+/// The answer held under `handle`, unless it has expired.
+pub async fn held(gateway: &Gateway, handle: &AnswerHandle) -> Result<Option<Callback>, Internal> {
+    let sealed = gateway
+        .store
+        .held_answer(handle.partition(), handle.digest(), gateway.now())
+        .await?;
+    let Some(sealed) = sealed else {
+        return Ok(None);
+    };
+    let bytes = gateway.sealer.open(&ANSWER, &sealed).ok();
+    Ok(bytes.and_then(|bytes| Callback::from_bytes(&bytes)))
+}

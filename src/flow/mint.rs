@@ -1,0 +1,240 @@
+//! mint: a request for a link → a window and its one-time link.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::{Gateway, Internal};
+use crate::domain::client::Client;
+use crate::domain::event::EventKind;
+use crate::domain::id::{MemberGuid, OauthStateGuid, Partition, UserGuid};
+use crate::domain::institution::Institution;
+use crate::domain::member::Member;
+use crate::domain::return_address::{ReturnTo, Scheme};
+use crate::domain::secret::LinkToken;
+use crate::domain::window::{NewWindow, OpenPolicy, ReferralSource, WindowOptions};
+
+/// What a request asks of a window, as it came.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// `referral_source`; BROWSER unless given.
+    pub referral_source: ReferralSource,
+    /// `client_redirect_url`; counts in APP flows only.
+    pub client_redirect_url: Option<String>,
+    /// `ui_message_webview_url_scheme`; counts in APP flows only.
+    pub ui_message_webview_url_scheme: Option<String>,
+    /// `skip_aggregation`.
+    pub skip_aggregation: Option<bool>,
+    /// `enable_app2app`; true unless given.
+    pub enable_app2app: Option<bool>,
+    /// How the link may be opened, where not as the client's configuration says.
+    pub open_policy: Option<OpenPolicy>,
+    /// How long the link may wait, where not as the client's configuration says.
+    pub link_minutes: Option<u32>,
+    /// The languages for the pages.
+    pub ui_locales: Option<String>,
+}
+
+/// A link that was minted.
+pub struct Minted {
+    /// The member it connects.
+    pub member: Member,
+    /// The window's public name.
+    pub oauth_state: OauthStateGuid,
+    /// The link itself: shown once, kept nowhere.
+    pub oauth_window_uri: Url,
+    /// Until when it may be opened.
+    pub expires_at: Timestamp,
+}
+
+/// Why no link was minted.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// The user has no such member.
+    #[error("the user has no member {0}")]
+    NoSuchMember(MemberGuid),
+    /// The institution has no OAuth, or the client no registration there.
+    #[error("Member cannot use OAuth")]
+    CannotUseOAuth,
+    /// The address is not a registered one.
+    #[error(
+        "client_redirect_url {0:?} is not one of this client's registered return addresses; \
+         register it in the configuration (return_addresses), byte for byte up to the '?'"
+    )]
+    ReturnAddress(String),
+    /// The scheme is not a registered one.
+    #[error(
+        "ui_message_webview_url_scheme {0:?} is not one of this client's registered return schemes; \
+         register it in the configuration (return_schemes)"
+    )]
+    ReturnScheme(String),
+    /// The link would live too long or not at all.
+    #[error("link_minutes must be between 1 and {most} for open_policy {policy}")]
+    LinkLife {
+        /// The policy asked for.
+        policy: &'static str,
+        /// The most that it allows.
+        most: u32,
+    },
+    /// It is not the caller's fault.
+    #[error(transparent)]
+    Internal(#[from] Internal),
+}
+
+impl From<crate::store::StoreError> for MintError {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+/// The longest life of a link, by policy (`design` decision 3).
+pub fn longest_link(policy: OpenPolicy) -> Duration {
+    match policy {
+        OpenPolicy::Single => Duration::from_secs(60 * 60),
+        OpenPolicy::Interstitial | OpenPolicy::Multi => Duration::from_secs(7 * 24 * 60 * 60),
+    }
+}
+
+/// Mints a new link for the user's member; the member's earlier unfinished one is superseded.
+pub async fn mint(
+    gateway: &Gateway,
+    client: &Client,
+    user: UserGuid,
+    member: MemberGuid,
+    wishes: Wishes,
+) -> Result<Minted, MintError> {
+    let now = gateway.now();
+    let found = gateway.store.member(user, member).await?;
+    let found = found.ok_or(MintError::NoSuchMember(member))?;
+    let institution = gateway
+        .institution(&found.institution)
+        .map_err(|_| MintError::CannotUseOAuth)?;
+    if !found.is_oauth {
+        return Err(MintError::CannotUseOAuth);
+    }
+    let draft = Draft::new(gateway, client, institution, user.partition(), wishes, now)?;
+    let superseded = gateway.notices(client, &[EventKind::OauthStateFinished], user.partition());
+    let kept = gateway
+        .store
+        .mint_window(user, member, &draft.window, &superseded, now)
+        .await?;
+    let kept = kept.ok_or(MintError::NoSuchMember(member))?;
+    gateway.metrics.minted();
+    gateway.wake_worker();
+    tracing::info!(%member, oauth_state = %draft.window.guid, client = %client.id, "link minted");
+    Ok(draft.into_minted(gateway, kept))
+}
+
+/// A window and its link, made but not yet kept.
+pub(super) struct Draft {
+    pub(super) window: NewWindow,
+    token: LinkToken,
+}
+
+impl Draft {
+    pub(super) fn new(
+        gateway: &Gateway,
+        client: &Client,
+        institution: &Institution,
+        partition: Partition,
+        wishes: Wishes,
+        now: Timestamp,
+    ) -> Result<Self, MintError> {
+        if institution.oauth.is_none() || client.registration(&institution.code).is_none() {
+            return Err(MintError::CannotUseOAuth);
+        }
+        let policy = wishes.open_policy.unwrap_or(client.open_policy);
+        let ttl = link_life(client, policy, wishes.link_minutes)?;
+        let options = WindowOptions {
+            referral_source: wishes.referral_source,
+            return_to: return_to(client, &wishes)?,
+            skip_aggregation: wishes.skip_aggregation,
+            enable_app2app: wishes.enable_app2app.unwrap_or(true),
+            open_policy: policy,
+            ui_locales: wishes.ui_locales,
+        };
+        let token = LinkToken::new(gateway.random.as_ref(), partition);
+        let window = NewWindow {
+            guid: OauthStateGuid::of(&token),
+            options,
+            deadline: now + ttl,
+        };
+        Ok(Self { window, token })
+    }
+
+    pub(super) fn into_minted(self, gateway: &Gateway, member: Member) -> Minted {
+        let path = format!(
+            "/oauth/predirect_to/{}/{}",
+            member.guid,
+            self.token.expose()
+        );
+        let mut oauth_window_uri = gateway.settings.public_url.clone();
+        oauth_window_uri.set_path(&path);
+        Minted {
+            member,
+            oauth_state: self.window.guid,
+            oauth_window_uri,
+            expires_at: self.window.deadline,
+        }
+    }
+}
+
+fn link_life(
+    client: &Client,
+    policy: OpenPolicy,
+    wished_minutes: Option<u32>,
+) -> Result<Duration, MintError> {
+    let longest = longest_link(policy);
+    let Some(minutes) = wished_minutes else {
+        return Ok(client.link_ttl.min(longest));
+    };
+    let wished = Duration::from_secs(u64::from(minutes) * 60);
+    if wished.is_zero() || wished > longest {
+        let policy = match policy {
+            OpenPolicy::Single => "single",
+            OpenPolicy::Interstitial => "interstitial",
+            OpenPolicy::Multi => "multi",
+        };
+        return Err(MintError::LinkLife {
+            policy,
+            most: (longest.as_secs() / 60) as u32,
+        });
+    }
+    Ok(wished)
+}
+
+/// Where an APP flow ends; in BROWSER flows address and scheme are ignored, never refused
+/// (`design` decision 9).
+fn return_to(client: &Client, wishes: &Wishes) -> Result<ReturnTo, MintError> {
+    if wishes.referral_source == ReferralSource::Browser {
+        return Ok(ReturnTo::Page);
+    }
+    if let Some(address) = &wishes.client_redirect_url {
+        let registered = client
+            .return_addresses
+            .iter()
+            .any(|registered| registered.admits(address));
+        return match registered {
+            true => Ok(ReturnTo::Address(address.clone())),
+            false => Err(MintError::ReturnAddress(address.clone())),
+        };
+    }
+    let registered = |scheme: &Scheme| client.return_schemes.iter().any(|known| known.is(scheme));
+    match &wishes.ui_message_webview_url_scheme {
+        Some(text) => {
+            let scheme = text.parse::<Scheme>().ok().filter(registered);
+            scheme
+                .map(ReturnTo::Scheme)
+                .ok_or_else(|| MintError::ReturnScheme(text.clone()))
+        }
+        None => {
+            let default: Scheme = "mx".parse().expect("a scheme");
+            Ok(if registered(&default) {
+                ReturnTo::Scheme(default)
+            } else {
+                ReturnTo::Page
+            })
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The journey: what happens between a member service's request and a connected member.
+//!
+//! ```text
+//! mint ─▶ open ─▶ callback ─▶ connect ─▶ aggregate
+//! ```
+//!
+//! One file and one public function per verb. Each decides, asks the store for one atomic step, and
+//! answers with a named outcome; none of them knows HTTP, pages or a database. [`access`] is the way
+//! in (users, keys, sessions), [`members`] what a member service does besides minting, [`finish`]
+//! where a person goes at the end, [`deadlines`] what happens when nobody comes.
+
+pub mod access;
+pub mod aggregate;
+pub mod callback;
+pub mod connect;
+pub mod deadlines;
+pub mod finish;
+pub mod members;
+pub mod mint;
+pub mod open;
+pub mod retry;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::aggregator::Aggregator;
+use crate::domain::client::Client;
+use crate::domain::event::{EventKind, Notice};
+use crate::domain::id::{ClientId, EventGuid, InstitutionCode, InstitutionGuid, Partition};
+use crate::domain::institution::Institution;
+use crate::domain::random::Random;
+use crate::metrics::Metrics;
+use crate::oauth::OAuthClient;
+use crate::store::seal::Sealer;
+use crate::store::{Store, StoreError};
+
+/// Everything a verb needs.
+pub struct Gateway {
+    /// Where everything is kept.
+    pub store: Store,
+    /// Seals grants, attempts and held answers.
+    pub sealer: Sealer,
+    /// The protocol client.
+    pub oauth: OAuthClient,
+    /// Where aggregation jobs are pushed; without one no job is queued.
+    pub aggregator: Option<Aggregator>,
+    /// The tenants.
+    pub clients: Clients,
+    /// The banks.
+    pub institutions: Institutions,
+    /// What the configuration says of times and limits.
+    pub settings: Settings,
+    /// What time it is.
+    pub clock: Box<dyn Clock>,
+    /// Where randomness comes from.
+    pub random: Box<dyn Random>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Wakes the worker when a step left it something to do.
+    pub nudge: tokio::sync::Notify,
+    /// Work that must end well even if the browser that caused it goes away.
+    pub tasks: TaskTracker,
+}
+
+/// What the configuration says of times and limits.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The origin that people and banks reach us at; the only source of our own addresses.
+    pub public_url: Url,
+    /// How long an institution's answer is awaited after a link was opened.
+    pub authorization_ttl: Duration,
+    /// How long a Nexus session lasts without a call.
+    pub session_idle: Duration,
+    /// How long an SSO token waits to be spent.
+    pub api_token_ttl: Duration,
+    /// How long an aggregator may take with one job before it is pushed again.
+    pub job_deadline: Duration,
+}
+
+/// What time it is.
+pub trait Clock: Send + Sync {
+    /// Now, in whole milliseconds.
+    fn now(&self) -> Timestamp;
+}
+
+/// The tenants, by id.
+#[derive(Default)]
+pub struct Clients(HashMap<ClientId, Arc<Client>>);
+
+impl Clients {
+    /// Of these clients.
+    pub fn new(clients: impl IntoIterator<Item = Client>) -> Self {
+        Self(
+            clients
+                .into_iter()
+                .map(|client| (client.id.clone(), Arc::new(client)))
+                .collect(),
+        )
+    }
+
+    /// The client of that id.
+    pub fn get(&self, id: &ClientId) -> Option<&Arc<Client>> {
+        self.0.get(id)
+    }
+}
+
+/// The banks, by code and by guid.
+#[derive(Default)]
+pub struct Institutions {
+    by_code: HashMap<InstitutionCode, Arc<Institution>>,
+    codes: HashMap<InstitutionGuid, InstitutionCode>,
+}
+
+impl Institutions {
+    /// Of these institutions.
+    pub fn new(institutions: impl IntoIterator<Item = Institution>) -> Self {
+        let mut all = Self::default();
+        for institution in institutions {
+            all.codes.insert(institution.guid, institution.code.clone());
+            all.by_code
+                .insert(institution.code.clone(), Arc::new(institution));
+        }
+        all
+    }
+
+    /// The institution of that code.
+    pub fn get(&self, code: &InstitutionCode) -> Option<&Arc<Institution>> {
+        self.by_code.get(code)
+    }
+
+    /// The institution of that guid.
+    pub fn by_guid(&self, guid: InstitutionGuid) -> Option<&Arc<Institution>> {
+        self.get(self.codes.get(&guid)?)
+    }
+}
+
+/// What no caller can do anything about.
+#[derive(Debug, thiserror::Error)]
+pub enum Internal {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A client or an institution that stored data names is no longer configured.
+    #[error("{0} is no longer in the configuration")]
+    NotConfigured(String),
+    /// A task of ours was cut off.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Gateway {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn client(&self, id: &ClientId) -> Result<&Arc<Client>, Internal> {
+        self.clients
+            .get(id)
+            .ok_or_else(|| Internal::NotConfigured(format!("client {id}")))
+    }
+
+    fn institution(&self, code: &InstitutionCode) -> Result<&Arc<Institution>, Internal> {
+        self.institutions
+            .get(code)
+            .ok_or_else(|| Internal::NotConfigured(format!("institution {code}")))
+    }
+
+    /// The notices of `kinds` that `client` has an address for.
+    ///
+    /// An event that nobody subscribed to is not written at all.
+    fn notices(&self, client: &Client, kinds: &[EventKind], partition: Partition) -> Vec<Notice> {
+        let wanted = kinds.iter().filter(|kind| client.webhook(**kind).is_some());
+        wanted
+            .map(|kind| Notice {
+                guid: EventGuid::new(self.random.as_ref(), partition),
+                kind: *kind,
+            })
+            .collect()
+    }
+
+    /// Says that the store now holds work for the worker.
+    fn wake_worker(&self) {
+        self.nudge.notify_waiters();
+    }
+}
+
+/// Whether the events that a request causes are told (`MX-Skip-Webhook`, `skip_webhook`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Telling {
+    /// They are.
+    #[default]
+    Aloud,
+    /// They are not; later changes are.
+    Silent,
+}
+
+impl Telling {
+    fn of(
+        self,
+        gateway: &Gateway,
+        client: &Client,
+        kinds: &[EventKind],
+        partition: Partition,
+    ) -> Vec<Notice> {
+        match self {
+            Telling::Aloud => gateway.notices(client, kinds, partition),
+            Telling::Silent => Vec::new(),
+        }
+    }
+}

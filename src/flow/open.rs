@@ -1,0 +1,205 @@
+//! open: somebody follows a link → the institution, or a page that says why not.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::{Gateway, Internal};
+use crate::domain::client::{Client, Registration};
+use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
+use crate::domain::institution::{Institution, OAuth};
+use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
+use crate::domain::window::{Binding, Ending, NewAttempt, Window, WindowStatus};
+use crate::oauth::{self, AttemptSecrets, AuthorizationRequest};
+use crate::store::seal::{Context, Field};
+use crate::store::{Knock, Opened, Opening, Subject};
+
+/// A person on the way to their institution.
+pub struct Departure {
+    /// The authorization request (RFC 6749 section 4.1.1).
+    pub to: Url,
+    /// What binds this browser to the attempt.
+    pub cookie: BindingCookie,
+}
+
+/// The cookie that a browser gets when it claims a window.
+pub struct BindingCookie {
+    /// The attempt it binds to; its first characters are part of the cookie's name.
+    pub attempt: AttemptId,
+    /// Its value.
+    pub secret: BindingSecret,
+    /// How long the browser keeps it: as long as the attempt may last.
+    pub max_age: Duration,
+}
+
+/// What following a link leads to.
+pub enum Arrival {
+    /// To the institution.
+    Depart(Departure),
+    /// A page that names both parties has to be shown first (`interstitial`).
+    AskFirst(Box<Subject>),
+    /// This browser came before, and may go on.
+    Resume(Box<Subject>),
+    /// Another browser came before. Whether a reload may help: under `single` the second of two
+    /// tabs can be faster than the first one's cookie.
+    Used {
+        /// The window.
+        window: Box<Window>,
+        /// Whether it may still turn out to be this browser's.
+        may_be_ours: bool,
+    },
+    /// It is finished, and this browser is the one that went through it.
+    Outcome(AttemptId),
+    /// Its deadline passed.
+    Expired(Box<Window>),
+    /// A newer link was minted.
+    Superseded(Box<Window>),
+    /// There is no such link.
+    Unknown,
+}
+
+/// A browser follows the link of `token` for `member`.
+pub async fn open(
+    gateway: &Gateway,
+    member: MemberGuid,
+    token: &LinkToken,
+    knock: Knock,
+    browser: Vec<Binding>,
+) -> Result<Arrival, Internal> {
+    let now = gateway.now();
+    let window = OauthStateGuid::of(token);
+    let departing = Departing::new(gateway, window, now);
+    let opening = Opening {
+        window,
+        member,
+        knock,
+        browser,
+        attempt: departing.attempt.clone(),
+    };
+    let opened = gateway.store.open_window(&opening, now).await?;
+    Ok(match opened {
+        Opened::Claimed(subject) => {
+            gateway.metrics.opened();
+            tracing::info!(oauth_state = %window, %member, attempt = %departing.attempt.id, "link opened");
+            Arrival::Depart(departing.to_institution(gateway, &subject)?)
+        }
+        Opened::AskFirst(subject) => Arrival::AskFirst(subject),
+        Opened::Resumable(subject) => Arrival::Resume(subject),
+        Opened::Taken(subject) => Arrival::Used {
+            window: Box::new(subject.window),
+            may_be_ours: true,
+        },
+        Opened::Over {
+            own_attempt: Some(attempt),
+            window,
+            ..
+        } if window.status.is_finished() => Arrival::Outcome(attempt),
+        Opened::Over { window, .. } => over(gateway, *window).await?,
+        Opened::Unknown => Arrival::Unknown,
+    })
+}
+
+async fn over(gateway: &Gateway, window: Window) -> Result<Arrival, Internal> {
+    Ok(match window.status {
+        WindowStatus::Errored(_, Ending::Superseded) => Arrival::Superseded(Box::new(window)),
+        WindowStatus::Errored(_, Ending::Expired | Ending::MemberDeleted) => {
+            Arrival::Expired(Box::new(window))
+        }
+        WindowStatus::Errored(..) | WindowStatus::Succeeded => Arrival::Used {
+            window: Box::new(window),
+            may_be_ours: false,
+        },
+        // Its deadline has passed before the sweeper came: make it true now.
+        WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
+            super::deadlines::expire(gateway, &window).await?;
+            Arrival::Expired(Box::new(window))
+        }
+    })
+}
+
+/// An attempt with its secrets in clear, between making them and sending the person off.
+pub(super) struct Departing {
+    pub(super) attempt: NewAttempt,
+    state: AuthorizationState,
+    secrets: AttemptSecrets,
+    binding: BindingSecret,
+}
+
+impl Departing {
+    /// Draws state, PKCE verifier, nonce and binding: four independent values.
+    pub(super) fn new(gateway: &Gateway, window: OauthStateGuid, now: jiff::Timestamp) -> Self {
+        let random = gateway.random.as_ref();
+        let state = AuthorizationState::new(random, window.partition());
+        let secrets = AttemptSecrets::new(random);
+        let binding = BindingSecret::new(random);
+        let id = AttemptId::of(&state);
+        let sealed = gateway
+            .sealer
+            .seal(random, &attempt_context(&id), &secrets.to_bytes());
+        let attempt = NewAttempt {
+            binding: Binding {
+                attempt: id.cookie_part().to_owned(),
+                digest: binding.digest(),
+            },
+            id,
+            sealed,
+            deadline: now + gateway.settings.authorization_ttl,
+        };
+        Self {
+            attempt,
+            state,
+            secrets,
+            binding,
+        }
+    }
+
+    /// The authorization request and the cookie of the claimed window.
+    pub(super) fn to_institution(
+        self,
+        gateway: &Gateway,
+        subject: &Subject,
+    ) -> Result<Departure, Internal> {
+        let client = gateway.client(&subject.window.client)?;
+        let institution = gateway.institution(&subject.member.institution)?;
+        let (oauth, registration) = means(client, institution)?;
+        let to = oauth::authorize(&AuthorizationRequest {
+            oauth,
+            registration,
+            state: &self.state,
+            secrets: &self.secrets,
+            ui_locales: subject.window.options.ui_locales.as_deref(),
+            hints: &[],
+        });
+        let cookie = BindingCookie {
+            attempt: self.attempt.id,
+            secret: self.binding,
+            max_age: gateway.settings.authorization_ttl,
+        };
+        Ok(Departure { to, cookie })
+    }
+}
+
+/// What goes with an attempt's secrets when they are sealed.
+pub(super) fn attempt_context(attempt: &AttemptId) -> Context<'_> {
+    Context {
+        client: None,
+        subject: attempt.as_str(),
+        field: Field::Attempt,
+    }
+}
+
+/// The institution's OAuth and the client's registration there.
+pub(super) fn means<'a>(
+    client: &'a Client,
+    institution: &'a Institution,
+) -> Result<(&'a OAuth, &'a Registration), Internal> {
+    let oauth = institution.oauth.as_ref();
+    oauth
+        .zip(client.registration(&institution.code))
+        .ok_or_else(|| {
+            Internal::NotConfigured(format!(
+                "the registration of client {} at {}",
+                client.id, institution.code
+            ))
+        })
+}

@@ -1,0 +1,57 @@
+//! "Try again": after an error, a new window for the same member in the same browser.
+
+use super::open::{Departing, Departure};
+use super::{Gateway, Internal};
+use crate::domain::id::{AttemptId, OauthStateGuid};
+use crate::domain::secret::LinkToken;
+use crate::domain::window::{Binding, NewWindow, ReferralSource};
+use crate::store::{Retried, Retry};
+
+/// What pressing "Try again" leads to.
+pub enum Again {
+    /// To the institution.
+    Depart(Departure),
+    /// The attempt is not this browser's, or has nothing to try again.
+    Refused,
+    /// Three tries were made, or their time is over, or a newer link exists.
+    Over,
+}
+
+/// Begins a new window after `failed`, in BROWSER flows only (`design` decision 8).
+pub async fn retry(
+    gateway: &Gateway,
+    failed: &AttemptId,
+    browser: Vec<Binding>,
+) -> Result<Again, Internal> {
+    let now = gateway.now();
+    let Some(record) = gateway.store.attempt(failed).await? else {
+        return Ok(Again::Refused);
+    };
+    if record.window.options.referral_source == ReferralSource::App {
+        return Ok(Again::Refused);
+    }
+    // The link of a retried window is made and thrown away: nobody but this browser gets to it.
+    let token = LinkToken::new(gateway.random.as_ref(), failed.partition());
+    let guid = OauthStateGuid::of(&token);
+    let departing = Departing::new(gateway, guid, now);
+    let window = NewWindow {
+        guid,
+        options: record.window.options,
+        deadline: departing.attempt.deadline,
+    };
+    let retry = Retry {
+        failed: failed.clone(),
+        browser,
+        window,
+        attempt: departing.attempt.clone(),
+    };
+    Ok(match gateway.store.retry_window(&retry, now).await? {
+        Retried::Claimed(subject) => {
+            tracing::info!(oauth_state = %guid, after = %record.window.guid, "tried again");
+            gateway.metrics.retried();
+            Again::Depart(departing.to_institution(gateway, &subject)?)
+        }
+        Retried::Refused => Again::Refused,
+        Retried::Over => Again::Over,
+    })
+}

@@ -1,0 +1,173 @@
+//! Who is asking. Having one of these extractors as an argument is having the permission.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Door;
+use super::problem::{Dialect, Kind, Problem};
+use crate::domain::client::Client;
+use crate::domain::secret::SessionToken;
+use crate::domain::user::User;
+use crate::flow::access;
+
+/// The Nexus API: one user, by its session.
+pub struct NexusUser {
+    /// The tenant.
+    pub client: Arc<Client>,
+    /// The user.
+    pub user: User,
+}
+
+/// The Platform API: one client, by its API key.
+pub struct PlatformClient(pub Arc<Client>);
+
+/// A path that both APIs share: the credential decides which it is (`design` decision 12).
+pub enum Caller {
+    /// A session of one user.
+    Nexus(NexusUser),
+    /// A client's key.
+    Platform(PlatformClient),
+}
+
+/// The aggregator, by its own key.
+pub struct AggregatorAccess;
+
+fn refuse_credentials_in_query(parts: &Parts) -> Result<(), Problem> {
+    let query = parts.uri.query().unwrap_or_default();
+    let names = [
+        "api_key",
+        "md-api-key",
+        "md-session-token",
+        "client_secret",
+        "access_token",
+    ];
+    let carries_one = url::form_urlencoded::parse(query.as_bytes())
+        .any(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str()));
+    if carries_one {
+        let message = "Credentials are taken from headers only, never from the address: addresses are logged.";
+        return Err(Problem::new(Kind::Malformed, message));
+    }
+    Ok(())
+}
+
+impl FromRequestParts<Door> for NexusUser {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+        let nexus = |problem: Problem| problem.in_dialect(Dialect::Nexus);
+        refuse_credentials_in_query(parts).map_err(nexus)?;
+        let header = parts.headers.get("md-session-token").ok_or_else(|| {
+            let message = "MD-SESSION-TOKEN is missing: begin a session with POST /sessions.";
+            nexus(Problem::new(Kind::Unauthenticated, message))
+        })?;
+        let expired = || {
+            let message =
+                "The session is unknown or has expired: begin a new one with POST /sessions.";
+            nexus(Problem::new(Kind::SessionExpired, message))
+        };
+        let token = header
+            .to_str()
+            .ok()
+            .and_then(SessionToken::parse)
+            .ok_or_else(expired)?;
+        let gateway = &door.gateway;
+        let owner = access::session(gateway, &token)
+            .await
+            .map_err(Problem::from)
+            .map_err(nexus)?;
+        let owner = owner.ok_or_else(expired)?;
+        let client = gateway
+            .clients
+            .get(&owner.client)
+            .cloned()
+            .ok_or_else(expired)?;
+        let user = gateway
+            .store
+            .user(&owner.client, owner.user)
+            .await
+            .map_err(Problem::from)
+            .map_err(nexus)?;
+        Ok(Self {
+            client,
+            user: user.ok_or_else(expired)?,
+        })
+    }
+}
+
+impl FromRequestParts<Door> for PlatformClient {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+        refuse_credentials_in_query(parts)?;
+        let refused = || {
+            let message =
+                "Send the client id and an API key as HTTP Basic credentials (client_id:api_key).";
+            Problem::new(Kind::Unauthenticated, message)
+        };
+        let (id, key) = basic(parts).ok_or_else(refused)?;
+        let client = access::client_of_key(&door.gateway, &id, &key).await?;
+        client.map(Self).ok_or_else(refused)
+    }
+}
+
+fn basic(parts: &Parts) -> Option<(String, zeroize::Zeroizing<String>)> {
+    let header = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credentials) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+    let (id, key) = decoded.split_once(':')?;
+    Some((id.to_owned(), zeroize::Zeroizing::new(key.to_owned())))
+}
+
+impl FromRequestParts<Door> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+        if parts.headers.contains_key("md-session-token") {
+            return NexusUser::from_request_parts(parts, door)
+                .await
+                .map(Caller::Nexus);
+        }
+        PlatformClient::from_request_parts(parts, door)
+            .await
+            .map(Caller::Platform)
+    }
+}
+
+impl FromRequestParts<Door> for AggregatorAccess {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+        let sent = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|header| header.as_bytes().split_at_checked(7));
+        let sent = sent
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
+            .map(|(_, key)| key);
+        let expected = door.aggregator_key.as_deref();
+        let matches = sent
+            .zip(expected)
+            .is_some_and(|(sent, expected)| same(sent, expected.as_bytes()));
+        matches.then_some(Self).ok_or_else(|| {
+            Problem::new(
+                Kind::Unauthenticated,
+                "Send the aggregator's key as a Bearer token.",
+            )
+        })
+    }
+}
+
+/// Compares keys in time that depends on neither.
+pub fn same(sent: &[u8], expected: &[u8]) -> bool {
+    let digest = |bytes| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    verify_slices_are_equal(digest(sent).as_ref(), digest(expected).as_ref()).is_ok()
+}

@@ -1,0 +1,265 @@
+//! What clients send: JSON bodies and queries, read leniently where real clients are sloppy and
+//! strictly where a wrong value could be taken for a right one.
+
+use serde_json::{Map, Value};
+
+use super::problem::{Kind, Problem};
+use crate::domain::member::UseCase;
+use crate::domain::window::{OpenPolicy, ReferralSource};
+use crate::flow::Telling;
+use crate::flow::mint::Wishes;
+
+/// The fields of a request: beside the root object, inside it, or without a root (contract section
+/// 1.2). A field beside the root wins over one inside.
+pub struct Fields {
+    beside: Map<String, Value>,
+    inside: Map<String, Value>,
+}
+
+impl Fields {
+    /// Reads a JSON body whose root object may be called `root`.
+    pub fn parse(body: &[u8], root: &str) -> Result<Self, Problem> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            let remedy =
+                format!("The body is empty: send a JSON object such as {{\"{root}\": {{…}}}}.");
+            return Err(Problem::new(Kind::Missing, remedy));
+        }
+        let value: Value = serde_json::from_slice(body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Problem::new(
+                Kind::Malformed,
+                format!("The body is not JSON: error at line {line}, column {column}."),
+            )
+        })?;
+        let Value::Object(mut beside) = value else {
+            return Err(Problem::new(
+                Kind::Malformed,
+                "The body must be a JSON object.",
+            ));
+        };
+        let inside = match beside.remove(root) {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(inside)) => inside,
+            Some(_) => return Err(wrong_type(root, "an object")),
+        };
+        Ok(Self { beside, inside })
+    }
+
+    /// Reads a query.
+    pub fn of_query(query: &str) -> Self {
+        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        let beside = pairs
+            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+            .collect();
+        Self {
+            beside,
+            inside: Map::new(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        let found = self.beside.get(name).or_else(|| self.inside.get(name));
+        found.filter(|value| !value.is_null())
+    }
+
+    /// A text field; absent and null are the same.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(wrong_type(name, "a string")),
+        }
+    }
+
+    /// A text field of at most `most` bytes without control characters.
+    pub fn short_text(&self, name: &str, most: usize) -> Result<Option<String>, Problem> {
+        let text = self.text(name)?;
+        if let Some(text) = &text
+            && (text.len() > most || text.chars().any(char::is_control))
+        {
+            let message =
+                format!("{name} must be at most {most} bytes without control characters.");
+            return Err(Problem::new(Kind::Malformed, message));
+        }
+        Ok(text)
+    }
+
+    /// A boolean field; a query's `true` and `false` count, and so do those words as JSON strings.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(Value::String(text)) if text == "true" => Ok(Some(true)),
+            Some(Value::String(text)) if text == "false" => Ok(Some(false)),
+            Some(_) => Err(wrong_type(name, "true or false")),
+        }
+    }
+
+    fn whole_number(&self, name: &str) -> Result<Option<u32>, Problem> {
+        let number = match self.get(name) {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number
+                .as_u64()
+                .and_then(|number| u32::try_from(number).ok()),
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(_) => None,
+        };
+        number
+            .map(Some)
+            .ok_or_else(|| wrong_type(name, "a whole number"))
+    }
+
+    /// A count; absent is zero.
+    pub fn count(&self, name: &str) -> Result<u64, Problem> {
+        Ok(u64::from(self.whole_number(name)?.unwrap_or_default()))
+    }
+
+    /// `page` and `records_per_page`: out of range counts as the default (contract section 2.4).
+    pub fn page(&self) -> crate::store::PageRequest {
+        let number = |name| self.whole_number(name).ok().flatten();
+        crate::store::PageRequest {
+            page: number("page").filter(|page| *page > 0).unwrap_or(1),
+            per_page: number("records_per_page")
+                .filter(|count| (10..=1000).contains(count))
+                .unwrap_or(25),
+        }
+    }
+
+    /// `use_cases`.
+    pub fn use_cases(&self) -> Result<Option<Vec<UseCase>>, Problem> {
+        let Some(value) = self.get("use_cases") else {
+            return Ok(None);
+        };
+        let use_cases = serde_json::from_value(value.clone());
+        use_cases
+            .map(Some)
+            .map_err(|_| wrong_type("use_cases", "a list of \"PFM\" and \"MONEY_MOVEMENT\""))
+    }
+
+    /// What the request asks of a window.
+    pub fn wishes(&self) -> Result<Wishes, Problem> {
+        Ok(Wishes {
+            referral_source: self.referral_source()?,
+            client_redirect_url: self.short_text("client_redirect_url", 2_000)?,
+            ui_message_webview_url_scheme: self.short_text("ui_message_webview_url_scheme", 64)?,
+            skip_aggregation: self.flag("skip_aggregation")?,
+            enable_app2app: self.flag("enable_app2app")?,
+            open_policy: self.open_policy()?,
+            link_minutes: self.whole_number("link_minutes")?,
+            ui_locales: self.short_text("ui_locales", 60)?,
+        })
+    }
+
+    fn referral_source(&self) -> Result<ReferralSource, Problem> {
+        let by_name = match self
+            .text("referral_source")?
+            .or(self.text("oauth_referral_source")?)
+        {
+            None => ReferralSource::Browser,
+            Some(text) if text.eq_ignore_ascii_case("BROWSER") => ReferralSource::Browser,
+            Some(text) if text.eq_ignore_ascii_case("APP") => ReferralSource::App,
+            Some(_) => return Err(wrong_type("referral_source", "BROWSER or APP")),
+        };
+        // A mobile webview is an app, whatever else is said (contract section 6.2).
+        let is_webview = self.flag("is_mobile_webview")?.unwrap_or(false);
+        Ok(if is_webview {
+            ReferralSource::App
+        } else {
+            by_name
+        })
+    }
+
+    fn open_policy(&self) -> Result<Option<OpenPolicy>, Problem> {
+        let Some(text) = self.text("open_policy")? else {
+            return Ok(None);
+        };
+        let policy = match text.as_str() {
+            "single" => OpenPolicy::Single,
+            "interstitial" => OpenPolicy::Interstitial,
+            "multi" => OpenPolicy::Multi,
+            _ => return Err(wrong_type("open_policy", "single, interstitial or multi")),
+        };
+        Ok(Some(policy))
+    }
+
+    /// Whether this request's events are told (contract section 1.4).
+    pub fn telling(&self, headers: &axum::http::HeaderMap) -> Result<Telling, Problem> {
+        let by_body = self.flag("skip_webhook")?.unwrap_or(false);
+        Ok(if by_body {
+            Telling::Silent
+        } else {
+            telling_of(headers)
+        })
+    }
+}
+
+/// Whether a request's events are told, by its headers alone.
+pub fn telling_of(headers: &axum::http::HeaderMap) -> Telling {
+    let skip = headers
+        .get("mx-skip-webhook")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    if skip {
+        Telling::Silent
+    } else {
+        Telling::Aloud
+    }
+}
+
+fn wrong_type(field: &str, expected: &str) -> Problem {
+    Problem::new(Kind::Malformed, format!("{field} must be {expected}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_beside_inside_and_without_a_root() {
+        for body in [
+            r#"{"member":{"name":"x"},"referral_source":"APP"}"#,
+            r#"{"member":{"name":"x","referral_source":"APP"}}"#,
+            r#"{"name":"x","referral_source":"APP"}"#,
+            r#"{"member":{"name":"x","referral_source":"BROWSER"},"referral_source":"APP"}"#,
+        ] {
+            let fields = Fields::parse(body.as_bytes(), "member").expect("a body");
+            assert_eq!(
+                fields.text("name").expect("text"),
+                Some("x".to_owned()),
+                "{body}"
+            );
+            assert_eq!(
+                fields.wishes().expect("wishes").referral_source,
+                ReferralSource::App,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_field() {
+        let fields =
+            Fields::parse(br#"{"member":{"is_oauth":"yes","name":5}}"#, "member").expect("a body");
+        let message = |problem: Problem| format!("{problem:?}");
+        assert!(
+            message(fields.flag("is_oauth").expect_err("refused"))
+                .contains("is_oauth must be true or false")
+        );
+        assert!(
+            message(fields.text("name").expect_err("refused")).contains("name must be a string")
+        );
+    }
+
+    #[test]
+    fn page_sizes_out_of_range_count_as_25() {
+        let page = |query: &str| Fields::of_query(query).page().per_page;
+        assert_eq!(page("records_per_page=100"), 100);
+        for wrong in [
+            "",
+            "records_per_page=9",
+            "records_per_page=1001",
+            "records_per_page=x",
+        ] {
+            assert_eq!(page(wrong), 25, "{wrong}");
+        }
+    }
+}

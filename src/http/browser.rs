@@ -1,0 +1,341 @@
+//! What browsers see: links, callbacks, outcomes. Handlers translate between requests, verbs and
+//! pages; what happens is decided in [`flow`](crate::flow).
+
+use std::net::SocketAddr;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::http::header::{ALLOW, LOCATION, SET_COOKIE, VARY};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use url::Url;
+
+use super::page::{Page, Parties};
+use super::visitor::{Visit, is_same_origin, source_address};
+use super::{Door, cookies, show};
+use crate::domain::id::AttemptId;
+use crate::domain::institution::ResponseMode;
+use crate::domain::secret::{AnswerHandle, BindingSecret, LinkToken};
+use crate::flow::callback::{self, Taken, callback};
+use crate::flow::finish::{Finish, finish};
+use crate::flow::open::{Arrival, Departure, open};
+use crate::flow::retry::{Again, retry};
+use crate::oauth::Callback;
+use crate::store::Knock;
+
+/// How long an interstitial page may wait for its button.
+const PROOF_S: u64 = 60 * 60;
+
+/// `/oauth/predirect_to/{member}/{token}`: the one-time link.
+pub async fn link(
+    State(door): State<Door>,
+    method: Method,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path((member, token)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let shown = show::Shown::new(&door, &headers);
+    let knock = match Visit::of(&method, &headers) {
+        Visit::Navigation => Knock::Navigate,
+        Visit::LookAhead => return look_ahead(&shown),
+        Visit::Machine => return vary(shown.page(&Page::Preview, &Parties::default())),
+        Visit::Probe => return vary(StatusCode::OK.into_response()),
+        Visit::Other => return method_not_allowed("GET, HEAD, POST"),
+        Visit::Post if !is_same_origin(&headers, &door.gateway.settings.public_url) => {
+            return shown.neutral();
+        }
+        Visit::Post => match form_field(&body, super::page::PROOF_FIELD) {
+            Some(proof) if cookies::is_proven(&headers, Some(&proof)) => Knock::Begin,
+            Some(_) => return shown.neutral(),
+            None => Knock::Continue,
+        },
+    };
+    let named = member.parse().ok().zip(LinkToken::parse(&token));
+    let arrival = match named {
+        Some((member, token)) => {
+            open(
+                &door.gateway,
+                member,
+                &token,
+                knock,
+                cookies::bindings(&headers),
+            )
+            .await
+        }
+        None => Ok(Arrival::Unknown),
+    };
+    let this_link = format!("/oauth/predirect_to/{member}/{token}");
+    let response = match arrival {
+        Err(error) => shown.failure(error),
+        Ok(Arrival::Depart(departure)) => depart(&shown, &headers, departure),
+        Ok(Arrival::AskFirst(subject)) => ask_first(&door, &shown, this_link, &subject),
+        Ok(Arrival::Resume(subject)) => {
+            let form = super::page::Form {
+                action: this_link,
+                proof: None,
+            };
+            shown
+                .about(&subject.window, Some(&subject.member))
+                .leading_to_institution(&Page::Resume { form })
+        }
+        Ok(Arrival::Used {
+            window,
+            may_be_ours,
+        }) => {
+            let check_again = may_be_ours.then_some(this_link);
+            shown.about(&window, None).page(&Page::Used { check_again })
+        }
+        Ok(Arrival::Outcome(attempt)) => {
+            outcome(&door, &headers, &attempt, Some(StatusCode::GONE)).await
+        }
+        Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired),
+        Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),
+        Ok(Arrival::Unknown) => {
+            let source = source_address(peer.ip(), &headers, |address| {
+                door.is_trusted_proxy(address)
+            });
+            match door.limits.admit_unknown_link(source) {
+                true => shown.neutral(),
+                false => shown.too_many(),
+            }
+        }
+    };
+    vary(response)
+}
+
+fn look_ahead(shown: &show::Shown<'_>) -> Response {
+    let mut response = shown.page(&Page::Preview, &Parties::default());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    vary(response)
+}
+
+/// The answer to a prefetch must never serve a person (`security` section 6, point 8).
+fn vary(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Sec-Purpose, Purpose"));
+    response
+}
+
+fn method_not_allowed(allowed: &'static str) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]).into_response()
+}
+
+fn form_field(body: &[u8], name: &str) -> Option<String> {
+    url::form_urlencoded::parse(body)
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// To the institution, with the binding cookie. No opener policy: a popup keeps its opener.
+fn depart(shown: &show::Shown<'_>, headers: &HeaderMap, departure: Departure) -> Response {
+    let mut response = redirect(shown, StatusCode::FOUND, departure.to.as_str());
+    for cookie in cookies::bind(&departure.cookie, headers) {
+        response
+            .headers_mut()
+            .append(SET_COOKIE, header_value(&cookie));
+    }
+    response
+}
+
+/// A redirect whose body has the same link, for clients that do not follow it by themselves.
+fn redirect(shown: &show::Shown<'_>, status: StatusCode, to: &str) -> Response {
+    let mut response = (status, shown.link_body(to)).into_response();
+    response.headers_mut().insert(LOCATION, header_value(to));
+    response
+}
+
+/// Text that is visible ASCII by its making: URLs serialized by a URL library, cookies of ours.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("/"))
+}
+
+fn ask_first(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    action: String,
+    subject: &crate::store::Subject,
+) -> Response {
+    let secret = BindingSecret::new(door.gateway.random.as_ref());
+    let form = super::page::Form {
+        action,
+        proof: Some(secret.digest().to_text()),
+    };
+    let page = Page::Interstitial {
+        form,
+        shares: Vec::new(),
+    };
+    let mut response = shown
+        .about(&subject.window, Some(&subject.member))
+        .leading_to_institution(&page);
+    response
+        .headers_mut()
+        .append(SET_COOKIE, header_value(&cookies::prove(&secret, PROOF_S)));
+    response
+}
+
+/// `GET /oauth/redirect_from/{client}/{institution}`: an institution's answer in a query.
+pub async fn returned(
+    State(door): State<Door>,
+    method: Method,
+    Path((client, institution)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let shown = show::Shown::new(&door, &headers);
+    match Visit::of(&method, &headers) {
+        Visit::Navigation => {}
+        Visit::Probe => return StatusCode::OK.into_response(),
+        Visit::LookAhead => return look_ahead(&shown),
+        _ => return shown.page(&Page::Preview, &Parties::default()),
+    }
+    let query = query.unwrap_or_default();
+    let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
+        return shown.bad_return();
+    };
+    let answer = match form_field(query.as_bytes(), "answer")
+        .filter(|_| at.response_mode() == ResponseMode::FormPost)
+    {
+        Some(handle) => match AnswerHandle::parse(&handle) {
+            Some(handle) => callback::held(&door.gateway, &handle).await,
+            None => Ok(None),
+        },
+        None if at.response_mode() == ResponseMode::Query => {
+            Ok(Callback::parse(query.as_bytes()).ok())
+        }
+        None => Ok(None),
+    };
+    let answer = match answer {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return shown.bad_return(),
+        Err(error) => return shown.failure(error),
+    };
+    match callback(&door.gateway, &at, answer, cookies::bindings(&headers)).await {
+        // The bare '#' drops a fragment that the institution may have added (`security` section 5.4).
+        Ok(Taken::Known(attempt)) => see_other(&door, &shown, &format!("/oauth/result/{attempt}#")),
+        Ok(Taken::Unreadable) => shown.bad_return(),
+        Err(error) => shown.failure(error),
+    }
+}
+
+/// `POST /oauth/redirect_from/{client}/{institution}`: an institution's answer in a form. It comes
+/// without our cookies, so it is held for a GET that brings them (`security` C15).
+pub async fn posted(
+    State(door): State<Door>,
+    Path((client, institution)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let shown = show::Shown::new(&door, &headers);
+    let at = callback::Door::find(&door.gateway, &client, &institution);
+    let Some(_at) = at.filter(|at| at.response_mode() == ResponseMode::FormPost) else {
+        return shown.bad_return();
+    };
+    let Ok(answer) = Callback::parse(&body) else {
+        return shown.bad_return();
+    };
+    match callback::hold(&door.gateway, &answer).await {
+        Ok(Some(handle)) => {
+            let path = format!(
+                "/oauth/redirect_from/{client}/{institution}?answer={}",
+                handle.expose()
+            );
+            see_other(&door, &shown, &path)
+        }
+        Ok(None) => shown.bad_return(),
+        Err(error) => shown.failure(error),
+    }
+}
+
+/// 303 to a path of ours, absolute, from the configured origin.
+fn see_other(door: &Door, shown: &show::Shown<'_>, path: &str) -> Response {
+    let origin = door
+        .gateway
+        .settings
+        .public_url
+        .origin()
+        .ascii_serialization();
+    redirect(shown, StatusCode::SEE_OTHER, &format!("{origin}{path}"))
+}
+
+/// `GET /oauth/result/{attempt}`: the outcome, for the browser that went through it.
+pub async fn result(
+    State(door): State<Door>,
+    Path(attempt): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match attempt.parse() {
+        Ok(attempt) => outcome(&door, &headers, &attempt, None).await,
+        Err(_) => show::Shown::new(&door, &headers).neutral(),
+    }
+}
+
+async fn outcome(
+    door: &Door,
+    headers: &HeaderMap,
+    attempt: &AttemptId,
+    status: Option<StatusCode>,
+) -> Response {
+    let shown = show::Shown::new(door, headers);
+    match finish(&door.gateway, attempt, &cookies::bindings(headers)).await {
+        Err(error) => shown.failure(error),
+        Ok(Finish::Unknown) => shown.neutral(),
+        Ok(Finish::UnderWay) => shown.busy(),
+        Ok(Finish::NotYours(record)) => {
+            let page = Page::WrongBrowser {
+                support_code: show::support_code(attempt),
+            };
+            shown
+                .about(&record.window, record.member.as_ref())
+                .page(&page)
+        }
+        Ok(Finish::Over { record, back }) => {
+            let about = shown.about(&record.window, record.member.as_ref());
+            let page = about.outcome(attempt, &record, back.as_deref());
+            let jump = back.filter(|_| status.is_none());
+            match jump.and_then(|back| Url::parse(&back).ok().map(|_| back)) {
+                // The same page stands in the body: some browsers refuse to jump to an app.
+                Some(back) => {
+                    let mut response = about.page(&page);
+                    *response.status_mut() = StatusCode::SEE_OTHER;
+                    response.headers_mut().insert(LOCATION, header_value(&back));
+                    response
+                }
+                None => {
+                    let mut response = about.leading_to_institution(&page);
+                    if let Some(status) = status {
+                        *response.status_mut() = status;
+                    }
+                    response
+                }
+            }
+        }
+    }
+}
+
+/// `POST /oauth/result/{attempt}`: "Try again".
+pub async fn try_again(
+    State(door): State<Door>,
+    Path(attempt): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let shown = show::Shown::new(&door, &headers);
+    let attempt = attempt
+        .parse()
+        .ok()
+        .filter(|_| is_same_origin(&headers, &door.gateway.settings.public_url));
+    let Some(attempt) = attempt else {
+        return shown.neutral();
+    };
+    match retry(&door.gateway, &attempt, cookies::bindings(&headers)).await {
+        Ok(Again::Depart(departure)) => {
+            let mut response = depart(&shown, &headers, departure);
+            *response.status_mut() = StatusCode::SEE_OTHER;
+            response
+        }
+        Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired).await,
+        Ok(Again::Refused) => shown.neutral(),
+        Err(error) => shown.failure(error),
+    }
+}

@@ -1,0 +1,54 @@
+//! The headers of every answer, errors and redirects included (`security` section 5.1).
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::dialect_of;
+use super::problem::{Kind, Problem};
+
+const BASELINE: [(HeaderName, &str); 8] = [
+    (
+        header::STRICT_TRANSPORT_SECURITY,
+        "max-age=63072000; includeSubDomains",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    ),
+    // Redirects and JSON; pages bring their own.
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// Adds the baseline to an answer that does not say otherwise, and gives the server's own refusals
+/// of a body the API's envelope.
+pub async fn baseline(request: Request, next: Next) -> Response {
+    let dialect = dialect_of(request.headers());
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = "The body is over 64 kB, the most that is read.";
+        response = Problem::new(Kind::TooLarge, message)
+            .in_dialect(dialect)
+            .into_response();
+    }
+    let headers = response.headers_mut();
+    for (name, value) in BASELINE {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,135 @@
+//! OAuth states: what a member service polls (contract section 6.1).
+//!
+//! A session sees its user's; a client's key sees those of the member or state it names.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+
+use super::auth::Caller;
+use super::body::Fields;
+use super::problem::{Dialect, Kind, Problem};
+use super::{Door, json};
+use crate::domain::id::{MemberGuid, OauthStateGuid};
+use crate::domain::window::{AuthStatus, Window};
+use crate::store::{StoreError, WindowQuery};
+
+/// How many states one listing shows at most.
+const MOST: usize = 100;
+
+impl Caller {
+    fn dialect(&self) -> Dialect {
+        match self {
+            Caller::Nexus(_) => Dialect::Nexus,
+            Caller::Platform(_) => Dialect::Platform,
+        }
+    }
+}
+
+/// `GET /oauth_states?outbound_member_guid=&auth_status=`, newest first.
+pub async fn list(
+    State(door): State<Door>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let dialect = caller.dialect();
+    let states = listed(&door, &caller, &query.unwrap_or_default()).await;
+    let states = states.map_err(|problem| problem.in_dialect(dialect))?;
+    Ok(json::answer(
+        &headers,
+        StatusCode::OK,
+        &json!({"oauth_states": states}),
+    ))
+}
+
+async fn listed(
+    door: &Door,
+    caller: &Caller,
+    query: &str,
+) -> Result<Vec<serde_json::Value>, Problem> {
+    let fields = Fields::of_query(query);
+    let member = fields.text("outbound_member_guid")?;
+    let member: Option<MemberGuid> = match member.map(|text| text.parse()) {
+        None => None,
+        Some(Ok(guid)) => Some(guid),
+        // A guid that is none names no member, and no member has no states.
+        Some(Err(_)) => return Ok(Vec::new()),
+    };
+    let auth_status = match fields.text("auth_status")?.as_deref() {
+        None | Some("") => None,
+        Some(text) => {
+            let status = text.parse().ok().and_then(AuthStatus::from_id);
+            let message = "auth_status must be 1 (PENDING), 2 (SUCCESS) or 3 (ERRORED).";
+            Some(status.ok_or_else(|| Problem::new(Kind::Malformed, message))?)
+        }
+    };
+    let query = WindowQuery {
+        member,
+        auth_status,
+        limit: MOST,
+    };
+    let user = match caller {
+        Caller::Nexus(nexus) => Some(nexus.user.guid),
+        Caller::Platform(client) => {
+            let member = member.ok_or_else(|| {
+                Problem::missing(
+                    "outbound_member_guid",
+                    "with an API key, say whose OAuth states you want",
+                )
+            })?;
+            let owner = door.gateway.store.owner_of_member(member).await?;
+            owner
+                .filter(|owner| owner.client == client.0.id)
+                .map(|owner| owner.user)
+        }
+    };
+    let Some(user) = user else {
+        return Ok(Vec::new());
+    };
+    let windows = door.gateway.store.windows(user, query).await?;
+    Ok(windows.iter().map(json::oauth_state).collect())
+}
+
+/// `GET /oauth_states/{guid}`.
+pub async fn read(
+    State(door): State<Door>,
+    caller: Caller,
+    Path(guid): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let dialect = caller.dialect();
+    let absent = || Problem::not_found("OAuth state").in_dialect(dialect);
+    let guid: OauthStateGuid = guid.parse().map_err(|_| absent())?;
+    let window = found(&door, &caller, guid)
+        .await
+        .map_err(|error| Problem::from(error).in_dialect(dialect))?;
+    let window = window.ok_or_else(absent)?;
+    Ok(json::answer(
+        &headers,
+        StatusCode::OK,
+        &json!({"oauth_state": json::oauth_state(&window)}),
+    ))
+}
+
+async fn found(
+    door: &Door,
+    caller: &Caller,
+    guid: OauthStateGuid,
+) -> Result<Option<Window>, StoreError> {
+    let gateway = &door.gateway;
+    let user = match caller {
+        Caller::Nexus(nexus) => Some(nexus.user.guid),
+        Caller::Platform(client) => {
+            let owner = gateway.store.owner_of_window(guid).await?;
+            owner
+                .filter(|owner| owner.client == client.0.id)
+                .map(|owner| owner.user)
+        }
+    };
+    match user {
+        Some(user) => gateway.store.window(user, guid, gateway.clock.now()).await,
+        None => Ok(None),
+    }
+}

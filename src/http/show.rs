@@ -1,0 +1,288 @@
+//! From what the flow says to the page a person sees.
+
+use axum::http::header::ACCEPT_LANGUAGE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use url::Url;
+
+use super::Door;
+use super::page::{
+    Accent, AppBrand, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page, Parties,
+    SupportCode, SupportLink, render,
+};
+use crate::domain::client::Client;
+use crate::domain::id::AttemptId;
+use crate::domain::institution::Institution;
+use crate::domain::member::Member;
+use crate::domain::window::{Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowStatus};
+use crate::flow::Internal;
+use crate::store::{AttemptRecord, StoreError};
+
+/// Draws pages for one request.
+pub struct Shown<'a> {
+    door: &'a Door,
+    accept_language: Option<&'a str>,
+}
+
+/// Draws pages for one request about one window.
+pub struct About<'a> {
+    shown: &'a Shown<'a>,
+    parties: Parties,
+    locale: &'static Locale,
+    client: Option<&'a Client>,
+    institution: Option<&'a Institution>,
+}
+
+/// The short code a person can tell support.
+pub fn support_code(attempt: &AttemptId) -> SupportCode {
+    SupportCode::from_bytes(attempt.as_str().as_bytes())
+}
+
+impl<'a> Shown<'a> {
+    /// For a request with these headers.
+    pub fn new(door: &'a Door, headers: &'a HeaderMap) -> Self {
+        let accept_language = headers
+            .get(ACCEPT_LANGUAGE)
+            .and_then(|value| value.to_str().ok());
+        Self {
+            door,
+            accept_language,
+        }
+    }
+
+    fn locale(&self, ui_locales: Option<&str>, default: Option<&str>) -> &'static Locale {
+        Locale::negotiate(ui_locales, self.accept_language, default.unwrap_or("en"))
+    }
+
+    /// A page that is about no window in particular.
+    pub fn page(&self, page: &Page, parties: &Parties) -> Response {
+        render(page, parties, self.locale(None, None)).into_response()
+    }
+
+    /// The one page for links that are unknown or malformed.
+    pub fn neutral(&self) -> Response {
+        self.page(&Page::Unknown, &Parties::default())
+    }
+
+    /// The same for somebody who asked for too many of them.
+    pub fn too_many(&self) -> Response {
+        let mut response = self.neutral();
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        response
+            .headers_mut()
+            .insert("retry-after", axum::http::HeaderValue::from_static("60"));
+        response
+    }
+
+    /// The page for an answer that is malformed or not from the institution.
+    pub fn bad_return(&self) -> Response {
+        let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());
+        let page = Page::BadReturn {
+            support_code: SupportCode::from_bytes(&drawn),
+        };
+        self.page(&page, &Parties::default())
+    }
+
+    /// The page for a moment: the browser asks again by itself.
+    pub fn busy(&self) -> Response {
+        let mut response = self.page(&Page::Busy { refresh_s: 2 }, &Parties::default());
+        response
+            .headers_mut()
+            .insert("retry-after", axum::http::HeaderValue::from_static("2"));
+        response
+    }
+
+    /// The page for what went wrong inside; logged here, never said.
+    pub fn failure(&self, error: Internal) -> Response {
+        if let Internal::Store(StoreError::Unavailable(cause)) = &error {
+            tracing::error!(%cause, "store away");
+            return self.busy();
+        }
+        let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());
+        let support_code = SupportCode::from_bytes(&drawn);
+        tracing::error!(%error, support_code = %support_code, "page failed");
+        let ending = PageEnding {
+            retry: None,
+            back: None,
+            notify: None,
+            support_code,
+        };
+        self.page(&Page::ServerError(ending), &Parties::default())
+    }
+
+    /// The body of a redirect: the same link.
+    pub fn link_body(&self, to: &str) -> Html<String> {
+        let mut escaped = String::with_capacity(to.len());
+        for character in to.chars() {
+            match character {
+                '&' => escaped.push_str("&amp;"),
+                '"' => escaped.push_str("&quot;"),
+                '<' => escaped.push_str("&lt;"),
+                '>' => escaped.push_str("&gt;"),
+                other => escaped.push(other),
+            }
+        }
+        Html(format!(
+            "<!doctype html><html lang=\"en\"><title>Continue</title><p><a href=\"{escaped}\">Continue</a></p></html>"
+        ))
+    }
+
+    /// For pages about `window`, whose member is known unless it was deleted.
+    pub fn about(&'a self, window: &Window, member: Option<&Member>) -> About<'a> {
+        let gateway = &self.door.gateway;
+        let client = gateway.clients.get(&window.client).map(AsRef::as_ref);
+        let institution = member
+            .and_then(|member| gateway.institutions.get(&member.institution))
+            .map(AsRef::as_ref);
+        let locale = self.locale(
+            window.options.ui_locales.as_deref(),
+            client.and_then(|client| client.locale.as_deref()),
+        );
+        let parties = Parties {
+            app: client.map(app),
+            institution: institution.map(brand),
+        };
+        About {
+            shown: self,
+            parties,
+            locale,
+            client,
+            institution,
+        }
+    }
+
+    /// A page about the window of `attempt`.
+    pub async fn of_attempt(&self, attempt: &AttemptId, page: &Page) -> Response {
+        match self.door.gateway.store.attempt(attempt).await {
+            Ok(Some(record)) => self
+                .about(&record.window, record.member.as_ref())
+                .page(page),
+            Ok(None) => self.neutral(),
+            Err(error) => self.failure(error.into()),
+        }
+    }
+}
+
+impl About<'_> {
+    /// A page about this window.
+    pub fn page(&self, page: &Page) -> Response {
+        render(page, &self.parties, self.locale).into_response()
+    }
+
+    /// A page whose form leads on to the institution.
+    pub fn leading_to_institution(&self, page: &Page) -> Response {
+        let rendered = render(page, &self.parties, self.locale);
+        let oauth = self
+            .institution
+            .and_then(|institution| institution.oauth.as_ref());
+        match oauth {
+            Some(oauth) => rendered
+                .allow_form_action(&oauth.authorization_endpoint)
+                .into_response(),
+            None => rendered.into_response(),
+        }
+    }
+
+    /// The page for how a window ended.
+    pub fn outcome(&self, attempt: &AttemptId, record: &AttemptRecord, back: Option<&str>) -> Page {
+        let window = &record.window;
+        let member = window.inbound.unwrap_or(window.member);
+        let notify = self.notify(window, member);
+        let back = back.map(str::to_owned);
+        let reason = match window.status {
+            WindowStatus::Succeeded => return Page::Connected { back, notify },
+            WindowStatus::Errored(_, Ending::Superseded) => return Page::Superseded,
+            WindowStatus::Errored(_, Ending::Expired | Ending::MemberDeleted) => {
+                return Page::Expired;
+            }
+            WindowStatus::Errored(_, Ending::Unbound) => return Page::Used { check_again: None },
+            WindowStatus::Errored(reason, Ending::Failed) => reason,
+            WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
+                return Page::Busy { refresh_s: 2 };
+            }
+        };
+        let ending = PageEnding {
+            retry: self.retry(attempt, record),
+            back,
+            notify,
+            support_code: support_code(attempt),
+        };
+        match reason {
+            ErrorReason::Cancelled => Page::Cancelled(ending),
+            ErrorReason::Denied => Page::Denied(ending),
+            ErrorReason::Impeded => Page::Impeded(ending),
+            ErrorReason::UnknownError | ErrorReason::ProviderError => Page::ProviderError(ending),
+            ErrorReason::ServerError => Page::ServerError(ending),
+            ErrorReason::SessionError => Page::Expired,
+        }
+    }
+
+    /// "Try again", where it would be allowed now; pressing it decides.
+    fn retry(&self, attempt: &AttemptId, record: &AttemptRecord) -> Option<Form> {
+        let window = &record.window;
+        let is_newest = record
+            .member
+            .as_ref()
+            .is_some_and(|member| member.latest_window == Some(window.guid));
+        let now = self.shown.door.gateway.clock.now();
+        let in_time = window.retry_until.is_some_and(|until| now < until);
+        let is_offered = window.options.referral_source == ReferralSource::Browser
+            && window.retries < RETRIES
+            && is_newest
+            && in_time;
+        is_offered.then(|| Form {
+            action: format!("/oauth/result/{attempt}"),
+            proof: None,
+        })
+    }
+
+    /// The message for the window that opened this one (contract section 4.1).
+    fn notify(&self, window: &Window, member: crate::domain::id::MemberGuid) -> Option<Notify> {
+        let client = self
+            .client
+            .filter(|_| window.options.referral_source == ReferralSource::Browser)?;
+        let message = match window.status.error_reason() {
+            None => serde_json::json!({
+                "mx": true, "type": "oauthComplete/success", "metadata": {"member_guid": member},
+            }),
+            Some(reason) => serde_json::json!({
+                "mx": true,
+                "type": "oauthComplete/error",
+                "metadata": {"member_guid": member, "error_reason": reason.name()},
+            }),
+        };
+        Some(Notify {
+            message,
+            origins: client.message_origins.clone(),
+        })
+    }
+}
+
+fn app(client: &Client) -> AppBrand {
+    AppBrand {
+        name: client.display_name.clone(),
+        logo: client
+            .logo
+            .as_ref()
+            .map(|_| format!("/oauth/logos/clients/{}", client.id)),
+        accent: client
+            .accent
+            .as_deref()
+            .and_then(|accent| Accent::parse(accent).ok()),
+        support: client
+            .support
+            .as_deref()
+            .and_then(|support| SupportLink::parse(support).ok()),
+    }
+}
+
+fn brand(institution: &Institution) -> InstitutionBrand {
+    InstitutionBrand {
+        name: institution.name.clone(),
+        logo: institution
+            .logo
+            .as_ref()
+            .map(|_| format!("/oauth/logos/institutions/{}", institution.code)),
+        url: institution.url.as_ref().map(Url::to_string),
+    }
+}

@@ -1,0 +1,207 @@
+//! Who follows a link: a person's navigation, a browser looking ahead, or a machine.
+//!
+//! This is no security control. A machine that passes for a person claims a link; one that does not
+//! gets a harmless answer. Links that travel by mail are minted `interstitial` or `multi`.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, Method};
+
+/// What kind of request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// A navigation in a window of its own. Requests without any `Sec-Fetch-*` header count as one:
+    /// old browsers, command-line and test clients.
+    Navigation,
+    /// A browser looking ahead (prefetch, prerender): it will come again when the person does.
+    LookAhead,
+    /// A sub-resource, a frame, a script's fetch or a known preview agent.
+    Machine,
+    /// `HEAD`: a link checker.
+    Probe,
+    /// A form sent.
+    Post,
+    /// Any other method.
+    Other,
+}
+
+/// Agents that fetch links to draw a preview of them, as they name themselves.
+const PREVIEW_AGENTS: [&str; 22] = [
+    "slackbot",
+    "slack-imgproxy",
+    "telegrambot",
+    "whatsapp",
+    "facebookexternalhit",
+    "facebot",
+    "twitterbot",
+    "discordbot",
+    "linkedinbot",
+    "skypeuripreview",
+    "microsoft teams",
+    "teamsbot",
+    "bingpreview",
+    "google-pagerenderer",
+    "googlebot",
+    "google-read-aloud",
+    "mattermost",
+    "redditbot",
+    "pinterestbot",
+    "embedly",
+    "viber",
+    "line-poker",
+];
+
+impl Visit {
+    /// What kind of request this is.
+    pub fn of(method: &Method, headers: &HeaderMap) -> Self {
+        match *method {
+            Method::GET => Self::of_get(headers),
+            Method::HEAD => Self::Probe,
+            Method::POST => Self::Post,
+            _ => Self::Other,
+        }
+    }
+
+    fn of_get(headers: &HeaderMap) -> Self {
+        let lower = |name: &str| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.map(str::to_ascii_lowercase)
+        };
+        let looks_ahead = ["sec-purpose", "purpose", "x-purpose", "x-moz"]
+            .into_iter()
+            .filter_map(lower)
+            .any(|value| {
+                value.contains("prefetch")
+                    || value.contains("prerender")
+                    || value.contains("preview")
+            });
+        if looks_ahead {
+            return Self::LookAhead;
+        }
+        let is_not =
+            |name: &str, expected: &str| lower(name).is_some_and(|value| value != expected);
+        if is_not("sec-fetch-mode", "navigate") || is_not("sec-fetch-dest", "document") {
+            return Self::Machine;
+        }
+        let agent = lower("user-agent").unwrap_or_default();
+        match PREVIEW_AGENTS.iter().any(|known| agent.contains(known)) {
+            true => Self::Machine,
+            false => Self::Navigation,
+        }
+    }
+}
+
+/// Whether a form came from a page of ours: browsers say so by `Sec-Fetch-Site` or `Origin`; a
+/// client that says neither has no cookies of ours to abuse.
+pub fn is_same_origin(headers: &HeaderMap, public_url: &url::Url) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin" || site == "none";
+    }
+    match headers.get("origin") {
+        Some(origin) => origin.as_bytes() == public_url.origin().ascii_serialization().as_bytes(),
+        None => true,
+    }
+}
+
+/// The address a request came from: the peer's, or, behind a trusted proxy, the last address in
+/// `X-Forwarded-For` that is not itself a trusted proxy.
+pub fn source_address(
+    peer: IpAddr,
+    headers: &HeaderMap,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    if !is_trusted(peer) {
+        return peer;
+    }
+    let forwarded = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let hops: Vec<IpAddr> = forwarded
+        .flat_map(|value| value.split(','))
+        .filter_map(|hop| hop.trim().parse().ok())
+        .collect();
+    hops.into_iter()
+        .rev()
+        .find(|hop| !is_trusted(*hop))
+        .unwrap_or(peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.parse().expect("a name"),
+                    value.parse().expect("a value"),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_a_navigation_is_a_navigation() {
+        let check = |pairs: &[(&'static str, &'static str)], expected: Visit| {
+            assert_eq!(
+                Visit::of(&Method::GET, &headers(pairs)),
+                expected,
+                "{pairs:?}"
+            );
+        };
+        check(&[], Visit::Navigation);
+        check(&[("user-agent", "curl/8.0")], Visit::Navigation);
+        check(
+            &[
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "document"),
+            ],
+            Visit::Navigation,
+        );
+        check(
+            &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+            Visit::Machine,
+        );
+        check(
+            &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
+            Visit::Machine,
+        );
+        check(
+            &[
+                ("sec-purpose", "prefetch;prerender"),
+                ("sec-fetch-mode", "navigate"),
+            ],
+            Visit::LookAhead,
+        );
+        check(&[("purpose", "prefetch")], Visit::LookAhead);
+        check(&[("x-moz", "prefetch")], Visit::LookAhead);
+        check(&[("x-purpose", "preview")], Visit::LookAhead);
+        check(
+            &[("user-agent", "TelegramBot (like TwitterBot)")],
+            Visit::Machine,
+        );
+        check(
+            &[(
+                "user-agent",
+                "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+            )],
+            Visit::Machine,
+        );
+    }
+
+    #[test]
+    fn only_trusted_proxies_name_the_source() {
+        let peer: IpAddr = "10.0.0.1".parse().expect("an address");
+        let forwarded = headers(&[("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.0.0.2")]);
+        let trusted = |address: IpAddr| address.to_string().starts_with("10.0.0.");
+        assert_eq!(
+            source_address(peer, &forwarded, trusted).to_string(),
+            "198.51.100.7"
+        );
+        assert_eq!(source_address(peer, &forwarded, |_| false), peer);
+        assert_eq!(source_address(peer, &headers(&[]), trusted), peer);
+    }
+}

@@ -1,0 +1,255 @@
+//! Whether a server can be trusted with what must not be lost.
+
+use redis::Value;
+
+use super::link::Link;
+use crate::store::{Result, StoreError};
+
+/// The oldest server whose commands suffice, as major and minor version.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// What the server says of itself; `None` where it does not let us read it.
+#[derive(Debug, Default, PartialEq)]
+struct Settings {
+    version: Option<String>,
+    mode: Option<String>,
+    role: Option<String>,
+    appendonly: Option<String>,
+    appendfsync: Option<String>,
+    maxmemory_policy: Option<String>,
+}
+
+/// Refuses a server that may lose what it accepted, naming the setting and the remedy; gives
+/// warnings about the rest. With `accept_volatile` the loss of data is a warning too.
+pub(super) async fn check(link: &Link, accept_volatile: bool) -> Result<Vec<String>> {
+    judge(&read(link).await?, accept_volatile)
+}
+
+fn judge(settings: &Settings, accept_volatile: bool) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    must_work(settings, &mut warnings)?;
+
+    let mut volatile = Vec::new();
+    match settings.appendonly.as_deref() {
+        Some("yes") => {}
+        Some(_) => volatile.push(
+            "Redis keeps no append-only file (appendonly is not yes): a restart loses connections \
+             that were already reported. Remedy: CONFIG SET appendonly yes, and appendonly yes in \
+             redis.conf"
+                .to_owned(),
+        ),
+        None => warnings.push(
+            "Redis does not say whether appendonly is yes; without it a restart loses accepted data"
+                .to_owned(),
+        ),
+    }
+    match settings.maxmemory_policy.as_deref() {
+        Some("noeviction") => {}
+        Some(policy) => volatile.push(format!(
+            "Redis may delete keys when memory is short (maxmemory-policy is {policy}). Remedy: \
+             CONFIG SET maxmemory-policy noeviction, and the same line in redis.conf"
+        )),
+        None => warnings.push(
+            "Redis does not say whether maxmemory-policy is noeviction; any other policy deletes \
+             accepted data when memory is short"
+                .to_owned(),
+        ),
+    }
+    if !accept_volatile && !volatile.is_empty() {
+        return Err(StoreError::Unfit(volatile.join(". ")));
+    }
+    warnings.append(&mut volatile);
+
+    if settings.appendonly.as_deref() == Some("yes") {
+        match settings.appendfsync.as_deref() {
+            Some("always") => {}
+            Some("everysec") => warnings.push(
+                "Redis writes to disk once a second (appendfsync everysec): a crash of its machine \
+                 may lose up to the last second of accepted data; appendfsync always loses none"
+                    .to_owned(),
+            ),
+            Some(other) => warnings.push(format!(
+                "Redis leaves writing to disk to the system (appendfsync {other}): a crash of its \
+                 machine may lose half a minute of accepted data or more; appendfsync always loses \
+                 none"
+            )),
+            None => warnings.push(
+                "Redis does not say what appendfsync is; unless it is always, a crash of its \
+                 machine may lose the last accepted data"
+                    .to_owned(),
+            ),
+        }
+    }
+    Ok(warnings)
+}
+
+/// What no setting of ours can overrule.
+fn must_work(settings: &Settings, warnings: &mut Vec<String>) -> Result<()> {
+    let unfit = |text: String| Err(StoreError::Unfit(text));
+    match settings.version.as_deref().map(|text| (text, parse(text))) {
+        Some((_, Some(version))) if version >= OLDEST => {}
+        Some((text, Some(_))) => {
+            return unfit(format!(
+                "Redis {text} is too old. Remedy: Redis {}.{} or newer, or Valkey",
+                OLDEST.0, OLDEST.1
+            ));
+        }
+        _ => warnings.push(format!(
+            "Redis does not say its version; it must be {}.{} or newer",
+            OLDEST.0, OLDEST.1
+        )),
+    }
+    if settings.mode.as_deref() == Some("cluster") {
+        return unfit(
+            "this Redis is part of a cluster, which is not supported. Remedy: a standalone server"
+                .to_owned(),
+        );
+    }
+    if settings.role.as_deref() == Some("slave") {
+        return unfit(
+            "this Redis is a replica and takes no writes. Remedy: the primary's address".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn parse(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+/// Reads the settings by `CONFIG GET`; where that is not allowed, as on many managed servers, by
+/// `INFO`, which knows all but `appendfsync`.
+async fn read(link: &Link) -> Result<Settings> {
+    let info = info(link).await?;
+    Ok(Settings {
+        version: line(&info, "redis_version"),
+        mode: line(&info, "redis_mode"),
+        role: line(&info, "role"),
+        appendonly: match configured(link, "appendonly").await? {
+            Some(value) => Some(value),
+            None => line(&info, "aof_enabled").map(|enabled| match enabled.as_str() {
+                "1" => "yes".to_owned(),
+                _ => "no".to_owned(),
+            }),
+        },
+        appendfsync: configured(link, "appendfsync").await?,
+        maxmemory_policy: match configured(link, "maxmemory-policy").await? {
+            Some(value) => Some(value),
+            None => line(&info, "maxmemory_policy"),
+        },
+    })
+}
+
+async fn configured(link: &Link, name: &str) -> Result<Option<String>> {
+    let answer = link
+        .query::<Vec<String>>(redis::cmd("CONFIG").arg("GET").arg(name))
+        .await;
+    readable(answer).map(|pair| pair.and_then(|pair| pair.into_iter().nth(1)))
+}
+
+async fn info(link: &Link) -> Result<String> {
+    let answer = link.query::<Value>(&redis::cmd("INFO")).await;
+    Ok(match readable(answer)? {
+        Some(Value::BulkString(text)) => String::from_utf8_lossy(&text).into_owned(),
+        Some(Value::VerbatimString { text, .. }) => text,
+        _ => String::new(),
+    })
+}
+
+/// A refusal to tell is no failure; a server that does not answer is.
+fn readable<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(StoreError::Unavailable(error)) => Err(StoreError::Unavailable(error)),
+        Err(_) => Ok(None),
+    }
+}
+
+fn line(info: &str, name: &str) -> Option<String> {
+    info.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> Settings {
+        let text = |text: &str| Some(text.to_owned());
+        Settings {
+            version: text("7.0.15"),
+            mode: text("standalone"),
+            role: text("master"),
+            appendonly: text("yes"),
+            appendfsync: text("always"),
+            maxmemory_policy: text("noeviction"),
+        }
+    }
+
+    fn refusal(settings: &Settings, accept_volatile: bool) -> String {
+        match judge(settings, accept_volatile) {
+            Err(StoreError::Unfit(text)) => text,
+            other => panic!("{settings:?} was judged {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_sound_server_needs_no_words() {
+        assert_eq!(judge(&sound(), false).expect("fit"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_loses_data_is_refused_by_name_unless_accepted() {
+        let no_log = Settings {
+            appendonly: Some("no".to_owned()),
+            ..sound()
+        };
+        let evicting = Settings {
+            maxmemory_policy: Some("allkeys-lru".to_owned()),
+            ..sound()
+        };
+        assert!(refusal(&no_log, false).contains("CONFIG SET appendonly yes"));
+        assert!(refusal(&evicting, false).contains("maxmemory-policy is allkeys-lru"));
+        assert_eq!(judge(&no_log, true).expect("accepted").len(), 1);
+        assert_eq!(judge(&evicting, true).expect("accepted").len(), 1);
+    }
+
+    #[test]
+    fn every_second_is_a_warning_of_a_second() {
+        let every_second = Settings {
+            appendfsync: Some("everysec".to_owned()),
+            ..sound()
+        };
+        let warnings = judge(&every_second, false).expect("fit");
+        assert!(warnings.len() == 1 && warnings[0].contains("the last second"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_warned_about() {
+        let warnings = judge(&Settings::default(), false).expect("not refused");
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_even_when_loss_is_accepted() {
+        let change = |change: fn(&mut Settings)| {
+            let mut settings = sound();
+            change(&mut settings);
+            refusal(&settings, true)
+        };
+        assert!(change(|it| it.version = Some("6.0.16".to_owned())).contains("6.2 or newer"));
+        assert!(change(|it| it.mode = Some("cluster".to_owned())).contains("standalone"));
+        assert!(change(|it| it.role = Some("slave".to_owned())).contains("replica"));
+    }
+
+    #[test]
+    fn lines_of_info_are_found_by_their_whole_name() {
+        let info = "# Server\r\nredis_version:7.0.15\r\nxrole:slave\r\nrole:master\r\n";
+        assert_eq!(line(info, "redis_version").as_deref(), Some("7.0.15"));
+        assert_eq!(line(info, "role").as_deref(), Some("master"));
+        assert_eq!(line(info, "aof_enabled"), None);
+    }
+}

@@ -1,0 +1,255 @@
+//! What only Redis has to show: races over several connections, keys and their lives, size, round
+//! trips, and a server that goes away. What both stores promise is in `tests/it/store_contract`.
+
+mod flow;
+mod names;
+mod races;
+mod server;
+mod size;
+mod upkeep;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use self::server::Server;
+use super::{RedisSettings, RedisStore};
+use crate::domain::event::{EventKind, Notice};
+use crate::domain::id::{
+    AttemptId, ClientId, EventGuid, JobGuid, MemberGuid, OauthStateGuid, Partition, UserGuid,
+};
+use crate::domain::job::NewJob;
+use crate::domain::member::{ConnectionStatus, Member};
+use crate::domain::random::Random;
+use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
+use crate::domain::user::User;
+use crate::domain::window::{
+    Binding, NewAttempt, NewWindow, OpenPolicy, ReferralSource, WindowOptions,
+};
+use crate::store::{
+    Claim, Claimed, Connection, Knock, NewMember, Opened, Opening, Retention, Subject,
+};
+
+/// Values that never repeat within a test binary (SplitMix64 over a counter).
+struct Distinct;
+
+impl Random for Distinct {
+    fn fill(&self, bytes: &mut [u8]) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        for chunk in bytes.chunks_mut(8) {
+            let mut z = NEXT
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+fn settings() -> RedisSettings {
+    RedisSettings {
+        retention: Retention {
+            finished: RETENTION,
+        },
+        accept_volatile: false,
+    }
+}
+
+/// A store of its own on `server`.
+async fn open(server: &Server) -> RedisStore {
+    let (store, warnings) = RedisStore::open(&server.url(), "test:", settings())
+        .await
+        .expect("a sound server");
+    assert_eq!(warnings, Vec::<String>::new());
+    store
+}
+
+/// `seconds` after the moment all tests begin at.
+fn at(seconds: i64) -> Timestamp {
+    let begin: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    begin + SignedDuration::from_secs(seconds)
+}
+
+fn client() -> ClientId {
+    "acme".parse().expect("a client's name")
+}
+
+fn new_user() -> User {
+    User {
+        guid: UserGuid::new(&Distinct),
+        client: client(),
+        id: None,
+        email: Some("person@example.com".to_owned()),
+        metadata: Some("{\"é\": \"\u{1F3E6}\"}".to_owned()),
+        is_disabled: true,
+        created_at: at(0),
+    }
+}
+
+fn new_window(partition: Partition, deadline: Timestamp) -> NewWindow {
+    NewWindow {
+        guid: OauthStateGuid::of(&LinkToken::new(&Distinct, partition)),
+        options: WindowOptions::default(),
+        deadline,
+    }
+}
+
+fn of_policy(partition: Partition, policy: OpenPolicy) -> NewWindow {
+    let mut window = new_window(partition, at(600));
+    window.options.open_policy = policy;
+    window.options.referral_source = ReferralSource::App;
+    window
+}
+
+/// A pending OAuth member of `user` and its first window, which may be opened until 600.
+fn new_member(user: UserGuid, window: NewWindow) -> NewMember {
+    NewMember {
+        member: Member {
+            guid: MemberGuid::new(&Distinct, user.partition()),
+            user,
+            user_id: Some("person 1".to_owned()),
+            client: client(),
+            institution: "mx_bank_oauth".parse().expect("a code"),
+            institution_guid: "INS-68e96dd6-eabd-42d3-9f05-416897f0746c"
+                .parse()
+                .expect("a guid"),
+            name: "MX Bank".to_owned(),
+            external_guid: None,
+            metadata: None,
+            use_cases: Vec::new(),
+            background_aggregation_is_disabled: false,
+            is_oauth: true,
+            skip_aggregation: false,
+            status: ConnectionStatus::Pending,
+            revision: 1,
+            created_at: at(0),
+            aggregated_at: None,
+            successfully_aggregated_at: None,
+            current_job: None,
+            most_recent_job: None,
+            latest_window: Some(window.guid),
+        },
+        window: Some(window),
+        created: Vec::new(),
+    }
+}
+
+fn notice(partition: Partition, kind: EventKind) -> Notice {
+    Notice {
+        guid: EventGuid::new(&Distinct, partition),
+        kind,
+    }
+}
+
+fn new_attempt(partition: Partition, deadline: Timestamp) -> NewAttempt {
+    let id = AttemptId::of(&AuthorizationState::new(&Distinct, partition));
+    NewAttempt {
+        binding: Binding {
+            attempt: id.cookie_part().to_owned(),
+            digest: BindingSecret::new(&Distinct).digest(),
+        },
+        id,
+        sealed: vec![0, 255, 10, 13, 128],
+        deadline,
+    }
+}
+
+/// A browser with these bindings follows the link of `new`'s window.
+fn opening(new: &NewMember, knock: Knock, browser: &[Binding]) -> Opening {
+    let window = new.window.as_ref().expect("a window").guid;
+    Opening {
+        window,
+        member: new.member.guid,
+        knock,
+        browser: browser.to_vec(),
+        attempt: new_attempt(window.partition(), at(900)),
+    }
+}
+
+fn claim(attempt: &NewAttempt) -> Claim {
+    Claim {
+        attempt: attempt.id.clone(),
+        client: client(),
+        institution: "mx_bank_oauth".parse().expect("a code"),
+        browser: vec![attempt.binding.clone()],
+        unbound: crate::domain::client::UnboundCallback::Burn,
+        burnt: Vec::new(),
+    }
+}
+
+fn connection(window: OauthStateGuid) -> Connection {
+    let partition = window.partition();
+    Connection {
+        window,
+        sealed_grant: b"sealed \0 grant".to_vec(),
+        job: Some(NewJob {
+            guid: JobGuid::new(&Distinct, partition),
+        }),
+        updated: vec![notice(partition, EventKind::MemberUpdated)],
+        finished: vec![notice(partition, EventKind::OauthStateFinished)],
+    }
+}
+
+/// A member that is kept, with its window.
+async fn keep_member(store: &RedisStore) -> NewMember {
+    let user = UserGuid::new(&Distinct);
+    let new = new_member(user, new_window(user.partition(), at(600)));
+    store.create_member(&new, at(0)).await.expect("kept");
+    new
+}
+
+/// Opens the member's window and gives the attempt that claimed it.
+async fn open_first(store: &RedisStore, new: &NewMember, now: Timestamp) -> NewAttempt {
+    let opening = opening(new, Knock::Navigate, &[]);
+    let opened = store.open_window(&opening, now).await.expect("answered");
+    assert!(matches!(opened, Opened::Claimed(_)), "{opened:?}");
+    opening.attempt
+}
+
+/// Brings the member's window to `Returned`.
+async fn bring_back(store: &RedisStore, new: &NewMember) -> NewAttempt {
+    let attempt = open_first(store, new, at(10)).await;
+    let claimed = store
+        .claim_callback(&claim(&attempt), at(20))
+        .await
+        .expect("answered");
+    assert!(matches!(claimed, Claimed::Yes { .. }), "{claimed:?}");
+    attempt
+}
+
+/// Connects the member.
+async fn connect(store: &RedisStore, new: &NewMember) -> (Connection, Subject) {
+    bring_back(store, new).await;
+    let connection = connection(new.window.as_ref().expect("a window").guid);
+    let subject = store
+        .commit_connected(&connection, at(30))
+        .await
+        .expect("answered")
+        .expect("committed");
+    (connection, subject)
+}
+
+fn opened_name(opened: &Opened) -> &'static str {
+    match opened {
+        Opened::Claimed(_) => "claimed",
+        Opened::AskFirst(_) => "ask first",
+        Opened::Resumable(_) => "resumable",
+        Opened::Taken(_) => "taken",
+        Opened::Over { .. } => "over",
+        Opened::Unknown => "unknown",
+    }
+}
+
+fn claimed_name(claimed: &Claimed) -> &'static str {
+    match claimed {
+        Claimed::Yes { .. } => "yes",
+        Claimed::Burnt { .. } => "burnt",
+        Claimed::Ignored => "ignored",
+        Claimed::Settled => "settled",
+        Claimed::Unknown => "unknown",
+    }
+}

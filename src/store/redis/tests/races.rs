@@ -1,0 +1,141 @@
+//! Many at once, over several connections.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::domain::window::MULTI_OPENS;
+
+/// Asks for everything at once, over four connections, and counts the answers.
+async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    server: &Server,
+    times: usize,
+    ask: impl Fn(Arc<RedisStore>) -> F,
+    name: impl Fn(&T) -> &'static str,
+) -> BTreeMap<&'static str, usize> {
+    let mut stores = Vec::new();
+    for _ in 0..4 {
+        stores.push(Arc::new(open(server).await));
+    }
+    let mut asking = JoinSet::new();
+    for turn in 0..times {
+        asking.spawn(ask(Arc::clone(&stores[turn % stores.len()])));
+    }
+    let mut counts = BTreeMap::new();
+    for answer in asking.join_all().await {
+        *counts.entry(name(&answer)).or_default() += 1;
+    }
+    counts
+}
+
+async fn opened_by_200(policy: OpenPolicy, knock: Knock) -> BTreeMap<&'static str, usize> {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let user = UserGuid::new(&Distinct);
+    let new = Arc::new(new_member(user, of_policy(user.partition(), policy)));
+    store.create_member(&new, at(0)).await.expect("kept");
+    let ask = |store: Arc<RedisStore>| {
+        let opening = opening(&new, knock, &[]);
+        async move { store.open_window(&opening, at(1)).await.expect("answered") }
+    };
+    race(&server, 200, ask, opened_name).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_200_browsers_at_a_link_one_gets_through() {
+    let counts = opened_by_200(OpenPolicy::Single, Knock::Navigate).await;
+    assert_eq!(counts, BTreeMap::from([("claimed", 1), ("taken", 199)]));
+    let counts = opened_by_200(OpenPolicy::Interstitial, Knock::Begin).await;
+    assert_eq!(counts, BTreeMap::from([("claimed", 1), ("taken", 199)]));
+    let counts = opened_by_200(OpenPolicy::Interstitial, Knock::Navigate).await;
+    assert_eq!(counts, BTreeMap::from([("ask first", 200)]));
+    let counts = opened_by_200(OpenPolicy::Multi, Knock::Navigate).await;
+    let opens = usize::from(MULTI_OPENS);
+    assert_eq!(
+        counts,
+        BTreeMap::from([("claimed", opens), ("taken", 200 - opens)])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_100_answers_one_is_claimed_and_one_committed() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let new = keep_member(&store).await;
+    let attempt = open_first(&store, &new, at(10)).await;
+    let claim = Arc::new(claim(&attempt));
+    let ask = |store: Arc<RedisStore>| {
+        let claim = Arc::clone(&claim);
+        async move {
+            store
+                .claim_callback(&claim, at(20))
+                .await
+                .expect("answered")
+        }
+    };
+    let counts = race(&server, 100, ask, claimed_name).await;
+    assert_eq!(counts, BTreeMap::from([("settled", 99), ("yes", 1)]));
+
+    let window = new.window.as_ref().expect("a window").guid;
+    let commit = |store: Arc<RedisStore>| {
+        let mut connection = connection(window);
+        // Each exchange seals its own grant.
+        connection.sealed_grant = connection
+            .job
+            .as_ref()
+            .map_or(Vec::new(), |job| job.guid.compact().into_bytes());
+        async move {
+            store
+                .commit_connected(&connection, at(30))
+                .await
+                .expect("answered")
+        }
+    };
+    let name = |done: &Option<Subject>| {
+        if done.is_some() {
+            "committed"
+        } else {
+            "refused"
+        }
+    };
+    let counts = race(&server, 100, commit, name).await;
+    assert_eq!(counts, BTreeMap::from([("committed", 1), ("refused", 99)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_workers_share_what_is_due_without_doubles() {
+    let server = Server::start().await;
+    let store = Arc::new(open(&server).await);
+    let mut jobs = Vec::new();
+    for _ in 0..40 {
+        let (connection, _) = connect(&store, &keep_member(&store).await).await;
+        jobs.push(connection.job.as_ref().expect("a job").guid);
+    }
+    let mut workers = JoinSet::new();
+    for _ in 0..10 {
+        let store = open(&server).await;
+        workers.spawn(async move {
+            let mut taken = Vec::new();
+            loop {
+                let some = store.reserve_jobs(at(31), at(91), 3).await.expect("taken");
+                assert!(some.len() <= 3);
+                if some.is_empty() {
+                    return taken;
+                }
+                taken.extend(some.into_iter().map(|job| job.guid));
+            }
+        });
+    }
+    let mut taken: Vec<JobGuid> = workers.join_all().await.into_iter().flatten().collect();
+    taken.sort();
+    jobs.sort();
+    assert_eq!(taken, jobs);
+
+    let events = store
+        .reserve_events(at(31), at(91), 50)
+        .await
+        .expect("taken");
+    assert_eq!(events.len(), 50, "at most what was asked for");
+}

@@ -1,0 +1,281 @@
+//! Keys and their lives, and a server that goes away.
+
+use super::*;
+use crate::domain::secret::{ApiToken, SessionToken};
+use crate::domain::window::{Ending, ErrorReason, WindowStatus};
+use crate::store::{Deletion, Failure, Lease, SessionOwner, StoreError, WindowQuery};
+
+#[tokio::test]
+async fn every_key_of_a_flow_is_in_its_partition() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let new = keep_member(&store).await;
+    connect(&store, &new).await;
+    let base = format!("test:1{{p{}}}", new.member.guid.partition());
+    let keys: Vec<String> = server.query(&["KEYS", "*"]).await;
+    assert!(keys.len() >= 8, "{keys:?}");
+    for key in keys {
+        assert!(key.starts_with(&base), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_finished_is_forgotten_in_time_and_nothing_else() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let new = keep_member(&store).await;
+    let attempt = open_first(&store, &new, at(10)).await;
+    let base = store.keys.partition(attempt.id.partition());
+    let window = new.window.as_ref().expect("a window").guid;
+    let life = async |suffix: String| {
+        let key = format!("{base}{suffix}");
+        server.query::<i64>(&["PTTL", &key]).await
+    };
+    const FOR_EVER: i64 = -1;
+    let window_key = format!("w{}", window.compact());
+    let retention = i64::try_from(RETENTION.as_millis()).expect("small");
+    assert_eq!(
+        life(format!("m{}", new.member.guid.compact())).await,
+        FOR_EVER
+    );
+    assert_eq!(life(window_key.clone()).await, FOR_EVER);
+    let attempt_life = life(format!("a{}", attempt.id)).await;
+    let until_deadline = 890_000;
+    assert!(
+        (retention..=retention + until_deadline).contains(&attempt_life),
+        "{attempt_life}"
+    );
+
+    let failure = Failure {
+        window,
+        reason: ErrorReason::SessionError,
+        ending: Ending::Expired,
+        detail: None,
+        finished: vec![notice(window.partition(), EventKind::OauthStateFinished)],
+    };
+    assert_eq!(
+        store.overdue_windows(at(899), 9).await.expect("read"),
+        Vec::new()
+    );
+    let overdue = store.overdue_windows(at(900), 9).await.expect("read");
+    assert_eq!((overdue.len(), overdue[0].guid), (1, window));
+    let early = store
+        .fail_window(&failure, at(899))
+        .await
+        .expect("answered");
+    assert_eq!(early, None, "its deadline was moved meanwhile");
+    let ended = store
+        .fail_window(&failure, at(900))
+        .await
+        .expect("answered");
+    assert!(ended.is_some());
+    assert_eq!(
+        store.overdue_windows(at(900), 9).await.expect("read"),
+        Vec::new()
+    );
+    let finished_life = life(window_key).await;
+    assert!((retention - 60_000..=retention).contains(&finished_life));
+
+    let event = failure.finished[0].guid;
+    assert_eq!(life(format!("e{}", event.compact())).await, FOR_EVER);
+    store.bury_event(event, at(901)).await.expect("buried");
+    let buried_life = life(format!("e{}", event.compact())).await;
+    assert!((retention - 60_000..=retention).contains(&buried_life));
+    let due = store.reserve_events(at(2000), at(2001), 9).await;
+    assert_eq!(due.expect("read"), Vec::new());
+}
+
+#[tokio::test]
+async fn a_deleted_member_leaves_its_windows_and_nothing_else() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let new = keep_member(&store).await;
+    let (connection, connected) = connect(&store, &new).await;
+    let partition = new.member.guid.partition();
+    let second = new_window(partition, at(700));
+    let before = store
+        .mint_window(new.member.user, new.member.guid, &second, &[], at(40))
+        .await
+        .expect("kept");
+    let taken = store
+        .reserve_events(at(40), at(90), 9)
+        .await
+        .expect("taken");
+    for event in taken {
+        store.finish_event(event.guid).await.expect("finished");
+    }
+    let deletion = Deletion {
+        user: new.member.user,
+        member: new.member.guid,
+        deleted: vec![notice(partition, EventKind::MemberDeleted)],
+        finished: vec![notice(partition, EventKind::OauthStateFinished)],
+    };
+    let deleted = store.delete_member(&deletion, at(50)).await.expect("done");
+    assert_eq!(deleted, before);
+    assert_eq!(
+        store.delete_member(&deletion, at(51)).await.expect("done"),
+        None
+    );
+    assert_eq!(
+        store
+            .member(deletion.user, deletion.member)
+            .await
+            .expect("read"),
+        None
+    );
+    assert_eq!(
+        store.members(deletion.user).await.expect("read"),
+        Vec::new()
+    );
+    let job = connection.job.expect("a job").guid;
+    assert_eq!(store.job(job).await.expect("read"), None);
+    assert_eq!(store.lease_grant(job).await.expect("read"), Lease::Unknown);
+
+    let told = store
+        .reserve_events(at(50), at(90), 9)
+        .await
+        .expect("taken");
+    assert_eq!(told.len(), 2);
+    assert!(
+        told.iter()
+            .all(|event| Some(&event.member) == before.as_ref())
+    );
+    let all = WindowQuery {
+        member: Some(new.member.guid),
+        auth_status: None,
+        limit: 10,
+    };
+    let windows = store.windows(new.member.user, all).await.expect("read");
+    let statuses: Vec<WindowStatus> = windows.iter().map(|window| window.status).collect();
+    let ended = WindowStatus::Errored(ErrorReason::SessionError, Ending::MemberDeleted);
+    assert_eq!(statuses, [ended, WindowStatus::Succeeded]);
+    assert_eq!(windows[1].guid, connected.window.guid);
+}
+
+#[tokio::test]
+async fn a_session_lives_until_its_end_or_the_users() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let user = UserGuid::new(&Distinct);
+    let (partition, owner) = (
+        user.partition(),
+        SessionOwner {
+            user,
+            client: client(),
+        },
+    );
+    let token = ApiToken::new(&Distinct, partition).digest();
+    let [session, other] = [(); 2].map(|()| SessionToken::new(&Distinct, partition).digest());
+    let begin = async |session, now| {
+        store
+            .begin_session(partition, token, session, at(100), now)
+            .await
+            .expect("answered")
+    };
+    let touch = async |until, now| {
+        store
+            .touch_session(partition, session, until, now)
+            .await
+            .expect("answered")
+    };
+    store
+        .put_api_token(&owner, token, at(50))
+        .await
+        .expect("kept");
+    assert_eq!(begin(session, at(50)).await, None, "expired");
+    store
+        .put_api_token(&owner, token, at(50))
+        .await
+        .expect("kept");
+    assert_eq!(begin(session, at(49)).await, Some(owner.clone()));
+    assert_eq!(
+        begin(session, at(49)).await,
+        Some(owner.clone()),
+        "sent again"
+    );
+    assert_eq!(begin(other, at(49)).await, None, "spent");
+    assert_eq!(touch(at(200), at(99)).await, Some(owner.clone()));
+    assert_eq!(touch(at(300), at(199)).await, Some(owner.clone()));
+    assert_eq!(touch(at(400), at(300)).await, None, "expired");
+
+    store
+        .put_api_token(&owner, token, at(500))
+        .await
+        .expect("kept");
+    store.end_sessions(user).await.expect("ended");
+    assert_eq!(touch(at(300), at(200)).await, None);
+    assert_eq!(begin(other, at(200)).await, None);
+}
+
+#[tokio::test]
+async fn scripts_that_were_forgotten_are_given_again() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let (connection, _) = connect(&store, &keep_member(&store).await).await;
+    let _: () = server.query(&["SCRIPT", "FLUSH"]).await;
+    keep_member(&store).await;
+    let jobs = store.reserve_jobs(at(31), at(91), 9).await.expect("taken");
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(Some(jobs[0].guid), connection.job.map(|job| job.guid));
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_told_at_once_and_found_again() {
+    let mut server = Server::start().await;
+    let store = open(&server).await;
+    let new = keep_member(&store).await;
+    server.kill();
+    for _ in 0..3 {
+        let begun = std::time::Instant::now();
+        let lost = store.member(new.member.user, new.member.guid).await;
+        assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+        assert!(begun.elapsed() < Duration::from_secs(4));
+    }
+    server.restart().await;
+    let begun = std::time::Instant::now();
+    let member = loop {
+        match store.member(new.member.user, new.member.guid).await {
+            Ok(member) => break member,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+        }
+    };
+    assert_eq!(member, Some(new.member.clone()));
+    open_first(&store, &new, at(10)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_may_lose_data_is_refused() {
+    let server = Server::start().await;
+    let open_with = async |accept_volatile| {
+        let settings = RedisSettings {
+            accept_volatile,
+            ..settings()
+        };
+        RedisStore::open(&server.url(), "test:", settings).await
+    };
+    let _: () = server
+        .query(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"])
+        .await;
+    let refused = open_with(false).await.err();
+    assert!(
+        matches!(&refused, Some(StoreError::Unfit(text)) if text.contains("volatile-ttl")),
+        "{refused:?}"
+    );
+    let (_, warnings) = open_with(true).await.expect("accepted");
+    assert!(warnings.len() == 1 && warnings[0].contains("volatile-ttl"));
+
+    // Where CONFIG is not for us, INFO tells.
+    let _: () = server
+        .query(&["ACL", "SETUSER", "default", "-config"])
+        .await;
+    let refused = open_with(false).await.err();
+    assert!(
+        matches!(&refused, Some(StoreError::Unfit(text)) if text.contains("volatile-ttl")),
+        "{refused:?}"
+    );
+    let _: () = server
+        .query(&["ACL", "SETUSER", "default", "resetpass", ">secret"])
+        .await;
+    let refused = open_with(true).await.err();
+    assert!(matches!(refused, Some(StoreError::Unfit(_))), "{refused:?}");
+}

@@ -2,13 +2,12 @@
 // offers plain OAuth 2 (RFC 6749) with PKCE (RFC 7636), `iss` in the answer (RFC 9207),
 // refresh tokens and revocation (RFC 7009), over http on the loopback interface.
 //
-//   node provider.mjs [--port N] [--until-stdin-ends]
+//   node provider.mjs [--port N]
 //
-//   --port N            the port to listen on; 0, the default, takes a free one
-//   --until-stdin-ends  stop when standard input is closed, so that the server never
-//                       outlives the process that started it
-//   INTEROP_CLIENT      (environment, required) the one client, as JSON:
-//                       {"client_id": "…", "client_secret": "…", "redirect_uri": "…"}
+//   --port N         the port to listen on; 0, the default, takes a free one
+//   INTEROP_CLIENT   (environment, required) the one client, as JSON; its secret is
+//                    printable ASCII:
+//                    {"client_id": "…", "client_secret": "…", "redirect_uri": "…"}
 //
 // When it is ready it prints one line of JSON on standard output: the addresses a client
 // needs, under the names of RFC 8414 (`issuer`, `authorization_endpoint`,
@@ -37,7 +36,6 @@ const { default: Provider } = await import('oidc-provider');
 const { values: options } = parseArgs({
   options: {
     port: { type: 'string', default: '0' },
-    'until-stdin-ends': { type: 'boolean', default: false },
   },
 });
 
@@ -135,9 +133,6 @@ function stop() {
 }
 process.on('SIGINT', stop);
 process.on('SIGTERM', stop);
-if (options['until-stdin-ends']) {
-  process.stdin.on('end', stop).on('error', stop).resume();
-}
 
 const metadata = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
 console.log(

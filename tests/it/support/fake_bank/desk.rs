@@ -1,0 +1,223 @@
+//! The books of the institution: clients, codes and tokens, and the honest answer to each
+//! request.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::Body;
+use axum::http::{Response, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::json;
+use url::{Url, form_urlencoded};
+
+use super::{AUTHORIZE, CallbackParams, Registration};
+use crate::support::behaviour::{Honest, answer};
+use crate::support::loopback::{Recorded, once};
+use crate::support::random_token;
+
+/// What the institution remembers.
+#[derive(Default)]
+pub struct Desk {
+    pub issuer: String,
+    clients: HashMap<String, Registration>,
+    /// Whether a request without a code challenge is let through.
+    pub pkce_optional: bool,
+    codes: HashMap<String, Code>,
+    /// Live access and refresh tokens, with the code they descend from.
+    access_tokens: HashMap<String, String>,
+    refresh_tokens: HashMap<String, String>,
+}
+
+/// A code and what it is bound to.
+struct Code {
+    client_id: String,
+    redirect_uri: String,
+    /// Absent only where PKCE is optional.
+    challenge: Option<String>,
+    scope: String,
+    used: bool,
+}
+
+impl Desk {
+    pub fn register(&mut self, client: Registration) {
+        self.clients.insert(client.client_id.clone(), client);
+    }
+
+    /// Whether an access or refresh token is live.
+    pub fn honours(&self, token: &str) -> bool {
+        self.access_tokens.contains_key(token) || self.refresh_tokens.contains_key(token)
+    }
+
+    pub fn live_tokens(&self) -> usize {
+        self.access_tokens.len() + self.refresh_tokens.len()
+    }
+
+    /// A browser at the authorization endpoint: approved at once, or told what is wrong.
+    pub fn visited(&mut self, request: &Recorded) -> Response<Body> {
+        let address = format!("{}{}?{}", self.issuer, request.path, request.query);
+        let address = Url::parse(&address).expect("a request has an address");
+        match self.authorize(&address) {
+            Err(why) => answer(400, "text/plain", why),
+            Ok(callback) => {
+                let mut response = answer(303, "text/plain", "");
+                let location = callback
+                    .url()
+                    .as_str()
+                    .parse()
+                    .expect("a URL is a header value");
+                response.headers_mut().insert(header::LOCATION, location);
+                response
+            }
+        }
+    }
+
+    /// Judges an authorization request and issues a code for a good one.
+    pub fn authorize(&mut self, request: &Url) -> Result<CallbackParams, &'static str> {
+        let pairs: Vec<(String, String)> = request.query_pairs().into_owned().collect();
+        let parameter = |name: &str| once(pairs.clone(), name);
+        let endpoint = format!("{}{AUTHORIZE}", self.issuer);
+        if request.as_str().split('?').next() != Some(endpoint.as_str()) {
+            return Err("not the authorization endpoint");
+        }
+        if parameter("response_type").as_deref() != Some("code") {
+            return Err("response_type is not code");
+        }
+        let client_id = parameter("client_id").ok_or("no client_id")?;
+        let client = self.clients.get(&client_id).ok_or("unknown client_id")?;
+        let redirect_uri = parameter("redirect_uri").ok_or("no redirect_uri")?;
+        if client.redirect_uri != redirect_uri {
+            return Err("redirect_uri is not the registered one");
+        }
+        let challenge = parameter("code_challenge");
+        match &challenge {
+            None if self.pkce_optional => {}
+            None => return Err("no code_challenge"),
+            Some(_) if parameter("code_challenge_method").as_deref() != Some("S256") => {
+                return Err("code_challenge_method is not S256");
+            }
+            // A SHA-256 digest is 43 characters of base64url (RFC 7636, section 4.2).
+            Some(text) if URL_SAFE_NO_PAD.decode(text).map(|digest| digest.len()) != Ok(32) => {
+                return Err("code_challenge is no SHA-256 digest");
+            }
+            Some(_) => {}
+        }
+        let code = random_token();
+        let back = Url::parse(&redirect_uri).map_err(|_| "redirect_uri is no URL")?;
+        let bound = Code {
+            client_id,
+            redirect_uri,
+            challenge,
+            scope: parameter("scope").unwrap_or_default(),
+            used: false,
+        };
+        self.codes.insert(code.clone(), bound);
+        Ok(CallbackParams {
+            redirect_uri: back,
+            state: parameter("state"),
+            iss: Some(self.issuer.clone()),
+            code: Some(code),
+            error: None,
+        })
+    }
+
+    /// The token endpoint (RFC 6749, sections 4.1.3 and 6).
+    pub fn exchange(&mut self, request: &Recorded) -> Honest {
+        let Some(client_id) = self.authenticated(request) else {
+            return Honest::refusal(401, "invalid_client", "unknown client or wrong secret");
+        };
+        let granted = match request.field("grant_type").as_deref() {
+            Some("authorization_code") => self.spend_code(request, &client_id),
+            Some("refresh_token") => self.spend_refresh_token(request, &client_id),
+            _ => return Honest::refusal(400, "unsupported_grant_type", "code or refresh token"),
+        };
+        let Some(code) = granted else {
+            return Honest::refusal(400, "invalid_grant", "the grant is not valid");
+        };
+        let (access_token, refresh_token) = (random_token(), random_token());
+        let scope = self.codes[&code].scope.clone();
+        self.access_tokens
+            .insert(access_token.clone(), code.clone());
+        self.refresh_tokens.insert(refresh_token.clone(), code);
+        Honest::good(&json!({
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": 3600,
+            "refresh_token": refresh_token,
+            "scope": scope,
+        }))
+    }
+
+    fn spend_code(&mut self, request: &Recorded, client_id: &str) -> Option<String> {
+        let code = request.field("code")?;
+        let bound = self.codes.get_mut(&code)?;
+        if bound.used {
+            self.access_tokens.retain(|_, from| *from != code);
+            self.refresh_tokens.retain(|_, from| *from != code);
+            return None;
+        }
+        let hash = |verifier: String| digest(&SHA256, verifier.as_bytes());
+        let verifier = request.field("code_verifier");
+        let challenge = verifier.map(|text| URL_SAFE_NO_PAD.encode(hash(text)));
+        let fits = bound.client_id == client_id
+            && Some(&bound.redirect_uri) == request.field("redirect_uri").as_ref()
+            && bound.challenge == challenge;
+        bound.used = fits;
+        fits.then_some(code)
+    }
+
+    fn spend_refresh_token(&mut self, request: &Recorded, client_id: &str) -> Option<String> {
+        let token = request.field("refresh_token")?;
+        let code = self.refresh_tokens.get(&token)?;
+        if self.codes[code].client_id != client_id {
+            return None;
+        }
+        self.refresh_tokens.remove(&token)
+    }
+
+    /// The revocation endpoint (RFC 7009): a refresh token takes its access tokens along.
+    pub fn revoke(&mut self, request: &Recorded) -> Honest {
+        if self.authenticated(request).is_none() {
+            return Honest::refusal(401, "invalid_client", "unknown client or wrong secret");
+        }
+        let Some(token) = request.field("token") else {
+            return Honest::refusal(400, "invalid_request", "no token");
+        };
+        self.access_tokens.remove(&token);
+        if let Some(code) = self.refresh_tokens.remove(&token) {
+            self.access_tokens.retain(|_, from| *from != code);
+        }
+        Honest::good(&json!({}))
+    }
+
+    /// The client a request comes from, by Basic or by form fields, never by both.
+    fn authenticated(&self, request: &Recorded) -> Option<String> {
+        let posted = request
+            .field("client_id")
+            .zip(Some(request.field("client_secret")));
+        let (client_id, secret) = match (basic(request), posted) {
+            (Some((id, secret)), None) => (id, Some(secret)),
+            (Some((id, secret)), Some((same, None))) if same == id => (id, Some(secret)),
+            (None, Some(posted)) => posted,
+            _ => return None,
+        };
+        let client = self.clients.get(&client_id)?;
+        (client.client_secret == secret).then_some(client_id)
+    }
+}
+
+/// The credentials of a Basic header. Both halves are form-encoded (RFC 6749, 2.3.1).
+fn basic(request: &Recorded) -> Option<(String, String)> {
+    let encoded = request.header("authorization")?.strip_prefix("Basic ")?;
+    let pair = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    Some((form_decoded(id), form_decoded(secret)))
+}
+
+fn form_decoded(text: &str) -> String {
+    // As the value of a field whose name cannot occur in `text` unescaped.
+    form_urlencoded::parse(format!("={text}").as_bytes())
+        .map(|(_, value)| value.into_owned())
+        .next()
+        .unwrap_or_default()
+}

@@ -1,0 +1,37 @@
+//! What the tests lean on. Every double runs on the loopback interface on a free port and
+//! ends with the test, or at the latest with the test binary.
+
+pub mod behaviour;
+pub mod browser;
+pub mod fake_bank;
+pub mod interop;
+pub mod loopback;
+pub mod process;
+pub mod receiver;
+pub mod redis;
+
+use std::path::{Path, PathBuf};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+/// A fresh value nobody can have seen before: 256 random bits as 43 URL-safe characters.
+pub fn random_token() -> String {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes");
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The folder of the package, so that a test finds its files whatever the working folder is.
+pub fn package_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program named by the environment variable `variable`, which `scripts/test` sets, or
+/// else `default`, looked up on the search path as usual.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests learn the programs they need from scripts/test, not from a configuration"
+)]
+pub fn program(variable: &str, default: impl Into<PathBuf>) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| default.into(), PathBuf::from)
+}

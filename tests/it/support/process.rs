@@ -1,0 +1,136 @@
+//! Programs started by the tests that cannot outlive them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Starts the program given as arguments, says its process id, and ends it when standard
+/// input is closed. That happens when the guarded value is dropped and also when the test
+/// binary dies, however it dies, since the kernel closes its pipes. The signals a terminal
+/// sends to the whole group interrupt the wait, which has the same effect.
+const GUARDIAN: &str = r#"
+trap : INT TERM HUP
+"$@" </dev/null >"$GUARDED_LOG" 2>&1 &
+echo "$!"
+read -r _
+kill -TERM "$!" 2>/dev/null
+wait "$!"
+[ -z "$GUARDED_FOLDER" ] || rm -rf -- "$GUARDED_FOLDER"
+"#;
+
+/// A running program, ended with the value or with the test binary, whichever ends first.
+pub struct Guarded {
+    guardian: Child,
+    leash: Option<ChildStdin>,
+    pid: u32,
+    log: PathBuf,
+}
+
+impl Guarded {
+    /// Starts `program` with `arguments`; what it prints goes to the file `log`. The folder
+    /// `owned`, if there is one, is removed once the program has ended.
+    ///
+    /// # Panics
+    ///
+    /// If there is no `sh`.
+    pub fn start<A: AsRef<OsStr>>(
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        log: &Path,
+        owned: Option<&Path>,
+    ) -> Self {
+        let mut guardian = Command::new("sh")
+            .args(["-c", GUARDIAN, "guardian"])
+            .arg(program)
+            .args(arguments)
+            .env("GUARDED_LOG", log)
+            .env("GUARDED_FOLDER", owned.unwrap_or(Path::new("")))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // The shell would remark that the program was ended.
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh starts");
+        let leash = guardian.stdin.take();
+        let mut line = String::new();
+        BufReader::new(guardian.stdout.take().expect("a pipe was asked for"))
+            .read_line(&mut line)
+            .expect("the guardian says the process id");
+        let pid = line.trim().parse().expect("a process id");
+        Self {
+            guardian,
+            leash,
+            pid,
+            log: log.to_owned(),
+        }
+    }
+
+    /// Ends the program at once, as a crash or a power cut would (SIGKILL), and waits until
+    /// it is gone.
+    pub fn kill9(mut self) {
+        let killed = Command::new("sh")
+            .args(["-c", "kill -KILL \"$1\"", "kill"])
+            .arg(self.pid.to_string())
+            .status()
+            .expect("sh starts");
+        assert!(killed.success(), "process {} could not be killed", self.pid);
+        self.release();
+    }
+
+    /// What the program has printed so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The process id of the program.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until `ready` gives something and returns it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within twenty seconds; the message holds what the program printed.
+    pub fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(answer) = ready() {
+                return answer;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the program is not ready; it said:\n{}",
+                self.log()
+            );
+            // Between two looks at the condition, not instead of one.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn release(&mut self) {
+        drop(self.leash.take());
+        // The guardian has nothing left to do but to clear up; there is no error to act on.
+        let _ = self.guardian.wait();
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// A port that is free now. Another program may take it before it is used, so a caller must
+/// notice when its own program could not.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}

@@ -1,0 +1,71 @@
+//! The far end of a webhook: keeps what it was sent and answers as a test wants.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use url::Url;
+
+use super::behaviour::answer;
+use super::loopback::{HangUp, Loopback, Recorded};
+
+/// What a receiver says to a delivery.
+#[derive(Clone, Copy, Debug)]
+pub enum Reply {
+    /// This status, with an empty body.
+    Status(u16),
+    /// The connection closes without an answer.
+    HangUp,
+}
+
+/// A running receiver, which says 204 until told otherwise. It stops when it is dropped.
+pub struct WebhookReceiver {
+    server: Loopback,
+    reply: Arc<Mutex<Reply>>,
+}
+
+impl WebhookReceiver {
+    /// Starts to listen on a free port.
+    pub async fn start() -> Self {
+        let reply = Arc::new(Mutex::new(Reply::Status(204)));
+        let current = reply.clone();
+        let server = Loopback::start(move |_| {
+            let reply = *current.lock().unwrap_or_else(PoisonError::into_inner);
+            async move {
+                match reply {
+                    Reply::Status(status) => Ok(answer(status, "text/plain", "")),
+                    Reply::HangUp => Err(HangUp),
+                }
+            }
+        })
+        .await;
+        Self { server, reply }
+    }
+
+    /// The address to configure as an endpoint.
+    pub fn url(&self) -> Url {
+        self.server.url("/webhooks")
+    }
+
+    /// From now on every delivery gets this answer.
+    pub fn answer_with(&self, reply: Reply) {
+        *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = reply;
+    }
+
+    /// Every delivery so far, oldest first, whatever it was answered.
+    pub fn received(&self) -> Vec<Recorded> {
+        self.server.requests()
+    }
+
+    /// Waits until the deliveries so far satisfy `enough` and gives them.
+    ///
+    /// # Panics
+    ///
+    /// If they do not within `limit`; the message lists what came.
+    pub async fn wait_for(
+        &self,
+        enough: impl Fn(&[Recorded]) -> bool,
+        limit: Duration,
+    ) -> Vec<Recorded> {
+        self.server.wait_for(enough, limit).await
+    }
+}

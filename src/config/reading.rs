@@ -35,6 +35,10 @@ impl Environment {
     ///
     /// [`ConfigError::NotText`] when a variable that begins with `GUICHET__` is not UTF-8; others
     /// that are not are left out.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
     pub fn of_process() -> Result<Self, ConfigError> {
         let mut variables = BTreeMap::new();
         for (name, value) in std::env::vars_os() {

@@ -1,5 +1,25 @@
 //! The integration tests, in one binary: real sockets, real stores, a real browser, and
 //! doubles that stand for the institution and for the receiver of webhooks.
 
+/// Runs each test on both stores.
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod sqlite {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::support::gateway::Backend::Sqlite).await;
+            }
+        )*}
+        mod redis {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::support::gateway::Backend::Redis).await;
+            }
+        )*}
+    };
+}
+pub(crate) use on_both_stores;
+
+mod connect;
 mod doubles;
 mod support;

@@ -4,11 +4,13 @@
 pub mod behaviour;
 pub mod browser;
 pub mod fake_bank;
+pub mod gateway;
 pub mod interop;
 pub mod loopback;
 pub mod process;
 pub mod receiver;
 pub mod redis;
+pub mod visitor;
 
 use std::path::{Path, PathBuf};
 

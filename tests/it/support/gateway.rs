@@ -1,0 +1,462 @@
+//! The gateway as `main` runs it, on free ports, with a bank that does as told, a webhook receiver
+//! and a clock that can be moved.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use guichet::app::{self, Sources};
+use guichet::config::{Config, Environment};
+use guichet::domain::id::{ClientId, MemberGuid, UserGuid};
+use guichet::domain::random::Random;
+use guichet::flow::access::{self, UserRequest};
+use guichet::flow::{Clock, Gateway};
+use guichet::serve::Listeners;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::fake_bank::{FakeBank, Registration};
+use super::receiver::WebhookReceiver;
+use super::redis::Redis;
+use super::visitor::Visitor;
+
+/// The client that most tests speak for.
+pub const CLIENT: &str = "acme";
+
+/// Another tenant, with a registration of its own at the same institution.
+pub const RIVAL: &str = "rival";
+
+/// The institution at [`TestGateway::bank`].
+pub const BANK: &str = "fake_bank";
+/// Its guid.
+pub const BANK_GUID: &str = "INS-11111111-1111-4111-8111-111111111111";
+/// An institution without OAuth.
+pub const PAPER_BANK_GUID: &str = "INS-22222222-2222-4222-8222-222222222222";
+/// The same bank, answering by `form_post`.
+pub const FORM_BANK: &str = "fake_bank_form";
+/// Its guid.
+pub const FORM_BANK_GUID: &str = "INS-33333333-3333-4333-8333-333333333333";
+
+/// The client secret at the bank: hostile to naive encoding.
+pub const BANK_SECRET: &str = "a:b+c%/é&";
+/// What the aggregator presents.
+pub const AGGREGATOR_KEY: &str = "aggregator-key-0123456789-0123456789";
+/// What pushes and webhooks are signed with.
+pub const SIGNING_SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+/// The client's `MD-API-KEY`.
+pub const SSO_KEY: &str = "sso-key-0123456789-0123456789-012345";
+
+/// Where the gateway under test keeps its things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A SQLite file of its own.
+    Sqlite,
+    /// A database of its own on the test binary's Redis.
+    Redis,
+}
+
+/// How the gateway under test differs from the usual.
+#[derive(Clone, Default)]
+pub struct Setup {
+    /// TOML put before the first table, such as `public_url`-independent top-level keys.
+    pub links: String,
+    /// TOML added to the first client's table.
+    pub client: String,
+    /// TOML added to the first client's registration at the bank.
+    pub registration: String,
+    /// TOML added to the bank's `[oauth]` table.
+    pub oauth: String,
+    /// TOML of further tables.
+    pub tables: String,
+    /// Leaves the aggregator out.
+    pub without_aggregator: bool,
+}
+
+/// A clock that runs with the machine's and can be moved.
+#[derive(Clone, Default)]
+pub struct MovableClock(Arc<AtomicI64>);
+
+impl MovableClock {
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(
+            i64::try_from(by.as_millis()).expect("a short while"),
+            Ordering::SeqCst,
+        );
+    }
+}
+
+impl Clock for MovableClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test's clock follows the machine's"
+    )]
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now().as_millisecond() + self.0.load(Ordering::SeqCst);
+        Timestamp::from_millisecond(now).expect("a time near now")
+    }
+}
+
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).expect("the system gives random bytes");
+    }
+}
+
+/// A running gateway. It stops when it is dropped.
+pub struct TestGateway {
+    /// Its public origin, such as `http://127.0.0.1:40001`.
+    pub url: Url,
+    /// The operator's origin.
+    pub operator: Url,
+    /// The institution.
+    pub bank: FakeBank,
+    /// The client's webhook endpoint: every kind of event goes there.
+    pub hooks: WebhookReceiver,
+    /// The aggregator's endpoint: pushes arrive there.
+    pub aggregator: WebhookReceiver,
+    /// Its clock.
+    pub clock: MovableClock,
+    /// Its inside, for looking and for steps no API has.
+    pub inside: Arc<Gateway>,
+    /// The client's first user.
+    pub user: UserGuid,
+    /// The client's API key.
+    pub api_key: String,
+    /// A session of that user.
+    pub session: String,
+    /// Where it keeps its file.
+    pub folder: TempDir,
+    shutdown: CancellationToken,
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl TestGateway {
+    /// Starts one as usual.
+    pub async fn start(backend: Backend) -> Self {
+        Self::with(backend, Setup::default()).await
+    }
+
+    /// Starts one that differs.
+    pub async fn with(backend: Backend, setup: Setup) -> Self {
+        let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listeners = Listeners {
+            public: bind(),
+            operator: bind(),
+        };
+        let origin = |listener: &TcpListener| {
+            let port = listener.local_addr().expect("an address").port();
+            Url::parse(&format!("http://127.0.0.1:{port}")).expect("a URL")
+        };
+        let (url, operator) = (origin(&listeners.public), origin(&listeners.operator));
+        let bank = FakeBank::start().await;
+        let hooks = WebhookReceiver::start().await;
+        let aggregator = WebhookReceiver::start().await;
+        for client in [CLIENT, RIVAL] {
+            for institution in [BANK, FORM_BANK] {
+                bank.register(Registration {
+                    client_id: bank_client_id(client, institution),
+                    client_secret: Some(BANK_SECRET.to_owned()),
+                    redirect_uri: format!("{}oauth/redirect_from/{client}/{institution}", url),
+                });
+            }
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        write_institutions(folder.path(), &bank, &setup);
+        let store = match backend {
+            Backend::Sqlite => "sqlite:guichet.sqlite".to_owned(),
+            Backend::Redis => Redis::shared().fresh_database(),
+        };
+        let text = configuration(&url, &operator, &store, &hooks, &aggregator, &setup);
+        let file = folder.path().join("guichet.toml");
+        std::fs::write(&file, text).expect("a file");
+        let nothing = Environment::of(std::iter::empty::<(String, String)>());
+        let (config, _) =
+            Config::load(Some(&file), &nothing).unwrap_or_else(|error| panic!("{error}"));
+        let clock = MovableClock::default();
+        let sources = Sources {
+            clock: Box::new(clock.clone()),
+            random: Box::new(SystemRandom),
+        };
+        let (server, _) = app::build(config, sources).await.expect("a gateway");
+        let inside = server.door.gateway.clone();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(server.run(listeners, shutdown.clone()));
+
+        let client: ClientId = CLIENT.parse().expect("a client id");
+        let request = UserRequest {
+            id: Some("user-1".to_owned()),
+            ..UserRequest::default()
+        };
+        let user = access::create_user(&inside, &client, request)
+            .await
+            .expect("a user");
+        let key = access::create_api_key(&inside, &client)
+            .await
+            .expect("a step")
+            .expect("a key");
+        let token = access::api_token(&inside, &user).await.expect("a token");
+        let session = access::begin_session(&inside, &token)
+            .await
+            .expect("a step")
+            .expect("a session");
+        Self {
+            url,
+            operator,
+            bank,
+            hooks,
+            aggregator,
+            clock,
+            inside,
+            user: user.guid,
+            api_key: key.expose().to_owned(),
+            session: session.expose().to_owned(),
+            folder,
+            shutdown,
+        }
+    }
+
+    /// An address on the public door.
+    pub fn at(&self, path: &str) -> Url {
+        self.url.join(path).expect("a path")
+    }
+
+    /// A browser without cookies.
+    pub fn visitor(&self) -> Visitor {
+        Visitor::new()
+    }
+
+    /// A call of the Nexus API with the user's session.
+    pub async fn nexus(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let session = self.session.clone();
+        self.call(method, path, body, |request| {
+            request.header("MD-SESSION-TOKEN", session)
+        })
+        .await
+    }
+
+    /// A call of the Platform API with the client's key.
+    pub async fn platform(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let key = self.api_key.clone();
+        self.call(method, path, body, |request| {
+            request.basic_auth(CLIENT, Some(key))
+        })
+        .await
+    }
+
+    /// A call of the aggregator's door.
+    pub async fn aggregation(&self, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.call("POST", path, body, |request| {
+            request.bearer_auth(AGGREGATOR_KEY)
+        })
+        .await
+    }
+
+    /// Any call; the answer's status and JSON (null when it is none).
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        with: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> (u16, Value) {
+        let method = method.parse().expect("a method");
+        let mut request = with(super::visitor::http().request(method, self.at(path)));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("an answer");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// Creates an OAuth member at the bank; its guid and its link.
+    pub async fn member(&self) -> (MemberGuid, Url) {
+        self.member_with(json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}}))
+            .await
+    }
+
+    /// Creates a member by that body; its guid and its link.
+    pub async fn member_with(&self, body: Value) -> (MemberGuid, Url) {
+        let (status, answer) = self.nexus("POST", "/members", Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        let member = &answer["member"];
+        let guid = member["guid"]
+            .as_str()
+            .expect("a guid")
+            .parse()
+            .expect("a guid");
+        let link = member["oauth_window_uri"]
+            .as_str()
+            .expect("a link")
+            .parse()
+            .expect("a URL");
+        (guid, link)
+    }
+
+    /// Reads a member by the Nexus API.
+    pub async fn read(&self, member: MemberGuid) -> Value {
+        let (status, answer) = self.nexus("GET", &format!("/members/{member}"), None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["member"].clone()
+    }
+
+    /// The member's newest OAuth state.
+    pub async fn state(&self, member: MemberGuid) -> Value {
+        let path = format!("/oauth_states?outbound_member_guid={member}");
+        let (status, answer) = self.nexus("GET", &path, None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["oauth_states"][0].clone()
+    }
+
+    /// Follows a link to the bank; the authorization request.
+    pub async fn open(&self, visitor: &Visitor, link: &Url) -> Url {
+        let opened = visitor.get(link).await;
+        assert_eq!(opened.status, 302, "{}", opened.body);
+        opened.location().expect("a location")
+    }
+
+    /// The whole flow in one browser: opens, agrees, comes back, and gives the outcome page.
+    pub async fn connect(&self, visitor: &Visitor, link: &Url) -> super::visitor::Page {
+        let authorization = self.open(visitor, link).await;
+        let callback = self.bank.code_for(&authorization).url();
+        visitor.follow(&callback).await
+    }
+}
+
+/// The client's `client_id` at the bank.
+pub fn bank_client_id(client: &str, institution: &str) -> String {
+    format!("{client}-at-{institution}")
+}
+
+fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setup: &Setup) {
+    let institutions = folder.join("institutions");
+    std::fs::create_dir(&institutions).expect("a folder");
+    let oauth = |mode: &str| {
+        format!(
+            "[oauth]\nauthorization_endpoint = \"{}\"\ntoken_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\nissuer = \"{}\"\n\
+             client_authentication = \"client_secret_basic\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n",
+            bank.authorize_url(),
+            bank.token_url(),
+            bank.revoke_url(),
+            bank.issuer(),
+            setup.oauth,
+        )
+    };
+    let head = |guid: &str, code: &str, name: &str, oauth: bool| {
+        format!(
+            "guid = \"{guid}\"\ncode = \"{code}\"\nname = \"{name}\"\nsupports_oauth = {oauth}\n\n"
+        )
+    };
+    let files = [
+        (
+            BANK,
+            head(BANK_GUID, BANK, "Fake Bank", true) + oauth("query").as_str(),
+        ),
+        (
+            FORM_BANK,
+            head(FORM_BANK_GUID, FORM_BANK, "Form Bank", true) + oauth("form_post").as_str(),
+        ),
+        (
+            "paper_bank",
+            head(PAPER_BANK_GUID, "paper_bank", "Paper Bank", false),
+        ),
+    ];
+    for (code, text) in files {
+        std::fs::write(institutions.join(format!("{code}.toml")), text).expect("a file");
+    }
+}
+
+fn configuration(
+    url: &Url,
+    operator: &Url,
+    store: &str,
+    hooks: &WebhookReceiver,
+    aggregator: &WebhookReceiver,
+    setup: &Setup,
+) -> String {
+    let secret = serde_json::to_string(BANK_SECRET).expect("a string");
+    let registration = |client: &str, institution: &str| {
+        let id = bank_client_id(client, institution);
+        format!(
+            "[[clients.registrations]]\ninstitution = \"{institution}\"\nclient_id = \"{id}\"\nclient_secret = {secret}\n"
+        )
+    };
+    let host = |url: &Url| {
+        format!(
+            "{}:{}",
+            url.host_str().expect("a host"),
+            url.port().expect("a port")
+        )
+    };
+    let aggregation = match setup.without_aggregator {
+        true => String::new(),
+        false => format!(
+            "[aggregator]\nurl = \"{}\"\nsecret = \"{SIGNING_SECRET}\"\nkey = \"{AGGREGATOR_KEY}\"\ndeadline_seconds = 60\nallow_hosts = [\"{}\"]\n",
+            aggregator.url(),
+            host(&aggregator.url()),
+        ),
+    };
+    format!(
+        r#"public_url = "{origin}"
+[listen]
+address = "{public}"
+operator = "{operator}"
+[store]
+url = "{store}"
+[seal]
+keys = [{{ id = "test", key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" }}]
+[limits]
+mints_per_member_per_minute = 1000
+mints_per_client_per_second = 10000
+unknown_links_per_minute = 1000
+{links}
+{aggregation}
+[webhooks]
+allow_hosts = ["{hooks_host}"]
+{tables}
+[[clients]]
+id = "{CLIENT}"
+name = "Acme Budget"
+sso_key = "{SSO_KEY}"
+return_addresses = ["https://app.example/done", "exp://127.0.0.1:19000/--/oauth_complete"]
+return_schemes = ["com.example.acme"]
+message_origins = ["https://app.example"]
+{client}
+[[clients.webhooks]]
+url = "{hooks_url}"
+events = ["member.created", "member.updated", "member.deleted", "connection_status.changed", "aggregation.finished", "oauth_state.finished"]
+secret = "{SIGNING_SECRET}"
+{own}{registration}
+{own_form}
+[[clients]]
+id = "{RIVAL}"
+name = "Rival Money"
+{rival}{rival_form}"#,
+        origin = url.origin().ascii_serialization(),
+        public = host(url),
+        operator = host(operator),
+        links = setup.links,
+        tables = setup.tables,
+        client = setup.client,
+        registration = setup.registration,
+        hooks_url = hooks.url(),
+        hooks_host = host(&hooks.url()),
+        own = registration(CLIENT, BANK),
+        own_form = registration(CLIENT, FORM_BANK),
+        rival = registration(RIVAL, BANK),
+        rival_form = registration(RIVAL, FORM_BANK),
+    )
+}

@@ -1,4 +1,11 @@
-//! Guichet: the self-hosted OAuth gateway for connecting people's bank accounts.
+#![doc = include_str!("../README.md")]
+//!
+//! # Reading the code
+//!
+//! [`domain`] says what things are, [`flow`] what happens to them, one file a verb; start there. [`store`],
+//! [`oauth`], [`webhook`] and [`aggregator`] are what the verbs use, [`http`] and [`worker`] what calls
+//! them, [`app`] and [`serve`] what puts them together, [`cli`] the commands. Imports run downwards only,
+//! and `tests/it/layers.rs` says so.
 
 pub mod aggregator;
 pub mod app;

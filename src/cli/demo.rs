@@ -335,7 +335,6 @@ idle_minutes = 1440
 url = "{app}/aggregator/jobs"
 secret = "{aggregator_signing}"
 key = "{aggregator_key}"
-allow_hosts = ["{app_host}"]
 
 [webhooks]
 allow_hosts = ["{app_host}"]

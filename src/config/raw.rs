@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::address::{HostPort, HttpsUrl, Origin, PublicUrl};
+use super::address::{HttpsUrl, Origin, PublicUrl};
 use super::reading::Inline;
 use super::sections::{Limits, Links, Listen, Log, Sessions, WebhookSettings};
 use super::value::{
@@ -112,8 +112,6 @@ pub struct Aggregator {
     pub key_env: Option<String>,
     #[serde(default)]
     pub deadline_seconds: DeadlineSeconds,
-    #[serde(default)]
-    pub allow_hosts: Vec<HostPort>,
 }
 
 /// How long an aggregator may be silent about a job.

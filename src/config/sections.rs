@@ -226,8 +226,6 @@ pub struct AggregatorSettings {
     pub key: SecretString,
     /// After how long a silent aggregator means another try.
     pub deadline: Duration,
-    /// Private hosts that `url` may name or lead to.
-    pub allow_hosts: Vec<HostPort>,
 }
 
 impl AggregatorSettings {
@@ -267,7 +265,6 @@ impl AggregatorSettings {
             secret,
             key,
             deadline,
-            allow_hosts: raw.allow_hosts,
         })
     }
 }

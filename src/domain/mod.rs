@@ -25,3 +25,8 @@ pub mod return_address;
 pub mod secret;
 pub mod user;
 pub mod window;
+
+/// A time as the API writes it: ISO 8601 with offset, whole seconds.
+pub fn iso8601(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}

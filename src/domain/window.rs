@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::{AttemptId, ClientId, MemberGuid, OauthStateGuid, UserGuid};
+use super::iso8601;
 use super::return_address::ReturnTo;
 use super::secret::Digest;
 
@@ -52,6 +53,10 @@ pub struct WindowOptions {
     pub enable_app2app: bool,
     /// How the link may be opened.
     pub open_policy: OpenPolicy,
+    /// How many minutes the institution's answer is awaited once the link is opened, where not as
+    /// long as usual.
+    #[serde(default)]
+    pub authorization_minutes: Option<u16>,
     /// The languages asked for at mint (`ui_locales`, OpenID Connect Core section 3.1.2.1).
     pub ui_locales: Option<String>,
 }
@@ -233,6 +238,23 @@ pub struct Window {
     pub retry_until: Option<Timestamp>,
     /// The member's window before this one.
     pub previous: Option<OauthStateGuid>,
+}
+
+impl Window {
+    /// The OAuth state as the API shows it and events tell it (contract section 6.1).
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "guid": self.guid,
+            "auth_status": self.status.auth_status().id(),
+            "error_reason": self.status.error_reason().map(ErrorReason::id),
+            "inbound_member_guid": self.inbound,
+            "outbound_member_guid": self.member,
+            "user_guid": self.user,
+            "first_retrieved_at": self.first_retrieved_at.map(iso8601),
+            "created_at": iso8601(self.created_at),
+            "updated_at": iso8601(self.updated_at),
+        })
+    }
 }
 
 /// A window about to be minted.

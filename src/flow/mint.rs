@@ -32,6 +32,8 @@ pub struct Wishes {
     pub open_policy: Option<OpenPolicy>,
     /// How long the link may wait, where not as the client's configuration says.
     pub link_minutes: Option<u32>,
+    /// How long the institution's answer is awaited, where not as the client's configuration says.
+    pub authorization_minutes: Option<u32>,
     /// The languages for the pages.
     pub ui_locales: Option<String>,
 }
@@ -77,10 +79,16 @@ pub enum MintError {
         /// The most that it allows.
         most: u32,
     },
+    /// The institution's answer would be awaited too long or not at all.
+    #[error("authorization_minutes must be between 1 and {LONGEST_AUTHORIZATION}")]
+    AuthorizationLife,
     /// It is not the caller's fault.
     #[error(transparent)]
     Internal(#[from] Internal),
 }
+
+/// The most minutes that an institution's answer is awaited.
+pub const LONGEST_AUTHORIZATION: u16 = 60;
 
 impl From<crate::store::StoreError> for MintError {
     fn from(error: crate::store::StoreError) -> Self {
@@ -152,6 +160,11 @@ impl Draft {
             skip_aggregation: wishes.skip_aggregation,
             enable_app2app: wishes.enable_app2app.unwrap_or(true),
             open_policy: policy,
+            authorization_minutes: authorization_life(
+                gateway,
+                client,
+                wishes.authorization_minutes,
+            )?,
             ui_locales: wishes.ui_locales,
         };
         let token = LinkToken::new(gateway.random.as_ref(), partition);
@@ -202,6 +215,23 @@ fn link_life(
         });
     }
     Ok(wished)
+}
+
+/// How many minutes the answer is awaited; `None`: as long as usual.
+fn authorization_life(
+    gateway: &Gateway,
+    client: &Client,
+    wished: Option<u32>,
+) -> Result<Option<u16>, MintError> {
+    let minutes = match wished {
+        Some(minutes) => u16::try_from(minutes).map_err(|_| MintError::AuthorizationLife)?,
+        None if client.authorization_ttl == gateway.settings.authorization_ttl => return Ok(None),
+        None => (client.authorization_ttl.as_secs() / 60) as u16,
+    };
+    let in_bounds = (1..=LONGEST_AUTHORIZATION).contains(&minutes);
+    in_bounds
+        .then_some(Some(minutes))
+        .ok_or(MintError::AuthorizationLife)
 }
 
 /// Where an APP flow ends; in BROWSER flows address and scheme are ignored, never refused

@@ -68,7 +68,7 @@ pub async fn open(
 ) -> Result<Arrival, Internal> {
     let now = gateway.now();
     let window = OauthStateGuid::of(token);
-    let departing = Departing::new(gateway, window, now);
+    let departing = Departing::new(gateway, window, now + gateway.settings.authorization_ttl);
     let opening = Opening {
         window,
         member,
@@ -127,7 +127,11 @@ pub(super) struct Departing {
 
 impl Departing {
     /// Draws state, PKCE verifier, nonce and binding: four independent values.
-    pub(super) fn new(gateway: &Gateway, window: OauthStateGuid, now: jiff::Timestamp) -> Self {
+    pub(super) fn new(
+        gateway: &Gateway,
+        window: OauthStateGuid,
+        deadline: jiff::Timestamp,
+    ) -> Self {
         let random = gateway.random.as_ref();
         let state = AuthorizationState::new(random, window.partition());
         let secrets = AttemptSecrets::new(random);
@@ -143,7 +147,7 @@ impl Departing {
             },
             id,
             sealed,
-            deadline: now + gateway.settings.authorization_ttl,
+            deadline,
         };
         Self {
             attempt,
@@ -170,10 +174,11 @@ impl Departing {
             ui_locales: subject.window.options.ui_locales.as_deref(),
             hints: &[],
         });
+        let left = subject.window.deadline.duration_since(gateway.now());
         let cookie = BindingCookie {
             attempt: self.attempt.id,
             secret: self.binding,
-            max_age: gateway.settings.authorization_ttl,
+            max_age: Duration::try_from(left).unwrap_or_default(),
         };
         Ok(Departure { to, cookie })
     }

@@ -1,5 +1,7 @@
 //! "Try again": after an error, a new window for the same member in the same browser.
 
+use std::time::Duration;
+
 use super::open::{Departing, Departure};
 use super::{Gateway, Internal};
 use crate::domain::id::{AttemptId, OauthStateGuid};
@@ -33,7 +35,12 @@ pub async fn retry(
     // The link of a retried window is made and thrown away: nobody but this browser gets to it.
     let token = LinkToken::new(gateway.random.as_ref(), failed.partition());
     let guid = OauthStateGuid::of(&token);
-    let departing = Departing::new(gateway, guid, now);
+    let usual = gateway.settings.authorization_ttl;
+    let minutes = record.window.options.authorization_minutes;
+    let wait = minutes.map_or(usual, |minutes| {
+        Duration::from_secs(u64::from(minutes) * 60)
+    });
+    let departing = Departing::new(gateway, guid, now + wait);
     let window = NewWindow {
         guid,
         options: record.window.options,

@@ -5,11 +5,12 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
+use super::Door;
 use super::auth::AggregatorAccess;
 use super::body::Fields;
 use super::problem::{Kind, Problem};
-use super::{Door, json as written};
 use crate::domain::id::JobGuid;
+use crate::domain::iso8601;
 use crate::domain::job::{JobFailure, JobReport, Pulled};
 use crate::flow::aggregate;
 use secrecy::ExposeSecret;
@@ -30,8 +31,8 @@ pub async fn lease(
         "access_token": leased.access_token.expose_secret(),
         "token_type": "Bearer",
         "scope": leased.scope,
-        "expires_at": leased.expires_at.map(written::time),
-        "lease_expires_at": written::time(job.due_at),
+        "expires_at": leased.expires_at.map(iso8601),
+        "lease_expires_at": iso8601(job.due_at),
     })))
 }
 

@@ -162,6 +162,7 @@ impl FromRequestParts<Door> for AggregatorAccess {
                 Kind::Unauthenticated,
                 "Send the aggregator's key as a Bearer token.",
             )
+            .wanting_bearer()
         })
     }
 }

@@ -146,6 +146,7 @@ impl Fields {
             enable_app2app: self.flag("enable_app2app")?,
             open_policy: self.open_policy()?,
             link_minutes: self.whole_number("link_minutes")?,
+            authorization_minutes: self.whole_number("authorization_minutes")?,
             ui_locales: self.short_text("ui_locales", 60)?,
         })
     }

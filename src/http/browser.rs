@@ -291,6 +291,8 @@ async fn outcome(
                 .page(&page)
         }
         Ok(Finish::Over { record, back }) => {
+            let support_code = show::support_code(attempt);
+            tracing::info!(%attempt, oauth_state = %record.window.guid, %support_code, "outcome shown");
             let about = shown.about(&record.window, record.member.as_ref());
             let page = about.outcome(attempt, &record, back.as_deref());
             let jump = back.filter(|_| status.is_none());

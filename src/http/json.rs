@@ -2,13 +2,12 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::problem::Dialect;
+use crate::domain::iso8601;
 use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::user::User;
-use crate::domain::window::Window;
 use crate::flow::Gateway;
 use crate::flow::mint::Minted;
 use crate::store::{PageRequest, Paged};
@@ -52,11 +51,6 @@ fn media_type(headers: &HeaderMap) -> &'static str {
         .unwrap_or("application/json; charset=utf-8")
 }
 
-/// A time as the API writes it: ISO 8601 with offset.
-pub fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
-}
-
 /// A member. `oauth_window_uri` is shown by the answer that minted it and null ever after: only its
 /// digest is kept (`design` decision 6).
 pub fn member(
@@ -75,12 +69,12 @@ pub fn member(
             ConnectionStatus::Denied | ConnectionStatus::Prevented | ConnectionStatus::Imported
         );
     let mut fields = json!({
-        "aggregated_at": member.aggregated_at.map(time),
+        "aggregated_at": member.aggregated_at.map(iso8601),
         "background_aggregation_is_disabled": member.background_aggregation_is_disabled,
         "connection_status": member.status.name(),
         "connection_status_id": member.status.id(),
         "connection_status_message": member.status.message(institution_name),
-        "created_at": time(member.created_at),
+        "created_at": iso8601(member.created_at),
         "guid": member.guid,
         "institution_code": member.institution,
         "institution_guid": member.institution_guid,
@@ -95,7 +89,7 @@ pub fn member(
         "needs_updated_credentials": needs_updated_credentials,
         "oauth_window_uri": oauth_window_uri.map(url::Url::as_str),
         "revision": member.revision,
-        "successfully_aggregated_at": member.successfully_aggregated_at.map(time),
+        "successfully_aggregated_at": member.successfully_aggregated_at.map(iso8601),
         "use_cases": member.use_cases,
         "user_guid": member.user,
     });
@@ -115,7 +109,7 @@ pub fn link(minted: &Minted) -> Value {
         "guid": minted.member.guid,
         "oauth_window_uri": minted.oauth_window_uri.as_str(),
         "oauth_state_guid": minted.oauth_state,
-        "expires_at": time(minted.expires_at),
+        "expires_at": iso8601(minted.expires_at),
     }})
 }
 
@@ -134,27 +128,12 @@ pub fn created_member(gateway: &Gateway, dialect: Dialect, minted: &Minted) -> V
 /// A user.
 pub fn user(user: &User) -> Value {
     json!({
-        "created_at": time(user.created_at),
+        "created_at": iso8601(user.created_at),
         "email": user.email,
         "guid": user.guid,
         "id": user.id,
         "is_disabled": user.is_disabled,
         "metadata": user.metadata,
-    })
-}
-
-/// An OAuth state.
-pub fn oauth_state(window: &Window) -> Value {
-    json!({
-        "guid": window.guid,
-        "auth_status": window.status.auth_status().id(),
-        "error_reason": window.status.error_reason().map(|reason| reason.id()),
-        "inbound_member_guid": window.inbound,
-        "outbound_member_guid": window.member,
-        "user_guid": window.user,
-        "first_retrieved_at": window.first_retrieved_at.map(time),
-        "created_at": time(window.created_at),
-        "updated_at": time(window.updated_at),
     })
 }
 

@@ -89,7 +89,7 @@ async fn listed(
         return Ok(Vec::new());
     };
     let windows = door.gateway.store.windows(user, query).await?;
-    Ok(windows.iter().map(json::oauth_state).collect())
+    Ok(windows.iter().map(Window::to_json).collect())
 }
 
 /// `GET /oauth_states/{guid}`.
@@ -109,7 +109,7 @@ pub async fn read(
     Ok(json::answer(
         &headers,
         StatusCode::OK,
-        &json!({"oauth_state": json::oauth_state(&window)}),
+        &json!({"oauth_state": window.to_json()}),
     ))
 }
 

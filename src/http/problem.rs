@@ -32,7 +32,11 @@ pub struct Problem {
     kind: Kind,
     message: String,
     guid: Option<String>,
+    challenge: &'static str,
 }
+
+/// How API keys are sent (RFC 7617).
+const BASIC: &str = "Basic realm=\"guichet\", charset=\"UTF-8\"";
 
 /// What kind of error it is; each has its status, Nexus code and Platform type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,12 +129,21 @@ impl Problem {
             kind,
             message: message.into(),
             guid: None,
+            challenge: BASIC,
         }
     }
 
     /// The same in another envelope.
     pub fn in_dialect(self, dialect: Dialect) -> Self {
         Self { dialect, ..self }
+    }
+
+    /// The same, asking for a Bearer token (RFC 6750 section 3).
+    pub fn wanting_bearer(self) -> Self {
+        Self {
+            challenge: "Bearer realm=\"guichet\"",
+            ..self
+        }
     }
 
     /// The same, naming what exists already.
@@ -179,8 +192,7 @@ impl IntoResponse for Problem {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Kind::Unauthenticated if self.dialect == Dialect::Platform => {
-                let challenge =
-                    HeaderValue::from_static("Basic realm=\"guichet\", charset=\"UTF-8\"");
+                let challenge = HeaderValue::from_static(self.challenge);
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
             _ => {}
@@ -224,7 +236,8 @@ impl From<MintError> for Problem {
             MintError::CannotUseOAuth
             | MintError::ReturnAddress(_)
             | MintError::ReturnScheme(_)
-            | MintError::LinkLife { .. } => Self::new(Kind::Malformed, error.to_string()),
+            | MintError::LinkLife { .. }
+            | MintError::AuthorizationLife => Self::new(Kind::Malformed, error.to_string()),
         }
     }
 }

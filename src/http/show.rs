@@ -77,9 +77,9 @@ impl<'a> Shown<'a> {
     /// The page for an answer that is malformed or not from the institution.
     pub fn bad_return(&self) -> Response {
         let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());
-        let page = Page::BadReturn {
-            support_code: SupportCode::from_bytes(&drawn),
-        };
+        let support_code = SupportCode::from_bytes(&drawn);
+        tracing::warn!(%support_code, "an answer could not be read");
+        let page = Page::BadReturn { support_code };
         self.page(&page, &Parties::default())
     }
 

@@ -204,7 +204,8 @@ impl Store {
     /// A browser follows a link.
     ///
     /// Exactly one of any number of browsers gets `Claimed` under `single` and `interstitial`. A
-    /// claim keeps the attempt, makes the window `Opened`, and sets its deadline to the attempt's.
+    /// claim keeps the attempt, makes the window `Opened`, and sets its deadline to the attempt's
+    /// (or to as many minutes from now as its options say).
     /// A claim by `Continue` needs a binding of the window's newest attempt and ends that attempt;
     /// its deadline is not moved. Under `multi` every claim up to [`MULTI_OPENS`] keeps an attempt of its own.
     ///

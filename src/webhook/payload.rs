@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::member::Member;
-use crate::domain::window::Window;
 
 /// An event without what its kind tells of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +61,7 @@ pub fn payload(event: &Event) -> Result<Value, IncompleteEvent> {
             json!({
                 "action": "finished",
                 "member_guid": window.inbound.unwrap_or(window.member),
-                "oauth_state": oauth_state(window),
+                "oauth_state": window.to_json(),
                 "type": "oauth_state.finished",
                 "user_guid": window.user,
             })
@@ -96,22 +95,6 @@ fn member_of(member: &Member) -> Value {
         "use_cases": member.use_cases,
         "user_guid": member.user,
         "user_id": member.user_id,
-    })
-}
-
-/// The OAuth state as `GET /oauth_states/{guid}` shows it (contract section 6.1).
-fn oauth_state(window: &Window) -> Value {
-    let text = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
-    json!({
-        "auth_status": window.status.auth_status().id(),
-        "created_at": text(window.created_at),
-        "error_reason": window.status.error_reason().map(|reason| reason.id()),
-        "first_retrieved_at": window.first_retrieved_at.map(text),
-        "guid": window.guid,
-        "inbound_member_guid": window.inbound,
-        "outbound_member_guid": window.member,
-        "updated_at": text(window.updated_at),
-        "user_guid": window.user,
     })
 }
 

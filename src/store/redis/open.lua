@@ -44,6 +44,9 @@ local function claim()
 end
 
 local function claim_with_new_deadline()
+  if window.w then
+    deadline = whole(tonumber(now) + tonumber(window.w) * 60000)
+  end
   call('HSET', key, 'd', deadline)
   if not window.z then
     call('HSET', key, 'z', deadline)

@@ -9,7 +9,7 @@
 //! | `t`, `u`, `d` | created, updated (absent: as created), deadline |
 //! | `s` | status; absent: issued; `1` opened, `2` returned, `3` succeeded, `4`, reason's id, ending's letter: errored |
 //! | `o` | options as letters: `A` app, `k` skip and `n` do not skip aggregation, `2` app2app, `i` interstitial, `m` multi |
-//! | `r`, `l` | where to return to (`a:` address, `s:` scheme), languages |
+//! | `r`, `l`, `w` | where to return to (`a:` address, `s:` scheme), languages, minutes to wait for an answer |
 //! | `a`, `n` | newest attempt; how often it was opened under `multi` |
 //! | `i`, `f`, `e` | inbound member, first retrieval, the institution's words |
 //! | `p`, `y`, `z` | the member's window before, retries, until when "Try again" is offered |
@@ -52,6 +52,12 @@ pub(super) fn write_options(options: &WindowOptions) -> Written {
         ("o", (!letters.is_empty()).then_some(letters)),
         ("r", return_to),
         ("l", options.ui_locales.clone()),
+        (
+            "w",
+            options
+                .authorization_minutes
+                .map(|minutes| minutes.to_string()),
+        ),
     ])
 }
 
@@ -75,6 +81,7 @@ fn read_options(fields: &Fields) -> Result<WindowOptions> {
     };
     options.return_to = fields.maybe("r", return_to)?.unwrap_or_default();
     options.ui_locales = fields.owned("l");
+    options.authorization_minutes = fields.maybe("w", |text| text.parse().ok())?;
     Ok(options)
 }
 

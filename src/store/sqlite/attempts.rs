@@ -1,5 +1,7 @@
 //! Attempts: how browsers, and later institutions' answers, meet a window.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -212,7 +214,11 @@ fn open(tx: &Connection, opening: &Opening, now: Timestamp) -> Result<Opened> {
     match (verdict(tx, &subject.window, opening.knock)?, own) {
         (Verdict::AskFirst, _) => Ok(Opened::AskFirst(subject)),
         (Verdict::Claim, _) => {
-            let deadline = opening.attempt.deadline;
+            let usual = opening.attempt.deadline;
+            let minutes = subject.window.options.authorization_minutes;
+            let deadline = minutes.map_or(usual, |minutes| {
+                now + Duration::from_secs(u64::from(minutes) * 60)
+            });
             subject.window.deadline = deadline;
             subject.window.retry_until.get_or_insert(deadline);
             claim(tx, &mut subject.window, &opening.attempt, now)?;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::job::Pulled;
 use crate::domain::member::{ConnectionStatus, UseCase};
-use crate::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
+use crate::domain::window::{Ending, ErrorReason, Window, WindowOptions, WindowStatus};
 
 const UUID: &str = "68e96dd6-eabd-42d3-9f05-416897f0746c";
 

@@ -404,9 +404,8 @@ fn configuration(
     let aggregation = match setup.without_aggregator {
         true => String::new(),
         false => format!(
-            "[aggregator]\nurl = \"{}\"\nsecret = \"{SIGNING_SECRET}\"\nkey = \"{AGGREGATOR_KEY}\"\ndeadline_seconds = 60\nallow_hosts = [\"{}\"]\n",
+            "[aggregator]\nurl = \"{}\"\nsecret = \"{SIGNING_SECRET}\"\nkey = \"{AGGREGATOR_KEY}\"\ndeadline_seconds = 60\n",
             aggregator.url(),
-            host(&aggregator.url()),
         ),
     };
     format!(

@@ -12,8 +12,8 @@
 //! network file systems.
 //!
 //! What a step means is said where it is called: [`Store`](super::Store). Here are, each with its
-//! rows and its steps, [`users`], [`sessions`], [`members`], [`windows`], [`attempts`] (how
-//! browsers and answers meet windows), [`outcomes`] (how windows end), [`jobs`] and [`events`].
+//! rows and its steps, `users`, `sessions`, `members`, `windows`, `attempts` (how
+//! browsers and answers meet windows), `outcomes` (how windows end), `jobs` and `events`.
 
 mod attempts;
 mod events;

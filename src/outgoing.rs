@@ -8,8 +8,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{ClientBuilder, Response};
-use url::{Host, Url};
+use url::Url;
 
+use crate::domain::return_address::is_loopback;
 use crate::printable::printable;
 
 /// How long an idle connection is kept. Shorter than the five seconds after which common servers
@@ -29,16 +30,6 @@ pub fn builder() -> ClientBuilder {
         .referer(false)
         .pool_idle_timeout(IDLE)
         .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")))
-}
-
-/// Whether the address names this machine: `localhost`, `127.0.0.0/8` or `::1`.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// Whether the address may be called with a secret: `https`, or `http` on this machine.

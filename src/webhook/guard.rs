@@ -11,7 +11,7 @@ use std::str::FromStr;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use crate::outgoing;
+use crate::domain::return_address::is_loopback;
 
 /// A host and port that the operator allows, such as `hooks.internal:8443`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn route(url: &Url, allowed: &[AllowedHost]) -> Result<Route, Forbidden> {
     let is_allowed = allowed.iter().any(|host| host.is_that_of(url));
     let scheme_is_sound = match url.scheme() {
         "https" => true,
-        "http" => is_allowed && outgoing::is_loopback(url),
+        "http" => is_allowed && is_loopback(url),
         _ => false,
     };
     if !scheme_is_sound {

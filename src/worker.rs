@@ -7,81 +7,129 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::domain::event::{DELIVERY_TRIES, Event};
+use crate::domain::job::Job;
 use crate::flow::{Gateway, Internal, aggregate, deadlines};
 use crate::webhook::{self, Delivery, Webhooks};
 
 /// How often the store is looked at without being woken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How many events are taken at a time, and delivered side by side.
-const BATCH: usize = 32;
+/// How many deliveries, and how many pushes, are under way at a time: one that waits for a slow
+/// receiver does not hold up the others.
+const SIDE_BY_SIDE: usize = 32;
 
 /// How long a reserved event stays with one worker; longer than a delivery may take.
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_secs(90);
 
 /// Works until `shutdown`, then finishes what it has begun.
 pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: CancellationToken) {
     let webhooks = Arc::new(webhooks);
-    let deliveries = repeat("deliveries", &gateway, &shutdown, || {
-        deliver_due(&gateway, &webhooks)
-    });
-    let pushes = repeat("pushes", &gateway, &shutdown, || {
-        aggregate::push_due(&gateway)
-    });
-    let sweeps = repeat("deadlines", &gateway, &shutdown, || {
-        deadlines::sweep(&gateway)
-    });
-    tokio::join!(deliveries, pushes, sweeps);
+    tokio::join!(
+        crew(Line::Deliveries, &gateway, &webhooks, &shutdown),
+        crew(Line::Pushes, &gateway, &webhooks, &shutdown),
+        sweep(&gateway, &shutdown),
+    );
 }
 
-/// Does `work` again and again: at once while there is more, else when woken or after a while.
-async fn repeat<F>(
-    name: &'static str,
-    gateway: &Gateway,
+/// A line of work with a crew of its own: slow receivers do not hold up the aggregator.
+#[derive(Clone, Copy, Debug)]
+enum Line {
+    Deliveries,
+    Pushes,
+}
+
+/// One piece of work.
+enum Errand {
+    Deliver(Box<Event>),
+    Push(Box<Job>),
+}
+
+impl Line {
+    /// Takes up to `limit` pieces that are due.
+    async fn take_due(self, gateway: &Gateway, limit: usize) -> Result<Vec<Errand>, Internal> {
+        Ok(match self {
+            Self::Deliveries => {
+                let now = gateway.clock.now();
+                let events = gateway.store.reserve_events(now, now + HOLD, limit).await?;
+                let errand = |event| Errand::Deliver(Box::new(event));
+                events.into_iter().map(errand).collect()
+            }
+            Self::Pushes => {
+                let jobs = aggregate::take_due(gateway, limit).await?;
+                jobs.into_iter()
+                    .map(|job| Errand::Push(Box::new(job)))
+                    .collect()
+            }
+        })
+    }
+}
+
+impl Errand {
+    async fn run(self, gateway: &Gateway, webhooks: &Webhooks) -> Result<(), Internal> {
+        match self {
+            Self::Deliver(event) => deliver(gateway, webhooks, *event).await,
+            Self::Push(job) => aggregate::push(gateway, *job).await,
+        }
+    }
+}
+
+/// Takes what is due and does it, side by side, until `shutdown`; then waits for what was begun.
+async fn crew(
+    line: Line,
+    gateway: &Arc<Gateway>,
+    webhooks: &Arc<Webhooks>,
     shutdown: &CancellationToken,
-    mut work: impl FnMut() -> F,
-) where
-    F: Future<Output = Result<usize, Internal>>,
-{
+) {
+    let room = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    let tasks = TaskTracker::new();
     while !shutdown.is_cancelled() {
         // Interest is registered before the store is looked at, so that no wake-up is missed.
         let woken = gateway.nudge.notified();
-        match work().await {
-            Ok(0) => {}
-            Ok(_) => continue,
-            Err(error) => {
-                tracing::error!(work = name, %error, "worker step failed; it is repeated")
-            }
+        let free = room.available_permits();
+        let taken = line.take_due(gateway, free).await.unwrap_or_else(|error| {
+            tracing::error!(?line, %error, "nothing could be taken up; tried again");
+            Vec::new()
+        });
+        let may_be_more = taken.len() == free;
+        for errand in taken {
+            let permit = room.clone().try_acquire_owned();
+            let (gateway, webhooks) = (gateway.clone(), webhooks.clone());
+            tasks.spawn(async move {
+                if let Err(error) = errand.run(&gateway, &webhooks).await {
+                    tracing::error!(?line, %error, "a piece of work failed; it is due again");
+                }
+                drop(permit);
+            });
         }
         tokio::select! {
-            () = woken => {}
+            _ = room.acquire(), if may_be_more => {}
+            () = woken, if !may_be_more => {}
+            () = tokio::time::sleep(LOOK_EVERY), if !may_be_more => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Makes deadlines true, again and again.
+async fn sweep(gateway: &Gateway, shutdown: &CancellationToken) {
+    while !shutdown.is_cancelled() {
+        match deadlines::sweep(gateway).await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(error) => tracing::error!(%error, "a sweep failed; it is repeated"),
+        }
+        tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = shutdown.cancelled() => {}
         }
     }
-}
-
-/// Delivers the events that are due. How many were taken up.
-async fn deliver_due(gateway: &Arc<Gateway>, webhooks: &Arc<Webhooks>) -> Result<usize, Internal> {
-    let now = gateway.clock.now();
-    let events = gateway.store.reserve_events(now, now + HOLD, BATCH).await?;
-    let count = events.len();
-    let mut deliveries = JoinSet::new();
-    for event in events {
-        let (gateway, webhooks) = (gateway.clone(), webhooks.clone());
-        deliveries.spawn(async move { deliver(&gateway, &webhooks, event).await });
-    }
-    while let Some(delivered) = deliveries.join_next().await {
-        match delivered {
-            Ok(outcome) => outcome?,
-            Err(error) => tracing::error!(%error, "a delivery was cut off; it is repeated"),
-        }
-    }
-    Ok(count)
 }
 
 /// Tries one event once, and says in the store what came of it.

@@ -17,9 +17,6 @@ use crate::store::{Lease, Recorded, Reported};
 /// How long to wait before a job is pushed again after the n-th push was not taken.
 const PUSH_WAITS_S: [u64; 2] = [5, 30];
 
-/// How many jobs are taken at a time.
-const BATCH: usize = 32;
-
 /// An access token lent for one job.
 pub struct Leased {
     /// The job.
@@ -49,47 +46,47 @@ pub enum LeaseError {
     Internal(#[from] Internal),
 }
 
-/// Pushes the jobs that are due. How many were taken up.
-pub async fn push_due(gateway: &Gateway) -> Result<usize, Internal> {
-    let Some(aggregator) = &gateway.aggregator else {
-        return Ok(0);
-    };
+/// Takes up to `limit` jobs that are due; each is then to be [`push`]ed.
+pub async fn take_due(gateway: &Gateway, limit: usize) -> Result<Vec<Job>, Internal> {
+    if gateway.aggregator.is_none() {
+        return Ok(Vec::new());
+    }
     let now = gateway.now();
-    let jobs = gateway
-        .store
-        .reserve_jobs(now, now + gateway.settings.job_deadline, BATCH)
+    let hold_until = now + gateway.settings.job_deadline;
+    Ok(gateway.store.reserve_jobs(now, hold_until, limit).await?)
+}
+
+/// Pushes a job that was taken; one that was pushed often enough has failed.
+pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
+    let Some(aggregator) = &gateway.aggregator else {
+        return Ok(());
+    };
+    if job.attempt > JOB_TRIES {
+        tracing::warn!(job = %job.guid, member = %job.member, "aggregator silent, job failed");
+        report(
+            gateway,
+            job.guid,
+            JobReport::Failed(JobFailure::Unavailable),
+        )
         .await?;
-    let count = jobs.len();
-    for job in jobs {
-        if job.attempt > JOB_TRIES {
-            tracing::warn!(job = %job.guid, member = %job.member, "aggregator silent, job failed");
-            report(
-                gateway,
-                job.guid,
-                JobReport::Failed(JobFailure::Unavailable),
-            )
-            .await?;
-            continue;
+        return Ok(());
+    }
+    match aggregator.push(&job, gateway.now()).await {
+        Ok(()) => {
+            tracing::info!(job = %job.guid, member = %job.member, attempt = job.attempt, "job pushed");
         }
-        match aggregator.push(&job, now).await {
-            Ok(()) => {
-                tracing::info!(job = %job.guid, member = %job.member, attempt = job.attempt, "job pushed")
-            }
-            Err(error) => {
-                tracing::warn!(job = %job.guid, attempt = job.attempt, %error, "job not taken");
-                let wait = PUSH_WAITS_S
-                    .get(job.attempt as usize - 1)
-                    .copied()
-                    .unwrap_or_default();
-                let due_at = gateway.now() + Duration::from_secs(wait);
-                gateway
-                    .store
-                    .postpone_job(job.guid, due_at, gateway.now())
-                    .await?;
-            }
+        Err(error) => {
+            tracing::warn!(job = %job.guid, attempt = job.attempt, %error, "job not taken");
+            let pushes = job.attempt.saturating_sub(1) as usize;
+            let wait = PUSH_WAITS_S.get(pushes).copied().unwrap_or_default();
+            let due_at = gateway.now() + Duration::from_secs(wait);
+            gateway
+                .store
+                .postpone_job(job.guid, due_at, gateway.now())
+                .await?;
         }
     }
-    Ok(count)
+    Ok(())
 }
 
 /// Lends the access token of the job's member to the aggregator.

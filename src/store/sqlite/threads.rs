@@ -71,17 +71,13 @@ impl Threads {
     {
         let (sender, outcome) = oneshot::channel();
         // A failed send is a caller that no longer waits.
-        let step: Step = Box::new(move |transaction| match transaction {
-            Ok(transaction) => {
-                let ended = in_savepoint(transaction, step);
-                Box::new(move |kept| {
-                    let _ = sender.send(kept.map_err(unavailable).and(ended));
-                })
-            }
-            Err(why) => {
-                let _ = sender.send(Err(unavailable(why)));
-                Box::new(|_| {})
-            }
+        let step: Step = Box::new(move |transaction| {
+            let ended = transaction
+                .map_err(unavailable)
+                .and_then(|transaction| in_savepoint(transaction, step));
+            Box::new(move |kept| {
+                let _ = sender.send(kept.map_err(unavailable).and(ended));
+            })
         });
         let (steps, _) = self.queues()?;
         steps.send(step).await.map_err(|_| ended())?;
@@ -130,8 +126,12 @@ fn ended() -> StoreError {
 fn keep_writing(connection: Connection, mut queue: mpsc::Receiver<Step>) {
     while let Some(first) = queue.blocking_recv() {
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-            // There is no transaction whose end it could wait for: it has told its caller already.
-            drop(first(Err(&error.to_string())));
+            // Those behind it have waited, too.
+            let why = error.to_string();
+            let waiting = std::iter::from_fn(|| queue.try_recv().ok());
+            for step in std::iter::once(first).chain(waiting) {
+                step(Err(&why))(Err(&why));
+            }
             continue;
         }
         let mut replies = Vec::new();

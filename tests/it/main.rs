@@ -22,4 +22,7 @@ pub(crate) use on_both_stores;
 
 mod connect;
 mod doubles;
+mod sqlite_file;
+mod sqlite_steps;
+mod store_contract;
 mod support;

@@ -1,0 +1,226 @@
+//! How steps share the SQLite file: with each other, with other processes, and with the end of the
+//! store; and what of theirs is forgotten.
+
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use guichet::domain::event::EventKind;
+use guichet::domain::window::{Ending, WindowOptions};
+use guichet::store::sqlite::SqliteStore;
+use guichet::store::{Failure, PageRequest, SessionOwner, Store, StoreError, UserCreation};
+use rusqlite::Connection;
+
+use crate::store_contract::fixtures::{at, client};
+use crate::store_contract::{Bench, RETENTION};
+
+/// Seconds.
+const DAY: i64 = 24 * 60 * 60;
+
+fn a_folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn open(path: &Path) -> Result<Store, StoreError> {
+    SqliteStore::open(path, RETENTION).map(Store::Sqlite)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_take_turns() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    // Both may find that there is no file yet.
+    let opened = std::thread::scope(|scope| {
+        let openers: Vec<_> = (0..2).map(|_| scope.spawn(|| open(&path))).collect();
+        let joined = openers
+            .into_iter()
+            .map(|opener| opener.join().expect("no panic"));
+        joined.collect::<Result<Vec<_>, _>>()
+    });
+    let stores: Vec<Arc<Store>> = opened
+        .expect("both open")
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    let bench = Bench::sqlite().await;
+    let mut steps = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let mut user = bench.a_user();
+        user.id = Some(format!("u{}", number / 2));
+        let store = Arc::clone(&stores[number % 2]);
+        steps.spawn(async move { store.create_user(&user).await.expect("answered") });
+    }
+    let ended = steps.join_all().await;
+    let created = ended
+        .iter()
+        .filter(|creation| **creation == UserCreation::Created);
+    assert_eq!(created.count(), 50, "each id was created by one of the two");
+    for store in stores {
+        let page = PageRequest {
+            page: 1,
+            per_page: 1,
+        };
+        assert_eq!(
+            store.users(&client(), page).await.expect("answered").total,
+            50
+        );
+    }
+}
+
+#[tokio::test]
+async fn reads_do_not_wait_for_a_writer() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let store = open(&path).expect("it opens");
+    let bench = Bench::sqlite().await;
+    let (first, second) = (bench.a_user(), bench.a_user());
+    store.create_user(&first).await.expect("kept");
+    let other = Connection::open(&path).expect("it opens");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("nobody writes");
+    let mut step = pin!(store.create_user(&second));
+    assert!(is_pending(&mut step), "it waits for its turn");
+    let found = store.user(&client(), first.guid).await;
+    assert_eq!(found.expect("answered"), Some(first));
+    assert!(is_pending(&mut step), "it waits for its turn");
+    other.execute_batch("ROLLBACK").expect("it was begun");
+    assert_eq!(step.await.expect("answered"), UserCreation::Created);
+}
+
+fn is_pending<F: Future>(future: &mut Pin<&mut F>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    matches!(future.as_mut().poll(&mut context), Poll::Pending)
+}
+
+#[tokio::test]
+async fn what_is_queued_is_finished_when_the_store_is_dropped() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let store = open(&path).expect("it opens");
+    let bench = Bench::sqlite().await;
+    for _ in 0..100 {
+        // Its caller goes away; a step that was taken is done all the same.
+        let user = bench.a_user();
+        is_pending(&mut pin!(store.create_user(&user)));
+    }
+    drop(store);
+    let beside = folder.path().join("store.sqlite-wal");
+    assert!(!beside.exists(), "the last connection leaves one file");
+    let store = open(&path).expect("it opens");
+    let page = PageRequest {
+        page: 1,
+        per_page: 1,
+    };
+    assert_eq!(
+        store.users(&client(), page).await.expect("answered").total,
+        100
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_fails_undoes_itself_alone() {
+    let bench = Bench::sqlite().await;
+    let mut links = Vec::new();
+    for _ in 0..60 {
+        links.push(bench.linked(WindowOptions::default()).await);
+    }
+    // An event's guid can be kept once: all but one of every second step fail at their very end.
+    let once = bench.a_notice(
+        links[0].user.guid.partition(),
+        EventKind::OauthStateFinished,
+    );
+    let mut steps = tokio::task::JoinSet::new();
+    for (number, linked) in links.iter().enumerate() {
+        let mut failure = bench.a_failure(linked, Ending::Failed);
+        if number % 2 == 0 {
+            failure.finished.clone_from(&once);
+        }
+        let (store, linked) = (Arc::clone(&bench.store), linked.clone());
+        steps.spawn(async move { (linked, end(&store, failure).await) });
+    }
+    let mut failed = 0;
+    for (linked, is_ended) in steps.join_all().await {
+        let window = bench
+            .store
+            .window(linked.user.guid, linked.window, at(3))
+            .await;
+        let window = window.expect("answered").expect("kept");
+        assert_eq!(window.status.is_finished(), is_ended);
+        failed += usize::from(!is_ended);
+    }
+    assert_eq!(failed, 29);
+    assert_eq!(bench.told(at(9)).await.len(), 31);
+}
+
+async fn end(store: &Store, failure: Failure) -> bool {
+    match store.fail_window(&failure, at(2)).await {
+        Ok(window) => window.is_some(),
+        Err(StoreError::Unreadable(_)) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_kept_long_enough_is_forgotten() {
+    let bench = Bench::sqlite().await;
+    let failed = bench.failed(WindowOptions::default()).await;
+    let dead = bench
+        .store
+        .reserve_events(at(9), at(60), 10)
+        .await
+        .expect("answered")[0]
+        .guid;
+    bench.store.bury_event(dead, at(9)).await.expect("answered");
+    let (connected, connection, _) = bench.connected().await;
+    let job = connection.job.expect("one is asked for").guid;
+    let issued = bench.linked(WindowOptions::default()).await;
+    let owner = SessionOwner {
+        user: issued.user.guid,
+        client: client(),
+    };
+    let token = bench.a_digest();
+    bench
+        .store
+        .put_api_token(&owner, token, at(50 * DAY))
+        .await
+        .expect("kept");
+
+    bench.store.purge(at(2 + 30 * DAY)).await.expect("answered");
+    let gone = bench
+        .store
+        .attempt(&failed.attempt.id)
+        .await
+        .expect("answered");
+    assert!(gone.is_none(), "it ended at moment 2");
+    bench.window_now(&connected).await;
+    bench.store.purge(at(3 + 30 * DAY)).await.expect("answered");
+    let gone = bench
+        .store
+        .attempt(&connected.attempt.id)
+        .await
+        .expect("answered");
+    assert!(gone.is_none(), "it ended at moment 3");
+
+    let window = bench
+        .store
+        .window(issued.user.guid, issued.window, at(9))
+        .await;
+    assert!(window.expect("answered").is_some(), "it has not ended");
+    assert!(
+        bench.store.job(job).await.expect("answered").is_some(),
+        "nor has its job"
+    );
+    assert_eq!(
+        bench.told(at(99)).await.len(),
+        2,
+        "nobody has taken these events yet"
+    );
+    let partition = issued.user.guid.partition();
+    let session = bench.a_digest();
+    let begun = bench
+        .store
+        .begin_session(partition, token, session, at(51 * DAY), at(9));
+    assert_eq!(begun.await.expect("answered"), Some(owner));
+}

@@ -1,0 +1,342 @@
+//! Things to put into a store, and short ways to where a test begins.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use guichet::domain::client::UnboundCallback;
+use guichet::domain::event::{Event, EventKind, Notice};
+use guichet::domain::id::{
+    AttemptId, ClientId, EventGuid, InstitutionCode, JobGuid, MemberGuid, OauthStateGuid,
+    Partition, UserGuid,
+};
+use guichet::domain::job::NewJob;
+use guichet::domain::member::{ConnectionStatus, Member, UseCase};
+use guichet::domain::random::Random;
+use guichet::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkToken};
+use guichet::domain::user::User;
+use guichet::domain::window::{
+    Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, Window, WindowOptions,
+};
+use guichet::store::{
+    Claim, Claimed, Connection, Failure, Knock, MemberCreation, NewMember, Opened, Opening,
+    Subject, UserCreation,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::Bench;
+
+/// How long a fixture's link may be opened, in seconds.
+pub const LINK: i64 = 600;
+
+/// How long a fixture's attempt awaits its answer, in seconds.
+pub const LEG: i64 = 900;
+
+/// The moment `seconds` after the tests' time began.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_767_225_600).expect("in range") + SignedDuration::from_secs(seconds)
+}
+
+/// The moment just before `moment`, as finely as a store tells time.
+pub fn before(moment: Timestamp) -> Timestamp {
+    moment - SignedDuration::from_millis(1)
+}
+
+/// The tests' client, unless they need two.
+pub fn client() -> ClientId {
+    "acme".parse().expect("a client's name")
+}
+
+/// The tests' institution.
+pub fn institution() -> InstitutionCode {
+    "mx_bank_oauth".parse().expect("an institution's code")
+}
+
+/// Randomness that is the same in every run (SplitMix64).
+#[derive(Default)]
+pub struct Chance(AtomicU64);
+
+impl Random for Chance {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let step = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+            let mut z = step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// A member with the window of its newest link.
+#[derive(Clone)]
+pub struct Linked {
+    pub user: User,
+    pub member: Member,
+    pub window: OauthStateGuid,
+}
+
+/// A window that a browser opened.
+#[derive(Clone)]
+pub struct Visited {
+    pub linked: Linked,
+    pub attempt: NewAttempt,
+}
+
+impl Visited {
+    /// What the browser that opened it shows.
+    pub fn browser(&self) -> Vec<Binding> {
+        vec![self.attempt.binding.clone()]
+    }
+}
+
+/// What to put in.
+impl Bench {
+    pub fn a_user(&self) -> User {
+        User {
+            guid: UserGuid::new(&self.chance),
+            client: client(),
+            id: None,
+            email: None,
+            metadata: None,
+            is_disabled: false,
+            created_at: at(0),
+        }
+    }
+
+    pub fn a_member(&self, user: &User) -> Member {
+        Member {
+            guid: MemberGuid::new(&self.chance, user.guid.partition()),
+            user: user.guid,
+            user_id: Some("u-1".to_owned()),
+            client: user.client.clone(),
+            institution: institution(),
+            institution_guid: "INS-68e96dd6-eabd-42d3-9f05-416897f0746c"
+                .parse()
+                .expect("a guid"),
+            name: "MX Bank (Oauth) – «Ü»".to_owned(),
+            external_guid: None,
+            metadata: Some("{\"a\": [1, 2]}".to_owned()),
+            use_cases: vec![UseCase::Pfm, UseCase::MoneyMovement],
+            background_aggregation_is_disabled: true,
+            is_oauth: true,
+            skip_aggregation: false,
+            status: ConnectionStatus::Pending,
+            revision: 1,
+            created_at: at(0),
+            aggregated_at: None,
+            successfully_aggregated_at: None,
+            current_job: None,
+            most_recent_job: None,
+            latest_window: None,
+        }
+    }
+
+    pub fn a_window(&self, partition: Partition, deadline: Timestamp) -> NewWindow {
+        NewWindow {
+            guid: OauthStateGuid::of(&LinkToken::new(&self.chance, partition)),
+            options: WindowOptions::default(),
+            deadline,
+        }
+    }
+
+    pub fn an_attempt(&self, partition: Partition, deadline: Timestamp) -> NewAttempt {
+        let id = AttemptId::of(&AuthorizationState::new(&self.chance, partition));
+        NewAttempt {
+            binding: Binding {
+                attempt: id.cookie_part().to_owned(),
+                digest: self.a_digest(),
+            },
+            sealed: id.as_str().as_bytes().to_owned(),
+            id,
+            deadline,
+        }
+    }
+
+    pub fn a_digest(&self) -> Digest {
+        BindingSecret::new(&self.chance).digest()
+    }
+
+    pub fn a_notice(&self, partition: Partition, kind: EventKind) -> Vec<Notice> {
+        vec![Notice {
+            guid: EventGuid::new(&self.chance, partition),
+            kind,
+        }]
+    }
+
+    pub fn an_opening(&self, linked: &Linked, knock: Knock, now: Timestamp) -> Opening {
+        Opening {
+            window: linked.window,
+            member: linked.member.guid,
+            knock,
+            browser: Vec::new(),
+            attempt: self.an_attempt(
+                linked.user.guid.partition(),
+                now + SignedDuration::from_secs(LEG),
+            ),
+        }
+    }
+
+    pub fn a_claim(&self, visited: &Visited) -> Claim {
+        Claim {
+            attempt: visited.attempt.id.clone(),
+            client: client(),
+            institution: institution(),
+            browser: visited.browser(),
+            unbound: UnboundCallback::Burn,
+            burnt: self.finished(visited),
+        }
+    }
+
+    pub fn a_connection(&self, visited: &Visited) -> Connection {
+        let partition = visited.linked.user.guid.partition();
+        Connection {
+            window: visited.linked.window,
+            sealed_grant: self.a_digest().to_text().into_bytes(),
+            job: Some(NewJob {
+                guid: JobGuid::new(&self.chance, partition),
+            }),
+            updated: self.a_notice(partition, EventKind::MemberUpdated),
+            finished: self.finished(visited),
+        }
+    }
+
+    pub fn a_failure(&self, linked: &Linked, ending: Ending) -> Failure {
+        Failure {
+            window: linked.window,
+            reason: ErrorReason::Denied,
+            ending,
+            detail: Some("access_denied: the person said no".to_owned()),
+            finished: self.a_notice(linked.user.guid.partition(), EventKind::OauthStateFinished),
+        }
+    }
+
+    fn finished(&self, visited: &Visited) -> Vec<Notice> {
+        let partition = visited.linked.user.guid.partition();
+        self.a_notice(partition, EventKind::OauthStateFinished)
+    }
+}
+
+/// Short ways.
+impl Bench {
+    /// A user, kept.
+    pub async fn user(&self) -> User {
+        let user = self.a_user();
+        let creation = self.store.create_user(&user).await.expect("kept");
+        assert_eq!(creation, UserCreation::Created);
+        user
+    }
+
+    /// A member of a new user, and its first link, at moment 0, told to nobody.
+    pub async fn linked(&self, options: WindowOptions) -> Linked {
+        let user = self.user().await;
+        self.linked_for(user, options).await
+    }
+
+    /// A member of `user`, and its first link, at moment 0, told to nobody.
+    pub async fn linked_for(&self, user: User, options: WindowOptions) -> Linked {
+        let window = NewWindow {
+            options,
+            ..self.a_window(user.guid.partition(), at(LINK))
+        };
+        let mut member = self.a_member(&user);
+        member.latest_window = Some(window.guid);
+        let linked = Linked {
+            window: window.guid,
+            member: member.clone(),
+            user,
+        };
+        let new = NewMember {
+            member,
+            window: Some(window),
+            created: Vec::new(),
+        };
+        let creation = self.store.create_member(&new, at(0)).await.expect("kept");
+        assert_eq!(creation, MemberCreation::Created);
+        linked
+    }
+
+    /// A link of policy `single` that a browser opened at moment 1.
+    pub async fn visited(&self) -> Visited {
+        let linked = self.linked(WindowOptions::default()).await;
+        self.visit(linked, at(1)).await
+    }
+
+    /// The browser that opens `linked`.
+    pub async fn visit(&self, linked: Linked, now: Timestamp) -> Visited {
+        let opening = self.an_opening(&linked, Knock::Begin, now);
+        let opened = self
+            .store
+            .open_window(&opening, now)
+            .await
+            .expect("answered");
+        assert!(matches!(opened, Opened::Claimed(_)), "{opened:?}");
+        Visited {
+            linked,
+            attempt: opening.attempt,
+        }
+    }
+
+    /// A visited window whose answer was claimed at moment 2.
+    pub async fn returned(&self) -> Visited {
+        let visited = self.visited().await;
+        self.come_back(&visited, at(2)).await;
+        visited
+    }
+
+    /// The answer of `visited` is claimed.
+    pub async fn come_back(&self, visited: &Visited, now: Timestamp) {
+        let claim = self.a_claim(visited);
+        let claimed = self.store.claim_callback(&claim, now).await;
+        let claimed = claimed.expect("answered");
+        assert!(matches!(claimed, Claimed::Yes { .. }), "{claimed:?}");
+    }
+
+    /// A member connected at moment 3, its job queued, its events told.
+    pub async fn connected(&self) -> (Visited, Connection, Subject) {
+        let visited = self.returned().await;
+        let connection = self.a_connection(&visited);
+        let subject = self.store.commit_connected(&connection, at(3)).await;
+        let subject = subject.expect("answered").expect("committed");
+        (visited, connection, subject)
+    }
+
+    /// A visited window that failed at moment 2.
+    pub async fn failed(&self, options: WindowOptions) -> Visited {
+        let linked = self.linked(options).await;
+        let visited = self.visit(linked, at(1)).await;
+        let failure = self.a_failure(&visited.linked, Ending::Failed);
+        let failed = self.store.fail_window(&failure, at(2)).await;
+        failed.expect("answered").expect("it was unfinished");
+        visited
+    }
+
+    /// The member as it is.
+    pub async fn member_now(&self, linked: &Linked) -> Option<Member> {
+        let member = self.store.member(linked.user.guid, linked.member.guid);
+        member.await.expect("answered")
+    }
+
+    /// The window as it is, read without leaving a trace.
+    pub async fn window_now(&self, visited: &Visited) -> Window {
+        let record = self.store.attempt(&visited.attempt.id).await;
+        record.expect("answered").expect("kept").window
+    }
+
+    /// Every event that is due at `now`, and done with.
+    pub async fn told(&self, now: Timestamp) -> Vec<Event> {
+        let hold_until = now + SignedDuration::from_secs(60);
+        let events = self.store.reserve_events(now, hold_until, 1000).await;
+        let events = events.expect("answered");
+        for event in &events {
+            self.store.finish_event(event.guid).await.expect("answered");
+        }
+        events
+    }
+}
+
+/// The options of a link with that policy.
+pub fn opened_by(open_policy: OpenPolicy) -> WindowOptions {
+    WindowOptions {
+        open_policy,
+        ..WindowOptions::default()
+    }
+}

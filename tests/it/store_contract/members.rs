@@ -1,0 +1,278 @@
+//! Members: created, listed, and given new links.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use guichet::domain::event::EventKind;
+use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
+use guichet::store::{Deletion, MemberCreation, NewMember, SessionOwner, WindowQuery};
+
+use super::Bench;
+use super::fixtures::{LINK, at};
+
+on_each_store!(
+    a_member_reads_as_it_was_created,
+    an_external_guid_is_unique_within_the_client,
+    of_racing_members_one_gets_the_external_guid,
+    members_are_listed_oldest_first,
+    a_new_link_supersedes_the_unfinished_one,
+    a_new_link_leaves_a_finished_one_alone,
+    a_link_is_minted_once,
+    a_link_needs_a_member_of_the_user,
+    owners_are_found_without_knowing_the_user,
+);
+
+async fn a_member_reads_as_it_was_created(bench: Bench) {
+    let user = bench.user().await;
+    let member = bench.a_member(&user);
+    let partition = user.guid.partition();
+    let new = NewMember {
+        member: member.clone(),
+        window: None,
+        created: bench.a_notice(partition, EventKind::MemberCreated),
+    };
+    for _repeated in 0..2 {
+        let creation = bench.store.create_member(&new, at(0)).await;
+        assert_eq!(creation.expect("answered"), MemberCreation::Created);
+    }
+    let found = bench.store.member(user.guid, member.guid).await;
+    assert_eq!(found.expect("answered").as_ref(), Some(&member));
+    let stranger = bench.user().await;
+    let found = bench.store.member(stranger.guid, member.guid).await;
+    assert_eq!(found.expect("answered"), None);
+
+    let told = bench.told(at(0)).await;
+    assert_eq!(told.len(), 1, "one creation, one event: {told:?}");
+    assert_eq!(told[0].guid, new.created[0].guid);
+    assert_eq!(told[0].kind, EventKind::MemberCreated);
+    assert_eq!(told[0].member, member);
+    assert_eq!(told[0].window, None);
+    assert_eq!(told[0].happened_at, at(0));
+}
+
+async fn an_external_guid_is_unique_within_the_client(bench: Bench) {
+    let user = bench.user().await;
+    let create = async |client: &str| {
+        let mut member = bench.a_member(&user);
+        member.external_guid = Some("ext 1".to_owned());
+        member.client = client.parse().expect("a client's name");
+        let new = NewMember {
+            member,
+            window: None,
+            created: bench.a_notice(user.guid.partition(), EventKind::MemberCreated),
+        };
+        let creation = bench.store.create_member(&new, at(0)).await;
+        (new.member.guid, creation.expect("answered"))
+    };
+    let (first, creation) = create("acme").await;
+    assert_eq!(creation, MemberCreation::Created);
+    let (refused, creation) = create("acme").await;
+    assert_eq!(creation, MemberCreation::ExternalGuidTaken(first));
+    let found = bench.store.member(user.guid, refused).await;
+    assert_eq!(found.expect("answered"), None);
+    let (_, creation) = create("other").await;
+    assert_eq!(creation, MemberCreation::Created);
+    assert_eq!(bench.told(at(0)).await.len(), 2, "a refusal tells nothing");
+}
+
+async fn of_racing_members_one_gets_the_external_guid(bench: Bench) {
+    let mut racers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let mut member = bench.a_member(&bench.a_user());
+        member.external_guid = Some("ext".to_owned());
+        let new = NewMember {
+            member,
+            window: None,
+            created: Vec::new(),
+        };
+        let store = Arc::clone(&bench.store);
+        racers.spawn(async move {
+            let creation = store.create_member(&new, at(0)).await.expect("answered");
+            (new.member.guid, creation)
+        });
+    }
+    let (mut created, mut taken) = (Vec::new(), HashSet::new());
+    for (guid, creation) in racers.join_all().await {
+        match creation {
+            MemberCreation::Created => created.push(guid),
+            MemberCreation::ExternalGuidTaken(by) => {
+                taken.insert(by);
+            }
+        }
+    }
+    assert_eq!(created.len(), 1, "{created:?}");
+    assert_eq!(taken, HashSet::from([created[0]]));
+}
+
+async fn members_are_listed_oldest_first(bench: Bench) {
+    let user = bench.user().await;
+    let mut members = Vec::new();
+    for second in [20, 10, 30] {
+        let mut member = bench.a_member(&user);
+        member.created_at = at(second);
+        let new = NewMember {
+            member: member.clone(),
+            window: None,
+            created: Vec::new(),
+        };
+        bench
+            .store
+            .create_member(&new, at(second))
+            .await
+            .expect("kept");
+        members.push(member);
+    }
+    bench.linked(WindowOptions::default()).await;
+    members.sort_by_key(|member| member.created_at);
+    let listed = bench.store.members(user.guid).await;
+    assert_eq!(listed.expect("answered"), members);
+}
+
+async fn a_new_link_supersedes_the_unfinished_one(bench: Bench) {
+    let visited = bench.visited().await;
+    let linked = &visited.linked;
+    let partition = linked.user.guid.partition();
+    let new = bench.a_window(partition, at(LINK + 5));
+    let superseded = bench.a_notice(partition, EventKind::OauthStateFinished);
+    let minted = bench.store.mint_window(
+        linked.user.guid,
+        linked.member.guid,
+        &new,
+        &superseded,
+        at(5),
+    );
+    let member = minted
+        .await
+        .expect("answered")
+        .expect("the member is there");
+    assert_eq!(member.latest_window, Some(new.guid));
+    assert_eq!(member.revision, 2);
+    assert_eq!(bench.member_now(linked).await.as_ref(), Some(&member));
+
+    let query = WindowQuery {
+        member: Some(linked.member.guid),
+        auth_status: None,
+        limit: 10,
+    };
+    let windows = bench
+        .store
+        .windows(linked.user.guid, query)
+        .await
+        .expect("answered");
+    let [window, earlier] = &windows[..] else {
+        panic!("two windows, not {windows:?}");
+    };
+    assert_eq!(window.guid, new.guid);
+    assert_eq!(window.status, WindowStatus::Issued);
+    assert_eq!(window.previous, Some(linked.window));
+    assert_eq!((window.created_at, window.deadline), (at(5), at(LINK + 5)));
+    assert_eq!(window.retries, 0);
+    assert_eq!(earlier.guid, linked.window);
+    let ended = WindowStatus::Errored(ErrorReason::SessionError, Ending::Superseded);
+    assert_eq!(earlier.status, ended);
+    assert_eq!(earlier.updated_at, at(5));
+
+    let told = bench.told(at(5)).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].guid, superseded[0].guid);
+    assert_eq!(told[0].member, member);
+    assert_eq!(told[0].window.as_ref(), Some(earlier));
+}
+
+async fn a_new_link_leaves_a_finished_one_alone(bench: Bench) {
+    let visited = bench.failed(WindowOptions::default()).await;
+    let before = bench.window_now(&visited).await;
+    let linked = &visited.linked;
+    let partition = linked.user.guid.partition();
+    let new = bench.a_window(partition, at(LINK + 5));
+    let superseded = bench.a_notice(partition, EventKind::OauthStateFinished);
+    bench.told(at(5)).await;
+    let minted = bench.store.mint_window(
+        linked.user.guid,
+        linked.member.guid,
+        &new,
+        &superseded,
+        at(5),
+    );
+    let member = minted
+        .await
+        .expect("answered")
+        .expect("the member is there");
+    assert_eq!(member.latest_window, Some(new.guid));
+    assert_eq!(bench.window_now(&visited).await, before);
+    assert_eq!(bench.told(at(5)).await, [], "nothing was superseded");
+}
+
+async fn a_link_is_minted_once(bench: Bench) {
+    let linked = bench.linked(WindowOptions::default()).await;
+    let partition = linked.user.guid.partition();
+    let new = bench.a_window(partition, at(LINK + 5));
+    let superseded = bench.a_notice(partition, EventKind::OauthStateFinished);
+    let mint = async || {
+        let user = linked.user.guid;
+        let minted = bench
+            .store
+            .mint_window(user, linked.member.guid, &new, &superseded, at(5));
+        minted
+            .await
+            .expect("answered")
+            .expect("the member is there")
+    };
+    let member = mint().await;
+    assert_eq!(mint().await, member, "the same, repeated");
+    assert_eq!(bench.told(at(5)).await.len(), 1);
+    let window = bench.store.window(linked.user.guid, new.guid, at(6)).await;
+    let window = window.expect("answered").expect("kept");
+    assert_eq!(window.status, WindowStatus::Issued);
+    assert_eq!(window.previous, Some(linked.window));
+}
+
+async fn a_link_needs_a_member_of_the_user(bench: Bench) {
+    let linked = bench.linked(WindowOptions::default()).await;
+    let stranger = bench.user().await;
+    let new = bench.a_window(linked.user.guid.partition(), at(LINK));
+    let minted = bench
+        .store
+        .mint_window(stranger.guid, linked.member.guid, &new, &[], at(1));
+    assert_eq!(minted.await.expect("answered"), None);
+    let nobody = bench.a_member(&linked.user).guid;
+    let minted = bench
+        .store
+        .mint_window(linked.user.guid, nobody, &new, &[], at(1));
+    assert_eq!(minted.await.expect("answered"), None);
+    let window = bench.store.window(linked.user.guid, new.guid, at(1)).await;
+    assert_eq!(window.expect("answered"), None);
+}
+
+async fn owners_are_found_without_knowing_the_user(bench: Bench) {
+    let linked = bench.linked(WindowOptions::default()).await;
+    let owner = SessionOwner {
+        user: linked.user.guid,
+        client: linked.user.client.clone(),
+    };
+    let of_member = async |guid| bench.store.owner_of_member(guid).await.expect("answered");
+    let of_window = async |guid| bench.store.owner_of_window(guid).await.expect("answered");
+    assert_eq!(of_member(linked.member.guid).await.as_ref(), Some(&owner));
+    assert_eq!(of_window(linked.window).await.as_ref(), Some(&owner));
+    assert_eq!(of_member(bench.a_member(&linked.user).guid).await, None);
+    let partition = linked.user.guid.partition();
+    assert_eq!(
+        of_window(bench.a_window(partition, at(LINK)).guid).await,
+        None
+    );
+
+    let deletion = Deletion {
+        user: linked.user.guid,
+        member: linked.member.guid,
+        deleted: Vec::new(),
+        finished: Vec::new(),
+    };
+    let deleted = bench.store.delete_member(&deletion, at(1)).await;
+    assert!(deleted.expect("answered").is_some());
+    assert_eq!(of_member(linked.member.guid).await, None);
+    assert_eq!(
+        of_window(linked.window).await,
+        Some(owner),
+        "windows stay readable"
+    );
+}

@@ -1,0 +1,119 @@
+//! What [`Store`] promises, asked of every backend.
+//!
+//! Each group of tests is a file; a test is written once, for a [`Bench`], and
+//! `on_each_store!` runs it on every backend. Time is made up: nothing here waits for a clock.
+
+/// Makes a test of each named function, for one backend.
+macro_rules! on_store {
+    ($backend:ident: $($test:ident),*) => {
+        mod $backend {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    super::$test(crate::store_contract::Bench::$backend().await).await;
+                }
+            )*
+        }
+    };
+}
+
+/// Makes a test of each named function, for each backend.
+macro_rules! on_each_store {
+    ($($test:ident),* $(,)?) => {
+        on_store!(sqlite: $($test),*);
+        on_store!(redis: $($test),*);
+    };
+}
+
+mod callbacks;
+mod deletions;
+mod durability;
+mod events;
+pub mod fixtures;
+mod jobs;
+mod machine;
+mod members;
+mod openings;
+mod outcomes;
+mod races;
+mod redis;
+mod retries;
+mod sessions;
+mod timeline;
+mod users;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fixtures::Chance;
+use guichet::store::sqlite::SqliteStore;
+use guichet::store::{Retention, Store};
+
+/// How long the tests' stores keep what has ended.
+pub const RETENTION: Retention = Retention {
+    finished: Duration::from_secs(30 * 24 * 60 * 60),
+};
+
+/// Opens a bench's store, every time on the same content.
+type Open = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Store> + Send>> + Send + Sync>;
+
+/// An empty store of one backend, and the randomness for what is put into it.
+pub struct Bench {
+    /// The store, shared by racing tasks.
+    pub store: Arc<Store>,
+    /// Where names and secrets come from.
+    pub chance: Chance,
+    open: Open,
+}
+
+impl Bench {
+    async fn of(open: Open) -> Self {
+        Self {
+            store: Arc::new(open().await),
+            chance: Chance::default(),
+            open,
+        }
+    }
+
+    /// A bench on a file of its own, removed with the bench.
+    pub async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::of(Box::new(move || {
+            let store = open_sqlite(&folder.path().join("store.sqlite"));
+            Box::pin(async { store })
+        }))
+        .await
+    }
+
+    /// A bench on that file.
+    pub async fn sqlite_at(path: PathBuf) -> Self {
+        Self::of(Box::new(move || {
+            let store = open_sqlite(&path);
+            Box::pin(async { store })
+        }))
+        .await
+    }
+
+    /// Lets the store go and opens it again.
+    async fn reopen(self) -> Self {
+        let Self {
+            store,
+            chance,
+            open,
+        } = self;
+        let store = Arc::into_inner(store).expect("nobody else holds the store");
+        drop(store);
+        Self {
+            store: Arc::new(open().await),
+            chance,
+            open,
+        }
+    }
+}
+
+fn open_sqlite(path: &Path) -> Store {
+    Store::Sqlite(SqliteStore::open(path, RETENTION).expect("the file opens"))
+}

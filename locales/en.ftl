@@ -102,6 +102,7 @@ resume-body = You opened this link here before, and { $institution } is not conn
 
 expired-heading = This link has expired
 expired-body = To keep you safe, a link works only for a short time. Nothing was shared.
+expired-retry = You can try again.
 expired-next = Ask { $app } for a new one.
 
 superseded-heading = There is a newer link

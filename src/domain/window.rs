@@ -1,5 +1,7 @@
 //! The window: one attempt of one member to go through OAuth, and its public face, the OAuth state.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,10 @@ pub const MULTI_OPENS: u8 = 5;
 
 /// How many times "Try again" may follow one link.
 pub const RETRIES: u8 = 3;
+
+/// How long after its deadline an opened window may still be tried again: a person who took too long
+/// at the institution, or whose attempt a crash cut off, comes back only then.
+pub const RETRY_GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// Where the person comes from, as said at mint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,8 +239,8 @@ pub struct Window {
     pub retries: u8,
     /// What the institution said when it failed, for the operator only.
     pub detail: Option<String>,
-    /// Until when "Try again" is offered: the deadline of the first window of the chain, set when it
-    /// is opened.
+    /// Until when "Try again" is offered after a failure: the deadline of the first window of the
+    /// chain, set when it is opened; after a deadline that passed, of the one that followed it.
     pub retry_until: Option<Timestamp>,
     /// The member's window before this one.
     pub previous: Option<OauthStateGuid>,
@@ -254,6 +260,21 @@ impl Window {
             "created_at": iso8601(self.created_at),
             "updated_at": iso8601(self.updated_at),
         })
+    }
+
+    /// Until when "Try again" may follow; `None`: it did not end in a way that allows it, or nobody
+    /// opened it.
+    pub fn retry_ends(&self) -> Option<Timestamp> {
+        let retry_until = self.retry_until?;
+        match self.status {
+            WindowStatus::Errored(_, Ending::Failed) => Some(retry_until),
+            WindowStatus::Errored(_, Ending::Expired) => Some(
+                self.deadline
+                    .checked_add(RETRY_GRACE)
+                    .unwrap_or(self.deadline),
+            ),
+            _ => None,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::client::{Client, Registration};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
 use crate::domain::institution::{Institution, OAuth};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
-use crate::domain::window::{Binding, Ending, NewAttempt, Window, WindowStatus};
+use crate::domain::window::{Binding, Ending, NewAttempt, RETRY_GRACE, Window, WindowStatus};
 use crate::oauth::{self, AttemptSecrets, AuthorizationRequest};
 use crate::store::seal::{Context, Field};
 use crate::store::{Knock, Opened, Opening, Subject};
@@ -28,7 +28,7 @@ pub struct BindingCookie {
     pub attempt: AttemptId,
     /// Its value.
     pub secret: BindingSecret,
-    /// How long the browser keeps it: as long as the attempt may last.
+    /// How long the browser keeps it: as long as the attempt may last, and may be tried again after.
     pub max_age: Duration,
 }
 
@@ -94,6 +94,14 @@ pub async fn open(
             window,
             ..
         } if window.status.is_finished() => Arrival::Outcome(attempt),
+        Opened::Over {
+            own_attempt: Some(attempt),
+            window,
+            ..
+        } => {
+            super::deadlines::expire(gateway, &window).await?;
+            Arrival::Outcome(attempt)
+        }
         Opened::Over { window, .. } => over(gateway, *window).await?,
         Opened::Unknown => Arrival::Unknown,
     })
@@ -178,7 +186,7 @@ impl Departing {
         let cookie = BindingCookie {
             attempt: self.attempt.id,
             secret: self.binding,
-            max_age: Duration::try_from(left).unwrap_or_default(),
+            max_age: Duration::try_from(left).unwrap_or_default() + RETRY_GRACE,
         };
         Ok(Departure { to, cookie })
     }

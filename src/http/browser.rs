@@ -89,7 +89,7 @@ pub async fn link(
         Ok(Arrival::Outcome(attempt)) => {
             outcome(&door, &headers, &attempt, Some(StatusCode::GONE)).await
         }
-        Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired),
+        Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired(None)),
         Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),
         Ok(Arrival::Unknown) => {
             let source = source_address(peer.ip(), &headers, |address| {
@@ -336,7 +336,7 @@ pub async fn try_again(
             *response.status_mut() = StatusCode::SEE_OTHER;
             response
         }
-        Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired).await,
+        Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
         Ok(Again::Refused) => shown.neutral(),
         Err(error) => shown.failure(error),
     }

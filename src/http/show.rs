@@ -192,11 +192,9 @@ impl About<'_> {
         let reason = match window.status {
             WindowStatus::Succeeded => return Page::Connected { back, notify },
             WindowStatus::Errored(_, Ending::Superseded) => return Page::Superseded,
-            WindowStatus::Errored(_, Ending::Expired | Ending::MemberDeleted) => {
-                return Page::Expired;
-            }
+            WindowStatus::Errored(_, Ending::MemberDeleted) => return Page::Expired(None),
             WindowStatus::Errored(_, Ending::Unbound) => return Page::Used { check_again: None },
-            WindowStatus::Errored(reason, Ending::Failed) => reason,
+            WindowStatus::Errored(reason, Ending::Failed | Ending::Expired) => reason,
             WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
                 return Page::Busy { refresh_s: 2 };
             }
@@ -213,7 +211,7 @@ impl About<'_> {
             ErrorReason::Impeded => Page::Impeded(ending),
             ErrorReason::UnknownError | ErrorReason::ProviderError => Page::ProviderError(ending),
             ErrorReason::ServerError => Page::ServerError(ending),
-            ErrorReason::SessionError => Page::Expired,
+            ErrorReason::SessionError => Page::Expired(Some(ending)),
         }
     }
 
@@ -225,7 +223,7 @@ impl About<'_> {
             .as_ref()
             .is_some_and(|member| member.latest_window == Some(window.guid));
         let now = self.shown.door.gateway.clock.now();
-        let in_time = window.retry_until.is_some_and(|until| now < until);
+        let in_time = window.retry_ends().is_some_and(|until| now < until);
         let is_offered = window.options.referral_source == ReferralSource::Browser
             && window.retries < RETRIES
             && is_newest

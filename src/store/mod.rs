@@ -268,8 +268,9 @@ impl Store {
     }
 
     /// "Try again", see [`Retry`]. Allowed for the browser of the failed attempt, while its window
-    /// is the member's newest, ended as `Failed`, was retried fewer than three times, and `now` is
-    /// before `retry_until`, the deadline the first window of the chain had when it was opened.
+    /// is the member's newest, was retried fewer than three times, and `now` is before
+    /// [`Window::retry_ends`]. The new window's `retry_until` is the failed one's, or, where that ran
+    /// out, the new attempt's deadline.
     pub async fn retry_window(&self, retry: &Retry, now: Timestamp) -> Result<Retried> {
         on_either!(self.retry_window(retry, now))
     }

@@ -71,8 +71,9 @@ pub enum Page {
         /// Starts the authorization anew.
         form: Form,
     },
-    /// The link's deadline has passed.
-    Expired,
+    /// The deadline has passed: nobody followed the link, or, with an ending, its attempt took too
+    /// long or was cut off.
+    Expired(Option<Ending>),
     /// A newer link was made for the same member.
     Superseded,
     /// The link is unknown or malformed. Always shown alike: callers give no parties.
@@ -154,7 +155,7 @@ impl Page {
             Page::ServerError(_) => "server-error",
             Page::Used { .. } => "used",
             Page::Resume { .. } => "resume",
-            Page::Expired => "expired",
+            Page::Expired(_) => "expired",
             Page::Superseded => "superseded",
             Page::Unknown => "unknown",
             Page::Preview => "preview",
@@ -175,7 +176,7 @@ impl Page {
             | Page::ProviderError(_)
             | Page::Preview => StatusCode::OK,
             Page::ServerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Page::Used { .. } | Page::Resume { .. } | Page::Expired | Page::Superseded => {
+            Page::Used { .. } | Page::Resume { .. } | Page::Expired(_) | Page::Superseded => {
                 StatusCode::GONE
             }
             Page::Unknown => StatusCode::NOT_FOUND,
@@ -194,7 +195,7 @@ impl Page {
             Page::ProviderError(_) => Some("PROVIDER_ERROR"),
             Page::ServerError(_) => Some("SERVER_ERROR"),
             Page::Used { .. }
-            | Page::Expired
+            | Page::Expired(_)
             | Page::Superseded
             | Page::Unknown
             | Page::BadReturn { .. }
@@ -214,7 +215,8 @@ impl Page {
             | Page::Denied(ending)
             | Page::Impeded(ending)
             | Page::ProviderError(ending)
-            | Page::ServerError(ending) => Some(ending),
+            | Page::ServerError(ending)
+            | Page::Expired(Some(ending)) => Some(ending),
             _ => None,
         }
     }

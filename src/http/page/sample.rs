@@ -145,7 +145,16 @@ pub fn all() -> Vec<Sample> {
             },
         ),
         both("resume", Page::Resume { form: form(None) }),
-        both("expired", Page::Expired),
+        both("expired", Page::Expired(None)),
+        both(
+            "expired-retry",
+            Page::Expired(Some(Ending {
+                retry: Some(form(None)),
+                back: None,
+                notify: None,
+                support_code: SupportCode::from_bytes(b"expired!"),
+            })),
+        ),
         both("superseded", Page::Superseded),
         nobody("unknown", Page::Unknown),
         nobody("preview", Page::Preview),

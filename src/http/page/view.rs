@@ -197,7 +197,7 @@ fn tone(page: &Page) -> Tone {
         Page::Cancelled(_) | Page::Used { .. } => Tone::Stopped,
         Page::Denied(_) | Page::Impeded(_) | Page::WrongBrowser { .. } => Tone::Attention,
         Page::ProviderError(_) | Page::ServerError(_) | Page::BadReturn { .. } => Tone::Trouble,
-        Page::Expired | Page::Superseded => Tone::Late,
+        Page::Expired(_) | Page::Superseded => Tone::Late,
         Page::Unknown => Tone::Lost,
         Page::Busy { .. } => Tone::Wait,
     }
@@ -223,8 +223,9 @@ fn sentences(page: &Page) -> Vec<String> {
             Some(_) => &["body", "retry"],
             None => &["body", "again"],
         },
+        Page::Expired(Some(Ending { retry: Some(_), .. })) => &["body", "retry"],
         Page::Used { check_again: None }
-        | Page::Expired
+        | Page::Expired(_)
         | Page::Superseded
         | Page::Unknown
         | Page::BadReturn { .. }

@@ -1,7 +1,7 @@
 -- retry_window: "Try again". A new window with the failed one's options, claimed at once.
 local failed, browser = arg(), arg()
 local guid, id, binding, sealed, deadline, ttl = arg(), arg(), arg(), arg(), arg(), arg()
-local now, most_retries = arg(), tonumber(arg())
+local now, most_retries, grace = arg(), tonumber(arg()), tonumber(arg())
 
 local attempt = hash('a' .. failed)
 local window = attempt and hash('w' .. attempt.w)
@@ -18,19 +18,24 @@ if repeated then
   return { 'over' }
 end
 
-if not string.find(window.s or '', '^4%df$') then
+local expired = string.find(window.s or '', '^4%de$')
+if not window.z or not (expired or string.find(window.s or '', '^4%df$')) then
   return { 'refused' }
+end
+local ends = tonumber(window.z)
+if expired then
+  ends = tonumber(window.d) + grace
 end
 local member = living(window.m)
 local retries = tonumber(window.y or '0')
 if not member or member.window ~= attempt.w or retries >= most_retries
-  or not window.z or tonumber(now) >= tonumber(window.z) then
+  or tonumber(now) >= ends then
   return { 'over' }
 end
 
 local key = base .. 'w' .. guid
 call('HSET', key, 'm', window.m, 't', now, 'd', deadline, 'p', attempt.w, 's', '1', 'a', id,
-  'y', whole(retries + 1), 'z', window.z)
+  'y', whole(retries + 1), 'z', expired and deadline or window.z)
 for _, option in ipairs({ 'o', 'r', 'l' }) do
   if window[option] then
     call('HSET', key, option, window[option])

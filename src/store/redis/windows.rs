@@ -13,7 +13,7 @@ use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
 use crate::domain::member::Member;
 use crate::domain::secret::Digest;
-use crate::domain::window::{MULTI_OPENS, NewAttempt, NewWindow, RETRIES, Window};
+use crate::domain::window::{MULTI_OPENS, NewAttempt, NewWindow, RETRIES, RETRY_GRACE, Window};
 use crate::store::{
     AttemptRecord, Claim, Claimed, Connection, Failure, Knock, Opened, Opening, Result, Retried,
     Retry, SessionOwner, Subject, WindowQuery,
@@ -195,7 +195,8 @@ impl RedisStore {
         let call = self
             .new_attempt(call, &retry.attempt, now)
             .time(now)
-            .number(RETRIES);
+            .number(RETRIES)
+            .number(RETRY_GRACE.as_millis() as u64);
         let mut reply = Reply::of(self.link.call(call).await?)?;
         match reply.text()?.as_str() {
             "claimed" => Ok(Retried::Claimed(Found::read(reply.list()?)?.subject()?)),

@@ -336,10 +336,10 @@ fn try_again(tx: &Connection, retry: &Retry, now: Timestamp) -> Result<Retried> 
             None => Retried::Over,
         });
     }
-    if !matches!(failed.status, WindowStatus::Errored(_, Ending::Failed)) {
+    let Some(retry_ends) = failed.retry_ends() else {
         return Ok(Retried::Refused);
-    }
-    let is_in_time = failed.retry_until.is_some_and(|until| now < until);
+    };
+    let is_in_time = now < retry_ends;
     let newest_of = member.filter(|member| member.latest_window == Some(failed.guid));
     let Some(mut member) = newest_of.filter(|_| is_in_time && failed.retries < RETRIES) else {
         return Ok(Retried::Over);
@@ -349,7 +349,10 @@ fn try_again(tx: &Connection, retry: &Retry, now: Timestamp) -> Result<Retried> 
     window.status = WindowStatus::Opened;
     window.deadline = retry.attempt.deadline;
     window.retries = failed.retries + 1;
-    window.retry_until = failed.retry_until;
+    window.retry_until = match failed.status {
+        WindowStatus::Errored(_, Ending::Expired) => Some(retry.attempt.deadline),
+        _ => failed.retry_until,
+    };
     windows::insert(tx, &window, &member)?;
     insert(tx, window.guid, &retry.attempt)?;
     member.latest_window = Some(window.guid);

@@ -20,9 +20,12 @@ macro_rules! on_both_stores {
 }
 pub(crate) use on_both_stores;
 
+mod aggregate;
 mod connect;
+mod deadlines;
 mod doubles;
 mod sqlite_file;
 mod sqlite_steps;
 mod store_contract;
 mod support;
+mod webhooks;

@@ -188,7 +188,8 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    async fn wait(&self) {
+    /// Waits until it is open.
+    pub async fn wait(&self) {
         // The sender lives in `self`, so the wait cannot end for want of one.
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }

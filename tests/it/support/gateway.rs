@@ -2,6 +2,7 @@
 //! and a clock that can be moved.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use guichet::serve::Listeners;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -50,6 +52,9 @@ pub const SIGNING_SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk
 /// The client's `MD-API-KEY`.
 pub const SSO_KEY: &str = "sso-key-0123456789-0123456789-012345";
 
+/// Every kind of event, as a TOML array.
+pub const ALL_EVENTS: &str = r#"["member.created", "member.updated", "member.deleted", "connection_status.changed", "aggregation.finished", "oauth_state.finished"]"#;
+
 /// Where the gateway under test keeps its things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -70,6 +75,13 @@ pub struct Setup {
     pub registration: String,
     /// TOML added to the bank's `[oauth]` table.
     pub oauth: String,
+    /// Another `client_authentication` than `client_secret_basic`; with `none` the client has no
+    /// secret.
+    pub client_authentication: Option<&'static str>,
+    /// The events told to [`TestGateway::hooks`], as a TOML array; all of them by default.
+    pub hook_events: Option<&'static str>,
+    /// Further endpoints of the client: the events of each, as a TOML array, and its address.
+    pub more_hooks: Vec<(&'static str, Url)>,
     /// TOML of further tables.
     pub tables: String,
     /// Leaves the aggregator out.
@@ -134,6 +146,7 @@ pub struct TestGateway {
     /// Where it keeps its file.
     pub folder: TempDir,
     shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Drop for TestGateway {
@@ -167,7 +180,8 @@ impl TestGateway {
             for institution in [BANK, FORM_BANK] {
                 bank.register(Registration {
                     client_id: bank_client_id(client, institution),
-                    client_secret: Some(BANK_SECRET.to_owned()),
+                    client_secret: (setup.client_authentication != Some("none"))
+                        .then(|| BANK_SECRET.to_owned()),
                     redirect_uri: format!("{}oauth/redirect_from/{client}/{institution}", url),
                 });
             }
@@ -181,18 +195,9 @@ impl TestGateway {
         let text = configuration(&url, &operator, &store, &hooks, &aggregator, &setup);
         let file = folder.path().join("guichet.toml");
         std::fs::write(&file, text).expect("a file");
-        let nothing = Environment::of(std::iter::empty::<(String, String)>());
-        let (config, _) =
-            Config::load(Some(&file), &nothing).unwrap_or_else(|error| panic!("{error}"));
         let clock = MovableClock::default();
-        let sources = Sources {
-            clock: Box::new(clock.clone()),
-            random: Box::new(SystemRandom),
-        };
-        let (server, _) = app::build(config, sources).await.expect("a gateway");
-        let inside = server.door.gateway.clone();
         let shutdown = CancellationToken::new();
-        tokio::spawn(server.run(listeners, shutdown.clone()));
+        let (inside, running) = run(&file, listeners, &clock, &shutdown).await;
 
         let client: ClientId = CLIENT.parse().expect("a client id");
         let request = UserRequest {
@@ -224,7 +229,55 @@ impl TestGateway {
             session: session.expose().to_owned(),
             folder,
             shutdown,
+            running,
         }
+    }
+
+    /// Stops the gateway as an operator would, and starts another on the same store, ports and
+    /// clock.
+    pub async fn restart(&mut self) {
+        self.shutdown.cancel();
+        let stopped = (&mut self.running).await.expect("no panic");
+        stopped.expect("a clean stop");
+        self.shutdown = CancellationToken::new();
+        let listeners = listeners_at(&self.url, &self.operator);
+        let file = self.folder.path().join("guichet.toml");
+        (self.inside, self.running) = run(&file, listeners, &self.clock, &self.shutdown).await;
+    }
+
+    /// Moves the clock and wakes the worker.
+    pub fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.inside.nudge.notify_waiters();
+    }
+
+    /// Takes a new session: half an hour without a call ends the old one.
+    pub async fn sign_in(&mut self) {
+        let client: ClientId = CLIENT.parse().expect("a client id");
+        let user = access::user(&self.inside, &client, &self.user.to_string()).await;
+        let user = user.expect("a step").expect("the user");
+        let token = access::api_token(&self.inside, &user).await;
+        let session = access::begin_session(&self.inside, &token.expect("a token")).await;
+        let session = session.expect("a step").expect("a session");
+        self.session = session.expose().to_owned();
+    }
+
+    /// Reads the member's newest OAuth state until it satisfies `enough`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within ten seconds.
+    pub async fn state_when(&self, member: MemberGuid, enough: impl Fn(&Value) -> bool) -> Value {
+        eventually(async || Some(self.state(member).await).filter(&enough)).await
+    }
+
+    /// Reads the member until it satisfies `enough`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within ten seconds.
+    pub async fn member_when(&self, member: MemberGuid, enough: impl Fn(&Value) -> bool) -> Value {
+        eventually(async || Some(self.read(member).await).filter(&enough)).await
     }
 
     /// An address on the public door.
@@ -336,6 +389,59 @@ impl TestGateway {
     }
 }
 
+/// Looks again and again until `look` finds something.
+///
+/// # Panics
+///
+/// If it does not within ten seconds.
+pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            // Between two looks at the condition, not instead of one.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), looking)
+        .await
+        .expect("what is waited for comes within ten seconds")
+}
+
+/// Runs the gateway that the file describes.
+pub async fn run(
+    file: &Path,
+    listeners: Listeners,
+    clock: &MovableClock,
+    shutdown: &CancellationToken,
+) -> (Arc<Gateway>, JoinHandle<anyhow::Result<()>>) {
+    let nothing = Environment::of(std::iter::empty::<(String, String)>());
+    let (config, _) = Config::load(Some(file), &nothing).unwrap_or_else(|error| panic!("{error}"));
+    let sources = Sources {
+        clock: Box::new(clock.clone()),
+        random: Box::new(SystemRandom),
+    };
+    let (server, _) = app::build(config, sources).await.expect("a gateway");
+    let inside = server.door.gateway.clone();
+    (
+        inside,
+        tokio::spawn(server.run(listeners, shutdown.clone())),
+    )
+}
+
+/// The sockets of the two origins.
+pub fn listeners_at(public: &Url, operator: &Url) -> Listeners {
+    let bind = |origin: &Url| {
+        let port = origin.port().expect("a port");
+        TcpListener::bind(("127.0.0.1", port)).expect("the port is free again")
+    };
+    Listeners {
+        public: bind(public),
+        operator: bind(operator),
+    }
+}
+
 /// The client's `client_id` at the bank.
 pub fn bank_client_id(client: &str, institution: &str) -> String {
     format!("{client}-at-{institution}")
@@ -347,11 +453,12 @@ fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setup: &Setup) 
     let oauth = |mode: &str| {
         format!(
             "[oauth]\nauthorization_endpoint = \"{}\"\ntoken_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\nissuer = \"{}\"\n\
-             client_authentication = \"client_secret_basic\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n",
+             client_authentication = \"{}\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n",
             bank.authorize_url(),
             bank.token_url(),
             bank.revoke_url(),
             bank.issuer(),
+            setup.client_authentication.unwrap_or("client_secret_basic"),
             setup.oauth,
         )
     };
@@ -390,8 +497,12 @@ fn configuration(
     let secret = serde_json::to_string(BANK_SECRET).expect("a string");
     let registration = |client: &str, institution: &str| {
         let id = bank_client_id(client, institution);
+        let proof = match setup.client_authentication {
+            Some("none") => String::new(),
+            _ => format!("client_secret = {secret}\n"),
+        };
         format!(
-            "[[clients.registrations]]\ninstitution = \"{institution}\"\nclient_id = \"{id}\"\nclient_secret = {secret}\n"
+            "[[clients.registrations]]\ninstitution = \"{institution}\"\nclient_id = \"{id}\"\n{proof}"
         )
     };
     let host = |url: &Url| {
@@ -408,6 +519,17 @@ fn configuration(
             aggregator.url(),
         ),
     };
+    let more_hooks: String = setup
+        .more_hooks
+        .iter()
+        .map(|(events, url)| {
+            format!("[[clients.webhooks]]\nurl = \"{url}\"\nevents = {events}\nsecret = \"{SIGNING_SECRET}\"\n")
+        })
+        .collect();
+    let hook_hosts: Vec<String> = std::iter::once(&hooks.url())
+        .chain(setup.more_hooks.iter().map(|(_, url)| url))
+        .map(|url| format!("\"{}\"", host(url)))
+        .collect();
     format!(
         r#"public_url = "{origin}"
 [listen]
@@ -424,7 +546,7 @@ unknown_links_per_minute = 1000
 {links}
 {aggregation}
 [webhooks]
-allow_hosts = ["{hooks_host}"]
+allow_hosts = [{hook_hosts}]
 {tables}
 [[clients]]
 id = "{CLIENT}"
@@ -436,9 +558,9 @@ message_origins = ["https://app.example"]
 {client}
 [[clients.webhooks]]
 url = "{hooks_url}"
-events = ["member.created", "member.updated", "member.deleted", "connection_status.changed", "aggregation.finished", "oauth_state.finished"]
+events = {hook_events}
 secret = "{SIGNING_SECRET}"
-{own}{registration}
+{more_hooks}{own}{registration}
 {own_form}
 [[clients]]
 id = "{RIVAL}"
@@ -452,7 +574,8 @@ name = "Rival Money"
         client = setup.client,
         registration = setup.registration,
         hooks_url = hooks.url(),
-        hooks_host = host(&hooks.url()),
+        hook_events = setup.hook_events.unwrap_or(ALL_EVENTS),
+        hook_hosts = hook_hosts.join(", "),
         own = registration(CLIENT, BANK),
         own_form = registration(CLIENT, FORM_BANK),
         rival = registration(RIVAL, BANK),

@@ -3,18 +3,25 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use url::Url;
 
-use super::behaviour::answer;
+use super::behaviour::{Gate, answer};
 use super::loopback::{HangUp, Loopback, Recorded};
 
 /// What a receiver says to a delivery.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Reply {
     /// This status, with an empty body.
     Status(u16),
     /// The connection closes without an answer.
     HangUp,
+    /// This status with `Retry-After` in seconds.
+    RetryAfter(u16, u64),
+    /// A redirect with this status to `/elsewhere` on the same server.
+    Redirect(u16),
+    /// 204, but not before the gate is opened.
+    Hold(Gate),
 }
 
 /// A running receiver, which says 204 until told otherwise. It stops when it is dropped.
@@ -29,11 +36,29 @@ impl WebhookReceiver {
         let reply = Arc::new(Mutex::new(Reply::Status(204)));
         let current = reply.clone();
         let server = Loopback::start(move |_| {
-            let reply = *current.lock().unwrap_or_else(PoisonError::into_inner);
+            let reply = current
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             async move {
                 match reply {
                     Reply::Status(status) => Ok(answer(status, "text/plain", "")),
                     Reply::HangUp => Err(HangUp),
+                    Reply::RetryAfter(status, seconds) => {
+                        let mut response = answer(status, "text/plain", "");
+                        response.headers_mut().insert("retry-after", seconds.into());
+                        Ok(response)
+                    }
+                    Reply::Redirect(status) => {
+                        let mut response = answer(status, "text/plain", "");
+                        let elsewhere = HeaderValue::from_static("/elsewhere");
+                        response.headers_mut().insert("location", elsewhere);
+                        Ok(response)
+                    }
+                    Reply::Hold(gate) => {
+                        gate.wait().await;
+                        Ok(answer(204, "text/plain", ""))
+                    }
                 }
             }
         })

@@ -22,6 +22,7 @@ pub(crate) use on_both_stores;
 
 mod aggregate;
 mod connect;
+mod crash;
 mod deadlines;
 mod doubles;
 mod sqlite_file;

@@ -2,7 +2,7 @@
 //! and a clock that can be moved.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -84,6 +84,8 @@ pub struct Setup {
     pub more_hooks: Vec<(&'static str, Url)>,
     /// TOML of further tables.
     pub tables: String,
+    /// The address of the store, where it is not one of this test binary's own.
+    pub store: Option<String>,
     /// Leaves the aggregator out.
     pub without_aggregator: bool,
 }
@@ -146,7 +148,7 @@ pub struct TestGateway {
     /// Where it keeps its file.
     pub folder: TempDir,
     shutdown: CancellationToken,
-    running: JoinHandle<anyhow::Result<()>>,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Drop for TestGateway {
@@ -188,9 +190,10 @@ impl TestGateway {
         }
         let folder = tempfile::tempdir().expect("a folder");
         write_institutions(folder.path(), &bank, &setup);
-        let store = match backend {
-            Backend::Sqlite => "sqlite:guichet.sqlite".to_owned(),
-            Backend::Redis => Redis::shared().fresh_database(),
+        let store = match (setup.store.clone(), backend) {
+            (Some(store), _) => store,
+            (None, Backend::Sqlite) => "sqlite:guichet.sqlite".to_owned(),
+            (None, Backend::Redis) => Redis::shared().fresh_database(),
         };
         let text = configuration(&url, &operator, &store, &hooks, &aggregator, &setup);
         let file = folder.path().join("guichet.toml");
@@ -229,20 +232,30 @@ impl TestGateway {
             session: session.expose().to_owned(),
             folder,
             shutdown,
-            running,
+            running: Some(running),
         }
     }
 
-    /// Stops the gateway as an operator would, and starts another on the same store, ports and
-    /// clock.
-    pub async fn restart(&mut self) {
+    /// Stops the gateway as an operator would.
+    pub async fn stop(&mut self) {
         self.shutdown.cancel();
-        let stopped = (&mut self.running).await.expect("no panic");
-        stopped.expect("a clean stop");
+        if let Some(running) = self.running.take() {
+            running.await.expect("no panic").expect("a clean stop");
+        }
+    }
+
+    /// Stops the gateway, if it runs, and starts another on the same store, ports and clock.
+    pub async fn restart(&mut self) {
+        self.stop().await;
         self.shutdown = CancellationToken::new();
         let listeners = listeners_at(&self.url, &self.operator);
-        let file = self.folder.path().join("guichet.toml");
-        (self.inside, self.running) = run(&file, listeners, &self.clock, &self.shutdown).await;
+        let (inside, running) = run(&self.file(), listeners, &self.clock, &self.shutdown).await;
+        (self.inside, self.running) = (inside, Some(running));
+    }
+
+    /// Its configuration file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("guichet.toml")
     }
 
     /// Moves the clock and wakes the worker.

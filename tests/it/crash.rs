@@ -1,0 +1,380 @@
+//! Kill -9 between any two steps: real processes, real files, and nothing accepted is lost or
+//! happens twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use guichet::domain::id::MemberGuid;
+use reqwest::header::{COOKIE, LOCATION};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use url::Url;
+
+use crate::support::behaviour::{Behaviour, Gate};
+use crate::support::gateway::{Backend, Setup, TestGateway, eventually};
+use crate::support::loopback::Recorded;
+use crate::support::process::Guarded;
+use crate::support::receiver::Reply;
+use crate::support::redis::Redis;
+use crate::support::visitor::{Visitor, http};
+
+const LIMIT: Duration = Duration::from_secs(20);
+/// A little more than a delivery stays with one worker, and than the deadline of a job here.
+const HOLD: Duration = Duration::from_secs(61);
+/// A little more than the default time at the institution.
+const AUTHORIZATION: Duration = Duration::from_secs(15 * 60 + 1);
+
+crate::on_both_stores!(
+    killed_after_minting,
+    killed_after_opening,
+    killed_during_the_exchange,
+    killed_after_the_callback,
+    killed_during_a_delivery,
+    killed_during_a_push,
+);
+
+async fn killed_after_minting(backend: Backend) {
+    let mut crash = Crash::start(backend).await;
+    let (member, link) = crash.gateway.member().await;
+    crash.kill_and_start().await;
+
+    assert_eq!(
+        crash.gateway.read(member).await["connection_status"],
+        "PENDING"
+    );
+    assert_eq!(crash.gateway.state(member).await["auth_status"], 1);
+    let page = crash.gateway.connect(&Visitor::new(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    crash.succeed().await;
+    crash.all_is_well(member).await;
+}
+
+async fn killed_after_opening(backend: Backend) {
+    let mut crash = Crash::start(backend).await;
+    let (member, link) = crash.gateway.member().await;
+    let visitor = Visitor::new();
+    let authorization = crash.gateway.open(&visitor, &link).await;
+    crash.kill_and_start().await;
+
+    let again = Visitor::new().get(&link).await;
+    assert_eq!(again.name(), Some("used"), "a claim outlives a crash");
+    let callback = crash.gateway.bank.code_for(&authorization).url();
+    let page = visitor.follow(&callback).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    crash.succeed().await;
+    crash.all_is_well(member).await;
+}
+
+async fn killed_during_the_exchange(backend: Backend) {
+    let mut crash = Crash::start(backend).await;
+    let (member, link) = crash.gateway.member().await;
+    let visitor = Visitor::new();
+    let authorization = crash.gateway.open(&visitor, &link).await;
+    let gate = Gate::closed();
+    crash.gateway.bank.next_token(Behaviour::Hold(gate.clone()));
+    let callback = crash.gateway.bank.code_for(&authorization).url();
+    let delivery = deliver(&visitor, &callback);
+    crash.gateway.bank.wait_for_token_requests(1, LIMIT).await;
+    crash.kill_and_start().await;
+    gate.open();
+    assert_eq!(
+        delivery.await.expect("no panic"),
+        None,
+        "no answer was given"
+    );
+
+    // The browser asks again; whether the code was spent is unknown, so it is not sent again.
+    let location = deliver(&visitor, &callback).await.expect("no panic");
+    let result = location.expect("the outcome's address");
+    assert_eq!(crash.gateway.bank.hits().token, 1);
+    assert_eq!(
+        crash.gateway.read(member).await["connection_status"],
+        "PENDING"
+    );
+    assert_eq!(crash.gateway.state(member).await["auth_status"], 1);
+
+    // Its deadline ends it, with a way to try again.
+    crash.succeed().await;
+    crash.gateway.pass(AUTHORIZATION);
+    let state = crash
+        .gateway
+        .state_when(member, |state| state["auth_status"] == 3)
+        .await;
+    assert_eq!(state["error_reason"], 6);
+    let page = visitor.follow(&result).await;
+    assert_eq!(page.name(), Some("expired"), "{}", page.body);
+    let departure = visitor.post(&page.url, &[]).await;
+    assert_eq!(departure.status, 303, "{}", departure.body);
+    let authorization = departure.location().expect("a location");
+    let callback = crash.gateway.bank.code_for(&authorization).url();
+    let page = visitor.follow(&callback).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    let told = crash.told(4).await;
+    let finished = told.values().filter(|body| body["action"] == "finished");
+    let mut statuses: Vec<_> = finished
+        .map(|body| body["oauth_state"]["auth_status"].as_u64())
+        .collect();
+    statuses.sort();
+    assert_eq!(statuses, [Some(2), Some(3)]);
+    crash.exchanged_once();
+}
+
+async fn killed_after_the_callback(backend: Backend) {
+    let mut crash = Crash::start(backend).await;
+    let (member, link) = crash.gateway.member().await;
+    let visitor = Visitor::new();
+    let authorization = crash.gateway.open(&visitor, &link).await;
+    let callback = crash.gateway.bank.code_for(&authorization).url();
+    let back = visitor.get(&callback).await;
+    crash.kill();
+    assert_eq!(back.status, 303, "{}", back.body);
+    crash.serve().await;
+
+    let page = visitor.follow(&back.location().expect("a location")).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    let again = visitor.follow(&callback).await;
+    assert_eq!(
+        again.name(),
+        Some("connected"),
+        "the first outcome is shown"
+    );
+    crash.succeed().await;
+    crash.all_is_well(member).await;
+}
+
+async fn killed_during_a_delivery(backend: Backend) {
+    let mut crash = Crash::start(backend).await;
+    crash.gateway.hooks.answer_with(Reply::Hold(Gate::closed()));
+    crash.gateway.member().await;
+    let first = crash
+        .gateway
+        .hooks
+        .wait_for(|told| !told.is_empty(), LIMIT)
+        .await;
+    crash.kill();
+    crash.gateway.hooks.answer_with(Reply::Status(204));
+    crash.succeed().await;
+    let told = crash
+        .gateway
+        .hooks
+        .wait_for(|told| told.len() >= 2, LIMIT)
+        .await;
+    assert_eq!(told[1].header("webhook-id"), first[0].header("webhook-id"));
+    assert_eq!(told[1].body, first[0].body);
+}
+
+async fn killed_during_a_push(backend: Backend) {
+    let mut crash = Crash::start(backend).await;
+    let aggregator = &crash.gateway.aggregator;
+    aggregator.answer_with(Reply::Hold(Gate::closed()));
+    let (member, link) = crash.gateway.member().await;
+    crash.gateway.connect(&Visitor::new(), &link).await;
+    aggregator
+        .wait_for(|pushes| !pushes.is_empty(), LIMIT)
+        .await;
+    crash.kill();
+    crash.gateway.aggregator.answer_with(Reply::Status(202));
+    crash.succeed().await;
+    let pushes = crash
+        .gateway
+        .aggregator
+        .wait_for(|pushes| pushes.len() >= 2, LIMIT)
+        .await;
+    assert_eq!(pushes[1].json()["attempt"], 2);
+    crash.all_is_well(member).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_killed_between_the_steps() {
+    let mut crash = Crash::start(Backend::Redis).await;
+    let (member, link) = crash.gateway.member().await;
+    crash.lose_redis();
+    let away = Visitor::new().get(&link).await;
+    assert_eq!((away.status, away.name()), (503, Some("busy")));
+    assert!(away.header("retry-after").is_some());
+    crash.regain_redis().await;
+
+    let visitor = Visitor::new();
+    let authorization = crash.gateway.open(&visitor, &link).await;
+    crash.lose_redis();
+    crash.regain_redis().await;
+    // While the token request is under way, so that the commit finds no store at first.
+    let gate = Gate::closed();
+    crash.gateway.bank.next_token(Behaviour::Hold(gate.clone()));
+    let callback = crash.gateway.bank.code_for(&authorization).url();
+    let delivery = deliver(&visitor, &callback);
+    crash.gateway.bank.wait_for_token_requests(1, LIMIT).await;
+    crash.lose_redis();
+    gate.open();
+    crash.regain_redis().await;
+    let location = delivery.await.expect("no panic").expect("an answer");
+    crash.lose_redis();
+    crash.regain_redis().await;
+    let page = visitor.follow(&location).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    crash.kill();
+    crash.succeed().await;
+    crash.all_is_well(member).await;
+}
+
+/// A gateway whose process can be killed; everything around it lives on.
+struct Crash {
+    /// The bank, the receivers, and the way to ask. Its own gateway is stopped while a process runs.
+    gateway: TestGateway,
+    process: Option<Guarded>,
+    redis: Option<Redis>,
+}
+
+impl Crash {
+    /// `guichet serve` on a file or on a Redis of its own.
+    async fn start(backend: Backend) -> Self {
+        let redis = (backend == Backend::Redis).then(Redis::start);
+        let setup = Setup {
+            store: redis.as_ref().map(Redis::url),
+            ..Setup::default()
+        };
+        let mut gateway = TestGateway::with(backend, setup).await;
+        gateway.stop().await;
+        let mut crash = Self {
+            gateway,
+            process: None,
+            redis,
+        };
+        crash.serve().await;
+        crash
+    }
+
+    /// Starts the program and waits until it serves.
+    async fn serve(&mut self) {
+        let file = self.gateway.file();
+        let log = self.gateway.folder.path().join("serve.log");
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_guichet"));
+        let arguments = ["serve".as_ref(), "--config".as_ref(), file.as_os_str()];
+        let process = Guarded::start(program, arguments, &log, None);
+        self.process = Some(process);
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        let readiness = self.gateway.operator.join("readyz").expect("a path");
+        eventually(async || {
+            let answer = http().get(readiness.clone()).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    fn kill(&mut self) {
+        self.process.take().expect("a process runs").kill9();
+    }
+
+    async fn kill_and_start(&mut self) {
+        self.kill();
+        self.serve().await;
+    }
+
+    /// Kills the process, and lets a gateway with a clock of the test's take over, after what the
+    /// dead one had reserved is due again.
+    async fn succeed(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+        self.gateway.restart().await;
+        self.gateway.pass(HOLD);
+    }
+
+    fn lose_redis(&mut self) {
+        self.redis.as_mut().expect("a Redis").kill9();
+    }
+
+    async fn regain_redis(&mut self) {
+        self.redis.as_mut().expect("a Redis").restart();
+        self.ready().await;
+    }
+
+    /// Every event told so far by its id, once there are `count`; repeats must be equal.
+    async fn told(&self, count: usize) -> BTreeMap<String, Value> {
+        let ids = |told: &[Recorded]| -> BTreeSet<String> { told.iter().map(id).collect() };
+        let told = self
+            .gateway
+            .hooks
+            .wait_for(|told| ids(told).len() >= count, LIMIT)
+            .await;
+        let mut events = BTreeMap::new();
+        for event in &told {
+            let earlier = events.insert(id(event), event.json());
+            assert!(earlier.is_none_or(|earlier| earlier == event.json()));
+        }
+        assert_eq!(events.len(), count, "{events:#?}");
+        events
+    }
+
+    /// No code was sent to the bank twice.
+    fn exchanged_once(&self) {
+        let requests = self.gateway.bank.token_requests();
+        let codes: BTreeSet<_> = requests
+            .iter()
+            .map(|request| request.field("code"))
+            .collect();
+        assert_eq!(codes.len(), requests.len());
+    }
+
+    /// The member is connected, everybody hears of it, and its job can be done.
+    async fn all_is_well(&self, member: MemberGuid) {
+        let gateway = &self.gateway;
+        assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+        assert_eq!(gateway.read(member).await["is_being_aggregated"], true);
+        let state = gateway.state(member).await;
+        assert_eq!(state["auth_status"], 2);
+        assert_eq!(state["inbound_member_guid"], json!(member));
+        assert_eq!(gateway.bank.hits().token, 1);
+        assert_eq!(gateway.bank.live_tokens(), 2, "nothing was revoked");
+        let told = self.told(3).await;
+        let mut actions: Vec<_> = told.values().map(|body| body["action"].as_str()).collect();
+        actions.sort();
+        assert_eq!(
+            actions,
+            [Some("created"), Some("finished"), Some("updated")]
+        );
+
+        let pushes = gateway
+            .aggregator
+            .wait_for(|pushes| !pushes.is_empty(), LIMIT)
+            .await;
+        let jobs: BTreeSet<String> = pushes
+            .iter()
+            .map(|push| push.json()["job_guid"].to_string())
+            .collect();
+        assert_eq!(jobs.len(), 1, "one job, however often it is pushed");
+        let push = pushes[0].json();
+        let job = push["job_guid"].as_str().expect("a job");
+        let path = format!("/aggregation/jobs/{job}");
+        let (status, lease) = gateway.aggregation(&format!("{path}/lease"), None).await;
+        assert_eq!(status, 200, "{lease}");
+        assert!(
+            gateway
+                .bank
+                .honours(lease["access_token"].as_str().expect("a token"))
+        );
+        let done = Some(json!({"status": "succeeded"}));
+        let (status, _) = gateway.aggregation(&format!("{path}/report"), done).await;
+        assert_eq!(status, 200);
+        assert_eq!(gateway.read(member).await["is_being_aggregated"], false);
+    }
+}
+
+fn id(event: &Recorded) -> String {
+    event.header("webhook-id").expect("an id").to_owned()
+}
+
+/// Sends the browser to `url`; where it is sent on to, or nothing if the gateway dies first.
+fn deliver(visitor: &Visitor, url: &Url) -> JoinHandle<Option<Url>> {
+    let cookies = visitor.cookie_header().expect("a cookie");
+    let url = url.clone();
+    tokio::spawn(async move {
+        let request = http().get(url.clone()).header(COOKIE, cookies);
+        let answer = request.send().await.ok()?;
+        let location = answer.headers().get(LOCATION)?.to_str().ok()?;
+        url.join(location).ok()
+    })
+}

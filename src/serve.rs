@@ -91,7 +91,10 @@ async fn listen(
         shutdown.cancelled().await;
         stopping.graceful_shutdown(Some(GRACE));
     });
-    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    let mut server = axum_server::from_tcp(listener)?
+        .handle(handle)
+        .http1_only()
+        .first_request_timeout(HEADER_TIMEOUT);
     server
         .http_builder()
         .http1()

@@ -23,8 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// receiver does not hold up the others.
 const SIDE_BY_SIDE: usize = 32;
 
-/// How long a reserved event stays with one worker; longer than a delivery may take.
-const HOLD: Duration = Duration::from_secs(90);
+/// How long a reserved event stays with one worker: as long as a delivery may take at most.
+const HOLD: Duration = Duration::from_secs(60);
 
 /// Works until `shutdown`, then finishes what it has begun.
 pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: CancellationToken) {
@@ -90,6 +90,8 @@ async fn crew(
     while !shutdown.is_cancelled() {
         // Interest is registered before the store is looked at, so that no wake-up is missed.
         let woken = gateway.nudge.notified();
+        // Nothing is taken up without room to do it.
+        drop(room.acquire().await);
         let free = room.available_permits();
         let taken = line.take_due(gateway, free).await.unwrap_or_else(|error| {
             tracing::error!(?line, %error, "nothing could be taken up; tried again");

@@ -97,7 +97,7 @@ pub struct Registration {
     pub unbound_callback: UnboundCallback,
 }
 
-/// What happens to an answer that arrives in another browser (`security` section 2.3).
+/// What happens to an answer that arrives in another browser (docs/SECURITY.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnboundCallback {

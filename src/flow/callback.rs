@@ -241,22 +241,37 @@ fn unseal(gateway: &Gateway, attempt: &AttemptId, sealed: &[u8]) -> Option<Attem
     }
 }
 
+/// What became of an answer that came by POST.
+pub enum Held {
+    /// It waits under this handle.
+    Under(AnswerHandle),
+    /// Its attempt awaits no more answers.
+    Settled(AttemptId),
+    /// It names no attempt of ours.
+    Unreadable,
+}
+
 /// Keeps an answer that came by POST, where no Lax cookie comes along, for the GET that follows it
-/// (OAuth 2.0 Form Post Response Mode section 2). `None`: it names no attempt of ours.
-pub async fn hold(
-    gateway: &Gateway,
-    callback: &Callback,
-) -> Result<Option<AnswerHandle>, Internal> {
+/// (OAuth 2.0 Form Post Response Mode section 2).
+pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Internal> {
     let attempt = AttemptId::of(&callback.state);
     let random = gateway.random.as_ref();
     let handle = AnswerHandle::new(random, attempt.partition());
     let sealed = gateway.sealer.seal(random, &ANSWER, &callback.to_bytes());
     let expires_at = gateway.now() + HELD_ANSWER_TTL;
-    let kept = gateway
-        .store
+    let store = &gateway.store;
+    if store
         .hold_answer(&attempt, handle.digest(), &sealed, expires_at)
-        .await?;
-    Ok(kept.then_some(handle))
+        .await?
+    {
+        return Ok(Held::Under(handle));
+    }
+    let is_known = store.attempt(&attempt).await?.is_some();
+    Ok(if is_known {
+        Held::Settled(attempt)
+    } else {
+        Held::Unreadable
+    })
 }
 
 /// The answer held under `handle`, unless it has expired.

@@ -13,7 +13,13 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
     let overdue = gateway.store.overdue_windows(gateway.now(), SWEEP).await?;
     let mut ended = 0;
     for window in &overdue {
-        ended += usize::from(expire(gateway, window).await?);
+        match expire(gateway, window).await {
+            Ok(is_ended) => ended += usize::from(is_ended),
+            // One window must not keep the others waiting.
+            Err(error) => {
+                tracing::error!(oauth_state = %window.guid, %error, "a deadline could not be made true");
+            }
+        }
     }
     gateway.store.purge(gateway.now()).await?;
     Ok(ended)

@@ -96,7 +96,7 @@ impl From<crate::store::StoreError> for MintError {
     }
 }
 
-/// The longest life of a link, by policy (`design` decision 3).
+/// The longest life of a link, by policy.
 pub fn longest_link(policy: OpenPolicy) -> Duration {
     match policy {
         OpenPolicy::Single => Duration::from_secs(60 * 60),
@@ -235,7 +235,7 @@ fn authorization_life(
 }
 
 /// Where an APP flow ends; in BROWSER flows address and scheme are ignored, never refused
-/// (`design` decision 9).
+///.
 fn return_to(client: &Client, wishes: &Wishes) -> Result<ReturnTo, MintError> {
     if wishes.referral_source == ReferralSource::Browser {
         return Ok(ReturnTo::Page);

@@ -19,7 +19,7 @@ pub enum Again {
     Over,
 }
 
-/// Begins a new window after `failed`, in BROWSER flows only (`design` decision 8).
+/// Begins a new window after `failed`, in BROWSER flows only.
 pub async fn retry(
     gateway: &Gateway,
     failed: &AttemptId,

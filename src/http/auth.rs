@@ -27,7 +27,7 @@ pub struct NexusUser {
 /// The Platform API: one client, by its API key.
 pub struct PlatformClient(pub Arc<Client>);
 
-/// A path that both APIs share: the credential decides which it is (`design` decision 12).
+/// A path that both APIs share: the credential decides which it is.
 pub enum Caller {
     /// A session of one user.
     Nexus(NexusUser),

@@ -9,6 +9,9 @@ use crate::domain::window::{OpenPolicy, ReferralSource};
 use crate::flow::Telling;
 use crate::flow::mint::Wishes;
 
+/// The longest `metadata` that is kept, in bytes.
+const LONGEST_METADATA: usize = 4096;
+
 /// The fields of a request: beside the root object, inside it, or without a root (contract section
 /// 1.2). A field beside the root wins over one inside.
 pub struct Fields {
@@ -82,6 +85,18 @@ impl Fields {
             return Err(Problem::new(Kind::Malformed, message));
         }
         Ok(text)
+    }
+
+    /// `metadata`: free text of at most 4 kB, because every event about its owner carries it.
+    pub fn metadata(&self) -> Result<Option<String>, Problem> {
+        let text = self.text("metadata")?;
+        match text
+            .as_ref()
+            .is_some_and(|text| text.len() > LONGEST_METADATA)
+        {
+            true => Err(wrong_type("metadata", "at most 4096 bytes long")),
+            false => Ok(text),
+        }
     }
 
     /// A boolean field; a query's `true` and `false` count, and so do those words as JSON strings.

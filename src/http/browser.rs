@@ -16,7 +16,7 @@ use super::{Door, cookies, show};
 use crate::domain::id::AttemptId;
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::{AnswerHandle, BindingSecret, LinkToken};
-use crate::flow::callback::{self, Taken, callback};
+use crate::flow::callback::{self, Held, Taken, callback};
 use crate::flow::finish::{Finish, finish};
 use crate::flow::open::{Arrival, Departure, open};
 use crate::flow::retry::{Again, retry};
@@ -110,7 +110,7 @@ fn look_ahead(shown: &show::Shown<'_>) -> Response {
     vary(response)
 }
 
-/// The answer to a prefetch must never serve a person (`security` section 6, point 8).
+/// The answer to a prefetch must never serve a person (docs/SECURITY.md).
 fn vary(mut response: Response) -> Response {
     response
         .headers_mut()
@@ -212,7 +212,7 @@ pub async fn returned(
         Err(error) => return shown.failure(error),
     };
     match callback(&door.gateway, &at, answer, cookies::bindings(&headers)).await {
-        // The bare '#' drops a fragment that the institution may have added (`security` section 5.4).
+        // The bare '#' drops a fragment that the institution may have added (docs/SECURITY.md).
         Ok(Taken::Known(attempt)) => see_other(&door, &shown, &format!("/oauth/result/{attempt}#")),
         Ok(Taken::Unreadable) => shown.bad_return(),
         Err(error) => shown.failure(error),
@@ -220,7 +220,7 @@ pub async fn returned(
 }
 
 /// `POST /oauth/redirect_from/{client}/{institution}`: an institution's answer in a form. It comes
-/// without our cookies, so it is held for a GET that brings them (`security` C15).
+/// without our cookies, so it is held for a GET that brings them (docs/SECURITY.md, C15).
 pub async fn posted(
     State(door): State<Door>,
     Path((client, institution)): Path<(String, String)>,
@@ -236,14 +236,17 @@ pub async fn posted(
         return shown.bad_return();
     };
     match callback::hold(&door.gateway, &answer).await {
-        Ok(Some(handle)) => {
+        Ok(Held::Under(handle)) => {
             let path = format!(
                 "/oauth/redirect_from/{client}/{institution}?answer={}",
                 handle.expose()
             );
             see_other(&door, &shown, &path)
         }
-        Ok(None) => shown.bad_return(),
+        Ok(Held::Settled(attempt)) => {
+            see_other(&door, &shown, &format!("/oauth/result/{attempt}#"))
+        }
+        Ok(Held::Unreadable) => shown.bad_return(),
         Err(error) => shown.failure(error),
     }
 }
@@ -283,9 +286,7 @@ async fn outcome(
         Ok(Finish::Unknown) => shown.neutral(),
         Ok(Finish::UnderWay) => shown.busy(),
         Ok(Finish::NotYours(record)) => {
-            let page = Page::WrongBrowser {
-                support_code: show::support_code(attempt),
-            };
+            let page = show::to_a_stranger(attempt, &record.window);
             shown
                 .about(&record.window, record.member.as_ref())
                 .page(&page)

@@ -1,4 +1,6 @@
-//! The headers of every answer, errors and redirects included (`security` section 5.1).
+//! The headers of every answer, errors and redirects included (docs/SECURITY.md).
+
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -33,11 +35,21 @@ const BASELINE: [(HeaderName, &str); 8] = [
     ),
 ];
 
+/// How long a request may take, its body included. What must end well all the same goes on in a task
+/// of its own.
+const LONGEST_REQUEST: Duration = Duration::from_secs(60);
+
 /// Adds the baseline to an answer that does not say otherwise, and gives the server's own refusals
 /// of a body the API's envelope.
 pub async fn baseline(request: Request, next: Next) -> Response {
     let dialect = dialect_of(request.headers());
-    let mut response = next.run(request).await;
+    let answered = tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await;
+    let mut response = answered.unwrap_or_else(|_| {
+        let message = "The request took longer than 60 seconds to arrive or to answer.";
+        Problem::new(Kind::TimedOut, message)
+            .in_dialect(dialect)
+            .into_response()
+    });
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let message = "The body is over 64 kB, the most that is read.";
         response = Problem::new(Kind::TooLarge, message)

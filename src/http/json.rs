@@ -52,7 +52,7 @@ fn media_type(headers: &HeaderMap) -> &'static str {
 }
 
 /// A member. `oauth_window_uri` is shown by the answer that minted it and null ever after: only its
-/// digest is kept (`design` decision 6).
+/// digest is kept.
 pub fn member(
     gateway: &Gateway,
     dialect: Dialect,

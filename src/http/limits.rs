@@ -26,7 +26,7 @@ pub struct Rates {
 
 /// What has been asked for lately.
 pub struct Limits {
-    members: Keyed<MemberGuid>,
+    members: Keyed<(ClientId, MemberGuid)>,
     clients: Keyed<ClientId>,
     unknown_links: Keyed<IpAddr>,
 }
@@ -41,7 +41,7 @@ impl Limits {
         }
     }
 
-    /// Counts a link that `client` wants (`security` M9); an error once it has had too many.
+    /// Counts a link that `client` wants (docs/SECURITY.md, M9); an error once it has had too many.
     pub fn mint(&self, client: &ClientId, member: Option<MemberGuid>) -> Result<(), Problem> {
         let too_many = |what: &str| {
             Problem::new(
@@ -52,13 +52,13 @@ impl Limits {
         self.clients
             .check_key(client)
             .map_err(|_| too_many("client"))?;
-        match member.map(|member| self.members.check_key(&member)) {
+        match member.map(|member| self.members.check_key(&(client.clone(), member))) {
             Some(Err(_)) => Err(too_many("member")),
             Some(Ok(())) | None => Ok(()),
         }
     }
 
-    /// Counts a link that does not exist (`security` O7); `false` when the address has had too many.
+    /// Counts a link that does not exist (docs/SECURITY.md, O7); `false` when the address has had too many.
     pub fn admit_unknown_link(&self, source: IpAddr) -> bool {
         // IPv6 hosts own whole networks: a /64 counts as one source.
         let source = match source {

@@ -73,7 +73,7 @@ impl Scope<'_> {
                 .short_text("name", 255)?
                 .filter(|name| !name.trim().is_empty()),
             external_guid,
-            metadata: fields.text("metadata")?,
+            metadata: fields.metadata()?,
             use_cases: fields.use_cases()?,
             background_aggregation_is_disabled: fields
                 .flag("background_aggregation_is_disabled")?
@@ -135,12 +135,12 @@ impl Scope<'_> {
     }
 }
 
-/// A member's guid in a path; a malformed one is as absent as an unknown one (`design` decision 13).
+/// A member's guid in a path; a malformed one is as absent as an unknown one.
 fn member_guid(text: &str) -> Result<MemberGuid, Problem> {
     text.parse().map_err(|_| Problem::not_found("member"))
 }
 
-/// Which institution a body names; malformed and unknown are both 422 (`design` decision 13).
+/// Which institution a body names; malformed and unknown are both 422.
 fn institution(fields: &Fields, dialect: Dialect) -> Result<InstitutionName, Problem> {
     let unknown = |field: &str, text: &str| {
         Problem::new(

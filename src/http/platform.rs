@@ -45,7 +45,7 @@ pub async fn create_user(
     let request = UserRequest {
         id: fields.short_text("id", 255)?.filter(|id| !id.is_empty()),
         email: fields.short_text("email", 255)?,
-        metadata: fields.text("metadata")?,
+        metadata: fields.metadata()?,
         is_disabled: fields.flag("is_disabled")?.unwrap_or(false),
     };
     let user = access::create_user(&door.gateway, &client.0.id, request).await?;

@@ -55,6 +55,8 @@ pub enum Kind {
     MethodNotAllowed,
     /// It exists already, or is finished.
     Conflict,
+    /// The request did not arrive in time.
+    TimedOut,
     /// The body is over the limit.
     TooLarge,
     /// The body is not JSON.
@@ -77,6 +79,7 @@ impl Kind {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::Conflict => StatusCode::CONFLICT,
+            Kind::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
@@ -95,6 +98,7 @@ impl Kind {
             Kind::NotFound => "4040",
             Kind::MethodNotAllowed => "4050",
             Kind::Conflict => "4090",
+            Kind::TimedOut => "4080",
             Kind::TooLarge => "4130",
             Kind::UnsupportedMediaType => "4150",
             Kind::Unprocessable => "4220",
@@ -111,6 +115,7 @@ impl Kind {
             Kind::NotFound => "not_found",
             Kind::MethodNotAllowed => "method_not_allowed",
             Kind::Conflict => "conflict",
+            Kind::TimedOut => "request_timeout",
             Kind::TooLarge => "payload_too_large",
             Kind::UnsupportedMediaType => "unsupported_media_type",
             Kind::Unprocessable => "unprocessable_entity",

@@ -38,6 +38,18 @@ pub fn support_code(attempt: &AttemptId) -> SupportCode {
     SupportCode::from_bytes(attempt.as_str().as_bytes())
 }
 
+/// The page for a browser that does not hold the attempt's cookie: it never began it, or came back so
+/// late that the cookie is gone.
+pub fn to_a_stranger(attempt: &AttemptId, window: &Window) -> Page {
+    match window.status {
+        WindowStatus::Errored(_, Ending::Expired | Ending::MemberDeleted) => Page::Expired(None),
+        WindowStatus::Errored(_, Ending::Superseded) => Page::Superseded,
+        _ => Page::WrongBrowser {
+            support_code: support_code(attempt),
+        },
+    }
+}
+
 impl<'a> Shown<'a> {
     /// For a request with these headers.
     pub fn new(door: &'a Door, headers: &'a HeaderMap) -> Self {

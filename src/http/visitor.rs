@@ -97,7 +97,9 @@ pub fn is_same_origin(headers: &HeaderMap, public_url: &url::Url) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin" || site == "none";
     }
-    match headers.get("origin") {
+    // Our pages send no referrer, and a browser that knows no Sec-Fetch-Site then calls their origin
+    // "null". That proves nothing; what does is the cookie, which no cross-site form brings along.
+    match headers.get("origin").filter(|origin| *origin != "null") {
         Some(origin) => origin.as_bytes() == public_url.origin().ascii_serialization().as_bytes(),
         None => true,
     }

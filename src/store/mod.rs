@@ -55,6 +55,13 @@ macro_rules! on_either {
     };
 }
 
+/// How many posted answers are held for one attempt.
+pub const HELD_ANSWERS: u32 = 3;
+
+/// How long an exchange may take from the claim of its answer to the commit: an institution's time
+/// limit and the patience with a store that is away. A window cut off in between ends then.
+pub const SETTLING: Duration = Duration::from_secs(120);
+
 /// What every step gives.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -216,13 +223,14 @@ impl Store {
 
     /// An institution's answer arrives. The checks run in this order: attempt known, path (client
     /// and institution of the window's member), already settled or late, binding. Exactly one of
-    /// any number of claims of a window gets `Yes` or `Burnt`.
+    /// any number of claims of a window gets `Yes` or `Burnt`. After `Yes` the window's deadline is
+    /// [`SETTLING`] away.
     pub async fn claim_callback(&self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
         on_either!(self.claim_callback(claim, now))
     }
 
     /// Keeps an answer that came by POST, sealed, for the GET that follows it, until `expires_at`;
-    /// `false` when there is no such attempt.
+    /// `false` when no attempt of that id awaits an answer, or [`HELD_ANSWERS`] of it are held.
     pub async fn hold_answer(
         &self,
         attempt: &AttemptId,

@@ -1,7 +1,7 @@
 -- claim_callback: an institution's answer. One answer of a window gets `yes` or `burnt`, and with it
 -- the attempt's secrets, which are then forgotten.
 local id, client, institution, browser, unbound = arg(), arg(), arg(), arg(), arg()
-local now, retention, notices = arg(), arg(), arg()
+local now, retention, notices, settle_by = arg(), arg(), arg(), arg()
 
 local attempt = hash('a' .. id)
 local window = attempt and hash('w' .. attempt.w)
@@ -18,7 +18,8 @@ end
 local outcome
 if holds(browser, id, attempt) then
   outcome = 'yes'
-  call('HSET', base .. 'w' .. attempt.w, 's', '2', 'u', now)
+  call('HSET', base .. 'w' .. attempt.w, 's', '2', 'u', now, 'd', settle_by)
+  call('ZADD', base .. 'dw', settle_by, attempt.w)
 elseif unbound == 'ignore' then
   return { 'ignored' }
 else

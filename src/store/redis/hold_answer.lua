@@ -1,7 +1,10 @@
 -- hold_answer: keeps an answer that came by POST, for the GET that follows it.
-local id, handle, sealed, expires_at = arg(), arg(), arg(), arg()
+local id, handle, sealed, expires_at, most = arg(), arg(), arg(), arg(), tonumber(arg())
 
-if call('EXISTS', base .. 'a' .. id) == 0 then
+if call('HEXISTS', base .. 'a' .. id, 'z') == 0 then
+  return 0
+end
+if call('HINCRBY', base .. 'a' .. id, 'h', 1) > most then
   return 0
 end
 call('HSET', base .. 'h' .. handle, 'z', sealed, 'x', expires_at)

@@ -47,9 +47,14 @@ local function claim_with_new_deadline()
   if window.w then
     deadline = whole(tonumber(now) + tonumber(window.w) * 60000)
   end
+  -- A link for several opens lives as long as it was minted for; the first may be a machine's.
+  local leg_ends = deadline
+  if how == 'multi' and tonumber(window.d) > tonumber(deadline) then
+    deadline = window.d
+  end
   call('HSET', key, 'd', deadline)
   if not window.z then
-    call('HSET', key, 'z', deadline)
+    call('HSET', key, 'z', leg_ends)
   end
   if how == 'multi' then
     call('HINCRBY', key, 'n', 1)

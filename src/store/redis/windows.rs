@@ -15,8 +15,8 @@ use crate::domain::member::Member;
 use crate::domain::secret::Digest;
 use crate::domain::window::{MULTI_OPENS, NewAttempt, NewWindow, RETRIES, RETRY_GRACE, Window};
 use crate::store::{
-    AttemptRecord, Claim, Claimed, Connection, Failure, Knock, Opened, Opening, Result, Retried,
-    Retry, SessionOwner, Subject, WindowQuery,
+    AttemptRecord, Claim, Claimed, Connection, Failure, HELD_ANSWERS, Knock, Opened, Opening,
+    Result, Retried, Retry, SETTLING, SessionOwner, Subject, WindowQuery,
 };
 
 /// The steps of a flow.
@@ -119,7 +119,8 @@ impl RedisStore {
             .text(unbound)
             .time(now)
             .number(self.retention())
-            .notices(&claim.burnt);
+            .notices(&claim.burnt)
+            .time(now + SETTLING);
         let mut reply = Reply::of(self.link.call(call).await?)?;
         let outcome = reply.text()?;
         match outcome.as_str() {
@@ -223,7 +224,8 @@ impl RedisStore {
             .text(attempt.as_str())
             .digest(&handle)
             .bytes(sealed)
-            .time(expires_at);
+            .time(expires_at)
+            .number(HELD_ANSWERS);
         match self.link.call(call).await? {
             Value::Int(is_held) => Ok(is_held == 1),
             _ => Err(unreadable("the answer to an answer held")),

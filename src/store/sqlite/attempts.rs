@@ -16,8 +16,8 @@ use crate::domain::window::{
     WindowStatus,
 };
 use crate::store::{
-    AttemptRecord, Claim, Claimed, Knock, Opened, Opening, Result, Retried, Retry, StoreError,
-    Subject,
+    AttemptRecord, Claim, Claimed, HELD_ANSWERS, Knock, Opened, Opening, Result, Retried, Retry,
+    SETTLING, StoreError, Subject,
 };
 
 impl SqliteStore {
@@ -51,7 +51,13 @@ impl SqliteStore {
         let (attempt, sealed) = (attempt.clone(), sealed.to_owned());
         self.threads
             .write(move |tx| {
-                if load(tx, &attempt)?.is_none() {
+                let open_for_answers: bool = tx
+                    .prepare_cached(
+                        "SELECT EXISTS (SELECT 1 FROM attempts WHERE id = ?1 AND sealed IS NOT NULL)
+                         AND (SELECT count(*) FROM held_answers WHERE attempt = ?1) < ?2",
+                    )?
+                    .query_row(params![attempt, HELD_ANSWERS], |row| row.get(0))?;
+                if !open_for_answers {
                     return Ok(false);
                 }
                 tx.prepare_cached(
@@ -216,11 +222,16 @@ fn open(tx: &Connection, opening: &Opening, now: Timestamp) -> Result<Opened> {
         (Verdict::Claim, _) => {
             let usual = opening.attempt.deadline;
             let minutes = subject.window.options.authorization_minutes;
-            let deadline = minutes.map_or(usual, |minutes| {
+            let leg_ends = minutes.map_or(usual, |minutes| {
                 now + Duration::from_secs(u64::from(minutes) * 60)
             });
-            subject.window.deadline = deadline;
-            subject.window.retry_until.get_or_insert(deadline);
+            // A link for several opens lives as long as it was minted for; the first may be a
+            // machine's.
+            subject.window.deadline = match subject.window.options.open_policy {
+                OpenPolicy::Multi => leg_ends.max(subject.window.deadline),
+                OpenPolicy::Single | OpenPolicy::Interstitial => leg_ends,
+            };
+            subject.window.retry_until.get_or_insert(leg_ends);
             claim(tx, &mut subject.window, &opening.attempt, now)?;
             Ok(Opened::Claimed(subject))
         }
@@ -301,6 +312,7 @@ fn claim_answer(tx: &Connection, claim: &Claim, now: Timestamp) -> Result<Claime
     if is_bound {
         subject.window.status = WindowStatus::Returned;
         subject.window.updated_at = now;
+        subject.window.deadline = now + SETTLING;
         windows::save(tx, &subject.window)?;
         tx.prepare_cached("UPDATE attempts SET sealed = NULL WHERE id = ?")?
             .execute(params![attempt.id])?;

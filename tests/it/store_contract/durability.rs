@@ -2,7 +2,7 @@
 
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{OpenPolicy, WindowOptions, WindowStatus};
-use guichet::store::{Claimed, Knock, Lease, Opened};
+use guichet::store::{Claimed, Knock, Lease, Opened, SETTLING};
 
 use super::Bench;
 use super::fixtures::{LEG, at, opened_by};
@@ -49,7 +49,7 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
     assert_eq!(claimed, Claimed::Settled, "an answer is exchanged once");
     assert_eq!(
         bench.window_now(&visited).await.deadline,
-        at(1 + LEG),
+        at(2) + SETTLING,
         "and it will end"
     );
     let connection = bench.a_connection(&visited);

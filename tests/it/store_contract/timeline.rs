@@ -1,7 +1,7 @@
 //! Windows as they are read later: by guid, in lists, by sweepers.
 
 use guichet::domain::window::{AuthStatus, Ending, WindowOptions};
-use guichet::store::WindowQuery;
+use guichet::store::{SETTLING, WindowQuery};
 
 use super::Bench;
 use super::fixtures::{LEG, LINK, Linked, at, before};
@@ -123,7 +123,8 @@ async fn windows_are_listed_newest_first(bench: Bench) {
 async fn windows_are_overdue_at_their_deadline(bench: Bench) {
     let link = bench.linked(WindowOptions::default()).await.window;
     let opened = bench.visited().await.linked.window;
-    let returned = bench.returned().await.linked.window;
+    let visited = bench.returned().await;
+    let returned = visited.linked.window;
     bench.failed(WindowOptions::default()).await;
     bench.connected().await;
     let overdue = async |moment, limit| {
@@ -136,8 +137,13 @@ async fn windows_are_overdue_at_their_deadline(bench: Bench) {
         guids.sort();
         guids
     };
-    assert_eq!(overdue(before(at(LINK)), 10).await, []);
-    assert_eq!(overdue(at(LINK), 10).await, [link]);
+    let claimed_at = bench.window_now(&visited).await.updated_at;
+    assert_eq!(overdue(before(claimed_at + SETTLING), 10).await, []);
+    assert_eq!(overdue(claimed_at + SETTLING, 10).await, [returned]);
+    assert_eq!(overdue(before(at(LINK)), 10).await, [returned]);
+    let mut soon = vec![link, returned];
+    soon.sort();
+    assert_eq!(overdue(at(LINK), 10).await, soon);
     let mut all = vec![link, opened, returned];
     all.sort();
     assert_eq!(overdue(at(1 + LEG), 10).await, all);

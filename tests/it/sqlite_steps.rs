@@ -5,6 +5,7 @@ use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use guichet::domain::event::EventKind;
 use guichet::domain::window::{Ending, WindowOptions};
@@ -87,6 +88,46 @@ async fn reads_do_not_wait_for_a_writer() {
     assert!(is_pending(&mut step), "it waits for its turn");
     other.execute_batch("ROLLBACK").expect("it was begun");
     assert_eq!(step.await.expect("answered"), UserCreation::Created);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_another_keeps_the_file_nothing_is_written() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let store = Arc::new(open(&path).expect("it opens"));
+    let bench = Bench::sqlite().await;
+    let other = Connection::open(&path).expect("it opens");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("nobody writes");
+    let begun = Instant::now();
+    let mut steps = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (store, user) = (Arc::clone(&store), bench.a_user());
+        steps.spawn(async move { store.create_user(&user).await });
+    }
+    for ended in steps.join_all().await {
+        assert!(
+            matches!(ended, Err(StoreError::Unavailable(_))),
+            "{ended:?}"
+        );
+    }
+    // The first waits five seconds; those behind it wait with it and not after it.
+    assert!(
+        begun.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        begun.elapsed()
+    );
+    other.execute_batch("ROLLBACK").expect("it was begun");
+    store.create_user(&bench.a_user()).await.expect("kept");
+    let page = PageRequest {
+        page: 1,
+        per_page: 1,
+    };
+    assert_eq!(
+        store.users(&client(), page).await.expect("answered").total,
+        1
+    );
 }
 
 fn is_pending<F: Future>(future: &mut Pin<&mut F>) -> bool {

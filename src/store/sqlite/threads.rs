@@ -126,10 +126,12 @@ fn ended() -> StoreError {
 fn keep_writing(connection: Connection, mut queue: mpsc::Receiver<Step>) {
     while let Some(first) = queue.blocking_recv() {
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-            // Those behind it have waited, too.
+            // Those behind it have waited, too. They are collected before any of them is answered:
+            // who comes afterwards finds the file anew.
             let why = error.to_string();
-            let waiting = std::iter::from_fn(|| queue.try_recv().ok());
-            for step in std::iter::once(first).chain(waiting) {
+            let mut waiting = vec![first];
+            waiting.extend(std::iter::from_fn(|| queue.try_recv().ok()));
+            for step in waiting {
                 step(Err(&why))(Err(&why));
             }
             continue;

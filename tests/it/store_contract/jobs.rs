@@ -119,17 +119,12 @@ async fn a_postponed_job_waits(bench: Bench) {
     assert_eq!(take(&bench, 39, 99).await, []);
     assert_eq!(take(&bench, 40, 99).await.len(), 1);
 
-    record(
-        &bench,
-        &a_report(&bench, job, JobReport::Failed(JobFailure::Unavailable)),
-        41,
-    )
-    .await;
-    bench
-        .store
-        .postpone_job(job, at(50), at(42))
-        .await
-        .expect("answered");
+    let failure = a_report(&bench, job, JobReport::Failed(JobFailure::Unavailable));
+    let failed = record(&bench, &failure, 41).await;
+    let postponed = bench.store.postpone_job(job, at(50), at(42)).await;
+    postponed.expect("answered");
+    let after = bench.store.job(job).await.expect("answered");
+    assert_eq!(after, Some(failed), "a finished job does not change");
     assert_eq!(
         take(&bench, 500, 600).await,
         [],

@@ -246,7 +246,26 @@ async fn a_commit_repeated_is_the_same_commit(bench: Bench) {
             .expect("answered"),
         None
     );
-    assert_eq!(leased(&bench, 6).await, Some(connection.sealed_grant));
+    let linked = &visited.linked;
+    let new = bench.a_window(linked.user.guid.partition(), at(LINK));
+    let minted = bench
+        .store
+        .mint_window(linked.user.guid, linked.member.guid, &new, &[], at(6));
+    minted
+        .await
+        .expect("answered")
+        .expect("the member is there");
+    let elsewhere = Connection {
+        window: new.guid,
+        ..connection.clone()
+    };
+    let committed = bench.store.commit_connected(&elsewhere, at(7)).await;
+    assert_eq!(
+        committed.expect("answered"),
+        None,
+        "of that window, it is none"
+    );
+    assert_eq!(leased(&bench, 8).await, Some(connection.sealed_grant));
     assert_eq!(bench.told(at(9)).await.len(), 2, "told once");
     assert_eq!(bench.window_now(&visited).await.updated_at, at(3));
 }

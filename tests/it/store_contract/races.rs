@@ -22,6 +22,7 @@ on_each_store!(
     a_commit_wins_or_loses_against_what_ends_the_window,
     an_opening_wins_or_loses_against_the_sweeper,
     of_racing_mints_one_link_lives,
+    of_racing_readings_one_is_the_first,
     no_job_is_given_twice,
     no_event_is_given_twice,
 );
@@ -250,6 +251,22 @@ async fn of_racing_mints_one_link_lives(bench: Bench) {
         30,
         "every other one was superseded"
     );
+}
+
+async fn of_racing_readings_one_is_the_first(bench: Bench) {
+    let linked = bench.failed(WindowOptions::default()).await.linked;
+    let mut readers = JoinSet::new();
+    for second in 3..53 {
+        let store = Arc::clone(&bench.store);
+        let (user, guid) = (linked.user.guid, linked.window);
+        readers.spawn(async move {
+            let window = store.window(user, guid, at(second)).await;
+            let window = window.expect("answered").expect("kept");
+            window.first_retrieved_at.expect("it was read just now")
+        });
+    }
+    let firsts: HashSet<_> = readers.join_all().await.into_iter().collect();
+    assert_eq!(firsts.len(), 1, "{firsts:?}");
 }
 
 async fn no_job_is_given_twice(bench: Bench) {

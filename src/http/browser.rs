@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::extract::{ConnectInfo, RawQuery, State};
 use axum::http::header::{ALLOW, LOCATION, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
 use super::page::{Page, Parties};
-use super::visitor::{Visit, is_same_origin, source_address};
+use super::visitor::{Segments, Visit, is_same_origin, source_address};
 use super::{Door, cookies, show};
 use crate::domain::id::AttemptId;
 use crate::domain::institution::ResponseMode;
@@ -31,7 +31,7 @@ pub async fn link(
     State(door): State<Door>,
     method: Method,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path((member, token)): Path<(String, String)>,
+    Segments((member, token)): Segments<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -179,7 +179,7 @@ fn ask_first(
 pub async fn returned(
     State(door): State<Door>,
     method: Method,
-    Path((client, institution)): Path<(String, String)>,
+    Segments((client, institution)): Segments<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -223,7 +223,7 @@ pub async fn returned(
 /// without our cookies, so it is held for a GET that brings them (docs/SECURITY.md, C15).
 pub async fn posted(
     State(door): State<Door>,
-    Path((client, institution)): Path<(String, String)>,
+    Segments((client, institution)): Segments<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -265,7 +265,7 @@ fn see_other(door: &Door, shown: &show::Shown<'_>, path: &str) -> Response {
 /// `GET /oauth/result/{attempt}`: the outcome, for the browser that went through it.
 pub async fn result(
     State(door): State<Door>,
-    Path(attempt): Path<String>,
+    Segments(attempt): Segments<String>,
     headers: HeaderMap,
 ) -> Response {
     match attempt.parse() {
@@ -320,7 +320,7 @@ async fn outcome(
 /// `POST /oauth/result/{attempt}`: "Try again".
 pub async fn try_again(
     State(door): State<Door>,
-    Path(attempt): Path<String>,
+    Segments(attempt): Segments<String>,
     headers: HeaderMap,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);

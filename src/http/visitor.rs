@@ -3,9 +3,13 @@
 //! This is no security control. A machine that passes for a person claims a link; one that does not
 //! gets a harmless answer. Links that travel by mail are minted `interstitial` or `multi`.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
+use serde::de::DeserializeOwned;
 
 /// What kind of request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +92,25 @@ impl Visit {
             true => Self::Machine,
             false => Self::Navigation,
         }
+    }
+}
+
+/// The segments of a path that browsers follow. Those that are no text count as empty, which names
+/// nothing: every malformed address gets the page that every unknown one gets (`security` O8).
+pub struct Segments<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Segments<T>
+where
+    T: DeserializeOwned + Default + Send,
+    S: Send + Sync,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        Ok(Self(
+            path.map_or_else(|_| T::default(), |Path(found)| found),
+        ))
     }
 }
 

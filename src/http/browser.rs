@@ -224,10 +224,15 @@ pub async fn returned(
 pub async fn posted(
     State(door): State<Door>,
     Segments((client, institution)): Segments<(String, String)>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
+    // Half an answer in the query and half in the form is no answer (`security` C11).
+    if query.is_some_and(|query| Callback::has_part_in(query.as_bytes())) {
+        return shown.bad_return();
+    }
     let at = callback::Door::find(&door.gateway, &client, &institution);
     let Some(_at) = at.filter(|at| at.response_mode() == ResponseMode::FormPost) else {
         return shown.bad_return();

@@ -101,6 +101,11 @@ impl Callback {
         Self::read(raw)
     }
 
+    /// Whether a query or form has any parameter that matters in an answer.
+    pub fn has_part_in(raw: &[u8]) -> bool {
+        form_urlencoded::parse(raw).any(|(name, _)| KNOWN.contains(&name.as_ref()))
+    }
+
     fn read(raw: &[u8]) -> Result<Self, InvalidCallback> {
         let mut found: [Option<Zeroizing<String>>; KNOWN.len()] = Default::default();
         for (name, value) in form_urlencoded::parse(raw) {

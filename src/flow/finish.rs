@@ -54,6 +54,11 @@ pub async fn finish(
             });
         }
         let is_coming = record.window.status == WindowStatus::Returned;
+        // Its deadline has passed before the sweeper came: make it true now.
+        if !is_coming && gateway.now() >= record.window.deadline {
+            super::deadlines::expire(gateway, &record.window).await?;
+            continue;
+        }
         if !is_coming || tokio::time::Instant::now() >= until {
             return Ok(Finish::UnderWay);
         }

@@ -21,12 +21,26 @@ macro_rules! on_both_stores {
 pub(crate) use on_both_stores;
 
 mod aggregate;
+mod answers;
+mod authorization;
+mod callback;
+mod canary;
 mod connect;
 mod crash;
 mod deadlines;
 mod doubles;
+mod links_buttons;
+mod links_mint;
+mod links_multi;
+mod links_open;
+mod mint_returns;
+mod pages_served;
+mod races;
+mod retry;
+mod returns;
 mod sqlite_file;
 mod sqlite_steps;
 mod store_contract;
 mod support;
+mod unbound;
 mod webhooks;

@@ -88,6 +88,15 @@ pub struct Setup {
     pub store: Option<String>,
     /// Leaves the aggregator out.
     pub without_aggregator: bool,
+    /// Text of the configuration or of an institution file, and what stands there instead.
+    pub swaps: Vec<(&'static str, &'static str)>,
+}
+
+impl Setup {
+    fn swapped(&self, text: String) -> String {
+        let swap = |text: String, (this, that): &(&str, &str)| text.replace(this, that);
+        self.swaps.iter().fold(text, swap)
+    }
 }
 
 /// A clock that runs with the machine's and can be moved.
@@ -115,7 +124,8 @@ impl Clock for MovableClock {
     }
 }
 
-struct SystemRandom;
+/// The machine's randomness.
+pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
@@ -147,6 +157,8 @@ pub struct TestGateway {
     pub session: String,
     /// Where it keeps its file.
     pub folder: TempDir,
+    /// Its store, as configured; a SQLite file is in [`Self::folder`].
+    pub store: String,
     shutdown: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -196,6 +208,7 @@ impl TestGateway {
             (None, Backend::Redis) => Redis::shared().fresh_database(),
         };
         let text = configuration(&url, &operator, &store, &hooks, &aggregator, &setup);
+        let text = setup.swapped(text);
         let file = folder.path().join("guichet.toml");
         std::fs::write(&file, text).expect("a file");
         let clock = MovableClock::default();
@@ -231,6 +244,7 @@ impl TestGateway {
             api_key: key.expose().to_owned(),
             session: session.expose().to_owned(),
             folder,
+            store,
             shutdown,
             running: Some(running),
         }
@@ -455,6 +469,11 @@ pub fn listeners_at(public: &Url, operator: &Url) -> Listeners {
     }
 }
 
+/// The value of a parameter in a URL's query, if it is there exactly once.
+pub fn parameter(url: &Url, name: &str) -> Option<String> {
+    super::loopback::once(url.query_pairs().into_owned(), name)
+}
+
 /// The client's `client_id` at the bank.
 pub fn bank_client_id(client: &str, institution: &str) -> String {
     format!("{client}-at-{institution}")
@@ -495,6 +514,7 @@ fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setup: &Setup) 
         ),
     ];
     for (code, text) in files {
+        let text = setup.swapped(text);
         std::fs::write(institutions.join(format!("{code}.toml")), text).expect("a file");
     }
 }

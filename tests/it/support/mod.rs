@@ -1,8 +1,10 @@
 //! What the tests lean on. Every double runs on the loopback interface on a free port and
 //! ends with the test, or at the latest with the test binary.
 
+pub mod at_the_bank;
 pub mod behaviour;
 pub mod browser;
+pub mod dump;
 pub mod fake_bank;
 pub mod gateway;
 pub mod interop;

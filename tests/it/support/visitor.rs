@@ -56,6 +56,12 @@ impl Page {
         self.between("data-reason=\"", "\"")
     }
 
+    /// Where the page's one form is sent.
+    pub fn form(&self) -> Option<Url> {
+        let action = self.between("<form method=\"post\" action=\"", "\"")?;
+        self.url.join(action).ok()
+    }
+
     /// The text between the first `start` and the next `end` in the body.
     pub fn between(&self, start: &str, end: &str) -> Option<&str> {
         let rest = &self.body[self.body.find(start)? + start.len()..];

@@ -1,0 +1,250 @@
+//! What an answer may look like (`security` C10-C15): its text, its parameters, its size, its way.
+
+use serde_json::json;
+use url::Url;
+
+use crate::support::at_the_bank::{AtTheBank, is_refused};
+use crate::support::fake_bank::CallbackParams;
+use crate::support::gateway::{Backend, FORM_BANK_GUID};
+use crate::support::random_token;
+
+crate::on_both_stores!(
+    c10_a_refusal_is_judged_like_a_success_and_its_text_not_shown,
+    c11_doubled_and_conflicting_parameters_are_refused,
+    c14_only_the_mode_asked_for_is_taken,
+    c15_a_form_post_needs_the_browser_too,
+);
+
+async fn c10_a_refusal_is_judged_like_a_success_and_its_text_not_shown(backend: Backend) {
+    let at = AtTheBank::new(backend).await;
+    let refusal = |description: &str| CallbackParams {
+        code: None,
+        error: Some(("access_denied".to_owned(), description.to_owned())),
+        ..at.answer.clone()
+    };
+    let unknown = CallbackParams {
+        state: Some(format!("00{}", random_token())),
+        ..refusal("x")
+    };
+    is_refused(
+        &at.visitor.get(&unknown.url()).await,
+        "an error with an unknown state",
+    );
+    let foreign = CallbackParams {
+        iss: Some("https://evil.example".to_owned()),
+        ..refusal("x")
+    };
+    is_refused(
+        &at.visitor.get(&foreign.url()).await,
+        "an error of another issuer",
+    );
+    let long = refusal(&"x".repeat(8_200));
+    is_refused(&at.visitor.get(&long.url()).await, "a long error");
+    assert_eq!(
+        at.gateway.state(at.member).await["auth_status"],
+        1,
+        "nothing counted so far"
+    );
+
+    let hostile = "<script>alert('canary')</script>\r\nSet-Cookie: canary=1\u{1b}[31m\u{202e}";
+    let mut url = refusal(hostile).url();
+    url.query_pairs_mut()
+        .append_pair("error_uri", "javascript:canary()");
+    let url: Url = format!("{url}&foo=%ff%fe&foo=canary")
+        .parse()
+        .expect("a URL");
+    let answered = at.visitor.get(&url).await;
+    assert_eq!(answered.status, 303);
+    assert_eq!(answered.cookies().len(), 0);
+    let page = at
+        .visitor
+        .follow(&answered.location().expect("a location"))
+        .await;
+    assert_eq!(
+        (page.name(), page.reason()),
+        (Some("cancelled"), Some("CANCELLED"))
+    );
+    for answer in [&answered, &page] {
+        assert!(!answer.body.contains("canary") && !answer.body.contains("javascript:"));
+        assert!(!format!("{:?}", answer.headers).contains("canary"));
+    }
+    assert_eq!(at.gateway.bank.hits().token, 0);
+    let state = at.gateway.state(at.member).await;
+    assert_eq!(
+        (&state["auth_status"], &state["error_reason"]),
+        (&json!(3), &json!(1))
+    );
+    assert_eq!(
+        at.gateway.read(at.member).await["connection_status"],
+        "PENDING"
+    );
+}
+
+async fn c11_doubled_and_conflicting_parameters_are_refused(backend: Backend) {
+    let at = AtTheBank::new(backend).await;
+    let state = at.answer.state.clone().expect("a state");
+    for more in [
+        ("code", "second"),
+        ("state", state.as_str()),
+        ("iss", "https://other.example"),
+        ("error", "access_denied"),
+    ] {
+        let mut url = at.answer.url();
+        url.query_pairs_mut().append_pair(more.0, more.1);
+        is_refused(&at.visitor.get(&url).await, more.0);
+    }
+    let mut url = at.answer.url();
+    url.query_pairs_mut()
+        .append_pair("foo", "1")
+        .append_pair("foo", "2");
+    let page = at.visitor.follow(&url).await;
+    assert_eq!(
+        page.name(),
+        Some("connected"),
+        "unknown ones are ignored: {}",
+        page.body
+    );
+
+    let at = AtTheBank::of(backend, FORM_BANK_GUID).await;
+    let pairs = at.answer.pairs();
+    let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    for more in [
+        ("code", "second"),
+        ("state", "second"),
+        ("error", "access_denied"),
+    ] {
+        let doubled = [&fields[..], &[more]].concat();
+        let page = at
+            .gateway
+            .visitor()
+            .post(&at.answer.redirect_uri, &doubled)
+            .await;
+        is_refused(&page, "twice in the form");
+    }
+    for more in ["code=second", "state=second", "error=access_denied"] {
+        let mut both = at.answer.redirect_uri.clone();
+        both.set_query(Some(more));
+        let page = at.gateway.visitor().post(&both, &fields).await;
+        is_refused(&page, &format!("in the form and in the query: {more}"));
+    }
+    assert_eq!(at.gateway.bank.hits().token, 0);
+    assert_eq!(at.gateway.state(at.member).await["auth_status"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c12_sizes_and_characters_are_limited_first() {
+    let at = AtTheBank::new(Backend::Sqlite).await;
+    for code in [
+        "x".repeat(4_097),
+        "x".repeat(20_000),
+        "co de".to_owned(),
+        "code\u{0}".to_owned(),
+        "code\r\nx: y".to_owned(),
+        "c\u{f6}de".to_owned(),
+    ] {
+        let answer = CallbackParams {
+            code: Some(code.clone()),
+            ..at.answer.clone()
+        };
+        is_refused(
+            &at.visitor.get(&answer.url()).await,
+            &format!("{:.20}", code),
+        );
+    }
+    let mut padded = at.answer.url();
+    padded
+        .query_pairs_mut()
+        .append_pair("foo", &"x".repeat(9_000));
+    is_refused(&at.visitor.get(&padded).await, "over 8 kB in all");
+    for raw in ["%", "%zz", "=&=&&", "state", "state=%00", "code&state&iss"] {
+        let mut url = at.answer.redirect_uri.clone();
+        url.set_query(Some(raw));
+        is_refused(&at.visitor.get(&url).await, raw);
+    }
+    at.still_connects().await;
+}
+
+async fn c14_only_the_mode_asked_for_is_taken(backend: Backend) {
+    let at = AtTheBank::new(backend).await;
+    let pairs = at.answer.pairs();
+    let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    is_refused(
+        &at.visitor.post(&at.answer.redirect_uri, &fields).await,
+        "a form where a query was asked for",
+    );
+    at.still_connects().await;
+
+    let at = AtTheBank::of(backend, FORM_BANK_GUID).await;
+    is_refused(
+        &at.visitor.get(&at.answer.url()).await,
+        "a query where a form was asked for",
+    );
+    for method in ["PUT", "DELETE", "PATCH"] {
+        let page = at.visitor.send(method, &at.answer.url(), &[], None).await;
+        assert_eq!(page.status, 405, "{method}");
+    }
+    assert_eq!(at.gateway.bank.hits().token, 0);
+    assert_eq!(at.gateway.state(at.member).await["auth_status"], 1);
+}
+
+async fn c15_a_form_post_needs_the_browser_too(backend: Backend) {
+    let at = AtTheBank::of(backend, FORM_BANK_GUID).await;
+    let pairs = at.answer.pairs();
+    let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let unknown = [("state", "07nothing"), ("code", "x")];
+    is_refused(
+        &at.gateway
+            .visitor()
+            .post(&at.answer.redirect_uri, &unknown)
+            .await,
+        "unknown",
+    );
+    let random = format!("00{}", random_token());
+    let unknown = [("state", random.as_str()), ("code", "x")];
+    is_refused(
+        &at.gateway
+            .visitor()
+            .post(&at.answer.redirect_uri, &unknown)
+            .await,
+        "unknown",
+    );
+
+    // A cross-site POST comes without Lax cookies; another browser may send it as well.
+    let held = at
+        .gateway
+        .visitor()
+        .post(&at.answer.redirect_uri, &fields)
+        .await;
+    assert_eq!(held.status, 303);
+    assert!(held.cookies().is_empty());
+    let next = held.location().expect("a location");
+    assert_eq!(next.origin(), at.gateway.url.origin());
+    assert!(
+        !next
+            .as_str()
+            .contains(at.answer.code.as_deref().expect("a code"))
+    );
+    assert_eq!(
+        at.gateway.bank.hits().token,
+        0,
+        "nothing before the cookie is seen"
+    );
+    let mut guessed = next.clone();
+    guessed.set_query(Some(&format!("answer={}", random_token())));
+    is_refused(&at.visitor.get(&guessed).await, "a handle nobody gave out");
+    let page = at.visitor.follow(&next).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+
+    // The same way, in a browser that never opened the link: burnt, as any answer there.
+    let other = AtTheBank::of(backend, FORM_BANK_GUID).await;
+    let pairs = other.answer.pairs();
+    let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let stranger = other.gateway.visitor();
+    let held = stranger.post(&other.answer.redirect_uri, &fields).await;
+    let page = stranger.follow(&held.location().expect("a location")).await;
+    assert_eq!(page.name(), Some("wrong-browser"), "{}", page.body);
+    assert_eq!(
+        other.gateway.read(other.member).await["connection_status"],
+        "PENDING"
+    );
+}

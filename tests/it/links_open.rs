@@ -1,0 +1,235 @@
+//! Opening (`security` sections 0 and 1.2): who gets through, who does not, and what they see.
+
+use crate::support::gateway::{Backend, Setup, TestGateway, parameter};
+use crate::support::random_token;
+use crate::support::visitor::Page;
+
+crate::on_both_stores!(
+    o1_a_navigation_goes_to_the_bank_with_everything_fresh,
+    o2_other_methods_have_no_effect,
+    o3_looking_ahead_has_no_effect,
+    o4_machines_get_a_harmless_page,
+    o8_unknown_links_are_all_alike_and_known_ones_tell,
+);
+
+fn assert_harmless(page: &Page, why: &str) {
+    assert!(page.location().is_none(), "{why}: goes somewhere");
+    assert!(page.cookies().is_empty(), "{why}: sets a cookie");
+}
+
+async fn o1_a_navigation_goes_to_the_bank_with_everything_fresh(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let mut seen = Vec::new();
+    for headers in [
+        &[][..],
+        &[
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+            ("sec-fetch-site", "cross-site"),
+        ],
+    ] {
+        let (_, link) = gateway.member().await;
+        let opened = gateway.visitor().get_with(&link, headers).await;
+        assert_eq!(opened.status, 302, "{}", opened.body);
+        assert!(
+            opened.header("cross-origin-opener-policy").is_none(),
+            "a popup keeps its opener"
+        );
+        assert_eq!(opened.header("referrer-policy"), Some("no-referrer"), "o12");
+        let to = opened.location().expect("a location");
+        assert_eq!(
+            to[..url::Position::AfterPath],
+            *gateway.bank.authorize_url().as_str()
+        );
+        assert!(
+            !to.as_str().contains(
+                link.path_segments()
+                    .and_then(|mut p| p.next_back())
+                    .expect("a token")
+            )
+        );
+        let cookies = opened.cookies();
+        assert_eq!(cookies.len(), 1, "{cookies:?}");
+        let value = cookies[0]
+            .split(['=', ';'])
+            .nth(1)
+            .expect("a value")
+            .to_owned();
+        seen.extend([
+            parameter(&to, "state").expect("a state"),
+            parameter(&to, "code_challenge").expect("a challenge"),
+            value,
+        ]);
+    }
+    let count = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), count, "nothing is used twice");
+}
+
+async fn o2_other_methods_have_no_effect(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let (_, link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    for (method, status) in [
+        ("HEAD", 200),
+        ("OPTIONS", 405),
+        ("PUT", 405),
+        ("PATCH", 405),
+        ("DELETE", 405),
+        ("TRACE", 405),
+    ] {
+        let page = visitor.send(method, &link, &[], None).await;
+        assert_eq!(page.status, status, "{method}");
+        assert_harmless(&page, method);
+        if status == 405 {
+            let allow = page.header("allow").expect("what is allowed");
+            assert!(allow.contains("GET") && allow.contains("HEAD"), "{allow}");
+        }
+    }
+    assert_eq!(visitor.get(&link).await.status, 302, "it still works");
+}
+
+async fn o3_looking_ahead_has_no_effect(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let (member, link) = gateway.member().await;
+    for header in [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("sec-purpose", "prefetch;anonymous-client-ip"),
+        ("purpose", "prefetch"),
+        ("x-moz", "prefetch"),
+        ("x-purpose", "preview"),
+    ] {
+        let headers = [
+            header,
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        let page = gateway.visitor().get_with(&link, &headers).await;
+        assert_eq!(page.status, 503, "{header:?}");
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        let vary = page.header("vary").unwrap_or_default().to_ascii_lowercase();
+        assert!(vary.contains("sec-purpose"), "{vary}");
+        assert_harmless(&page, header.0);
+    }
+    assert_eq!(gateway.state(member).await["auth_status"], 1);
+    let page = gateway.connect(&gateway.visitor(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+}
+
+async fn o4_machines_get_a_harmless_page(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let (_, link) = gateway.member().await;
+    let image = [("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")];
+    let fetch = [("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")];
+    // o11: a framed open is one of these.
+    let frame = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+    let object = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "embed")];
+    let agents = [
+        "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+        "TelegramBot (like TwitterBot)",
+        "WhatsApp/2.23.20.0",
+        "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+        "Twitterbot/1.0",
+        "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
+        "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://www.linkedin.com)",
+        "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5 skype-url-preview@microsoft.com",
+    ]
+    .map(|agent| [("user-agent", agent), ("accept", "*/*")]);
+    for headers in [image, fetch, frame, object].iter().chain(&agents) {
+        let page = gateway.visitor().get_with(&link, headers).await;
+        assert_eq!(
+            (page.status, page.name()),
+            (200, Some("preview")),
+            "{headers:?}"
+        );
+        assert_harmless(&page, headers[0].1);
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("frame-ancestors 'none'"), "o11: {policy}");
+        for name in ["Fake Bank", "Acme Budget"] {
+            assert!(!page.body.contains(name), "a preview names nobody");
+        }
+    }
+    let page = gateway.connect(&gateway.visitor(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o7_unknown_links_are_limited_by_source_and_known_ones_are_not() {
+    let swaps = vec![(
+        "unknown_links_per_minute = 1000",
+        "unknown_links_per_minute = 5",
+    )];
+    let setup = Setup {
+        swaps,
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+    let (member, link) = gateway.member().await;
+    let guess = || {
+        gateway.at(&format!(
+            "/oauth/predirect_to/{member}/ow_00{}",
+            random_token()
+        ))
+    };
+    for _ in 0..5 {
+        assert_eq!(gateway.visitor().get(&guess()).await.status, 404);
+    }
+    // Nobody in front is trusted, so a forged source is no other source.
+    for headers in [&[][..], &[("x-forwarded-for", "198.51.100.7")]] {
+        let page = gateway.visitor().get_with(&guess(), headers).await;
+        assert_eq!((page.status, page.name()), (429, Some("unknown")));
+        assert!(page.header("retry-after").is_some());
+    }
+    let page = gateway.connect(&gateway.visitor(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+}
+
+async fn o8_unknown_links_are_all_alike_and_known_ones_tell(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let (member, link) = gateway.member().await;
+    let (other, _) = gateway.member().await;
+    let token = link
+        .path_segments()
+        .and_then(|mut parts| parts.next_back())
+        .expect("a token");
+    let paths = [
+        format!("{member}/ow_00{}", random_token()),
+        format!("{member}/ow_0f{}", random_token()),
+        format!("{member}/ow_77{}", random_token()),
+        format!("{member}/{}", random_token()),
+        format!("{member}/x"),
+        format!("{member}/{}", "x".repeat(4_000)),
+        format!("{member}/%00%ff%0d%0a"),
+        format!("{member}/{token}x"),
+        format!("{member}/{}", &token[..47]),
+        format!("{member}/{}", token.to_uppercase()),
+        // A token that exists, under a name that is not its member's.
+        format!("{other}/{token}"),
+        format!("MBR-0123dd14-b4f1-49a4-8093-b0ae9aa8d023/{token}"),
+        format!("nobody/{token}"),
+    ];
+    let mut expected = None;
+    for path in paths {
+        let page = gateway
+            .visitor()
+            .get(&gateway.at(&format!("/oauth/predirect_to/{path}")))
+            .await;
+        assert_harmless(&page, &path);
+        let mut headers = page.headers.clone();
+        headers.remove("date");
+        let answer = (page.status, page.body, headers);
+        assert_eq!(answer.0, 404, "{path}");
+        assert_eq!(
+            &answer,
+            expected.get_or_insert_with(|| answer.clone()),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        gateway.visitor().get(&link).await.status,
+        302,
+        "the real one was not touched"
+    );
+}

@@ -1,0 +1,67 @@
+//! A flow that has come as far as the bank.
+
+use guichet::domain::id::MemberGuid;
+use serde_json::json;
+
+use super::fake_bank::CallbackParams;
+use super::gateway::{BANK_GUID, Backend, TestGateway};
+use super::visitor::{Page, Visitor};
+
+/// A browser at the bank, and the answer it is about to bring.
+pub struct AtTheBank {
+    /// The gateway, with its bank.
+    pub gateway: TestGateway,
+    /// The browser that opened the link.
+    pub visitor: Visitor,
+    /// Whom it is about.
+    pub member: MemberGuid,
+    /// The honest answer, a code issued.
+    pub answer: CallbackParams,
+}
+
+impl AtTheBank {
+    /// At the usual bank.
+    pub async fn new(backend: Backend) -> Self {
+        Self::of(backend, BANK_GUID).await
+    }
+
+    /// At that institution.
+    pub async fn of(backend: Backend, institution: &str) -> Self {
+        let gateway = TestGateway::start(backend).await;
+        let body = json!({"member": {"institution_guid": institution, "is_oauth": true}});
+        let (member, link) = gateway.member_with(body).await;
+        let visitor = gateway.visitor();
+        let request = gateway.open(&visitor, &link).await;
+        let answer = gateway.bank.code_for(&request);
+        Self {
+            gateway,
+            visitor,
+            member,
+            answer,
+        }
+    }
+
+    /// Nothing happened so far: the bank was not asked, and the honest answer still connects.
+    pub async fn still_connects(&self) {
+        assert_eq!(self.gateway.bank.hits().token, 0);
+        assert_eq!(self.gateway.state(self.member).await["auth_status"], 1);
+        let page = self.visitor.follow(&self.answer.url()).await;
+        assert_eq!(page.name(), Some("connected"), "{}", page.body);
+        assert_eq!(self.gateway.bank.hits().token, 1);
+    }
+}
+
+/// The page for an answer that is not taken.
+///
+/// # Panics
+///
+/// If it is another; the message says `why` it should not be.
+pub fn is_refused(page: &Page, why: &str) {
+    assert_eq!(
+        (page.status, page.name()),
+        (400, Some("bad-return")),
+        "{why}: {}",
+        page.body
+    );
+    assert!(page.location().is_none(), "{why}");
+}

@@ -36,7 +36,7 @@ end
 local key = base .. 'w' .. guid
 call('HSET', key, 'm', window.m, 't', now, 'd', deadline, 'p', attempt.w, 's', '1', 'a', id,
   'y', whole(retries + 1), 'z', expired and deadline or window.z)
-for _, option in ipairs({ 'o', 'r', 'l' }) do
+for _, option in ipairs({ 'o', 'r', 'l', 'w' }) do
   if window[option] then
     call('HSET', key, option, window[option])
   end

@@ -63,6 +63,7 @@ async fn a_retry_is_a_new_window_in_the_same_browser(bench: Bench) {
         open_policy: OpenPolicy::Multi,
         authorization_minutes: None,
         ui_locales: Some("fr-CA en".to_owned()),
+        authorization_minutes: Some(20),
     };
     let failed = bench.failed(options.clone()).await;
     let first = bench.window_now(&failed).await;

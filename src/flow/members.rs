@@ -46,8 +46,10 @@ pub enum InstitutionName {
 /// Why no member was created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// There is no such institution.
-    #[error("there is no institution {0}")]
+    /// There is no such institution; the field and what it said.
+    #[error(
+        "{0} names no institution of this gateway; send the guid or code of one it is configured for"
+    )]
     UnknownInstitution(String),
     /// The client already uses that name for another member.
     #[error("external_guid is already taken by member {0}")]
@@ -78,11 +80,11 @@ pub async fn create(
         InstitutionName::Guid(guid) => gateway
             .institutions
             .by_guid(*guid)
-            .ok_or_else(|| guid.to_string()),
+            .ok_or_else(|| format!("institution_guid \"{guid}\"")),
         InstitutionName::Code(code) => gateway
             .institutions
             .get(code)
-            .ok_or_else(|| code.to_string()),
+            .ok_or_else(|| format!("institution_code \"{code}\"")),
     };
     let institution = institution.map_err(CreateError::UnknownInstitution)?;
     if !request.is_oauth {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::FromRequestParts;
+use axum::http::Uri;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use base64::Engine;
@@ -38,11 +39,13 @@ pub enum Caller {
 /// The aggregator, by its own key.
 pub struct AggregatorAccess;
 
-fn refuse_credentials_in_query(parts: &Parts) -> Result<(), Problem> {
-    let query = parts.uri.query().unwrap_or_default();
+/// Refuses a request whose address carries what belongs into a header.
+pub fn refuse_credentials_in_query(uri: &Uri) -> Result<(), Problem> {
+    let query = uri.query().unwrap_or_default();
     let names = [
         "api_key",
         "md-api-key",
+        "md-api-token",
         "md-session-token",
         "client_secret",
         "access_token",
@@ -61,7 +64,7 @@ impl FromRequestParts<Door> for NexusUser {
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
         let nexus = |problem: Problem| problem.in_dialect(Dialect::Nexus);
-        refuse_credentials_in_query(parts).map_err(nexus)?;
+        refuse_credentials_in_query(&parts.uri).map_err(nexus)?;
         let header = parts.headers.get("md-session-token").ok_or_else(|| {
             let message = "MD-SESSION-TOKEN is missing: begin a session with POST /sessions.";
             nexus(Problem::new(Kind::Unauthenticated, message))
@@ -104,7 +107,7 @@ impl FromRequestParts<Door> for PlatformClient {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
-        refuse_credentials_in_query(parts)?;
+        refuse_credentials_in_query(&parts.uri)?;
         let refused = || {
             let message =
                 "Send the client id and an API key as HTTP Basic credentials (client_id:api_key).";
@@ -146,6 +149,7 @@ impl FromRequestParts<Door> for AggregatorAccess {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+        refuse_credentials_in_query(&parts.uri)?;
         let sent = parts
             .headers
             .get(AUTHORIZATION)

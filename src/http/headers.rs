@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::dialect_of;
-use super::problem::{Kind, Problem};
+use super::problem::{Dialect, Kind, Problem};
 
 const BASELINE: [(HeaderName, &str); 8] = [
     (
@@ -40,16 +41,24 @@ const BASELINE: [(HeaderName, &str); 8] = [
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
 /// Adds the baseline to an answer that does not say otherwise, and gives the server's own refusals
-/// of a body the API's envelope.
-pub async fn baseline(request: Request, next: Next) -> Response {
+/// of a body or a path the API's envelope.
+pub async fn baseline(
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
     let dialect = dialect_of(request.headers());
-    let answered = tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await;
-    let mut response = answered.unwrap_or_else(|_| {
-        let message = "The request took longer than 60 seconds to arrive or to answer.";
-        Problem::new(Kind::TimedOut, message)
-            .in_dialect(dialect)
-            .into_response()
-    });
+    let is_page = request.uri().path().starts_with("/oauth/");
+    let mut response = match params {
+        // A guid of bytes that are no text is as absent as any other malformed one; pages say so
+        // themselves.
+        Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) if !is_page => {
+            Problem::not_found("path")
+                .in_dialect(dialect)
+                .into_response()
+        }
+        _ => answer_in_time(request, next, dialect).await,
+    };
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let message = "The body is over 64 kB, the most that is read.";
         response = Problem::new(Kind::TooLarge, message)
@@ -63,4 +72,14 @@ pub async fn baseline(request: Request, next: Next) -> Response {
             .or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+async fn answer_in_time(request: Request, next: Next, dialect: Dialect) -> Response {
+    let answered = tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await;
+    answered.unwrap_or_else(|_| {
+        let message = "The request took longer than 60 seconds to arrive or to answer.";
+        Problem::new(Kind::TimedOut, message)
+            .in_dialect(dialect)
+            .into_response()
+    })
 }

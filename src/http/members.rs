@@ -143,10 +143,9 @@ fn member_guid(text: &str) -> Result<MemberGuid, Problem> {
 /// Which institution a body names; malformed and unknown are both 422.
 fn institution(fields: &Fields, dialect: Dialect) -> Result<InstitutionName, Problem> {
     let unknown = |field: &str, text: &str| {
-        Problem::new(
-            Kind::Unprocessable,
-            format!("{field} {text:?} names no institution."),
-        )
+        Problem::from(members::CreateError::UnknownInstitution(format!(
+            "{field} {text:?}"
+        )))
     };
     if let Some(guid) = fields.text("institution_guid")? {
         return guid

@@ -2,11 +2,11 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::json;
 
-use super::auth::{NexusUser, same};
+use super::auth::{NexusUser, refuse_credentials_in_query, same};
 use super::body::{Fields, telling_of};
 use super::members::Scope;
 use super::problem::{Dialect, Kind, Problem};
@@ -39,8 +39,10 @@ impl NexusUser {
 pub async fn api_token(
     State(door): State<Door>,
     Path((client, user)): Path<(String, String)>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
+    refuse_credentials_in_query(&uri).map_err(nexus)?;
     let user = sso_user(&door, &client, &user, &headers).await?;
     let token = access::api_token(&door.gateway, &user)
         .await
@@ -57,8 +59,10 @@ pub async fn api_token(
 pub async fn end_sessions(
     State(door): State<Door>,
     Path((client, user)): Path<(String, String)>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
+    refuse_credentials_in_query(&uri).map_err(nexus)?;
     let user = sso_user(&door, &client, &user, &headers).await?;
     door.gateway
         .store
@@ -96,7 +100,8 @@ async fn sso_user(
 }
 
 /// `POST /sessions`: spends an SSO token, carried by `MD-API-TOKEN`, for a session.
-pub async fn begin_session(State(door): State<Door>, headers: HeaderMap) -> Answer {
+pub async fn begin_session(State(door): State<Door>, uri: Uri, headers: HeaderMap) -> Answer {
+    refuse_credentials_in_query(&uri).map_err(nexus)?;
     let refused = || {
         let message = "MD-API-TOKEN is missing, spent or older than 10 minutes: ask for a new one with \
                        GET /{client_id}/users/{user_id}/api_token.";

@@ -61,7 +61,6 @@ async fn a_retry_is_a_new_window_in_the_same_browser(bench: Bench) {
         skip_aggregation: Some(true),
         enable_app2app: true,
         open_policy: OpenPolicy::Multi,
-        authorization_minutes: None,
         ui_locales: Some("fr-CA en".to_owned()),
         authorization_minutes: Some(20),
     };

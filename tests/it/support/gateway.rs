@@ -88,6 +88,8 @@ pub struct Setup {
     pub store: Option<String>,
     /// Leaves the aggregator out.
     pub without_aggregator: bool,
+    /// How many links a member may have per minute, in place of as many as tests want.
+    pub mints_per_member_per_minute: Option<u32>,
     /// Text of the configuration or of an institution file, and what stands there instead.
     pub swaps: Vec<(&'static str, &'static str)>,
 }
@@ -335,6 +337,23 @@ impl TestGateway {
         .await
     }
 
+    /// A call of the Platform API with the rival's key.
+    pub async fn rival(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let key = self.key_of(RIVAL).await;
+        self.call(method, path, body, |request| {
+            request.basic_auth(RIVAL, Some(key))
+        })
+        .await
+    }
+
+    /// A new API key of that client. A client has at most two.
+    pub async fn key_of(&self, client: &str) -> String {
+        let client: ClientId = client.parse().expect("a client id");
+        let key = access::create_api_key(&self.inside, &client).await;
+        let key = key.expect("a step").expect("room for a key");
+        key.expose().to_owned()
+    }
+
     /// A call of the aggregator's door.
     pub async fn aggregation(&self, path: &str, body: Option<Value>) -> (u16, Value) {
         self.call("POST", path, body, |request| {
@@ -573,7 +592,7 @@ url = "{store}"
 [seal]
 keys = [{{ id = "test", key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" }}]
 [limits]
-mints_per_member_per_minute = 1000
+mints_per_member_per_minute = {mints}
 mints_per_client_per_second = 10000
 unknown_links_per_minute = 1000
 {links}
@@ -602,6 +621,7 @@ name = "Rival Money"
         origin = url.origin().ascii_serialization(),
         public = host(url),
         operator = host(operator),
+        mints = setup.mints_per_member_per_minute.unwrap_or(1000),
         links = setup.links,
         tables = setup.tables,
         client = setup.client,

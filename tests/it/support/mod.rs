@@ -7,6 +7,7 @@ pub mod browser;
 pub mod dump;
 pub mod fake_bank;
 pub mod gateway;
+pub mod guichet;
 pub mod interop;
 pub mod loopback;
 pub mod process;

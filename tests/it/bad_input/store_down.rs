@@ -1,0 +1,94 @@
+//! The store is away: everybody is asked to come again, and nothing was half done.
+
+use serde_json::{Value, json};
+
+use super::{assert_nexus, assert_platform};
+use crate::support::gateway::{BANK, BANK_GUID, Backend, Setup, TestGateway};
+use crate::support::redis::Redis;
+use crate::support::visitor::http;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_store_is_down_everybody_is_asked_to_come_again() {
+    let mut redis = Redis::start();
+    let setup = Setup {
+        store: Some(redis.url()),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Redis, setup).await;
+    let (member, link) = gateway.member().await;
+    let (half, half_link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    let authorization = gateway.open(&visitor, &half_link).await;
+    let callback = gateway.bank.code_for(&authorization).url();
+    let before = gateway.nexus("GET", "/members", None).await;
+    redis.kill9();
+
+    let wanted = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
+    for (method, path, body) in [
+        ("POST", "/members".to_owned(), Some(wanted)),
+        ("GET", format!("/members/{member}"), None),
+        ("GET", format!("/members/{member}/oauth_window_uri"), None),
+        ("DELETE", format!("/members/{member}"), None),
+        (
+            "GET",
+            format!("/oauth_states?outbound_member_guid={member}"),
+            None,
+        ),
+    ] {
+        let answer = gateway.nexus(method, &path, body).await;
+        assert_nexus(answer, (503, "5030"), &["store", "again"]);
+    }
+    let body = json!({"member": {"institution_code": BANK, "is_oauth": true}});
+    let answer = gateway
+        .platform("POST", "/users/user-1/members", Some(body))
+        .await;
+    assert_platform(answer, (503, "service_unavailable"), &["store", "again"]);
+    let answer = http()
+        .get(gateway.at("/members"))
+        .header("md-session-token", &gateway.session)
+        .send()
+        .await
+        .expect("an answer");
+    assert!(answer.headers().contains_key("retry-after"));
+
+    for address in [&link, &callback] {
+        let page = visitor.get(address).await;
+        assert_eq!(
+            (page.status, page.name()),
+            (503, Some("busy")),
+            "{}",
+            page.body
+        );
+        assert!(page.header("retry-after").is_some());
+    }
+    assert_eq!(
+        gateway.bank.token_requests().len(),
+        0,
+        "no code is spent in vain"
+    );
+    let ready = |gateway: &TestGateway| {
+        http()
+            .get(gateway.operator.join("/readyz").expect("a URL"))
+            .send()
+    };
+    assert_eq!(ready(&gateway).await.expect("an answer").status(), 503);
+
+    redis.restart();
+    while ready(&gateway).await.expect("an answer").status() != 200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        gateway.nexus("GET", "/members", None).await,
+        before,
+        "nothing was half done"
+    );
+    // Both go on where they were: the link was not used up, nor the answer.
+    let page = gateway.connect(&gateway.visitor(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    let page = visitor.follow(&callback).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    for guid in [member, half] {
+        let read: Value = gateway.read(guid).await;
+        assert_eq!(read["connection_status"], "CONNECTED");
+    }
+}

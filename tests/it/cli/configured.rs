@@ -1,0 +1,209 @@
+//! `check`, `keys` and `serve`: the commands that take a configuration.
+
+use std::net::TcpListener;
+
+use super::Installation;
+use crate::support::guichet::{Running, write};
+use crate::support::process::free_port;
+use crate::support::visitor::http;
+
+#[test]
+fn check_says_that_all_is_well() {
+    let installation = Installation::new();
+    let ran = installation.check();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for line in [
+        "is sound",
+        "institutions: 1",
+        "clients: 1",
+        "store: reached",
+    ] {
+        assert!(ran.out.contains(line), "{line}: {ran:?}");
+    }
+    // The key can be read by everybody on the machine, or not: the warning is the configuration's.
+    assert!(ran.err.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn check_says_where_the_configuration_is_wrong() {
+    let installation = Installation::new();
+    installation.edit("[store]\n", "[store]\nflavour = \"mint\"\n");
+    let ran = installation.check();
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    for word in ["guichet.toml", "flavour"] {
+        assert!(ran.err.contains(word), "{word}: {ran:?}");
+    }
+    assert!(
+        ran.err.contains("8:1") || (ran.err.contains("line 8") && ran.err.contains("column 1")),
+        "{ran:?}"
+    );
+    assert!(ran.out.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn check_says_which_institution_is_wrong() {
+    let installation = Installation::new();
+    let text = "guid = \"INS-1\"\ncode = \"b\"\nname = \"B\"\nsupports_oauth = false\n";
+    write(installation.folder.path(), "institutions/b.toml", text);
+    let ran = installation.check();
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    for word in ["b.toml", "guid"] {
+        assert!(ran.err.contains(word), "{word}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_not_there_ends_with_3() {
+    let installation = Installation::new();
+    std::fs::remove_file(&installation.file).expect("removed");
+    let ran = installation.check();
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("guichet.toml"), "{ran:?}");
+}
+
+#[test]
+fn check_says_that_the_store_cannot_be_used() {
+    for store in [
+        format!("redis://127.0.0.1:{}/", free_port()),
+        "sqlite:no/such/folder/guichet.sqlite".to_owned(),
+    ] {
+        let ran = Installation::with_store(&store).check();
+        assert_eq!(ran.code, Some(4), "{store} {ran:?}");
+        assert!(ran.out.contains("is sound"), "{ran:?}");
+        assert!(ran.err.starts_with("guichet: "), "{ran:?}");
+        assert!(
+            ran.err.trim().len() > "guichet: ".len() + 10,
+            "in words: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_client_has_two_keys_at_most() {
+    let installation = Installation::new();
+    let first = installation.keys("create", &[]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let key = first.out.trim();
+    assert_eq!(first.out, format!("{key}\n"), "the key alone");
+    let id = key
+        .strip_prefix("ogk_")
+        .and_then(|rest| rest.get(..8))
+        .expect("an id");
+    let second = installation.keys("create", &[]);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    let third = installation.keys("create", &[]);
+    assert_eq!((third.code, third.out.as_str()), (Some(1), ""), "{third:?}");
+    assert!(
+        third.err.contains("two active keys") && third.err.contains("retire"),
+        "{third:?}"
+    );
+
+    let listed = installation.keys("list", &[]);
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    let lines: Vec<&str> = listed.out.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed:?}");
+    assert!(
+        lines.iter().all(|line| line.ends_with("active")),
+        "{listed:?}"
+    );
+    assert!(lines.iter().any(|line| line.starts_with(id)), "{listed:?}");
+    assert!(!listed.out.contains(key), "a key is shown once");
+
+    let retired = installation.keys("retire", &[id]);
+    assert_eq!(retired.code, Some(0), "{retired:?}");
+    let again = installation.keys("retire", &[id]);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.err.contains(id), "{again:?}");
+    assert!(installation.keys("list", &[]).out.contains("retired"));
+    assert_eq!(
+        installation.keys("create", &[]).code,
+        Some(0),
+        "there is room again"
+    );
+}
+
+#[test]
+fn an_unknown_client_is_told_which_there_are() {
+    let installation = Installation::new();
+    let arguments = [
+        "keys",
+        "create",
+        "--config",
+        &installation.file,
+        "--client",
+        "acne",
+    ];
+    let ran = crate::support::guichet::run(arguments);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.err.contains("acne") && ran.err.contains("acme"),
+        "{ran:?}"
+    );
+}
+
+/// Waits until the command answers there with success.
+async fn served(running: &mut Running, address: &str) -> String {
+    loop {
+        if let Ok(answer) = http().get(address).send().await
+            && answer.status() == 200
+        {
+            return answer.text().await.expect("a body");
+        }
+        assert!(running.runs(), "it ended: {}", running.err());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_answers_and_takes_keys_made_beside_it() {
+    let installation = Installation::new();
+    let mut running = Running::start(["serve", "--config", &installation.file]);
+    let operator = format!("http://127.0.0.1:{}", installation.operator);
+    assert_eq!(
+        served(&mut running, &format!("{operator}/healthz")).await,
+        "alive\n"
+    );
+    assert_eq!(
+        served(&mut running, &format!("{operator}/readyz")).await,
+        "ready\n"
+    );
+    let metrics = served(&mut running, &format!("{operator}/metrics")).await;
+    assert!(
+        metrics.contains("# TYPE") && metrics.ends_with("# EOF\n"),
+        "{metrics}"
+    );
+
+    let created = installation.keys("create", &[]);
+    let key = created.out.trim();
+    let users = format!("http://127.0.0.1:{}/users", installation.public);
+    let status = async |key: &str| {
+        let request = http().get(&users).basic_auth("acme", Some(key));
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(status(key).await, 200);
+    let retired = installation.keys("retire", &[&key[4..12]]);
+    assert_eq!(retired.code, Some(0), "{retired:?}");
+    assert_eq!(status(key).await, 401, "it stops working at once");
+    // The operator's paths are not on the public door.
+    let public = format!("http://127.0.0.1:{}/metrics", installation.public);
+    assert_eq!(
+        http().get(public).send().await.expect("an answer").status(),
+        404
+    );
+
+    let ran = running.stop("TERM");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.err.contains(key), "{ran:?}");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let installation = Installation::new();
+    let address = format!("127.0.0.1:{}", installation.public);
+    let taken = TcpListener::bind(&address).expect("the port was free");
+    let ran = crate::support::guichet::run(["serve", "--config", &installation.file]);
+    drop(taken);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let words = format!("guichet: cannot listen on {address}: ");
+    assert!(ran.err.contains(&words), "{ran:?}");
+}

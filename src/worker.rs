@@ -155,14 +155,14 @@ async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result
     let (id, kind, attempt) = (event.guid, event.kind.name(), event.attempt);
     match delivery {
         Delivery::Taken => {
-            gateway.metrics.delivered("taken");
             tracing::info!(event = %id, kind, attempt, "event delivered");
             gateway.store.finish_event(id).await?;
+            gateway.metrics.delivered("taken");
         }
         Delivery::Gone => {
-            gateway.metrics.delivered("gone");
             tracing::warn!(event = %id, kind, attempt, "the endpoint is gone; event buried");
             gateway.store.bury_event(id, now).await?;
+            gateway.metrics.delivered("gone");
         }
         Delivery::Again {
             reason,
@@ -172,14 +172,14 @@ async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result
                 .filter(|_| attempt < DELIVERY_TRIES);
             match wait.map(|wait| wait.max(retry_after.unwrap_or_default())) {
                 Some(wait) => {
-                    gateway.metrics.delivered("again");
                     tracing::warn!(event = %id, kind, attempt, reason, wait_s = wait.as_secs(), "event not taken; tried again later");
                     gateway.store.postpone_event(id, now + wait).await?;
+                    gateway.metrics.delivered("again");
                 }
                 None => {
-                    gateway.metrics.delivered("dead");
                     tracing::error!(event = %id, kind, attempt, reason, "event never taken; buried");
                     gateway.store.bury_event(id, now).await?;
+                    gateway.metrics.delivered("dead");
                 }
             }
         }

@@ -11,16 +11,13 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::support::behaviour::{Behaviour, Gate};
-use crate::support::gateway::{Backend, Setup, TestGateway, eventually};
+use crate::support::gateway::Backend;
 use crate::support::loopback::Recorded;
-use crate::support::process::Guarded;
 use crate::support::receiver::Reply;
-use crate::support::redis::Redis;
+use crate::support::served::Served;
 use crate::support::visitor::{Visitor, http};
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// A little more than a delivery stays with one worker, and than the deadline of a job here.
-const HOLD: Duration = Duration::from_secs(61);
 /// A little more than the default time at the institution.
 const AUTHORIZATION: Duration = Duration::from_secs(15 * 60 + 1);
 
@@ -34,7 +31,7 @@ crate::on_both_stores!(
 );
 
 async fn killed_after_minting(backend: Backend) {
-    let mut crash = Crash::start(backend).await;
+    let mut crash = Served::start(backend).await;
     let (member, link) = crash.gateway.member().await;
     crash.kill_and_start().await;
 
@@ -46,11 +43,11 @@ async fn killed_after_minting(backend: Backend) {
     let page = crash.gateway.connect(&Visitor::new(), &link).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
     crash.succeed().await;
-    crash.all_is_well(member).await;
+    all_is_well(&crash, member).await;
 }
 
 async fn killed_after_opening(backend: Backend) {
-    let mut crash = Crash::start(backend).await;
+    let mut crash = Served::start(backend).await;
     let (member, link) = crash.gateway.member().await;
     let visitor = Visitor::new();
     let authorization = crash.gateway.open(&visitor, &link).await;
@@ -62,11 +59,11 @@ async fn killed_after_opening(backend: Backend) {
     let page = visitor.follow(&callback).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
     crash.succeed().await;
-    crash.all_is_well(member).await;
+    all_is_well(&crash, member).await;
 }
 
 async fn killed_during_the_exchange(backend: Backend) {
-    let mut crash = Crash::start(backend).await;
+    let mut crash = Served::start(backend).await;
     let (member, link) = crash.gateway.member().await;
     let visitor = Visitor::new();
     let authorization = crash.gateway.open(&visitor, &link).await;
@@ -109,18 +106,18 @@ async fn killed_during_the_exchange(backend: Backend) {
     let callback = crash.gateway.bank.code_for(&authorization).url();
     let page = visitor.follow(&callback).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
-    let told = crash.told(4).await;
+    let told = told(&crash, 4).await;
     let finished = told.values().filter(|body| body["action"] == "finished");
     let mut statuses: Vec<_> = finished
         .map(|body| body["oauth_state"]["auth_status"].as_u64())
         .collect();
     statuses.sort();
     assert_eq!(statuses, [Some(2), Some(3)]);
-    crash.exchanged_once();
+    exchanged_once(&crash);
 }
 
 async fn killed_after_the_callback(backend: Backend) {
-    let mut crash = Crash::start(backend).await;
+    let mut crash = Served::start(backend).await;
     let (member, link) = crash.gateway.member().await;
     let visitor = Visitor::new();
     let authorization = crash.gateway.open(&visitor, &link).await;
@@ -139,11 +136,11 @@ async fn killed_after_the_callback(backend: Backend) {
         "the first outcome is shown"
     );
     crash.succeed().await;
-    crash.all_is_well(member).await;
+    all_is_well(&crash, member).await;
 }
 
 async fn killed_during_a_delivery(backend: Backend) {
-    let mut crash = Crash::start(backend).await;
+    let mut crash = Served::start(backend).await;
     crash.gateway.hooks.answer_with(Reply::Hold(Gate::closed()));
     crash.gateway.member().await;
     let first = crash
@@ -164,7 +161,7 @@ async fn killed_during_a_delivery(backend: Backend) {
 }
 
 async fn killed_during_a_push(backend: Backend) {
-    let mut crash = Crash::start(backend).await;
+    let mut crash = Served::start(backend).await;
     let aggregator = &crash.gateway.aggregator;
     aggregator.answer_with(Reply::Hold(Gate::closed()));
     let (member, link) = crash.gateway.member().await;
@@ -181,12 +178,12 @@ async fn killed_during_a_push(backend: Backend) {
         .wait_for(|pushes| pushes.len() >= 2, LIMIT)
         .await;
     assert_eq!(pushes[1].json()["attempt"], 2);
-    crash.all_is_well(member).await;
+    all_is_well(&crash, member).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_killed_between_the_steps() {
-    let mut crash = Crash::start(Backend::Redis).await;
+    let mut crash = Served::start(Backend::Redis).await;
     let (member, link) = crash.gateway.member().await;
     crash.lose_redis();
     let away = Visitor::new().get(&link).await;
@@ -214,153 +211,77 @@ async fn redis_killed_between_the_steps() {
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
     crash.kill();
     crash.succeed().await;
-    crash.all_is_well(member).await;
+    all_is_well(&crash, member).await;
 }
 
-/// A gateway whose process can be killed; everything around it lives on.
-struct Crash {
-    /// The bank, the receivers, and the way to ask. Its own gateway is stopped while a process runs.
-    gateway: TestGateway,
-    process: Option<Guarded>,
-    redis: Option<Redis>,
-}
-
-impl Crash {
-    /// `guichet serve` on a file or on a Redis of its own.
-    async fn start(backend: Backend) -> Self {
-        let redis = (backend == Backend::Redis).then(Redis::start);
-        let setup = Setup {
-            store: redis.as_ref().map(Redis::url),
-            ..Setup::default()
-        };
-        let mut gateway = TestGateway::with(backend, setup).await;
-        gateway.stop().await;
-        let mut crash = Self {
-            gateway,
-            process: None,
-            redis,
-        };
-        crash.serve().await;
-        crash
-    }
-
-    /// Starts the program and waits until it serves.
-    async fn serve(&mut self) {
-        let file = self.gateway.file();
-        let log = self.gateway.folder.path().join("serve.log");
-        let program = std::path::Path::new(env!("CARGO_BIN_EXE_guichet"));
-        let arguments = ["serve".as_ref(), "--config".as_ref(), file.as_os_str()];
-        let process = Guarded::start(program, arguments, &log, None);
-        self.process = Some(process);
-        self.ready().await;
-    }
-
-    async fn ready(&self) {
-        let readiness = self.gateway.operator.join("readyz").expect("a path");
-        eventually(async || {
-            let answer = http().get(readiness.clone()).send().await.ok()?;
-            answer.status().is_success().then_some(())
-        })
+/// Every event told so far by its id, once there are `count`; repeats must be equal.
+async fn told(served: &Served, count: usize) -> BTreeMap<String, Value> {
+    let ids = |told: &[Recorded]| -> BTreeSet<String> { told.iter().map(id).collect() };
+    let told = served
+        .gateway
+        .hooks
+        .wait_for(|told| ids(told).len() >= count, LIMIT)
         .await;
+    let mut events = BTreeMap::new();
+    for event in &told {
+        let earlier = events.insert(id(event), event.json());
+        assert!(earlier.is_none_or(|earlier| earlier == event.json()));
     }
+    assert_eq!(events.len(), count, "{events:#?}");
+    events
+}
 
-    fn kill(&mut self) {
-        self.process.take().expect("a process runs").kill9();
-    }
+/// No code was sent to the bank twice.
+fn exchanged_once(served: &Served) {
+    let requests = served.gateway.bank.token_requests();
+    let codes: BTreeSet<_> = requests
+        .iter()
+        .map(|request| request.field("code"))
+        .collect();
+    assert_eq!(codes.len(), requests.len());
+}
 
-    async fn kill_and_start(&mut self) {
-        self.kill();
-        self.serve().await;
-    }
+/// The member is connected, everybody hears of it, and its job can be done.
+async fn all_is_well(served: &Served, member: MemberGuid) {
+    let gateway = &served.gateway;
+    assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+    assert_eq!(gateway.read(member).await["is_being_aggregated"], true);
+    let state = gateway.state(member).await;
+    assert_eq!(state["auth_status"], 2);
+    assert_eq!(state["inbound_member_guid"], json!(member));
+    assert_eq!(gateway.bank.hits().token, 1);
+    assert_eq!(gateway.bank.live_tokens(), 2, "nothing was revoked");
+    let told = told(served, 3).await;
+    let mut actions: Vec<_> = told.values().map(|body| body["action"].as_str()).collect();
+    actions.sort();
+    assert_eq!(
+        actions,
+        [Some("created"), Some("finished"), Some("updated")]
+    );
 
-    /// Kills the process, and lets a gateway with a clock of the test's take over, after what the
-    /// dead one had reserved is due again.
-    async fn succeed(&mut self) {
-        if self.process.is_some() {
-            self.kill();
-        }
-        self.gateway.restart().await;
-        self.gateway.pass(HOLD);
-    }
-
-    fn lose_redis(&mut self) {
-        self.redis.as_mut().expect("a Redis").kill9();
-    }
-
-    async fn regain_redis(&mut self) {
-        self.redis.as_mut().expect("a Redis").restart();
-        self.ready().await;
-    }
-
-    /// Every event told so far by its id, once there are `count`; repeats must be equal.
-    async fn told(&self, count: usize) -> BTreeMap<String, Value> {
-        let ids = |told: &[Recorded]| -> BTreeSet<String> { told.iter().map(id).collect() };
-        let told = self
-            .gateway
-            .hooks
-            .wait_for(|told| ids(told).len() >= count, LIMIT)
-            .await;
-        let mut events = BTreeMap::new();
-        for event in &told {
-            let earlier = events.insert(id(event), event.json());
-            assert!(earlier.is_none_or(|earlier| earlier == event.json()));
-        }
-        assert_eq!(events.len(), count, "{events:#?}");
-        events
-    }
-
-    /// No code was sent to the bank twice.
-    fn exchanged_once(&self) {
-        let requests = self.gateway.bank.token_requests();
-        let codes: BTreeSet<_> = requests
-            .iter()
-            .map(|request| request.field("code"))
-            .collect();
-        assert_eq!(codes.len(), requests.len());
-    }
-
-    /// The member is connected, everybody hears of it, and its job can be done.
-    async fn all_is_well(&self, member: MemberGuid) {
-        let gateway = &self.gateway;
-        assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
-        assert_eq!(gateway.read(member).await["is_being_aggregated"], true);
-        let state = gateway.state(member).await;
-        assert_eq!(state["auth_status"], 2);
-        assert_eq!(state["inbound_member_guid"], json!(member));
-        assert_eq!(gateway.bank.hits().token, 1);
-        assert_eq!(gateway.bank.live_tokens(), 2, "nothing was revoked");
-        let told = self.told(3).await;
-        let mut actions: Vec<_> = told.values().map(|body| body["action"].as_str()).collect();
-        actions.sort();
-        assert_eq!(
-            actions,
-            [Some("created"), Some("finished"), Some("updated")]
-        );
-
-        let pushes = gateway
-            .aggregator
-            .wait_for(|pushes| !pushes.is_empty(), LIMIT)
-            .await;
-        let jobs: BTreeSet<String> = pushes
-            .iter()
-            .map(|push| push.json()["job_guid"].to_string())
-            .collect();
-        assert_eq!(jobs.len(), 1, "one job, however often it is pushed");
-        let push = pushes[0].json();
-        let job = push["job_guid"].as_str().expect("a job");
-        let path = format!("/aggregation/jobs/{job}");
-        let (status, lease) = gateway.aggregation(&format!("{path}/lease"), None).await;
-        assert_eq!(status, 200, "{lease}");
-        assert!(
-            gateway
-                .bank
-                .honours(lease["access_token"].as_str().expect("a token"))
-        );
-        let done = Some(json!({"status": "succeeded"}));
-        let (status, _) = gateway.aggregation(&format!("{path}/report"), done).await;
-        assert_eq!(status, 200);
-        assert_eq!(gateway.read(member).await["is_being_aggregated"], false);
-    }
+    let pushes = gateway
+        .aggregator
+        .wait_for(|pushes| !pushes.is_empty(), LIMIT)
+        .await;
+    let jobs: BTreeSet<String> = pushes
+        .iter()
+        .map(|push| push.json()["job_guid"].to_string())
+        .collect();
+    assert_eq!(jobs.len(), 1, "one job, however often it is pushed");
+    let push = pushes[0].json();
+    let job = push["job_guid"].as_str().expect("a job");
+    let path = format!("/aggregation/jobs/{job}");
+    let (status, lease) = gateway.aggregation(&format!("{path}/lease"), None).await;
+    assert_eq!(status, 200, "{lease}");
+    assert!(
+        gateway
+            .bank
+            .honours(lease["access_token"].as_str().expect("a token"))
+    );
+    let done = Some(json!({"status": "succeeded"}));
+    let (status, _) = gateway.aggregation(&format!("{path}/report"), done).await;
+    assert_eq!(status, 200);
+    assert_eq!(gateway.read(member).await["is_being_aggregated"], false);
 }
 
 fn id(event: &Recorded) -> String {

@@ -32,6 +32,7 @@ mod connect;
 mod crash;
 mod deadlines;
 mod doubles;
+mod exchange;
 mod layers;
 mod links_buttons;
 mod links_mint;

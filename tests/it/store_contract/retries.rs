@@ -2,7 +2,7 @@
 
 use guichet::domain::return_address::ReturnTo;
 use guichet::domain::window::{
-    Ending, OpenPolicy, RETRIES, ReferralSource, Window, WindowOptions, WindowStatus,
+    Ending, OpenPolicy, RETRIES, RETRY_GRACE, ReferralSource, Window, WindowOptions, WindowStatus,
 };
 use guichet::store::{Claimed, Retried, Retry, Subject};
 
@@ -16,6 +16,7 @@ on_each_store!(
     a_newer_link_ends_the_retries,
     only_the_browser_that_failed_may_retry,
     what_did_not_fail_is_not_retried,
+    what_ran_out_is_retried_for_a_while_only,
     a_retry_repeated_is_the_same_retry,
 );
 
@@ -173,14 +174,12 @@ async fn what_did_not_fail_is_not_retried(bench: Bench) {
     let opened = bench.visited().await;
     let returned = bench.returned().await;
     let (connected, _, _) = bench.connected().await;
-    let expired = bench.visited().await;
-    bench.fail(&expired, Ending::Expired, 1 + LEG).await;
     let burnt = bench.visited().await;
     let mut claim = bench.a_claim(&burnt);
     claim.browser.clear();
     let claimed = bench.store.claim_callback(&claim, at(2)).await;
     assert!(matches!(claimed.expect("answered"), Claimed::Burnt { .. }));
-    for visited in [opened, returned, connected, expired, burnt] {
+    for visited in [opened, returned, connected, burnt] {
         let member = bench.member_now(&visited.linked).await;
         let retry = bench.a_retry(&visited, 3);
         assert_eq!(bench.retry(&retry, 3).await, Retried::Refused);
@@ -192,6 +191,23 @@ async fn what_did_not_fail_is_not_retried(bench: Bench) {
     let two = bench.visit(linked, at(1)).await;
     bench.fail(&two, Ending::Failed, 2).await;
     bench.retried(&one, 3).await;
+}
+
+async fn what_ran_out_is_retried_for_a_while_only(bench: Bench) {
+    let late = bench.visited().await;
+    let deadline = bench.window_now(&late).await.deadline.as_second() - at(0).as_second();
+    bench.fail(&late, Ending::Expired, deadline).await;
+    let end = deadline + i64::try_from(RETRY_GRACE.as_secs()).expect("a short while");
+    let retry = bench.a_retry(&late, end);
+    assert_eq!(bench.retry(&retry, end).await, Retried::Over);
+    let (visited, subject) = bench.retried(&late, end - 1).await;
+    assert_eq!(subject.window.retry_until, Some(at(end - 1 + LEG)));
+    assert_eq!(subject.window.retries, 1);
+    // A failure of the new window is retried like any other.
+    bench.fail(&visited, Ending::Failed, end).await;
+    let (_, subject) = bench.retried(&visited, end + 1).await;
+    assert_eq!(subject.window.retry_until, Some(at(end - 1 + LEG)));
+    assert_eq!(subject.window.retries, 2);
 }
 
 async fn a_retry_repeated_is_the_same_retry(bench: Bench) {

@@ -13,6 +13,7 @@ pub mod loopback;
 pub mod process;
 pub mod receiver;
 pub mod redis;
+pub mod served;
 pub mod visitor;
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -60,6 +60,11 @@ impl Redis {
     /// The address of database 0, as a client takes it.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Where it keeps its data.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The address of a database that no other test uses.

@@ -1,0 +1,107 @@
+//! The gateway as a process of its own, `guichet serve`, which can be killed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::gateway::{Backend, Setup, TestGateway, eventually};
+use super::process::Guarded;
+use super::redis::Redis;
+use super::visitor::http;
+
+/// A little more than a delivery stays with one worker, and than the deadline of a job here.
+const HOLD: Duration = Duration::from_secs(91);
+
+/// A gateway whose process can be killed; everything around it lives on.
+pub struct Served {
+    /// The bank, the receivers, and the way to ask. Its own gateway is stopped while a process runs.
+    pub gateway: TestGateway,
+    process: Option<Guarded>,
+    redis: Option<Redis>,
+}
+
+impl Served {
+    /// `guichet serve` on a file or on a Redis of its own.
+    pub async fn start(backend: Backend) -> Self {
+        Self::with(backend, Setup::default()).await
+    }
+
+    /// The same, set up in another way than usual.
+    pub async fn with(backend: Backend, setup: Setup) -> Self {
+        let redis = (backend == Backend::Redis).then(Redis::start);
+        let setup = Setup {
+            store: redis.as_ref().map(Redis::url),
+            ..setup
+        };
+        let mut gateway = TestGateway::with(backend, setup).await;
+        gateway.stop().await;
+        let mut served = Self {
+            gateway,
+            process: None,
+            redis,
+        };
+        served.serve().await;
+        served
+    }
+
+    /// Starts the program and waits until it serves.
+    pub async fn serve(&mut self) {
+        let file = self.gateway.file();
+        let log = self.gateway.folder.path().join("serve.log");
+        let program = Path::new(env!("CARGO_BIN_EXE_guichet"));
+        let arguments = ["serve".as_ref(), "--config".as_ref(), file.as_os_str()];
+        let process = Guarded::start(program, arguments, &log, None);
+        self.process = Some(process);
+        self.ready().await;
+    }
+
+    /// What the process has logged so far.
+    pub fn log(&self) -> String {
+        self.process.as_ref().expect("a process runs").log()
+    }
+
+    /// The folder of the store's server, where there is one.
+    pub fn redis_folder(&self) -> Option<&Path> {
+        self.redis.as_ref().map(Redis::folder)
+    }
+
+    async fn ready(&self) {
+        let readiness = self.gateway.operator.join("readyz").expect("a path");
+        eventually(async || {
+            let answer = http().get(readiness.clone()).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// Kills the process as a crash would.
+    pub fn kill(&mut self) {
+        self.process.take().expect("a process runs").kill9();
+    }
+
+    /// Kills the process and starts the next.
+    pub async fn kill_and_start(&mut self) {
+        self.kill();
+        self.serve().await;
+    }
+
+    /// Kills the process, and lets a gateway with a clock of the test's take over, after what the
+    /// dead one had reserved is due again.
+    pub async fn succeed(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+        self.gateway.restart().await;
+        self.gateway.pass(HOLD);
+    }
+
+    /// Kills the store's server.
+    pub fn lose_redis(&mut self) {
+        self.redis.as_mut().expect("a Redis").kill9();
+    }
+
+    /// Starts the store's server again, and waits until the gateway has found it.
+    pub async fn regain_redis(&mut self) {
+        self.redis.as_mut().expect("a Redis").restart();
+        self.ready().await;
+    }
+}

@@ -14,7 +14,10 @@ use crate::domain::client::Client;
 use crate::domain::id::AttemptId;
 use crate::domain::institution::Institution;
 use crate::domain::member::Member;
-use crate::domain::window::{Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowStatus};
+use crate::domain::return_address::ReturnTo;
+use crate::domain::window::{
+    Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowOptions, WindowStatus,
+};
 use crate::flow::Internal;
 use crate::store::{AttemptRecord, StoreError};
 
@@ -31,6 +34,8 @@ pub struct About<'a> {
     locale: &'static Locale,
     client: Option<&'a Client>,
     institution: Option<&'a Institution>,
+    /// Where the flow leaves this gateway in the end, when that is not a page of ours.
+    leaves_to: Option<Url>,
 }
 
 /// The short code a person can tell support.
@@ -160,6 +165,7 @@ impl<'a> Shown<'a> {
             locale,
             client,
             institution,
+            leaves_to: leaves_to(&window.options),
         }
     }
 
@@ -181,18 +187,20 @@ impl About<'_> {
         render(page, &self.parties, self.locale).into_response()
     }
 
-    /// A page whose form leads on to the institution.
+    /// A page whose form leads on to the institution, and from one that asks nothing straight on
+    /// into the client's app.
     pub fn leading_to_institution(&self, page: &Page) -> Response {
-        let rendered = render(page, &self.parties, self.locale);
         let oauth = self
             .institution
             .and_then(|institution| institution.oauth.as_ref());
-        match oauth {
-            Some(oauth) => rendered
-                .allow_form_action(&oauth.authorization_endpoint)
-                .into_response(),
-            None => rendered.into_response(),
-        }
+        let targets = oauth.map(|oauth| &oauth.authorization_endpoint);
+        targets
+            .into_iter()
+            .chain(&self.leaves_to)
+            .fold(render(page, &self.parties, self.locale), |page, target| {
+                page.allow_form_action(target)
+            })
+            .into_response()
     }
 
     /// The page for how a window ended.
@@ -265,6 +273,17 @@ impl About<'_> {
             message,
             origins: client.message_origins.clone(),
         })
+    }
+}
+
+fn leaves_to(options: &WindowOptions) -> Option<Url> {
+    if options.referral_source == ReferralSource::Browser {
+        return None;
+    }
+    match &options.return_to {
+        ReturnTo::Page => None,
+        ReturnTo::Address(address) => Url::parse(address).ok(),
+        ReturnTo::Scheme(scheme) => Url::parse(&format!("{scheme}:")).ok(),
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
         ));
     Ok(Router::new()
         .route("/", get(home))
+        .route("/returned", get(home))
         .route("/api/state/{member}", get(follow::state))
         .route("/api/webhooks", get(webhooks::list))
         .route("/webhooks", post(webhooks::receive))
@@ -92,11 +93,12 @@ struct Home<'a> {
     trouble: Option<&'a str>,
 }
 
-/// `GET /`, with `?member=MBR-…` to look at one member.
+/// `GET /`, with `?member=MBR-…` to look at one member, and `GET /returned`, where the gateway sends
+/// people back to with `?member_guid=MBR-…`. What else it says there is not believed but asked for.
 async fn home(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     let looked_at = url::form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "member")
+        .find(|(name, _)| name == "member" || name == "member_guid")
         .map(|(_, member)| member);
     let followed = match &looked_at {
         Some(member) => follow::follow(&app, member).await.map(Some),

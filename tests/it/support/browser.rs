@@ -15,6 +15,7 @@ use thirtyfour::ChromeCapabilities;
 use thirtyfour::prelude::*;
 
 use super::process::{Guarded, free_port};
+use super::visitor::http;
 use super::{package_folder, program};
 
 /// How long [`Browser::wait_until`] waits.
@@ -179,6 +180,23 @@ impl Browser {
             // Between two looks at the condition, not instead of one.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What the browser answers to a command of the DevTools protocol without parameters.
+    ///
+    /// # Panics
+    ///
+    /// If the browser does not know the command.
+    pub async fn devtools(&self, command: &str) -> Value {
+        let address = format!("{}/goog/cdp/execute", self.session);
+        let order = json!({"cmd": command, "params": {}});
+        let answer = http().post(address).json(&order).send().await;
+        let answer = answer.expect("chromedriver answers");
+        let status = answer.status();
+        let text = answer.text().await.expect("a body");
+        assert!(status.is_success(), "{command}: {text}");
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        answer["value"].clone()
     }
 
     /// What axe-core finds wrong with the page as it is now.

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::fake_bank::{FakeBank, Registration};
+use super::interop::{self, ELSEWHERE, InteropProvider};
 use super::receiver::WebhookReceiver;
 use super::redis::Redis;
 use super::visitor::Visitor;
@@ -88,6 +89,8 @@ pub struct Setup {
     pub store: Option<String>,
     /// Leaves the aggregator out.
     pub without_aggregator: bool,
+    /// Adds the institution [`ELSEWHERE`], whose authorization server others wrote.
+    pub elsewhere: bool,
     /// How many links a member may have per minute, in place of as many as tests want.
     pub mints_per_member_per_minute: Option<u32>,
     /// Text of the configuration or of an institution file, and what stands there instead.
@@ -143,6 +146,8 @@ pub struct TestGateway {
     pub operator: Url,
     /// The institution.
     pub bank: FakeBank,
+    /// The institution that others wrote, if it was asked for.
+    pub elsewhere: Option<InteropProvider>,
     /// The client's webhook endpoint: every kind of event goes there.
     pub hooks: WebhookReceiver,
     /// The aggregator's endpoint: pushes arrive there.
@@ -204,6 +209,12 @@ impl TestGateway {
         }
         let folder = tempfile::tempdir().expect("a folder");
         write_institutions(folder.path(), &bank, &setup);
+        let elsewhere = setup.elsewhere.then(|| {
+            let elsewhere = InteropProvider::for_client(CLIENT, &url);
+            let file = folder.path().join(format!("institutions/{ELSEWHERE}.toml"));
+            std::fs::write(file, elsewhere.institution_file()).expect("a file");
+            elsewhere
+        });
         let store = match (setup.store.clone(), backend) {
             (Some(store), _) => store,
             (None, Backend::Sqlite) => "sqlite:guichet.sqlite".to_owned(),
@@ -238,6 +249,7 @@ impl TestGateway {
             url,
             operator,
             bank,
+            elsewhere,
             hooks,
             aggregator,
             clock,
@@ -557,6 +569,10 @@ fn configuration(
             "[[clients.registrations]]\ninstitution = \"{institution}\"\nclient_id = \"{id}\"\n{proof}"
         )
     };
+    let own_elsewhere = match setup.elsewhere {
+        true => interop::registration(CLIENT),
+        false => String::new(),
+    };
     let host = |url: &Url| {
         format!(
             "{}:{}",
@@ -613,7 +629,7 @@ url = "{hooks_url}"
 events = {hook_events}
 secret = "{SIGNING_SECRET}"
 {more_hooks}{own}{registration}
-{own_form}
+{own_form}{own_elsewhere}
 [[clients]]
 id = "{RIVAL}"
 name = "Rival Money"
@@ -631,6 +647,7 @@ name = "Rival Money"
         hook_hosts = hook_hosts.join(", "),
         own = registration(CLIENT, BANK),
         own_form = registration(CLIENT, FORM_BANK),
+        own_elsewhere = own_elsewhere,
         rival = registration(RIVAL, BANK),
         rival_form = registration(RIVAL, FORM_BANK),
     )

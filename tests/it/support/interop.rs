@@ -12,6 +12,15 @@ use super::fake_bank::Registration;
 use super::process::Guarded;
 use super::{package_folder, program};
 
+/// The institution that the server stands for in a gateway under test.
+pub const ELSEWHERE: &str = "elsewhere";
+
+/// Its guid.
+pub const ELSEWHERE_GUID: &str = "INS-44444444-4444-4444-8444-444444444444";
+
+/// The client secret there: as hostile as printable ASCII can be.
+const SECRET: &str = "a:b+c%/d&e=f g";
+
 /// The addresses the server publishes, under their names in RFC 8414.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Endpoints {
@@ -29,7 +38,42 @@ pub struct InteropProvider {
     _folder: TempDir,
 }
 
+/// The registration of `client` at [`ELSEWHERE`], for its table in the configuration.
+pub fn registration(client: &str) -> String {
+    format!(
+        "[[clients.registrations]]\ninstitution = \"{ELSEWHERE}\"\n\
+         client_id = \"{client}-at-{ELSEWHERE}\"\nclient_secret = \"{SECRET}\"\n"
+    )
+}
+
 impl InteropProvider {
+    /// Starts the server as the institution [`ELSEWHERE`], for `client` of the gateway at
+    /// `gateway`.
+    ///
+    /// # Panics
+    ///
+    /// As [`InteropProvider::start`].
+    pub fn for_client(client: &str, gateway: &Url) -> Self {
+        Self::start(&Registration {
+            client_id: format!("{client}-at-{ELSEWHERE}"),
+            client_secret: Some(SECRET.to_owned()),
+            redirect_uri: format!("{gateway}oauth/redirect_from/{client}/{ELSEWHERE}"),
+        })
+    }
+
+    /// The institution file that leads a gateway here.
+    pub fn institution_file(&self) -> String {
+        let at = &self.endpoints;
+        format!(
+            "guid = \"{ELSEWHERE_GUID}\"\ncode = \"{ELSEWHERE}\"\nname = \"Elsewhere\"\n\
+             supports_oauth = true\n\n[oauth]\nauthorization_endpoint = \"{}\"\n\
+             token_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\nissuer = \"{}\"\n\
+             iss = \"required\"\nclient_authentication = \"client_secret_basic\"\n\
+             scopes = [\"openid\", \"accounts\", \"transactions\"]\npkce = \"required\"\n",
+            at.authorization_endpoint, at.token_endpoint, at.revocation_endpoint, at.issuer,
+        )
+    }
+
     /// Starts the server and waits until it answers.
     ///
     /// # Panics

@@ -23,6 +23,10 @@ pub struct Desk {
     clients: HashMap<String, Registration>,
     /// Whether a request without a code challenge is let through.
     pub pkce_optional: bool,
+    /// Added to the address that browsers are sent back to.
+    pub fragment: Option<String>,
+    /// Where a browser was sent back to last.
+    pub last_answer: Option<Url>,
     codes: HashMap<String, Code>,
     /// Live access and refresh tokens, with the code they descend from.
     access_tokens: HashMap<String, String>,
@@ -61,12 +65,11 @@ impl Desk {
             Err(why) => answer(400, "text/plain", why),
             Ok(callback) => {
                 let mut response = answer(303, "text/plain", "");
-                let location = callback
-                    .url()
-                    .as_str()
-                    .parse()
-                    .expect("a URL is a header value");
+                let mut back = callback.url();
+                back.set_fragment(self.fragment.as_deref());
+                let location = back.as_str().parse().expect("a URL is a header value");
                 response.headers_mut().insert(header::LOCATION, location);
+                self.last_answer = Some(back);
                 response
             }
         }

@@ -184,6 +184,21 @@ impl FakeBank {
         }
     }
 
+    /// From now on browsers are sent back with this fragment beside the honest answer.
+    pub fn add_fragment(&self, fragment: &str) {
+        self.state().desk.fragment = Some(fragment.to_owned());
+    }
+
+    /// Where a browser was sent back to last.
+    pub fn last_answer(&self) -> Option<Url> {
+        self.state().desk.last_answer.clone()
+    }
+
+    /// The visits of browsers at the authorization endpoint, oldest first.
+    pub fn authorize_requests(&self) -> Vec<Recorded> {
+        self.requests(AUTHORIZE)
+    }
+
     /// The requests at the token endpoint, oldest first.
     pub fn token_requests(&self) -> Vec<Recorded> {
         self.requests(TOKEN)

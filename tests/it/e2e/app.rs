@@ -1,0 +1,183 @@
+//! From the app and back to it: windows, messages, and browsers that lack one or the other.
+
+use super::demo::{BANK, Demo};
+use crate::support::browser::{Browser, Options};
+use crate::support::gateway::Backend;
+
+crate::on_both_stores!(
+    a_person_connects_in_a_window_of_its_own,
+    a_person_declines_and_connects_later,
+    a_person_connects_without_scripts,
+);
+
+const CONNECT: &str = "#connect-mx_bank_oauth";
+const CONNECTED: &str = "#status[data-status=CONNECTED][data-auth-status='2']";
+
+async fn a_person_connects_in_a_window_of_its_own(backend: Backend) {
+    let demo = Demo::shared(backend);
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&demo.app).await;
+    let app = browser.window().await;
+    browser.click(CONNECT).await;
+    let windows = browser.new_windows(&[&app], 2).await;
+    browser.look_at(&windows[0]).await;
+    assert_eq!(browser.ask("window.opener !== null").await, true);
+    browser.agree().await;
+
+    // It closes itself.
+    browser.new_windows(&[], 1).await;
+    browser.look_at(&app).await;
+    browser.find(CONNECTED).await;
+    browser
+        .find("#heard[data-type='oauthComplete/success']:not([hidden])")
+        .await;
+    browser.find("#accounts li[data-account]").await;
+    browser.find("#transactions li").await;
+    let member = browser.text("#member-guid").await;
+    assert_eq!(
+        browser
+            .ask("document.querySelector('#heard').dataset.memberGuid")
+            .await,
+        member
+    );
+    let told = async || browser.text("#told").await.contains(&member);
+    browser.wait_until("the webhooks", told).await;
+    assert_eq!(demo.member(&member).await["connection_status"], "CONNECTED");
+}
+
+async fn a_person_declines_and_connects_later(backend: Backend) {
+    let demo = Demo::shared(backend);
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&demo.app).await;
+    let app = browser.window().await;
+    browser.click(CONNECT).await;
+    let windows = browser.new_windows(&[&app], 2).await;
+    browser.look_at(&windows[0]).await;
+    browser.arrives_at("login").await;
+    browser.click("#cancel").await;
+    browser.arrives_at("cancelled").await;
+    // An ending that is no success stays, so that it can be read; the person closes it.
+    browser.press("close").await;
+    browser.new_windows(&[], 1).await;
+
+    browser.look_at(&app).await;
+    browser
+        .find("#heard[data-type='oauthComplete/error'][data-error-reason=CANCELLED]")
+        .await;
+    browser
+        .find("#status[data-status=PENDING][data-auth-status='3'][data-error-reason=CANCELLED]")
+        .await;
+    browser.click("#connect-again").await;
+    let windows = browser.new_windows(&[&app], 2).await;
+    browser.look_at(&windows[0]).await;
+    browser.agree().await;
+    browser.new_windows(&[], 1).await;
+    browser.look_at(&app).await;
+    browser.find(CONNECTED).await;
+}
+
+async fn a_person_connects_without_scripts(backend: Backend) {
+    let demo = Demo::shared(backend);
+    let options = Options {
+        javascript: false,
+        ..Options::default()
+    };
+    let browser = Browser::open(options).await;
+    browser.go(&demo.app).await;
+    browser.click(CONNECT).await;
+    browser.sign_in("wrong").await;
+    browser.find("#wrong").await;
+    browser.click("#give-up").await;
+    browser.arrives_at("denied").await;
+    assert!(
+        !browser
+            .find("[data-action=close]")
+            .await
+            .is_displayed()
+            .await
+            .unwrap(),
+        "a button that only a script could serve"
+    );
+    browser.press("retry").await;
+    browser.agree().await;
+    browser.arrives_at("connected").await;
+
+    browser.go(&demo.app).await;
+    browser.click("#members li[data-status=CONNECTED] a").await;
+    browser.find("#status[data-status=CONNECTED]").await;
+    let pulled = async || {
+        if browser.has("#accounts li[data-account]").await {
+            return true;
+        }
+        // By hand, as the page says to people without scripts.
+        browser.click("noscript a").await;
+        false
+    };
+    browser.wait_until("the accounts", pulled).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_whose_opener_is_gone_still_ends_well() {
+    let demo = Demo::shared(Backend::Sqlite);
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&demo.app).await;
+    let app = browser.window().await;
+    browser.click(CONNECT).await;
+    let popup = browser.new_windows(&[&app], 2).await.remove(0);
+    let following = async || browser.address().await.query().is_some();
+    browser.wait_until("a member to follow", following).await;
+    let query = browser.address().await;
+    let member = query
+        .query()
+        .and_then(|query| query.strip_prefix("member="));
+    browser.driver().close_window().await.expect("it closes");
+
+    browser.look_at(&popup).await;
+    browser.agree().await;
+    browser.arrives_at("connected").await;
+    let member = demo.member(member.expect("a member")).await;
+    assert_eq!(member["connection_status"], "CONNECTED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_window_can_be_opened_by_hand() {
+    let demo = Demo::shared(Backend::Sqlite);
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&demo.app).await;
+    let app = browser.window().await;
+    // What a blocker does to a page.
+    browser.ask("(window.open = () => null, true)").await;
+    browser.click(CONNECT).await;
+    browser.find("#blocked:not([hidden])").await;
+    browser.click("#open-link").await;
+    let windows = browser.new_windows(&[&app], 2).await;
+    browser.look_at(&windows[0]).await;
+    browser.agree().await;
+    browser.new_windows(&[], 1).await;
+    browser.look_at(&app).await;
+    browser
+        .find("#heard[data-type='oauthComplete/success']")
+        .await;
+    browser.find(CONNECTED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_that_opens_the_link_is_told_nothing() {
+    let demo = Demo::shared(Backend::Sqlite);
+    let (member, link) = demo.mint(BANK, serde_json::Value::Null).await;
+    let browser = Browser::open(Options::default()).await;
+    // The bank's origin is not one of the app's: it may open the link and hears nothing.
+    browser.go(&demo.bank).await;
+    let stranger = browser.window().await;
+    browser
+        .ask("(window.heard = [], addEventListener('message', (event) => heard.push(event.data)), true)")
+        .await;
+    browser.open_aside(&link).await;
+    let popup = browser.new_windows(&[&stranger], 2).await.remove(0);
+    browser.look_at(&popup).await;
+    browser.agree().await;
+    browser.new_windows(&[], 1).await;
+    browser.look_at(&stranger).await;
+    assert_eq!(demo.state(&member).await["auth_status"], 2);
+    assert_eq!(browser.ask("window.heard.length").await, 0);
+}

@@ -1,0 +1,12 @@
+//! End to end in Chromium: the demo as a person uses it, and the gateway alone where a test needs
+//! its clock or a bank that misbehaves.
+
+mod app;
+mod demo;
+mod endings;
+mod keyboard;
+mod links;
+mod looks;
+mod privacy;
+mod returning;
+mod steps;

@@ -1,0 +1,106 @@
+//! Back, Forward and Reload, when it is over and before.
+
+use serde_json::Value;
+
+use super::demo::{BANK, Demo};
+use crate::support::browser::{Browser, Options};
+use crate::support::gateway::{Backend, TestGateway};
+
+crate::on_both_stores!(c19_only_the_outcome_stays_in_the_history);
+
+async fn c19_only_the_outcome_stays_in_the_history(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let (_, link) = gateway.member().await;
+    let browser = Browser::open(Options::default()).await;
+    browser.go("about:blank").await;
+    browser.go(&link).await;
+    browser.arrives_at("connected").await;
+    let outcome = browser.address().await;
+    assert!(outcome.path().starts_with("/oauth/result/"), "{outcome}");
+    assert_eq!(outcome.query(), None);
+
+    let visited = history(&browser).await;
+    assert_eq!(visited.last().map(String::as_str), Some(outcome.as_str()));
+    for address in &visited {
+        let secret = [
+            "code=",
+            "state=",
+            "redirect_from",
+            "predirect_to",
+            "authorize",
+        ];
+        assert!(
+            !secret.iter().any(|part| address.contains(part)),
+            "{visited:?}"
+        );
+    }
+    let driver = browser.driver();
+    driver.refresh().await.expect("a page");
+    browser.arrives_at("connected").await;
+    driver.back().await.expect("a page before");
+    driver.forward().await.expect("a page after");
+    browser.arrives_at("connected").await;
+    assert_eq!(gateway.bank.hits().token, 1);
+
+    // The callback itself once more, as after a crash of the browser.
+    let request = &gateway.bank.token_requests()[0];
+    let code = request.field("code").expect("a code");
+    let answer = gateway.bank.last_answer().expect("an answer");
+    assert!(answer.as_str().contains(&code), "{answer}");
+    browser.go(&answer).await;
+    browser.arrives_at("connected").await;
+    assert_eq!(browser.address().await, outcome);
+    assert_eq!(gateway.bank.hits().token, 1);
+}
+
+async fn history(browser: &Browser) -> Vec<String> {
+    let history = browser.devtools("Page.getNavigationHistory").await;
+    let entries = history["entries"].as_array().cloned().unwrap_or_default();
+    let url = |entry: &Value| entry["url"].as_str().map(str::to_owned);
+    entries.iter().filter_map(url).collect()
+}
+
+/// Back at the bank, agreeing once more comes to nothing, and the link still shows the outcome.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn back_from_the_outcome_harms_nothing() {
+    let demo = Demo::shared(Backend::Sqlite);
+    let (member, link) = demo.mint(BANK, Value::Null).await;
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&link).await;
+    browser.agree().await;
+    browser.arrives_at("connected").await;
+    let driver = browser.driver();
+    driver.back().await.expect("a page before");
+    browser.arrives_at("consent").await;
+    driver.forward().await.expect("a page after");
+    browser.arrives_at("connected").await;
+    driver.back().await.expect("a page before");
+    browser.click("body[data-page=consent] #allow").await;
+    browser.arrives_at("refusal").await;
+    browser.go(&link).await;
+    browser.arrives_at("connected").await;
+    driver.refresh().await.expect("a page");
+    browser.arrives_at("connected").await;
+    assert_eq!(demo.state(&member).await["auth_status"], 2);
+}
+
+/// Half-way, back to where the link was, and through the link once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn back_from_the_bank_leads_on_again() {
+    let demo = Demo::shared(Backend::Sqlite);
+    let (member, link) = demo.mint(BANK, Value::Null).await;
+    let browser = Browser::open(Options::default()).await;
+    browser.go("about:blank").await;
+    browser.go(&link).await;
+    browser.sign_in("any").await;
+    browser.arrives_at("consent").await;
+    browser.driver().back().await.expect("a page before");
+    browser.go(&link).await;
+    browser.arrives_at("resume").await;
+    browser.driver().refresh().await.expect("a page");
+    browser.arrives_at("resume").await;
+    browser.press("continue").await;
+    browser.agree().await;
+    browser.arrives_at("connected").await;
+    assert_eq!(demo.state(&member).await["auth_status"], 2);
+}

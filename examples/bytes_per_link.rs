@@ -36,6 +36,10 @@ const TASKS: usize = 64;
 struct Chance;
 
 impl Random for Chance {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a measurement picks its own randomness"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
     }

@@ -81,7 +81,7 @@ pub async fn open(
         Opened::Claimed(subject) => {
             gateway.metrics.opened();
             tracing::info!(oauth_state = %window, %member, attempt = %departing.attempt.id, "link opened");
-            Arrival::Depart(departing.to_institution(gateway, &subject)?)
+            Arrival::Depart(departing.into_departure(gateway, &subject)?)
         }
         Opened::AskFirst(subject) => Arrival::AskFirst(subject),
         Opened::Resumable(subject) => Arrival::Resume(subject),
@@ -166,7 +166,7 @@ impl Departing {
     }
 
     /// The authorization request and the cookie of the claimed window.
-    pub(super) fn to_institution(
+    pub(super) fn into_departure(
         self,
         gateway: &Gateway,
         subject: &Subject,

@@ -56,7 +56,7 @@ pub async fn retry(
         Retried::Claimed(subject) => {
             tracing::info!(oauth_state = %guid, after = %record.window.guid, "tried again");
             gateway.metrics.retried();
-            Again::Depart(departing.to_institution(gateway, &subject)?)
+            Again::Depart(departing.into_departure(gateway, &subject)?)
         }
         Retried::Refused => Again::Refused,
         Retried::Over => Again::Over,

@@ -207,13 +207,14 @@ async fn a_body_over_64_kb_is_413() {
 
 async fn an_unknown_member_is_404(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
+    let bytes = gateway.nexus("GET", "/members/%ff", None).await;
+    assert_nexus(bytes, (404, "4040"), &["no such path"]);
     let unknown = format!("MBR-{UNKNOWN}");
     for guid in [
         unknown.as_str(),
         "nonsense",
         "MBR-1",
         "%00",
-        "%ff",
         "..%2f..",
         "USR-1",
     ] {

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::client::UnboundCallback;
 use crate::domain::job::{JobReport, JobStatus, Pulled};
 use crate::domain::window::{Ending, ErrorReason, WindowStatus};
-use crate::store::{Failure, Lease, Recorded, Reported, Retried, Retry, WindowQuery};
+use crate::store::{Failure, Lease, Recorded, Reported, Retried, Retry, SETTLING, WindowQuery};
 
 #[tokio::test]
 async fn a_flow_from_the_link_to_the_data() {
@@ -16,7 +16,7 @@ async fn a_flow_from_the_link_to_the_data() {
 
     assert_eq!(subject.window.status, WindowStatus::Succeeded);
     assert_eq!(subject.window.inbound, Some(new.member.guid));
-    assert_eq!(subject.window.deadline, at(900));
+    assert_eq!(subject.window.deadline, at(20) + SETTLING);
     assert_eq!(subject.window.retry_until, Some(at(900)));
     assert_eq!(subject.member.status, ConnectionStatus::Connected);
     assert_eq!(subject.member.revision, 2);

@@ -92,6 +92,10 @@ impl Drop for Server {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "scripts/test says where the server program is"
+)]
 fn spawn(port: u16, folder: &TempDir) -> Child {
     let program = std::env::var_os("GUICHET_TEST_REDIS").unwrap_or("redis-server".into());
     #[rustfmt::skip]

@@ -1,10 +1,13 @@
 //! Links under `multi`: spent when one browser completes, opened at most five times.
 
+use std::time::Duration;
+
 use crate::support::gateway::{BANK_GUID, Backend, TestGateway, parameter};
 use serde_json::{Value, json};
 
 crate::on_both_stores!(
     o5_a_scanner_does_not_spoil_the_link,
+    o5_a_scanner_does_not_shorten_the_link,
     o6_tabs_do_not_disturb_one_another,
     o7_a_sixth_open_is_refused,
 );
@@ -26,6 +29,25 @@ async fn o5_a_scanner_does_not_spoil_the_link(backend: Backend) {
     assert_eq!((later.status, later.name()), (410, Some("used")), "spent");
     let own = person.get(&link).await;
     assert_eq!((own.status, own.name()), (410, Some("connected")));
+}
+
+async fn o5_a_scanner_does_not_shorten_the_link(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let mut body = body();
+    body["link_minutes"] = json!(6000);
+    let (member, link) = gateway.member_with(body).await;
+    gateway.open(&gateway.visitor(), &link).await;
+    gateway.clock.advance(Duration::from_secs(3 * 24 * 60 * 60));
+    let page = gateway.connect(&gateway.visitor(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    assert!(
+        gateway
+            .inside
+            .store
+            .member(gateway.user, member)
+            .await
+            .is_ok()
+    );
 }
 
 async fn o6_tabs_do_not_disturb_one_another(backend: Backend) {

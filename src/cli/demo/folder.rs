@@ -1,0 +1,207 @@
+//! The demo's data folder: an ordinary configuration, its institution files and the seal key.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use super::{Addresses, BANK_CLIENT, CLIENT, Secrets};
+use crate::app;
+use crate::domain::random::{self, Random};
+use crate::sandbox;
+
+/// Where the demo keeps its things: a folder of the person's, or a temporary one.
+pub(super) enum DataFolder {
+    Kept(PathBuf),
+    Temporary(TemporaryFolder),
+}
+
+/// Removed with all it holds when dropped.
+pub(super) struct TemporaryFolder(PathBuf);
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!(%error, folder = %self.0.display(), "temporary folder not removed");
+        }
+    }
+}
+
+impl DataFolder {
+    pub(super) fn open(kept: Option<&Path>) -> anyhow::Result<Self> {
+        let folder = match kept {
+            Some(path) => path.to_owned(),
+            None => {
+                let name: [u8; 8] = random::bytes(app::Sources::real().random.as_ref());
+                let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+                std::env::temp_dir().join(format!("guichet-demo-{name}"))
+            }
+        };
+        std::fs::create_dir_all(folder.join("institutions"))
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        restrict(&folder, 0o700)?;
+        Ok(match kept {
+            Some(_) => Self::Kept(folder),
+            None => Self::Temporary(TemporaryFolder(folder)),
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => &folder.0,
+        }
+    }
+
+    /// Writes configuration and institution files; the path of the configuration.
+    pub(super) fn write(
+        &self,
+        addresses: &Addresses,
+        secrets: &Secrets,
+        store: Option<&str>,
+        random: &dyn Random,
+    ) -> anyhow::Result<PathBuf> {
+        let folder = self.path();
+        let seal_key = folder.join("seal.key");
+        if !seal_key.exists() {
+            // Kept with the data: without it the grants in a kept store could not be read again.
+            write_private(&seal_key, &STANDARD.encode(random::bytes::<32>(random)))?;
+        }
+        for institution in sandbox::institutions() {
+            let file = folder
+                .join("institutions")
+                .join(format!("{}.toml", institution.code));
+            write_private(&file, &institution_file(&institution, &addresses.bank_url))?;
+        }
+        let config_file = folder.join("guichet.toml");
+        write_private(&config_file, &configuration(addresses, secrets, store))?;
+        Ok(config_file)
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    restrict(path, 0o600)
+}
+
+fn restrict(path: &Path, mode: u32) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+    Ok(())
+}
+
+fn institution_file(institution: &sandbox::Institution, bank: &Url) -> String {
+    let sandbox::Institution {
+        guid,
+        code,
+        name,
+        form_post,
+        ..
+    } = institution;
+    let response_mode = if *form_post { "form_post" } else { "query" };
+    format!(
+        r#"guid = "{guid}"
+code = "{code}"
+name = "{name}"
+url = "{bank}"
+supports_oauth = true
+
+[oauth]
+authorization_endpoint = "{bank}{code}/authorize"
+token_endpoint = "{bank}{code}/token"
+revocation_endpoint = "{bank}{code}/revoke"
+issuer = "{bank}{code}"
+iss = "required"
+client_authentication = "client_secret_basic"
+scopes = ["accounts", "transactions"]
+pkce = "required"
+response_mode = "{response_mode}"
+"#
+    )
+}
+
+fn configuration(addresses: &Addresses, secrets: &Secrets, store: Option<&str>) -> String {
+    let store = store.unwrap_or("sqlite:guichet.sqlite");
+    let gateway = addresses.gateway_url.origin().ascii_serialization();
+    let app = addresses.app_url.origin().ascii_serialization();
+    let app_host = app.trim_start_matches("http://");
+    let (public, operator) = (
+        addresses.gateway_url.authority(),
+        addresses.operator_url.authority(),
+    );
+    let registrations: String = sandbox::institutions()
+        .iter()
+        .map(|institution| {
+            format!(
+                "\n[[clients.registrations]]\ninstitution = \"{}\"\nclient_id = \"{BANK_CLIENT}\"\nclient_secret = \"{}\"\n",
+                institution.code, secrets.bank
+            )
+        })
+        .collect();
+    format!(
+        r##"# Written by `guichet demo` at every start.
+public_url = "{gateway}"
+
+[listen]
+address = "{public}"
+operator = "{operator}"
+
+[store]
+url = "{store}"
+accept_volatile = true
+
+[seal]
+keys = [{{ id = "demo", key_file = "seal.key" }}]
+
+[limits]
+mints_per_member_per_minute = 100000
+mints_per_client_per_second = 100000
+unknown_links_per_minute = 100000
+
+[sessions]
+idle_minutes = 1440
+
+[aggregator]
+url = "{app}/aggregator/jobs"
+secret = "{aggregator_signing}"
+key = "{aggregator_key}"
+
+[webhooks]
+allow_hosts = ["{app_host}"]
+
+[[clients]]
+id = "{CLIENT}"
+name = "Demo Budget"
+sso_key = "{sso_key}"
+accent = "#1f5fbf"
+support = "mailto:help@demo.example"
+return_addresses = ["{app}/returned"]
+return_schemes = ["mx", "com.example.demo"]
+allow_legacy_schemes = true
+message_origins = ["{app}"]
+
+[[clients.webhooks]]
+url = "{app}/webhooks"
+events = [
+    "member.created",
+    "member.updated",
+    "member.deleted",
+    "connection_status.changed",
+    "aggregation.finished",
+    "oauth_state.finished",
+]
+secret = "{webhook_signing}"
+{registrations}"##,
+        aggregator_signing = secrets.aggregator_signing,
+        aggregator_key = secrets.aggregator_key,
+        webhook_signing = secrets.webhook_signing,
+        sso_key = secrets.sso_key,
+    )
+}

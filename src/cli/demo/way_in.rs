@@ -1,0 +1,109 @@
+//! What somebody needs to call the demo's APIs, and how it is told.
+
+use anyhow::Context;
+use serde_json::json;
+use url::Url;
+
+use super::{CLIENT, USER};
+use crate::domain::id::ClientId;
+use crate::domain::secret::{ApiKey, SessionToken};
+use crate::domain::user::User;
+use crate::flow::Gateway;
+use crate::flow::access::{self, UserRequest};
+use crate::sandbox;
+
+/// What somebody needs to call the demo's APIs.
+pub(super) struct WayIn {
+    pub(super) user: User,
+    pub(super) api_key: ApiKey,
+    session: SessionToken,
+}
+
+impl WayIn {
+    pub(super) async fn open(gateway: &Gateway) -> anyhow::Result<Self> {
+        let client: ClientId = CLIENT.parse()?;
+        let user = match access::user(gateway, &client, USER).await? {
+            Some(user) => user,
+            None => {
+                let request = UserRequest {
+                    id: Some(USER.to_owned()),
+                    ..UserRequest::default()
+                };
+                access::create_user(gateway, &client, request).await?
+            }
+        };
+        // A kept store has the keys of earlier starts, which nobody knows any more.
+        for key in gateway.store.api_keys(&client).await? {
+            gateway
+                .store
+                .retire_api_key(&client, &key.id, gateway.clock.now())
+                .await?;
+        }
+        let api_key = access::create_api_key(gateway, &client)
+            .await?
+            .context("no room for an API key")?;
+        let token = access::api_token(gateway, &user).await?;
+        let session = access::begin_session(gateway, &token)
+            .await?
+            .context("the session did not begin")?;
+        Ok(Self {
+            user,
+            api_key,
+            session,
+        })
+    }
+
+    pub(super) fn to_json(&self, [gateway, bank, app, operator]: [&Url; 4]) -> String {
+        let origin = |url: &Url| url.origin().ascii_serialization();
+        let institutions: Vec<_> = sandbox::institutions()
+            .into_iter()
+            .map(|institution| json!({"guid": institution.guid, "code": institution.code, "name": institution.name}))
+            .collect();
+        json!({
+            "gateway": origin(gateway),
+            "bank": origin(bank),
+            "app": origin(app),
+            "operator": origin(operator),
+            "platform": {"client_id": CLIENT, "api_key": self.api_key.expose()},
+            "nexus": {"session_token": self.session.expose(), "user_guid": self.user.guid},
+            "institutions": institutions,
+        })
+        .to_string()
+    }
+
+    pub(super) fn to_text(&self, [gateway, bank, app, operator]: [&Url; 4]) -> String {
+        let origin = |url: &Url| url.origin().ascii_serialization();
+        let passwords: String = sandbox::PASSWORDS
+            .iter()
+            .map(|(password, outcome)| format!("    {password:<16} {outcome}\n"))
+            .collect();
+        format!(
+            r#"Guichet is up. Click here:
+
+    {app}
+
+  gateway   {gateway}
+  bank      {bank}   any user name; the password says what happens:
+
+{passwords}
+  operator  {operator}/metrics
+
+Or with curl:
+
+    curl -s {gateway}/members -H 'MD-SESSION-TOKEN: {session}' \
+      -H 'Content-Type: application/json' \
+      -d '{{"member":{{"institution_guid":"INS-68e96dd6-eabd-42d3-9f05-416897f0746c","is_oauth":true}}}}'
+
+    curl -s -u '{CLIENT}:{key}' {gateway}/users/{user}/members
+
+Ctrl-C stops it."#,
+            app = origin(app),
+            gateway = origin(gateway),
+            bank = origin(bank),
+            operator = origin(operator),
+            session = self.session.expose(),
+            key = self.api_key.expose(),
+            user = self.user.guid,
+        )
+    }
+}

@@ -14,6 +14,7 @@ pub mod process;
 pub mod receiver;
 pub mod redis;
 pub mod served;
+pub mod settings;
 pub mod visitor;
 
 use std::path::{Path, PathBuf};

@@ -162,13 +162,12 @@ fn ask_first(
         action,
         proof: Some(secret.digest().to_text()),
     };
+    let about = shown.about(&subject.window, Some(&subject.member));
     let page = Page::Interstitial {
         form,
-        shares: Vec::new(),
+        shares: about.shares(),
     };
-    let mut response = shown
-        .about(&subject.window, Some(&subject.member))
-        .leading_to_institution(&page);
+    let mut response = about.leading_to_institution(&page);
     response
         .headers_mut()
         .append(SET_COOKIE, header_value(&cookies::prove(&secret, PROOF_S)));

@@ -8,7 +8,7 @@ use url::Url;
 use super::Door;
 use super::page::{
     Accent, AppBrand, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page, Parties,
-    SupportCode, SupportLink, render,
+    Share, SupportCode, SupportLink, render,
 };
 use crate::domain::client::Client;
 use crate::domain::id::AttemptId;
@@ -201,6 +201,35 @@ impl About<'_> {
                 page.allow_form_action(target)
             })
             .into_response()
+    }
+
+    /// What the app will be able to see, as far as the names of the scopes tell; empty when they do
+    /// not, and the person learns it at the institution.
+    pub fn shares(&self) -> Vec<Share> {
+        let registration = self
+            .client
+            .zip(self.institution)
+            .and_then(|(client, institution)| client.registration(&institution.code));
+        let oauth = self
+            .institution
+            .and_then(|institution| institution.oauth.as_ref());
+        let scopes = registration
+            .and_then(|registration| registration.scopes.as_ref())
+            .or(oauth.map(|oauth| &oauth.scopes));
+        let is_asked = |word: &str| {
+            let mut scopes = scopes.into_iter().flatten();
+            scopes.any(|scope| scope.to_ascii_lowercase().contains(word))
+        };
+        let shares = [
+            (Share::Accounts, &["account"][..]),
+            (Share::Balances, &["balance"]),
+            (Share::Transactions, &["transaction"]),
+            (Share::Identity, &["profile", "identity"]),
+        ];
+        let asked = shares
+            .into_iter()
+            .filter(|(_, words)| words.iter().any(|word| is_asked(word)));
+        asked.map(|(share, _)| share).collect()
     }
 
     /// The page for how a window ended.

@@ -135,6 +135,9 @@ async fn o10_an_interstitial_link_needs_its_button(backend: Backend) {
         "{}",
         page.body
     );
+    for shared in ["Accounts you choose", "Payments in and out"] {
+        assert!(page.body.contains(shared), "says what is shared: {shared}");
+    }
     let form = page.form().expect("a form");
     assert_eq!(form, link);
     let proof = page

@@ -102,6 +102,7 @@ pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, 
             .aggregator
             .as_ref()
             .map_or(config.links.authorization_ttl, |settings| settings.deadline),
+        answer_deadline: std::time::Duration::from_secs(600),
     };
     let mut keys = config
         .seal

@@ -99,6 +99,7 @@ impl Surroundings<'_> {
             link_ttl: links.link_ttl,
             authorization_ttl: links.authorization_ttl,
             registrations,
+            duplicates: Default::default(),
         })
     }
 
@@ -170,6 +171,7 @@ impl Surroundings<'_> {
                 url,
                 kinds: raw.events.into_iter().map(|kind| kind.0.0).collect(),
                 secrets: current.into_iter().chain(previous).collect(),
+                basic: None,
             });
         }
         Ok(endpoints)

@@ -207,7 +207,9 @@ impl RawInstitution {
             name: self.name.0,
             url: self.url.map(|url| url.0),
             logo,
+            iso_country_code: None,
             oauth,
+            credentials: Vec::new(),
         })
     }
 }
@@ -262,6 +264,7 @@ impl RawOAuth {
             authorize_parameters: self.authorize_parameters,
             pkce,
             response_mode: self.response_mode,
+            subject: None,
             error_map: self.errors,
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,

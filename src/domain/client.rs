@@ -40,6 +40,23 @@ pub struct Client {
     pub authorization_ttl: Duration,
     /// The client's registrations at institutions.
     pub registrations: Vec<Registration>,
+    /// What happens when a login turns out to be connected already.
+    pub duplicates: Duplicates,
+}
+
+/// What happens when somebody connects, over OAuth, a login that another of the user's members at the
+/// institution has already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// The member that has it receives the new grant and becomes the inbound one; one that was
+    /// waiting for its first connection is removed.
+    #[default]
+    Merge,
+    /// The attempt fails and the grant is given back.
+    Refuse,
+    /// Both keep a grant of their own; institutions are not asked who signed in.
+    Allow,
 }
 
 impl Client {
@@ -75,6 +92,17 @@ pub struct WebhookEndpoint {
     pub kinds: Vec<EventKind>,
     /// The signing secret's bytes, from `whsec_…`; several during a rotation, newest first.
     pub secrets: Vec<SigningSecret>,
+    /// What it proves itself with by HTTP Basic (RFC 7617), where the receiver wants that.
+    pub basic: Option<BasicCredentials>,
+}
+
+/// A user name and password for HTTP Basic (RFC 7617).
+#[derive(Clone)]
+pub struct BasicCredentials {
+    /// Without a colon.
+    pub username: String,
+    /// The password.
+    pub password: SecretString,
 }
 
 /// The bytes of a Standard Webhooks secret.

@@ -163,6 +163,10 @@ guid!(
     InstitutionGuid, "INS-"
 );
 guid!(
+    /// A field of an institution's sign-in, or a question it asks during one.
+    CredentialGuid, "CRD-"
+);
+guid!(
     /// One event told to one client; the `webhook-id` of its deliveries.
     EventGuid, "EVT-"
 );
@@ -192,6 +196,13 @@ impl MemberGuid {
 
 impl JobGuid {
     /// A new job for a user who lives in `partition`.
+    pub fn new(random: &dyn Random, partition: Partition) -> Self {
+        Self(random_uuid(random, Some(partition)))
+    }
+}
+
+impl CredentialGuid {
+    /// A new name for a question about a user who lives in `partition`.
     pub fn new(random: &dyn Random, partition: Partition) -> Self {
         Self(random_uuid(random, Some(partition)))
     }

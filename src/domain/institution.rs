@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::client::Logo;
+use super::credential::CredentialField;
 use super::id::{InstitutionCode, InstitutionGuid};
 use super::window::ErrorReason;
 
@@ -22,8 +23,13 @@ pub struct Institution {
     pub url: Option<Url>,
     /// A picture of it on our own origin.
     pub logo: Option<Logo>,
+    /// The country it is in, as two letters (ISO 3166-1), where the file says so.
+    pub iso_country_code: Option<String>,
     /// How to go through its OAuth; `None`: it has none.
     pub oauth: Option<OAuth>,
+    /// What people sign in with where there is no OAuth, in the order they are asked; empty: nothing,
+    /// so it takes OAuth members only.
+    pub credentials: Vec<CredentialField>,
 }
 
 /// How to go through one institution's OAuth.
@@ -50,6 +56,8 @@ pub struct OAuth {
     pub pkce: Pkce,
     /// How the answer travels.
     pub response_mode: ResponseMode,
+    /// Where the institution says who signed in; `None`: nowhere, so logins cannot be told apart.
+    pub subject: Option<SubjectSource>,
     /// The institution's own error codes and the reasons they mean here.
     pub error_map: BTreeMap<String, ErrorReason>,
     /// How long connecting may take.
@@ -63,6 +71,24 @@ impl OAuth {
     pub fn uses_openid(&self, scopes: &[String]) -> bool {
         scopes.iter().any(|scope| scope == "openid")
     }
+}
+
+/// Where an institution says who signed in. ID tokens are not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectSource {
+    /// A field of the token endpoint's answer.
+    TokenAnswer {
+        /// Its name.
+        field: String,
+    },
+    /// A field of the answer to a GET with the new access token, such as the UserInfo endpoint
+    /// (OpenID Connect Core section 5.3).
+    Identify {
+        /// Where.
+        endpoint: Url,
+        /// Its name; `sub` unless the institution deviates.
+        field: String,
+    },
 }
 
 /// How the client proves itself at the token endpoint (RFC 6749 section 2.3).

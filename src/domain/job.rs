@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::challenge::Challenge;
+use super::data_request::DataRequest;
 use super::id::{ClientId, InstitutionCode, JobGuid, MemberGuid, UserGuid};
 
 /// How many times a job is pushed before it is failed.
@@ -30,6 +32,14 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// What is asked for.
+    pub data_request: DataRequest,
+    /// What the institution asks just now; empty unless the job is `Challenged`.
+    pub challenges: Vec<Challenge>,
+    /// How many times the institution has asked during this job: names the newest questions.
+    pub round: u32,
+    /// Why it failed, when it did.
+    pub failure: Option<JobFailure>,
 }
 
 /// How far a job has come.
@@ -41,6 +51,8 @@ pub enum JobStatus {
     Pushed,
     /// The aggregator said that it has started.
     Started,
+    /// The institution asks something; whoever is asked has until the due time.
+    Challenged,
     /// The data was pulled.
     Succeeded,
     /// It was not, and will not be tried again.
@@ -49,10 +61,11 @@ pub enum JobStatus {
 
 impl JobStatus {
     /// Every status.
-    pub const ALL: [JobStatus; 5] = [
+    pub const ALL: [JobStatus; 6] = [
         Self::Queued,
         Self::Pushed,
         Self::Started,
+        Self::Challenged,
         Self::Succeeded,
         Self::Failed,
     ];
@@ -63,6 +76,7 @@ impl JobStatus {
             Self::Queued => "QUEUED",
             Self::Pushed => "PUSHED",
             Self::Started => "STARTED",
+            Self::Challenged => "CHALLENGED",
             Self::Succeeded => "SUCCEEDED",
             Self::Failed => "FAILED",
         }
@@ -84,17 +98,64 @@ impl JobStatus {
 pub struct NewJob {
     /// Its name.
     pub guid: JobGuid,
+    /// What is asked for.
+    pub data_request: DataRequest,
 }
 
-/// Why an aggregator could not pull.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobFailure {
-    /// The institution refused the token: the member needs to connect again.
-    Denied,
+macro_rules! failures {
+    ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
+        /// Why a job brought nothing.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum JobFailure {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl JobFailure {
+            /// Every failure.
+            pub const ALL: &'static [JobFailure] = &[$(JobFailure::$variant),*];
+
+            /// The name the aggregator's API and the store use.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The failure with this name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+failures! {
+    /// The institution refused the token or the credentials.
+    Denied "denied";
+    /// The institution did not accept the answer to its question.
+    Rejected "rejected";
+    /// The institution has locked the account.
+    Locked "locked";
     /// The person must act at the institution first.
-    Impeded,
-    /// The institution or the aggregator did not work; the member stays as it is.
-    Unavailable,
+    Impeded "impeded";
+    /// Some or all of what is needed to sign in is missing or has ended.
+    Impaired "impaired";
+    /// The institution cannot work with the request as it is; trying again as it is will not help.
+    Failed "failed";
+    /// The institution or the aggregator did not work; another try may.
+    Unavailable "unavailable";
+    /// The connection has trouble: three or more failures in a short time.
+    Degraded "degraded";
+    /// Three or more failures, and no success for two weeks.
+    Disconnected "disconnected";
+    /// The data now comes from elsewhere, and the person must be there for the first pull.
+    Reconnected "reconnected";
+    /// The institution is no longer offered.
+    Discontinued "discontinued";
+    /// The connection was closed at the institution.
+    Closed "closed";
+    /// Pulling is paused for now.
+    Disabled "disabled";
+    /// Nobody answered the institution's question in time. Ours alone to say.
+    Unanswered "unanswered";
 }
 
 /// What an aggregator reports of a job.
@@ -104,6 +165,8 @@ pub enum JobReport {
     Started,
     /// It has pulled the data.
     Succeeded(Pulled),
+    /// The institution asks the person something.
+    Challenged(Vec<Challenge>),
     /// It could not.
     Failed(JobFailure),
 }

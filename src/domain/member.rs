@@ -3,9 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use super::connection_status::{ConnectionStatus, IllegalTransition};
+use super::data_request::DataRequest;
 use super::id::{
     ClientId, InstitutionCode, InstitutionGuid, JobGuid, MemberGuid, OauthStateGuid, UserGuid,
 };
+use super::secret::Digest;
 
 /// One user's relationship with one institution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +55,24 @@ pub struct Member {
     pub most_recent_job: Option<JobGuid>,
     /// The newest window; older ones are chained behind it.
     pub latest_window: Option<OauthStateGuid>,
+    /// What its login is known by among the user's members of the institution; never shown.
+    #[serde(default)]
+    pub fingerprint: Option<Digest>,
+    /// How many times in a row the institution has refused the credentials; see
+    /// [`REFUSALS_THAT_PREVENT`].
+    #[serde(default)]
+    pub refusals: u8,
+    /// What its jobs are asked for unless an order says otherwise.
+    #[serde(default)]
+    pub data_request: DataRequest,
+    /// The newest `X-CALLBACK-PAYLOAD`, echoed by the webhooks about it (contract section 2.2).
+    #[serde(default)]
+    pub callback_payload: Option<CallbackPayload>,
 }
+
+/// After so many refusals in a row a standard member is PREVENTED, until it gets new credentials
+/// (contract section 3).
+pub const REFUSALS_THAT_PREVENT: u8 = 3;
 
 impl Member {
     /// Whether a window that does not say itself starts an aggregation when it succeeds.
@@ -84,89 +104,52 @@ pub enum UseCase {
     MoneyMovement,
 }
 
-macro_rules! connection_statuses {
-    ($($variant:ident = $id:literal $name:literal $message:literal;)*) => {
-        /// Where a member stands: the 22 published statuses (contract section 3).
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(into = "u8", try_from = "u8")]
-        pub enum ConnectionStatus {
-            $(#[doc = $message] $variant,)*
-        }
+/// The longest `X-CALLBACK-PAYLOAD`, in characters.
+pub const CALLBACK_PAYLOAD_LIMIT: usize = 1024;
 
-        impl ConnectionStatus {
-            /// Every status, by id.
-            pub const ALL: &'static [ConnectionStatus] = &[$(ConnectionStatus::$variant),*];
+/// What a client wants to hear again in the webhooks about a member: the header
+/// `X-CALLBACK-PAYLOAD`, Base64 of at most [`CALLBACK_PAYLOAD_LIMIT`] characters (contract section 2.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CallbackPayload(String);
 
-            /// `connection_status_id`.
-            pub fn id(self) -> u8 {
-                match self { $(Self::$variant => $id,)* }
-            }
-
-            /// `connection_status`.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-
-            /// `connection_status_message`, about the institution people know as `institution`.
-            pub fn message(self, institution: &str) -> String {
-                match self { $(Self::$variant => $message,)* }.replace("{}", institution)
-            }
-
-            /// The status with this `connection_status_id`.
-            pub fn from_id(id: u8) -> Option<Self> {
-                match id { $($id => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
-}
-
-connection_statuses! {
-    Created = 0 "CREATED" "Connecting to {}.";
-    Prevented = 1 "PREVENTED" "The last three attempts to connect to {} failed. Enter the credentials again.";
-    Denied = 2 "DENIED" "{} did not accept the sign-in. Connect it again.";
-    Challenged = 3 "CHALLENGED" "{} asks for more information to sign you in.";
-    Rejected = 4 "REJECTED" "{} did not accept the answer. Try again.";
-    Locked = 5 "LOCKED" "The account at {} is locked. Unlock it there, then try again.";
-    Connected = 6 "CONNECTED" "Connected to {}.";
-    Impeded = 7 "IMPEDED" "{} needs something from you. Sign in there, then connect again.";
-    Reconnected = 8 "RECONNECTED" "{} has a new way to connect. Connect it again to finish the change.";
-    Degraded = 9 "DEGRADED" "The connection to {} is having trouble. We keep trying.";
-    Disconnected = 10 "DISCONNECTED" "The connection to {} has not worked for two weeks. We keep trying.";
-    Discontinued = 11 "DISCONTINUED" "Connections to {} are no longer offered.";
-    Closed = 12 "CLOSED" "The connection to {} is closed.";
-    Delayed = 13 "DELAYED" "Connecting to {} takes longer than usual.";
-    Failed = 14 "FAILED" "The connection to {} failed. Try again.";
-    Updated = 15 "UPDATED" "Connecting to {} with the new credentials.";
-    Disabled = 16 "DISABLED" "The connection to {} is paused.";
-    Imported = 17 "IMPORTED" "Enter the credentials for {} to connect it.";
-    Resumed = 18 "RESUMED" "Connecting to {} with the answer you gave.";
-    Expired = 19 "EXPIRED" "The answer for {} did not come in time. Try again.";
-    Impaired = 20 "IMPAIRED" "The permission for {} has ended. Connect it again.";
-    Pending = 21 "PENDING" "Waiting for the sign-in at {}.";
-}
-
-impl From<ConnectionStatus> for u8 {
-    fn from(status: ConnectionStatus) -> u8 {
-        status.id()
+impl CallbackPayload {
+    /// The text as it came.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-impl TryFrom<u8> for ConnectionStatus {
-    type Error = String;
+/// Text that is no callback payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("X-CALLBACK-PAYLOAD must be Base64 of 1 to {CALLBACK_PAYLOAD_LIMIT} characters")]
+pub struct InvalidCallbackPayload;
 
-    fn try_from(id: u8) -> Result<Self, String> {
-        Self::from_id(id).ok_or_else(|| format!("{id} is no connection status"))
+impl std::str::FromStr for CallbackPayload {
+    type Err = InvalidCallbackPayload;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCallbackPayload> {
+        // Both alphabets of RFC 4648, padded or not: what matters is that it is safe to send back.
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+/-_=".contains(&b);
+        let is_sound =
+            (1..=CALLBACK_PAYLOAD_LIMIT).contains(&text.len()) && text.bytes().all(allowed);
+        is_sound
+            .then(|| Self(text.to_owned()))
+            .ok_or(InvalidCallbackPayload)
     }
 }
 
-impl ConnectionStatus {
-    /// Whether a change to this status is told by the Connection Status webhook (contract section 5).
-    pub fn is_told_as_connection_status(self) -> bool {
-        use ConnectionStatus::*;
-        matches!(
-            self,
-            Challenged | Denied | Expired | Impaired | Impeded | Locked | Prevented | Rejected
-        )
+impl TryFrom<String> for CallbackPayload {
+    type Error = InvalidCallbackPayload;
+
+    fn try_from(text: String) -> Result<Self, InvalidCallbackPayload> {
+        text.parse()
+    }
+}
+
+impl From<CallbackPayload> for String {
+    fn from(payload: CallbackPayload) -> String {
+        payload.0
     }
 }
 
@@ -175,26 +158,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_ids_run_from_0_to_21() {
-        let ids: Vec<u8> = ConnectionStatus::ALL
-            .iter()
-            .map(|status| status.id())
-            .collect();
-        assert_eq!(ids, (0..=21).collect::<Vec<u8>>());
-        for status in ConnectionStatus::ALL {
-            assert_eq!(ConnectionStatus::from_id(status.id()), Some(*status));
+    fn callback_payloads_are_base64_and_short() {
+        for sound in ["aGVsbG8=", "a", "-_+/", &"A".repeat(1024)] {
+            assert!(sound.parse::<CallbackPayload>().is_ok(), "{sound}");
         }
-        assert_eq!(ConnectionStatus::from_id(22), None);
-    }
-
-    #[test]
-    fn the_message_names_the_institution() {
-        assert_eq!(
-            ConnectionStatus::Connected.message("MX Bank"),
-            "Connected to MX Bank."
-        );
-        for status in ConnectionStatus::ALL {
-            assert!(status.message("MX Bank").contains("MX Bank"), "{status:?}");
+        for wrong in ["", "a b", "a\nb", "é", &"A".repeat(1025)] {
+            assert!(wrong.parse::<CallbackPayload>().is_err(), "{wrong}");
         }
     }
 }

@@ -6,14 +6,19 @@
 //! window   issued ─▶ opened ─▶ returned ─▶ succeeded
 //!             └──────────┴─────────┴─────▶ errored (reason, ending)
 //! member   PENDING ─▶ CONNECTED ─▶ IMPAIRED | IMPEDED | DENIED ─▶ CONNECTED …
-//! job      queued ─▶ pushed ─▶ succeeded | failed
+//!          CREATED ─▶ CONNECTED | DENIED | LOCKED | CHALLENGED ─▶ RESUMED ─▶ CONNECTED …
+//! job      queued ─▶ pushed ─▶ (challenged ─▶ queued ─▶ pushed) ─▶ succeeded | failed
 //! event    due ─▶ delivered | dead
 //! ```
 //!
-//! Reading order: [`id`], [`secret`], [`client`], [`institution`], [`member`], [`window`], [`grant`],
-//! [`job`], [`event`].
+//! Reading order: [`id`], [`secret`], [`client`], [`institution`], [`credential`], [`member`],
+//! [`connection_status`], [`window`], [`grant`], [`job`], [`challenge`], [`event`].
 
+pub mod challenge;
 pub mod client;
+pub mod connection_status;
+pub mod credential;
+pub mod data_request;
 pub mod event;
 pub mod grant;
 pub mod id;

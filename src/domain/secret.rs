@@ -18,6 +18,16 @@ use super::random::{self, Random};
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// The digest of `content`, labelled with its `kind`.
+    pub fn of(kind: &str, content: &str) -> Self {
+        Self(digest(kind, content))
+    }
+
+    /// A digest that was made elsewhere, such as a keyed one.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 43 characters a store keeps.
     pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
@@ -32,6 +42,19 @@ impl Digest {
     /// Compares in time that does not depend on where the digests differ.
     pub fn matches(&self, other: &Digest) -> bool {
         aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl serde::Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_text())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::from_text(&text).ok_or_else(|| serde::de::Error::custom("expected a digest"))
     }
 }
 

@@ -140,6 +140,10 @@ pub enum Ending {
     MemberDeleted,
     /// The answer arrived in a browser that had not begun the attempt, and was burnt.
     Unbound,
+    /// The login is connected already, and the client refuses duplicates.
+    Duplicate,
+    /// The member is known to belong to another login than the one that signed in.
+    OtherLogin,
 }
 
 /// How far a window has come.

@@ -59,6 +59,40 @@ pub async fn create_user(
     }
 }
 
+/// What of a user is to change; `None` leaves a field as it is, `Some(None)` takes it away.
+#[derive(Clone, Debug, Default)]
+pub struct UserChangeRequest {
+    /// The client's own name for the user.
+    pub id: Option<Option<String>>,
+    /// `email`.
+    pub email: Option<Option<String>>,
+    /// `metadata`.
+    pub metadata: Option<Option<String>>,
+    /// `is_disabled`.
+    pub is_disabled: Option<bool>,
+}
+
+/// Changes the client's user; `None`: it has no such user.
+pub async fn update_user(
+    _gateway: &Gateway,
+    _client: &ClientId,
+    _user: UserGuid,
+    _request: UserChangeRequest,
+) -> Result<Option<User>, UserError> {
+    todo!()
+}
+
+/// Deletes the client's user with its members, each told, and its sessions; `None`: it has no such
+/// user.
+pub async fn delete_user(
+    _gateway: &Gateway,
+    _client: &Client,
+    _user: UserGuid,
+    _telling: super::Telling,
+) -> Result<Option<User>, Internal> {
+    todo!()
+}
+
 /// The client's user, by guid or by the client's own `id`.
 pub async fn user(
     gateway: &Gateway,

@@ -12,7 +12,7 @@ use crate::domain::grant::Grant;
 use crate::domain::id::JobGuid;
 use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus};
 use crate::domain::member::ConnectionStatus;
-use crate::store::{Lease, Recorded, Reported};
+use crate::store::{Lease, Recorded, Reported, SealedMeans, Standing};
 
 /// How long to wait before a job is pushed again after the n-th push was not taken.
 const PUSH_WAITS_S: [u64; 2] = [5, 30];
@@ -91,13 +91,14 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
 
 /// Lends the access token of the job's member to the aggregator.
 pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseError> {
-    let lease = gateway
-        .store
-        .lease_grant(guid)
-        .await
-        .map_err(Internal::from)?;
+    let lease = gateway.store.lease(guid).await.map_err(Internal::from)?;
     let (job, sealed) = match lease {
-        Lease::Granted { job, sealed_grant } => (job, sealed_grant),
+        Lease::Granted {
+            job,
+            sealed: SealedMeans::Grant(sealed),
+            ..
+        } => (*job, sealed),
+        Lease::Granted { .. } => todo!(),
         Lease::Over => return Err(LeaseError::Over(guid)),
         Lease::Unknown => return Err(LeaseError::Unknown(guid)),
     };
@@ -140,8 +141,11 @@ pub async fn report(
     let reported = Reported {
         job: guid,
         due_at: now + gateway.settings.job_deadline,
-        status_at_first,
-        status_later,
+        standing: Standing {
+            at_first: status_at_first,
+            later: status_later,
+            is_refusal: false,
+        },
         changed: notices(gateway, &job, &report),
         report,
     };
@@ -163,15 +167,15 @@ fn statuses_after(report: &JobReport) -> (Option<ConnectionStatus>, Option<Conne
     match report {
         JobReport::Failed(JobFailure::Denied) => (Some(Denied), Some(Impaired)),
         JobReport::Failed(JobFailure::Impeded) => (Some(Impeded), Some(Impeded)),
-        JobReport::Failed(JobFailure::Unavailable)
-        | JobReport::Started
-        | JobReport::Succeeded(_) => (None, None),
+        JobReport::Challenged(_) => todo!(),
+        JobReport::Failed(_) | JobReport::Started | JobReport::Succeeded(_) => (None, None),
     }
 }
 
 fn notices(gateway: &Gateway, job: &Job, report: &JobReport) -> Vec<Notice> {
     let kinds: &[EventKind] = match report {
         JobReport::Started => &[],
+        JobReport::Challenged(_) => todo!(),
         JobReport::Succeeded(_) => &[EventKind::MemberUpdated, EventKind::Aggregation],
         JobReport::Failed(_) => &[EventKind::MemberUpdated, EventKind::ConnectionStatus],
     };

@@ -195,6 +195,7 @@ pub(super) async fn fail(
         reason,
         ending: Ending::Failed,
         detail: Some(detail),
+        inbound: None,
         finished,
     };
     connect::persistently(|| Box::pin(gateway.store.fail_window(&failure, gateway.now()))).await?;

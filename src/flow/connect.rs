@@ -12,7 +12,7 @@ use crate::domain::grant::Grant;
 use crate::domain::id::{ClientId, JobGuid};
 use crate::domain::job::NewJob;
 use crate::store::seal::{Context, Field};
-use crate::store::{Connection, StoreError, Subject};
+use crate::store::{Committed, Connection, StoreError, Subject};
 
 /// How often a step that must not be lost is sent again while the store is away, and how long to
 /// wait between: about twelve seconds in all.
@@ -38,11 +38,15 @@ pub(super) async fn connect(
         .map_or(!member.aggregates_by_default(), |skip| skip);
     let job = (!skipped && gateway.aggregator.is_some()).then(|| NewJob {
         guid: JobGuid::new(random, partition),
+        data_request: member.data_request.clone(),
     });
     let guid = member.guid.to_string();
     let context = grant_context(&member.client, &guid);
     let connection = Connection {
         window: window.guid,
+        inbound: None,
+        fingerprints: Vec::new(),
+        deleted: Vec::new(),
         sealed_grant: gateway.sealer.seal(random, &context, &grant.to_bytes()),
         job,
         updated: gateway.notices(&door.client, &[EventKind::MemberUpdated], partition),
@@ -52,12 +56,13 @@ pub(super) async fn connect(
         persistently(|| Box::pin(gateway.store.commit_connected(&connection, gateway.now())))
             .await?;
     match committed {
-        Some(subject) => {
+        Committed::Yes(subject) => {
             gateway.metrics.connected();
             gateway.wake_worker();
             tracing::info!(member = %subject.member.guid, oauth_state = %window.guid, institution = %door.institution.code, "member connected");
         }
-        None => {
+        Committed::Duplicate(_) | Committed::OtherLogin => todo!(),
+        Committed::Over => {
             tracing::warn!(member = %member.guid, oauth_state = %window.guid, "window ended during the exchange; grant given back");
             give_back(gateway, door, &grant).await;
         }

@@ -40,6 +40,7 @@ pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, I
         reason: ErrorReason::SessionError,
         ending: Ending::Expired,
         detail: None,
+        inbound: None,
         finished,
     };
     let ended = gateway

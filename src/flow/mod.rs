@@ -12,12 +12,15 @@
 pub mod access;
 pub mod aggregate;
 pub mod callback;
+pub mod challenges;
 pub mod connect;
 pub mod deadlines;
 pub mod finish;
+pub mod idempotency;
 pub mod members;
 pub mod mint;
 pub mod open;
+pub mod order;
 pub mod retry;
 
 use std::collections::HashMap;
@@ -80,6 +83,8 @@ pub struct Settings {
     pub api_token_ttl: Duration,
     /// How long an aggregator may take with one job before it is pushed again.
     pub job_deadline: Duration,
+    /// How long a person may take to answer what an institution asks during a pull.
+    pub answer_deadline: Duration,
 }
 
 /// What time it is.
@@ -131,6 +136,13 @@ impl Institutions {
     /// The institution of that code.
     pub fn get(&self, code: &InstitutionCode) -> Option<&Arc<Institution>> {
         self.by_code.get(code)
+    }
+
+    /// Every institution, by name and then by code.
+    pub fn all(&self) -> Vec<&Arc<Institution>> {
+        let mut all: Vec<_> = self.by_code.values().collect();
+        all.sort_by(|a, b| (&a.name, &a.code).cmp(&(&b.name, &b.code)));
+        all
     }
 
     /// The institution of that guid.

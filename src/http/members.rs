@@ -49,6 +49,10 @@ impl Scope<'_> {
             }
             (error, _) => error.into(),
         })?;
+        let minted = match minted {
+            members::Created::Linked(minted) => *minted,
+            members::Created::Standard(_) => todo!(),
+        };
         let status = match self.dialect {
             Dialect::Platform if !skips => StatusCode::ACCEPTED,
             Dialect::Platform | Dialect::Nexus => StatusCode::OK,
@@ -78,6 +82,9 @@ impl Scope<'_> {
             background_aggregation_is_disabled: fields
                 .flag("background_aggregation_is_disabled")?
                 .unwrap_or(false),
+            credentials: None,
+            data_request: Default::default(),
+            callback_payload: None,
             wishes: fields.wishes()?,
             telling: fields.telling(self.headers)?,
         })

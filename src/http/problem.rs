@@ -258,6 +258,10 @@ impl From<CreateError> for Problem {
                 Self::new(Kind::Unprocessable, format!("{error}.")).about(existing)
             }
             CreateError::OnlyOAuth => Self::new(Kind::Missing, format!("{error}.")),
+            CreateError::Duplicate(_)
+            | CreateError::NoCredentials
+            | CreateError::NeedlessCredentials
+            | CreateError::Credentials(_) => todo!(),
         }
     }
 }

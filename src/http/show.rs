@@ -243,6 +243,7 @@ impl About<'_> {
             WindowStatus::Errored(_, Ending::Superseded) => return Page::Superseded,
             WindowStatus::Errored(_, Ending::MemberDeleted) => return Page::Expired(None),
             WindowStatus::Errored(_, Ending::Unbound) => return Page::Used { check_again: None },
+            WindowStatus::Errored(_, Ending::Duplicate | Ending::OtherLogin) => todo!(),
             WindowStatus::Errored(reason, Ending::Failed | Ending::Expired) => reason,
             WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
                 return Page::Busy { refresh_s: 2 };

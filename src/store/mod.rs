@@ -62,6 +62,9 @@ pub const HELD_ANSWERS: u32 = 3;
 /// limit and the patience with a store that is away. A window cut off in between ends then.
 pub const SETTLING: Duration = Duration::from_secs(120);
 
+/// How long a deleted member is kept before it is purged (contract section 1.4).
+pub const SOFT_DELETED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
 /// What every step gives.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -85,6 +88,22 @@ impl Store {
     /// The client's users, oldest first.
     pub async fn users(&self, client: &ClientId, page: PageRequest) -> Result<Paged<User>> {
         on_either!(self.users(client, page))
+    }
+
+    /// Changes the user.
+    pub async fn update_user(&self, change: &UserChange) -> Result<UserUpdate> {
+        on_either!(self.update_user(change))
+    }
+
+    /// Deletes the client's user with its sessions, SSO tokens and members. Members that are still
+    /// there go without notice: callers delete them first. `None`: the client has no such user.
+    pub async fn delete_user(
+        &self,
+        client: &ClientId,
+        user: UserGuid,
+        now: Timestamp,
+    ) -> Result<Option<User>> {
+        on_either!(self.delete_user(client, user, now))
     }
 
     /// Keeps a new API key of the client; at most two of a client's are active.
@@ -158,10 +177,42 @@ impl Store {
     }
 }
 
+/// Requests that may come twice.
+impl Store {
+    /// Asks for an `Idempotency-Key`. Of any number of requests with one key exactly one gets `First`
+    /// until it is answered, given back or `held_until` has passed; an answer is kept until
+    /// `expires_at`.
+    pub async fn begin_idempotent(
+        &self,
+        request: &IdempotentRequest,
+        now: Timestamp,
+    ) -> Result<Idempotence> {
+        on_either!(self.begin_idempotent(request, now))
+    }
+
+    /// Keeps the sealed answer of a request that got `First`; nothing if the key was meanwhile given
+    /// to another request.
+    pub async fn finish_idempotent(
+        &self,
+        request: &IdempotentRequest,
+        sealed_answer: &[u8],
+        now: Timestamp,
+    ) -> Result<()> {
+        on_either!(self.finish_idempotent(request, sealed_answer, now))
+    }
+
+    /// Gives back the key of a request that got `First` and whose answer is not worth keeping.
+    pub async fn release_idempotent(&self, request: &IdempotentRequest) -> Result<()> {
+        on_either!(self.release_idempotent(request))
+    }
+}
+
 /// Members.
 impl Store {
-    /// Keeps a new member, its first window and the notices of its creation. An `external_guid`,
-    /// where given, is unique within the client.
+    /// Keeps a new member with its first window or its credentials and first job, and the notices of
+    /// its creation. An `external_guid`, where given, is unique within the client; a login, where
+    /// known, within the user's living members of the institution. A soft-deleted member of the user
+    /// that had the same `external_guid`, or the same login at the institution, is purged.
     pub async fn create_member(&self, new: &NewMember, now: Timestamp) -> Result<MemberCreation> {
         on_either!(self.create_member(new, now))
     }
@@ -169,6 +220,51 @@ impl Store {
     /// The user's member of that guid.
     pub async fn member(&self, user: UserGuid, member: MemberGuid) -> Result<Option<Member>> {
         on_either!(self.member(user, member))
+    }
+
+    /// The user's member of that `external_guid`.
+    pub async fn member_by_external_guid(
+        &self,
+        client: &ClientId,
+        user: UserGuid,
+        external_guid: &str,
+    ) -> Result<Option<Member>> {
+        on_either!(self.member_by_external_guid(client, user, external_guid))
+    }
+
+    /// The user's soft-deleted member of that guid, for [`SOFT_DELETED`] after its deletion.
+    pub async fn deleted_member(
+        &self,
+        user: UserGuid,
+        member: MemberGuid,
+        now: Timestamp,
+    ) -> Result<Option<Member>> {
+        on_either!(self.deleted_member(user, member, now))
+    }
+
+    /// Changes the member. New credentials replace the sealed ones and its fingerprint, begin the
+    /// count of refusals anew, make it UPDATED, and end its unfinished job in favour of theirs.
+    pub async fn update_member(
+        &self,
+        change: &MemberChange,
+        now: Timestamp,
+    ) -> Result<MemberUpdate> {
+        on_either!(self.update_member(change, now))
+    }
+
+    /// Queues a job of the member, due at once.
+    pub async fn order_job(&self, order: &JobOrder, now: Timestamp) -> Result<Ordered> {
+        on_either!(self.order_job(order, now))
+    }
+
+    /// Keeps the answers to a job's challenges: the member is RESUMED, the job `Queued` and due at
+    /// once, with its pushes counted anew.
+    pub async fn answer_challenges(
+        &self,
+        answering: &Answering,
+        now: Timestamp,
+    ) -> Result<Answered> {
+        on_either!(self.answer_challenges(answering, now))
     }
 
     /// The user's members, oldest first.
@@ -181,8 +277,11 @@ impl Store {
         on_either!(self.owner_of_member(member))
     }
 
-    /// Deletes the user's member, its grant and its unfinished job, and ends its unfinished window
-    /// as `Errored(SessionError, MemberDeleted)`. Windows stay readable. `None`: no such member.
+    /// Deletes the user's member, and ends its unfinished window as
+    /// `Errored(SessionError, MemberDeleted)`. Grant, credentials and unfinished job go at once, and
+    /// windows stay readable. A PENDING OAuth member is gone; any other is soft-deleted: no read but
+    /// [`Self::deleted_member`] finds it, and it is purged after [`SOFT_DELETED`]. `None`: no such
+    /// member.
     pub async fn delete_member(
         &self,
         deletion: &Deletion,
@@ -256,15 +355,18 @@ impl Store {
         on_either!(self.attempt(attempt))
     }
 
-    /// The member is connected: status CONNECTED, grant replaced, window `Succeeded` with the member
-    /// as inbound, job queued, notices kept; all or nothing. `None` when the window is no longer
-    /// `Returned` (expired, superseded or deleted meanwhile): nothing changed, and the grant must be
-    /// given back.
+    /// A member is connected: status CONNECTED, grant and fingerprint replaced, window `Succeeded`
+    /// with that member as inbound, job queued, notices kept; all or nothing.
+    ///
+    /// The member is the window's own, or `inbound`. Where fingerprints are given, another living
+    /// member of the user at the institution that has one of them is a `Duplicate`, unless it is the
+    /// receiving one; `inbound` must have one of them, or the answer is as if it had not been named.
+    /// When another receives the grant, the window's own member is removed if it is PENDING.
     pub async fn commit_connected(
         &self,
         connection: &Connection,
         now: Timestamp,
-    ) -> Result<Option<Subject>> {
+    ) -> Result<Committed> {
         on_either!(self.commit_connected(connection, now))
     }
 
@@ -317,8 +419,8 @@ impl Store {
 
 /// Jobs and events.
 impl Store {
-    /// Takes up to `limit` due jobs: each is `Pushed` (a `Started` one stays `Started`), its attempt
-    /// counted, its due time moved to `hold_until`. No job is given to two callers before that.
+    /// Takes up to `limit` due jobs: each is `Pushed` (a `Started` or `Challenged` one stays so), its
+    /// attempt counted, its due time moved to `hold_until`. No job is given to two callers before that.
     pub async fn reserve_jobs(
         &self,
         now: Timestamp,
@@ -343,14 +445,16 @@ impl Store {
         on_either!(self.job(job))
     }
 
-    /// The grant of an unfinished job's member.
-    pub async fn lease_grant(&self, job: JobGuid) -> Result<Lease> {
-        on_either!(self.lease_grant(job))
+    /// What a job under way pulls with.
+    pub async fn lease(&self, job: JobGuid) -> Result<Lease> {
+        on_either!(self.lease(job))
     }
 
-    /// Records a report. `Started` moves the due time; `Succeeded` and `Failed` finish the job, end
-    /// the member's `current_job`, set `aggregated_at` (and, on success,
-    /// `successfully_aggregated_at`), change the member's status as said and keep the notices.
+    /// Records a report. `Started` moves the due time. `Challenged` keeps the questions in place of
+    /// earlier ones, counts the round, forgets earlier answers and moves the due time. `Succeeded` and
+    /// `Failed` finish the job, forget its questions and answers, end the member's `current_job` and
+    /// set `aggregated_at` (and, on success, `successfully_aggregated_at`). All but `Started` change
+    /// the member's status as `standing` says and keep the notices.
     pub async fn record_report(&self, reported: &Reported, now: Timestamp) -> Result<Recorded> {
         on_either!(self.record_report(reported, now))
     }

@@ -22,6 +22,7 @@ mod reply;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod unwritten;
 mod users;
 mod window_record;
 mod windows;

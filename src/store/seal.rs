@@ -20,13 +20,14 @@ mod keys;
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::key_wrap::KeyWrap;
-use aws_lc_rs::{constant_time, hkdf};
+use aws_lc_rs::{constant_time, hkdf, hmac};
 use zeroize::Zeroizing;
 
 pub use keys::{KEY_ID_LIMIT, KeyRing, KeyRingError, SealKey};
 
-use crate::domain::id::ClientId;
+use crate::domain::id::{ClientId, InstitutionCode, UserGuid};
 use crate::domain::random::{self, Random};
+use crate::domain::secret::Digest;
 
 const VERSION: u8 = 1;
 /// AES Key Wrap, HKDF-SHA-256 with commitment, AES-256-GCM.
@@ -47,6 +48,12 @@ pub enum Field {
     Attempt,
     /// An institution's answer, held between its POST and the GET that follows.
     Answer,
+    /// A standard member's credentials.
+    Credentials,
+    /// The answers to a job's challenges.
+    ChallengeAnswers,
+    /// The answer to a request with an `Idempotency-Key`.
+    IdempotentAnswer,
 }
 
 impl Field {
@@ -55,6 +62,9 @@ impl Field {
             Self::Grant => "grant",
             Self::Attempt => "attempt",
             Self::Answer => "answer",
+            Self::Credentials => "credentials",
+            Self::ChallengeAnswers => "challenge-answers",
+            Self::IdempotentAnswer => "idempotent-answer",
         }
     }
 }
@@ -150,6 +160,35 @@ impl Sealer {
             envelope.extend_from_slice(part);
         }
         envelope
+    }
+
+    /// What `login` is known by among the members that `user` has at `institution`: one keyed digest
+    /// (HMAC-SHA-256) for each key of the ring, the active one's first.
+    ///
+    /// Without the keys a fingerprint says nothing about the login, and those of two users or two
+    /// institutions cannot be compared. A login stays known for as long as the key it was
+    /// fingerprinted under is in the ring.
+    pub fn fingerprints(
+        &self,
+        user: UserGuid,
+        institution: &InstitutionCode,
+        login: &str,
+    ) -> Vec<Digest> {
+        let user = user.to_string();
+        let parts = [user.as_str(), institution.as_str(), login];
+        self.ring
+            .fingerprint_keys()
+            .map(|key| {
+                let mut context = hmac::Context::with_key(&key);
+                for part in parts {
+                    context.update(&(part.len() as u64).to_be_bytes());
+                    context.update(part.as_bytes());
+                }
+                let mut digest = [0; 32];
+                digest.copy_from_slice(context.sign().as_ref());
+                Digest::from_bytes(digest)
+            })
+            .collect()
     }
 
     /// The content of an envelope that [`Self::seal`] made for the same context.
@@ -371,6 +410,37 @@ mod tests {
         );
         let impostor = sealer(key("k1", 9), vec![]);
         assert_eq!(impostor.open(&context, &old), Err(SealError::Refused));
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_one_login_of_one_user_at_one_institution() {
+        let sealer = sealer(key("k1", 1), vec![]);
+        let user = |digit| -> UserGuid {
+            format!("USR-68e96dd6-eabd-42d3-9f05-416897f0746{digit}")
+                .parse()
+                .unwrap()
+        };
+        let bank = |code: &str| -> InstitutionCode { code.parse().unwrap() };
+        let one = sealer.fingerprints(user(1), &bank("bank"), "ada");
+        assert_eq!(one, sealer.fingerprints(user(1), &bank("bank"), "ada"));
+        for other in [
+            sealer.fingerprints(user(2), &bank("bank"), "ada"),
+            sealer.fingerprints(user(1), &bank("banka"), "da"),
+            sealer.fingerprints(user(1), &bank("bank"), "bob"),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_found_again_until_its_key_is_retired() {
+        let user: UserGuid = "USR-68e96dd6-eabd-42d3-9f05-416897f0746c".parse().unwrap();
+        let bank: InstitutionCode = "bank".parse().unwrap();
+        let before = sealer(key("k1", 1), vec![]).fingerprints(user, &bank, "ada");
+        let rotated = sealer(key("k2", 2), vec![key("k1", 1)]).fingerprints(user, &bank, "ada");
+        assert_eq!(rotated.len(), 2);
+        assert_ne!(rotated[0], before[0]);
+        assert_eq!(rotated[1], before[0]);
     }
 
     #[test]

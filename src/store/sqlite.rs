@@ -24,6 +24,7 @@ mod outcomes;
 mod purge;
 mod sessions;
 mod threads;
+mod unwritten;
 mod users;
 mod values;
 mod windows;

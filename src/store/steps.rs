@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 
 use crate::domain::client::UnboundCallback;
+use crate::domain::data_request::DataRequest;
 use crate::domain::event::Notice;
 use crate::domain::id::{
     AttemptId, ClientId, InstitutionCode, JobGuid, MemberGuid, OauthStateGuid, UserGuid,
 };
 use crate::domain::job::{Job, JobReport, NewJob};
-use crate::domain::member::{ConnectionStatus, Member};
+use crate::domain::member::{CallbackPayload, ConnectionStatus, Member, UseCase};
 use crate::domain::secret::Digest;
+use crate::domain::user::User;
 use crate::domain::window::{
     AuthStatus, Binding, Ending, ErrorReason, NewAttempt, NewWindow, Window,
 };
@@ -92,6 +94,14 @@ pub struct NewMember {
     pub member: Member,
     /// Its first window, for OAuth members.
     pub window: Option<NewWindow>,
+    /// Its sealed credentials, for standard members.
+    pub sealed_credentials: Option<Vec<u8>>,
+    /// What its login may be known by, one for each seal key; the first is the member's own. Empty:
+    /// its login is not known.
+    pub fingerprints: Vec<Digest>,
+    /// Its first job, for standard members that are to be aggregated at once. The member's
+    /// `current_job` and `most_recent_job` name it.
+    pub job: Option<NewJob>,
     /// Told with the member as created.
     pub created: Vec<Notice>,
 }
@@ -103,6 +113,172 @@ pub enum MemberCreation {
     Created,
     /// The client already has a member of that `external_guid`.
     ExternalGuidTaken(MemberGuid),
+    /// This member of the same user, at the same institution, has the same login.
+    Duplicate(MemberGuid),
+}
+
+/// What of a member is to change; `None` leaves a field as it is.
+#[derive(Clone, Debug)]
+pub struct MemberChange {
+    /// Whose.
+    pub user: UserGuid,
+    /// Which.
+    pub member: MemberGuid,
+    /// `name`.
+    pub name: Option<String>,
+    /// `external_guid`; `Some(None)` takes it away.
+    pub external_guid: Option<Option<String>>,
+    /// `metadata`; `Some(None)` takes it away.
+    pub metadata: Option<Option<String>>,
+    /// `use_cases`.
+    pub use_cases: Option<Vec<UseCase>>,
+    /// `background_aggregation_is_disabled`.
+    pub background_aggregation_is_disabled: Option<bool>,
+    /// The newest `X-CALLBACK-PAYLOAD`.
+    pub callback_payload: Option<CallbackPayload>,
+    /// What its jobs are asked for from now on.
+    pub data_request: Option<DataRequest>,
+    /// New credentials, for standard members.
+    pub credentials: Option<NewCredentials>,
+    /// Told with the member as changed.
+    pub updated: Vec<Notice>,
+}
+
+/// Credentials about to replace a member's.
+#[derive(Clone, Debug)]
+pub struct NewCredentials {
+    /// The credentials, sealed.
+    pub sealed: Vec<u8>,
+    /// As in [`NewMember`].
+    pub fingerprints: Vec<Digest>,
+    /// The job that tries them; `None`: nothing is started.
+    pub job: Option<NewJob>,
+}
+
+/// What a [`MemberChange`] led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemberUpdate {
+    /// The member as changed.
+    Updated(Box<Member>),
+    /// Another of the client's members has that `external_guid`. Nothing changed.
+    ExternalGuidTaken(MemberGuid),
+    /// This member of the same user, at the same institution, has the same login. Nothing changed.
+    Duplicate(MemberGuid),
+    /// The user has no such member.
+    NoSuchMember,
+}
+
+/// An aggregation about to be ordered.
+#[derive(Clone, Debug)]
+pub struct JobOrder {
+    /// Whose.
+    pub user: UserGuid,
+    /// Of which member.
+    pub member: MemberGuid,
+    /// The job.
+    pub job: NewJob,
+    /// The newest `X-CALLBACK-PAYLOAD`; `None` leaves the member's.
+    pub callback_payload: Option<CallbackPayload>,
+    /// Told with the member as being aggregated.
+    pub updated: Vec<Notice>,
+}
+
+/// What a [`JobOrder`] led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ordered {
+    /// The job is queued; the member as it is now.
+    Queued(Box<Member>),
+    /// One is under way already. Nothing changed.
+    UnderWay(Box<Member>),
+    /// The member holds neither grant nor credentials, or its status rules an aggregation out
+    /// ([`ConnectionStatus::may_be_aggregated`]). Nothing changed.
+    Unfit(Box<Member>),
+    /// The user has no such member.
+    NoSuchMember,
+}
+
+/// The answers to a job's challenges, about to be kept.
+#[derive(Clone, Debug)]
+pub struct Answering {
+    /// Whose member.
+    pub user: UserGuid,
+    /// Which.
+    pub member: MemberGuid,
+    /// The job whose questions are answered.
+    pub job: JobGuid,
+    /// The round they were asked in; questions of another round are not answered by these.
+    pub round: u32,
+    /// The answers, sealed.
+    pub sealed_answers: Vec<u8>,
+    /// Told with the member as changed.
+    pub updated: Vec<Notice>,
+}
+
+/// What an [`Answering`] led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answered {
+    /// The member is RESUMED, its job due again.
+    Yes(Box<Member>),
+    /// The member is not CHALLENGED by that round of that job (any more). Nothing changed.
+    NotAsked(Box<Member>),
+    /// The user has no such member.
+    NoSuchMember,
+}
+
+/// What of a user is to change; `None` leaves a field as it is, `Some(None)` takes it away.
+#[derive(Clone, Debug)]
+pub struct UserChange {
+    /// The tenant.
+    pub client: ClientId,
+    /// Which user.
+    pub user: UserGuid,
+    /// The client's own name for the user.
+    pub id: Option<Option<String>>,
+    /// `email`.
+    pub email: Option<Option<String>>,
+    /// `metadata`.
+    pub metadata: Option<Option<String>>,
+    /// `is_disabled`.
+    pub is_disabled: Option<bool>,
+}
+
+/// What a [`UserChange`] led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserUpdate {
+    /// The user as changed.
+    Updated(Box<User>),
+    /// Another of the client's users has that `id`. Nothing changed.
+    IdTaken(UserGuid),
+    /// The client has no such user.
+    NoSuchUser,
+}
+
+/// A request with an `Idempotency-Key`.
+#[derive(Clone, Debug)]
+pub struct IdempotentRequest {
+    /// The tenant.
+    pub client: ClientId,
+    /// Digest of whose key it is and of the key.
+    pub key: Digest,
+    /// Digest of what is asked: method, path, query and body.
+    pub request: Digest,
+    /// Until when nobody else may work on it: longer than a request can take.
+    pub held_until: Timestamp,
+    /// Until when the answer is kept.
+    pub expires_at: Timestamp,
+}
+
+/// What an [`IdempotentRequest`] meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Idempotence {
+    /// Nothing: it is to be done, and its answer kept or the key given back.
+    First,
+    /// The same request is being worked on.
+    UnderWay,
+    /// The same request was answered; the sealed answer.
+    Answered(Vec<u8>),
+    /// Another request was made with this key.
+    Differs,
 }
 
 /// How a browser asks for a window.
@@ -224,14 +400,37 @@ pub struct AttemptRecord {
 pub struct Connection {
     /// The window, which must be `Returned`.
     pub window: OauthStateGuid,
-    /// The sealed grant, replacing the member's earlier one.
+    /// Another of the user's members that receives the grant, because [`Committed::Duplicate`] named
+    /// it; `None`: the window's own.
+    pub inbound: Option<MemberGuid>,
+    /// What the login may be known by, one for each seal key; the first becomes the member's own.
+    /// Empty: the institution does not say who signed in, and nothing is compared.
+    pub fingerprints: Vec<Digest>,
+    /// The sealed grant, replacing the receiving member's earlier one.
     pub sealed_grant: Vec<u8>,
-    /// The job to queue, unless aggregation is skipped or one is under way.
+    /// The job to queue, unless aggregation is skipped or one of the receiving member is under way.
     pub job: Option<NewJob>,
+    /// Told with the outbound member as removed, when a merge removes it.
+    pub deleted: Vec<Notice>,
     /// Told with the member as connected.
     pub updated: Vec<Notice>,
     /// Told with the window as succeeded.
     pub finished: Vec<Notice>,
+}
+
+/// What a [`Connection`] led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Committed {
+    /// The receiving member is connected.
+    Yes(Box<Subject>),
+    /// This other member of the user, at the same institution, has the same login. Nothing changed.
+    Duplicate(MemberGuid),
+    /// The window's member is known to belong to another login, and no other member has this one.
+    /// Nothing changed.
+    OtherLogin,
+    /// The window is no longer `Returned` (expired, superseded or deleted meanwhile). Nothing
+    /// changed, and the grant must be given back.
+    Over,
 }
 
 /// A window about to be ended without success.
@@ -245,6 +444,8 @@ pub struct Failure {
     pub ending: Ending,
     /// What the institution said, for the operator.
     pub detail: Option<String>,
+    /// The member the login turned out to belong to, where that is why it failed.
+    pub inbound: Option<MemberGuid>,
     /// Told with the window as errored.
     pub finished: Vec<Notice>,
 }
@@ -297,20 +498,31 @@ pub struct Deletion {
     pub finished: Vec<Notice>,
 }
 
-/// What asking for a job's grant led to.
+/// What asking for what a job pulls with led to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lease {
-    /// The job is unfinished and its member has a grant.
+    /// The job is pushed or started, and its member has what to pull with.
     Granted {
         /// The job.
-        job: Job,
-        /// The sealed grant.
-        sealed_grant: Vec<u8>,
+        job: Box<Job>,
+        /// What to pull with, sealed.
+        sealed: SealedMeans,
+        /// The answers to the job's newest challenges, sealed.
+        sealed_answers: Option<Vec<u8>>,
     },
-    /// The job is finished, or was never pushed.
+    /// The job is finished, waits for an answer, or was never pushed.
     Over,
-    /// There is no such job, or its member has no grant.
+    /// There is no such job, or its member has nothing to pull with.
     Unknown,
+}
+
+/// What a member's data is pulled with, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealedMeans {
+    /// An OAuth member's grant.
+    Grant(Vec<u8>),
+    /// A standard member's credentials.
+    Credentials(Vec<u8>),
 }
 
 /// A report about to be recorded.
@@ -320,14 +532,26 @@ pub struct Reported {
     pub job: JobGuid,
     /// What the aggregator (or our own patience) says.
     pub report: JobReport,
-    /// The new due time after `Started`.
+    /// The new due time after `Started` and `Challenged`.
     pub due_at: Timestamp,
-    /// The member's status after a failure, if it never aggregated with success before.
-    pub status_at_first: Option<ConnectionStatus>,
-    /// The member's status after a failure otherwise.
-    pub status_later: Option<ConnectionStatus>,
+    /// What it makes of the member.
+    pub standing: Standing,
     /// Told with the member as changed. Of kind `ConnectionStatus` only when the status changed.
     pub changed: Vec<Notice>,
+}
+
+/// What a report makes of the member's status. A status that may not follow the member's own is not
+/// written: the member stays as it is, and the rest of the report counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// If it never aggregated with success before; `None`: as it is.
+    pub at_first: Option<ConnectionStatus>,
+    /// Otherwise.
+    pub later: Option<ConnectionStatus>,
+    /// The report is a refusal: it is counted, and the third in a row
+    /// ([`REFUSALS_THAT_PREVENT`](crate::domain::member::REFUSALS_THAT_PREVENT)) makes a standard
+    /// member PREVENTED instead. Success begins the count anew.
+    pub is_refusal: bool,
 }
 
 /// What a [`Reported`] led to.

@@ -11,7 +11,7 @@ use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::JobGuid;
 use crate::domain::job::{Job, JobReport, JobStatus, Pulled};
 use crate::domain::member::ConnectionStatus;
-use crate::store::{Lease, Recorded, Reported, Result};
+use crate::store::{Recorded, Reported, Result};
 
 impl RedisStore {
     /// Takes up to `limit` due jobs, the longest due first.
@@ -60,25 +60,6 @@ impl RedisStore {
         }
     }
 
-    /// The grant of an unfinished job's member.
-    pub(in crate::store) async fn lease_grant(&self, job: JobGuid) -> Result<Lease> {
-        let call =
-            Call::new(&call::LEASE_GRANT, self.keys.partition(job.partition())).text(job.compact());
-        let mut reply = Reply::of(self.link.call(call).await?)?;
-        match reply.text()?.as_str() {
-            "unknown" => Ok(Lease::Unknown),
-            "over" => Ok(Lease::Over),
-            "granted" => {
-                reply.text()?;
-                Ok(Lease::Granted {
-                    job: read_job(job, &reply.fields()?)?,
-                    sealed_grant: reply.bytes()?,
-                })
-            }
-            _ => Err(unreadable("the answer to a lease")),
-        }
-    }
-
     /// Records a report.
     pub(in crate::store) async fn record_report(
         &self,
@@ -87,6 +68,7 @@ impl RedisStore {
     ) -> Result<Recorded> {
         let (status, pulled) = match &reported.report {
             JobReport::Started => (JobStatus::Started, Pulled::default()),
+            JobReport::Challenged(_) => todo!(),
             JobReport::Succeeded(pulled) => (JobStatus::Succeeded, *pulled),
             JobReport::Failed(_) => (JobStatus::Failed, Pulled::default()),
         };
@@ -106,8 +88,8 @@ impl RedisStore {
         .number(pulled.transactions_created_count)
         .number(pulled.transactions_updated_count)
         .time(reported.due_at)
-        .text(written(reported.status_at_first))
-        .text(written(reported.status_later))
+        .text(written(reported.standing.at_first))
+        .text(written(reported.standing.later))
         .time(now)
         .number(self.retention())
         .notices(always)

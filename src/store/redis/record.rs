@@ -142,6 +142,10 @@ pub(super) fn read_member(guid: MemberGuid, fields: &Fields) -> Result<Member> {
         current_job: fields.maybe("job", guid!(JobGuid))?,
         most_recent_job: fields.maybe("last_job", guid!(JobGuid))?,
         latest_window: fields.maybe("window", guid!(OauthStateGuid))?,
+        fingerprint: None,
+        refusals: 0,
+        data_request: Default::default(),
+        callback_payload: None,
     })
 }
 
@@ -158,6 +162,10 @@ pub(super) fn read_job(guid: JobGuid, fields: &Fields) -> Result<Job> {
         due_at: fields.time("due")?,
         created_at: fields.time("created")?,
         updated_at: fields.time("updated")?,
+        data_request: Default::default(),
+        challenges: Vec::new(),
+        round: 0,
+        failure: None,
     })
 }
 

@@ -85,12 +85,14 @@ fn read_options(fields: &Fields) -> Result<WindowOptions> {
     Ok(options)
 }
 
-const ENDINGS: [Ending; 5] = [
+const ENDINGS: [Ending; 7] = [
     Ending::Failed,
     Ending::Superseded,
     Ending::Expired,
     Ending::MemberDeleted,
     Ending::Unbound,
+    Ending::Duplicate,
+    Ending::OtherLogin,
 ];
 
 fn letter(ending: Ending) -> char {
@@ -100,6 +102,8 @@ fn letter(ending: Ending) -> char {
         Ending::Expired => 'e',
         Ending::MemberDeleted => 'd',
         Ending::Unbound => 'u',
+        Ending::Duplicate => 'c',
+        Ending::OtherLogin => 'o',
     }
 }
 

@@ -15,8 +15,8 @@ use crate::domain::member::Member;
 use crate::domain::secret::Digest;
 use crate::domain::window::{MULTI_OPENS, NewAttempt, NewWindow, RETRIES, RETRY_GRACE, Window};
 use crate::store::{
-    AttemptRecord, Claim, Claimed, Connection, Failure, HELD_ANSWERS, Knock, Opened, Opening,
-    Result, Retried, Retry, SETTLING, SessionOwner, Subject, WindowQuery,
+    AttemptRecord, Claim, Claimed, Committed, Connection, Failure, HELD_ANSWERS, Knock, Opened,
+    Opening, Result, Retried, Retry, SETTLING, SessionOwner, Subject, WindowQuery,
 };
 
 /// The steps of a flow.
@@ -146,7 +146,7 @@ impl RedisStore {
         &self,
         connection: &Connection,
         now: Timestamp,
-    ) -> Result<Option<Subject>> {
+    ) -> Result<Committed> {
         let base = self.keys.partition(connection.window.partition());
         let job = connection.job.as_ref().map(|job| job.guid.compact());
         let call = Call::new(&call::COMMIT, base)
@@ -158,8 +158,8 @@ impl RedisStore {
             .notices(&connection.updated)
             .notices(&connection.finished);
         match Reply::optional(self.link.call(call).await?)? {
-            None => Ok(None),
-            Some(reply) => Ok(Some(*Found::read(reply)?.subject()?)),
+            None => Ok(Committed::Over),
+            Some(reply) => Ok(Committed::Yes(Found::read(reply)?.subject()?)),
         }
     }
 

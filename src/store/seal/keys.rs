@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::key_wrap::{AES_256, AesKek};
+use aws_lc_rs::{hkdf, hmac};
 use zeroize::Zeroizing;
 
 const KEY_LENGTH: usize = 32;
@@ -77,6 +78,20 @@ impl KeyRing {
     /// The id of the key that seals.
     pub(super) fn active(&self) -> &str {
         &self.active
+    }
+
+    /// A key for fingerprints from each key of the ring, the active one's first. It is derived
+    /// (HKDF-SHA-256), so that no key serves two purposes.
+    pub(super) fn fingerprint_keys(&self) -> impl Iterator<Item = hmac::Key> {
+        let older = self.keys.keys().filter(|id| **id != self.active);
+        let ids = std::iter::once(&self.active).chain(older);
+        ids.map(|id| {
+            let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"guichet").extract(&*self.keys[id]);
+            let derived = extracted
+                .expand(&[b"fingerprint"], hmac::HMAC_SHA256)
+                .expect("32 bytes are within HKDF's limit");
+            hmac::Key::from(derived)
+        })
     }
 
     /// The key of that id.

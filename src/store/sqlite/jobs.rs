@@ -5,12 +5,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::events::{self, News};
 use super::values::Millis;
-use super::{SqliteStore, members, outcomes};
+use super::{SqliteStore, members};
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::JobGuid;
 use crate::domain::job::{Job, JobReport, JobStatus, NewJob};
 use crate::domain::member::Member;
-use crate::store::{Lease, Recorded, Reported, Result};
+use crate::store::{Recorded, Reported, Result};
 
 impl SqliteStore {
     pub(in crate::store) async fn reserve_jobs(
@@ -47,10 +47,6 @@ impl SqliteStore {
         self.threads.read(move |tx| load(tx, job)).await
     }
 
-    pub(in crate::store) async fn lease_grant(&self, job: JobGuid) -> Result<Lease> {
-        self.threads.read(move |tx| lease(tx, job)).await
-    }
-
     pub(in crate::store) async fn record_report(
         &self,
         reported: &Reported,
@@ -75,6 +71,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         due_at: row.get::<_, Millis>("due_at")?.0,
         created_at: row.get::<_, Millis>("created_at")?.0,
         updated_at: row.get::<_, Millis>("updated_at")?.0,
+        data_request: Default::default(),
+        challenges: Vec::new(),
+        round: 0,
+        failure: None,
     })
 }
 
@@ -148,19 +148,6 @@ fn reserve(
     Ok(jobs)
 }
 
-fn lease(tx: &Connection, guid: JobGuid) -> Result<Lease> {
-    let Some(job) = load(tx, guid)? else {
-        return Ok(Lease::Unknown);
-    };
-    if !matches!(job.status, JobStatus::Pushed | JobStatus::Started) {
-        return Ok(Lease::Over);
-    }
-    Ok(match outcomes::grant_of(tx, job.member)? {
-        Some(sealed_grant) => Lease::Granted { job, sealed_grant },
-        None => Lease::Unknown,
-    })
-}
-
 fn record(tx: &Connection, reported: &Reported, now: Timestamp) -> Result<Recorded> {
     let Some(mut job) = load(tx, reported.job)? else {
         return Ok(Recorded::Unknown);
@@ -174,6 +161,7 @@ fn record(tx: &Connection, reported: &Reported, now: Timestamp) -> Result<Record
             job.status = JobStatus::Started;
             job.due_at = reported.due_at;
         }
+        JobReport::Challenged(_) => todo!(),
         JobReport::Succeeded(_) => job.status = JobStatus::Succeeded,
         JobReport::Failed(_) => job.status = JobStatus::Failed,
     }
@@ -206,8 +194,8 @@ fn tell_member(
         }
         _ => {
             let said = match member.successfully_aggregated_at {
-                None => reported.status_at_first,
-                Some(_) => reported.status_later,
+                None => reported.standing.at_first,
+                Some(_) => reported.standing.later,
             };
             member.status = said.unwrap_or(member.status);
             None

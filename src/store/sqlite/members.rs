@@ -91,6 +91,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Member> {
         current_job: row.get("current_job")?,
         most_recent_job: row.get("most_recent_job")?,
         latest_window: row.get("latest_window")?,
+        fingerprint: None,
+        refusals: 0,
+        data_request: Default::default(),
+        callback_payload: None,
     })
 }
 

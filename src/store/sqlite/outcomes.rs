@@ -8,14 +8,14 @@ use super::{SqliteStore, jobs, members, windows};
 use crate::domain::id::MemberGuid;
 use crate::domain::member::ConnectionStatus;
 use crate::domain::window::{Ending, Window, WindowStatus};
-use crate::store::{Connection as NewConnection, Failure, Result, Subject};
+use crate::store::{Committed, Connection as NewConnection, Failure, Result, Subject};
 
 impl SqliteStore {
     pub(in crate::store) async fn commit_connected(
         &self,
         connection: &NewConnection,
         now: Timestamp,
-    ) -> Result<Option<Subject>> {
+    ) -> Result<Committed> {
         let connection = connection.clone();
         self.threads
             .write(move |tx| connect(tx, &connection, now))
@@ -39,18 +39,22 @@ pub(super) fn grant_of(tx: &Connection, member: MemberGuid) -> Result<Option<Vec
     Ok(grant.optional()?)
 }
 
-fn connect(tx: &Connection, connection: &NewConnection, now: Timestamp) -> Result<Option<Subject>> {
+fn connect(tx: &Connection, connection: &NewConnection, now: Timestamp) -> Result<Committed> {
     let Some(mut window) = windows::load(tx, connection.window)? else {
-        return Ok(None);
+        return Ok(Committed::Over);
     };
     let Some(mut member) = members::load(tx, window.member)? else {
-        return Ok(None);
+        return Ok(Committed::Over);
     };
     if window.status != WindowStatus::Returned {
         // The same commit, sent again because its answer was lost: no two sealed grants are alike.
         let is_same = window.status == WindowStatus::Succeeded
             && grant_of(tx, member.guid)?.as_ref() == Some(&connection.sealed_grant);
-        return Ok(is_same.then_some(Subject { window, member }));
+        return Ok(if is_same {
+            Committed::Yes(Box::new(Subject { window, member }))
+        } else {
+            Committed::Over
+        });
     }
     tx.prepare_cached("INSERT OR REPLACE INTO grants (member, sealed) VALUES (?, ?)")?
         .execute(params![member.guid, connection.sealed_grant])?;
@@ -66,7 +70,7 @@ fn connect(tx: &Connection, connection: &NewConnection, now: Timestamp) -> Resul
     let news = News::of(&member).with_window(&window);
     events::tell(tx, &connection.updated, &news, now)?;
     events::tell(tx, &connection.finished, &news, now)?;
-    Ok(Some(Subject { window, member }))
+    Ok(Committed::Yes(Box::new(Subject { window, member })))
 }
 
 fn fail(tx: &Connection, failure: &Failure, now: Timestamp) -> Result<Option<Window>> {

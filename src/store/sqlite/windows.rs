@@ -157,12 +157,14 @@ fn columns(status: WindowStatus) -> (&'static str, Option<ErrorReason>, Option<&
     }
 }
 
-const ENDINGS: [Ending; 5] = [
+const ENDINGS: [Ending; 7] = [
     Ending::Failed,
     Ending::Superseded,
     Ending::Expired,
     Ending::MemberDeleted,
     Ending::Unbound,
+    Ending::Duplicate,
+    Ending::OtherLogin,
 ];
 
 fn ending_name(ending: Ending) -> &'static str {
@@ -172,6 +174,8 @@ fn ending_name(ending: Ending) -> &'static str {
         Ending::Expired => "expired",
         Ending::MemberDeleted => "member_deleted",
         Ending::Unbound => "unbound",
+        Ending::Duplicate => "duplicate",
+        Ending::OtherLogin => "other_login",
     }
 }
 

@@ -1,0 +1,57 @@
+//! What a client asks a member's jobs for (contract sections 1.4 and 2.2); handed to the aggregator.
+
+use serde::{Deserialize, Serialize};
+
+/// What a job is asked for. Empty: whatever the aggregator usually pulls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRequest {
+    /// `data_request.products`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<Product>,
+    /// `include_transactions`, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_transactions: Option<bool>,
+    /// `include_holdings`, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_holdings: Option<bool>,
+}
+
+impl DataRequest {
+    /// Whether nothing in particular is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A kind of data that can be asked for (contract section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Product {
+    /// Account and routing numbers.
+    AccountVerification,
+    /// Who owns the accounts.
+    IdentityVerification,
+    /// Recent transactions.
+    Transactions,
+    /// Transactions as far back as the institution has them.
+    TransactionHistory,
+    /// Statements as documents.
+    Statements,
+    /// Holdings.
+    Investments,
+    /// Rewards programmes.
+    Rewards,
+}
+
+impl Product {
+    /// Every product, by its published name.
+    pub const NAMES: [&'static str; 7] = [
+        "account_verification",
+        "identity_verification",
+        "transactions",
+        "transaction_history",
+        "statements",
+        "investments",
+        "rewards",
+    ];
+}

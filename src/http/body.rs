@@ -60,7 +60,8 @@ impl Fields {
         }
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    /// A field as it came; absent and null are the same.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
         let found = self.beside.get(name).or_else(|| self.inside.get(name));
         found.filter(|value| !value.is_null())
     }

@@ -19,7 +19,8 @@ impl Browser {
     /// Signs in at the sandbox bank.
     pub async fn sign_in(&self, password: &str) {
         self.arrives_at("login").await;
-        self.type_into("#username", "ada").await;
+        self.type_into("#username", &uuid::Uuid::new_v4().to_string())
+            .await;
         self.type_into("#password", password).await;
         self.click("#sign-in").await;
     }

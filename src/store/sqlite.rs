@@ -12,19 +12,26 @@
 //! network file systems.
 //!
 //! What a step means is said where it is called: [`Store`](super::Store). Here are, each with its
-//! rows and its steps, `users`, `sessions`, `members`, `windows`, `attempts` (how
-//! browsers and answers meet windows), `outcomes` (how windows end), `jobs` and `events`.
+//! rows and its steps, `users`, `sessions`, `members` (`changes` of them, and what is `deleted`),
+//! `windows`, `attempts` (how browsers and answers meet windows), `outcomes` (how windows end),
+//! `jobs` (and `orders`: how they begin and are answered), `events` and `idempotency`.
+//!
+//! A change of a member's status that the domain's table does not allow is refused by the database
+//! itself, too: see `file`.
 
 mod attempts;
+mod changes;
+mod deleted;
 mod events;
 mod file;
+mod idempotency;
 mod jobs;
 mod members;
+mod orders;
 mod outcomes;
 mod purge;
 mod sessions;
 mod threads;
-mod unwritten;
 mod users;
 mod values;
 mod windows;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::domain::member::ConnectionStatus;
 use crate::store::{Result, StoreError};
 
 /// Every layout there was, oldest first. `user_version` counts those that the file went through;
 /// a change of the layout is a new entry, never an edit.
-const LAYOUTS: [&str; 1] = [include_str!("schema.sql")];
+const LAYOUTS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
 
 /// Tells our files from those of other programs (`PRAGMA application_id`): "GUIC".
 const APPLICATION: i32 = 0x4755_4943;
@@ -42,7 +43,37 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection> {
     // Bytes: after a burst the log shrinks back to this.
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     migrate(path, &mut connection)?;
+    guard_statuses(&connection)?;
     Ok(connection)
+}
+
+/// Makes the connection refuse what the domain's table of transitions does not allow, whatever a step
+/// asks for. Temporary: the table is this version's, and the file may see another one.
+fn guard_statuses(connection: &Connection) -> Result<()> {
+    connection.execute_batch(
+        "PRAGMA temp_store = MEMORY;
+         CREATE TEMP TABLE legal_transitions (
+             before INTEGER NOT NULL,
+             after  INTEGER NOT NULL,
+             PRIMARY KEY (before, after)
+         ) STRICT, WITHOUT ROWID;",
+    )?;
+    let mut insert =
+        connection.prepare("INSERT INTO legal_transitions (before, after) VALUES (?, ?)")?;
+    for before in ConnectionStatus::ALL {
+        for after in before.next() {
+            insert.execute([before.id(), after.id()])?;
+        }
+    }
+    connection.execute_batch(
+        "CREATE TEMP TRIGGER statuses_follow_the_table
+         BEFORE UPDATE OF status ON main.members
+         WHEN NEW.status <> OLD.status AND NOT EXISTS (
+             SELECT 1 FROM legal_transitions WHERE before = OLD.status AND after = NEW.status
+         )
+         BEGIN SELECT RAISE(ABORT, 'that status may not follow the member''s own'); END;",
+    )?;
+    Ok(())
 }
 
 /// Opens a connection that only reads, on a file that [`open_to_write`] found fit.
@@ -120,4 +151,37 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<()> {
 
 fn unfit(path: &Path, why: &str) -> StoreError {
     StoreError::Unfit(format!("{} {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_illegal_transition_cannot_be_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.sqlite");
+        let connection = open_to_write(&path).expect("it opens");
+        connection
+            .execute_batch(
+                "INSERT INTO members (guid, user, client, institution, institution_guid, name,
+                     use_cases, background_aggregation_is_disabled, is_oauth, skip_aggregation,
+                     status, revision, created_at)
+                 VALUES ('m', 'u', 'c', 'i', 'g', 'n', '[]', 0, 0, 0, 0, 1, 0)",
+            )
+            .expect("a row");
+        let set = |connection: &Connection, status: ConnectionStatus| {
+            connection.execute("UPDATE members SET status = ?", [status.id()])
+        };
+        let unguarded = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("it opens");
+        for from in ConnectionStatus::ALL {
+            set(&unguarded, *from).expect("nobody looks");
+            for to in ConnectionStatus::ALL {
+                let transaction = connection.unchecked_transaction().expect("begun");
+                let is_written = set(&transaction, *to).is_ok();
+                assert_eq!(is_written, from.then(*to).is_ok(), "{from:?} to {to:?}");
+                transaction.rollback().expect("undone");
+            }
+        }
+    }
 }

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::events::{self, News};
-use super::values::Millis;
+use super::values::{Json, Millis};
 use super::{SqliteStore, members};
 use crate::domain::event::{EventKind, Notice};
-use crate::domain::id::JobGuid;
+use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::job::{Job, JobReport, JobStatus, NewJob};
-use crate::domain::member::Member;
-use crate::store::{Recorded, Reported, Result};
+use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
+use crate::store::{Recorded, Reported, Result, Standing};
 
 impl SqliteStore {
     pub(in crate::store) async fn reserve_jobs(
@@ -71,23 +71,27 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         due_at: row.get::<_, Millis>("due_at")?.0,
         created_at: row.get::<_, Millis>("created_at")?.0,
         updated_at: row.get::<_, Millis>("updated_at")?.0,
-        data_request: Default::default(),
-        challenges: Vec::new(),
-        round: 0,
-        failure: None,
+        data_request: row.get::<_, Json<_>>("data_request")?.0,
+        challenges: row.get::<_, Json<_>>("challenges")?.0,
+        round: row.get("round")?,
+        failure: row.get("failure")?,
     })
 }
 
-fn load(tx: &Connection, guid: JobGuid) -> Result<Option<Job>> {
+/// The job of that guid.
+pub(super) fn load(tx: &Connection, guid: JobGuid) -> Result<Option<Job>> {
     let mut sql = tx.prepare_cached("SELECT * FROM jobs WHERE guid = ?")?;
     Ok(sql.query_row(params![guid], from_row).optional()?)
 }
 
-/// Keeps a changed job: what can change of it.
-fn save(tx: &Connection, job: &Job) -> Result<()> {
+/// Keeps a changed job: what can change of it. Answers are no longer needed once it ends or asks
+/// again.
+pub(super) fn save(tx: &Connection, job: &Job) -> Result<()> {
     let is_finished = job.status.is_finished();
     tx.prepare_cached(
-        "UPDATE jobs SET status = ?, attempt = ?, due_at = ?, updated_at = ?, finished_at = ?
+        "UPDATE jobs SET status = ?, attempt = ?, due_at = ?, updated_at = ?, finished_at = ?,
+             challenges = ?, round = ?, failure = ?,
+             sealed_answers = CASE WHEN ? THEN NULL ELSE sealed_answers END
          WHERE guid = ?",
     )?
     .execute(params![
@@ -96,6 +100,10 @@ fn save(tx: &Connection, job: &Job) -> Result<()> {
         Millis(job.due_at),
         Millis(job.updated_at),
         is_finished.then_some(Millis(job.updated_at)),
+        Json(&job.challenges),
+        job.round,
+        job.failure,
+        is_finished || job.status == JobStatus::Challenged,
         job.guid,
     ])?;
     Ok(())
@@ -106,8 +114,8 @@ pub(super) fn queue(tx: &Connection, job: &NewJob, member: &Member, now: Timesta
     let now = Millis(now);
     tx.prepare_cached(
         "INSERT INTO jobs (guid, member, user, client, institution, status, attempt, due_at,
-             created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
+             created_at, updated_at, data_request)
+         VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
     )?
     .execute(params![
         job.guid,
@@ -119,7 +127,28 @@ pub(super) fn queue(tx: &Connection, job: &NewJob, member: &Member, now: Timesta
         now,
         now,
         now,
+        Json(&job.data_request),
     ])?;
+    Ok(())
+}
+
+/// Queues a job of the member, who names it.
+pub(super) fn begin(
+    tx: &Connection,
+    job: &NewJob,
+    member: &mut Member,
+    now: Timestamp,
+) -> Result<()> {
+    queue(tx, job, member, now)?;
+    member.current_job = Some(job.guid);
+    member.most_recent_job = Some(job.guid);
+    Ok(())
+}
+
+/// Forgets the member's unfinished job.
+pub(super) fn drop_unfinished_of(tx: &Connection, member: MemberGuid) -> Result<()> {
+    tx.prepare_cached("DELETE FROM jobs WHERE member = ? AND finished_at IS NULL")?
+        .execute(params![member])?;
     Ok(())
 }
 
@@ -156,25 +185,44 @@ fn record(tx: &Connection, reported: &Reported, now: Timestamp) -> Result<Record
         return Ok(Recorded::Over(Box::new(job)));
     }
     job.updated_at = now;
-    match reported.report {
+    match &reported.report {
         JobReport::Started => {
-            job.status = JobStatus::Started;
+            job.due_at = reported.due_at;
+            // A question that came before the news of the start is still to be answered.
+            if job.status != JobStatus::Challenged {
+                job.status = JobStatus::Started;
+            }
+            save(tx, &job)?;
+            return Ok(Recorded::Yes(Box::new(job)));
+        }
+        JobReport::Challenged(challenges) => {
+            // The same questions, sent again because the answer to the report was lost.
+            if job.status == JobStatus::Challenged && job.challenges == *challenges {
+                return Ok(Recorded::Yes(Box::new(job)));
+            }
+            job.status = JobStatus::Challenged;
+            job.challenges.clone_from(challenges);
+            job.round += 1;
             job.due_at = reported.due_at;
         }
-        JobReport::Challenged(_) => todo!(),
-        JobReport::Succeeded(_) => job.status = JobStatus::Succeeded,
-        JobReport::Failed(_) => job.status = JobStatus::Failed,
+        JobReport::Succeeded(_) => {
+            job.status = JobStatus::Succeeded;
+            job.challenges.clear();
+        }
+        JobReport::Failed(failure) => {
+            job.status = JobStatus::Failed;
+            job.challenges.clear();
+            job.failure = Some(*failure);
+        }
     }
     save(tx, &job)?;
-    if job.status.is_finished()
-        && let Some(member) = members::load(tx, job.member)?
-    {
+    if let Some(member) = members::load(tx, job.member)? {
         tell_member(tx, member, &job, reported, now)?;
     }
     Ok(Recorded::Yes(Box::new(job)))
 }
 
-/// What the end of a job changes for its member.
+/// What a report changes for the member of its job.
 fn tell_member(
     tx: &Connection,
     mut member: Member,
@@ -183,26 +231,25 @@ fn tell_member(
     now: Timestamp,
 ) -> Result<()> {
     let status_before = member.status;
-    member.aggregated_at = Some(now);
-    if member.current_job == Some(job.guid) {
-        member.current_job = None;
+    if let Some(status) = status_after(&mut member, reported.standing) {
+        members::follow(&mut member, status);
     }
-    let news_of_job = match reported.report {
+    if job.status.is_finished() {
+        member.aggregated_at = Some(now);
+        if member.current_job == Some(job.guid) {
+            member.current_job = None;
+        }
+    }
+    let pulled = match reported.report {
         JobReport::Succeeded(pulled) => {
             member.successfully_aggregated_at = Some(now);
+            member.refusals = 0;
             Some(pulled)
         }
-        _ => {
-            let said = match member.successfully_aggregated_at {
-                None => reported.standing.at_first,
-                Some(_) => reported.standing.later,
-            };
-            member.status = said.unwrap_or(member.status);
-            None
-        }
+        _ => None,
     };
     members::save_change(tx, &mut member)?;
-    let news = match news_of_job {
+    let news = match pulled {
         Some(pulled) => News::of(&member).with_job(job.guid, pulled),
         None => News::of(&member),
     };
@@ -214,4 +261,18 @@ fn tell_member(
         .copied()
         .collect();
     events::tell(tx, &kept, &news, now)
+}
+
+/// Where the member stands by a report, whose refusal is counted; `None`: where it stood.
+fn status_after(member: &mut Member, standing: Standing) -> Option<ConnectionStatus> {
+    if standing.is_refusal {
+        member.refusals = member.refusals.saturating_add(1);
+        if !member.is_oauth && member.refusals >= REFUSALS_THAT_PREVENT {
+            return Some(ConnectionStatus::Prevented);
+        }
+    }
+    match member.successfully_aggregated_at {
+        None => standing.at_first,
+        Some(_) => standing.later,
+    }
 }

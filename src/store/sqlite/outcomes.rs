@@ -1,12 +1,11 @@
 //! How windows end by what happened at the institution: in a connection, or without one.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
 use super::events::{self, News};
 use super::{SqliteStore, jobs, members, windows};
-use crate::domain::id::MemberGuid;
-use crate::domain::member::ConnectionStatus;
+use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::window::{Ending, Window, WindowStatus};
 use crate::store::{Committed, Connection as NewConnection, Failure, Result, Subject};
 
@@ -32,45 +31,81 @@ impl SqliteStore {
     }
 }
 
-/// The member's sealed grant.
-pub(super) fn grant_of(tx: &Connection, member: MemberGuid) -> Result<Option<Vec<u8>>> {
-    let mut sql = tx.prepare_cached("SELECT sealed FROM grants WHERE member = ?")?;
-    let grant = sql.query_row(params![member], |row| row.get("sealed"));
-    Ok(grant.optional()?)
-}
-
 fn connect(tx: &Connection, connection: &NewConnection, now: Timestamp) -> Result<Committed> {
     let Some(mut window) = windows::load(tx, connection.window)? else {
         return Ok(Committed::Over);
     };
-    let Some(mut member) = members::load(tx, window.member)? else {
-        return Ok(Committed::Over);
-    };
     if window.status != WindowStatus::Returned {
-        // The same commit, sent again because its answer was lost: no two sealed grants are alike.
-        let is_same = window.status == WindowStatus::Succeeded
-            && grant_of(tx, member.guid)?.as_ref() == Some(&connection.sealed_grant);
-        return Ok(if is_same {
-            Committed::Yes(Box::new(Subject { window, member }))
-        } else {
-            Committed::Over
-        });
+        return repeated(tx, window, connection);
     }
-    tx.prepare_cached("INSERT OR REPLACE INTO grants (member, sealed) VALUES (?, ?)")?
-        .execute(params![member.guid, connection.sealed_grant])?;
-    if let (Some(job), None) = (&connection.job, member.current_job) {
-        jobs::queue(tx, job, &member, now)?;
-        member.current_job = Some(job.guid);
-        member.most_recent_job = Some(job.guid);
+    let own = members::of_unfinished_window(tx, window.member)?;
+    let (mut member, outbound) = match named_inbound(tx, connection, &own)? {
+        Some(inbound) => (inbound, Some(own)),
+        None => (own, None),
+    };
+    let fingerprints = &connection.fingerprints;
+    let place = (member.user, &member.institution);
+    if let Some(existing) = members::known_by(tx, place, fingerprints, member.guid)? {
+        return Ok(Committed::Duplicate(existing));
     }
-    member.status = ConnectionStatus::Connected;
-    members::save_change(tx, &mut member)?;
+    let is_other_login = member
+        .fingerprint
+        .is_some_and(|known| !fingerprints.is_empty() && !fingerprints.contains(&known));
+    if is_other_login {
+        return Ok(Committed::OtherLogin);
+    }
     window.inbound = Some(member.guid);
     windows::finish(tx, &mut window, WindowStatus::Succeeded, now)?;
+    if let Some(outbound) = outbound.filter(members::is_unconnected) {
+        members::remove(tx, outbound.guid)?;
+        events::tell(tx, &connection.deleted, &News::of(&outbound), now)?;
+    }
+    members::keep_means(tx, member.guid, &connection.sealed_grant)?;
+    member.fingerprint = fingerprints.first().copied();
+    members::follow(&mut member, ConnectionStatus::Connected);
+    if let (Some(job), None) = (&connection.job, member.current_job) {
+        jobs::begin(tx, job, &mut member, now)?;
+    }
+    members::save_change(tx, &mut member)?;
     let news = News::of(&member).with_window(&window);
     events::tell(tx, &connection.updated, &news, now)?;
     events::tell(tx, &connection.finished, &news, now)?;
     Ok(Committed::Yes(Box::new(Subject { window, member })))
+}
+
+/// What a commit finds when the window is no longer `Returned`: perhaps what it did itself, when it
+/// is sent again because its answer was lost. No two sealed grants are alike.
+fn repeated(tx: &Connection, window: Window, connection: &NewConnection) -> Result<Committed> {
+    let inbound = match window.inbound {
+        Some(inbound) if window.status == WindowStatus::Succeeded => members::load(tx, inbound)?,
+        _ => None,
+    };
+    let Some(member) = inbound else {
+        return Ok(Committed::Over);
+    };
+    let is_same = members::means_of(tx, member.guid)?.as_ref() == Some(&connection.sealed_grant);
+    Ok(if is_same {
+        Committed::Yes(Box::new(Subject { window, member }))
+    } else {
+        Committed::Over
+    })
+}
+
+/// The other member that is to receive the grant, if it still has the login.
+fn named_inbound(
+    tx: &Connection,
+    connection: &NewConnection,
+    own: &Member,
+) -> Result<Option<Member>> {
+    let Some(named) = connection.inbound.filter(|named| *named != own.guid) else {
+        return Ok(None);
+    };
+    Ok(members::load_of(tx, own.user, named)?.filter(|named| {
+        named.institution == own.institution
+            && named
+                .fingerprint
+                .is_some_and(|known| connection.fingerprints.contains(&known))
+    }))
 }
 
 fn fail(tx: &Connection, failure: &Failure, now: Timestamp) -> Result<Option<Window>> {
@@ -84,6 +119,7 @@ fn fail(tx: &Connection, failure: &Failure, now: Timestamp) -> Result<Option<Win
     }
     let member = members::of_unfinished_window(tx, window.member)?;
     window.detail = failure.detail.clone();
+    window.inbound = failure.inbound;
     let status = WindowStatus::Errored(failure.reason, failure.ending);
     windows::finish(tx, &mut window, status, now)?;
     let news = News::of(&member).with_window(&window);

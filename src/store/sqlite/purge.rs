@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::params;
 
-use super::SqliteStore;
 use super::values::Millis;
+use super::{SqliteStore, deleted};
 use crate::store::Result;
 
 /// How many rows one step deletes, so that others need not wait long.
@@ -22,14 +22,20 @@ const KEPT: [&str; 3] = [
 ];
 
 /// Of no use to anybody once they have expired.
-const EXPIRED: [&str; 3] = [
+const EXPIRED: [&str; 4] = [
     "DELETE FROM sessions WHERE digest IN
          (SELECT digest FROM sessions WHERE expires_at <= ?1 LIMIT ?2)",
     "DELETE FROM api_tokens WHERE digest IN
          (SELECT digest FROM api_tokens WHERE expires_at <= ?1 LIMIT ?2)",
     "DELETE FROM held_answers WHERE handle IN
          (SELECT handle FROM held_answers WHERE expires_at <= ?1 LIMIT ?2)",
+    "DELETE FROM idempotent_requests WHERE (client, key) IN
+         (SELECT client, key FROM idempotent_requests WHERE ends_at <= ?1 LIMIT ?2)",
 ];
+
+/// Soft-deleted so long ago that they are no longer kept.
+const DELETED: &str = "DELETE FROM deleted_members WHERE guid IN
+     (SELECT guid FROM deleted_members WHERE deleted_at <= ?1 LIMIT ?2)";
 
 impl SqliteStore {
     pub(in crate::store) async fn purge(&self, now: Timestamp) -> Result<()> {
@@ -44,7 +50,7 @@ impl SqliteStore {
         for sql in EXPIRED {
             self.delete(sql, now).await?;
         }
-        Ok(())
+        self.delete(DELETED, deleted::purged_until(now)).await
     }
 
     /// Repeats a deletion of rows up to `moment` until it finds no more.

@@ -60,16 +60,17 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn end_sessions(&self, user: UserGuid) -> Result<()> {
-        self.threads
-            .write(move |tx| {
-                tx.prepare_cached("DELETE FROM sessions WHERE user = ?")?
-                    .execute(params![user])?;
-                tx.prepare_cached("DELETE FROM api_tokens WHERE user = ?")?
-                    .execute(params![user])?;
-                Ok(())
-            })
-            .await
+        self.threads.write(move |tx| end(tx, user)).await
     }
+}
+
+/// Ends the user's sessions and forgets its SSO tokens.
+pub(super) fn end(tx: &Connection, user: UserGuid) -> Result<()> {
+    tx.prepare_cached("DELETE FROM sessions WHERE user = ?")?
+        .execute(params![user])?;
+    tx.prepare_cached("DELETE FROM api_tokens WHERE user = ?")?
+        .execute(params![user])?;
+    Ok(())
 }
 
 fn owner_from_row(row: &Row<'_>) -> rusqlite::Result<SessionOwner> {

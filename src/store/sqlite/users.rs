@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::SqliteStore;
 use super::values::Millis;
+use super::{SqliteStore, members, sessions};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::Digest;
 use crate::domain::user::User;
 use crate::store::{
-    ApiKeyRecord, KeyAddition, PageRequest, Paged, Result, StoreError, UserCreation,
+    ApiKeyRecord, KeyAddition, PageRequest, Paged, Result, StoreError, UserChange, UserCreation,
+    UserUpdate,
 };
 
 /// How many keys of a client may be active: one in use, and its successor.
@@ -27,13 +28,7 @@ impl SqliteStore {
         user: UserGuid,
     ) -> Result<Option<User>> {
         let client = client.clone();
-        self.threads
-            .read(move |tx| {
-                let mut sql =
-                    tx.prepare_cached("SELECT * FROM users WHERE guid = ? AND client = ?")?;
-                Ok(sql.query_row(params![user, client], from_row).optional()?)
-            })
-            .await
+        self.threads.read(move |tx| load(tx, &client, user)).await
     }
 
     pub(in crate::store) async fn user_by_id(
@@ -58,6 +53,23 @@ impl SqliteStore {
     ) -> Result<Paged<User>> {
         let client = client.clone();
         self.threads.read(move |tx| list(tx, &client, page)).await
+    }
+
+    pub(in crate::store) async fn update_user(&self, change: &UserChange) -> Result<UserUpdate> {
+        let change = change.clone();
+        self.threads.write(move |tx| update(tx, &change)).await
+    }
+
+    pub(in crate::store) async fn delete_user(
+        &self,
+        client: &ClientId,
+        user: UserGuid,
+        now: Timestamp,
+    ) -> Result<Option<User>> {
+        let client = client.clone();
+        self.threads
+            .write(move |tx| delete(tx, &client, user, now))
+            .await
     }
 
     pub(in crate::store) async fn add_api_key(
@@ -143,6 +155,18 @@ fn key_from_row(row: &Row<'_>) -> rusqlite::Result<ApiKeyRecord> {
     })
 }
 
+fn load(tx: &Connection, client: &ClientId, user: UserGuid) -> Result<Option<User>> {
+    let mut sql = tx.prepare_cached("SELECT * FROM users WHERE guid = ? AND client = ?")?;
+    Ok(sql.query_row(params![user, client], from_row).optional()?)
+}
+
+/// Which of the client's users has that `id`.
+fn holder_of(tx: &Connection, client: &ClientId, id: Option<&str>) -> Result<Option<UserGuid>> {
+    let mut sql = tx.prepare_cached("SELECT guid FROM users WHERE client = ? AND id = ?")?;
+    let holder = sql.query_row(params![client, id], |row| row.get("guid"));
+    Ok(holder.optional()?)
+}
+
 fn create(tx: &Connection, user: &User) -> Result<UserCreation> {
     let is_kept = tx
         .prepare_cached("SELECT 1 FROM users WHERE guid = ?")?
@@ -150,11 +174,7 @@ fn create(tx: &Connection, user: &User) -> Result<UserCreation> {
     if is_kept {
         return Ok(UserCreation::Created);
     }
-    let holder = tx
-        .prepare_cached("SELECT guid FROM users WHERE client = ? AND id = ?")?
-        .query_row(params![user.client, user.id], |row| row.get("guid"))
-        .optional()?;
-    if let Some(holder) = holder {
+    if let Some(holder) = holder_of(tx, &user.client, user.id.as_deref())? {
         return Ok(UserCreation::IdTaken(holder));
     }
     tx.prepare_cached(
@@ -171,6 +191,61 @@ fn create(tx: &Connection, user: &User) -> Result<UserCreation> {
         Millis(user.created_at),
     ])?;
     Ok(UserCreation::Created)
+}
+
+fn update(tx: &Connection, change: &UserChange) -> Result<UserUpdate> {
+    let Some(mut user) = load(tx, &change.client, change.user)? else {
+        return Ok(UserUpdate::NoSuchUser);
+    };
+    if let Some(id) = &change.id {
+        let holder = holder_of(tx, &user.client, id.as_deref())?;
+        if let Some(holder) = holder.filter(|holder| *holder != user.guid) {
+            return Ok(UserUpdate::IdTaken(holder));
+        }
+        user.id.clone_from(id);
+        // Its members say whose they are in the client's own words.
+        tx.prepare_cached("UPDATE members SET user_id = ? WHERE user = ?")?
+            .execute(params![id, user.guid])?;
+    }
+    if let Some(email) = &change.email {
+        user.email.clone_from(email);
+    }
+    if let Some(metadata) = &change.metadata {
+        user.metadata.clone_from(metadata);
+    }
+    user.is_disabled = change.is_disabled.unwrap_or(user.is_disabled);
+    tx.prepare_cached(
+        "UPDATE users SET id = ?, email = ?, metadata = ?, is_disabled = ? WHERE guid = ?",
+    )?
+    .execute(params![
+        user.id,
+        user.email,
+        user.metadata,
+        user.is_disabled,
+        user.guid
+    ])?;
+    Ok(UserUpdate::Updated(Box::new(user)))
+}
+
+fn delete(
+    tx: &Connection,
+    client: &ClientId,
+    guid: UserGuid,
+    now: Timestamp,
+) -> Result<Option<User>> {
+    let Some(user) = load(tx, client, guid)? else {
+        return Ok(None);
+    };
+    sessions::end(tx, guid)?;
+    for member in members::all_of(tx, guid)? {
+        members::end_window_of(tx, &member, now)?;
+        members::remove(tx, member.guid)?;
+    }
+    tx.prepare_cached("DELETE FROM deleted_members WHERE user = ?")?
+        .execute(params![guid])?;
+    tx.prepare_cached("DELETE FROM users WHERE guid = ?")?
+        .execute(params![guid])?;
+    Ok(Some(user))
 }
 
 fn list(tx: &Connection, client: &ClientId, page: PageRequest) -> Result<Paged<User>> {

@@ -8,8 +8,8 @@ use crate::domain::id::{
     AttemptId, ClientId, EventGuid, InstitutionCode, InstitutionGuid, JobGuid, MemberGuid,
     OauthStateGuid, UserGuid,
 };
-use crate::domain::job::JobStatus;
-use crate::domain::member::ConnectionStatus;
+use crate::domain::job::{JobFailure, JobStatus};
+use crate::domain::member::{CallbackPayload, ConnectionStatus};
 use crate::domain::secret::Digest;
 use crate::domain::window::ErrorReason;
 
@@ -69,7 +69,7 @@ macro_rules! written {
     )*};
 }
 
-written!(ClientId, InstitutionCode, AttemptId);
+written!(ClientId, InstitutionCode, AttemptId, CallbackPayload);
 
 impl ToSql for Digest {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -119,7 +119,11 @@ macro_rules! named {
     )*};
 }
 
-named!(JobStatus: "a job's status", EventKind: "a kind of event");
+named!(
+    JobStatus: "a job's status",
+    JobFailure: "why a job failed",
+    EventKind: "a kind of event"
+);
 
 /// A moment, as whole milliseconds since 1970.
 #[derive(Clone, Copy)]

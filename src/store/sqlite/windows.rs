@@ -27,8 +27,7 @@ impl SqliteStore {
         let (window, superseded) = (window.clone(), superseded.to_owned());
         self.threads
             .write(move |tx| {
-                let Some(member) = members::load(tx, member)?.filter(|found| found.user == user)
-                else {
+                let Some(member) = members::load_of(tx, user, member)? else {
                     return Ok(None);
                 };
                 mint(tx, member, &window, &superseded, now).map(Some)

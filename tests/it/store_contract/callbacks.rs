@@ -207,11 +207,7 @@ async fn of_a_multi_links_attempts_any_one_claims(bench: Bench) {
         let claim = bench.a_claim(visited);
         assert_eq!(send(&bench, &claim, 6).await, Claimed::Settled);
     }
-    let committed = bench
-        .store
-        .commit_connected(&bench.a_connection(&visits[1]), at(7))
-        .await;
-    committed.expect("answered").expect("it was returned");
+    bench.connect(&bench.a_connection(&visits[1]), at(7)).await;
     let claim = bench.a_claim(&visits[2]);
     assert_eq!(
         send(&bench, &claim, 8).await,

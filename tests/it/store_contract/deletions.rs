@@ -4,11 +4,12 @@ use guichet::domain::event::EventKind;
 use guichet::domain::id::UserGuid;
 use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
 use guichet::store::{
-    Claim, Claimed, Deletion, Knock, Lease, MemberCreation, NewMember, Opened, Opening, WindowQuery,
+    Claim, Claimed, Committed, Deletion, Knock, Lease, MemberCreation, NewMember, Opened, Opening,
+    WindowQuery,
 };
 
 use super::Bench;
-use super::fixtures::{Linked, at};
+use super::fixtures::{Linked, at, new_member};
 
 on_each_store!(
     a_deletion_ends_the_open_window,
@@ -80,7 +81,7 @@ async fn a_deletion_takes_grant_and_job(bench: Bench) {
     let deleted = bench.store.delete_member(&deletion, at(5)).await;
     assert!(deleted.expect("answered").is_some());
     assert_eq!(
-        bench.store.lease_grant(job).await.expect("answered"),
+        bench.store.lease(job).await.expect("answered"),
         Lease::Unknown
     );
     assert_eq!(bench.store.job(job).await.expect("answered"), None);
@@ -150,8 +151,7 @@ async fn nothing_comes_of_a_deleted_members_attempt(bench: Bench) {
         let claimed = bench.store.claim_callback(&elsewhere, at(6)).await;
         assert_eq!(claimed.expect("answered"), Claimed::Unknown);
         let connection = bench.a_connection(visited);
-        let committed = bench.store.commit_connected(&connection, at(7)).await;
-        assert_eq!(committed.expect("answered"), None);
+        assert_eq!(bench.commit(&connection, at(7)).await, Committed::Over);
         let failure = bench.a_failure(&visited.linked, Ending::Failed);
         let failed = bench.store.fail_window(&failure, at(7)).await;
         assert_eq!(failed.expect("answered"), None);
@@ -193,11 +193,7 @@ async fn a_deletion_frees_the_external_guid(bench: Bench) {
     let create = async || {
         let mut member = bench.a_member(&user);
         member.external_guid = Some("ext".to_owned());
-        let new = NewMember {
-            member,
-            window: None,
-            created: Vec::new(),
-        };
+        let new = new_member(member);
         let creation = bench
             .store
             .create_member(&new, at(0))

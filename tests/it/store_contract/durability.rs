@@ -2,7 +2,7 @@
 
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{OpenPolicy, WindowOptions, WindowStatus};
-use guichet::store::{Claimed, Knock, Lease, Opened, SETTLING};
+use guichet::store::{Claimed, Knock, Lease, Opened, SETTLING, SealedMeans};
 
 use super::Bench;
 use super::fixtures::{LEG, at, opened_by};
@@ -53,8 +53,7 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
         "and it will end"
     );
     let connection = bench.a_connection(&visited);
-    let committed = bench.store.commit_connected(&connection, at(3)).await;
-    let committed = committed.expect("answered").expect("it was returned");
+    let committed = bench.connect(&connection, at(3)).await;
 
     let bench = bench.reopen().await;
     assert_eq!(bench.member_now(&linked).await, Some(committed.member));
@@ -65,15 +64,11 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
         .await
         .expect("answered");
     assert_eq!(jobs.len(), 1);
-    let lease = bench
-        .store
-        .lease_grant(jobs[0].guid)
-        .await
-        .expect("answered");
-    let Lease::Granted { sealed_grant, .. } = lease else {
+    let lease = bench.store.lease(jobs[0].guid).await.expect("answered");
+    let Lease::Granted { sealed, .. } = lease else {
         panic!("it was pushed: {lease:?}");
     };
-    assert_eq!(sealed_grant, connection.sealed_grant);
+    assert_eq!(sealed, SealedMeans::Grant(connection.sealed_grant));
     let taken = bench
         .store
         .reserve_events(at(4), at(60), 10)

@@ -5,7 +5,7 @@ use guichet::domain::window::{Ending, WindowOptions};
 use guichet::store::{MemberCreation, NewMember};
 
 use super::Bench;
-use super::fixtures::{at, before};
+use super::fixtures::{at, before, new_member};
 
 on_each_store!(
     a_due_event_is_taken_and_held,
@@ -21,9 +21,8 @@ on_each_store!(
 async fn an_event(bench: &Bench) {
     let user = bench.user().await;
     let new = NewMember {
-        member: bench.a_member(&user),
-        window: None,
         created: bench.a_notice(user.guid.partition(), EventKind::MemberCreated),
+        ..new_member(bench.a_member(&user))
     };
     let creation = bench.store.create_member(&new, at(5)).await;
     assert_eq!(creation.expect("answered"), MemberCreation::Created);

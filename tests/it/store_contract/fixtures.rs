@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use guichet::domain::client::UnboundCallback;
+use guichet::domain::data_request::{DataRequest, Product};
 use guichet::domain::event::{Event, EventKind, Notice};
 use guichet::domain::id::{
     AttemptId, ClientId, EventGuid, InstitutionCode, JobGuid, MemberGuid, OauthStateGuid,
@@ -17,8 +18,8 @@ use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, Window, WindowOptions,
 };
 use guichet::store::{
-    Claim, Claimed, Connection, Failure, Knock, MemberCreation, NewMember, Opened, Opening,
-    Subject, UserCreation,
+    Claim, Claimed, Committed, Connection, Failure, Knock, MemberCreation, NewMember, Opened,
+    Opening, Subject, UserCreation,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -127,6 +128,34 @@ impl Bench {
             current_job: None,
             most_recent_job: None,
             latest_window: None,
+            fingerprint: None,
+            refusals: 0,
+            data_request: DataRequest {
+                products: vec![Product::TransactionHistory],
+                include_transactions: Some(false),
+                include_holdings: None,
+            },
+            callback_payload: Some("cGF5bG9hZA==".parse().expect("Base64")),
+        }
+    }
+
+    /// A member of an institution without OAuth, CREATED.
+    pub fn a_standard_member(&self, user: &User) -> Member {
+        Member {
+            is_oauth: false,
+            status: ConnectionStatus::Created,
+            ..self.a_member(user)
+        }
+    }
+
+    pub fn a_job(&self, partition: Partition) -> NewJob {
+        NewJob {
+            guid: JobGuid::new(&self.chance, partition),
+            data_request: DataRequest {
+                products: vec![Product::Statements, Product::Rewards],
+                include_transactions: None,
+                include_holdings: Some(true),
+            },
         }
     }
 
@@ -153,6 +182,11 @@ impl Bench {
 
     pub fn a_digest(&self) -> Digest {
         BindingSecret::new(&self.chance).digest()
+    }
+
+    /// Sealed bytes: no two are alike.
+    pub fn an_envelope(&self) -> Vec<u8> {
+        self.a_digest().to_text().into_bytes()
     }
 
     pub fn a_notice(&self, partition: Partition, kind: EventKind) -> Vec<Notice> {
@@ -190,10 +224,11 @@ impl Bench {
         let partition = visited.linked.user.guid.partition();
         Connection {
             window: visited.linked.window,
-            sealed_grant: self.a_digest().to_text().into_bytes(),
-            job: Some(NewJob {
-                guid: JobGuid::new(&self.chance, partition),
-            }),
+            inbound: None,
+            fingerprints: Vec::new(),
+            sealed_grant: self.an_envelope(),
+            job: Some(self.a_job(partition)),
+            deleted: self.a_notice(partition, EventKind::MemberDeleted),
             updated: self.a_notice(partition, EventKind::MemberUpdated),
             finished: self.finished(visited),
         }
@@ -205,6 +240,7 @@ impl Bench {
             reason: ErrorReason::Denied,
             ending,
             detail: Some("access_denied: the person said no".to_owned()),
+            inbound: None,
             finished: self.a_notice(linked.user.guid.partition(), EventKind::OauthStateFinished),
         }
     }
@@ -245,9 +281,8 @@ impl Bench {
             user,
         };
         let new = NewMember {
-            member,
             window: Some(window),
-            created: Vec::new(),
+            ..new_member(member)
         };
         let creation = self.store.create_member(&new, at(0)).await.expect("kept");
         assert_eq!(creation, MemberCreation::Created);
@@ -294,9 +329,38 @@ impl Bench {
     pub async fn connected(&self) -> (Visited, Connection, Subject) {
         let visited = self.returned().await;
         let connection = self.a_connection(&visited);
-        let subject = self.store.commit_connected(&connection, at(3)).await;
-        let subject = subject.expect("answered").expect("committed");
+        let subject = self.connect(&connection, at(3)).await;
         (visited, connection, subject)
+    }
+
+    /// What a commit leads to.
+    pub async fn commit(&self, connection: &Connection, now: Timestamp) -> Committed {
+        let committed = self.store.commit_connected(connection, now).await;
+        committed.expect("answered")
+    }
+
+    /// A commit that connects a member.
+    pub async fn connect(&self, connection: &Connection, now: Timestamp) -> Subject {
+        match self.commit(connection, now).await {
+            Committed::Yes(subject) => *subject,
+            other => panic!("its window was returned: {other:?}"),
+        }
+    }
+
+    /// A new link of the member, opened by a browser that has come back.
+    pub async fn returned_again(&self, linked: &Linked, now: Timestamp) -> Visited {
+        let partition = linked.user.guid.partition();
+        let new = self.a_window(partition, now + SignedDuration::from_secs(LINK));
+        let (user, member) = (linked.user.guid, linked.member.guid);
+        let minted = self.store.mint_window(user, member, &new, &[], now).await;
+        minted.expect("answered").expect("the member is there");
+        let linked = Linked {
+            window: new.guid,
+            ..linked.clone()
+        };
+        let visited = self.visit(linked, now).await;
+        self.come_back(&visited, now).await;
+        visited
     }
 
     /// A visited window that failed at moment 2.
@@ -330,6 +394,18 @@ impl Bench {
             self.store.finish_event(event.guid).await.expect("answered");
         }
         events
+    }
+}
+
+/// That member and nothing with it, told to nobody.
+pub fn new_member(member: Member) -> NewMember {
+    NewMember {
+        member,
+        window: None,
+        sealed_credentials: None,
+        fingerprints: Vec::new(),
+        job: None,
+        created: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use guichet::domain::event::EventKind;
 use guichet::domain::id::JobGuid;
 use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
-use guichet::store::{Lease, Recorded, Reported};
+use guichet::store::{Lease, Recorded, Reported, SealedMeans, Standing};
 
 use super::Bench;
 use super::fixtures::{Linked, at, before};
@@ -50,13 +50,25 @@ fn a_report(bench: &Bench, job: JobGuid, report: JobReport) -> Reported {
         job,
         report,
         due_at: at(500),
-        status_at_first: Some(ConnectionStatus::Denied),
-        status_later: Some(ConnectionStatus::Impaired),
+        standing: Standing {
+            at_first: Some(ConnectionStatus::Denied),
+            later: Some(ConnectionStatus::Impaired),
+            is_refusal: false,
+        },
         changed: [
             bench.a_notice(job.partition(), EventKind::MemberUpdated),
             bench.a_notice(job.partition(), EventKind::ConnectionStatus),
         ]
         .concat(),
+    }
+}
+
+/// What a success makes of a member.
+fn connected() -> Standing {
+    Standing {
+        at_first: Some(ConnectionStatus::Connected),
+        later: Some(ConnectionStatus::Connected),
+        is_refusal: false,
     }
 }
 
@@ -135,7 +147,7 @@ async fn a_postponed_job_waits(bench: Bench) {
 async fn a_grant_is_lent_between_push_and_end(bench: Bench) {
     let (_, connection, _) = bench.connected().await;
     let job = connection.job.expect("one is asked for").guid;
-    let lease = async |job| bench.store.lease_grant(job).await.expect("answered");
+    let lease = async |job| bench.store.lease(job).await.expect("answered");
     assert_eq!(lease(job).await, Lease::Over, "it was never pushed");
     take(&bench, 10, 70).await;
     for report in [None, Some(JobReport::Started)] {
@@ -145,12 +157,11 @@ async fn a_grant_is_lent_between_push_and_end(bench: Bench) {
         match lease(job).await {
             Lease::Granted {
                 job: of,
-                sealed_grant,
+                sealed,
+                sealed_answers,
             } => {
-                assert_eq!(
-                    (of.guid, sealed_grant),
-                    (job, connection.sealed_grant.clone())
-                );
+                let grant = SealedMeans::Grant(connection.sealed_grant.clone());
+                assert_eq!((of.guid, sealed, sealed_answers), (job, grant, None));
             }
             other => panic!("it is under way: {other:?}"),
         }
@@ -187,6 +198,7 @@ async fn a_success_is_told_with_what_was_pulled(bench: Bench) {
         transactions_updated_count: 7,
     };
     let mut reported = a_report(&bench, job, JobReport::Succeeded(pulled));
+    reported.standing = connected();
     reported
         .changed
         .extend(bench.a_notice(job.partition(), EventKind::Aggregation));
@@ -222,20 +234,10 @@ async fn a_success_is_told_with_what_was_pulled(bench: Bench) {
 
 /// Connects the member again and takes the job of it.
 async fn again(bench: &Bench, linked: &Linked, second: i64) -> JobGuid {
-    let mut linked = linked.clone();
-    let new = bench.a_window(linked.user.guid.partition(), at(second + 600));
-    let user = linked.user.guid;
-    let minted = bench
-        .store
-        .mint_window(user, linked.member.guid, &new, &[], at(second))
+    let visited = bench.returned_again(linked, at(second)).await;
+    bench
+        .connect(&bench.a_connection(&visited), at(second))
         .await;
-    minted.expect("answered").expect("the member is there");
-    linked.window = new.guid;
-    let visited = bench.visit(linked, at(second)).await;
-    bench.come_back(&visited, at(second)).await;
-    let connection = bench.a_connection(&visited);
-    let committed = bench.store.commit_connected(&connection, at(second)).await;
-    committed.expect("answered").expect("it was returned");
     bench.told(at(second)).await;
     let jobs = take(bench, second, second + 60).await;
     assert_eq!(jobs.len(), 1);
@@ -275,7 +277,11 @@ async fn a_first_failure_and_a_later_one_differ(bench: Bench) {
 
     let second = again(&bench, &linked, 100).await;
     let success = JobReport::Succeeded(Pulled::default());
-    record(&bench, &a_report(&bench, second, success), 110).await;
+    let success = Reported {
+        standing: connected(),
+        ..a_report(&bench, second, success)
+    };
+    record(&bench, &success, 110).await;
     let third = again(&bench, &linked, 200).await;
     record(&bench, &a_report(&bench, third, failed), 210).await;
     let member = bench.member_now(&linked).await.expect("kept");
@@ -287,7 +293,7 @@ async fn a_first_failure_and_a_later_one_differ(bench: Bench) {
 async fn a_status_that_stays_is_not_told(bench: Bench) {
     let (linked, job) = pushed(&bench).await;
     let reported = Reported {
-        status_at_first: None,
+        standing: Standing::default(),
         ..a_report(&bench, job, JobReport::Failed(JobFailure::Unavailable))
     };
     record(&bench, &reported, 20).await;
@@ -303,7 +309,10 @@ async fn a_status_that_stays_is_not_told(bench: Bench) {
 
     let job = again(&bench, &linked, 100).await;
     let reported = Reported {
-        status_at_first: Some(ConnectionStatus::Connected),
+        standing: Standing {
+            at_first: Some(ConnectionStatus::Connected),
+            ..Standing::default()
+        },
         ..a_report(&bench, job, JobReport::Failed(JobFailure::Unavailable))
     };
     record(&bench, &reported, 120).await;

@@ -8,7 +8,7 @@ use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
 use guichet::store::{Deletion, MemberCreation, NewMember, SessionOwner, WindowQuery};
 
 use super::Bench;
-use super::fixtures::{LINK, at};
+use super::fixtures::{LINK, at, new_member};
 
 on_each_store!(
     a_member_reads_as_it_was_created,
@@ -27,9 +27,8 @@ async fn a_member_reads_as_it_was_created(bench: Bench) {
     let member = bench.a_member(&user);
     let partition = user.guid.partition();
     let new = NewMember {
-        member: member.clone(),
-        window: None,
         created: bench.a_notice(partition, EventKind::MemberCreated),
+        ..new_member(member.clone())
     };
     for _repeated in 0..2 {
         let creation = bench.store.create_member(&new, at(0)).await;
@@ -57,9 +56,8 @@ async fn an_external_guid_is_unique_within_the_client(bench: Bench) {
         member.external_guid = Some("ext 1".to_owned());
         member.client = client.parse().expect("a client's name");
         let new = NewMember {
-            member,
-            window: None,
             created: bench.a_notice(user.guid.partition(), EventKind::MemberCreated),
+            ..new_member(member)
         };
         let creation = bench.store.create_member(&new, at(0)).await;
         (new.member.guid, creation.expect("answered"))
@@ -80,11 +78,7 @@ async fn of_racing_members_one_gets_the_external_guid(bench: Bench) {
     for _ in 0..20 {
         let mut member = bench.a_member(&bench.a_user());
         member.external_guid = Some("ext".to_owned());
-        let new = NewMember {
-            member,
-            window: None,
-            created: Vec::new(),
-        };
+        let new = new_member(member);
         let store = Arc::clone(&bench.store);
         racers.spawn(async move {
             let creation = store.create_member(&new, at(0)).await.expect("answered");
@@ -98,6 +92,7 @@ async fn of_racing_members_one_gets_the_external_guid(bench: Bench) {
             MemberCreation::ExternalGuidTaken(by) => {
                 taken.insert(by);
             }
+            MemberCreation::Duplicate(of) => panic!("their logins are not known: {of}"),
         }
     }
     assert_eq!(created.len(), 1, "{created:?}");
@@ -110,11 +105,7 @@ async fn members_are_listed_oldest_first(bench: Bench) {
     for second in [20, 10, 30] {
         let mut member = bench.a_member(&user);
         member.created_at = at(second);
-        let new = NewMember {
-            member: member.clone(),
-            window: None,
-            created: Vec::new(),
-        };
+        let new = new_member(member.clone());
         bench
             .store
             .create_member(&new, at(second))

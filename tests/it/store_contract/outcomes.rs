@@ -7,7 +7,7 @@ use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{
     Ending, ErrorReason, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
-use guichet::store::{Connection, Lease, Reported};
+use guichet::store::{Committed, Connection, Lease, Reported, SealedMeans, Standing};
 
 use super::Bench;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
@@ -31,8 +31,11 @@ async fn leased(bench: &Bench, second: i64) -> Option<Vec<u8>> {
         .reserve_jobs(at(second), at(second + 60), 10)
         .await;
     let job = jobs.expect("answered").pop()?;
-    match bench.store.lease_grant(job.guid).await.expect("answered") {
-        Lease::Granted { sealed_grant, .. } => Some(sealed_grant),
+    match bench.store.lease(job.guid).await.expect("answered") {
+        Lease::Granted {
+            sealed: SealedMeans::Grant(sealed),
+            ..
+        } => Some(sealed),
         other => panic!("it was just pushed: {other:?}"),
     }
 }
@@ -41,8 +44,7 @@ async fn a_commit_changes_everything_at_once(bench: Bench) {
     let visited = bench.returned().await;
     let returned = bench.window_now(&visited).await;
     let connection = bench.a_connection(&visited);
-    let subject = bench.store.commit_connected(&connection, at(3)).await;
-    let subject = subject.expect("answered").expect("it was returned");
+    let subject = bench.connect(&connection, at(3)).await;
     let job = connection.job.as_ref().expect("one is asked for").guid;
 
     let linked = &visited.linked;
@@ -108,8 +110,7 @@ async fn a_commit_may_skip_the_job(bench: Bench) {
         finished: Vec::new(),
         ..bench.a_connection(&visited)
     };
-    let subject = bench.store.commit_connected(&connection, at(3)).await;
-    let subject = subject.expect("answered").expect("it was returned");
+    let subject = bench.connect(&connection, at(3)).await;
     assert_eq!(subject.member.status, ConnectionStatus::Connected);
     assert_eq!(
         (subject.member.current_job, subject.member.most_recent_job),
@@ -121,23 +122,10 @@ async fn a_commit_may_skip_the_job(bench: Bench) {
 
 /// Connects the member of `visited` once more.
 async fn connect_again(bench: &Bench, visited: &Visited, second: i64) -> (Connection, Member) {
-    let mut linked = visited.linked.clone();
-    let new = bench.a_window(linked.user.guid.partition(), at(second + LINK));
-    let user = linked.user.guid;
-    let minted = bench
-        .store
-        .mint_window(user, linked.member.guid, &new, &[], at(second))
-        .await;
-    minted.expect("answered").expect("the member is there");
-    linked.window = new.guid;
-    let visited = bench.visit(linked, at(second)).await;
-    bench.come_back(&visited, at(second)).await;
+    let visited = bench.returned_again(&visited.linked, at(second)).await;
     let connection = bench.a_connection(&visited);
-    let subject = bench.store.commit_connected(&connection, at(second)).await;
-    (
-        connection,
-        subject.expect("answered").expect("it was returned").member,
-    )
+    let subject = bench.connect(&connection, at(second)).await;
+    (connection, subject.member)
 }
 
 async fn no_second_job_is_queued(bench: Bench) {
@@ -162,8 +150,7 @@ async fn no_second_job_is_queued(bench: Bench) {
         job,
         report: JobReport::Succeeded(Pulled::default()),
         due_at: at(99),
-        status_at_first: None,
-        status_later: None,
+        standing: Standing::default(),
         changed: Vec::new(),
     };
     bench
@@ -184,8 +171,10 @@ async fn a_second_connection_replaces_the_grant(bench: Bench) {
     assert_eq!(leased(&bench, 3).await, Some(first.sealed_grant));
     let (second, _) = connect_again(&bench, &visited, 10).await;
     let job = first.job.expect("one is asked for").guid;
-    match bench.store.lease_grant(job).await.expect("answered") {
-        Lease::Granted { sealed_grant, .. } => assert_eq!(sealed_grant, second.sealed_grant),
+    match bench.store.lease(job).await.expect("answered") {
+        Lease::Granted { sealed, .. } => {
+            assert_eq!(sealed, SealedMeans::Grant(second.sealed_grant));
+        }
         other => panic!("the job is under way: {other:?}"),
     }
 }
@@ -217,8 +206,8 @@ async fn a_commit_needs_a_returned_window(bench: Bench) {
     for visited in [unopened, opened, failed, superseded, expired] {
         let before = bench.member_now(&visited.linked).await;
         let connection = bench.a_connection(&visited);
-        let committed = bench.store.commit_connected(&connection, at(1 + LEG)).await;
-        assert_eq!(committed.expect("answered"), None);
+        let committed = bench.commit(&connection, at(1 + LEG)).await;
+        assert_eq!(committed, Committed::Over);
         assert_eq!(bench.member_now(&visited.linked).await, before);
         let job = connection.job.expect("one is asked for").guid;
         assert_eq!(bench.store.job(job).await.expect("answered"), None);
@@ -228,24 +217,16 @@ async fn a_commit_needs_a_returned_window(bench: Bench) {
 
 async fn a_commit_repeated_is_the_same_commit(bench: Bench) {
     let (visited, connection, subject) = bench.connected().await;
-    let repeated = bench.store.commit_connected(&connection, at(4)).await;
     assert_eq!(
-        repeated.expect("answered"),
-        Some(subject),
+        bench.commit(&connection, at(4)).await,
+        Committed::Yes(Box::new(subject)),
         "its answer may have been lost"
     );
     let other = Connection {
         sealed_grant: b"another".to_vec(),
         ..connection.clone()
     };
-    assert_eq!(
-        bench
-            .store
-            .commit_connected(&other, at(5))
-            .await
-            .expect("answered"),
-        None
-    );
+    assert_eq!(bench.commit(&other, at(5)).await, Committed::Over);
     let linked = &visited.linked;
     let new = bench.a_window(linked.user.guid.partition(), at(LINK));
     let minted = bench
@@ -259,10 +240,9 @@ async fn a_commit_repeated_is_the_same_commit(bench: Bench) {
         window: new.guid,
         ..connection.clone()
     };
-    let committed = bench.store.commit_connected(&elsewhere, at(7)).await;
     assert_eq!(
-        committed.expect("answered"),
-        None,
+        bench.commit(&elsewhere, at(7)).await,
+        Committed::Over,
         "of that window, it is none"
     );
     assert_eq!(leased(&bench, 8).await, Some(connection.sealed_grant));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use guichet::domain::event::EventKind;
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{Ending, MULTI_OPENS, OpenPolicy, WindowOptions, WindowStatus};
-use guichet::store::{Claim, Claimed, Deletion, Knock, Opened, Opening};
+use guichet::store::{Claim, Claimed, Committed, Deletion, Knock, Opened, Opening};
 use tokio::task::JoinSet;
 
 use super::Bench;
@@ -141,7 +141,7 @@ async fn a_commit_wins_or_loses_against_what_ends_the_window(bench: Bench) {
         let store = Arc::clone(&bench.store);
         let commit = tokio::spawn(async move {
             let committed = store.commit_connected(&connection, at(1 + LEG)).await;
-            committed.expect("answered").is_some()
+            matches!(committed.expect("answered"), Committed::Yes(_))
         });
         let partition = linked.user.guid.partition();
         let ended = match round % 3 {

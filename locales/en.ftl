@@ -51,6 +51,7 @@ connected-heading = { $has-institution ->
    *[yes] { $institution } is connected
 }
 connected-body = The accounts you chose are now shared with { $app }.
+connected-again = You had connected it before, and that connection is now up to date.
 connected-close = You can close this window.
 connected-return = You can go back to { $app } now.
 
@@ -89,6 +90,17 @@ server-error-heading = Something went wrong on our side
 server-error-body = You did nothing wrong, and nothing was shared with { $app }.
 server-error-retry = Please try again. If it keeps happening, send { $app } the support code below.
 server-error-again = Please start again from { $app }. If it keeps happening, send them the support code below.
+
+duplicate-heading = { $has-institution ->
+    [no] Your bank is already connected
+   *[yes] { $institution } is already connected
+}
+duplicate-body = The sign-in you used is in { $app } already. Nothing was changed.
+duplicate-next = Go back to { $app } and use the connection you have.
+
+other-login-heading = That was a different sign-in
+other-login-body = This connection is for another sign-in at { $institution }. Nothing was changed.
+other-login-next = To keep the one you just used, add it in { $app } as a new connection. To renew this one, ask { $app } for a new link and sign in as you did before.
 
 ## Links that no longer lead anywhere
 

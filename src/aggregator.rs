@@ -1,8 +1,8 @@
 //! The aggregator, as a client: a job is pushed to the service that pulls the data.
 //!
-//! A push is a POST of `{job_guid, member_guid, institution_code, kind, attempt}`, signed by Standard
-//! Webhooks (see [`crate::signature`]). Any 2xx status accepts the job; the aggregator then leases an
-//! access token for it and reports. Its address is the operator's own, so it may be on any network;
+//! A push is a POST of `{job_guid, member_guid, institution_code, kind, round, attempt, data_request}`,
+//! signed by Standard Webhooks (see [`crate::signature`]). Any 2xx status accepts the job; the
+//! aggregator then leases what to pull with and reports. Its address is the operator's own, so it may be on any network;
 //! plain http is for this machine only.
 
 use std::time::Duration;
@@ -87,18 +87,20 @@ impl Aggregator {
 
     /// Pushes the job, once. `now` is the time of the signature.
     ///
-    /// The message's id names job and attempt: a repeat of one push can be dropped by it, a second
-    /// push of the same job, after silence, is news.
+    /// The message's id names job, round and attempt: a repeat of one push can be dropped by it; a
+    /// second push of the same job, after silence or after an answer, is news.
     pub async fn push(&self, job: &Job, now: Timestamp) -> Result<(), PushError> {
         let body = json!({
             "attempt": job.attempt,
+            "data_request": job.data_request,
             "institution_code": job.institution,
             "job_guid": job.guid,
             "kind": KIND,
             "member_guid": job.member,
+            "round": job.round,
         })
         .to_string();
-        let id = format!("{}-{}", job.guid, job.attempt);
+        let id = message_id(job);
         let signatures = signature::sign(&self.secrets, &id, now, body.as_bytes());
         let request = self
             .client
@@ -122,6 +124,14 @@ impl Aggregator {
     }
 }
 
+/// Attempts are counted anew after each answer, so the round tells theirs apart.
+fn message_id(job: &Job) -> String {
+    match job.round {
+        0 => format!("{}-{}", job.guid, job.attempt),
+        round => format!("{}-r{round}-{}", job.guid, job.attempt),
+    }
+}
+
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
@@ -129,6 +139,7 @@ impl Aggregator {
 )]
 mod tests {
     use super::*;
+    use crate::domain::data_request::{DataRequest, Product};
     use crate::domain::job::JobStatus;
     use crate::fake_server::{FakeServer, Reply, answer};
 
@@ -138,7 +149,7 @@ mod tests {
         SigningSecret(zeroize::Zeroizing::new(vec![1; 32]))
     }
 
-    fn job(attempt: u32) -> Job {
+    fn job(round: u32, attempt: u32) -> Job {
         let time = Timestamp::from_second(1_800_000_000).unwrap();
         Job {
             guid: format!("JOB-{UUID}").parse().unwrap(),
@@ -151,12 +162,20 @@ mod tests {
             due_at: time,
             created_at: time,
             updated_at: time,
+            data_request: DataRequest {
+                products: vec![Product::Transactions],
+                include_holdings: Some(false),
+                ..DataRequest::default()
+            },
+            challenges: Vec::new(),
+            round,
+            failure: None,
         }
     }
 
     async fn push(server: &FakeServer, timeout: Duration) -> Result<(), PushError> {
         let aggregator = Aggregator::new(server.url("/jobs"), vec![secret()], timeout).unwrap();
-        aggregator.push(&job(2), Timestamp::now()).await
+        aggregator.push(&job(0, 2), Timestamp::now()).await
     }
 
     #[tokio::test]
@@ -172,7 +191,9 @@ mod tests {
             "member_guid": format!("MBR-{UUID}"),
             "institution_code": "mx_bank_oauth",
             "kind": "aggregate",
+            "round": 0,
             "attempt": 2,
+            "data_request": {"products": ["transactions"], "include_holdings": false},
         });
         assert_eq!(body, expected);
 
@@ -186,6 +207,13 @@ mod tests {
         }
         let receiver = standardwebhooks::Webhook::from_bytes(vec![1; 32]).unwrap();
         receiver.verify(&request.body, &headers).unwrap();
+    }
+
+    #[test]
+    fn each_push_of_a_job_has_an_id_of_its_own() {
+        let ids = [(0, 1), (0, 2), (1, 1), (1, 2), (11, 1)].map(|(r, a)| message_id(&job(r, a)));
+        let names = ["1", "2", "r1-1", "r1-2", "r11-1"];
+        assert_eq!(ids, names.map(|name| format!("JOB-{UUID}-{name}")));
     }
 
     #[tokio::test]

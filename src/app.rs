@@ -102,7 +102,12 @@ pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, 
             .aggregator
             .as_ref()
             .map_or(config.links.authorization_ttl, |settings| settings.deadline),
-        answer_deadline: std::time::Duration::from_secs(600),
+        answer_deadline: config
+            .aggregator
+            .as_ref()
+            .map_or(config.links.authorization_ttl, |settings| {
+                settings.answer_deadline
+            }),
     };
     let mut keys = config
         .seal
@@ -181,6 +186,9 @@ fn rates(limits: &config::Limits) -> Rates {
         mints_per_member_per_minute: at_least_one(limits.mints_per_member_per_minute),
         mints_per_client_per_second: at_least_one(limits.mints_per_client_per_second),
         unknown_links_per_minute: at_least_one(limits.unknown_links_per_minute),
+        reads_per_client_per_second: at_least_one(limits.reads_per_client_per_second),
+        writes_per_client_per_second: at_least_one(limits.writes_per_client_per_second),
+        deletes_per_client_per_second: at_least_one(limits.deletes_per_client_per_second),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::event::{DELIVERY_TRIES, Event};
 use crate::domain::job::Job;
 use crate::flow::{Gateway, Internal, aggregate, deadlines};
-use crate::webhook::{self, Delivery, Webhooks};
+use crate::webhook::{self, Delivery, Message, Webhooks};
 
 /// How often the store is looked at without being woken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -142,16 +142,15 @@ async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result
         return Ok(gateway.store.finish_event(event.guid).await?);
     };
     let now = gateway.clock.now();
-    let body = match webhook::payload(&event) {
-        Ok(payload) => payload.to_string(),
+    let message = match Message::of(&event) {
+        Ok(Some(message)) => message,
+        Ok(None) => return Ok(gateway.store.finish_event(event.guid).await?),
         Err(error) => {
             tracing::error!(event = %event.guid, %error, "event cannot be written; buried");
             return Ok(gateway.store.bury_event(event.guid, now).await?);
         }
     };
-    let delivery = webhooks
-        .deliver(endpoint, event.guid, now, body.as_bytes())
-        .await;
+    let delivery = webhooks.deliver(endpoint, &message, now).await;
     let (id, kind, attempt) = (event.guid, event.kind.name(), event.attempt);
     match delivery {
         Delivery::Taken => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::address::PublicUrl;
@@ -11,8 +11,10 @@ use super::fault::ConfigError;
 use super::raw;
 use super::reading::{Reading, Written};
 use super::sections::{Links, WebhookSettings};
-use super::value::{Parsed, Section};
-use crate::domain::client::{Client, Registration, UnboundCallback, WebhookEndpoint};
+use super::value::{BasicUser, Parsed, Section};
+use crate::domain::client::{
+    BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
+};
 use crate::domain::event::EventKind;
 use crate::domain::id::ClientId;
 use crate::domain::institution::{ClientAuthentication, Institution};
@@ -99,7 +101,7 @@ impl Surroundings<'_> {
             link_ttl: links.link_ttl,
             authorization_ttl: links.authorization_ttl,
             registrations,
-            duplicates: Default::default(),
+            duplicates: raw.duplicates,
         })
     }
 
@@ -160,18 +162,24 @@ impl Surroundings<'_> {
                     "stands without a current secret; write it as secret, or add the current one",
                 ));
             }
-            if current.is_none() {
+            let password = Written {
+                inline: raw.basic_password,
+                file: raw.basic_password_file,
+                env: raw.basic_password_env,
+            };
+            let basic = basic_credentials(reading, &at, raw.basic_username, password)?;
+            if current.is_none() && basic.is_none() {
                 reading.warn(
                     &format!("{at}.url"),
                     "deliveries are not signed, so the receiver cannot tell them from forged \
-                     ones; set secret_file or secret_env",
+                     ones; set secret_file or secret_env, or basic_username and a password",
                 );
             }
             endpoints.push(WebhookEndpoint {
                 url,
                 kinds: raw.events.into_iter().map(|kind| kind.0.0).collect(),
                 secrets: current.into_iter().chain(previous).collect(),
-                basic: None,
+                basic,
             });
         }
         Ok(endpoints)
@@ -320,6 +328,38 @@ impl Surroundings<'_> {
             );
         }
         Ok(configured)
+    }
+}
+
+/// What deliveries prove themselves with by HTTP Basic: both halves, or neither.
+fn basic_credentials(
+    reading: &mut Reading<'_>,
+    at: &str,
+    username: Option<BasicUser>,
+    password: Written,
+) -> Result<Option<BasicCredentials>, ConfigError> {
+    let key = format!("{at}.basic_password");
+    match (username, reading.secret(&key, password)?) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(reading.invalid(
+            &key,
+            "is missing beside basic_username; give basic_password_file or basic_password_env, or \
+             remove the name",
+        )),
+        (None, Some(_)) => Err(reading.invalid(
+            &format!("{at}.basic_username"),
+            "is missing beside basic_password; give the name, or remove the password",
+        )),
+        (Some(_), Some(password)) if password.expose_secret().contains(char::is_control) => {
+            Err(reading.invalid(
+                &key,
+                "has control characters, which HTTP Basic cannot send (RFC 7617); choose another \
+                 password",
+            ))
+        }
+        (Some(BasicUser(username)), Some(password)) => {
+            Ok(Some(BasicCredentials { username, password }))
+        }
     }
 }
 

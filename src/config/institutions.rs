@@ -1,5 +1,7 @@
 //! Institution files: one TOML file per bank. `institutions/_example.toml` explains every key.
 
+mod fields;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +12,11 @@ use super::address::{HttpsUrl, Issuer};
 use super::document::Document;
 use super::fault::{ConfigError, Warning};
 use super::reading::{Environment, Reading};
-use super::value::{self, Label, Scope};
+use super::value::{self, Country, Label, Scope, Section};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
-use crate::domain::institution::{ClientAuthentication, Institution, OAuth, Pkce, ResponseMode};
+use crate::domain::institution::{
+    ClientAuthentication, Institution, OAuth, Pkce, ResponseMode, SubjectSource,
+};
 use crate::domain::window::ErrorReason;
 
 /// The file that explains the keys.
@@ -113,9 +117,12 @@ struct RawInstitution {
     name: Label,
     url: Option<HttpsUrl>,
     logo_file: Option<PathBuf>,
+    iso_country_code: Option<Country>,
     supports_oauth: bool,
     #[serde(default, deserialize_with = "value::optional_section")]
     oauth: Option<RawOAuth>,
+    #[serde(default)]
+    credentials: Vec<Section<fields::RawField>>,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +145,8 @@ struct RawOAuth {
     pkce_reason: Option<String>,
     #[serde(default)]
     response_mode: ResponseMode,
+    #[serde(default, deserialize_with = "value::optional_section")]
+    subject: Option<RawSubject>,
     #[serde(default)]
     errors: BTreeMap<String, ErrorReason>,
     #[serde(default, deserialize_with = "value::section")]
@@ -159,6 +168,21 @@ enum PkceMode {
     #[default]
     Auto,
     Off,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSubject {
+    from: SubjectFrom,
+    endpoint: Option<HttpsUrl>,
+    field: Option<Label>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SubjectFrom {
+    Identify,
+    TokenAnswer,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +223,14 @@ impl RawInstitution {
                 "is false beside an [oauth] section; write true or remove the section",
             ));
         }
+        if !self.supports_oauth && self.credentials.is_empty() {
+            reading.warn(
+                "supports_oauth",
+                "is false and there are no [[credentials]], so nobody can connect it; add the \
+                 fields people sign in with, or an [oauth] section",
+            );
+        }
+        let credentials = fields::build(reading, self.credentials)?;
         let logo = reading.logo("logo_file", self.logo_file.as_deref())?;
         let oauth = self.oauth.map(|oauth| oauth.build(reading)).transpose()?;
         Ok(Institution {
@@ -207,9 +239,9 @@ impl RawInstitution {
             name: self.name.0,
             url: self.url.map(|url| url.0),
             logo,
-            iso_country_code: None,
+            iso_country_code: self.iso_country_code.map(|code| code.0),
             oauth,
-            credentials: Vec::new(),
+            credentials,
         })
     }
 }
@@ -238,6 +270,10 @@ impl RawOAuth {
                 "has a scope that contains scope_separator; list each scope by itself",
             ));
         }
+        let subject = self
+            .subject
+            .map(|subject| subject.build(reading))
+            .transpose()?;
         let timeouts = self.timeouts;
         if timeouts.connect > timeouts.total {
             return Err(reading.invalid(
@@ -264,7 +300,7 @@ impl RawOAuth {
             authorize_parameters: self.authorize_parameters,
             pkce,
             response_mode: self.response_mode,
-            subject: None,
+            subject,
             error_map: self.errors,
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
@@ -315,6 +351,27 @@ impl RawOAuth {
             (_, Some(_)) => {
                 Err(reading.invalid("oauth.pkce_reason", "is only for pkce = \"off\"; remove it"))
             }
+        }
+    }
+}
+
+impl RawSubject {
+    fn build(self, reading: &Reading<'_>) -> Result<SubjectSource, ConfigError> {
+        let field = self.field.map_or_else(|| "sub".to_owned(), |field| field.0);
+        match (self.from, self.endpoint) {
+            (SubjectFrom::TokenAnswer, None) => Ok(SubjectSource::TokenAnswer { field }),
+            (SubjectFrom::Identify, Some(HttpsUrl(endpoint))) => {
+                Ok(SubjectSource::Identify { endpoint, field })
+            }
+            (SubjectFrom::Identify, None) => Err(reading.invalid(
+                "oauth.subject.endpoint",
+                "is missing; give the address that says who signed in, or write from = \
+                 \"token_answer\"",
+            )),
+            (SubjectFrom::TokenAnswer, Some(_)) => Err(reading.invalid(
+                "oauth.subject.endpoint",
+                "would not be called: it is for from = \"identify\"; remove it",
+            )),
         }
     }
 }

@@ -9,9 +9,9 @@ use super::address::{HttpsUrl, Origin, PublicUrl};
 use super::reading::Inline;
 use super::sections::{Limits, Links, Listen, Log, Sessions, WebhookSettings};
 use super::value::{
-    Accent, Label, Locale, Parsed, Scope, Section, Support, optional_section, section,
+    Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section, section,
 };
-use crate::domain::client::UnboundCallback;
+use crate::domain::client::{Duplicates, UnboundCallback};
 use crate::domain::event::EventKind;
 use crate::domain::id::{ClientId, InstitutionCode};
 use crate::domain::return_address::{ReturnAddress, Scheme};
@@ -112,6 +112,8 @@ pub struct Aggregator {
     pub key_env: Option<String>,
     #[serde(default)]
     pub deadline_seconds: DeadlineSeconds,
+    #[serde(default)]
+    pub answer_minutes: AnswerMinutes,
 }
 
 /// How long an aggregator may be silent about a job.
@@ -124,6 +126,17 @@ pub struct DeadlineSeconds(
 impl Default for DeadlineSeconds {
     fn default() -> Self {
         Self(600)
+    }
+}
+
+/// How long the answer to an institution's question is awaited.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct AnswerMinutes(#[serde(deserialize_with = "super::value::between::<1, 60, _>")] pub u64);
+
+impl Default for AnswerMinutes {
+    fn default() -> Self {
+        Self(10)
     }
 }
 
@@ -167,6 +180,8 @@ pub struct Client {
     pub link_minutes: Option<LinkMinutes>,
     pub authorization_minutes: Option<AuthorizationMinutes>,
     #[serde(default)]
+    pub duplicates: Duplicates,
+    #[serde(default)]
     pub webhooks: Vec<Section<Webhook>>,
     #[serde(default)]
     pub registrations: Vec<Section<Registration>>,
@@ -198,6 +213,10 @@ pub struct Webhook {
     pub previous_secret: Option<Inline>,
     pub previous_secret_file: Option<PathBuf>,
     pub previous_secret_env: Option<String>,
+    pub basic_username: Option<BasicUser>,
+    pub basic_password: Option<Inline>,
+    pub basic_password_file: Option<PathBuf>,
+    pub basic_password_env: Option<String>,
 }
 
 /// A kind of event, by its name.

@@ -177,6 +177,15 @@ pub struct Limits {
     /// Links followed from one source address that nobody minted.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub unknown_links_per_minute: u64,
+    /// Requests of one client that only read.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub reads_per_client_per_second: u64,
+    /// Requests of one client that create, change or order something.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub writes_per_client_per_second: u64,
+    /// Requests of one client that delete.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub deletes_per_client_per_second: u64,
 }
 
 impl Default for Limits {
@@ -185,6 +194,9 @@ impl Default for Limits {
             mints_per_member_per_minute: 10,
             mints_per_client_per_second: 100,
             unknown_links_per_minute: 30,
+            reads_per_client_per_second: 2000,
+            writes_per_client_per_second: 750,
+            deletes_per_client_per_second: 150,
         }
     }
 }
@@ -226,6 +238,8 @@ pub struct AggregatorSettings {
     pub key: SecretString,
     /// After how long a silent aggregator means another try.
     pub deadline: Duration,
+    /// How long the answer to an institution's question is awaited.
+    pub answer_deadline: Duration,
 }
 
 impl AggregatorSettings {
@@ -265,6 +279,7 @@ impl AggregatorSettings {
             secret,
             key,
             deadline,
+            answer_deadline: Duration::from_secs(60 * raw.answer_minutes.0),
         })
     }
 }

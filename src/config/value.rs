@@ -77,7 +77,9 @@ macro_rules! from_text {
     )+};
 }
 
-from_text!(Support, Accent, Locale, Label, Scope);
+from_text!(
+    Support, Accent, Locale, Label, Scope, Country, FieldName, BasicUser
+);
 pub(super) use from_text;
 
 /// A text that cannot be what it is meant to be; says why and what to write instead.
@@ -192,6 +194,55 @@ impl FromStr for Label {
             && !text.chars().any(char::is_control);
         if !sound {
             return refuse("is not a name; write 1 to 100 characters on one line");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A country as two capital letters (ISO 3166-1 alpha-2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Country(pub String);
+
+impl FromStr for Country {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text.len() != 2 || !text.bytes().all(|b| b.is_ascii_uppercase()) {
+            return refuse("is not a country; write two capital letters such as US (ISO 3166-1)");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// An institution's own name for a field of its sign-in, such as `LOGIN`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldName(pub String);
+
+impl FromStr for FieldName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+            return refuse("is not a field name; write 1 to 64 letters, digits, -, _ or .");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A user name for HTTP Basic (RFC 7617 section 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicUser(pub String);
+
+impl FromStr for BasicUser {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text.is_empty() || text.contains(':') || text.chars().any(char::is_control) {
+            return refuse(
+                "cannot be sent with HTTP Basic; write a name without colons and control \
+                 characters",
+            );
         }
         Ok(Self(text.to_owned()))
     }

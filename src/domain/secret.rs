@@ -23,6 +23,20 @@ impl Digest {
         Self(digest(kind, content))
     }
 
+    /// The digest of several parts, each with its length in front, so that no two lists read the same.
+    pub fn of_parts(kind: &str, parts: &[&[u8]]) -> Self {
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        context.update(kind.as_bytes());
+        context.update(b"\0");
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(context.finish().as_ref());
+        Self(out)
+    }
+
     /// A digest that was made elsewhere, such as a keyed one.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

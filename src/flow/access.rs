@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Gateway, Internal};
+use super::{Gateway, Internal, Telling, members};
 use crate::domain::client::Client;
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::{ApiKey, ApiToken, SessionToken};
 use crate::domain::user::User;
-use crate::store::{KeyAddition, SessionOwner, UserCreation};
+use crate::store::{KeyAddition, SessionOwner, UserChange, UserCreation, UserUpdate};
 
 /// A user as asked for.
 #[derive(Clone, Debug, Default)]
@@ -74,23 +74,47 @@ pub struct UserChangeRequest {
 
 /// Changes the client's user; `None`: it has no such user.
 pub async fn update_user(
-    _gateway: &Gateway,
-    _client: &ClientId,
-    _user: UserGuid,
-    _request: UserChangeRequest,
+    gateway: &Gateway,
+    client: &ClientId,
+    user: UserGuid,
+    request: UserChangeRequest,
 ) -> Result<Option<User>, UserError> {
-    todo!()
+    let change = UserChange {
+        client: client.clone(),
+        user,
+        id: request.id,
+        email: request.email,
+        metadata: request.metadata,
+        is_disabled: request.is_disabled,
+    };
+    let store = &gateway.store;
+    match store.update_user(&change).await.map_err(Internal::from)? {
+        UserUpdate::Updated(user) => Ok(Some(*user)),
+        UserUpdate::NoSuchUser => Ok(None),
+        UserUpdate::IdTaken(existing) => Err(UserError::IdTaken(existing)),
+    }
 }
 
 /// Deletes the client's user with its members, each told, and its sessions; `None`: it has no such
 /// user.
 pub async fn delete_user(
-    _gateway: &Gateway,
-    _client: &Client,
-    _user: UserGuid,
-    _telling: super::Telling,
+    gateway: &Gateway,
+    client: &Client,
+    user: UserGuid,
+    telling: Telling,
 ) -> Result<Option<User>, Internal> {
-    todo!()
+    let store = &gateway.store;
+    let Some(found) = store.user(&client.id, user).await? else {
+        return Ok(None);
+    };
+    for member in store.members(user).await? {
+        members::delete(gateway, client, &found, member.guid, telling).await?;
+    }
+    let deleted = store.delete_user(&client.id, user, gateway.now()).await?;
+    if deleted.is_some() {
+        tracing::info!(%user, client = %client.id, "user deleted");
+    }
+    Ok(deleted)
 }
 
 /// The client's user, by guid or by the client's own `id`.

@@ -4,46 +4,89 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
+use super::challenges::answers_context;
 use super::connect::{grant_context, persistently};
-use super::{Gateway, Internal};
+use super::{Gateway, Internal, credentials};
+use crate::domain::challenge::{Challenge, ChallengeKind};
+use crate::domain::credential::Credentials;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::grant::Grant;
-use crate::domain::id::JobGuid;
-use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus};
+use crate::domain::id::{CredentialGuid, JobGuid};
+use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus, Pulled};
 use crate::domain::member::ConnectionStatus;
+use crate::store::seal::Context;
 use crate::store::{Lease, Recorded, Reported, SealedMeans, Standing};
 
 /// How long to wait before a job is pushed again after the n-th push was not taken.
 const PUSH_WAITS_S: [u64; 2] = [5, 30];
 
-/// An access token lent for one job.
+/// What was lent for one job.
 pub struct Leased {
     /// The job.
     pub job: Job,
-    /// The token; the refresh token stays.
-    pub access_token: SecretString,
-    /// What it is good for.
-    pub scope: Option<String>,
-    /// When the token ends, where the institution says.
-    pub expires_at: Option<Timestamp>,
+    /// What to pull with.
+    pub means: Means,
+    /// The answers to the job's newest challenges, where there are any.
+    pub answers: Option<Credentials>,
 }
 
-/// Why no token was lent.
+/// What a member's data is pulled with, in clear.
+pub enum Means {
+    /// Of an OAuth member.
+    Token {
+        /// The access token; the refresh token stays.
+        access_token: SecretString,
+        /// What it is good for.
+        scope: Option<String>,
+        /// When the token ends, where the institution says.
+        expires_at: Option<Timestamp>,
+    },
+    /// Of a standard member.
+    Credentials(Credentials),
+}
+
+/// Why nothing was lent.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// There is no such job, or its member has no grant.
+    /// There is no such job, or its member has nothing to pull with.
     #[error("there is no job {0}")]
     Unknown(JobGuid),
-    /// The job is finished.
-    #[error("job {0} is finished: its token is no longer lent")]
+    /// The job is finished, waits for an answer, or was never pushed.
+    #[error("job {0} is finished, waits for an answer or was never pushed: nothing is lent for it")]
     Over(JobGuid),
-    /// The grant cannot be read with the keys configured.
-    #[error("the member's grant cannot be read")]
+    /// What is sealed cannot be read with the keys configured.
+    #[error("what the member connects with cannot be read")]
     Unreadable,
     /// It is not the caller's fault.
     #[error(transparent)]
     Internal(#[from] Internal),
+}
+
+/// A report as the aggregator makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It has begun.
+    Started,
+    /// It has pulled the data.
+    Succeeded(Pulled),
+    /// The institution asks the person something; at most
+    /// [`CHALLENGES_LIMIT`](crate::domain::challenge::CHALLENGES_LIMIT) questions.
+    Challenged(Vec<Question>),
+    /// It could not.
+    Failed(JobFailure),
+}
+
+/// A question that has no name of ours yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The institution's name for it.
+    pub field_name: String,
+    /// What the person is asked.
+    pub label: String,
+    /// What kind of question it is.
+    pub kind: ChallengeKind,
 }
 
 /// Takes up to `limit` jobs that are due; each is then to be [`push`]ed.
@@ -56,19 +99,20 @@ pub async fn take_due(gateway: &Gateway, limit: usize) -> Result<Vec<Job>, Inter
     Ok(gateway.store.reserve_jobs(now, hold_until, limit).await?)
 }
 
-/// Pushes a job that was taken; one that was pushed often enough has failed.
+/// Pushes a job that was taken; one that was pushed often enough, or whose questions nobody answered
+/// in time, has failed.
 pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
     let Some(aggregator) = &gateway.aggregator else {
         return Ok(());
     };
+    if job.status == JobStatus::Challenged {
+        tracing::info!(job = %job.guid, member = %job.member, round = job.round, "nobody answered, job failed");
+        report(gateway, job.guid, Said::Failed(JobFailure::Unanswered)).await?;
+        return Ok(());
+    }
     if job.attempt > JOB_TRIES {
         tracing::warn!(job = %job.guid, member = %job.member, "aggregator silent, job failed");
-        report(
-            gateway,
-            job.guid,
-            JobReport::Failed(JobFailure::Unavailable),
-        )
-        .await?;
+        report(gateway, job.guid, Said::Failed(JobFailure::Unavailable)).await?;
         return Ok(());
     }
     match aggregator.push(&job, gateway.now()).await {
@@ -89,69 +133,93 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
     Ok(())
 }
 
-/// Lends the access token of the job's member to the aggregator.
+/// Lends what the job's member connects with to the aggregator, and the answers it waited for.
 pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseError> {
     let lease = gateway.store.lease(guid).await.map_err(Internal::from)?;
-    let (job, sealed) = match lease {
+    let (job, sealed, sealed_answers) = match lease {
         Lease::Granted {
             job,
-            sealed: SealedMeans::Grant(sealed),
-            ..
-        } => (*job, sealed),
-        Lease::Granted { .. } => todo!(),
+            sealed,
+            sealed_answers,
+        } => (*job, sealed, sealed_answers),
         Lease::Over => return Err(LeaseError::Over(guid)),
         Lease::Unknown => return Err(LeaseError::Unknown(guid)),
     };
-    let member = job.member.to_string();
-    let opened = gateway
-        .sealer
-        .open(&grant_context(&job.client, &member), &sealed);
-    let grant = match opened {
-        Ok(bytes) => Grant::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?,
-        Err(error) => {
-            tracing::error!(%member, %error, "a grant could not be unsealed");
-            return Err(LeaseError::Unreadable);
+    let (client, member, subject) = (&job.client, job.member.to_string(), guid.to_string());
+    let means = match sealed {
+        SealedMeans::Grant(sealed) => {
+            let bytes = unseal(gateway, &job, &grant_context(client, &member), &sealed)?;
+            let grant = Grant::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?;
+            Means::Token {
+                access_token: grant.access_token,
+                scope: grant.scope,
+                expires_at: grant.expires_at,
+            }
+        }
+        SealedMeans::Credentials(sealed) => {
+            let context = credentials::context(client, &member);
+            let bytes = unseal(gateway, &job, &context, &sealed)?;
+            Means::Credentials(Credentials::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?)
         }
     };
-    tracing::info!(job = %guid, %member, "token lent");
+    let answers = match sealed_answers {
+        None => None,
+        Some(sealed) => {
+            let bytes = unseal(gateway, &job, &answers_context(client, &subject), &sealed)?;
+            Some(Credentials::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?)
+        }
+    };
+    tracing::info!(job = %guid, %member, has_answers = answers.is_some(), "lease granted");
     Ok(Leased {
         job,
-        access_token: grant.access_token,
-        scope: grant.scope,
-        expires_at: grant.expires_at,
+        means,
+        answers,
+    })
+}
+
+fn unseal(
+    gateway: &Gateway,
+    job: &Job,
+    context: &Context<'_>,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, LeaseError> {
+    gateway.sealer.open(context, sealed).map_err(|error| {
+        tracing::error!(job = %job.guid, member = %job.member, %error, "what a member connects with could not be unsealed");
+        LeaseError::Unreadable
     })
 }
 
 /// What the aggregator says of a job. `None`: there is no such job.
 ///
-/// A report about a finished job changes nothing; the job as it ended is the answer.
-pub async fn report(
-    gateway: &Gateway,
-    guid: JobGuid,
-    report: JobReport,
-) -> Result<Option<Job>, Internal> {
+/// A report about a finished job changes nothing; the job as it ended is the answer. Neither does a
+/// repetition of the questions that wait for their answers: whoever is being asked is not asked anew.
+pub async fn report(gateway: &Gateway, guid: JobGuid, said: Said) -> Result<Option<Job>, Internal> {
     let Some(job) = gateway.store.job(guid).await? else {
         return Ok(None);
     };
-    if report == JobReport::Started && job.status == JobStatus::Queued {
+    if is_asked_already(&job, &said) {
+        return Ok(Some(job));
+    }
+    if said == Said::Started && job.status == JobStatus::Queued {
         tracing::debug!(job = %guid, "started before it was pushed");
     }
-    let (status_at_first, status_later) = statuses_after(&report);
+    let member = gateway.store.member(job.user, job.member).await?;
+    let standing = standing(&said, member.is_none_or(|member| member.is_oauth));
+    let patience = match said {
+        Said::Challenged(_) => gateway.settings.answer_deadline,
+        Said::Started | Said::Succeeded(_) | Said::Failed(_) => gateway.settings.job_deadline,
+    };
     let now = gateway.now();
     let reported = Reported {
         job: guid,
-        due_at: now + gateway.settings.job_deadline,
-        standing: Standing {
-            at_first: status_at_first,
-            later: status_later,
-            is_refusal: false,
-        },
-        changed: notices(gateway, &job, &report),
-        report,
+        due_at: now + patience,
+        standing,
+        changed: notices(gateway, &job, &said, &standing),
+        report: named(gateway, &job, said),
     };
     match persistently(|| Box::pin(gateway.store.record_report(&reported, now))).await? {
         Recorded::Yes(job) => {
-            tracing::info!(job = %guid, member = %job.member, status = job.status.name(), "job reported");
+            tracing::info!(job = %guid, member = %job.member, status = job.status.name(), failure = job.failure.map(JobFailure::name), "job reported");
             gateway.metrics.reported(job.status);
             gateway.wake_worker();
             Ok(Some(*job))
@@ -161,26 +229,225 @@ pub async fn report(
     }
 }
 
-/// What a failure makes of the member: before its first successful aggregation, and later.
-fn statuses_after(report: &JobReport) -> (Option<ConnectionStatus>, Option<ConnectionStatus>) {
-    use ConnectionStatus::{Denied, Impaired, Impeded};
-    match report {
-        JobReport::Failed(JobFailure::Denied) => (Some(Denied), Some(Impaired)),
-        JobReport::Failed(JobFailure::Impeded) => (Some(Impeded), Some(Impeded)),
-        JobReport::Challenged(_) => todo!(),
-        JobReport::Failed(_) | JobReport::Started | JobReport::Succeeded(_) => (None, None),
+/// Whether these very questions wait for their answers: the report's own answer was lost.
+fn is_asked_already(job: &Job, said: &Said) -> bool {
+    let Said::Challenged(questions) = said else {
+        return false;
+    };
+    let is_same = |(asked, question): (&Challenge, &Question)| {
+        asked.field_name == question.field_name
+            && asked.label == question.label
+            && asked.kind == question.kind
+    };
+    job.status == JobStatus::Challenged
+        && job.challenges.len() == questions.len()
+        && job.challenges.iter().zip(questions).all(is_same)
+}
+
+/// The report as the store keeps it: each question gets a name.
+fn named(gateway: &Gateway, job: &Job, said: Said) -> JobReport {
+    match said {
+        Said::Started => JobReport::Started,
+        Said::Succeeded(pulled) => JobReport::Succeeded(pulled),
+        Said::Failed(failure) => JobReport::Failed(failure),
+        Said::Challenged(questions) => JobReport::Challenged(
+            questions
+                .into_iter()
+                .map(|question| Challenge {
+                    guid: CredentialGuid::new(gateway.random.as_ref(), job.guid.partition()),
+                    field_name: question.field_name,
+                    label: question.label,
+                    kind: question.kind,
+                })
+                .collect(),
+        ),
     }
 }
 
-fn notices(gateway: &Gateway, job: &Job, report: &JobReport) -> Vec<Notice> {
-    let kinds: &[EventKind] = match report {
-        JobReport::Started => &[],
-        JobReport::Challenged(_) => todo!(),
-        JobReport::Succeeded(_) => &[EventKind::MemberUpdated, EventKind::Aggregation],
-        JobReport::Failed(_) => &[EventKind::MemberUpdated, EventKind::ConnectionStatus],
+/// What a report makes of the member.
+fn standing(said: &Said, is_oauth: bool) -> Standing {
+    use ConnectionStatus as Status;
+    let always = |status| Standing {
+        at_first: Some(status),
+        later: Some(status),
+        is_refusal: false,
+    };
+    let failure = match said {
+        Said::Started => return Standing::default(),
+        Said::Succeeded(_) => return always(Status::Connected),
+        Said::Challenged(_) => return always(Status::Challenged),
+        Said::Failed(failure) => failure,
+    };
+    match failure {
+        JobFailure::Denied => Standing {
+            at_first: Some(Status::Denied),
+            // A consent that worked once has ended; credentials that worked once were changed.
+            later: Some(match is_oauth {
+                true => Status::Impaired,
+                false => Status::Denied,
+            }),
+            is_refusal: true,
+        },
+        JobFailure::Rejected => Standing {
+            is_refusal: true,
+            ..always(Status::Rejected)
+        },
+        JobFailure::Locked => always(Status::Locked),
+        JobFailure::Impeded => always(Status::Impeded),
+        JobFailure::Impaired => always(Status::Impaired),
+        JobFailure::Failed => Standing {
+            at_first: Some(Status::Failed),
+            ..Standing::default()
+        },
+        // A consent stands although the first pull came to nothing; credentials were never tried.
+        JobFailure::Unavailable => Standing {
+            at_first: (!is_oauth).then_some(Status::Failed),
+            ..Standing::default()
+        },
+        JobFailure::Degraded => always(Status::Degraded),
+        JobFailure::Disconnected => always(Status::Disconnected),
+        JobFailure::Reconnected => always(Status::Reconnected),
+        JobFailure::Discontinued => always(Status::Discontinued),
+        JobFailure::Closed => always(Status::Closed),
+        JobFailure::Disabled => always(Status::Disabled),
+        JobFailure::Unanswered => always(Status::Expired),
+    }
+}
+
+/// Whether each status that the standing may lead to is told by the Connection Status webhook; a
+/// refusal's PREVENTED is.
+fn is_told_as_connection_status(standing: &Standing) -> bool {
+    let mut statuses = standing.at_first.iter().chain(&standing.later).peekable();
+    statuses.peek().is_some() && statuses.all(|status| status.is_told_as_connection_status())
+}
+
+fn notices(gateway: &Gateway, job: &Job, said: &Said, standing: &Standing) -> Vec<Notice> {
+    let kinds: &[EventKind] = match said {
+        Said::Started => &[],
+        Said::Succeeded(_) => &[EventKind::MemberUpdated, EventKind::Aggregation],
+        Said::Challenged(_) | Said::Failed(_) if is_told_as_connection_status(standing) => {
+            &[EventKind::MemberUpdated, EventKind::ConnectionStatus]
+        }
+        Said::Challenged(_) | Said::Failed(_) => &[EventKind::MemberUpdated],
     };
     match gateway.clients.get(&job.client) {
         Some(client) => gateway.notices(client, kinds, job.guid.partition()),
         None => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(failure: JobFailure, is_oauth: bool) -> Standing {
+        standing(&Said::Failed(failure), is_oauth)
+    }
+
+    #[test]
+    fn each_failure_makes_of_the_member_what_is_documented() {
+        use ConnectionStatus as Status;
+        let all = |status| (Some(status), Some(status));
+        // Of an OAuth member at first and later, of a standard one at first and later.
+        for (failure, oauth, standard) in [
+            (
+                JobFailure::Denied,
+                (Some(Status::Denied), Some(Status::Impaired)),
+                all(Status::Denied),
+            ),
+            (
+                JobFailure::Rejected,
+                all(Status::Rejected),
+                all(Status::Rejected),
+            ),
+            (JobFailure::Locked, all(Status::Locked), all(Status::Locked)),
+            (
+                JobFailure::Impeded,
+                all(Status::Impeded),
+                all(Status::Impeded),
+            ),
+            (
+                JobFailure::Impaired,
+                all(Status::Impaired),
+                all(Status::Impaired),
+            ),
+            (
+                JobFailure::Failed,
+                (Some(Status::Failed), None),
+                (Some(Status::Failed), None),
+            ),
+            (
+                JobFailure::Unavailable,
+                (None, None),
+                (Some(Status::Failed), None),
+            ),
+            (
+                JobFailure::Degraded,
+                all(Status::Degraded),
+                all(Status::Degraded),
+            ),
+            (
+                JobFailure::Disconnected,
+                all(Status::Disconnected),
+                all(Status::Disconnected),
+            ),
+            (
+                JobFailure::Reconnected,
+                all(Status::Reconnected),
+                all(Status::Reconnected),
+            ),
+            (
+                JobFailure::Discontinued,
+                all(Status::Discontinued),
+                all(Status::Discontinued),
+            ),
+            (JobFailure::Closed, all(Status::Closed), all(Status::Closed)),
+            (
+                JobFailure::Disabled,
+                all(Status::Disabled),
+                all(Status::Disabled),
+            ),
+            (
+                JobFailure::Unanswered,
+                all(Status::Expired),
+                all(Status::Expired),
+            ),
+        ] {
+            for (is_oauth, expected) in [(true, oauth), (false, standard)] {
+                let standing = failed(failure, is_oauth);
+                assert_eq!(
+                    (standing.at_first, standing.later),
+                    expected,
+                    "{failure:?}, OAuth: {is_oauth}"
+                );
+                let counts = matches!(failure, JobFailure::Denied | JobFailure::Rejected);
+                assert_eq!(standing.is_refusal, counts, "{failure:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_documented_statuses_are_told_as_such() {
+        let told: Vec<&str> = JobFailure::ALL
+            .iter()
+            .filter(|failure| is_told_as_connection_status(&failed(**failure, false)))
+            .map(|failure| failure.name())
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "denied",
+                "rejected",
+                "locked",
+                "impeded",
+                "impaired",
+                "unanswered"
+            ]
+        );
+        let challenged = standing(&Said::Challenged(Vec::new()), true);
+        assert!(is_told_as_connection_status(&challenged));
+        for said in [Said::Started, Said::Succeeded(Pulled::default())] {
+            assert!(!is_told_as_connection_status(&standing(&said, true)));
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::open::{attempt_context, means};
 use super::{Gateway, Internal};
 use crate::domain::client::Client;
 use crate::domain::event::EventKind;
-use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
+use crate::domain::id::{AttemptId, ClientId, InstitutionCode, MemberGuid};
 use crate::domain::institution::{Institution, ResponseMode};
 use crate::domain::secret::AnswerHandle;
 use crate::domain::window::{Binding, Ending, ErrorReason};
@@ -148,42 +148,67 @@ async fn exchange(
 ) -> Result<(), Internal> {
     let (oauth, registration) = means(&door.client, &door.institution)?;
     if let Some((reason, detail)) = answer.refusal(oauth) {
-        return fail(&gateway, &door, &subject, reason, detail).await;
+        return fail(&gateway, &door, &subject, Fault::new(reason, detail)).await;
     }
     let Answer::Code(code) = answer else {
         return Ok(());
     };
     let Some(secrets) = unseal(&gateway, &attempt, &sealed) else {
         let detail = "the attempt's secrets could not be unsealed".to_owned();
-        return fail(&gateway, &door, &subject, ErrorReason::ServerError, detail).await;
+        let fault = Fault::new(ErrorReason::ServerError, detail);
+        return fail(&gateway, &door, &subject, fault).await;
     };
     match gateway
         .oauth
         .exchange(oauth, registration, &code, &secrets, gateway.now())
         .await
     {
-        Ok(grant) => connect::connect(&gateway, &door, &subject, grant).await,
+        Ok(granted) => connect::connect(&gateway, &door, &subject, granted).await,
         Err(error) => {
-            fail(
-                &gateway,
-                &door,
-                &subject,
-                error.reason(oauth),
-                error.to_string(),
-            )
-            .await
+            let fault = Fault::new(error.reason(oauth), error.to_string());
+            fail(&gateway, &door, &subject, fault).await
         }
     }
 }
 
+/// Why an answer connects nothing.
+pub(super) struct Fault {
+    /// What the person and the member service are told.
+    pub(super) reason: ErrorReason,
+    /// How the window ends.
+    pub(super) ending: Ending,
+    /// The member that the login belongs to, where that is why.
+    pub(super) inbound: Option<MemberGuid>,
+    /// For the operator.
+    pub(super) detail: String,
+}
+
+impl Fault {
+    /// The institution answered, or could not, or our own work failed.
+    pub(super) fn new(reason: ErrorReason, detail: String) -> Self {
+        Self {
+            reason,
+            ending: Ending::Failed,
+            inbound: None,
+            detail,
+        }
+    }
+}
+
+/// Ends the window as that fault says.
 pub(super) async fn fail(
     gateway: &Gateway,
     door: &Door,
     subject: &Subject,
-    reason: ErrorReason,
-    detail: String,
+    fault: Fault,
 ) -> Result<(), Internal> {
     let window = subject.window.guid;
+    let Fault {
+        reason,
+        ending,
+        inbound,
+        detail,
+    } = fault;
     tracing::warn!(oauth_state = %window, member = %subject.member.guid, institution = %door.institution.code, reason = reason.name(), detail, "flow failed");
     let finished = gateway.notices(
         &door.client,
@@ -193,9 +218,9 @@ pub(super) async fn fail(
     let failure = Failure {
         window,
         reason,
-        ending: Ending::Failed,
+        ending,
         detail: Some(detail),
-        inbound: None,
+        inbound,
         finished,
     };
     connect::persistently(|| Box::pin(gateway.store.fail_window(&failure, gateway.now()))).await?;
@@ -227,7 +252,7 @@ async fn burn(
         .exchange(oauth, registration, &code, &secrets, gateway.now())
         .await
     {
-        Ok(grant) => connect::give_back(&gateway, &door, &grant).await,
+        Ok(granted) => connect::give_back(&gateway, &door, &granted.grant).await,
         Err(error) => tracing::warn!(%attempt, %error, "burnt code could not be redeemed"),
     }
 }

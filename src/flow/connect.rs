@@ -4,13 +4,17 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::callback::Door;
+use super::callback::{self, Door, Fault};
 use super::open::means;
 use super::{Gateway, Internal};
+use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
 use crate::domain::grant::Grant;
-use crate::domain::id::{ClientId, JobGuid};
+use crate::domain::id::{ClientId, JobGuid, MemberGuid};
 use crate::domain::job::NewJob;
+use crate::domain::secret::Digest;
+use crate::domain::window::{Ending, ErrorReason};
+use crate::oauth::{Granted, IdentifyError};
 use crate::store::seal::{Context, Field};
 use crate::store::{Committed, Connection, StoreError, Subject};
 
@@ -18,56 +22,167 @@ use crate::store::{Committed, Connection, StoreError, Subject};
 /// wait between: about twelve seconds in all.
 const STORE_WAITS_MS: [u64; 7] = [50, 150, 500, 1_000, 2_000, 4_000, 4_000];
 
-/// Commits `grant` for the window's member.
+/// How often a grant is passed on to the member that has its login: that member may lose it while
+/// the grant is on its way.
+const MERGES: usize = 3;
+
+/// Commits what the code became for the window's member or, where the client's policy is `merge`, for
+/// the member that has this login already.
 ///
-/// When the window ended meanwhile (superseded, expired, deleted) nothing is kept and the grant is
-/// given back.
+/// When the window ended meanwhile (superseded, expired, deleted), or the login may not be connected
+/// here, nothing is kept and the grant is given back.
 pub(super) async fn connect(
     gateway: &Gateway,
     door: &Door,
     subject: &Subject,
-    grant: Grant,
+    granted: Granted,
 ) -> Result<(), Internal> {
-    let member = &subject.member;
-    let window = &subject.window;
-    let partition = member.guid.partition();
+    let oauth_state = subject.window.guid;
+    let fingerprints = match fingerprints(gateway, door, subject, &granted).await {
+        Ok(fingerprints) => fingerprints,
+        Err(error) => {
+            let fault = Fault::new(error.reason(), error.to_string());
+            return turn_away(gateway, door, subject, &granted.grant, fault).await;
+        }
+    };
+    let grant = granted.grant;
+    let mut inbound = None;
+    for _ in 0..=MERGES {
+        let Some(connection) =
+            connection(gateway, door, subject, inbound, &fingerprints, &grant).await?
+        else {
+            inbound = None;
+            continue;
+        };
+        let committed =
+            persistently(|| Box::pin(gateway.store.commit_connected(&connection, gateway.now())))
+                .await?;
+        match committed {
+            Committed::Yes(subject) => {
+                gateway.metrics.connected();
+                gateway.wake_worker();
+                let left_by = subject.window.member;
+                tracing::info!(member = %subject.member.guid, %left_by, %oauth_state, institution = %door.institution.code, "member connected");
+                return Ok(());
+            }
+            Committed::Duplicate(existing) if door.client.duplicates == Duplicates::Merge => {
+                inbound = Some(existing);
+            }
+            Committed::Duplicate(existing) => {
+                let fault = Fault {
+                    reason: ErrorReason::UnknownError,
+                    ending: Ending::Duplicate,
+                    inbound: Some(existing),
+                    detail: "the login is connected already, and the client refuses duplicates"
+                        .to_owned(),
+                };
+                return turn_away(gateway, door, subject, &grant, fault).await;
+            }
+            Committed::OtherLogin => {
+                let fault = Fault {
+                    reason: ErrorReason::UnknownError,
+                    ending: Ending::OtherLogin,
+                    inbound: None,
+                    detail: "the member belongs to another login".to_owned(),
+                };
+                return turn_away(gateway, door, subject, &grant, fault).await;
+            }
+            Committed::Over => {
+                tracing::warn!(member = %subject.member.guid, %oauth_state, "window ended during the exchange; grant given back");
+                give_back(gateway, door, &grant).await;
+                return Ok(());
+            }
+        }
+    }
+    let detail = "the login moved between members while it was connected".to_owned();
+    let fault = Fault::new(ErrorReason::ServerError, detail);
+    turn_away(gateway, door, subject, &grant, fault).await
+}
+
+/// Ends the window, whose person waits for that, and then gives the grant back.
+async fn turn_away(
+    gateway: &Gateway,
+    door: &Door,
+    subject: &Subject,
+    grant: &Grant,
+    fault: Fault,
+) -> Result<(), Internal> {
+    let ended = callback::fail(gateway, door, subject, fault).await;
+    give_back(gateway, door, grant).await;
+    ended
+}
+
+/// What the login is known by; empty where the client allows duplicates, and the institution is not
+/// asked, or where the institution does not say who signed in.
+async fn fingerprints(
+    gateway: &Gateway,
+    door: &Door,
+    subject: &Subject,
+    granted: &Granted,
+) -> Result<Vec<Digest>, IdentifyError> {
+    let Some(oauth) = &door.institution.oauth else {
+        return Ok(Vec::new());
+    };
+    if door.client.duplicates == Duplicates::Allow {
+        return Ok(Vec::new());
+    }
+    let login = gateway.oauth.identify(oauth, granted).await?;
+    let (user, institution) = (subject.member.user, &door.institution.code);
+    Ok(login.map_or_else(Vec::new, |login| {
+        gateway.sealer.fingerprints(user, institution, &login)
+    }))
+}
+
+/// The connection of the window's member or of `inbound`; `None`: that one is gone.
+async fn connection(
+    gateway: &Gateway,
+    door: &Door,
+    subject: &Subject,
+    inbound: Option<MemberGuid>,
+    fingerprints: &[Digest],
+    grant: &Grant,
+) -> Result<Option<Connection>, Internal> {
+    let (window, outbound) = (&subject.window, &subject.member);
+    let (receiving, asked) = match inbound {
+        None => (outbound.guid, outbound.data_request.clone()),
+        Some(inbound) => {
+            let found =
+                persistently(|| Box::pin(gateway.store.member(outbound.user, inbound))).await?;
+            let Some(found) = found else { return Ok(None) };
+            // What was asked for when this link was made is newer.
+            let asked = match outbound.data_request.is_empty() {
+                true => found.data_request,
+                false => outbound.data_request.clone(),
+            };
+            (inbound, asked)
+        }
+    };
+    let partition = outbound.guid.partition();
     let random = gateway.random.as_ref();
     let skipped = window
         .options
         .skip_aggregation
-        .map_or(!member.aggregates_by_default(), |skip| skip);
+        .map_or(!outbound.aggregates_by_default(), |skip| skip);
     let job = (!skipped && gateway.aggregator.is_some()).then(|| NewJob {
         guid: JobGuid::new(random, partition),
-        data_request: member.data_request.clone(),
+        data_request: asked,
     });
-    let guid = member.guid.to_string();
-    let context = grant_context(&member.client, &guid);
-    let connection = Connection {
+    let guid = receiving.to_string();
+    let context = grant_context(&outbound.client, &guid);
+    let notices = |kind| gateway.notices(&door.client, &[kind], partition);
+    Ok(Some(Connection {
         window: window.guid,
-        inbound: None,
-        fingerprints: Vec::new(),
-        deleted: Vec::new(),
+        inbound,
+        fingerprints: fingerprints.to_vec(),
         sealed_grant: gateway.sealer.seal(random, &context, &grant.to_bytes()),
         job,
-        updated: gateway.notices(&door.client, &[EventKind::MemberUpdated], partition),
-        finished: gateway.notices(&door.client, &[EventKind::OauthStateFinished], partition),
-    };
-    let committed =
-        persistently(|| Box::pin(gateway.store.commit_connected(&connection, gateway.now())))
-            .await?;
-    match committed {
-        Committed::Yes(subject) => {
-            gateway.metrics.connected();
-            gateway.wake_worker();
-            tracing::info!(member = %subject.member.guid, oauth_state = %window.guid, institution = %door.institution.code, "member connected");
-        }
-        Committed::Duplicate(_) | Committed::OtherLogin => todo!(),
-        Committed::Over => {
-            tracing::warn!(member = %member.guid, oauth_state = %window.guid, "window ended during the exchange; grant given back");
-            give_back(gateway, door, &grant).await;
-        }
-    }
-    Ok(())
+        deleted: match inbound {
+            None => Vec::new(),
+            Some(_) => notices(EventKind::MemberDeleted),
+        },
+        updated: notices(EventKind::MemberUpdated),
+        finished: notices(EventKind::OauthStateFinished),
+    }))
 }
 
 /// What goes with a member's grant when it is sealed.

@@ -1,8 +1,18 @@
 //! idempotency: a request that comes twice with one `Idempotency-Key` is done once.
 
+use std::time::Duration;
+
 use super::{Gateway, Internal};
 use crate::domain::id::{ClientId, UserGuid};
-use crate::store::IdempotentRequest;
+use crate::domain::secret::Digest;
+use crate::store::seal::{Context, Field};
+use crate::store::{Idempotence, IdempotentRequest, StoreError};
+
+/// How long a key is held for a request that is being done: longer than one can take.
+const HELD: Duration = Duration::from_secs(60);
+
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A request with a key, as it came.
 pub struct KeyedRequest<'a> {
@@ -29,20 +39,127 @@ pub enum Admission {
 }
 
 /// Whether the request is the first with its key.
-pub async fn admit(_gateway: &Gateway, _request: &KeyedRequest<'_>) -> Result<Admission, Internal> {
-    todo!()
+pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admission, Internal> {
+    let now = gateway.now();
+    let asked = IdempotentRequest {
+        client: request.client.clone(),
+        key: request.key_digest(),
+        request: request.digest(),
+        held_until: now + HELD,
+        expires_at: now + KEPT,
+    };
+    Ok(match gateway.store.begin_idempotent(&asked, now).await? {
+        Idempotence::First => Admission::First(asked),
+        Idempotence::UnderWay => Admission::UnderWay,
+        Idempotence::Differs => Admission::Differs,
+        Idempotence::Answered(sealed) => {
+            let subject = asked.key.to_text();
+            let opened = gateway.sealer.open(&context(&asked, &subject), &sealed);
+            let answer = opened
+                .map_err(|error| StoreError::Unreadable(format!("a kept answer: {error}")))?;
+            Admission::Answered(answer.to_vec())
+        }
+    })
 }
 
 /// Keeps the answer, sealed, for 24 hours.
 pub async fn keep(
-    _gateway: &Gateway,
-    _request: &IdempotentRequest,
-    _answer: &[u8],
+    gateway: &Gateway,
+    request: &IdempotentRequest,
+    answer: &[u8],
 ) -> Result<(), Internal> {
-    todo!()
+    let subject = request.key.to_text();
+    let sealed = gateway
+        .sealer
+        .seal(gateway.random.as_ref(), &context(request, &subject), answer);
+    let store = &gateway.store;
+    Ok(store
+        .finish_idempotent(request, &sealed, gateway.now())
+        .await?)
 }
 
 /// Gives the key back: the answer is not worth keeping.
-pub async fn forget(_gateway: &Gateway, _request: &IdempotentRequest) -> Result<(), Internal> {
-    todo!()
+pub async fn forget(gateway: &Gateway, request: &IdempotentRequest) -> Result<(), Internal> {
+    Ok(gateway.store.release_idempotent(request).await?)
+}
+
+impl KeyedRequest<'_> {
+    fn key_digest(&self) -> Digest {
+        Digest::of_parts(
+            "idempotency key",
+            &self.owned_key().each_ref().map(Vec::as_slice),
+        )
+    }
+
+    /// The key is part of it: a body may hold a password, and whoever sees the store knows neither
+    /// and so cannot try one out.
+    fn digest(&self) -> Digest {
+        let owned = self.owned_key();
+        let mut parts: Vec<&[u8]> = owned.iter().map(Vec::as_slice).collect();
+        parts.extend(self.parts);
+        Digest::of_parts("idempotent request", &parts)
+    }
+
+    /// Whose key it is, and the key.
+    fn owned_key(&self) -> [Vec<u8>; 3] {
+        let user = self.user.map(|user| user.to_string()).unwrap_or_default();
+        [self.client.as_str().into(), user.into(), self.key.into()]
+    }
+}
+
+/// What goes with an answer when it is sealed.
+fn context<'a>(request: &'a IdempotentRequest, subject: &'a str) -> Context<'a> {
+    Context {
+        client: Some(&request.client),
+        subject,
+        field: Field::IdempotentAnswer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: &str = "USR-68e96dd6-eabd-42d3-9f05-416897f0746c";
+
+    fn digests(client: &str, user: Option<&str>, key: &str, parts: [&str; 3]) -> (Digest, Digest) {
+        let client = client.parse().unwrap();
+        let request = KeyedRequest {
+            client: &client,
+            user: user.map(|user| user.parse().unwrap()),
+            key,
+            parts: parts.map(str::as_bytes),
+        };
+        (request.key_digest(), request.digest())
+    }
+
+    #[test]
+    fn a_key_is_one_clients_or_one_users() {
+        let parts = ["POST", "/members", "{}"];
+        let (one, _) = digests("acme", None, "k1", parts);
+        assert_eq!(one, digests("acme", None, "k1", ["", "", ""]).0);
+        for (client, user, key) in [
+            ("rival", None, "k1"),
+            ("acme", Some(USER), "k1"),
+            ("acme", None, "k2"),
+            ("acmek", None, "1"),
+        ] {
+            assert_ne!(one, digests(client, user, key, parts).0, "{client} {key}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_all_of_its_parts_under_its_key() {
+        let (key, one) = digests("acme", None, "k1", ["POST", "/members", "{}"]);
+        assert_ne!(key, one);
+        for (key, parts) in [
+            ("k2", ["POST", "/members", "{}"]),
+            ("k1", ["PUT", "/members", "{}"]),
+            ("k1", ["POST", "/members?", "{}"]),
+            ("k1", ["POST", "/members", "{} "]),
+            ("k1", ["POST", "/members{", "}"]),
+        ] {
+            assert_ne!(one, digests("acme", None, key, parts).1, "{key} {parts:?}");
+        }
+    }
 }

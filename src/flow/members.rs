@@ -1,15 +1,22 @@
-//! What a member service does with members beside minting: create, delete, and read OAuth states.
+//! What a member service does with members beside minting: find, create, change and delete.
 
+use jiff::Timestamp;
+
+pub use super::credentials::CredentialsError;
 use super::mint::{Draft, MintError, Minted, Wishes};
-use super::{Gateway, Internal, Telling};
+use super::{Gateway, Internal, Telling, credentials};
 use crate::domain::client::Client;
-use crate::domain::credential::GivenValue;
+use crate::domain::credential::{Credentials, GivenValue};
 use crate::domain::data_request::DataRequest;
-use crate::domain::event::EventKind;
-use crate::domain::id::{CredentialGuid, InstitutionCode, InstitutionGuid, MemberGuid};
+use crate::domain::event::{EventKind, Notice};
+use crate::domain::id::{InstitutionCode, InstitutionGuid, JobGuid, MemberGuid};
+use crate::domain::institution::Institution;
+use crate::domain::job::NewJob;
 use crate::domain::member::{CallbackPayload, ConnectionStatus, Member, UseCase};
 use crate::domain::user::User;
-use crate::store::{Deletion, MemberCreation, NewMember, StoreError};
+use crate::store::{
+    Deletion, MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember, StoreError,
+};
 
 /// A member as asked for.
 #[derive(Clone, Debug)]
@@ -100,31 +107,6 @@ pub enum ChangeError {
     Internal(#[from] Internal),
 }
 
-/// Why credentials do not fit an institution.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialsError {
-    /// A value that is required is not there, or is empty.
-    #[error("credentials has no value for {guid} ({label}); send one")]
-    Missing {
-        /// The field.
-        guid: CredentialGuid,
-        /// What people are asked for.
-        label: String,
-    },
-    /// The institution asks for no such field.
-    #[error(
-        "credentials names {0}, which the institution does not ask for (any longer); read its \
-         credentials again"
-    )]
-    Unknown(CredentialGuid),
-    /// A field has two values.
-    #[error("credentials names {0} twice; send one value for it")]
-    Twice(CredentialGuid),
-    /// The value is not one of those to choose from.
-    #[error("credentials has a value for {0} that is not one of its options")]
-    NotAnOption(CredentialGuid),
-}
-
 /// How a request names an institution.
 #[derive(Clone, Debug)]
 pub enum InstitutionName {
@@ -166,6 +148,12 @@ pub enum CreateError {
     Mint(#[from] MintError),
 }
 
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
 impl From<StoreError> for CreateError {
     fn from(error: StoreError) -> Self {
         Self::Mint(error.into())
@@ -190,15 +178,69 @@ pub async fn find(
     })
 }
 
-/// Changes the user's member.
+/// Changes the user's member. New credentials make it UPDATED and, unless that is to be skipped, are
+/// tried by a new job, which replaces an unfinished one. One step.
 pub async fn update(
-    _gateway: &Gateway,
-    _client: &Client,
-    _user: &User,
-    _member: MemberGuid,
-    _request: ChangeRequest,
+    gateway: &Gateway,
+    client: &Client,
+    user: &User,
+    member: MemberGuid,
+    request: ChangeRequest,
 ) -> Result<Member, ChangeError> {
-    todo!()
+    let now = gateway.now();
+    let store = &gateway.store;
+    let found = store.member(user.guid, member).await?;
+    let found = found.ok_or(ChangeError::NoSuchMember(member))?;
+    let given = request.credentials.filter(|given| !given.is_empty());
+    let credentials = match given {
+        None => None,
+        Some(_) if found.is_oauth => return Err(ChangeError::IsOAuth),
+        Some(given) => {
+            let institution = gateway.institution(&found.institution)?;
+            let checked = credentials::check(&institution.credentials, &given)?;
+            let sealed = credentials::seal(
+                gateway,
+                &client.id,
+                user.guid,
+                member,
+                institution,
+                &checked,
+            );
+            let asked = request.data_request.as_ref().unwrap_or(&found.data_request);
+            Some(NewCredentials {
+                sealed: sealed.envelope,
+                fingerprints: sealed.fingerprints,
+                job: first_job(gateway, user, request.skip_aggregation, asked),
+            })
+        }
+    };
+    let has_new_credentials = credentials.is_some();
+    let partition = user.guid.partition();
+    let change = MemberChange {
+        user: user.guid,
+        member,
+        name: request.name,
+        external_guid: request.external_guid,
+        metadata: request.metadata,
+        use_cases: request.use_cases,
+        background_aggregation_is_disabled: request.background_aggregation_is_disabled,
+        callback_payload: request.callback_payload,
+        data_request: request.data_request,
+        credentials,
+        updated: request
+            .telling
+            .of(gateway, client, &[EventKind::MemberUpdated], partition),
+    };
+    match store.update_member(&change, now).await? {
+        MemberUpdate::Updated(member) => {
+            gateway.wake_worker();
+            tracing::info!(member = %member.guid, client = %client.id, has_new_credentials, "member updated");
+            Ok(*member)
+        }
+        MemberUpdate::ExternalGuidTaken(existing) => Err(ChangeError::ExternalGuidTaken(existing)),
+        MemberUpdate::Duplicate(existing) => Err(ChangeError::Duplicate(existing)),
+        MemberUpdate::NoSuchMember => Err(ChangeError::NoSuchMember(member)),
+    }
 }
 
 /// Creates an OAuth member, PENDING, with its first window, or a standard one, CREATED, with its
@@ -221,19 +263,111 @@ pub async fn create(
             .ok_or_else(|| format!("institution_code \"{code}\"")),
     };
     let institution = institution.map_err(CreateError::UnknownInstitution)?;
-    if !request.is_oauth {
+    let given = request.credentials.as_deref().unwrap_or_default();
+    if request.is_oauth {
+        if !given.is_empty() {
+            return Err(CreateError::NeedlessCredentials);
+        }
+        return create_linked(gateway, client, user, institution, request, now).await;
+    }
+    let is_oauth_compulsory = client.registration(&institution.code).is_some();
+    if is_oauth_compulsory || institution.credentials.is_empty() {
         return Err(CreateError::OnlyOAuth);
     }
+    if given.is_empty() {
+        return Err(CreateError::NoCredentials);
+    }
+    let checked = credentials::check(&institution.credentials, given)?;
+    create_standard(gateway, client, user, institution, request, &checked, now).await
+}
+
+async fn create_linked(
+    gateway: &Gateway,
+    client: &Client,
+    user: &User,
+    institution: &Institution,
+    request: MemberRequest,
+    now: Timestamp,
+) -> Result<Created, CreateError> {
     let partition = user.guid.partition();
     // `skip_aggregation` at create is the member's until its first success; the window itself leaves
     // the question open.
     let wishes = Wishes {
         skip_aggregation: None,
-        ..request.wishes
+        ..request.wishes.clone()
     };
     let draft = Draft::new(gateway, client, institution, partition, wishes, now)?;
+    let created = created_notices(gateway, client, user, request.telling);
     let member = Member {
-        guid: MemberGuid::new(gateway.random.as_ref(), partition),
+        is_oauth: true,
+        status: ConnectionStatus::Pending,
+        latest_window: Some(draft.window.guid),
+        ..blank(gateway, client, user, institution, request, now)
+    };
+    let new = NewMember {
+        member,
+        window: Some(draft.window.clone()),
+        sealed_credentials: None,
+        fingerprints: Vec::new(),
+        job: None,
+        created,
+    };
+    keep(gateway, &new, now).await?;
+    gateway.metrics.minted();
+    tracing::info!(member = %new.member.guid, oauth_state = %draft.window.guid, client = %client.id, "member created");
+    Ok(Created::Linked(Box::new(
+        draft.into_minted(gateway, new.member),
+    )))
+}
+
+async fn create_standard(
+    gateway: &Gateway,
+    client: &Client,
+    user: &User,
+    institution: &Institution,
+    request: MemberRequest,
+    checked: &Credentials,
+    now: Timestamp,
+) -> Result<Created, CreateError> {
+    let skipped = request.skip_aggregation;
+    let job = first_job(gateway, user, skipped, &request.data_request);
+    let queued = job.as_ref().map(|job| job.guid);
+    let created = created_notices(gateway, client, user, request.telling);
+    let member = Member {
+        status: ConnectionStatus::Created,
+        current_job: queued,
+        most_recent_job: queued,
+        ..blank(gateway, client, user, institution, request, now)
+    };
+    let guid = member.guid;
+    let sealed = credentials::seal(gateway, &client.id, user.guid, guid, institution, checked);
+    let new = NewMember {
+        member: Member {
+            fingerprint: sealed.fingerprints.first().copied(),
+            ..member
+        },
+        window: None,
+        sealed_credentials: Some(sealed.envelope),
+        fingerprints: sealed.fingerprints,
+        job,
+        created,
+    };
+    keep(gateway, &new, now).await?;
+    tracing::info!(member = %guid, institution = %institution.code, client = %client.id, is_queued = queued.is_some(), "member created");
+    Ok(Created::Standard(Box::new(new.member)))
+}
+
+/// A member as asked for, with nothing to connect by yet.
+fn blank(
+    gateway: &Gateway,
+    client: &Client,
+    user: &User,
+    institution: &Institution,
+    request: MemberRequest,
+    now: Timestamp,
+) -> Member {
+    Member {
+        guid: MemberGuid::new(gateway.random.as_ref(), user.guid.partition()),
         user: user.guid,
         user_id: user.id.clone(),
         client: client.id.clone(),
@@ -244,45 +378,56 @@ pub async fn create(
         metadata: request.metadata,
         use_cases: request.use_cases.unwrap_or_else(|| vec![UseCase::Pfm]),
         background_aggregation_is_disabled: request.background_aggregation_is_disabled,
-        is_oauth: true,
+        is_oauth: false,
         skip_aggregation: request.skip_aggregation,
-        status: ConnectionStatus::Pending,
+        status: ConnectionStatus::Created,
         revision: 1,
         created_at: now,
         aggregated_at: None,
         successfully_aggregated_at: None,
         current_job: None,
         most_recent_job: None,
-        latest_window: Some(draft.window.guid),
+        latest_window: None,
         fingerprint: None,
         refusals: 0,
         data_request: request.data_request,
         callback_payload: request.callback_payload,
-    };
-    let created = request
-        .telling
-        .of(gateway, client, &[EventKind::MemberCreated], partition);
-    let new = NewMember {
-        member,
-        window: Some(draft.window.clone()),
-        sealed_credentials: None,
-        fingerprints: Vec::new(),
-        job: None,
-        created,
-    };
-    match gateway.store.create_member(&new, now).await? {
+    }
+}
+
+/// The job that tries new credentials; `None`: that is to be skipped, or nobody could do it.
+fn first_job(
+    gateway: &Gateway,
+    user: &User,
+    skipped: bool,
+    data_request: &DataRequest,
+) -> Option<NewJob> {
+    (!skipped && gateway.aggregator.is_some()).then(|| NewJob {
+        guid: JobGuid::new(gateway.random.as_ref(), user.guid.partition()),
+        data_request: data_request.clone(),
+    })
+}
+
+fn created_notices(
+    gateway: &Gateway,
+    client: &Client,
+    user: &User,
+    telling: Telling,
+) -> Vec<Notice> {
+    let kinds = [EventKind::MemberCreated];
+    telling.of(gateway, client, &kinds, user.guid.partition())
+}
+
+async fn keep(gateway: &Gateway, new: &NewMember, now: Timestamp) -> Result<(), CreateError> {
+    match gateway.store.create_member(new, now).await? {
         MemberCreation::Created => {}
         MemberCreation::ExternalGuidTaken(existing) => {
             return Err(CreateError::ExternalGuidTaken(existing));
         }
         MemberCreation::Duplicate(existing) => return Err(CreateError::Duplicate(existing)),
     }
-    gateway.metrics.minted();
     gateway.wake_worker();
-    tracing::info!(member = %new.member.guid, oauth_state = %draft.window.guid, client = %client.id, "member created");
-    Ok(Created::Linked(Box::new(
-        draft.into_minted(gateway, new.member),
-    )))
+    Ok(())
 }
 
 /// Deletes the user's member: its grant is erased, its open window ends, its job is dropped. `None`:

@@ -14,6 +14,7 @@ pub mod aggregate;
 pub mod callback;
 pub mod challenges;
 pub mod connect;
+pub mod credentials;
 pub mod deadlines;
 pub mod finish;
 pub mod idempotency;

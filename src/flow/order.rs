@@ -3,9 +3,12 @@
 use super::{Gateway, Internal, Telling};
 use crate::domain::client::Client;
 use crate::domain::data_request::DataRequest;
-use crate::domain::id::MemberGuid;
-use crate::domain::member::{CallbackPayload, ConnectionStatus, Member};
+use crate::domain::event::EventKind;
+use crate::domain::id::{JobGuid, MemberGuid};
+use crate::domain::job::NewJob;
+use crate::domain::member::{CallbackPayload, ConnectionStatus, Member, UseCase};
 use crate::domain::user::User;
+use crate::store::{JobOrder, Ordered, StoreError};
 
 /// An aggregation as asked for.
 #[derive(Clone, Debug, Default)]
@@ -38,25 +41,91 @@ pub enum OrderError {
     Internal(#[from] Internal),
 }
 
+impl From<StoreError> for OrderError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
 /// Orders an aggregation of the user's member. One that is under way already is not joined by a
 /// second one; the member as it is now is the answer either way.
 pub async fn order(
-    _gateway: &Gateway,
-    _client: &Client,
-    _user: &User,
-    _member: MemberGuid,
-    _request: OrderRequest,
+    gateway: &Gateway,
+    client: &Client,
+    user: &User,
+    member: MemberGuid,
+    request: OrderRequest,
 ) -> Result<Member, OrderError> {
-    todo!()
+    let found = gateway.store.member(user.guid, member).await?;
+    let found = found.ok_or(OrderError::NoSuchMember(member))?;
+    if !found.use_cases.contains(&UseCase::Pfm) {
+        return Err(OrderError::NotForPfm);
+    }
+    if gateway.aggregator.is_none() {
+        return Err(OrderError::NoAggregator);
+    }
+    match queue(gateway, client, &found, &request).await? {
+        Ordered::Queued(member) | Ordered::UnderWay(member) => Ok(*member),
+        Ordered::Unfit(member) => Err(OrderError::Unfit(member.status)),
+        Ordered::NoSuchMember => Err(OrderError::NoSuchMember(member)),
+    }
 }
 
 /// Orders an aggregation of each of the user's members that can be aggregated; all of them as they
 /// are now, oldest first.
 pub async fn order_all(
-    _gateway: &Gateway,
-    _client: &Client,
-    _user: &User,
-    _request: OrderRequest,
+    gateway: &Gateway,
+    client: &Client,
+    user: &User,
+    request: OrderRequest,
 ) -> Result<Vec<Member>, OrderError> {
-    todo!()
+    if gateway.aggregator.is_none() {
+        return Err(OrderError::NoAggregator);
+    }
+    let mut members = Vec::new();
+    for found in gateway.store.members(user.guid).await? {
+        if !found.use_cases.contains(&UseCase::Pfm) {
+            members.push(found);
+            continue;
+        }
+        match queue(gateway, client, &found, &request).await? {
+            Ordered::Queued(member) | Ordered::UnderWay(member) | Ordered::Unfit(member) => {
+                members.push(*member);
+            }
+            // Deleted since it was listed.
+            Ordered::NoSuchMember => {}
+        }
+    }
+    Ok(members)
+}
+
+async fn queue(
+    gateway: &Gateway,
+    client: &Client,
+    member: &Member,
+    request: &OrderRequest,
+) -> Result<Ordered, Internal> {
+    let partition = member.guid.partition();
+    let asked = match request.data_request.is_empty() {
+        true => &member.data_request,
+        false => &request.data_request,
+    };
+    let order = JobOrder {
+        user: member.user,
+        member: member.guid,
+        job: NewJob {
+            guid: JobGuid::new(gateway.random.as_ref(), partition),
+            data_request: asked.clone(),
+        },
+        callback_payload: request.callback_payload.clone(),
+        updated: request
+            .telling
+            .of(gateway, client, &[EventKind::MemberUpdated], partition),
+    };
+    let ordered = gateway.store.order_job(&order, gateway.now()).await?;
+    if matches!(ordered, Ordered::Queued(_)) {
+        gateway.wake_worker();
+        tracing::info!(job = %order.job.guid, member = %member.guid, client = %client.id, "aggregation ordered");
+    }
+    Ok(ordered)
 }

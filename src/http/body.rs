@@ -100,7 +100,8 @@ impl Fields {
         self.beside.get(name).or_else(|| self.inside.get(name))
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    /// A field as it came; absent and null are the same.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.sent(name).filter(|value| !value.is_null())
     }
 

@@ -383,7 +383,10 @@ async fn outcome(
         Ok(Finish::Over { record, back }) => {
             let support_code = show::support_code(attempt);
             tracing::info!(%attempt, oauth_state = %record.window.guid, %support_code, "outcome shown");
-            let about = shown.about(&record.window, record.member.as_ref());
+            let about = match shown.about_outcome(&record).await {
+                Ok(about) => about,
+                Err(error) => return shown.failure(error.into()),
+            };
             let page = about.outcome(attempt, &record, back.as_deref());
             let jump = back.filter(|_| status.is_none());
             match jump.and_then(|back| Url::parse(&back).ok().map(|_| back)) {

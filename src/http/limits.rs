@@ -29,6 +29,12 @@ pub struct Rates {
     pub mints_per_client_per_second: NonZeroU32,
     /// Links followed from one source address that nobody minted.
     pub unknown_links_per_minute: NonZeroU32,
+    /// Requests of one client that only read.
+    pub reads_per_client_per_second: NonZeroU32,
+    /// Requests of one client that create, change or order something.
+    pub writes_per_client_per_second: NonZeroU32,
+    /// Requests of one client that delete.
+    pub deletes_per_client_per_second: NonZeroU32,
 }
 
 /// What has been asked for lately.

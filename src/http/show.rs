@@ -169,6 +169,17 @@ impl<'a> Shown<'a> {
         }
     }
 
+    /// For the outcome of an attempt. Its member may be gone because the login was another one's,
+    /// which is at the same institution.
+    pub async fn about_outcome(&'a self, record: &AttemptRecord) -> Result<About<'a>, StoreError> {
+        let window = &record.window;
+        let inbound = match (&record.member, window.inbound) {
+            (None, Some(inbound)) => self.door.gateway.store.member(window.user, inbound).await?,
+            _ => None,
+        };
+        Ok(self.about(window, record.member.as_ref().or(inbound.as_ref())))
+    }
+
     /// A page about the window of `attempt`.
     pub async fn of_attempt(&self, attempt: &AttemptId, page: &Page) -> Response {
         match self.door.gateway.store.attempt(attempt).await {
@@ -238,13 +249,15 @@ impl About<'_> {
         let member = window.inbound.unwrap_or(window.member);
         let notify = self.notify(window, member);
         let back = back.map(str::to_owned);
-        let reason = match window.status {
-            WindowStatus::Succeeded => return Page::Connected { back, notify },
-            WindowStatus::Errored(_, Ending::Superseded) => return Page::Superseded,
-            WindowStatus::Errored(_, Ending::MemberDeleted) => return Page::Expired(None),
-            WindowStatus::Errored(_, Ending::Unbound) => return Page::Used { check_again: None },
-            WindowStatus::Errored(_, Ending::Duplicate | Ending::OtherLogin) => todo!(),
-            WindowStatus::Errored(reason, Ending::Failed | Ending::Expired) => reason,
+        let (reason, why) = match window.status {
+            WindowStatus::Succeeded => {
+                return Page::Connected {
+                    again: member != window.member,
+                    back,
+                    notify,
+                };
+            }
+            WindowStatus::Errored(reason, ending) => (reason, ending),
             WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
                 return Page::Busy { refresh_s: 2 };
             }
@@ -255,13 +268,22 @@ impl About<'_> {
             notify,
             support_code: support_code(attempt),
         };
-        match reason {
-            ErrorReason::Cancelled => Page::Cancelled(ending),
-            ErrorReason::Denied => Page::Denied(ending),
-            ErrorReason::Impeded => Page::Impeded(ending),
-            ErrorReason::UnknownError | ErrorReason::ProviderError => Page::ProviderError(ending),
-            ErrorReason::ServerError => Page::ServerError(ending),
-            ErrorReason::SessionError => Page::Expired(Some(ending)),
+        match (why, reason) {
+            (Ending::Duplicate, _) => Page::Duplicate(ending),
+            (Ending::OtherLogin, _) => Page::OtherLogin(ending),
+            (Ending::Superseded, _) => Page::Superseded,
+            (Ending::MemberDeleted, _) => Page::Expired(None),
+            (Ending::Unbound, _) => Page::Used { check_again: None },
+            (Ending::Failed | Ending::Expired, reason) => match reason {
+                ErrorReason::Cancelled => Page::Cancelled(ending),
+                ErrorReason::Denied => Page::Denied(ending),
+                ErrorReason::Impeded => Page::Impeded(ending),
+                ErrorReason::UnknownError | ErrorReason::ProviderError => {
+                    Page::ProviderError(ending)
+                }
+                ErrorReason::ServerError => Page::ServerError(ending),
+                ErrorReason::SessionError => Page::Expired(Some(ending)),
+            },
         }
     }
 

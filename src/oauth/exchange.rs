@@ -18,7 +18,7 @@ use super::transport::{Transport, TransportError, read_token_answer, within};
 use super::{AttemptSecrets, AuthorizationCode, OAuthClient, authorize, reason};
 use crate::domain::client::Registration;
 use crate::domain::grant::Grant;
-use crate::domain::institution::{ClientAuthentication, OAuth};
+use crate::domain::institution::{ClientAuthentication, OAuth, SubjectSource};
 use crate::domain::window::ErrorReason;
 use crate::printable::printable;
 
@@ -33,6 +33,14 @@ type TokenClient = Client<
     StandardRevocableToken,
     BasicRevocationErrorResponse,
 >;
+
+/// What a code became.
+pub struct Granted {
+    /// The grant.
+    pub grant: Grant,
+    /// Who signed in, where the institution's token answer is to say so and does.
+    pub subject: Option<String>,
+}
 
 /// Why a code did not become a grant. Written out, it is the operator's detail: short, without
 /// control characters, and without a secret.
@@ -91,7 +99,7 @@ impl OAuthClient {
         code: &AuthorizationCode,
         secrets: &AttemptSecrets,
         now: Timestamp,
-    ) -> Result<Grant, ExchangeError> {
+    ) -> Result<Granted, ExchangeError> {
         let client_secret =
             client_secret(oauth, registration).map_err(|NoSecret| ExchangeError::NoSecret)?;
         let mut client = TokenClient::new(ClientId::new(registration.client_id.clone()))
@@ -117,9 +125,13 @@ impl OAuthClient {
             named(error, &[code.expose(), secrets.verifier(), secret])
         })?;
 
+        let subject = match &oauth.subject {
+            Some(SubjectSource::TokenAnswer { field }) => answer.subject(field),
+            Some(SubjectSource::Identify { .. }) | None => None,
+        };
         let scopes = super::scopes(oauth, registration);
         let requested = (!scopes.is_empty()).then(|| scopes.join(&oauth.scope_separator));
-        answer
+        let grant = answer
             .into_grant(requested, now)
             .map_err(|error| match error {
                 // A type's name is the institution's own text.
@@ -127,7 +139,8 @@ impl OAuthClient {
                     UnusableAnswer::TokenType(printable(&name, 40)).to_string(),
                 ),
                 error => ExchangeError::Unusable(error.to_string()),
-            })
+            })?;
+        Ok(Granted { grant, subject })
     }
 }
 

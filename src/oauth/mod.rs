@@ -7,12 +7,14 @@
 //! authorize  ─▶ the address people are sent to
 //! Callback   ◀─ what the institution's answer says
 //! exchange   ─▶ a code becomes a grant; one token request, never repeated once a byte was sent
+//! identify   ─▶ who signed in, where the institution says
 //! revoke     ─▶ a grant is given back
 //! ```
 //!
 //! **Nothing in an ID token is used.** Where `openid` is among the scopes a `nonce` is sent, because
 //! servers ask for it; an ID token in the answer is neither read nor kept, so no identity, no
-//! e-mail address and no claim in one can decide anything here.
+//! e-mail address and no claim in one can decide anything here. Who signed in is told by a field or
+//! an endpoint that the institution's file names.
 //!
 //! Secrets (code, verifier, tokens, client secret) appear in no error: what an institution says is
 //! searched for them before it is kept for the operator.
@@ -20,6 +22,7 @@
 mod attempt;
 mod authorize;
 mod exchange;
+mod identify;
 mod json;
 mod reason;
 mod response;
@@ -32,7 +35,8 @@ mod test_support;
 
 pub use attempt::AttemptSecrets;
 pub use authorize::{AuthorizationRequest, authorize};
-pub use exchange::ExchangeError;
+pub use exchange::{ExchangeError, Granted};
+pub use identify::IdentifyError;
 pub use reason::reason;
 pub use response::{
     Answer, AuthorizationCode, Callback, InvalidCallback, IssuerMismatch, check_issuer,

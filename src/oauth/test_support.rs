@@ -34,6 +34,7 @@ pub fn oauth(base: &Url) -> OAuth {
         authorize_parameters: BTreeMap::new(),
         pkce: Pkce::Required,
         response_mode: ResponseMode::Query,
+        subject: None,
         error_map: BTreeMap::new(),
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(10),

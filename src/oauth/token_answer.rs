@@ -1,5 +1,6 @@
 //! The token endpoint's answer (RFC 6749 section 5.1), and the grant it makes.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,11 +8,13 @@ use oauth2::basic::BasicTokenType;
 use oauth2::{AccessToken, RefreshToken, Scope, TokenResponse};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::identify;
 use crate::domain::grant::Grant;
 
-/// A successful answer. Members that are not named here, an ID token among them, are not read.
+/// A successful answer. Of the members that are not named here none is read but the one that an
+/// institution's file says names who signed in; an ID token never is.
 #[derive(Debug, Deserialize)]
 pub struct TokenAnswer {
     access_token: AccessToken,
@@ -22,6 +25,20 @@ pub struct TokenAnswer {
     expires_in: Option<i64>,
     refresh_token: Option<RefreshToken>,
     scope: Option<String>,
+    #[serde(flatten)]
+    further: Further,
+}
+
+/// The members that the standard does not name. Institutions put anything there, so they are not
+/// shown.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Further(Map<String, Value>);
+
+impl fmt::Debug for Further {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Further(…)")
+    }
 }
 
 /// Why a well-formed answer makes no grant.
@@ -36,6 +53,11 @@ pub enum UnusableAnswer {
 }
 
 impl TokenAnswer {
+    /// Who signed in, if the member `field` says.
+    pub fn subject(&self, field: &str) -> Option<String> {
+        identify::subject(&self.further.0, field)
+    }
+
     /// The grant, as of `now`; its scope is `requested` where the answer names none.
     ///
     /// A lifetime of zero or less makes a token that has ended; one beyond the calendar, or one that
@@ -207,9 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn a_further_member_may_say_who_signed_in() {
+        let answer: TokenAnswer = serde_json::from_str(
+            r#"{"user":"ada","access_token":"a","number":7,"token_type":"Bearer","none":null}"#,
+        )
+        .unwrap();
+        assert_eq!(answer.subject("user").as_deref(), Some("ada"));
+        assert_eq!(answer.subject("number").as_deref(), Some("7"));
+        for absent in ["none", "other", "access_token"] {
+            assert_eq!(answer.subject(absent), None, "{absent}");
+        }
+    }
+
+    #[test]
     fn nothing_prints_or_writes_a_token() {
         let answer: TokenAnswer = serde_json::from_str(
-            r#"{"access_token":"CANARY1","token_type":"Bearer","refresh_token":"CANARY2"}"#,
+            r#"{"access_token":"CANARY1","token_type":"Bearer","refresh_token":"CANARY2",
+                "id_token":"CANARY3"}"#,
         )
         .unwrap();
         assert!(!format!("{answer:?}").contains("CANARY"));

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use oauth2::HttpResponse;
 use oauth2::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::json;
@@ -97,19 +98,38 @@ impl Transport {
         headers: HeaderMap,
         form: Vec<u8>,
     ) -> Result<Response, TransportError> {
+        self.call(oauth, endpoint, |client| {
+            let request = client.post(endpoint.clone());
+            request.headers(headers.clone()).body(form.clone())
+        })
+        .await
+    }
+
+    /// Gets an address and gives the answer's head; a redirect is an error.
+    pub async fn get(
+        &self,
+        oauth: &OAuth,
+        endpoint: &Url,
+        headers: HeaderMap,
+    ) -> Result<Response, TransportError> {
+        self.call(oauth, endpoint, |client| {
+            client.get(endpoint.clone()).headers(headers.clone())
+        })
+        .await
+    }
+
+    async fn call(
+        &self,
+        oauth: &OAuth,
+        endpoint: &Url,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<Response, TransportError> {
         if !outgoing::is_confidential(endpoint) {
             return Err(TransportError::Insecure);
         }
         let client = self.client(oauth.connect_timeout)?;
-        let send = |form: Vec<u8>| {
-            client
-                .post(endpoint.clone())
-                .headers(headers.clone())
-                .body(form)
-                .send()
-        };
-        let answer = match send(form.clone()).await {
-            Err(error) if error.is_connect() => send(form).await,
+        let answer = match request(&client).send().await {
+            Err(error) if error.is_connect() => request(&client).send().await,
             answer => answer,
         };
         let response = answer.map_err(|error| {
@@ -173,6 +193,16 @@ pub async fn read_token_answer(response: Response) -> Result<HttpResponse, Trans
             .ok_or(TransportError::Status(status.as_u16()));
     }
     read_json(response).await
+}
+
+/// Reads the answer to a GET: a JSON object with status 200; everything else is an error.
+pub async fn read_object(response: Response) -> Result<Map<String, Value>, TransportError> {
+    let status = response.status().as_u16();
+    if status != 200 {
+        return Err(TransportError::Status(status));
+    }
+    let answer = read_json(response).await?;
+    serde_json::from_slice(answer.body()).map_err(|_| json::JsonError::Syntax.into())
 }
 
 async fn read_json(response: Response) -> Result<HttpResponse, TransportError> {

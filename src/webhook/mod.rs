@@ -1,7 +1,8 @@
 //! Webhooks: one event told to one address, once. When it is tried again is decided here; that it
 //! is, is the store's and the worker's doing.
 //!
-//! Deliveries are signed by Standard Webhooks, see [`crate::signature`]. The addresses come from
+//! Deliveries are signed by Standard Webhooks, see [`crate::signature`], or carry HTTP Basic, or both,
+//! as the client configured. The addresses come from
 //! clients, so [`guard`] looks at each before it is called: no machine of the operator's own network
 //! can be reached through one.
 
@@ -11,21 +12,29 @@ mod schedule;
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use reqwest::{Client, Response};
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
 
 pub use guard::AllowedHost;
-pub use payload::{IncompleteEvent, payload};
+pub use payload::{IncompleteEvent, Message};
 pub use schedule::next_try;
 
-use crate::domain::client::WebhookEndpoint;
-use crate::domain::id::EventGuid;
+use crate::domain::client::{BasicCredentials, WebhookEndpoint};
 use crate::{outgoing, signature};
 use guard::{GuardedResolver, Route};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// The client's own words about a member, given back (contract section 2.2).
+const CALLBACK_PAYLOAD: HeaderName = HeaderName::from_static("x-callback-payload");
 
 /// The longest wait a receiver can ask for.
 pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
@@ -93,26 +102,27 @@ impl Webhooks {
         })
     }
 
-    /// Posts `body` to the endpoint, once. `timestamp` is the time of this try; `event` is the same
-    /// at every try, so that a receiver can drop repeats.
+    /// Posts the message to the endpoint, once. `timestamp` is the time of this try; the event's
+    /// name is the same at every try, so that a receiver can drop repeats.
     ///
-    /// Signed with each of the endpoint's secrets; unsigned only where it has none.
+    /// Signed with each of the endpoint's secrets, unsigned only where it has none; with HTTP Basic
+    /// (RFC 7617) where it has a name and a password.
     pub async fn deliver(
         &self,
         endpoint: &WebhookEndpoint,
-        event: EventGuid,
+        message: &Message,
         timestamp: Timestamp,
-        body: &[u8],
     ) -> Delivery {
         let client = match guard::route(&endpoint.url, &self.settings.allow_hosts) {
             Ok(Route::Guarded) => &self.guarded,
             Ok(Route::Allowed) => &self.allowed,
             Err(forbidden) => return again(forbidden.to_string()),
         };
+        let body = message.body.to_string();
         let request = client
             .post(endpoint.url.clone())
-            .headers(headers(endpoint, event, timestamp, body))
-            .body(body.to_vec());
+            .headers(headers(endpoint, message, timestamp, body.as_bytes()))
+            .body(body);
         let limit = self.settings.timeout;
         match tokio::time::timeout(limit, request.send()).await {
             Ok(Ok(response)) => {
@@ -128,11 +138,11 @@ impl Webhooks {
 
 fn headers(
     endpoint: &WebhookEndpoint,
-    event: EventGuid,
+    message: &Message,
     timestamp: Timestamp,
     body: &[u8],
 ) -> HeaderMap {
-    let event = event.to_string();
+    let event = message.event.to_string();
     let text =
         |text: &str| HeaderValue::from_str(text).expect("guids and Base64 are visible ASCII");
     let mut headers = HeaderMap::new();
@@ -143,7 +153,23 @@ fn headers(
         let signatures = signature::sign(&endpoint.secrets, &event, timestamp, body);
         headers.insert(signature::SIGNATURE, text(&signatures));
     }
+    if let Some(credentials) = &endpoint.basic {
+        headers.insert(AUTHORIZATION, basic(credentials));
+    }
+    if let Some(payload) = &message.callback_payload {
+        headers.insert(CALLBACK_PAYLOAD, text(payload.as_str()));
+    }
     headers
+}
+
+/// HTTP Basic in UTF-8 (RFC 7617 section 2); marked, so that nothing prints it.
+fn basic(credentials: &BasicCredentials) -> HeaderValue {
+    let BasicCredentials { username, password } = credentials;
+    let pair = Zeroizing::new(format!("{username}:{}", password.expose_secret()));
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+        .expect("Base64 is visible ASCII");
+    value.set_sensitive(true);
+    value
 }
 
 /// What a status says. A redirect is a failure: the address that was registered is the one that

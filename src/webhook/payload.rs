@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::event::{Event, EventKind};
-use crate::domain::member::Member;
+use crate::domain::id::EventGuid;
+use crate::domain::member::{CallbackPayload, Member};
 
 /// An event without what its kind tells of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,8 +19,56 @@ pub struct IncompleteEvent {
     missing: &'static str,
 }
 
-/// The body of the event's webhook.
-pub fn payload(event: &Event) -> Result<Value, IncompleteEvent> {
+/// What one event is told as: the same at every try.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The event's name: `webhook-id`.
+    pub event: EventGuid,
+    /// What the client wants to hear again, as a header too.
+    pub callback_payload: Option<CallbackPayload>,
+    /// The body.
+    pub body: Value,
+}
+
+impl Message {
+    /// The message that tells `event`; `None` where there is nothing to tell: Connection Status is
+    /// for eight of the statuses.
+    ///
+    /// # Errors
+    ///
+    /// [`IncompleteEvent`] when the event lacks what its kind tells of.
+    pub fn of(event: &Event) -> Result<Option<Self>, IncompleteEvent> {
+        let is_untold = event.kind == EventKind::ConnectionStatus
+            && !event.member.status.is_told_as_connection_status();
+        if is_untold {
+            return Ok(None);
+        }
+        let callback_payload = echoed(event).cloned();
+        let mut body = news(event)?;
+        if let Some(payload) = &callback_payload {
+            body["callback_payload"] = json!(payload);
+        }
+        Ok(Some(Self {
+            event: event.guid,
+            callback_payload,
+            body,
+        }))
+    }
+}
+
+/// The payload to be echoed: by the Member and the Aggregation webhooks (contract section 2.2).
+fn echoed(event: &Event) -> Option<&CallbackPayload> {
+    match event.kind {
+        EventKind::MemberCreated
+        | EventKind::MemberUpdated
+        | EventKind::MemberDeleted
+        | EventKind::Aggregation => event.member.callback_payload.as_ref(),
+        EventKind::ConnectionStatus | EventKind::OauthStateFinished => None,
+    }
+}
+
+/// What there is to tell, without the echo.
+fn news(event: &Event) -> Result<Value, IncompleteEvent> {
     let without = |missing| IncompleteEvent {
         guid: event.guid.to_string(),
         kind: event.kind.name(),
@@ -45,7 +94,8 @@ pub fn payload(event: &Event) -> Result<Value, IncompleteEvent> {
                 "action": "member_data_updated",
                 "completed_at": event.happened_at.as_second(),
                 "completed_on": event.happened_at.strftime("%Y-%m-%d").to_string(),
-                // Every aggregation here follows from a connection that somebody has just made.
+                // Every aggregation here was asked for, or follows from a connection that somebody
+                // has just made; none begins by itself.
                 "is_background": false,
                 "job_guid": job,
                 "member_guid": member.guid,

@@ -5,9 +5,14 @@ use crate::domain::client::SigningSecret;
 use crate::fake_server::{FakeServer, Reply, answer};
 
 const BODY: &[u8] = br#"{"action":"updated"}"#;
+const EVENT: &str = "EVT-68e96dd6-eabd-42d3-9f05-416897f0746c";
 
-fn event() -> EventGuid {
-    "EVT-68e96dd6-eabd-42d3-9f05-416897f0746c".parse().unwrap()
+fn message() -> Message {
+    Message {
+        event: EVENT.parse().unwrap(),
+        callback_payload: None,
+        body: serde_json::from_slice(BODY).unwrap(),
+    }
 }
 
 fn endpoint(url: Url, secrets: &[u8]) -> WebhookEndpoint {
@@ -16,6 +21,7 @@ fn endpoint(url: Url, secrets: &[u8]) -> WebhookEndpoint {
         url,
         kinds: vec![],
         secrets: secrets.iter().map(secret).collect(),
+        basic: None,
     }
 }
 
@@ -33,7 +39,7 @@ async fn at(reply: fn() -> Reply) -> Delivery {
     let server = FakeServer::start(move |_| reply());
     let url = server.url("/hook");
     let delivery = webhooks(&[&url], Duration::from_secs(30))
-        .deliver(&endpoint(url, &[1]), event(), Timestamp::now(), BODY)
+        .deliver(&endpoint(url, &[1]), &message(), Timestamp::now())
         .await;
     assert_eq!(server.requests().len(), 1);
     delivery
@@ -54,14 +60,14 @@ async fn b8_an_independent_receiver_accepts_the_signature() {
     let now = Timestamp::now();
     let rotating = endpoint(url.clone(), &[1, 2]);
     assert_eq!(
-        webhooks.deliver(&rotating, event(), now, BODY).await,
+        webhooks.deliver(&rotating, &message(), now).await,
         Delivery::Taken
     );
 
     let request = server.requests().remove(0);
     assert!(request.head.starts_with("POST /hook?a=1 HTTP/1.1\r\n"));
     assert_eq!(request.header("content-type"), Some("application/json"));
-    assert_eq!(request.header("webhook-id"), Some(&*event().to_string()));
+    assert_eq!(request.header("webhook-id"), Some(EVENT));
     assert_eq!(request.body, BODY);
     let mut headers = HeaderMap::new();
     for name in [signature::ID, signature::TIMESTAMP, signature::SIGNATURE] {
@@ -74,10 +80,73 @@ async fn b8_an_independent_receiver_accepts_the_signature() {
 
     let unsigned = endpoint(url, &[]);
     assert_eq!(
-        webhooks.deliver(&unsigned, event(), now, BODY).await,
+        webhooks.deliver(&unsigned, &message(), now).await,
         Delivery::Taken
     );
     assert_eq!(server.requests()[1].header(signature::SIGNATURE), None);
+}
+
+#[tokio::test]
+async fn http_basic_stands_beside_a_signature_or_instead_of_one() {
+    let server = FakeServer::start(|_| answer("204 No Content", &[], b""));
+    let url = server.url("/hook");
+    let webhooks = webhooks(&[&url], Duration::from_secs(30));
+    for (secrets, is_signed) in [(&[1][..], true), (&[], false)] {
+        let mut endpoint = endpoint(url.clone(), secrets);
+        endpoint.basic = Some(BasicCredentials {
+            username: "test".to_owned(),
+            password: "123\u{a3}".into(),
+        });
+        let now = Timestamp::now();
+        assert_eq!(
+            webhooks.deliver(&endpoint, &message(), now).await,
+            Delivery::Taken
+        );
+        let request = server.requests().pop().expect("a request");
+        // The example of RFC 7617 section 2.1.
+        assert_eq!(
+            request.header("authorization"),
+            Some("Basic dGVzdDoxMjPCow==")
+        );
+        assert_eq!(request.header(signature::SIGNATURE).is_some(), is_signed);
+    }
+    let bare = endpoint(url, &[1]);
+    webhooks.deliver(&bare, &message(), Timestamp::now()).await;
+    let request = server.requests().pop().expect("a request");
+    assert_eq!(request.header("authorization"), None);
+}
+
+#[test]
+fn a_password_cannot_be_printed() {
+    let mut endpoint = endpoint("https://hooks.example/".parse().unwrap(), &[1]);
+    endpoint.basic = Some(BasicCredentials {
+        username: "guichet".to_owned(),
+        password: "hunter2".into(),
+    });
+    let headers = headers(&endpoint, &message(), Timestamp::UNIX_EPOCH, BODY);
+    let printed = format!("{headers:?}");
+    assert!(printed.contains("Sensitive"), "{printed}");
+    for secret in ["hunter2", &STANDARD.encode("guichet:hunter2")] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn the_clients_own_words_are_a_header_too() {
+    let server = FakeServer::start(|_| answer("204 No Content", &[], b""));
+    let url = server.url("/hook");
+    let webhooks = webhooks(&[&url], Duration::from_secs(30));
+    let endpoint = endpoint(url, &[1]);
+    for words in [None, Some("eyJvcmRlciI6NDJ9")] {
+        let message = Message {
+            callback_payload: words.map(|words| words.parse().unwrap()),
+            ..message()
+        };
+        let delivery = webhooks.deliver(&endpoint, &message, Timestamp::now());
+        assert_eq!(delivery.await, Delivery::Taken);
+        let request = server.requests().pop().expect("a request");
+        assert_eq!(request.header("x-callback-payload"), words);
+    }
 }
 
 #[tokio::test]
@@ -131,7 +200,7 @@ async fn a_receiver_that_is_silent_or_away_is_tried_again() {
     let url = server.url("/");
     let webhooks = webhooks(&[&url], Duration::from_millis(300));
     let delivery = webhooks
-        .deliver(&endpoint(url, &[1]), event(), Timestamp::now(), BODY)
+        .deliver(&endpoint(url, &[1]), &message(), Timestamp::now())
         .await;
     assert_eq!(delivery, not_taken("no answer within 300ms", None));
     let Delivery::Again { reason, .. } = at(|| Reply::Bytes(vec![])).await else {
@@ -154,7 +223,7 @@ async fn s2_an_address_of_this_machine_is_not_called_unless_allowed() {
     ] {
         let url = address.parse().unwrap();
         let delivery = webhooks
-            .deliver(&endpoint(url, &[1]), event(), Timestamp::now(), BODY)
+            .deliver(&endpoint(url, &[1]), &message(), Timestamp::now())
             .await;
         let Delivery::Again { reason, .. } = delivery else {
             panic!("{address} was called");

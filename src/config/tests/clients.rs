@@ -102,6 +102,62 @@ fn clients() {
 }
 
 #[test]
+fn duplicates() {
+    check(
+        &client("duplicates = \"join\"\n"),
+        &[
+            "guichet.toml:6:14: clients[0].duplicates: ",
+            "`merge`, `refuse`, `allow`",
+        ],
+    );
+}
+
+#[test]
+fn http_basic() {
+    let hook = |more: &str| {
+        client(&format!(
+            "[[clients.webhooks]]\nurl = \"https://a.example\"\nevents = [\"member.created\"]\n{more}"
+        ))
+    };
+    let at = "clients[0].webhooks[0]";
+    for wrong in ["", "a:b", "a\\u0007"] {
+        check(
+            &hook(&format!(
+                "basic_username = \"{wrong}\"\nbasic_password = \"p\"\n"
+            )),
+            &[
+                "guichet.toml:9:18: ",
+                at,
+                ".basic_username: cannot be sent with HTTP Basic; write",
+            ],
+        );
+    }
+    check(
+        &hook("basic_username = \"a\"\n"),
+        &[
+            at,
+            ".basic_password: is missing beside basic_username; give basic_password_file",
+        ],
+    );
+    check(
+        &hook("basic_password = \"a\"\n"),
+        &[at, ".basic_username: is missing beside basic_password"],
+    );
+    check(
+        &hook("basic_username = \"a\"\nbasic_password = \"8675309\\n\"\n"),
+        &[
+            "guichet.toml:10:18: ",
+            at,
+            ".basic_password: has control characters",
+        ],
+    );
+    check(
+        &hook("basic_username = \"a\"\nbasic_password = \"x\"\nbasic_password_env = \"X\"\n"),
+        &[at, ".basic_password: is given more than once"],
+    );
+}
+
+#[test]
 fn webhooks() {
     let hooks = |kinds: &str| {
         client(&format!(

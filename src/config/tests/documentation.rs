@@ -79,7 +79,7 @@ fn every_key_of_the_tree_is_in_the_default_file() {
         read.err().map(|error| error.to_string())
     };
     let keys = all_keys(&[], "", &parse);
-    assert!(keys.len() > 70, "only {} keys were found", keys.len());
+    assert!(keys.len() > 75, "only {} keys were found", keys.len());
     check_mentioned(DEFAULTS, &keys);
 }
 
@@ -90,7 +90,7 @@ fn every_key_of_an_institution_is_in_the_example() {
         read.err().map(|error| error.to_string())
     };
     let keys = all_keys(&[], "", &parse);
-    assert!(keys.len() > 20, "only {} keys were found", keys.len());
+    assert!(keys.len() > 30, "only {} keys were found", keys.len());
     check_mentioned(EXAMPLE, &keys);
 }
 
@@ -156,7 +156,10 @@ fn the_example_institution_is_well_formed() {
         .replace("pkce_reason =", "# pkce_reason =");
     let (full, warnings) = institutions::parse(&text, file).expect("its examples load");
     assert_eq!(warnings, []);
+    assert_eq!(full.credentials.len(), 3);
+    assert_eq!(full.iso_country_code.as_deref(), Some("US"));
     let full = full.oauth.expect("it has OAuth");
+    assert!(full.subject.is_some());
     assert_eq!(full.connect_timeout, oauth.connect_timeout);
     assert_eq!(full.timeout, oauth.timeout);
     assert_eq!(full.pkce, oauth.pkce);

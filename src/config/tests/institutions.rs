@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::clients::registration;
 use super::{BANK, LEAST, folder, load_in, put, refusal};
-use crate::config::institutions;
+use crate::config::{Warning, institutions};
+use crate::domain::credential::FieldType;
+use crate::domain::institution::{Institution, SubjectSource};
 
 /// The same for an institution made of [`BANK`] by one replacement.
 fn check_bank(from: &str, to: &str, parts: &[&str]) {
@@ -20,6 +22,25 @@ fn check_bank(from: &str, to: &str, parts: &[&str]) {
     }
 }
 
+/// [`BANK`] without its `[oauth]` section.
+fn without_oauth() -> String {
+    let end = BANK.find("[oauth]").expect("the section");
+    BANK[..end].replace("true", "false")
+}
+
+/// A credential field of a guid that ends in `digit`, with `more` in its table.
+fn field(digit: usize, name: &str, kind: &str, more: &str) -> String {
+    format!(
+        "[[credentials]]\nguid = \"CRD-68e96dd6-eabd-42d3-9f05-4168970000{digit:02}\"\n\
+         field_name = \"{name}\"\nlabel = \"{name} of you\"\ntype = \"{kind}\"\n{more}"
+    )
+}
+
+fn loaded(text: &str) -> (Institution, Vec<Warning>) {
+    let parsed = institutions::parse(text, Path::new("bank.toml"));
+    parsed.map_err(|error| error.to_string()).expect("loads")
+}
+
 #[test]
 fn registrations_fit_their_institution() {
     let folder = folder();
@@ -32,8 +53,7 @@ fn registrations_fit_their_institution() {
     };
     let public = BANK.replace("client_secret_basic", "none");
     assert!(load(&public).contains("registrations[0].client_secret: would not be used"));
-    let end = BANK.find("[oauth]").expect("the section");
-    let standard = BANK[..end].replace("true", "false");
+    let standard = without_oauth();
     assert!(
         load(&standard)
             .contains("registrations[0].institution: bank does not support OAuth; remove")
@@ -247,4 +267,182 @@ fn institutions_are_told_apart() {
         message.starts_with("institutions/twin.toml:3:8: code: is the code of"),
         "{message}"
     );
+}
+
+#[test]
+fn fields_are_asked_for_in_their_order() {
+    let options = "optional = true\noptions = [{ label = \"North\", value = \"n\" }, \
+                   { label = \"South\", value = \"s\" }]\n";
+    let fields = [
+        without_oauth(),
+        field(1, "LOGIN", "TEXT", ""),
+        field(2, "PASSWORD", "PASSWORD", ""),
+        field(3, "BRANCH", "OPTIONS", options),
+    ];
+    let (bank, warnings) = loaded(&fields.concat());
+    assert_eq!(warnings, []);
+    assert!(bank.oauth.is_none());
+    let names: Vec<_> = bank
+        .credentials
+        .iter()
+        .map(|field| (field.field_name.as_str(), field.field_type, field.optional))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("LOGIN", FieldType::Text, false),
+            ("PASSWORD", FieldType::Password, false),
+            ("BRANCH", FieldType::Options, true),
+        ]
+    );
+    assert_eq!(bank.credentials[0].label, "LOGIN of you");
+    let values: Vec<_> = bank.credentials[2]
+        .options
+        .iter()
+        .map(|option| (option.label.as_str(), option.value.as_str()))
+        .collect();
+    assert_eq!(values, [("North", "n"), ("South", "s")]);
+}
+
+#[test]
+fn fields_that_cannot_be_asked_for() {
+    let check = |fields: &str, parts: &[&str]| {
+        let text = format!("{}{fields}", without_oauth());
+        let parsed = institutions::parse(&text, Path::new("bank.toml"));
+        let message = parsed.err().expect("a refusal").to_string();
+        for part in parts {
+            assert!(
+                message.contains(part),
+                "{fields:?} gave {message:?}, which lacks {part:?}"
+            );
+        }
+    };
+    let one = field(1, "LOGIN", "TEXT", "");
+    check(
+        &one.replace("CRD-", "INS-"),
+        &["bank.toml:7:8: credentials[0].guid: expected CRD- followed by a UUID"],
+    );
+    check(
+        &one.replace("\"LOGIN\"", "\"LOG IN\""),
+        &["bank.toml:8:14: credentials[0].field_name: is not a field name; write"],
+    );
+    check(
+        &one.replace("LOGIN of you", ""),
+        &["bank.toml:9:9: credentials[0].label: is not a name"],
+    );
+    check(
+        &one.replace("TEXT", "NUMBER"),
+        &[
+            "bank.toml:10:8: credentials[0].type: ",
+            "`PASSWORD`, `OPTIONS`, `TEXT`",
+        ],
+    );
+    check(
+        &format!("{one}{}", field(1, "PASSWORD", "PASSWORD", "")),
+        &["bank.toml:12:8: credentials[1].guid: is the guid of credentials[0] too; give"],
+    );
+    check(
+        &format!("{one}{}", field(2, "LOGIN", "PASSWORD", "")),
+        &["bank.toml:13:14: credentials[1].field_name: is the field_name of credentials[0] too"],
+    );
+    check(
+        &field(1, "BRANCH", "OPTIONS", ""),
+        &["credentials[0].options: is missing; list what may be chosen"],
+    );
+    let options = "options = [{ label = \"North\", value = \"n\" }]\n";
+    check(
+        &field(1, "BRANCH", "TEXT", options),
+        &["bank.toml:11:11: credentials[0].options: is only for type = \"OPTIONS\""],
+    );
+    let twice = options.replace("]", ", { label = \"South\", value = \"n\" }]");
+    check(
+        &field(1, "BRANCH", "OPTIONS", &twice),
+        &["credentials[0].options[1].value: is the value of another option"],
+    );
+    let twenty: String = (0..20)
+        .map(|i| field(i, &format!("F{i}"), "TEXT", ""))
+        .collect();
+    loaded(&format!("{}{twenty}", without_oauth()));
+    check(
+        &format!("{twenty}{}", field(20, "F20", "TEXT", "")),
+        &["credentials[20]: is one more than the 20 a sign-in may have; remove it"],
+    );
+}
+
+#[test]
+fn a_country_is_two_capital_letters() {
+    let with = |country: &str| format!("iso_country_code = \"{country}\"{BANK}");
+    let (bank, _) = loaded(&with("US"));
+    assert_eq!(bank.iso_country_code.as_deref(), Some("US"));
+    for wrong in ["us", "USA", "", "U1", "ÄÖ"] {
+        let parsed = institutions::parse(&with(wrong), Path::new("bank.toml"));
+        let message = parsed.err().expect("a refusal").to_string();
+        assert!(
+            message.starts_with("bank.toml:1:20: iso_country_code: is not a country; write"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn who_signed_in_is_said_by_one_of_two() {
+    let subject = |lines: &str| format!("{BANK}[oauth.subject]\n{lines}\n");
+    let source = |lines: &str| {
+        let (bank, warnings) = loaded(&subject(lines));
+        assert_eq!(warnings, []);
+        bank.oauth.expect("it has OAuth").subject.expect("it says")
+    };
+    let userinfo = "endpoint = \"https://bank.example/userinfo\"";
+    assert_eq!(
+        source(&format!("from = \"identify\"\n{userinfo}")),
+        SubjectSource::Identify {
+            endpoint: "https://bank.example/userinfo".parse().expect("a URL"),
+            field: "sub".to_owned(),
+        }
+    );
+    assert_eq!(
+        source("from = \"token_answer\"\nfield = \"user_id\""),
+        SubjectSource::TokenAnswer {
+            field: "user_id".to_owned(),
+        }
+    );
+    let (silent, _) = loaded(BANK);
+    assert_eq!(silent.oauth.expect("it has OAuth").subject, None);
+    let check = |lines: &str, part: &str| {
+        let parsed = institutions::parse(&subject(lines), Path::new("bank.toml"));
+        let message = parsed.err().expect("a refusal").to_string();
+        assert!(message.contains(part), "{lines:?} gave {message}");
+    };
+    check(
+        "from = \"identify\"",
+        "oauth.subject.endpoint: is missing; give the address",
+    );
+    check(
+        &format!("from = \"token_answer\"\n{userinfo}"),
+        "bank.toml:12:12: oauth.subject.endpoint: would not be called",
+    );
+    check(
+        "from = \"id_token\"",
+        "bank.toml:11:8: oauth.subject.from: ",
+    );
+    check(
+        "from = \"token_answer\"\nfield = \"\"",
+        "bank.toml:12:9: oauth.subject.field: is not a name",
+    );
+    check(
+        "from = \"identify\"\nendpoint = \"http://bank.example/userinfo\"",
+        "bank.toml:12:12: oauth.subject.endpoint: must begin with https://",
+    );
+}
+
+#[test]
+fn institutions_that_lack_something_are_warned_about() {
+    let (_, warnings) = loaded(&without_oauth());
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].key, "supports_oauth");
+    let text = format!("{}{}", without_oauth(), field(1, "PIN", "PASSWORD", ""));
+    let (_, warnings) = loaded(&text);
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].key, "credentials[0].type");
+    assert!(warnings[0].message.contains("no duplicate is found"));
 }

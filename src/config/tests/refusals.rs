@@ -70,6 +70,16 @@ fn the_tree_itself() {
         &["guichet.toml:4:31: limits.mints_per_member_per_minute: is 0"],
     );
     check(
+        "[limits]\ndeletes_per_client_per_second = 1000001\n",
+        &[
+            "guichet.toml:4:33: limits.deletes_per_client_per_second: is 1000001; write a number from 1",
+        ],
+    );
+    check(
+        "[aggregator]\nurl = \"https://a.example\"\nanswer_minutes = 61\n",
+        &["guichet.toml:5:18: aggregator.answer_minutes: is 61; write a number from 1 to 60"],
+    );
+    check(
         "[listen]\naddress = \"8080\"\n",
         &["guichet.toml:4:11: listen.address: \"8080\" is not an address with a port; write"],
     );

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::{LEAST, folder, load, load_in, put};
 use crate::config::{Config, StoreLocation};
+use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
 use crate::domain::window::OpenPolicy;
 
@@ -21,6 +22,7 @@ id = "acme"
 name = "Acme"
 open_policy = "interstitial"
 link_minutes = 120
+duplicates = "refuse"
 return_schemes = ["com.acme.app"]
 [[clients.webhooks]]
 url = "https://acme.example/hook"
@@ -54,6 +56,8 @@ fn a_client_is_built_with_its_registrations() {
         .webhook(EventKind::MemberCreated)
         .expect("an endpoint");
     assert_eq!(hook.secrets.len(), 2);
+    assert!(hook.basic.is_none());
+    assert_eq!(client.duplicates, Duplicates::Refuse);
     assert!(client.webhook(EventKind::MemberDeleted).is_none());
     let registration = client
         .registration(&config.institutions[0].code)
@@ -64,6 +68,48 @@ fn a_client_is_built_with_its_registrations() {
     );
     let secret = registration.client_secret.as_ref().expect("a secret");
     assert_eq!(secret.expose_secret(), "s3cret");
+}
+
+#[test]
+fn duplicates_are_merged_unless_the_client_says_otherwise() {
+    let (config, _) = loaded("[[clients]]\nid = \"acme\"\nname = \"Acme\"\n", &[]);
+    assert_eq!(config.clients[0].duplicates, Duplicates::Merge);
+}
+
+#[test]
+fn a_webhook_may_prove_itself_by_http_basic_with_or_without_a_signature() {
+    let basic = "basic_username = \"guichet\"\nbasic_password_env = \"HOOK_PASSWORD\"\n";
+    let signed = client().replace("previous_secret =", &format!("{basic}previous_secret ="));
+    let only = signed
+        .replace("secret = \"whsec", "# secret = \"whsec")
+        .replace("previous_#", "#");
+    let variables = [("BANK_SECRET", "s"), ("HOOK_PASSWORD", "p:ässword")];
+    for (text, secrets) in [(signed, 2), (only, 0)] {
+        let (config, about) = loaded(&text, &variables);
+        let hook = &config.clients[0].webhooks[0];
+        assert_eq!(hook.secrets.len(), secrets);
+        let basic = hook.basic.as_ref().expect("a name and a password");
+        assert_eq!(basic.username, "guichet");
+        assert_eq!(basic.password.expose_secret(), "p:ässword");
+        assert!(!about.contains(&"clients[0].webhooks[0].url".to_owned()));
+    }
+}
+
+#[test]
+fn an_answer_is_awaited_for_ten_minutes_unless_said_otherwise() {
+    let aggregator = |more: &str| {
+        let text = format!(
+            "[aggregator]\nurl = \"https://a.example\"\nsecret = \"{WHSEC}\"\n\
+             key = \"0123456789abcdef\"\n{more}"
+        );
+        let (config, _) = loaded(&text, &[]);
+        config.aggregator.expect("a section").answer_deadline
+    };
+    assert_eq!(aggregator(""), Duration::from_secs(600));
+    assert_eq!(
+        aggregator("answer_minutes = 60\n"),
+        Duration::from_secs(3600)
+    );
 }
 
 #[test]

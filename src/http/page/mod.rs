@@ -45,6 +45,8 @@ pub enum Page {
     },
     /// The institution is connected.
     Connected {
+        /// Whether the login was connected before, and that connection has been brought up to date.
+        again: bool,
         /// The way back into the app, already carrying the outcome.
         back: Option<String>,
         /// Whom to tell in the browser.
@@ -60,6 +62,12 @@ pub enum Page {
     ProviderError(Ending),
     /// We failed.
     ServerError(Ending),
+    /// The login is connected already, and the app wants it only once. Another try would end the same
+    /// way, so none is offered.
+    Duplicate(Ending),
+    /// The person signed in with another login than the one this connection is for. Another try is
+    /// a new link.
+    OtherLogin(Ending),
     /// The link has been used, by another browser or to the end.
     Used {
         /// The link's own address, when this may yet be the browser that used it: the second tab
@@ -153,6 +161,8 @@ impl Page {
             Page::Impeded(_) => "impeded",
             Page::ProviderError(_) => "provider-error",
             Page::ServerError(_) => "server-error",
+            Page::Duplicate(_) => "duplicate",
+            Page::OtherLogin(_) => "other-login",
             Page::Used { .. } => "used",
             Page::Resume { .. } => "resume",
             Page::Expired(_) => "expired",
@@ -174,6 +184,8 @@ impl Page {
             | Page::Denied(_)
             | Page::Impeded(_)
             | Page::ProviderError(_)
+            | Page::Duplicate(_)
+            | Page::OtherLogin(_)
             | Page::Preview => StatusCode::OK,
             Page::ServerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Page::Used { .. } | Page::Resume { .. } | Page::Expired(_) | Page::Superseded => {
@@ -194,6 +206,7 @@ impl Page {
             Page::Impeded(_) => Some("IMPEDED"),
             Page::ProviderError(_) => Some("PROVIDER_ERROR"),
             Page::ServerError(_) => Some("SERVER_ERROR"),
+            Page::Duplicate(_) | Page::OtherLogin(_) => Some("UNKNOWN_ERROR"),
             Page::Used { .. }
             | Page::Expired(_)
             | Page::Superseded
@@ -216,6 +229,8 @@ impl Page {
             | Page::Impeded(ending)
             | Page::ProviderError(ending)
             | Page::ServerError(ending)
+            | Page::Duplicate(ending)
+            | Page::OtherLogin(ending)
             | Page::Expired(Some(ending)) => Some(ending),
             _ => None,
         }

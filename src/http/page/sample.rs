@@ -119,6 +119,7 @@ pub fn all() -> Vec<Sample> {
         both(
             "connected",
             Page::Connected {
+                again: false,
                 back: None,
                 notify: None,
             },
@@ -126,6 +127,7 @@ pub fn all() -> Vec<Sample> {
         both(
             "connected-popup",
             Page::Connected {
+                again: false,
                 back: None,
                 notify: notify("success"),
             },
@@ -133,6 +135,23 @@ pub fn all() -> Vec<Sample> {
         both(
             "connected-app",
             Page::Connected {
+                again: false,
+                back: link(),
+                notify: None,
+            },
+        ),
+        both(
+            "connected-again",
+            Page::Connected {
+                again: true,
+                back: None,
+                notify: None,
+            },
+        ),
+        both(
+            "connected-again-app",
+            Page::Connected {
+                again: true,
                 back: link(),
                 notify: None,
             },
@@ -202,8 +221,38 @@ pub fn all() -> Vec<Sample> {
             both(last, ending(None, None, None)),
         ]);
     }
+    for (labels, page) in FINAL {
+        let [plain, popup, app] = labels;
+        let ending = |back, notify| {
+            page(Ending {
+                retry: None,
+                back,
+                notify,
+                support_code: code(),
+            })
+        };
+        samples.extend([
+            both(plain, ending(None, None)),
+            both(popup, ending(None, notify("error"))),
+            both(app, ending(link(), None)),
+        ]);
+    }
     samples
 }
+
+/// Labels of an ending that no other try follows: a plain one, one in a popup, one with a way back.
+type FinalSample = ([&'static str; 3], fn(Ending) -> Page);
+
+const FINAL: [FinalSample; 2] = [
+    (
+        ["duplicate", "duplicate-popup", "duplicate-app"],
+        Page::Duplicate,
+    ),
+    (
+        ["other-login", "other-login-popup", "other-login-app"],
+        Page::OtherLogin,
+    ),
+];
 
 /// Labels of a plain ending, one in a popup, one with a way back, and one without another try.
 type EndingSample = ([&'static str; 4], fn(Ending) -> Page);

@@ -194,8 +194,10 @@ fn tone(page: &Page) -> Tone {
     match page {
         Page::Interstitial { .. } | Page::Resume { .. } | Page::Preview => Tone::Go,
         Page::Connected { .. } => Tone::Done,
-        Page::Cancelled(_) | Page::Used { .. } => Tone::Stopped,
-        Page::Denied(_) | Page::Impeded(_) | Page::WrongBrowser { .. } => Tone::Attention,
+        Page::Cancelled(_) | Page::Duplicate(_) | Page::Used { .. } => Tone::Stopped,
+        Page::Denied(_) | Page::Impeded(_) | Page::OtherLogin(_) | Page::WrongBrowser { .. } => {
+            Tone::Attention
+        }
         Page::ProviderError(_) | Page::ServerError(_) | Page::BadReturn { .. } => Tone::Trouble,
         Page::Expired(_) | Page::Superseded => Tone::Late,
         Page::Unknown => Tone::Lost,
@@ -210,8 +212,12 @@ fn sentences(page: &Page) -> Vec<String> {
         Page::Interstitial { .. } | Page::Resume { .. } | Page::Preview | Page::Busy { .. } => {
             &["body"]
         }
-        Page::Connected { back: Some(_), .. } => &["body", "return"],
-        Page::Connected { back: None, .. } => &["body", "close"],
+        Page::Connected { again, back, .. } => match (again, back) {
+            (false, Some(_)) => &["body", "return"],
+            (false, None) => &["body", "close"],
+            (true, Some(_)) => &["body", "again", "return"],
+            (true, None) => &["body", "again", "close"],
+        },
         Page::Used {
             check_again: Some(_),
         } => &["body", "check"],
@@ -224,7 +230,9 @@ fn sentences(page: &Page) -> Vec<String> {
             None => &["body", "again"],
         },
         Page::Expired(Some(Ending { retry: Some(_), .. })) => &["body", "retry"],
-        Page::Used { check_again: None }
+        Page::Duplicate(_)
+        | Page::OtherLogin(_)
+        | Page::Used { check_again: None }
         | Page::Expired(_)
         | Page::Superseded
         | Page::Unknown

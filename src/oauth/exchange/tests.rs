@@ -25,6 +25,7 @@ async fn exchange_with(
     client
         .exchange(oauth, registration, &code, &secrets(), now())
         .await
+        .map(|granted| granted.grant)
 }
 
 async fn exchange(oauth: &OAuth) -> Result<Grant, ExchangeError> {

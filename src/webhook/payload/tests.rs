@@ -1,6 +1,8 @@
 use super::*;
+use crate::domain::data_request::DataRequest;
 use crate::domain::job::Pulled;
 use crate::domain::member::{ConnectionStatus, UseCase};
+use crate::domain::secret::Digest;
 use crate::domain::window::{Ending, ErrorReason, Window, WindowOptions, WindowStatus};
 
 const UUID: &str = "68e96dd6-eabd-42d3-9f05-416897f0746c";
@@ -35,12 +37,32 @@ fn event(kind: EventKind, status: ConnectionStatus) -> Event {
             current_job: Some(format!("JOB-{UUID}").parse().unwrap()),
             most_recent_job: Some(format!("JOB-{UUID}").parse().unwrap()),
             latest_window: None,
+            fingerprint: None,
+            refusals: 0,
+            data_request: DataRequest::default(),
+            callback_payload: None,
         },
         window: None,
         job: None,
         happened_at: time(1_531_947_410),
         attempt: 1,
     }
+}
+
+/// The body of the event's message, which has one.
+fn body(event: &Event) -> Value {
+    Message::of(event).unwrap().expect("there is news").body
+}
+
+/// An event of every kind, with all that its kind tells of.
+fn one_of_each() -> Vec<Event> {
+    let pulled = Pulled::default();
+    let full = |kind| Event {
+        window: Some(window(WindowStatus::Succeeded)),
+        job: Some((format!("JOB-{UUID}").parse().unwrap(), pulled)),
+        ..event(kind, ConnectionStatus::Denied)
+    };
+    EventKind::ALL.into_iter().map(full).collect()
 }
 
 fn window(status: WindowStatus) -> Window {
@@ -97,10 +119,7 @@ fn a_member_is_told_with_whole_seconds() {
                 "user_id": "ada",
             },
         });
-        assert_eq!(
-            payload(&event(kind, ConnectionStatus::Connected)),
-            Ok(expected)
-        );
+        assert_eq!(body(&event(kind, ConnectionStatus::Connected)), expected);
     }
 }
 
@@ -116,7 +135,68 @@ fn a_connection_status_is_told_with_its_message() {
         "type": "CONNECTION_STATUS",
         "user_guid": format!("USR-{UUID}"),
     });
-    assert_eq!(payload(&event), Ok(expected));
+    assert_eq!(body(&event), expected);
+}
+
+#[test]
+fn a_connection_status_is_told_for_eight_of_them() {
+    let told: Vec<&str> = ConnectionStatus::ALL
+        .iter()
+        .filter_map(|status| {
+            let event = event(EventKind::ConnectionStatus, *status);
+            let message = Message::of(&event).unwrap()?;
+            assert_eq!(message.body["connection_status"], status.name());
+            assert_eq!(message.body["connection_status_id"], status.id());
+            Some(status.name())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "PREVENTED",
+            "DENIED",
+            "CHALLENGED",
+            "REJECTED",
+            "LOCKED",
+            "IMPEDED",
+            "EXPIRED",
+            "IMPAIRED"
+        ]
+    );
+}
+
+#[test]
+fn the_clients_own_words_come_back_with_members_and_aggregations() {
+    let words = "eyJvcmRlciI6NDJ9";
+    for mut event in one_of_each() {
+        let silent = Message::of(&event).unwrap().expect("there is news");
+        assert_eq!(silent.callback_payload, None);
+        assert_eq!(silent.body.get("callback_payload"), None);
+        event.member.callback_payload = Some(words.parse().unwrap());
+        let message = Message::of(&event).unwrap().expect("there is news");
+        let is_echoed = !matches!(
+            event.kind,
+            EventKind::ConnectionStatus | EventKind::OauthStateFinished
+        );
+        let header = message.callback_payload.map(String::from);
+        assert_eq!(header.is_some(), is_echoed, "{:?}", event.kind);
+        let mut expected = silent.body;
+        if is_echoed {
+            assert_eq!(header.as_deref(), Some(words));
+            expected["callback_payload"] = json!(words);
+        }
+        assert_eq!(message.body, expected, "{:?}", event.kind);
+    }
+}
+
+#[test]
+fn what_only_the_gateway_knows_of_a_member_is_not_told() {
+    for mut event in one_of_each() {
+        let before = Message::of(&event).unwrap();
+        event.member.fingerprint = Some(Digest::of("login", "ada"));
+        event.member.refusals = 2;
+        assert_eq!(Message::of(&event).unwrap(), before, "{:?}", event.kind);
+    }
 }
 
 #[test]
@@ -140,7 +220,7 @@ fn an_aggregation_is_told_with_what_it_pulled() {
         "user_guid": format!("USR-{UUID}"),
         "user_id": "ada",
     });
-    assert_eq!(payload(&event), Ok(expected));
+    assert_eq!(body(&event), expected);
 }
 
 #[test]
@@ -165,13 +245,13 @@ fn a_finished_oauth_state_is_told_as_it_is_read() {
         "type": "oauth_state.finished",
         "user_guid": format!("USR-{UUID}"),
     });
-    assert_eq!(payload(&event), Ok(expected));
+    assert_eq!(body(&event), expected);
 
     let inbound = "MBR-11111111-eabd-42d3-9f05-416897f0746c";
     let mut succeeded = window(WindowStatus::Succeeded);
     succeeded.inbound = Some(inbound.parse().unwrap());
     event.window = Some(succeeded);
-    let body = payload(&event).unwrap();
+    let body = body(&event);
     assert_eq!(body["member_guid"], inbound);
     assert_eq!(body["oauth_state"]["inbound_member_guid"], inbound);
     assert_eq!(body["oauth_state"]["auth_status"], 2);
@@ -190,7 +270,7 @@ fn an_event_that_lacks_its_news_is_named() {
             "of kind oauth_state.finished has no window",
         ),
     ] {
-        let error = payload(&event(kind, ConnectionStatus::Connected)).unwrap_err();
+        let error = Message::of(&event(kind, ConnectionStatus::Connected)).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("the event EVT-{UUID} {expected}")

@@ -12,7 +12,12 @@ fn only_exact_origins_are_told() {
             message: json!({"type": "x"}),
             origins,
         });
-        english(&Page::Connected { back: None, notify }, Variant::Normal)
+        let page = Page::Connected {
+            again: false,
+            back: None,
+            notify,
+        };
+        english(&page, Variant::Normal)
     };
     let wrong = [
         "*",
@@ -49,6 +54,7 @@ fn links_that_make_the_browser_act_are_left_out() {
         "x",
     ] {
         let page = Page::Connected {
+            again: false,
             back: Some(link.to_owned()),
             notify: None,
         };
@@ -119,8 +125,14 @@ fn names_and_messages_cannot_become_markup() {
         };
         let pages = [
             Page::Impeded(ending.clone()),
+            Page::Duplicate(ending.clone()),
+            Page::OtherLogin(ending.clone()),
             Page::Denied(ending),
-            Page::Connected { back, notify },
+            Page::Connected {
+                again: true,
+                back,
+                notify,
+            },
             Page::Used {
                 check_again: Some(evil.to_owned()),
             },

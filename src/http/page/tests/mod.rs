@@ -70,6 +70,8 @@ fn names_statuses_and_reasons_are_as_documented() {
         ("impeded", 200, Some("IMPEDED")),
         ("provider-error", 200, Some("PROVIDER_ERROR")),
         ("server-error", 500, Some("SERVER_ERROR")),
+        ("duplicate", 200, Some("UNKNOWN_ERROR")),
+        ("other-login", 200, Some("UNKNOWN_ERROR")),
         ("used", 410, Some("SESSION_ERROR")),
         ("resume", 410, None),
         ("expired", 410, Some("SESSION_ERROR")),
@@ -114,6 +116,8 @@ fn headings_are_as_documented() {
         ("impeded", "First Harbour Bank needs something from you"),
         ("provider-error", "First Harbour Bank is having trouble"),
         ("server-error", "Something went wrong on our side"),
+        ("duplicate", "First Harbour Bank is already connected"),
+        ("other-login", "That was a different sign-in"),
         ("used", "This link has already been used"),
         ("resume", "You already started"),
         ("expired", "This link has expired"),
@@ -193,7 +197,7 @@ fn errors_end_with_a_support_code_and_nothing_else_does() {
     each(|sample, rendered, what| {
         let wanted = match sample.page.name() {
             "cancelled" | "denied" | "impeded" | "provider-error" | "server-error"
-            | "bad-return" | "wrong-browser" => 1,
+            | "duplicate" | "other-login" | "bad-return" | "wrong-browser" => 1,
             // A link that nobody followed has no attempt to name.
             "expired" if sample.page.ending().is_some() => 1,
             _ => 0,
@@ -312,7 +316,7 @@ fn busy_comes_back_to_the_same_address_by_itself() {
 
 #[test]
 fn each_page_offers_what_it_can_in_order() {
-    let offered = |label| {
+    let offered = |label: &str| {
         let rendered = sampled(label);
         let actions = rendered.html().split("data-action=\"").skip(1);
         let names = actions.map(|rest| rest.split('"').next().unwrap_or_default().to_owned());
@@ -329,6 +333,11 @@ fn each_page_offers_what_it_can_in_order() {
     assert_eq!(offered("denied-last"), [""; 0]);
     assert_eq!(offered("impeded"), ["institution", "retry"]);
     assert_eq!(offered("impeded-popup"), ["institution", "retry"]);
+    for ending in ["duplicate", "other-login"] {
+        assert_eq!(offered(ending), [""; 0]);
+        assert_eq!(offered(&format!("{ending}-popup")), ["close"]);
+        assert_eq!(offered(&format!("{ending}-app")), ["return"]);
+    }
     assert_eq!(offered("used"), [""; 0]);
     assert_eq!(offered("used-check"), ["retry"]);
     assert_eq!(offered("unknown"), [""; 0]);
@@ -378,5 +387,32 @@ fn a_page_says_what_did_not_happen_when_that_calms() {
     ] {
         let text = visible(sampled(label).html()).to_lowercase();
         assert!(text.contains("nothing was shared with budgetly"), "{label}");
+    }
+}
+
+#[test]
+fn a_login_that_is_there_already_changes_nothing_or_brings_it_up_to_date() {
+    for label in ["duplicate", "other-login"] {
+        let text = visible(sampled(label).html());
+        assert!(text.contains("Nothing was changed."), "{label}");
+        assert!(!text.contains("ry again"), "{label}");
+    }
+    let up_to_date = "that connection is now up to date";
+    for (label, expected) in [
+        ("connected", false),
+        ("connected-app", false),
+        ("connected-again", true),
+        ("connected-again-app", true),
+    ] {
+        let rendered = sampled(label);
+        assert!(
+            rendered.html().contains("data-page=\"connected\""),
+            "{label}"
+        );
+        assert_eq!(
+            visible(rendered.html()).contains(up_to_date),
+            expected,
+            "{label}"
+        );
     }
 }

@@ -1,0 +1,238 @@
+//! Who signed in, where an institution says so: a field of the token answer, or of the answer to one
+//! more call with the new token. ID tokens are not read.
+
+use oauth2::http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+
+use super::OAuthClient;
+use super::exchange::Granted;
+use super::transport::{TransportError, read_object, within};
+use crate::domain::institution::{OAuth, SubjectSource};
+use crate::domain::window::ErrorReason;
+
+/// Why it is not known who signed in, though the institution is said to tell. None of these holds a
+/// secret, or who it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifyError {
+    /// The call came to nothing.
+    #[error("asking who signed in failed: {0}")]
+    Call(#[from] TransportError),
+    /// The answer lacks the field, or it is empty, or neither text nor a whole number.
+    #[error("the institution does not say who signed in: {0} is missing, empty or of another form")]
+    Unnamed(String),
+}
+
+impl IdentifyError {
+    /// What the person and the member service are told.
+    pub fn reason(&self) -> ErrorReason {
+        match self {
+            Self::Call(TransportError::Insecure | TransportError::Setup(_)) => {
+                ErrorReason::ServerError
+            }
+            Self::Call(_) | Self::Unnamed(_) => ErrorReason::ProviderError,
+        }
+    }
+}
+
+impl OAuthClient {
+    /// Who signed in, in the institution's own words; `None`: the institution says it nowhere.
+    ///
+    /// Where it takes a call, that is one GET with the access token, within the institution's time
+    /// limit; only status 200 and a JSON object count (OpenID Connect Core section 5.3).
+    pub async fn identify(
+        &self,
+        oauth: &OAuth,
+        granted: &Granted,
+    ) -> Result<Option<String>, IdentifyError> {
+        let (subject, field) = match &oauth.subject {
+            None => return Ok(None),
+            Some(SubjectSource::TokenAnswer { field }) => (granted.subject.clone(), field),
+            Some(SubjectSource::Identify { endpoint, field }) => {
+                let headers = bearer(&granted.grant.access_token);
+                let answer = within(oauth, async {
+                    let response = self.transport.get(oauth, endpoint, headers).await?;
+                    read_object(response).await
+                })
+                .await?;
+                (subject(&answer, field), field)
+            }
+        };
+        subject
+            .map(Some)
+            .ok_or_else(|| IdentifyError::Unnamed(field.clone()))
+    }
+}
+
+/// The field's text; a whole number counts as text.
+pub(super) fn subject(answer: &Map<String, Value>, field: &str) -> Option<String> {
+    match answer.get(field)? {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn bearer(token: &SecretString) -> HeaderMap {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+        .expect("a grant's token was checked for its characters");
+    value.set_sensitive(true);
+    HeaderMap::from_iter([
+        (ACCEPT, HeaderValue::from_static("application/json")),
+        (AUTHORIZATION, value),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::test_support::oauth;
+    use super::*;
+    use crate::domain::grant::Grant;
+    use crate::fake_server::{FakeServer, Reply, Request, answer, json};
+
+    fn granted(subject: Option<&str>) -> Granted {
+        Granted {
+            grant: Grant {
+                access_token: SecretString::from("CANARY-access"),
+                refresh_token: None,
+                scope: None,
+                expires_at: None,
+            },
+            subject: subject.map(str::to_owned),
+        }
+    }
+
+    /// Asks a server that answers so; what it was asked, and what became of it.
+    async fn asked(
+        reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> (Vec<Request>, Result<Option<String>, IdentifyError>) {
+        let server = FakeServer::start(reply);
+        let mut oauth = oauth(&server.url("/"));
+        oauth.timeout = Duration::from_secs(2);
+        oauth.subject = Some(SubjectSource::Identify {
+            endpoint: server.url("/userinfo"),
+            field: "sub".to_owned(),
+        });
+        let client = OAuthClient::new().unwrap();
+        let outcome = client.identify(&oauth, &granted(None)).await;
+        if let Err(error) = &outcome {
+            let texts = format!("{error} {error:?}");
+            assert!(!texts.contains("CANARY"), "{texts}");
+        }
+        (server.requests(), outcome)
+    }
+
+    #[tokio::test]
+    async fn one_get_with_the_token_says_who_it_was() {
+        let (requests, outcome) = asked(|_| json("200 OK", r#"{"sub":"ada","name":"x"}"#)).await;
+        assert_eq!(outcome, Ok(Some("ada".to_owned())));
+        let [request] = &requests[..] else {
+            panic!("one request");
+        };
+        assert!(request.head.starts_with("GET /userinfo HTTP/1.1\r\n"));
+        assert_eq!(
+            request.header("authorization"),
+            Some("Bearer CANARY-access")
+        );
+        assert_eq!(request.header("accept"), Some("application/json"));
+        let (_, outcome) = asked(|_| json("200 OK", r#"{"sub":90071992547409931}"#)).await;
+        assert_eq!(outcome, Ok(Some("90071992547409931".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_name_anybody_is_an_error() {
+        for body in [
+            r#"{}"#,
+            r#"{"sub":""}"#,
+            r#"{"sub":"  "}"#,
+            r#"{"sub":null}"#,
+            r#"{"sub":true}"#,
+            r#"{"sub":1.5}"#,
+            r#"{"sub":["ada"]}"#,
+            r#"{"user":{"sub":"ada"}}"#,
+        ] {
+            let (_, outcome) = asked(move |_| json("200 OK", body)).await;
+            let expected = IdentifyError::Unnamed("sub".to_owned());
+            assert_eq!(outcome, Err(expected), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_good_json_answer_of_its_own_counts() {
+        let canary = FakeServer::start(|_| json("200 OK", r#"{"sub":"ada"}"#));
+        let target = canary.url("/").to_string();
+        let elsewhere = move |_: &Request| answer("302 A", &[("location", &target)], b"");
+        let (_, outcome) = asked(elsewhere).await;
+        let call = |error| Err(IdentifyError::Call(error));
+        assert_eq!(outcome, call(TransportError::Redirected(302)));
+        assert!(canary.requests().is_empty(), "no redirect is followed");
+
+        for status in ["201 A", "401 A", "500 A"] {
+            let (_, outcome) = asked(move |_| json(status, r#"{"sub":"ada"}"#)).await;
+            let number = status[..3].parse().unwrap();
+            assert_eq!(outcome, call(TransportError::Status(number)));
+        }
+        let html = |_: &Request| answer("200 OK", &[("content-type", "text/html")], b"{}");
+        let (_, outcome) = asked(html).await;
+        assert!(
+            matches!(
+                outcome,
+                Err(IdentifyError::Call(TransportError::MediaType(_)))
+            ),
+            "{outcome:?}"
+        );
+        let (_, outcome) = asked(|_| json("200 OK", r#"{"sub":"a","sub":"b"}"#)).await;
+        assert!(
+            matches!(outcome, Err(IdentifyError::Call(TransportError::Json(_)))),
+            "{outcome:?}"
+        );
+        let long = format!(r#"{{"sub":"{}"}}"#, "a".repeat(70_000));
+        let (_, outcome) = asked(move |_| json("200 OK", &long)).await;
+        assert!(
+            matches!(
+                outcome,
+                Err(IdentifyError::Call(TransportError::TooLong(_)))
+            ),
+            "{outcome:?}"
+        );
+        let (_, outcome) = asked(|_| Reply::Silence).await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.reason(), ErrorReason::ProviderError);
+        assert!(matches!(
+            error,
+            IdentifyError::Call(TransportError::TimedOut(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn plain_http_elsewhere_is_not_asked() {
+        let mut oauth = oauth(&"https://bank.example".parse().unwrap());
+        oauth.subject = Some(SubjectSource::Identify {
+            endpoint: "http://bank.example/userinfo".parse().unwrap(),
+            field: "sub".to_owned(),
+        });
+        let client = OAuthClient::new().unwrap();
+        let error = client.identify(&oauth, &granted(None)).await.unwrap_err();
+        assert_eq!(error, IdentifyError::Call(TransportError::Insecure));
+        assert_eq!(error.reason(), ErrorReason::ServerError);
+    }
+
+    #[tokio::test]
+    async fn where_no_call_is_needed_none_is_made() {
+        let client = OAuthClient::new().unwrap();
+        let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
+        let of_answer = granted(Some("ada"));
+        assert_eq!(client.identify(&oauth, &of_answer).await, Ok(None));
+        oauth.subject = Some(SubjectSource::TokenAnswer {
+            field: "user".to_owned(),
+        });
+        let ada = Ok(Some("ada".to_owned()));
+        assert_eq!(client.identify(&oauth, &of_answer).await, ada);
+        assert_eq!(
+            client.identify(&oauth, &granted(None)).await,
+            Err(IdentifyError::Unnamed("user".to_owned()))
+        );
+    }
+}

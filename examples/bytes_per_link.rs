@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use guichet::domain::data_request::DataRequest;
 use guichet::domain::id::{MemberGuid, OauthStateGuid, UserGuid};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::random::Random;
@@ -133,10 +134,17 @@ async fn create(
             current_job: None,
             most_recent_job: None,
             latest_window: Some(window.guid),
+            fingerprint: None,
+            refusals: 0,
+            data_request: DataRequest::default(),
+            callback_payload: None,
         };
         let new = NewMember {
             member,
             window: Some(window),
+            sealed_credentials: None,
+            fingerprints: Vec::new(),
+            job: None,
             created: Vec::new(),
         };
         store.create_member(&new, now).await?;

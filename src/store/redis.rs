@@ -13,6 +13,7 @@
 mod call;
 mod events;
 mod fitness;
+mod idempotency;
 mod jobs;
 mod keys;
 mod link;
@@ -22,7 +23,6 @@ mod reply;
 mod sessions;
 #[cfg(test)]
 mod tests;
-mod unwritten;
 mod users;
 mod window_record;
 mod windows;
@@ -34,7 +34,7 @@ use jiff::Timestamp;
 use self::call::Call;
 use self::keys::Keys;
 use self::link::Link;
-use super::{Result, Retention, StoreError};
+use super::{Result, Retention, SOFT_DELETED, StoreError};
 use crate::domain::id::Partition;
 
 /// How long an attempt is kept at least after its deadline: its browser holds the cookie of the
@@ -100,6 +100,11 @@ impl RedisStore {
     /// The retention as a time to live.
     fn retention(&self) -> u64 {
         millis(self.retention.finished)
+    }
+
+    /// How long a deleted member is listed as one: while its windows or itself can be found.
+    fn listed(&self) -> u64 {
+        self.retention().max(millis(SOFT_DELETED))
     }
 
     /// How long an attempt is kept: as long as its window can be read, and for a day after its

@@ -5,17 +5,32 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use redis::Script;
 
+use super::record::write_data_request;
 use crate::domain::event::Notice;
+use crate::domain::job::NewJob;
+use crate::domain::member::ConnectionStatus;
 use crate::domain::secret::Digest;
 use crate::domain::window::Binding;
 
-/// A script, compiled from the shared part and its own.
+/// What stands in front of every script: the domain's table of legal transitions, as ` from>to from>to … `
+/// for `become` in `lib.lua`.
+static LEGAL: LazyLock<String> = LazyLock::new(|| {
+    let pairs: String = ConnectionStatus::ALL
+        .iter()
+        .flat_map(|from| from.next().iter().map(move |to| (from, to)))
+        .map(|(from, to)| format!("{}>{} ", from.id(), to.id()))
+        .collect();
+    format!("local LEGAL = ' {pairs}'\n")
+});
+
+/// A script, put together from the legal transitions, the shared part and its own.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
         $(
             $(#[$doc])*
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-                Script::new(concat!(include_str!("lib.lua"), "\n", include_str!($file)))
+                let code = concat!(include_str!("lib.lua"), "\n", include_str!($file));
+                Script::new(&format!("{}{code}", *LEGAL))
             });
         )*
 
@@ -29,10 +44,16 @@ macro_rules! scripts {
 scripts! {
     RESERVE = "reserve.lua";
     RELEASE = "release.lua";
+    UNLIST = "unlist.lua";
+    FORGET_USER = "forget_user.lua";
     API_KEYS = "api_keys.lua";
+    IDEMPOTENT = "idempotent.lua";
     CREATE_USER = "create_user.lua";
+    UPDATE_USER = "update_user.lua";
+    DELETE_USER = "delete_user.lua";
     SESSIONS = "sessions.lua";
     CREATE_MEMBER = "create_member.lua";
+    UPDATE_MEMBER = "update_member.lua";
     MEMBERS = "members.lua";
     DELETE_MEMBER = "delete_member.lua";
     MINT = "mint.lua";
@@ -46,9 +67,11 @@ scripts! {
     WINDOW = "window.lua";
     WINDOWS = "windows.lua";
     OVERDUE = "overdue.lua";
+    ORDER_JOB = "order_job.lua";
+    ANSWER_CHALLENGES = "answer_challenges.lua";
     RESERVE_JOBS = "reserve_jobs.lua";
     POSTPONE_JOB = "postpone_job.lua";
-    LEASE_GRANT = "lease_grant.lua";
+    LEASE = "lease.lua";
     RECORD_REPORT = "record_report.lua";
     RESERVE_EVENTS = "reserve_events.lua";
     SETTLE_EVENT = "settle_event.lua";
@@ -104,6 +127,24 @@ impl Call {
         let mut call = self.text(items.len().to_string());
         call.arguments.extend(items);
         call
+    }
+
+    /// A status, or that there is none to become.
+    pub(super) fn status(self, status: Option<ConnectionStatus>) -> Self {
+        self.text(status.map_or(String::new(), |status| status.id().to_string()))
+    }
+
+    /// Digests, led by how many there are.
+    pub(super) fn digests(self, digests: &[Digest]) -> Self {
+        self.list(digests.iter().map(|digest| digest.to_text()))
+    }
+
+    /// A job to queue: its name and what is asked for, if anything in particular; both empty when
+    /// there is none.
+    pub(super) fn job(self, job: Option<&NewJob>) -> Self {
+        let request = job.and_then(|job| write_data_request(&job.data_request));
+        self.text(job.map_or(String::new(), |job| job.guid.compact()))
+            .text(request.unwrap_or_default())
     }
 
     /// Fields and their values.

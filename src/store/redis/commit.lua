@@ -1,34 +1,65 @@
 -- commit_connected: the member is connected. Everything of it appears here, or nothing does.
-local guid, grant, job = arg(), arg(), arg()
-local now, retention = arg(), arg()
-local updated, ended = arg(), arg()
+local guid, inbound, prints = arg(), arg(), list()
+local grant, job, request = arg(), arg(), arg()
+local connected, pending = arg(), arg()
+local now, retention, listed = arg(), arg(), arg()
+local deleted, updated, ended = arg(), arg(), arg()
+
+local function done(receiving, freed)
+  return { 'yes', { guid, flat('w' .. guid), receiving, flat('m' .. receiving) }, freed }
+end
 
 local window = hash('w' .. guid)
-local member = window and living(window.m)
-if not member then
-  return false
+if not window then
+  return { 'over' }
 end
 if window.s ~= '2' then
   -- The same commit, sent again because its answer was lost: its sealed grant is the member's.
-  if window.s == '3' and call('GET', base .. 'g' .. window.m) == grant then
-    return subject(guid, window)
+  if window.s == '3' and living(window.i) and call('GET', base .. 'g' .. window.i) == grant then
+    return done(window.i, {})
   end
-  return false
+  return { 'over' }
+end
+local outbound = living(window.m)
+if not outbound then
+  return { 'over' }
 end
 
-local key = base .. 'm' .. window.m
-call('SET', base .. 'g' .. window.m, grant)
-call('HSET', key, 'status', '6')
+-- Who receives the grant: another member only where the login is known to be its own.
+local receiving, member = window.m, outbound
+local named = inbound ~= '' and living(inbound)
+if named and named.user == outbound.user and named.institution == outbound.institution
+  and contains(prints, named.print) then
+  receiving, member = inbound, named
+else
+  local known = member_of_login(member.user, member.institution, prints, receiving)
+  if known then
+    return { 'duplicate', known }
+  end
+  if #prints > 0 and member.print and not contains(prints, member.print) then
+    return { 'other_login' }
+  end
+end
+
+local key = base .. 'm' .. receiving
+call('SET', base .. 'g' .. receiving, grant)
+become(receiving, connected)
+if prints[1] then
+  call('HSET', key, 'print', prints[1])
+end
+call('HDEL', key, 'refusals')
 call('HINCRBY', key, 'revision', 1)
 if job ~= '' and not member.job then
-  call('HSET', base .. 'j' .. job, 'member', window.m, 'user', member.user,
-    'client', member.client, 'institution', member.institution, 'status', 'QUEUED',
-    'attempt', '0', 'due', now, 'created', now, 'updated', now)
-  call('ZADD', base .. 'dj', now, job)
-  call('HSET', key, 'job', job, 'last_job', job)
+  queue_job(job, receiving, member, request, now)
 end
-call('HSET', base .. 'w' .. guid, 'i', window.m)
+call('HSET', base .. 'w' .. guid, 'i', receiving)
 finish(guid, '3', now, retention)
-tell(updated, now, window.m, guid)
-tell(ended, now, window.m, guid)
-return subject(guid, window)
+tell(updated, now, receiving, guid)
+tell(ended, now, receiving, guid)
+local freed = {}
+if receiving ~= window.m and outbound.status == pending then
+  tell(deleted, now, window.m)
+  remove(window.m, outbound, now, retention, listed)
+  freed = { outbound.external_guid }
+end
+return done(receiving, freed)

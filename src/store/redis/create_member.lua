@@ -1,23 +1,46 @@
--- create_member: the member, its first window and the events of its creation.
-local member, user, created = arg(), arg(), arg()
-local reserved_until = arg()
-local fields = list()
+-- create_member: the member, its first window or its credentials and first job, and the events of
+-- its creation.
+local guid, reserved_until = arg(), arg()
+local fields, prints = list(), list()
+local credentials, job, request = arg(), arg(), arg()
 local window, deadline, now = arg(), arg(), arg()
 local options = list()
 local notices = arg()
 
-if call('EXISTS', base .. 'm' .. member) == 1 then
+if call('EXISTS', base .. 'm' .. guid) == 1 then
   return { 'created' }
 end
 -- Past this moment another may have taken the name over (reserve.lua).
 if reserved_until ~= '' and server_now() >= tonumber(reserved_until) then
   return { 'late' }
 end
-call('HSET', base .. 'm' .. member, unpack(fields))
-add_in_order('U' .. user, tonumber(created), member)
+local member = by_name(fields)
+local known = member_of_login(member.user, member.institution, prints)
+if known then
+  return { 'duplicate', known }
+end
+
+call('HSET', base .. 'm' .. guid, unpack(fields))
+add_in_order('U' .. member.user, tonumber(member.created), guid)
+if credentials ~= '' then
+  call('SET', base .. 'g' .. guid, credentials)
+end
+if job ~= '' then
+  queue_job(job, guid, member, request, now)
+end
 if window ~= '' then
-  call('HSET', base .. 'w' .. window, 'm', member, 't', now, 'd', deadline, unpack(options))
+  call('HSET', base .. 'w' .. window, 'm', guid, 't', now, 'd', deadline, unpack(options))
   call('ZADD', base .. 'dw', deadline, window)
 end
-tell(notices, now, member)
+-- What it is created anew of is purged.
+for _, deleted in ipairs(call('ZRANGE', base .. 'D' .. member.user, 0, -1)) do
+  local was = hash('x' .. deleted)
+  local has_its_name = was and was.external_guid and was.external_guid == member.external_guid
+  local has_its_login = was and was.institution == member.institution
+    and contains(prints, was.print)
+  if has_its_name or has_its_login then
+    call('DEL', base .. 'x' .. deleted)
+  end
+end
+tell(notices, now, guid)
 return { 'created' }

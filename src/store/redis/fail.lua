@@ -1,5 +1,5 @@
 -- fail_window: an unfinished window ends without success; its member stays as it is.
-local guid, status, detail = arg(), arg(), list()
+local guid, status, detail, inbound = arg(), arg(), list(), arg()
 local now, retention, notices = arg(), arg(), arg()
 
 local window = hash('w' .. guid)
@@ -12,6 +12,9 @@ if string.find(status, 'e$') and tonumber(now) < tonumber(window.d) then
 end
 if detail[1] then
   call('HSET', base .. 'w' .. guid, 'e', detail[1])
+end
+if inbound ~= '' then
+  call('HSET', base .. 'w' .. guid, 'i', inbound)
 end
 finish(guid, status, now, retention)
 tell(notices, now, window.m, guid)

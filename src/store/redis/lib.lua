@@ -1,4 +1,5 @@
--- What every step shares. Each script is this file followed by its own.
+-- What every step shares. Each script is the domain's table of legal transitions (call.rs), this
+-- file, and its own.
 --
 -- KEYS[1] is the base of a partition or a client (keys.rs); every key a step touches is that base
 -- and a suffix, so all of them are in one slot. Times are whole milliseconds and travel as text;
@@ -30,12 +31,17 @@ local function call(...)
   return redis.call(...)
 end
 
--- The fields of a hash, or nil when there is none.
-local function hash(suffix)
-  local flat = call('HGETALL', base .. suffix)
-  if #flat == 0 then
-    return nil
+local function contains(items, wanted)
+  for _, item in ipairs(items) do
+    if item == wanted then
+      return true
+    end
   end
+  return false
+end
+
+-- Names and values in turn, as a table.
+local function by_name(flat)
   local fields = {}
   for i = 1, #flat, 2 do
     fields[flat[i]] = flat[i + 1]
@@ -45,6 +51,15 @@ end
 
 local function flat(suffix)
   return call('HGETALL', base .. suffix)
+end
+
+-- The fields of a hash, or nil when there is none.
+local function hash(suffix)
+  local found = flat(suffix)
+  if #found == 0 then
+    return nil
+  end
+  return by_name(found)
 end
 
 -- The server's clock. Only reservations and forgetting go by it; every decision about a flow goes
@@ -71,6 +86,55 @@ local function living(guid)
     return member
   end
   return nil
+end
+
+-- Another living member of the user, at the institution, whose login one of the fingerprints is.
+local function member_of_login(user, institution, prints, except)
+  if #prints == 0 then
+    return nil
+  end
+  for _, guid in ipairs(call('ZRANGE', base .. 'U' .. user, 0, -1)) do
+    local known = call('HMGET', base .. 'm' .. guid, 'institution', 'print')
+    if guid ~= except and known[1] == institution and contains(prints, known[2]) then
+      return guid
+    end
+  end
+  return nil
+end
+
+-- The one way the status of a member changes. LEGAL is ` from>to from>to … `; a status that may not
+-- follow the member's own is not written. Gives the status it has now.
+local function become(guid, to)
+  local key = base .. 'm' .. guid
+  local from = call('HGET', key, 'status')
+  if from == to or not string.find(LEGAL, ' ' .. from .. '>' .. to .. ' ', 1, true) then
+    return from
+  end
+  call('HSET', key, 'status', to)
+  return to
+end
+
+-- Keeps a job of the member, due at once, and makes it the member's.
+local function queue_job(guid, of, member, request, now)
+  local key = base .. 'j' .. guid
+  call('HSET', key, 'member', of, 'user', member.user, 'client', member.client,
+    'institution', member.institution, 'status', 'QUEUED', 'attempt', '0',
+    'due', now, 'created', now, 'updated', now)
+  if request ~= '' then
+    call('HSET', key, 'request', request)
+  end
+  call('ZADD', base .. 'dj', now, guid)
+  call('HSET', base .. 'm' .. of, 'job', guid, 'last_job', guid)
+end
+
+-- Ends a job with its last status; what it was asked and answered goes at once.
+local function finish_job(guid, status, now, retention)
+  local key = base .. 'j' .. guid
+  call('HSET', key, 'status', status, 'updated', now)
+  call('HDEL', key, 'challenges')
+  call('DEL', base .. 'q' .. guid)
+  call('ZREM', base .. 'dj', guid)
+  call('PEXPIRE', key, retention)
 end
 
 local function finished(window)
@@ -113,22 +177,6 @@ local function finish(guid, status, now, retention)
   end
 end
 
--- Puts something into an index ordered by creation, behind what was created in the same millisecond:
--- scores of one millisecond differ in thousandths.
-local function add_in_order(suffix, created, guid)
-  local key = base .. suffix
-  if call('ZSCORE', key, guid) then
-    return
-  end
-  local same = call('ZREVRANGEBYSCORE', key, '(' .. whole(created + 1), whole(created),
-    'WITHSCORES', 'LIMIT', 0, 1)
-  local score = created
-  if same[2] then
-    score = tonumber(same[2]) + 0.001
-  end
-  call('ZADD', key, string.format('%.3f', score), guid)
-end
-
 -- Keeps the events of a change. `notices` is `guid:kind guid:kind …`; an event shows the member,
 -- and the window or the job its kind is about, as they are when this is called.
 local function tell(notices, now, member, window, job, pulled)
@@ -144,6 +192,55 @@ local function tell(notices, now, member, window, job, pulled)
     end
     call('ZADD', base .. 'de', now, guid)
   end
+end
+
+-- Ends the member's unfinished window, if there is one, and tells of it.
+local function finish_newest(of, member, status, now, retention, notices)
+  local window = member.window and hash('w' .. member.window)
+  if window and not finished(window) then
+    finish(member.window, status, now, retention)
+    tell(notices, now, of, member.window)
+  end
+end
+
+-- A member goes, with its means and its unfinished job. Its windows stay readable through a hash
+-- that keeps only whose they are, for the retention; the user's index of deleted members keeps it
+-- for `listed`, which is not less.
+local function remove(guid, member, now, retention, listed)
+  if member.job then
+    call('DEL', base .. 'j' .. member.job, base .. 'q' .. member.job)
+    call('ZREM', base .. 'dj', member.job)
+  end
+  local key = base .. 'm' .. guid
+  call('DEL', base .. 'g' .. guid, key)
+  call('ZREM', base .. 'U' .. member.user, guid)
+  call('HSET', key, 'gone', now, 'user', member.user, 'client', member.client,
+    'institution', member.institution)
+  if member.window then
+    call('HSET', key, 'window', member.window)
+  end
+  call('PEXPIRE', key, retention)
+  -- The index is scored with the server's clock, which is also the one that forgets.
+  local index, server = base .. 'D' .. member.user, server_now()
+  call('ZREMRANGEBYSCORE', index, '-inf', whole(server - tonumber(listed)))
+  call('ZADD', index, whole(server), guid)
+  call('PEXPIRE', index, listed)
+end
+
+-- Puts something into an index ordered by creation, behind what was created in the same millisecond:
+-- scores of one millisecond differ in thousandths.
+local function add_in_order(suffix, created, guid)
+  local key = base .. suffix
+  if call('ZSCORE', key, guid) then
+    return
+  end
+  local same = call('ZREVRANGEBYSCORE', key, '(' .. whole(created + 1), whole(created),
+    'WITHSCORES', 'LIMIT', 0, 1)
+  local score = created
+  if same[2] then
+    score = tonumber(same[2]) + 0.001
+  end
+  call('ZADD', key, string.format('%.3f', score), guid)
 end
 
 -- Whether one of the browser's bindings is this attempt's. What is compared are digests of random

@@ -6,12 +6,15 @@ use redis::Value;
 
 use super::reply::{Fields, Reply, time, unreadable};
 use super::window_record::read_window;
+use crate::domain::challenge::Challenge;
+use crate::domain::data_request::DataRequest;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{
     EventGuid, InstitutionGuid, JobGuid, MemberGuid, OauthStateGuid, UserGuid,
 };
-use crate::domain::job::{Job, JobStatus, Pulled};
+use crate::domain::job::{Job, JobFailure, JobStatus, Pulled};
 use crate::domain::member::{ConnectionStatus, Member, UseCase};
+use crate::domain::secret::Digest;
 use crate::domain::user::User;
 use crate::store::Result;
 
@@ -26,7 +29,24 @@ pub(super) fn present(fields: impl IntoIterator<Item = (&'static str, Option<Str
         .collect()
 }
 
-fn flag(is_set: bool) -> Option<String> {
+/// What of some fields is to be written, and which are to be taken away: a field that is `None` stays
+/// as it is.
+pub(super) fn changes(
+    fields: impl IntoIterator<Item = (&'static str, Option<Option<String>>)>,
+) -> (Written, Vec<String>) {
+    let (mut set, mut unset) = (Vec::new(), Vec::new());
+    for (name, change) in fields {
+        match change {
+            None => {}
+            Some(Some(value)) => set.push((name, value)),
+            Some(None) => unset.push(name.to_owned()),
+        }
+    }
+    (set, unset)
+}
+
+/// A field that is there when something is so.
+pub(super) fn flag(is_set: bool) -> Option<String> {
     is_set.then(|| "1".to_owned())
 }
 
@@ -67,16 +87,35 @@ pub(super) fn read_user(guid: UserGuid, fields: &Fields) -> Result<User> {
     })
 }
 
-/// A member's fields.
-pub(super) fn write_member(member: &Member) -> Written {
-    let use_cases: String = member
-        .use_cases
+/// What a member means to do with its data, as letters; `None` for nothing.
+pub(super) fn write_use_cases(use_cases: &[UseCase]) -> Option<String> {
+    let letters: String = use_cases
         .iter()
         .map(|use_case| match use_case {
             UseCase::Pfm => 'P',
             UseCase::MoneyMovement => 'M',
         })
         .collect();
+    (!letters.is_empty()).then_some(letters)
+}
+
+/// What jobs are asked for, as JSON; `None` for nothing in particular.
+pub(super) fn write_data_request(request: &DataRequest) -> Option<String> {
+    (!request.is_empty()).then(|| serde_json::to_string(request).expect("lists of names are JSON"))
+}
+
+fn read_data_request(fields: &Fields) -> Result<DataRequest> {
+    let request = fields.maybe("request", |json| serde_json::from_str(json).ok())?;
+    Ok(request.unwrap_or_default())
+}
+
+/// What an institution asks, as JSON.
+pub(super) fn write_challenges(challenges: &[Challenge]) -> String {
+    serde_json::to_string(challenges).expect("texts are JSON")
+}
+
+/// A member's fields.
+pub(super) fn write_member(member: &Member) -> Written {
     let millis = |time: jiff::Timestamp| time.as_millisecond().to_string();
     present([
         ("user", Some(member.user.compact())),
@@ -87,7 +126,7 @@ pub(super) fn write_member(member: &Member) -> Written {
         ("name", Some(member.name.clone())),
         ("external_guid", member.external_guid.clone()),
         ("metadata", member.metadata.clone()),
-        ("use_cases", (!use_cases.is_empty()).then_some(use_cases)),
+        ("use_cases", write_use_cases(&member.use_cases)),
         (
             "background_off",
             flag(member.background_aggregation_is_disabled),
@@ -105,6 +144,19 @@ pub(super) fn write_member(member: &Member) -> Written {
         ("job", member.current_job.map(|it| it.compact())),
         ("last_job", member.most_recent_job.map(|it| it.compact())),
         ("window", member.latest_window.map(|it| it.compact())),
+        ("print", member.fingerprint.map(|it| it.to_text())),
+        (
+            "refusals",
+            (member.refusals > 0).then(|| member.refusals.to_string()),
+        ),
+        ("request", write_data_request(&member.data_request)),
+        (
+            "payload",
+            member
+                .callback_payload
+                .as_ref()
+                .map(|it| it.as_str().to_owned()),
+        ),
     ])
 }
 
@@ -142,10 +194,12 @@ pub(super) fn read_member(guid: MemberGuid, fields: &Fields) -> Result<Member> {
         current_job: fields.maybe("job", guid!(JobGuid))?,
         most_recent_job: fields.maybe("last_job", guid!(JobGuid))?,
         latest_window: fields.maybe("window", guid!(OauthStateGuid))?,
-        fingerprint: None,
-        refusals: 0,
-        data_request: Default::default(),
-        callback_payload: None,
+        fingerprint: fields.maybe("print", Digest::from_text)?,
+        refusals: fields
+            .maybe("refusals", |text| text.parse().ok())?
+            .unwrap_or_default(),
+        data_request: read_data_request(fields)?,
+        callback_payload: fields.maybe("payload", |text| text.parse().ok())?,
     })
 }
 
@@ -162,10 +216,14 @@ pub(super) fn read_job(guid: JobGuid, fields: &Fields) -> Result<Job> {
         due_at: fields.time("due")?,
         created_at: fields.time("created")?,
         updated_at: fields.time("updated")?,
-        data_request: Default::default(),
-        challenges: Vec::new(),
-        round: 0,
-        failure: None,
+        data_request: read_data_request(fields)?,
+        challenges: fields
+            .maybe("challenges", |json| serde_json::from_str(json).ok())?
+            .unwrap_or_default(),
+        round: fields
+            .maybe("round", |text| text.parse().ok())?
+            .unwrap_or_default(),
+        failure: fields.maybe("failure", JobFailure::from_name)?,
     })
 }
 

@@ -1,7 +1,8 @@
 -- record_report: what the aggregator says of a job, and what follows for its member.
-local guid, report = arg(), arg()
+local guid, report, failure, challenges = arg(), arg(), arg(), arg()
 local pulled = { arg(), arg() }
-local due, status_at_first, status_later = arg(), arg(), arg()
+local due, at_first, later = arg(), arg(), arg()
+local is_refusal, most_refusals, prevented = arg(), tonumber(arg()), arg()
 local now, retention = arg(), arg()
 local notices, status_notices = arg(), arg()
 
@@ -12,35 +13,62 @@ end
 if job.status == 'SUCCEEDED' or job.status == 'FAILED' then
   return { 'over', guid, flat('j' .. guid) }
 end
-
-local key = base .. 'j' .. guid
-call('HSET', key, 'status', report, 'updated', now)
-if report == 'STARTED' then
-  call('HSET', key, 'due', due)
-  call('ZADD', base .. 'dj', due, guid)
-  return { 'yes', guid, flat('j' .. guid) }
+-- Answered, or asked no more, before the news that nobody answers.
+if failure == 'unanswered' and job.status ~= 'CHALLENGED' then
+  return { 'over', guid, flat('j' .. guid) }
 end
 
-call('ZREM', base .. 'dj', guid)
-call('PEXPIRE', key, retention)
+local key = base .. 'j' .. guid
+if report == 'STARTED' then
+  -- One that comes late does not take a question back.
+  if job.status ~= 'CHALLENGED' then
+    call('HSET', key, 'status', report, 'due', due, 'updated', now)
+    call('ZADD', base .. 'dj', due, guid)
+  end
+  return { 'yes', guid, flat('j' .. guid) }
+elseif report == 'CHALLENGED' then
+  -- Every report draws new guids: these questions are the same report, sent again.
+  if job.challenges == challenges then
+    return { 'yes', guid, flat('j' .. guid) }
+  end
+  call('HSET', key, 'status', report, 'challenges', challenges, 'due', due, 'updated', now)
+  call('HINCRBY', key, 'round', 1)
+  call('DEL', base .. 'q' .. guid)
+  call('ZADD', base .. 'dj', due, guid)
+else
+  if failure ~= '' then
+    call('HSET', key, 'failure', failure)
+  end
+  finish_job(guid, report, now, retention)
+end
+
 local member = living(job.member)
 if member then
   local member_key = base .. 'm' .. job.member
-  local status = member.status
-  call('HSET', member_key, 'aggregated', now)
+  local status = member.aggregated_ok and later or at_first
+  if is_refusal == '1' then
+    local refusals = math.min(tonumber(member.refusals or '0') + 1, 255)
+    call('HSET', member_key, 'refusals', whole(refusals))
+    if refusals >= most_refusals and not member.oauth then
+      status = prevented
+    end
+  end
+  if report ~= 'CHALLENGED' then
+    call('HSET', member_key, 'aggregated', now)
+    if member.job == guid then
+      call('HDEL', member_key, 'job')
+    end
+  end
   if report == 'SUCCEEDED' then
     call('HSET', member_key, 'aggregated_ok', now)
-  else
-    local said = member.aggregated_ok and status_later or status_at_first
-    status = said ~= '' and said or status
+    call('HDEL', member_key, 'refusals')
   end
-  call('HSET', member_key, 'status', status)
-  if member.job == guid then
-    call('HDEL', member_key, 'job')
+  if status ~= '' then
+    status = become(job.member, status)
   end
   call('HINCRBY', member_key, 'revision', 1)
   tell(notices, now, job.member, nil, guid, pulled)
-  if status ~= member.status then
+  if status ~= '' and status ~= member.status then
     tell(status_notices, now, job.member)
   end
 end

@@ -37,6 +37,24 @@ impl Reply {
         }
     }
 
+    /// Bytes, or `None` where the script answered "nothing".
+    pub(super) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>> {
+        match self.0.as_slice().first() {
+            Some(Value::Nil) => self.value().map(|_| None),
+            _ => self.bytes().map(Some),
+        }
+    }
+
+    /// Texts.
+    pub(super) fn texts(&mut self) -> Result<Vec<String>> {
+        let mut list = self.list()?;
+        let mut texts = Vec::new();
+        while !list.is_empty() {
+            texts.push(list.text()?);
+        }
+        Ok(texts)
+    }
+
     /// A text.
     pub(super) fn text(&mut self) -> Result<String> {
         String::from_utf8(self.bytes()?).map_err(|_| unreadable("a text that is not UTF-8"))

@@ -6,7 +6,7 @@ for _, guid in ipairs(call('ZRANGEBYSCORE', base .. 'dj', '-inf', now, 'LIMIT', 
   local key = base .. 'j' .. guid
   local status = call('HGET', key, 'status')
   if status then
-    if status ~= 'STARTED' then
+    if status ~= 'STARTED' and status ~= 'CHALLENGED' then
       status = 'PUSHED'
     end
     call('HSET', key, 'status', status, 'due', hold_until, 'updated', now)

@@ -1,7 +1,8 @@
-//! What only Redis has to show: races over several connections, keys and their lives, size, round
-//! trips, and a server that goes away. What both stores promise is in `tests/it/store_contract`.
+//! What only Redis has to show: races over several connections, keys and their lives, names in two
+//! slots, size, round trips, and a server that goes away. What both stores promise is in `tests/it/store_contract`.
 
 mod flow;
+mod member_api;
 mod names;
 mod races;
 mod server;
@@ -15,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::server::Server;
 use super::{RedisSettings, RedisStore};
+use crate::domain::data_request::DataRequest;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{
     AttemptId, ClientId, EventGuid, JobGuid, MemberGuid, OauthStateGuid, Partition, UserGuid,
@@ -28,7 +30,7 @@ use crate::domain::window::{
     Binding, NewAttempt, NewWindow, OpenPolicy, ReferralSource, WindowOptions,
 };
 use crate::store::{
-    Claim, Claimed, Connection, Knock, NewMember, Opened, Opening, Retention, Subject,
+    Claim, Claimed, Committed, Connection, Knock, NewMember, Opened, Opening, Retention, Subject,
 };
 
 /// Values that never repeat within a test binary (SplitMix64 over a counter).
@@ -132,8 +134,15 @@ fn new_member(user: UserGuid, window: NewWindow) -> NewMember {
             current_job: None,
             most_recent_job: None,
             latest_window: Some(window.guid),
+            fingerprint: None,
+            refusals: 0,
+            data_request: DataRequest::default(),
+            callback_payload: None,
         },
         window: Some(window),
+        sealed_credentials: None,
+        fingerprints: Vec::new(),
+        job: None,
         created: Vec::new(),
     }
 }
@@ -181,14 +190,22 @@ fn claim(attempt: &NewAttempt) -> Claim {
     }
 }
 
+fn new_job(partition: Partition) -> NewJob {
+    NewJob {
+        guid: JobGuid::new(&Distinct, partition),
+        data_request: DataRequest::default(),
+    }
+}
+
 fn connection(window: OauthStateGuid) -> Connection {
     let partition = window.partition();
     Connection {
         window,
-        sealed_grant: b"sealed \0 grant".to_vec(),
-        job: Some(NewJob {
-            guid: JobGuid::new(&Distinct, partition),
-        }),
+        inbound: None,
+        fingerprints: Vec::new(),
+        sealed_grant: b"sealed \0 grant \xff".to_vec(),
+        job: Some(new_job(partition)),
+        deleted: vec![notice(partition, EventKind::MemberDeleted)],
         updated: vec![notice(partition, EventKind::MemberUpdated)],
         finished: vec![notice(partition, EventKind::OauthStateFinished)],
     }
@@ -225,12 +242,15 @@ async fn bring_back(store: &RedisStore, new: &NewMember) -> NewAttempt {
 async fn connect(store: &RedisStore, new: &NewMember) -> (Connection, Subject) {
     bring_back(store, new).await;
     let connection = connection(new.window.as_ref().expect("a window").guid);
-    let subject = store
-        .commit_connected(&connection, at(30))
-        .await
-        .expect("answered")
-        .expect("committed");
-    (connection, subject)
+    let committed = store.commit_connected(&connection, at(30)).await;
+    (connection, committed_subject(committed))
+}
+
+fn committed_subject(committed: crate::store::Result<Committed>) -> Subject {
+    match committed.expect("answered") {
+        Committed::Yes(subject) => *subject,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn opened_name(opened: &Opened) -> &'static str {

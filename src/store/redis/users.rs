@@ -1,18 +1,25 @@
 //! Users, and what must be unique within a client.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use redis::Value;
 
-use super::RedisStore;
 use super::call::{self, Call};
-use super::record::{read_user, user_guid, write_user};
+use super::record::{changes, flag, read_user, user_guid, write_user};
 use super::reply::{Fields, Reply, time, unreadable};
+use super::{RedisStore, millis};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::Digest;
 use crate::domain::user::User;
 use crate::store::{
-    ApiKeyRecord, KeyAddition, PageRequest, Paged, Result, StoreError, UserCreation,
+    ApiKeyRecord, KeyAddition, PageRequest, Paged, Result, StoreError, UserChange, UserCreation,
+    UserUpdate,
 };
+
+/// How long the count of a deleted user's ended sessions is kept: longer than any session or SSO
+/// token of it, which are forgotten a day after their end.
+const EPOCH_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A name that is unique within a client: which index keeps it, and what it is.
 #[derive(Clone, Copy)]
@@ -35,25 +42,15 @@ impl RedisStore {
     /// Keeps a new user: the reservation of its `id` and its place in the client's list, then the
     /// user. Two round trips.
     pub(in crate::store) async fn create_user(&self, user: &User) -> Result<UserCreation> {
-        let name = UniqueName {
-            index: "ids",
-            name: user.id.as_deref(),
-        };
         let guid = user.guid.compact();
-        let listed_at = Some(user.created_at);
-        let mut reservation = self
-            .reserve(&user.client, name, &guid, "", listed_at)
+        let reservation = self
+            .reserve_id(
+                &user.client,
+                user.id.as_deref(),
+                user.guid,
+                Some(user.created_at),
+            )
             .await?;
-        if let Reservation::Taken(holder) = &reservation {
-            let other = user_guid(holder)?;
-            let bearer = self.user(&user.client, other).await?;
-            if bearer.is_some_and(|bearer| bearer.id == user.id) {
-                return Ok(UserCreation::IdTaken(other));
-            }
-            reservation = self
-                .reserve(&user.client, name, &guid, holder, listed_at)
-                .await?;
-        }
         match reservation {
             Reservation::Taken(holder) => Ok(UserCreation::IdTaken(user_guid(&holder)?)),
             Reservation::Until(until) => {
@@ -62,10 +59,119 @@ impl RedisStore {
                     .text(guid)
                     .text(until)
                     .fields(write_user(user));
-                in_time(self.link.call(call).await?)?;
-                Ok(UserCreation::Created)
+                match Reply::of(self.link.call(call).await?)?.text()?.as_str() {
+                    "created" => Ok(UserCreation::Created),
+                    _ => Err(late()),
+                }
             }
         }
+    }
+
+    /// Changes the user: one round trip, and three more where its `id` is to change.
+    pub(in crate::store) async fn update_user(&self, change: &UserChange) -> Result<UserUpdate> {
+        let mut reserved_until = String::new();
+        if let Some(new) = &change.id {
+            let Some(kept) = self.user(&change.client, change.user).await? else {
+                return Ok(UserUpdate::NoSuchUser);
+            };
+            if let Some(name) = new.as_ref().or(kept.id.as_ref()) {
+                match self
+                    .reserve_id(&change.client, Some(name), change.user, None)
+                    .await?
+                {
+                    Reservation::Until(until) => reserved_until = until,
+                    Reservation::Taken(holder) => {
+                        return Ok(UserUpdate::IdTaken(user_guid(&holder)?));
+                    }
+                }
+            }
+        }
+        let guid = change.user.compact();
+        let (set, unset) = changes([
+            ("id", change.id.clone()),
+            ("email", change.email.clone()),
+            ("metadata", change.metadata.clone()),
+            ("disabled", change.is_disabled.map(flag)),
+        ]);
+        let call = Call::new(
+            &call::UPDATE_USER,
+            self.keys.partition(change.user.partition()),
+        )
+        .text(&guid)
+        .text(change.client.as_str())
+        .text(&reserved_until)
+        .fields(set)
+        .list(unset);
+        let mut reply = Reply::of(self.link.call(call).await?)?;
+        match reply.text()?.as_str() {
+            "updated" => {
+                let user = read_user(change.user, &reply.fields()?)?;
+                for old in reply.texts()? {
+                    if user.id.as_ref() != Some(&old) && !reserved_until.is_empty() {
+                        self.release(&user.client, id(&old), &guid, &reserved_until)
+                            .await;
+                    }
+                }
+                Ok(UserUpdate::Updated(Box::new(user)))
+            }
+            "no_such_user" => {
+                if let Some(Some(name)) = &change.id {
+                    self.release(&change.client, id(name), &guid, &reserved_until)
+                        .await;
+                }
+                Ok(UserUpdate::NoSuchUser)
+            }
+            "late" => Err(late()),
+            _ => Err(unreadable("the answer to a change of a user")),
+        }
+    }
+
+    /// Asks for an `id` for the user, and for its place in the client's list where it is new.
+    async fn reserve_id(
+        &self,
+        client: &ClientId,
+        name: Option<&str>,
+        user: UserGuid,
+        listed_at: Option<Timestamp>,
+    ) -> Result<Reservation> {
+        let guid = user.compact();
+        let id = UniqueName { index: "ids", name };
+        let first = self.reserve(client, id, &guid, "", listed_at).await?;
+        let Reservation::Taken(holder) = &first else {
+            return Ok(first);
+        };
+        let bearer = self.user(client, user_guid(holder)?).await?;
+        if bearer.is_some_and(|bearer| bearer.id.as_deref() == name) {
+            return Ok(first);
+        }
+        self.reserve(client, id, &guid, holder, listed_at).await
+    }
+
+    /// Deletes the client's user with its sessions, SSO tokens and members: its partition, then the
+    /// client's slot. What a crash in between leaves in the latter counts as free, and as nobody.
+    pub(in crate::store) async fn delete_user(
+        &self,
+        client: &ClientId,
+        user: UserGuid,
+        now: Timestamp,
+    ) -> Result<Option<User>> {
+        let call = Call::new(&call::DELETE_USER, self.keys.partition(user.partition()))
+            .text(user.compact())
+            .text(client.as_str())
+            .time(now)
+            .number(self.retention())
+            .number(self.listed())
+            .number(millis(EPOCH_LIFE));
+        let Some(mut reply) = Reply::optional(self.link.call(call).await?)? else {
+            return Ok(None);
+        };
+        let deleted = read_user(user, &reply.fields()?)?;
+        let call = Call::new(&call::FORGET_USER, self.keys.client(client))
+            .text(user.compact())
+            .list(deleted.id.clone())
+            .list(reply.texts()?);
+        let _ = self.link.call(call).await;
+        Ok(Some(deleted))
     }
 
     /// Asks for a name of the client's. `dangling` is a holder behind which nothing was found.
@@ -92,19 +198,25 @@ impl RedisStore {
         }
     }
 
-    /// Gives back a name, or listings where there is none. What a failure leaves behind counts as
-    /// free, so callers need not mind one.
+    /// Gives back a name that `holder` bears no longer. `reserved_until` is empty where the holder is
+    /// gone for good; else it names the reservation this goes back to. What a failure leaves behind
+    /// counts as free, so nobody need mind one.
     pub(super) async fn release(
         &self,
         client: &ClientId,
         name: UniqueName<'_>,
-        guids: Vec<String>,
-    ) -> Result<()> {
+        holder: &str,
+        reserved_until: &str,
+    ) {
+        let Some(text) = name.name else {
+            return;
+        };
         let call = Call::new(&call::RELEASE, self.keys.client(client))
             .text(name.index)
-            .list(name.name.map(str::to_owned))
-            .list(guids);
-        self.link.call(call).await.map(drop)
+            .text(text)
+            .text(holder)
+            .text(reserved_until);
+        let _ = self.link.call(call).await;
     }
 
     /// The client's user of that guid.
@@ -175,11 +287,8 @@ impl RedisStore {
         let total = total.saturating_sub(absent.len() as u64);
         if !absent.is_empty() {
             // Listed, then never written: a crash in the middle of `create_user`.
-            let listing = UniqueName {
-                index: "users",
-                name: None,
-            };
-            let _ = self.release(client, listing, absent).await;
+            let call = Call::new(&call::UNLIST, self.keys.client(client)).list(absent);
+            let _ = self.link.call(call).await;
         }
         Ok(Paged { items, total })
     }
@@ -260,14 +369,16 @@ impl RedisStore {
     }
 }
 
-/// Whether the second half of a creation came before its reservation ran out.
-pub(super) fn in_time(answer: Value) -> Result<()> {
-    match Reply::of(answer)?.text()?.as_str() {
-        "created" => Ok(()),
-        _ => Err(StoreError::Unavailable(
-            "the reservation of the name ran out before it was used".into(),
-        )),
+fn id(name: &str) -> UniqueName<'_> {
+    UniqueName {
+        index: "ids",
+        name: Some(name),
     }
+}
+
+/// The second half of a step came after its reservation ran out.
+pub(super) fn late() -> StoreError {
+    StoreError::Unavailable("the reservation of the name ran out before it was used".into())
 }
 
 fn user_of(guid: UserGuid, answer: Value) -> Result<Option<User>> {

@@ -11,12 +11,12 @@ use super::window_record::{Found, read_window, window_guid, write_errored, write
 use crate::domain::client::UnboundCallback;
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
-use crate::domain::member::Member;
+use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::secret::Digest;
 use crate::domain::window::{MULTI_OPENS, NewAttempt, NewWindow, RETRIES, RETRY_GRACE, Window};
 use crate::store::{
     AttemptRecord, Claim, Claimed, Committed, Connection, Failure, HELD_ANSWERS, Knock, Opened,
-    Opening, Result, Retried, Retry, SETTLING, SessionOwner, Subject, WindowQuery,
+    Opening, Result, Retried, Retry, SETTLING, SessionOwner, WindowQuery,
 };
 
 /// The steps of a flow.
@@ -139,27 +139,45 @@ impl RedisStore {
         }
     }
 
-    /// The member is connected, all or nothing. `None` when the window is no longer `Returned`:
-    /// nothing changed, and the grant must be given back. Sent again with the same sealed grant, it
-    /// answers as it did the first time.
+    /// The member is connected, all or nothing. Sent again with the same sealed grant, it answers as
+    /// it did the first time. The `external_guid` of a member that a merge removed is given back
+    /// afterwards.
     pub(in crate::store) async fn commit_connected(
         &self,
         connection: &Connection,
         now: Timestamp,
     ) -> Result<Committed> {
         let base = self.keys.partition(connection.window.partition());
-        let job = connection.job.as_ref().map(|job| job.guid.compact());
+        let inbound = connection.inbound.map(|member| member.compact());
         let call = Call::new(&call::COMMIT, base)
             .text(connection.window.compact())
+            .text(inbound.unwrap_or_default())
+            .digests(&connection.fingerprints)
             .bytes(&connection.sealed_grant)
-            .text(job.unwrap_or_default())
+            .job(connection.job.as_ref())
+            .status(Some(ConnectionStatus::Connected))
+            .status(Some(ConnectionStatus::Pending))
             .time(now)
             .number(self.retention())
+            .number(self.listed())
+            .notices(&connection.deleted)
             .notices(&connection.updated)
             .notices(&connection.finished);
-        match Reply::optional(self.link.call(call).await?)? {
-            None => Ok(Committed::Over),
-            Some(reply) => Ok(Committed::Yes(Found::read(reply)?.subject()?)),
+        let mut reply = Reply::of(self.link.call(call).await?)?;
+        match reply.text()?.as_str() {
+            "yes" => {
+                let subject = Found::read(reply.list()?)?.subject()?;
+                for freed in reply.texts()? {
+                    let outbound = subject.window.member;
+                    self.release_external(&subject.window.client, &freed, outbound)
+                        .await;
+                }
+                Ok(Committed::Yes(subject))
+            }
+            "duplicate" => Ok(Committed::Duplicate(member_guid(&reply.text()?)?)),
+            "other_login" => Ok(Committed::OtherLogin),
+            "over" => Ok(Committed::Over),
+            _ => Err(unreadable("the answer to a connection")),
         }
     }
 
@@ -171,10 +189,12 @@ impl RedisStore {
         now: Timestamp,
     ) -> Result<Option<Window>> {
         let base = self.keys.partition(failure.window.partition());
+        let inbound = failure.inbound.map(|member| member.compact());
         let call = Call::new(&call::FAIL, base)
             .text(failure.window.compact())
             .text(write_errored(failure.reason, failure.ending))
             .list(failure.detail.clone())
+            .text(inbound.unwrap_or_default())
             .time(now)
             .number(self.retention())
             .notices(&failure.finished);

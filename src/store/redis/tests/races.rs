@@ -93,12 +93,9 @@ async fn of_100_answers_one_is_claimed_and_one_committed() {
                 .expect("answered")
         }
     };
-    let name = |done: &Option<Subject>| {
-        if done.is_some() {
-            "committed"
-        } else {
-            "refused"
-        }
+    let name = |done: &Committed| match done {
+        Committed::Yes(_) => "committed",
+        _ => "refused",
     };
     let counts = race(&server, 100, commit, name).await;
     assert_eq!(counts, BTreeMap::from([("committed", 1), ("refused", 99)]));

@@ -51,6 +51,7 @@ async fn what_is_finished_is_forgotten_in_time_and_nothing_else() {
         reason: ErrorReason::SessionError,
         ending: Ending::Expired,
         detail: None,
+        inbound: None,
         finished: vec![notice(window.partition(), EventKind::OauthStateFinished)],
     };
     assert_eq!(
@@ -129,7 +130,7 @@ async fn a_deleted_member_leaves_its_windows_and_nothing_else() {
     );
     let job = connection.job.expect("a job").guid;
     assert_eq!(store.job(job).await.expect("read"), None);
-    assert_eq!(store.lease_grant(job).await.expect("read"), Lease::Unknown);
+    assert_eq!(store.lease(job).await.expect("read"), Lease::Unknown);
 
     let told = store
         .reserve_events(at(50), at(90), 9)

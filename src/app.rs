@@ -177,12 +177,7 @@ fn rates(limits: &config::Limits) -> Rates {
             .and_then(NonZeroU32::new)
             .unwrap_or(NonZeroU32::MIN)
     };
-    // Contract section 2.5.
-    let per_second = |limit: u32| NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
     Rates {
-        reads_per_client_per_second: per_second(2000),
-        writes_per_client_per_second: per_second(750),
-        deletes_per_client_per_second: per_second(150),
         mints_per_member_per_minute: at_least_one(limits.mints_per_member_per_minute),
         mints_per_client_per_second: at_least_one(limits.mints_per_client_per_second),
         unknown_links_per_minute: at_least_one(limits.unknown_links_per_minute),

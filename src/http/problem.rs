@@ -393,6 +393,7 @@ impl From<CredentialsError> for Problem {
             CredentialsError::Missing { .. } => Kind::Missing,
             CredentialsError::Unknown(_)
             | CredentialsError::Twice(_)
+            | CredentialsError::TooLong(_)
             | CredentialsError::NotAnOption(_) => Kind::Malformed,
         };
         Self::new(kind, format!("{error}."))
@@ -418,9 +419,10 @@ impl From<AnswerError> for Problem {
             AnswerError::NoSuchMember(_) => return Self::not_found("member"),
             AnswerError::NotChallenged(_) => Kind::ConditionNotMet,
             AnswerError::Missing { .. } => Kind::Missing,
-            AnswerError::Unknown(_) | AnswerError::Twice(_) | AnswerError::NotAnOption(_) => {
-                Kind::Malformed
-            }
+            AnswerError::Unknown(_)
+            | AnswerError::Twice(_)
+            | AnswerError::TooLong(_)
+            | AnswerError::NotAnOption(_) => Kind::Malformed,
         };
         Self::new(kind, format!("{error}."))
     }

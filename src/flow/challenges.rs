@@ -96,6 +96,7 @@ pub async fn answer(
             &answers_context(&job.client, &subject),
             &checked.to_bytes(),
         ),
+        callback_payload: request.callback_payload,
         updated: request.telling.of(
             gateway,
             client,

@@ -1,12 +1,15 @@
 //! Who is asking. Having one of these extractors as an argument is having the permission.
+//!
+//! A caller that is known is counted ([`Limits`](super::limits::Limits)). One that was known before, by
+//! a layer around the handler, is in the request's extensions and is not counted again.
 
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::FromRequestParts;
-use axum::http::Uri;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -18,6 +21,7 @@ use crate::domain::user::User;
 use crate::flow::access;
 
 /// The Nexus API: one user, by its session.
+#[derive(Clone)]
 pub struct NexusUser {
     /// The tenant.
     pub client: Arc<Client>,
@@ -26,6 +30,7 @@ pub struct NexusUser {
 }
 
 /// The Platform API: one client, by its API key.
+#[derive(Clone)]
 pub struct PlatformClient(pub Arc<Client>);
 
 /// A path that both APIs share: the credential decides which it is.
@@ -34,6 +39,24 @@ pub enum Caller {
     Nexus(NexusUser),
     /// A client's key.
     Platform(PlatformClient),
+}
+
+impl Caller {
+    /// The words it is answered in.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Caller::Nexus(_) => Dialect::Nexus,
+            Caller::Platform(_) => Dialect::Platform,
+        }
+    }
+
+    /// The tenant.
+    pub fn client(&self) -> &Client {
+        match self {
+            Caller::Nexus(user) => &user.client,
+            Caller::Platform(client) => &client.0,
+        }
+    }
 }
 
 /// The aggregator, by its own key.
@@ -63,6 +86,9 @@ impl FromRequestParts<Door> for NexusUser {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
         let nexus = |problem: Problem| problem.in_dialect(Dialect::Nexus);
         refuse_credentials_in_query(&parts.uri).map_err(nexus)?;
         let header = parts.headers.get("md-session-token").ok_or_else(|| {
@@ -90,6 +116,8 @@ impl FromRequestParts<Door> for NexusUser {
             .get(&owner.client)
             .cloned()
             .ok_or_else(expired)?;
+        let counted = door.limits.admit(&client.id, &parts.method);
+        counted.map_err(nexus)?;
         let user = gateway
             .store
             .user(&owner.client, owner.user)
@@ -107,6 +135,9 @@ impl FromRequestParts<Door> for PlatformClient {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
         refuse_credentials_in_query(&parts.uri)?;
         let refused = || {
             let message =
@@ -115,8 +146,32 @@ impl FromRequestParts<Door> for PlatformClient {
         };
         let (id, key) = basic(parts).ok_or_else(refused)?;
         let client = access::client_of_key(&door.gateway, &id, &key).await?;
-        client.map(Self).ok_or_else(refused)
+        let client = client.ok_or_else(refused)?;
+        door.limits.admit(&client.id, &parts.method)?;
+        accept_version(&parts.headers)?;
+        Ok(Self(client))
     }
+}
+
+/// The versions of the Platform API that are spoken (contract section 2.1).
+pub const VERSIONS: [&str; 2] = ["v20111101", "v20250224"];
+
+/// Both versions have the same answers here, so `Accept-Version` only has to name one of them. Real
+/// clients leave it out.
+fn accept_version(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(asked) = headers.get("accept-version") else {
+        return Ok(());
+    };
+    let is_spoken = VERSIONS
+        .iter()
+        .any(|version| asked.as_bytes().trim_ascii() == version.as_bytes());
+    is_spoken.then_some(()).ok_or_else(|| {
+        let message = format!(
+            "Accept-Version must be {}, or left out.",
+            VERSIONS.join(" or ")
+        );
+        Problem::new(Kind::NotAcceptable, message)
+    })
 }
 
 fn basic(parts: &Parts) -> Option<(String, zeroize::Zeroizing<String>)> {

@@ -1,22 +1,31 @@
 //! What clients send: JSON bodies and queries, read leniently where real clients are sloppy and
 //! strictly where a wrong value could be taken for a right one.
 
+mod given;
+mod sent;
+mod wishes;
+
+pub use given::{LONGEST_VALUE, MOST_VALUES};
+pub use sent::{Sent, callback_payload, telling_of};
+
 use serde_json::{Map, Value};
 
 use super::problem::{Kind, Problem};
 use crate::domain::member::UseCase;
-use crate::domain::window::{OpenPolicy, ReferralSource};
-use crate::flow::Telling;
-use crate::flow::mint::Wishes;
 
 /// The longest `metadata` that is kept, in bytes.
-const LONGEST_METADATA: usize = 4096;
+pub const LONGEST_METADATA: usize = 4096;
+
+/// The longest name that is kept, in bytes.
+pub const LONGEST_NAME: usize = 255;
 
 /// The fields of a request: beside the root object, inside it, or without a root (contract section
 /// 1.2). A field beside the root wins over one inside.
 pub struct Fields {
     beside: Map<String, Value>,
     inside: Map<String, Value>,
+    #[cfg(test)]
+    looked_for: std::sync::Mutex<std::collections::BTreeSet<String>>,
 }
 
 impl Fields {
@@ -45,7 +54,32 @@ impl Fields {
             Some(Value::Object(inside)) => inside,
             Some(_) => return Err(wrong_type(root, "an object")),
         };
-        Ok(Self { beside, inside })
+        Ok(Self::new(beside, inside))
+    }
+
+    /// Reads the body where there is one, and the query for what the body leaves out.
+    pub fn of_request(body: &[u8], query: &str, root: &str) -> Result<Self, Problem> {
+        let mut fields = Self::of_query(query);
+        if !body.iter().all(u8::is_ascii_whitespace) {
+            let sent = Self::parse(body, root)?;
+            fields.beside.extend(sent.inside);
+            fields.beside.extend(sent.beside);
+        }
+        Ok(fields)
+    }
+
+    fn new(beside: Map<String, Value>, inside: Map<String, Value>) -> Self {
+        Self {
+            beside,
+            inside,
+            #[cfg(test)]
+            looked_for: Default::default(),
+        }
+    }
+
+    /// Whether there is no field at all.
+    pub fn is_empty(&self) -> bool {
+        self.beside.is_empty() && self.inside.is_empty()
     }
 
     /// Reads a query.
@@ -54,16 +88,56 @@ impl Fields {
         let beside = pairs
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
             .collect();
-        Self {
-            beside,
-            inside: Map::new(),
-        }
+        Self::new(beside, Map::new())
+    }
+
+    fn sent(&self, name: &str) -> Option<&Value> {
+        #[cfg(test)]
+        self.looked_for
+            .lock()
+            .expect("nobody panics here")
+            .insert(name.to_owned());
+        self.beside.get(name).or_else(|| self.inside.get(name))
     }
 
     /// A field as it came; absent and null are the same.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        let found = self.beside.get(name).or_else(|| self.inside.get(name));
-        found.filter(|value| !value.is_null())
+        self.sent(name).filter(|value| !value.is_null())
+    }
+
+    /// What an update says of a field that may be taken away: `None` when it says nothing,
+    /// `Some(None)` when it says null, or nothing between quotes.
+    fn replaced<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce() -> Result<Option<T>, Problem>,
+    ) -> Result<Option<Option<T>>, Problem> {
+        match self.sent(name) {
+            None => Ok(None),
+            Some(_) => read().map(Some),
+        }
+    }
+
+    /// The new value of a short text field such as a name.
+    pub fn new_name(&self, name: &str) -> Result<Option<Option<String>>, Problem> {
+        self.replaced(name, || self.name(name))
+    }
+
+    /// The new value of `metadata`.
+    pub fn new_metadata(&self) -> Result<Option<Option<String>>, Problem> {
+        self.replaced("metadata", || self.metadata())
+    }
+
+    /// A text field of at most [`LONGEST_NAME`] bytes; an empty one is as absent as null.
+    pub fn name(&self, name: &str) -> Result<Option<String>, Problem> {
+        let text = self.short_text(name, LONGEST_NAME)?;
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    /// The names that were looked for.
+    #[cfg(test)]
+    pub fn looked_for(&self) -> std::collections::BTreeSet<String> {
+        self.looked_for.lock().expect("nobody panics here").clone()
     }
 
     /// A text field; absent and null are the same.
@@ -150,75 +224,6 @@ impl Fields {
         use_cases
             .map(Some)
             .map_err(|_| wrong_type("use_cases", "a list of \"PFM\" and \"MONEY_MOVEMENT\""))
-    }
-
-    /// What the request asks of a window.
-    pub fn wishes(&self) -> Result<Wishes, Problem> {
-        Ok(Wishes {
-            referral_source: self.referral_source()?,
-            client_redirect_url: self.short_text("client_redirect_url", 2_000)?,
-            ui_message_webview_url_scheme: self.short_text("ui_message_webview_url_scheme", 64)?,
-            skip_aggregation: self.flag("skip_aggregation")?,
-            enable_app2app: self.flag("enable_app2app")?,
-            open_policy: self.open_policy()?,
-            link_minutes: self.whole_number("link_minutes")?,
-            authorization_minutes: self.whole_number("authorization_minutes")?,
-            ui_locales: self.short_text("ui_locales", 60)?,
-        })
-    }
-
-    fn referral_source(&self) -> Result<ReferralSource, Problem> {
-        let by_name = match self
-            .text("referral_source")?
-            .or(self.text("oauth_referral_source")?)
-        {
-            None => ReferralSource::Browser,
-            Some(text) if text.eq_ignore_ascii_case("BROWSER") => ReferralSource::Browser,
-            Some(text) if text.eq_ignore_ascii_case("APP") => ReferralSource::App,
-            Some(_) => return Err(wrong_type("referral_source", "BROWSER or APP")),
-        };
-        // A mobile webview is an app, whatever else is said (contract section 6.2).
-        let is_webview = self.flag("is_mobile_webview")?.unwrap_or(false);
-        Ok(if is_webview {
-            ReferralSource::App
-        } else {
-            by_name
-        })
-    }
-
-    fn open_policy(&self) -> Result<Option<OpenPolicy>, Problem> {
-        let Some(text) = self.text("open_policy")? else {
-            return Ok(None);
-        };
-        let policy = match text.as_str() {
-            "single" => OpenPolicy::Single,
-            "interstitial" => OpenPolicy::Interstitial,
-            "multi" => OpenPolicy::Multi,
-            _ => return Err(wrong_type("open_policy", "single, interstitial or multi")),
-        };
-        Ok(Some(policy))
-    }
-
-    /// Whether this request's events are told (contract section 1.4).
-    pub fn telling(&self, headers: &axum::http::HeaderMap) -> Result<Telling, Problem> {
-        let by_body = self.flag("skip_webhook")?.unwrap_or(false);
-        Ok(if by_body {
-            Telling::Silent
-        } else {
-            telling_of(headers)
-        })
-    }
-}
-
-/// Whether a request's events are told, by its headers alone.
-pub fn telling_of(headers: &axum::http::HeaderMap) -> Telling {
-    let skip = headers
-        .get("mx-skip-webhook")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
-    if skip {
-        Telling::Silent
-    } else {
-        Telling::Aloud
     }
 }
 

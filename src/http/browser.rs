@@ -9,10 +9,12 @@ use axum::http::header::{ALLOW, LOCATION, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use url::Url;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use super::page::{Page, Parties};
 use super::visitor::{Segments, Visit, is_same_origin, source_address};
-use super::{Door, cookies, show};
+use super::{Door, cookies, logos, show};
 use crate::domain::id::AttemptId;
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::{AnswerHandle, BindingSecret, LinkToken};
@@ -26,7 +28,39 @@ use crate::store::Knock;
 /// How long an interstitial page may wait for its button.
 const PROOF_S: u64 = 60 * 60;
 
-/// `/oauth/predirect_to/{member}/{token}`: the one-time link.
+/// What browsers are served.
+pub fn routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        // The page itself says which methods a link takes.
+        .routes(routes!(link).map(|link_routes| link_routes.fallback(link)))
+        .routes(routes!(returned, posted))
+        .routes(routes!(result, try_again))
+        .routes(routes!(logos::client))
+        .routes(routes!(logos::institution))
+}
+
+/// Follow a one-time link.
+///
+/// A navigation (and the POST of the page's button) claims it and leads to the institution. Machines
+/// that look ahead get a harmless page, and HEAD nothing.
+#[utoipa::path(
+    method(get, post), path = "/oauth/predirect_to/{member}/{token}",
+    operation_id = "followLink", tag = "Browser",
+    params(
+        ("member" = String, Path, description = "The member's guid.", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c"),
+        ("token" = String, Path, description = "The link's secret.", example = "ow_00…"),
+    ),
+    responses(
+        (status = 200, description = "A page to look at first, or one for machines.", content_type = "text/html"),
+        (status = 302, description = "To the institution, with the cookie that binds the browser."),
+        (status = 303, description = "Back to the app: this browser is through already.", content_type = "text/html"),
+        (status = 404, description = "There is no such link.", content_type = "text/html"),
+        (status = 410, description = "It was used, replaced, or is over.", content_type = "text/html"),
+        (status = 429, description = "Too many unknown links from this address.", content_type = "text/html"),
+        (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
+        (status = 503, description = "A look ahead, which is never the link's use; or the store is away.", content_type = "text/html"),
+    ),
+)]
 pub async fn link(
     State(door): State<Door>,
     method: Method,
@@ -174,7 +208,28 @@ fn ask_first(
     response
 }
 
-/// `GET /oauth/redirect_from/{client}/{institution}`: an institution's answer in a query.
+/// Come back from the institution.
+#[utoipa::path(
+    get, path = "/oauth/redirect_from/{client}/{institution}",
+    operation_id = "returnFromInstitution", tag = "Browser",
+    params(
+        ("client" = String, Path, description = "The client's id.", example = "acme"),
+        ("institution" = String, Path, description = "The institution's code.", example = "mxbank"),
+        ("code" = Option<String>, Query, description = "RFC 6749 section 4.1.2."),
+        ("state" = Option<String>, Query, description = "RFC 6749 section 4.1.2."),
+        ("iss" = Option<String>, Query, description = "RFC 9207."),
+        ("error" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
+        ("error_description" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
+        ("answer" = Option<String>, Query, description = "Where an answer that came by POST is held."),
+    ),
+    responses(
+        (status = 200, description = "A page for machines.", content_type = "text/html"),
+        (status = 303, description = "To the outcome."),
+        (status = 400, description = "The answer is none, or belongs to no attempt.", content_type = "text/html"),
+        (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
+        (status = 503, description = "A look ahead; or the store is away.", content_type = "text/html"),
+    ),
+)]
 pub async fn returned(
     State(door): State<Door>,
     method: Method,
@@ -218,8 +273,25 @@ pub async fn returned(
     }
 }
 
-/// `POST /oauth/redirect_from/{client}/{institution}`: an institution's answer in a form. It comes
-/// without our cookies, so it is held for a GET that brings them (docs/SECURITY.md, C15).
+/// Come back from the institution by a form.
+///
+/// It comes without our cookies, so it is held for a GET that brings them (docs/SECURITY.md, C15).
+#[utoipa::path(
+    post, path = "/oauth/redirect_from/{client}/{institution}",
+    operation_id = "postFromInstitution", tag = "Browser",
+    params(
+        ("client" = String, Path, description = "The client's id.", example = "acme"),
+        ("institution" = String, Path, description = "The institution's code.", example = "mxbank"),
+    ),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "code, state and iss, or error (OAuth 2.0 Form Post Response Mode)."),
+    responses(
+        (status = 303, description = "To the same path by GET, or to the outcome."),
+        (status = 400, description = "The answer is none, or belongs to no attempt.", content_type = "text/html"),
+        (status = 413, description = "The body is over 64 kB."),
+        (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
+        (status = 503, description = "The store is away.", content_type = "text/html"),
+    ),
+)]
 pub async fn posted(
     State(door): State<Door>,
     Segments((client, institution)): Segments<(String, String)>,
@@ -266,7 +338,20 @@ fn see_other(door: &Door, shown: &show::Shown<'_>, path: &str) -> Response {
     redirect(shown, StatusCode::SEE_OTHER, &format!("{origin}{path}"))
 }
 
-/// `GET /oauth/result/{attempt}`: the outcome, for the browser that went through it.
+/// See how it ended, in the browser that went through it.
+#[utoipa::path(
+    get, path = "/oauth/result/{attempt}",
+    operation_id = "seeOutcome", tag = "Browser",
+    params(("attempt" = String, Path, description = "The attempt's public name.")),
+    responses(
+        (status = 200, description = "The outcome.", content_type = "text/html"),
+        (status = 303, description = "Back to the app, with the outcome.", content_type = "text/html"),
+        (status = 404, description = "There is no such attempt.", content_type = "text/html"),
+        (status = 410, description = "It is over, or another browser's.", content_type = "text/html"),
+        (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
+        (status = 503, description = "It is not over yet, or the store is away.", content_type = "text/html"),
+    ),
+)]
 pub async fn result(
     State(door): State<Door>,
     Segments(attempt): Segments<String>,
@@ -324,7 +409,19 @@ async fn outcome(
     }
 }
 
-/// `POST /oauth/result/{attempt}`: "Try again".
+/// Try again.
+#[utoipa::path(
+    post, path = "/oauth/result/{attempt}",
+    operation_id = "tryAgain", tag = "Browser",
+    params(("attempt" = String, Path, description = "The attempt's public name.")),
+    responses(
+        (status = 303, description = "To the institution, with the cookie that binds the browser."),
+        (status = 404, description = "There is no such attempt of this browser.", content_type = "text/html"),
+        (status = 410, description = "It may not be tried again.", content_type = "text/html"),
+        (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
+        (status = 503, description = "The store is away.", content_type = "text/html"),
+    ),
+)]
 pub async fn try_again(
     State(door): State<Door>,
     Segments(attempt): Segments<String>,

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::dialect_of;
-use super::problem::{Dialect, Kind, Problem};
+use super::problem::{ConditionNotMet, Dialect, Kind, Problem};
 
 const BASELINE: [(HeaderName, &str); 8] = [
     (
@@ -48,6 +48,7 @@ pub async fn baseline(
     next: Next,
 ) -> Response {
     let dialect = dialect_of(request.headers());
+    let method = request.method().clone();
     let is_page = request.uri().path().starts_with("/oauth/");
     let mut response = match params {
         // A guid of bytes that are no text is as absent as any other malformed one; pages say so
@@ -60,12 +61,13 @@ pub async fn baseline(
         _ => answer_in_time(request, next, dialect).await,
     };
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let message = "The body is over 64 kB, the most that is read.";
-        response = Problem::new(Kind::TooLarge, message)
-            .in_dialect(dialect)
-            .into_response();
+        response = Problem::too_large().in_dialect(dialect).into_response();
     }
+    let is_unmet = response.extensions().get::<ConditionNotMet>().is_some();
     let headers = response.headers_mut();
+    if is_unmet && let Ok(allowed) = HeaderValue::from_str(method.as_str()) {
+        headers.entry(header::ALLOW).or_insert(allowed);
+    }
     for (name, value) in BASELINE {
         headers
             .entry(name)

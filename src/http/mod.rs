@@ -4,17 +4,22 @@
 //! [`routes`] is the table of contents.
 
 mod aggregation;
+mod answers;
 mod auth;
 mod body;
 mod browser;
 mod cookies;
 pub mod gallery;
 mod headers;
+mod idempotent;
+mod institutions;
 mod json;
 pub mod limits;
+mod logos;
 mod members;
 mod nexus;
 mod oauth_states;
+pub mod openapi;
 pub mod ops;
 pub mod page;
 mod platform;
@@ -27,16 +32,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
-use axum::middleware;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post};
+use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderMap;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::post;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use crate::config::Network;
-use crate::domain::client::Logo;
 use crate::domain::id::ClientId;
 use crate::flow::Gateway;
 use problem::{Dialect, Kind, Problem};
@@ -69,81 +73,41 @@ impl Door {
 
 /// Every public route.
 pub fn routes(door: Door) -> Router {
-    let browser = Router::new()
-        .route("/oauth/predirect_to/{member}/{token}", any(browser::link))
-        .route(
-            "/oauth/redirect_from/{client}/{institution}",
-            get(browser::returned).post(browser::posted),
-        )
-        .route(
-            "/oauth/result/{attempt}",
-            get(browser::result).post(browser::try_again),
-        )
-        .route("/oauth/logos/clients/{client}", get(client_logo))
-        .route(
-            "/oauth/logos/institutions/{institution}",
-            get(institution_logo),
-        );
-
-    let nexus = Router::new()
-        .route(
-            "/{client_id}/users/{user_id}/api_token",
-            get(nexus::api_token),
-        )
-        .route(
-            "/{client_id}/users/{user_id}/api_token.json",
-            get(nexus::api_token),
-        )
-        .route(
-            "/{client_id}/users/{user_id}/sessions",
-            delete(nexus::end_sessions),
-        )
-        .route("/sessions", post(nexus::begin_session))
-        .route("/members", get(nexus::members).post(nexus::create_member))
-        .route(
-            "/members/{member}",
-            get(nexus::member).delete(nexus::delete_member),
-        )
-        .route(
-            "/members/{member}/oauth_window_uri",
-            get(nexus::oauth_window_uri),
-        );
-
-    let platform = Router::new()
-        .route("/users", get(platform::users).post(platform::create_user))
-        .route("/users/{user}", get(platform::user))
-        .route(
-            "/users/{user}/members",
-            get(platform::members).post(platform::create_member),
-        )
-        .route(
-            "/users/{user}/members/{member}",
-            get(platform::member).delete(platform::delete_member),
-        )
-        .route(
-            "/users/{user}/members/{member}/oauth_window_uri",
-            get(platform::oauth_window_uri),
-        );
-
-    let shared = Router::new()
-        .route("/oauth_states", get(oauth_states::list))
-        .route("/oauth_states/{guid}", get(oauth_states::read));
-
-    let aggregation = Router::new()
-        .route("/aggregation/jobs/{guid}/lease", post(aggregation::lease))
-        .route("/aggregation/jobs/{guid}/report", post(aggregation::report));
-
-    Router::new()
-        .merge(browser)
-        .merge(nexus)
-        .merge(platform)
-        .merge(shared)
-        .merge(aggregation)
+    let nexus_once = from_fn_with_state(door.clone(), idempotent::once::<auth::NexusUser>);
+    let platform_once = from_fn_with_state(door.clone(), idempotent::once::<auth::PlatformClient>);
+    let (router, _) = OpenApiRouter::new()
+        .merge(nexus::routes().route_layer(nexus_once))
+        .merge(platform::routes().route_layer(platform_once))
+        .merge(open_routes())
+        .split_for_parts();
+    router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(middleware::from_fn(headers::baseline))
+        .layer(from_fn(headers::baseline))
         .with_state(door)
+}
+
+/// What [`routes`] serves, with its descriptions and without the layers.
+fn described_routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .merge(nexus::routes())
+        .merge(platform::routes())
+        .merge(open_routes())
+}
+
+/// The routes whose requests carry no `Idempotency-Key`.
+fn open_routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .merge(nexus::session_routes())
+        .routes(routes!(oauth_states::list))
+        .routes(routes!(oauth_states::read))
+        .routes(routes!(institutions::read))
+        .routes(routes!(institutions::credentials))
+        .route("/aggregation/jobs/{guid}/lease", post(aggregation::lease))
+        .route("/aggregation/jobs/{guid}/report", post(aggregation::report))
+        .merge(browser::routes())
+        .merge(openapi::routes())
 }
 
 fn dialect_of(headers: &HeaderMap) -> Dialect {
@@ -160,27 +124,4 @@ async fn no_such_path(headers: HeaderMap) -> Problem {
 async fn no_such_method(headers: HeaderMap) -> Problem {
     let message = "This path does not take that method; the Allow header names those it takes.";
     Problem::new(Kind::MethodNotAllowed, message).in_dialect(dialect_of(&headers))
-}
-
-async fn client_logo(State(door): State<Door>, Path(client): Path<String>) -> Response {
-    let client = client
-        .parse()
-        .ok()
-        .and_then(|id| door.gateway.clients.get(&id).cloned());
-    logo(client.and_then(|client| client.logo.clone()))
-}
-
-async fn institution_logo(State(door): State<Door>, Path(institution): Path<String>) -> Response {
-    let institution = institution
-        .parse()
-        .ok()
-        .and_then(|code| door.gateway.institutions.get(&code).cloned());
-    logo(institution.and_then(|institution| institution.logo.clone()))
-}
-
-fn logo(logo: Option<Logo>) -> Response {
-    match logo {
-        Some(logo) => ([(CONTENT_TYPE, logo.media_type)], logo.bytes.to_vec()).into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
 }

@@ -5,11 +5,12 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde_json::json;
 
+use super::answers::{OauthStateAnswer, OauthStateBody, OauthStatesBody};
 use super::auth::Caller;
 use super::body::Fields;
-use super::problem::{Dialect, Kind, Problem};
+use super::openapi::params::{OauthStatePath, OauthStatesQuery};
+use super::problem::{Kind, Problem};
 use super::{Door, json};
 use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::window::{AuthStatus, Window};
@@ -18,16 +19,12 @@ use crate::store::{StoreError, WindowQuery};
 /// How many states one listing shows at most.
 const MOST: usize = 100;
 
-impl Caller {
-    fn dialect(&self) -> Dialect {
-        match self {
-            Caller::Nexus(_) => Dialect::Nexus,
-            Caller::Platform(_) => Dialect::Platform,
-        }
-    }
-}
-
-/// `GET /oauth_states?outbound_member_guid=&auth_status=`, newest first.
+/// List OAuth states, newest first.
+#[utoipa::path(
+    get, path = "/oauth_states",
+    operation_id = "listOauthStates", tag = "Both APIs", params(OauthStatesQuery),
+    responses((status = 200, description = "The states, at most 100.", body = OauthStatesBody)),
+)]
 pub async fn list(
     State(door): State<Door>,
     caller: Caller,
@@ -40,7 +37,9 @@ pub async fn list(
     Ok(json::answer(
         &headers,
         StatusCode::OK,
-        &json!({"oauth_states": states}),
+        &OauthStatesBody {
+            oauth_states: states,
+        },
     ))
 }
 
@@ -48,7 +47,7 @@ async fn listed(
     door: &Door,
     caller: &Caller,
     query: &str,
-) -> Result<Vec<serde_json::Value>, Problem> {
+) -> Result<Vec<OauthStateAnswer>, Problem> {
     let fields = Fields::of_query(query);
     let member = fields.text("outbound_member_guid")?;
     let member: Option<MemberGuid> = match member.map(|text| text.parse()) {
@@ -89,10 +88,15 @@ async fn listed(
         return Ok(Vec::new());
     };
     let windows = door.gateway.store.windows(user, query).await?;
-    Ok(windows.iter().map(Window::to_json).collect())
+    Ok(windows.iter().map(OauthStateAnswer::from).collect())
 }
 
-/// `GET /oauth_states/{guid}`.
+/// Read an OAuth state.
+#[utoipa::path(
+    get, path = "/oauth_states/{guid}",
+    operation_id = "readOauthState", tag = "Both APIs", params(OauthStatePath),
+    responses((status = 200, description = "The state.", body = OauthStateBody)),
+)]
 pub async fn read(
     State(door): State<Door>,
     caller: Caller,
@@ -109,7 +113,9 @@ pub async fn read(
     Ok(json::answer(
         &headers,
         StatusCode::OK,
-        &json!({"oauth_state": window.to_json()}),
+        &OauthStateBody {
+            oauth_state: OauthStateAnswer::from(&window),
+        },
     ))
 }
 

@@ -6,13 +6,16 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::flow::Internal;
 use crate::flow::access::UserError;
 use crate::flow::aggregate::LeaseError;
-use crate::flow::members::CreateError;
+use crate::flow::challenges::AnswerError;
+use crate::flow::members::{ChangeError, CreateError, CredentialsError};
 use crate::flow::mint::MintError;
+use crate::flow::order::OrderError;
 use crate::store::StoreError;
 
 /// Whose envelope an error wears.
@@ -33,6 +36,7 @@ pub struct Problem {
     message: String,
     guid: Option<String>,
     challenge: &'static str,
+    retry_after_s: Option<u64>,
 }
 
 /// How API keys are sent (RFC 7617).
@@ -49,12 +53,20 @@ pub enum Kind {
     Unauthenticated,
     /// The session is over.
     SessionExpired,
+    /// Who is asking may not have this done.
+    Forbidden,
     /// There is no such thing, as far as this caller may know.
     NotFound,
     /// The path exists, the method does not.
     MethodNotAllowed,
+    /// A condition of the endpoint was not met (contract section 2.5).
+    ConditionNotMet,
+    /// No version is spoken that was asked for.
+    NotAcceptable,
     /// It exists already, or is finished.
     Conflict,
+    /// Its name or its login is another's: 409 on Platform, 422 on Nexus (contract section 9).
+    Taken,
     /// The request did not arrive in time.
     TimedOut,
     /// The body is over the limit.
@@ -72,8 +84,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn status(self) -> StatusCode {
+    fn status(self, dialect: Dialect) -> StatusCode {
         match self {
+            Kind::Taken if dialect == Dialect::Nexus => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::Taken => StatusCode::CONFLICT,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
+            Kind::ConditionNotMet => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Kind::Missing | Kind::Malformed => StatusCode::BAD_REQUEST,
             Kind::Unauthenticated | Kind::SessionExpired => StatusCode::UNAUTHORIZED,
             Kind::NotFound => StatusCode::NOT_FOUND,
@@ -95,8 +112,11 @@ impl Kind {
             Kind::Malformed => "4002",
             Kind::Unauthenticated => "4010",
             Kind::SessionExpired => "4011",
+            Kind::Forbidden => "4030",
             Kind::NotFound => "4040",
-            Kind::MethodNotAllowed => "4050",
+            Kind::MethodNotAllowed | Kind::ConditionNotMet => "4050",
+            Kind::NotAcceptable => "4060",
+            Kind::Taken => "4220",
             Kind::Conflict => "4090",
             Kind::TimedOut => "4080",
             Kind::TooLarge => "4130",
@@ -112,9 +132,11 @@ impl Kind {
         match self {
             Kind::Missing | Kind::Malformed => "bad_request",
             Kind::Unauthenticated | Kind::SessionExpired => "unauthorized",
+            Kind::Forbidden => "forbidden",
             Kind::NotFound => "not_found",
-            Kind::MethodNotAllowed => "method_not_allowed",
-            Kind::Conflict => "conflict",
+            Kind::MethodNotAllowed | Kind::ConditionNotMet => "method_not_allowed",
+            Kind::NotAcceptable => "not_acceptable",
+            Kind::Conflict | Kind::Taken => "conflict",
             Kind::TimedOut => "request_timeout",
             Kind::TooLarge => "payload_too_large",
             Kind::UnsupportedMediaType => "unsupported_media_type",
@@ -135,6 +157,7 @@ impl Problem {
             message: message.into(),
             guid: None,
             challenge: BASIC,
+            retry_after_s: None,
         }
     }
 
@@ -159,6 +182,20 @@ impl Problem {
         }
     }
 
+    /// The same, saying when to come back, in seconds.
+    pub fn after(self, seconds: u64) -> Self {
+        Self {
+            retry_after_s: Some(seconds),
+            ..self
+        }
+    }
+
+    /// The body is over the limit.
+    pub fn too_large() -> Self {
+        let message = "The body is over 64 kB, the most that is read.";
+        Self::new(Kind::TooLarge, message)
+    }
+
     /// There is no such thing, whether absent, foreign or malformed.
     pub fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("There is no such {what}."))
@@ -170,37 +207,107 @@ impl Problem {
     }
 }
 
+/// Marks an answer that says 405 because of a condition: the request's own method is allowed all the
+/// same, and a 405 names those that are (RFC 9110 section 15.5.6).
+#[derive(Clone, Copy)]
+pub struct ConditionNotMet;
+
+/// An error, as the Nexus API says it.
+#[derive(Serialize, ToSchema)]
+pub struct NexusProblem<'a> {
+    /// What is wrong.
+    error: NexusFault<'a>,
+    /// What exists already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guid: Option<&'a str>,
+}
+
+/// What is wrong. Rely on the HTTP status; codes and messages may change.
+#[derive(Serialize, ToSchema)]
+pub struct NexusFault<'a> {
+    /// The status and one more digit.
+    #[schema(example = "4001")]
+    code: &'static str,
+    /// Names the field and the remedy.
+    #[schema(example = "institution_guid is missing: say which institution the member is for.")]
+    message: &'a str,
+    /// What exists already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guid: Option<&'a str>,
+}
+
+/// An error, as the Platform API says it.
+#[derive(Serialize, ToSchema)]
+pub struct PlatformProblem<'a> {
+    /// What is wrong.
+    error: PlatformFault<'a>,
+    /// What exists already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guid: Option<&'a str>,
+}
+
+/// What is wrong.
+#[derive(Serialize, ToSchema)]
+pub struct PlatformFault<'a> {
+    /// Names the field and the remedy.
+    #[schema(example = "There is no such member.")]
+    message: &'a str,
+    /// The HTTP status in words.
+    #[schema(example = "not_found")]
+    status: &'static str,
+    /// The kind of error.
+    #[serde(rename = "type")]
+    #[schema(example = "not_found_error")]
+    kind: String,
+    /// What exists already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guid: Option<&'a str>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = match self.dialect {
+        let status = self.kind.status(self.dialect);
+        let guid = self.guid.as_deref();
+        let mut response = match self.dialect {
             Dialect::Nexus => {
-                json!({"error": {"code": self.kind.nexus_code(), "message": self.message}})
+                let error = NexusFault {
+                    code: self.kind.nexus_code(),
+                    message: &self.message,
+                    guid,
+                };
+                (status, axum::Json(NexusProblem { error, guid })).into_response()
             }
-            Dialect::Platform => json!({"error": {
-                "message": self.message,
-                "status": self.kind.platform_status(),
-                "type": format!("{}_error", self.kind.platform_status()),
-            }}),
+            Dialect::Platform => {
+                let words = self.kind.platform_status();
+                // What Nexus calls external_guid is the Platform API's id (contract section 2.2).
+                let message = &match self.kind {
+                    Kind::Taken => self.message.replace("external_guid", "id"),
+                    _ => self.message,
+                };
+                let error = PlatformFault {
+                    message,
+                    status: words,
+                    kind: format!("{words}_error"),
+                    guid,
+                };
+                (status, axum::Json(PlatformProblem { error, guid })).into_response()
+            }
         };
-        let mut body = body;
-        if let Some(guid) = self.guid {
-            body["error"]["guid"] = guid.clone().into();
-            body["guid"] = guid.into();
+        if self.kind == Kind::ConditionNotMet {
+            response.extensions_mut().insert(ConditionNotMet);
         }
-        let mut response = (self.kind.status(), axum::Json(body)).into_response();
         let headers = response.headers_mut();
-        match self.kind {
-            Kind::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-            }
-            Kind::TooMany => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            Kind::Unauthenticated if self.dialect == Dialect::Platform => {
-                let challenge = HeaderValue::from_static(self.challenge);
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            _ => {}
+        let retry_after_s = self.retry_after_s.or(match self.kind {
+            Kind::Unavailable => Some(2),
+            Kind::TooMany => Some(1),
+            _ => None,
+        });
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.kind == Kind::Unauthenticated && self.dialect == Dialect::Platform {
+            let challenge = HeaderValue::from_static(self.challenge);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -254,15 +361,70 @@ impl From<CreateError> for Problem {
             CreateError::UnknownInstitution(_) => {
                 Self::new(Kind::Unprocessable, format!("{error}."))
             }
-            CreateError::ExternalGuidTaken(existing) => {
-                Self::new(Kind::Unprocessable, format!("{error}.")).about(existing)
+            CreateError::ExternalGuidTaken(existing) | CreateError::Duplicate(existing) => {
+                Self::new(Kind::Taken, format!("{error}.")).about(existing)
             }
-            CreateError::OnlyOAuth => Self::new(Kind::Missing, format!("{error}.")),
-            CreateError::Duplicate(_)
-            | CreateError::NoCredentials
-            | CreateError::NeedlessCredentials
-            | CreateError::Credentials(_) => todo!(),
+            CreateError::OnlyOAuth | CreateError::NoCredentials => {
+                Self::new(Kind::Missing, format!("{error}."))
+            }
+            CreateError::NeedlessCredentials => Self::new(Kind::Malformed, format!("{error}.")),
+            CreateError::Credentials(credentials) => credentials.into(),
         }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Internal(internal) => internal.into(),
+            ChangeError::NoSuchMember(_) => Self::not_found("member"),
+            ChangeError::ExternalGuidTaken(existing) | ChangeError::Duplicate(existing) => {
+                Self::new(Kind::Taken, format!("{error}.")).about(existing)
+            }
+            ChangeError::Credentials(credentials) => credentials.into(),
+            ChangeError::IsOAuth => Self::new(Kind::Malformed, format!("{error}.")),
+        }
+    }
+}
+
+impl From<CredentialsError> for Problem {
+    fn from(error: CredentialsError) -> Self {
+        let kind = match error {
+            CredentialsError::Missing { .. } => Kind::Missing,
+            CredentialsError::Unknown(_)
+            | CredentialsError::Twice(_)
+            | CredentialsError::TooLong(_)
+            | CredentialsError::NotAnOption(_) => Kind::Malformed,
+        };
+        Self::new(kind, format!("{error}."))
+    }
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        let kind = match error {
+            OrderError::Internal(internal) => return internal.into(),
+            OrderError::NoSuchMember(_) => return Self::not_found("member"),
+            OrderError::NotForPfm => Kind::Forbidden,
+            OrderError::Unfit(_) | OrderError::NoAggregator => Kind::ConditionNotMet,
+        };
+        Self::new(kind, format!("{error}."))
+    }
+}
+
+impl From<AnswerError> for Problem {
+    fn from(error: AnswerError) -> Self {
+        let kind = match error {
+            AnswerError::Internal(internal) => return internal.into(),
+            AnswerError::NoSuchMember(_) => return Self::not_found("member"),
+            AnswerError::NotChallenged(_) => Kind::ConditionNotMet,
+            AnswerError::Missing { .. } => Kind::Missing,
+            AnswerError::Unknown(_)
+            | AnswerError::Twice(_)
+            | AnswerError::TooLong(_)
+            | AnswerError::NotAnOption(_) => Kind::Malformed,
+        };
+        Self::new(kind, format!("{error}."))
     }
 }
 

@@ -454,7 +454,8 @@ impl Store {
     /// earlier ones, counts the round, forgets earlier answers and moves the due time. `Succeeded` and
     /// `Failed` finish the job, forget its questions and answers, end the member's `current_job` and
     /// set `aggregated_at` (and, on success, `successfully_aggregated_at`). All but `Started` change
-    /// the member's status as `standing` says and keep the notices.
+    /// the member's status as `standing` says and keep the notices. `Failed(Unanswered)` is for a
+    /// `Challenged` job alone: one that was answered just in time is `Over`, and goes on.
     pub async fn record_report(&self, reported: &Reported, now: Timestamp) -> Result<Recorded> {
         on_either!(self.record_report(reported, now))
     }

@@ -210,6 +210,8 @@ pub struct Answering {
     pub round: u32,
     /// The answers, sealed.
     pub sealed_answers: Vec<u8>,
+    /// The newest `X-CALLBACK-PAYLOAD`; `None` leaves the member's.
+    pub callback_payload: Option<CallbackPayload>,
     /// Told with the member as changed.
     pub updated: Vec<Notice>,
 }
@@ -559,7 +561,7 @@ pub struct Standing {
 pub enum Recorded {
     /// It is recorded; the job as it is now.
     Yes(Box<Job>),
-    /// The job was finished before. Nothing changed.
+    /// The job was finished before, or its questions were answered. Nothing changed.
     Over(Box<Job>),
     /// There is no such job.
     Unknown,

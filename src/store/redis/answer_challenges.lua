@@ -1,6 +1,6 @@
 -- answer_challenges: the answers to a job's questions; it is due again at once.
 local user, guid, id, round = arg(), arg(), arg(), arg()
-local answers, challenged, resumed = arg(), arg(), arg()
+local answers, payload, challenged, resumed = arg(), arg(), arg(), arg()
 local now, notices = arg(), arg()
 
 local member = living(guid)
@@ -22,6 +22,9 @@ call('HDEL', key, 'challenges')
 call('SET', base .. 'q' .. id, answers)
 call('ZADD', base .. 'dj', now, id)
 become(guid, resumed)
+if payload ~= '' then
+  call('HSET', base .. 'm' .. guid, 'payload', payload)
+end
 call('HINCRBY', base .. 'm' .. guid, 'revision', 1)
 tell(notices, now, guid)
 return { 'yes', guid, flat('m' .. guid) }

@@ -101,6 +101,7 @@ impl RedisStore {
         answering: &Answering,
         now: Timestamp,
     ) -> Result<Answered> {
+        let payload = answering.callback_payload.as_ref().map(|it| it.as_str());
         let call = Call::new(
             &call::ANSWER_CHALLENGES,
             self.keys.partition(answering.member.partition()),
@@ -110,6 +111,7 @@ impl RedisStore {
         .text(answering.job.compact())
         .number(answering.round)
         .bytes(&answering.sealed_answers)
+        .text(payload.unwrap_or_default())
         .status(Some(ConnectionStatus::Challenged))
         .status(Some(ConnectionStatus::Resumed))
         .time(now)

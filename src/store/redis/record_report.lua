@@ -13,6 +13,10 @@ end
 if job.status == 'SUCCEEDED' or job.status == 'FAILED' then
   return { 'over', guid, flat('j' .. guid) }
 end
+-- Answered, or asked no more, before the news that nobody answers.
+if failure == 'unanswered' and job.status ~= 'CHALLENGED' then
+  return { 'over', guid, flat('j' .. guid) }
+end
 
 local key = base .. 'j' .. guid
 if report == 'STARTED' then

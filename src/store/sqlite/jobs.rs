@@ -8,7 +8,7 @@ use super::values::{Json, Millis};
 use super::{SqliteStore, members};
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{JobGuid, MemberGuid};
-use crate::domain::job::{Job, JobReport, JobStatus, NewJob};
+use crate::domain::job::{Job, JobFailure, JobReport, JobStatus, NewJob};
 use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
 use crate::store::{Recorded, Reported, Result, Standing};
 
@@ -181,7 +181,9 @@ fn record(tx: &Connection, reported: &Reported, now: Timestamp) -> Result<Record
     let Some(mut job) = load(tx, reported.job)? else {
         return Ok(Recorded::Unknown);
     };
-    if job.status.is_finished() {
+    let is_unanswered = reported.report == JobReport::Failed(JobFailure::Unanswered);
+    let is_answered = is_unanswered && job.status != JobStatus::Challenged;
+    if job.status.is_finished() || is_answered {
         return Ok(Recorded::Over(Box::new(job)));
     }
     job.updated_at = now;

@@ -96,6 +96,9 @@ fn answer(tx: &Connection, answering: &Answering, now: Timestamp) -> Result<Answ
     tx.prepare_cached("UPDATE jobs SET sealed_answers = ? WHERE guid = ?")?
         .execute(params![answering.sealed_answers, job.guid])?;
     follow(&mut member, ConnectionStatus::Resumed);
+    if let Some(payload) = &answering.callback_payload {
+        member.callback_payload = Some(payload.clone());
+    }
     save_change(tx, &mut member)?;
     events::tell(tx, &answering.updated, &News::of(&member), now)?;
     Ok(Answered::Yes(Box::new(member)))

@@ -1,0 +1,283 @@
+//! Members, in the words of either API.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{ChallengeAnswer, Pagination};
+use crate::domain::challenge::Challenge;
+use crate::domain::id::{
+    InstitutionCode, InstitutionGuid, JobGuid, MemberGuid, OauthStateGuid, UserGuid,
+};
+use crate::domain::iso8601;
+use crate::domain::member::{ConnectionStatus, Member, UseCase};
+use crate::flow::Gateway;
+use crate::flow::mint::Minted;
+
+/// What both APIs say of a member.
+#[derive(Serialize, ToSchema)]
+pub struct MemberAnswer<'a> {
+    /// When an aggregation last ended.
+    #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
+    aggregated_at: Option<String>,
+    /// Given back as received.
+    background_aggregation_is_disabled: bool,
+    /// Where it stands: one of the 22 published names.
+    #[schema(value_type = String, example = "CONNECTED")]
+    connection_status: &'static str,
+    /// The number of that name.
+    #[schema(minimum = 0, maximum = 21, example = 6)]
+    connection_status_id: u8,
+    /// The same in words for people.
+    #[schema(example = "Connected to MX Bank.")]
+    connection_status_message: String,
+    /// When it was created.
+    #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
+    created_at: String,
+    /// Its name here.
+    #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    guid: MemberGuid,
+    /// Which institution, by code.
+    #[schema(value_type = String, example = "mxbank")]
+    institution_code: &'a InstitutionCode,
+    /// Which institution, by guid.
+    #[schema(value_type = String, pattern = "^INS-[0-9a-f-]{36}$", example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    institution_guid: InstitutionGuid,
+    /// Whether an aggregation is under way.
+    is_being_aggregated: bool,
+    /// Always true: there are no managed members.
+    #[schema(example = true)]
+    is_managed_by_user: bool,
+    /// Always false: there are no manual members.
+    #[schema(example = false)]
+    is_manual: bool,
+    /// Whether it connects by OAuth.
+    is_oauth: bool,
+    /// Always true.
+    #[schema(example = true)]
+    is_user_created: bool,
+    /// Your own text about it.
+    #[schema(required, example = "{\"shelf\":4}")]
+    metadata: Option<&'a str>,
+    /// The newest aggregation job.
+    #[schema(required, value_type = Option<String>, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    most_recent_job_guid: Option<JobGuid>,
+    /// What people call it.
+    #[schema(example = "MX Bank")]
+    name: &'a str,
+    /// Whether only new credentials can help.
+    needs_updated_credentials: bool,
+    /// The one-time link, in the answer that made it; null ever after, because it is not kept.
+    #[schema(required, format = "uri", example = json!(null))]
+    oauth_window_uri: Option<&'a str>,
+    /// The OAuth state to poll, in the answer that made a link; else left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^OAS-[0-9a-f-]{36}$", example = "OAS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    oauth_state_guid: Option<OauthStateGuid>,
+    /// Grows by one with every change; webhooks carry it.
+    #[schema(example = 2)]
+    revision: u32,
+    /// When an aggregation last ended well.
+    #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
+    successfully_aggregated_at: Option<String>,
+    /// What the data is for: PFM, MONEY_MOVEMENT.
+    #[schema(value_type = Vec<String>, example = json!(["PFM"]))]
+    use_cases: &'a [UseCase],
+    /// Whose it is.
+    #[schema(value_type = String, pattern = "^USR-[0-9a-f-]{36}$", example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: UserGuid,
+}
+
+impl<'a> MemberAnswer<'a> {
+    fn of(gateway: &'a Gateway, member: &'a Member) -> Self {
+        let institution = gateway.institutions.get(&member.institution);
+        let institution_name = institution.map_or(member.name.as_str(), |institution| {
+            institution.name.as_str()
+        });
+        Self {
+            aggregated_at: member.aggregated_at.map(iso8601),
+            background_aggregation_is_disabled: member.background_aggregation_is_disabled,
+            connection_status: member.status.name(),
+            connection_status_id: member.status.id(),
+            connection_status_message: member.status.message(institution_name),
+            created_at: iso8601(member.created_at),
+            guid: member.guid,
+            institution_code: &member.institution,
+            institution_guid: member.institution_guid,
+            is_being_aggregated: member.is_being_aggregated(),
+            is_managed_by_user: true,
+            is_manual: false,
+            is_oauth: member.is_oauth,
+            is_user_created: true,
+            metadata: member.metadata.as_deref(),
+            most_recent_job_guid: member.most_recent_job,
+            name: &member.name,
+            needs_updated_credentials: !member.is_oauth
+                && member.status.needs_updated_credentials(),
+            // Shown by the answer that minted it and null ever after: only its digest is kept.
+            oauth_window_uri: None,
+            oauth_state_guid: None,
+            revision: member.revision,
+            successfully_aggregated_at: member.successfully_aggregated_at.map(iso8601),
+            use_cases: &member.use_cases,
+            user_guid: member.user,
+        }
+    }
+}
+
+/// A member, in the words of the Nexus API.
+#[derive(Serialize, ToSchema)]
+pub struct NexusMember<'a> {
+    #[serde(flatten)]
+    member: MemberAnswer<'a>,
+    /// Your own name for it.
+    #[schema(required, example = "acct-link-42")]
+    external_guid: Option<&'a str>,
+}
+
+impl<'a> NexusMember<'a> {
+    /// The member.
+    pub fn of(gateway: &'a Gateway, member: &'a Member) -> Self {
+        Self {
+            member: MemberAnswer::of(gateway, member),
+            external_guid: member.external_guid.as_deref(),
+        }
+    }
+
+    /// The member with the link that was just made for it.
+    pub fn linked(gateway: &'a Gateway, minted: &'a Minted) -> Self {
+        let mut answer = Self::of(gateway, &minted.member);
+        answer.member.oauth_window_uri = Some(minted.oauth_window_uri.as_str());
+        answer.member.oauth_state_guid = Some(minted.oauth_state);
+        answer
+    }
+}
+
+/// A member, in the words of the Platform API.
+#[derive(Serialize, ToSchema)]
+pub struct PlatformMember<'a> {
+    #[serde(flatten)]
+    member: MemberAnswer<'a>,
+    /// Always null: what went wrong is in `connection_status`.
+    #[schema(required, value_type = Option<Object>, example = json!(null))]
+    error: Option<()>,
+    /// Your own name for it.
+    #[schema(required, example = "my-member-1")]
+    id: Option<&'a str>,
+    /// Always null.
+    #[schema(required, deprecated, value_type = Option<i32>, example = json!(null))]
+    most_recent_job_detail_code: Option<()>,
+    /// Always null.
+    #[schema(required, deprecated, value_type = Option<bool>, example = json!(null))]
+    most_recent_job_detail_text: Option<()>,
+    /// Your own name for its user.
+    #[schema(required, example = "ada")]
+    user_id: Option<&'a str>,
+}
+
+impl<'a> PlatformMember<'a> {
+    /// The member.
+    pub fn of(gateway: &'a Gateway, member: &'a Member) -> Self {
+        Self {
+            member: MemberAnswer::of(gateway, member),
+            error: None,
+            id: member.external_guid.as_deref(),
+            most_recent_job_detail_code: None,
+            most_recent_job_detail_text: None,
+            user_id: member.user_id.as_deref(),
+        }
+    }
+
+    /// The member with the link that was just made for it.
+    pub fn linked(gateway: &'a Gateway, minted: &'a Minted) -> Self {
+        let mut answer = Self::of(gateway, &minted.member);
+        answer.member.oauth_window_uri = Some(minted.oauth_window_uri.as_str());
+        answer.member.oauth_state_guid = Some(minted.oauth_state);
+        answer
+    }
+}
+
+/// One member.
+#[derive(Serialize, ToSchema)]
+pub struct NexusMemberBody<'a> {
+    /// The member.
+    pub member: NexusMember<'a>,
+}
+
+/// A user's members.
+#[derive(Serialize, ToSchema)]
+pub struct NexusMembersBody<'a> {
+    /// The members, oldest first.
+    pub members: Vec<NexusMember<'a>>,
+}
+
+/// One member.
+#[derive(Serialize, ToSchema)]
+pub struct PlatformMemberBody<'a> {
+    /// The member.
+    pub member: PlatformMember<'a>,
+}
+
+/// A page of a user's members.
+#[derive(Serialize, ToSchema)]
+pub struct PlatformMembersBody<'a> {
+    /// The members, oldest first.
+    pub members: Vec<PlatformMember<'a>>,
+    /// Where this page is.
+    pub pagination: Pagination,
+}
+
+/// How far a member has come.
+#[derive(Serialize, ToSchema)]
+pub struct MemberStatus<'a> {
+    /// When an aggregation last ended.
+    #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
+    aggregated_at: Option<String>,
+    /// What the institution asks just now; empty unless the member is CHALLENGED.
+    challenges: Vec<ChallengeAnswer<'a>>,
+    /// Where it stands.
+    #[schema(value_type = String, example = "CONNECTED")]
+    connection_status: &'static str,
+    /// Its name here.
+    #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    guid: MemberGuid,
+    /// Whether an aggregation has ended well, which is all that is known here of the accounts' numbers.
+    has_processed_account_numbers: bool,
+    /// Whether an aggregation has ended well, which is all that is known here of accounts.
+    has_processed_accounts: bool,
+    /// Whether an aggregation has ended well, which is all that is known here of transactions.
+    has_processed_transactions: bool,
+    /// Whether the institution has accepted the sign-in: the member is CONNECTED.
+    is_authenticated: bool,
+    /// Whether an aggregation is under way.
+    is_being_aggregated: bool,
+    /// When an aggregation last ended well.
+    #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
+    successfully_aggregated_at: Option<String>,
+}
+
+/// How far a member has come.
+#[derive(Serialize, ToSchema)]
+pub struct MemberStatusBody<'a> {
+    member: MemberStatus<'a>,
+}
+
+impl<'a> MemberStatusBody<'a> {
+    /// The member, and what its institution asks.
+    pub fn of(member: &Member, asked: &'a [Challenge]) -> Self {
+        let has_pulled = member.successfully_aggregated_at.is_some();
+        Self {
+            member: MemberStatus {
+                aggregated_at: member.aggregated_at.map(iso8601),
+                challenges: asked.iter().map(ChallengeAnswer::from).collect(),
+                connection_status: member.status.name(),
+                guid: member.guid,
+                has_processed_account_numbers: has_pulled,
+                has_processed_accounts: has_pulled,
+                has_processed_transactions: has_pulled,
+                is_authenticated: member.status == ConnectionStatus::Connected,
+                is_being_aggregated: member.is_being_aggregated(),
+                successfully_aggregated_at: member.successfully_aggregated_at.map(iso8601),
+            },
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What the APIs answer, field by field (contract sections 1.2, 1.4, 2.4 and 6.1). The description of
+//! the API is made from these types, so that the two cannot differ.
+
+mod asked;
+mod institution;
+mod job;
+mod link;
+mod member;
+mod oauth_state;
+mod session;
+mod user;
+
+pub use asked::{
+    ChallengeAnswer, ChallengesBody, CredentialAnswer, CredentialsBody, NexusChallengesBody,
+    NexusCredentialAnswer, NexusCredentialsBody,
+};
+pub use institution::{InstitutionAnswer, InstitutionBody, InstitutionsBody, supports_oauth};
+pub use job::{JobAnswer, JobBody};
+pub use link::{AuthorizationBody, LinkBody};
+pub use member::{
+    MemberStatusBody, NexusMember, NexusMemberBody, NexusMembersBody, PlatformMember,
+    PlatformMemberBody, PlatformMembersBody,
+};
+pub use oauth_state::{OauthStateAnswer, OauthStateBody, OauthStatesBody};
+pub use session::{ApiToken, ApiTokenBody, Session, SessionBody};
+pub use user::{UserAnswer, UserBody, UsersBody};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::store::{PageRequest, Paged};
+
+/// Where in a listing this page is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Pagination {
+    /// The page, counted from 1.
+    #[schema(example = 1)]
+    current_page: u32,
+    /// How many entries a page has.
+    #[schema(example = 25)]
+    per_page: u32,
+    /// How many entries there are in all.
+    #[schema(example = 1)]
+    total_entries: u64,
+    /// How many pages there are; at least 1.
+    #[schema(example = 1)]
+    total_pages: u64,
+}
+
+impl Pagination {
+    /// Of that page.
+    pub fn of<T>(page: PageRequest, paged: &Paged<T>) -> Self {
+        Self {
+            current_page: page.page,
+            per_page: page.per_page,
+            total_entries: paged.total,
+            total_pages: paged.total.div_ceil(u64::from(page.per_page)).max(1),
+        }
+    }
+}
+
+/// Nothing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Empty {}
+
+/// One page of what is already in memory.
+pub fn page_of<T>(all: Vec<T>, page: PageRequest) -> Paged<T> {
+    let total = all.len() as u64;
+    let skipped = (page.page as usize - 1).saturating_mul(page.per_page as usize);
+    Paged {
+        items: all
+            .into_iter()
+            .skip(skipped)
+            .take(page.per_page as usize)
+            .collect(),
+        total,
+    }
+}

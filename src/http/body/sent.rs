@@ -1,0 +1,124 @@
+//! The body and the headers of a request.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::Fields;
+use crate::domain::member::CallbackPayload;
+use crate::flow::Telling;
+use crate::http::dialect_of;
+use crate::http::problem::{Kind, Problem};
+
+/// A body of at most 64 kB that is JSON by its `Content-Type`, or has none.
+pub struct Sent(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Sent {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let dialect = dialect_of(request.headers());
+        let is_json = is_json(request.headers());
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| {
+                let problem = match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+                    _ => Problem::new(Kind::Malformed, "The body could not be read to its end."),
+                };
+                problem.in_dialect(dialect)
+            })?;
+        if !body.is_empty() && !is_json {
+            let message = "The body is not JSON by its Content-Type: send application/json.";
+            return Err(Problem::new(Kind::UnsupportedMediaType, message).in_dialect(dialect));
+        }
+        Ok(Self(body))
+    }
+}
+
+/// `application/json` and every vendor's type that says it is JSON (RFC 6839 section 3.1).
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(sent) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = sent.to_str().unwrap_or_default().split(';').next();
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = essence.strip_prefix("application/");
+    subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+/// `X-CALLBACK-PAYLOAD` (contract section 2.2).
+pub fn callback_payload(headers: &HeaderMap) -> Result<Option<CallbackPayload>, Problem> {
+    let Some(sent) = headers.get("x-callback-payload") else {
+        return Ok(None);
+    };
+    let payload = sent.to_str().unwrap_or_default().parse();
+    payload
+        .map(Some)
+        .map_err(|error| Problem::new(Kind::Malformed, format!("{error}.")))
+}
+
+/// Whether a request's events are told, by its headers alone.
+pub fn telling_of(headers: &HeaderMap) -> Telling {
+    let skip = headers
+        .get("mx-skip-webhook")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    if skip {
+        Telling::Silent
+    } else {
+        Telling::Aloud
+    }
+}
+
+impl Fields {
+    /// Whether this request's events are told (contract section 1.4).
+    pub fn telling(&self, headers: &HeaderMap) -> Result<Telling, Problem> {
+        let by_body = self.flag("skip_webhook")?.unwrap_or(false);
+        Ok(if by_body {
+            Telling::Silent
+        } else {
+            telling_of(headers)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().expect("a header"));
+        headers
+    }
+
+    #[test]
+    fn vendors_json_is_json() {
+        for json in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/vnd.mx.nexus.v1+json",
+            "application/vnd.mx.api.v1+json;q=1",
+        ] {
+            assert!(is_json(&headers("content-type", json)), "{json}");
+        }
+        assert!(is_json(&HeaderMap::new()));
+        for other in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "json",
+            "",
+        ] {
+            assert!(!is_json(&headers("content-type", other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_callback_payload_that_is_none_names_its_header() {
+        let read = |text: &str| callback_payload(&headers("x-callback-payload", text));
+        assert!(read("aGVsbG8=").is_ok_and(|payload| payload.is_some()));
+        let error = read("not base64!").expect_err("refused");
+        assert!(format!("{error:?}").contains("X-CALLBACK-PAYLOAD"));
+    }
+}

@@ -1,0 +1,240 @@
+//! `Idempotency-Key`: a POST that comes twice with one key is done once.
+//!
+//! A layer around the handlers. It finds out who is asking, so that a stranger learns nothing, and
+//! hands that on: the handler neither asks nor counts again.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::auth::{NexusUser, PlatformClient};
+use super::problem::{Dialect, Kind, Problem};
+use super::{Door, LARGEST_BODY};
+use crate::domain::id::{ClientId, UserGuid};
+use crate::flow::idempotency::{self, Admission, KeyedRequest};
+use crate::store::IdempotentRequest;
+
+/// The header.
+const KEY: &str = "idempotency-key";
+
+/// The longest key, in characters.
+const LONGEST_KEY: usize = 255;
+
+/// Says that the answer was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// How long to wait for the first request, in seconds.
+const PATIENCE_S: u64 = 1;
+
+/// Somebody whose requests may carry a key.
+pub trait Asker:
+    FromRequestParts<Door, Rejection = Problem> + Clone + Send + Sync + 'static
+{
+    /// Whose envelope an error wears.
+    const DIALECT: Dialect;
+
+    /// Whose key it is.
+    fn owner(&self) -> (&ClientId, Option<UserGuid>);
+}
+
+impl Asker for NexusUser {
+    const DIALECT: Dialect = Dialect::Nexus;
+
+    fn owner(&self) -> (&ClientId, Option<UserGuid>) {
+        (&self.client.id, Some(self.user.guid))
+    }
+}
+
+impl Asker for PlatformClient {
+    const DIALECT: Dialect = Dialect::Platform;
+
+    fn owner(&self) -> (&ClientId, Option<UserGuid>) {
+        (&self.0.id, None)
+    }
+}
+
+/// An answer as it is kept, sealed.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    status: u16,
+    content_type: Option<String>,
+    body: String,
+}
+
+/// Does a request once. What is no POST, or has no key, passes.
+pub async fn once<A: Asker>(State(door): State<Door>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST || !request.headers().contains_key(KEY) {
+        return next.run(request).await;
+    }
+    match keyed::<A>(door, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.in_dialect(A::DIALECT).into_response(),
+    }
+}
+
+async fn keyed<A: Asker>(door: Door, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let asker = A::from_request_parts(&mut parts, &door).await?;
+    let key = key(&parts.headers)?;
+    let body = axum::body::to_bytes(body, LARGEST_BODY)
+        .await
+        .map_err(|_| Problem::too_large())?;
+    let (client, user) = asker.owner();
+    let target = parts.uri.path_and_query();
+    let keyed = KeyedRequest {
+        client,
+        user,
+        key: &key,
+        parts: [
+            parts.method.as_str().as_bytes(),
+            target.map_or("", |target| target.as_str()).as_bytes(),
+            &body,
+        ],
+    };
+    match idempotency::admit(&door.gateway, &keyed).await? {
+        Admission::First(first) => {
+            parts.extensions.insert(asker);
+            let request = Request::from_parts(parts, Body::from(body));
+            // A task of its own: the caller may go away, and that is what the key is for.
+            let tasks = door.gateway.tasks.clone();
+            let done =
+                tasks.spawn(async move { answered(&door, &first, next.run(request).await).await });
+            done.await
+                .map_err(|_| Problem::from(crate::flow::Internal::Interrupted))
+        }
+        Admission::UnderWay => {
+            let message = "The request with this Idempotency-Key is still being done: wait and send it again.";
+            Err(Problem::new(Kind::Conflict, message).after(PATIENCE_S))
+        }
+        Admission::Answered(kept) => replay(&kept),
+        Admission::Differs => {
+            let message = "This Idempotency-Key was used for another request: choose a new key.";
+            Err(Problem::new(Kind::Unprocessable, message))
+        }
+    }
+}
+
+/// The one key of a request: 1 to 255 visible ASCII characters.
+fn key(headers: &HeaderMap) -> Result<String, Problem> {
+    let mut sent = headers.get_all(KEY).iter();
+    let only = sent.next().filter(|_| sent.next().is_none());
+    let key = only.and_then(|key| key.to_str().ok());
+    let is_sound = |key: &&str| {
+        (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    key.filter(is_sound).map(str::to_owned).ok_or_else(|| {
+        let message = format!(
+            "Idempotency-Key must be one key of 1 to {LONGEST_KEY} visible ASCII characters."
+        );
+        Problem::new(Kind::Malformed, message)
+    })
+}
+
+/// Whether an answer says nothing about the request itself: the same request may well succeed later.
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// Keeps the answer of the first request, and hands it on. Whether it could be kept or not, the
+/// request was done.
+async fn answered(door: &Door, first: &IdempotentRequest, response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .unwrap_or_default();
+    let kept = match is_passing(parts.status) {
+        true => idempotency::forget(&door.gateway, first).await,
+        false => {
+            let content_type = parts.headers.get(CONTENT_TYPE);
+            let kept = Kept {
+                status: parts.status.as_u16(),
+                content_type: content_type
+                    .and_then(|value| value.to_str().ok())
+                    .map(str::to_owned),
+                body: String::from_utf8_lossy(&body).into_owned(),
+            };
+            let kept = serde_json::to_vec(&kept).expect("texts are JSON");
+            idempotency::keep(&door.gateway, first, &kept).await
+        }
+    };
+    if let Err(error) = kept {
+        tracing::warn!(%error, "the answer to a keyed request could not be kept");
+    }
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// The answer again.
+fn replay(kept: &[u8]) -> Result<Response, Problem> {
+    let unreadable = |what: String| {
+        Problem::from(crate::store::StoreError::Unreadable(format!(
+            "kept answer: {what}"
+        )))
+    };
+    let kept: Kept = serde_json::from_slice(kept).map_err(|error| unreadable(error.to_string()))?;
+    let status =
+        StatusCode::from_u16(kept.status).map_err(|error| unreadable(error.to_string()))?;
+    let mut response = (status, Bytes::from(kept.body)).into_response();
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    if let Some(content_type) = kept.content_type
+        && let Ok(content_type) = HeaderValue::from_str(&content_type)
+    {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_and_visible() {
+        let of = |keys: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for sent in keys {
+                headers.append(
+                    KEY,
+                    HeaderValue::from_bytes(sent.as_bytes()).expect("a value"),
+                );
+            }
+            key(&headers).ok()
+        };
+        let longest = "k".repeat(255);
+        for sound in [
+            "a",
+            "8e03978e-40d5-43e8-bc93-6894a57f9324",
+            longest.as_str(),
+        ] {
+            assert_eq!(of(&[sound]).as_deref(), Some(sound));
+        }
+        let longer = "k".repeat(256);
+        for wrong in ["", "a b", "é", longer.as_str()] {
+            assert_eq!(of(&[wrong]), None, "{wrong}");
+        }
+        assert_eq!(of(&["a", "a"]), None);
+    }
+
+    #[test]
+    fn what_may_pass_is_not_kept() {
+        let is_kept = |status: u16| !is_passing(StatusCode::from_u16(status).expect("a status"));
+        for kept in [200, 202, 400, 404, 405, 409, 415, 422] {
+            assert!(is_kept(kept), "{kept}");
+        }
+        for passing in [401, 408, 429, 500, 503] {
+            assert!(!is_kept(passing), "{passing}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Institutions: those this gateway is configured for (contract sections 1.4 and 2.4).
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::answers::{
+    CredentialAnswer, CredentialsBody, InstitutionAnswer, InstitutionBody, InstitutionsBody,
+    NexusCredentialAnswer, NexusCredentialsBody, Pagination, page_of, supports_oauth,
+};
+use super::auth::{Caller, NexusUser, PlatformClient};
+use super::body::{Fields, LONGEST_NAME, Sent};
+use super::openapi::params::{InstitutionPath, InstitutionsQuery, PagesQuery};
+use super::openapi::requests::InstitutionSearchBody;
+use super::problem::{Dialect, Problem};
+use super::{Door, json};
+use crate::domain::client::Client;
+use crate::domain::institution::Institution;
+use crate::flow::Gateway;
+
+type Answer = Result<Response, Problem>;
+
+/// Search institutions.
+///
+/// By a part of the name, the country, or both.
+#[utoipa::path(
+    post, path = "/institutions/search",
+    operation_id = "nexusSearchInstitutions", tag = "Nexus API",
+    params(InstitutionsQuery),
+    request_body = Option<InstitutionSearchBody>,
+    responses((status = 200, description = "A page of institutions.", body = InstitutionsBody)),
+)]
+pub async fn search(
+    State(door): State<Door>,
+    user: NexusUser,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Answer {
+    let fields = Fields::of_request(&body, &query.unwrap_or_default(), "institution");
+    fields
+        .and_then(|fields| found(&door.gateway, &user.client, &fields, &headers))
+        .map_err(|problem| problem.in_dialect(Dialect::Nexus))
+}
+
+/// List institutions.
+#[utoipa::path(
+    get, path = "/institutions",
+    operation_id = "platformListInstitutions", tag = "Platform API",
+    params(InstitutionsQuery),
+    responses((status = 200, description = "A page of institutions.", body = InstitutionsBody)),
+)]
+pub async fn list(
+    State(door): State<Door>,
+    PlatformClient(client): PlatformClient,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    let fields = Fields::of_query(&query.unwrap_or_default());
+    found(&door.gateway, &client, &fields, &headers)
+}
+
+/// The page of institutions that the fields ask for.
+fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMap) -> Answer {
+    let wanted = search_request(fields)?;
+    let mut all = gateway.institutions.all();
+    all.retain(|institution| wanted.admits(client, institution));
+    let page = fields.page();
+    let paged = page_of(all, page);
+    let institutions = paged.items.iter();
+    let body = InstitutionsBody {
+        institutions: institutions
+            .map(|institution| InstitutionAnswer::of(gateway, client, institution))
+            .collect(),
+        pagination: Pagination::of(page, &paged),
+    };
+    Ok(json::answer(headers, StatusCode::OK, &body))
+}
+
+/// Which institutions are wanted.
+pub struct SearchRequest {
+    name: Option<String>,
+    iso_country_code: Option<String>,
+    supports_oauth: Option<bool>,
+}
+
+/// What the fields ask for.
+pub fn search_request(fields: &Fields) -> Result<SearchRequest, Problem> {
+    Ok(SearchRequest {
+        name: fields.name("name")?.map(|name| name.to_lowercase()),
+        iso_country_code: fields.short_text("iso_country_code", LONGEST_NAME)?,
+        supports_oauth: fields.flag("supports_oauth")?,
+    })
+}
+
+impl SearchRequest {
+    fn admits(&self, client: &Client, institution: &Institution) -> bool {
+        let has_name = |name: &String| institution.name.to_lowercase().contains(name);
+        let is_there = |wanted: &String| {
+            let country = institution.iso_country_code.as_deref();
+            wanted.is_empty() || country.is_some_and(|own| own.eq_ignore_ascii_case(wanted))
+        };
+        let has_oauth = |wanted: bool| supports_oauth(client, institution) == wanted;
+        self.name.as_ref().is_none_or(has_name)
+            && self.iso_country_code.as_ref().is_none_or(is_there)
+            && self.supports_oauth.is_none_or(has_oauth)
+    }
+}
+
+/// Read an institution, by guid or by code.
+#[utoipa::path(
+    get, path = "/institutions/{institution_identifier}",
+    operation_id = "readInstitution", tag = "Both APIs", params(InstitutionPath),
+    responses((status = 200, description = "The institution.", body = InstitutionBody)),
+)]
+pub async fn read(
+    State(door): State<Door>,
+    caller: Caller,
+    Path(identifier): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let institution = named(&door.gateway, &identifier, caller.dialect())?;
+    let body = InstitutionBody {
+        institution: InstitutionAnswer::of(&door.gateway, caller.client(), institution),
+    };
+    Ok(json::answer(&headers, StatusCode::OK, &body))
+}
+
+/// What people sign in with at an institution.
+///
+/// `field_type` is a number for a session and a name for an API key.
+#[utoipa::path(
+    get, path = "/institutions/{institution_identifier}/credentials",
+    operation_id = "listInstitutionCredentials", tag = "Both APIs",
+    params(InstitutionPath, PagesQuery),
+    responses((status = 200, description = "The fields.", body = EitherCredentialsBody)),
+)]
+pub async fn credentials(
+    State(door): State<Door>,
+    caller: Caller,
+    Path(identifier): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    let dialect = caller.dialect();
+    let institution = named(&door.gateway, &identifier, dialect)?;
+    let query = query.unwrap_or_default();
+    Ok(credentials_answer(&headers, dialect, institution, &query))
+}
+
+/// The fields, in the words of the caller's API.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum EitherCredentialsBody<'a> {
+    /// For a session.
+    Nexus(NexusCredentialsBody<'a>),
+    /// For an API key.
+    Platform(CredentialsBody<'a>),
+}
+
+/// The institution's fields; Platform wants them in pages.
+pub fn credentials_answer(
+    headers: &HeaderMap,
+    dialect: Dialect,
+    institution: &Institution,
+    query: &str,
+) -> Response {
+    let fields = &institution.credentials;
+    let body = match dialect {
+        Dialect::Nexus => EitherCredentialsBody::Nexus(NexusCredentialsBody {
+            credentials: NexusCredentialAnswer::list(institution.guid, fields),
+        }),
+        Dialect::Platform => {
+            let page = Fields::of_query(query).page();
+            let paged = page_of(CredentialAnswer::list(fields), page);
+            EitherCredentialsBody::Platform(CredentialsBody {
+                pagination: Pagination::of(page, &paged),
+                credentials: paged.items,
+            })
+        }
+    };
+    json::answer(headers, StatusCode::OK, &body)
+}
+
+fn named<'a>(
+    gateway: &'a Gateway,
+    identifier: &str,
+    dialect: Dialect,
+) -> Result<&'a Institution, Problem> {
+    let institutions = &gateway.institutions;
+    let by_guid = identifier.parse().ok();
+    let by_guid = by_guid.and_then(|guid| institutions.by_guid(guid));
+    let by_code = || {
+        let code = identifier.parse().ok()?;
+        institutions.get(&code)
+    };
+    let found = by_guid.or_else(by_code).map(|institution| &**institution);
+    found.ok_or_else(|| Problem::not_found("institution").in_dialect(dialect))
+}

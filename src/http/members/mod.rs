@@ -1,0 +1,131 @@
+//! What both APIs do with members: a request read, a verb called, an answer written.
+
+mod create;
+mod order;
+mod read;
+mod update;
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::answers::{
+    AuthorizationBody, LinkBody, NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody,
+};
+use super::body::Fields;
+use super::json;
+use super::limits::Limits;
+use super::problem::{Dialect, Problem};
+use crate::domain::client::Client;
+use crate::domain::id::MemberGuid;
+use crate::domain::member::Member;
+use crate::domain::user::User;
+use crate::flow::members;
+use crate::flow::mint::{self, Minted};
+use crate::flow::{Gateway, Telling};
+
+type Answer = Result<Response, Problem>;
+
+/// Whose member a request is about, and in which words it is answered.
+pub struct Scope<'a> {
+    /// The gateway.
+    pub gateway: &'a Gateway,
+    /// How much is too much.
+    pub limits: &'a Limits,
+    /// The tenant.
+    pub client: &'a Client,
+    /// The user.
+    pub user: &'a User,
+    /// The envelope and field names.
+    pub dialect: Dialect,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+}
+
+impl Scope<'_> {
+    /// Mints a new link for a member.
+    pub async fn mint(&self, member: &str, query: &str) -> Answer {
+        let minted = self.minted(member, &Fields::of_query(query)).await?;
+        Ok(json::answer(
+            self.headers,
+            StatusCode::OK,
+            &LinkBody::from(&minted),
+        ))
+    }
+
+    /// Mints a new link for a member by POST; the body's wishes win over the query's.
+    pub async fn authorize(&self, member: &str, query: &str, body: &[u8]) -> Answer {
+        let fields = Fields::of_request(body, query, "member")?;
+        let minted = self.minted(member, &fields).await?;
+        Ok(json::answer(
+            self.headers,
+            StatusCode::OK,
+            &AuthorizationBody::from(&minted),
+        ))
+    }
+
+    async fn minted(&self, member: &str, fields: &Fields) -> Result<Minted, Problem> {
+        let wishes = fields.wishes()?;
+        let member = self.guid(member).await?;
+        self.limits.mint(&self.client.id, Some(member))?;
+        Ok(mint::mint(self.gateway, self.client, self.user.guid, member, wishes).await?)
+    }
+
+    /// Deletes a member.
+    pub async fn delete(&self, member: &str, telling: Telling) -> Result<(), Problem> {
+        let member = self.guid(member).await?;
+        let deleted =
+            members::delete(self.gateway, self.client, self.user, member, telling).await?;
+        deleted
+            .map(drop)
+            .ok_or_else(|| Problem::not_found("member"))
+    }
+
+    /// The guid of the member that a path names: by guid, or, on Platform, by the client's own name
+    /// for it. Text that can be neither is as absent as an unknown name.
+    async fn guid(&self, identifier: &str) -> Result<MemberGuid, Problem> {
+        match (identifier.parse(), self.dialect) {
+            (Ok(guid), _) => Ok(guid),
+            (Err(_), Dialect::Nexus) => Err(Problem::not_found("member")),
+            (Err(_), Dialect::Platform) => Ok(self.find(identifier).await?.guid),
+        }
+    }
+
+    /// The member that a path names.
+    async fn find(&self, identifier: &str) -> Result<Member, Problem> {
+        let is_guid = identifier.parse::<MemberGuid>().is_ok();
+        let found = match is_guid || self.dialect == Dialect::Platform {
+            true => members::find(self.gateway, self.client, self.user, identifier).await?,
+            false => None,
+        };
+        found.ok_or_else(|| Problem::not_found("member"))
+    }
+
+    fn member_answer(&self, status: StatusCode, member: &Member) -> Response {
+        match self.dialect {
+            Dialect::Nexus => {
+                let member = NexusMember::of(self.gateway, member);
+                json::answer(self.headers, status, &NexusMemberBody { member })
+            }
+            Dialect::Platform => {
+                let member = PlatformMember::of(self.gateway, member);
+                json::answer(self.headers, status, &PlatformMemberBody { member })
+            }
+        }
+    }
+
+    /// 202 on Platform, where something was started; Nexus always says 200 (contract section 1.2).
+    fn accepted(&self) -> StatusCode {
+        match self.dialect {
+            Dialect::Nexus => StatusCode::OK,
+            Dialect::Platform => StatusCode::ACCEPTED,
+        }
+    }
+}
+
+/// What the API calls the client's own name for a member.
+fn own_name(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Nexus => "external_guid",
+        Dialect::Platform => "id",
+    }
+}

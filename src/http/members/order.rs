@@ -1,0 +1,43 @@
+//! Aggregations ordered.
+
+use axum::http::{HeaderMap, StatusCode};
+
+use super::{Answer, Scope};
+use crate::flow::order::{self, OrderRequest};
+use crate::http::answers::{NexusMember, NexusMembersBody};
+use crate::http::body::{Fields, callback_payload};
+use crate::http::json;
+use crate::http::problem::Problem;
+
+impl Scope<'_> {
+    /// Orders an aggregation; what it is asked for stands in the body or in the query.
+    pub async fn aggregate(&self, member: &str, query: &str, body: &[u8]) -> Answer {
+        let fields = Fields::of_request(body, query, "member")?;
+        let request = order_request(&fields, self.headers)?;
+        let member = self.guid(member).await?;
+        let ordered = order::order(self.gateway, self.client, self.user, member, request).await?;
+        Ok(self.member_answer(self.accepted(), &ordered))
+    }
+
+    /// Orders an aggregation of every member that can be aggregated; answers all of them.
+    pub async fn aggregate_all(&self, query: &str, body: &[u8]) -> Answer {
+        let fields = Fields::of_request(body, query, "member")?;
+        let request = order_request(&fields, self.headers)?;
+        let ordered = order::order_all(self.gateway, self.client, self.user, request).await?;
+        let members = ordered.iter();
+        let members = members.map(|member| NexusMember::of(self.gateway, member));
+        let body = NexusMembersBody {
+            members: members.collect(),
+        };
+        Ok(json::answer(self.headers, StatusCode::OK, &body))
+    }
+}
+
+/// The order that a request gives.
+pub(super) fn order_request(fields: &Fields, headers: &HeaderMap) -> Result<OrderRequest, Problem> {
+    Ok(OrderRequest {
+        data_request: fields.data_request()?,
+        callback_payload: callback_payload(headers)?,
+        telling: fields.telling(headers)?,
+    })
+}

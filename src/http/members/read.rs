@@ -1,0 +1,105 @@
+//! Members read, and what their institutions ask.
+
+use axum::http::StatusCode;
+
+use super::{Answer, Scope};
+use crate::domain::member::UseCase;
+use crate::flow::challenges;
+use crate::http::answers::{
+    ChallengeAnswer, ChallengesBody, MemberStatusBody, NexusChallengesBody, NexusMember,
+    NexusMembersBody, Pagination, PlatformMember, PlatformMembersBody, page_of,
+};
+use crate::http::body::Fields;
+use crate::http::institutions;
+use crate::http::json;
+use crate::http::problem::{Dialect, Kind, Problem};
+
+impl Scope<'_> {
+    /// One member.
+    pub async fn read(&self, member: &str) -> Answer {
+        let found = self.find(member).await?;
+        Ok(self.member_answer(StatusCode::OK, &found))
+    }
+
+    /// The user's members; Platform wants them in pages, and perhaps those of one use case.
+    pub async fn list(&self, query: &str) -> Answer {
+        let fields = Fields::of_query(query);
+        let mut all = self.gateway.store.members(self.user.guid).await?;
+        if self.dialect == Dialect::Nexus {
+            let members = all.iter();
+            let members = members.map(|member| NexusMember::of(self.gateway, member));
+            let body = NexusMembersBody {
+                members: members.collect(),
+            };
+            return Ok(json::answer(self.headers, StatusCode::OK, &body));
+        }
+        if let Some(use_case) = use_case(&fields)? {
+            all.retain(|member| member.use_cases.contains(&use_case));
+        }
+        let page = fields.page();
+        let paged = page_of(all, page);
+        let members = paged.items.iter();
+        let body = PlatformMembersBody {
+            members: members
+                .map(|member| PlatformMember::of(self.gateway, member))
+                .collect(),
+            pagination: Pagination::of(page, &paged),
+        };
+        Ok(json::answer(self.headers, StatusCode::OK, &body))
+    }
+
+    /// How far a member has come.
+    pub async fn status(&self, member: &str) -> Answer {
+        let found = self.find(member).await?;
+        let asked = challenges::challenges(self.gateway, &found).await?;
+        let body = MemberStatusBody::of(&found, &asked);
+        Ok(json::answer(self.headers, StatusCode::OK, &body))
+    }
+
+    /// What the member's institution asks just now.
+    pub async fn challenges(&self, member: &str, query: &str) -> Answer {
+        let found = self.find(member).await?;
+        let asked = challenges::challenges(self.gateway, &found).await?;
+        let all: Vec<_> = asked.iter().map(ChallengeAnswer::from).collect();
+        Ok(match self.dialect {
+            Dialect::Nexus => {
+                let body = NexusChallengesBody { challenges: all };
+                json::answer(self.headers, StatusCode::OK, &body)
+            }
+            Dialect::Platform => {
+                let page = Fields::of_query(query).page();
+                let paged = page_of(all, page);
+                let body = ChallengesBody {
+                    pagination: Pagination::of(page, &paged),
+                    challenges: paged.items,
+                };
+                json::answer(self.headers, StatusCode::OK, &body)
+            }
+        })
+    }
+
+    /// What the member's institution asks for before a sign-in; never what the member has for it.
+    pub async fn credentials(&self, member: &str, query: &str) -> Answer {
+        let found = self.find(member).await?;
+        let institution = self.gateway.institutions.get(&found.institution);
+        let institution = institution.ok_or_else(|| Problem::not_found("institution"))?;
+        Ok(institutions::credentials_answer(
+            self.headers,
+            self.dialect,
+            institution,
+            query,
+        ))
+    }
+}
+
+fn use_case(fields: &Fields) -> Result<Option<UseCase>, Problem> {
+    match fields.text("use_case")?.as_deref() {
+        None | Some("") => Ok(None),
+        Some("PFM") => Ok(Some(UseCase::Pfm)),
+        Some("MONEY_MOVEMENT") => Ok(Some(UseCase::MoneyMovement)),
+        Some(_) => {
+            let message = "use_case must be PFM or MONEY_MOVEMENT.";
+            Err(Problem::new(Kind::Malformed, message))
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A member changed, and its institution's questions answered.
+
+use axum::http::{HeaderMap, StatusCode};
+
+use super::{Answer, Scope, own_name};
+use crate::flow::challenges::{self, AnswerRequest};
+use crate::flow::members::{self, ChangeRequest};
+use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
+use crate::http::problem::{Dialect, Kind, Problem};
+
+impl Scope<'_> {
+    /// Changes a member. On Platform a body without a field is refused (contract section 2.5).
+    pub async fn update(&self, member: &str, body: &[u8]) -> Answer {
+        let fields = Fields::parse(body, "member")?;
+        if fields.is_empty() && self.dialect == Dialect::Platform {
+            let message = "The body changes nothing: send a field of the member.";
+            return Err(Problem::new(Kind::Missing, message));
+        }
+        let request = change_request(&fields, self.dialect, self.headers)?;
+        let member = self.guid(member).await?;
+        let changed =
+            members::update(self.gateway, self.client, self.user, member, request).await?;
+        Ok(self.member_answer(StatusCode::OK, &changed))
+    }
+
+    /// Answers what the institution asks.
+    pub async fn resume(&self, member: &str, body: &[u8]) -> Answer {
+        let fields = Fields::parse(body, "member")?;
+        let request = answer_request(&fields, self.headers)?;
+        let member = self.guid(member).await?;
+        let resumed =
+            challenges::answer(self.gateway, self.client, self.user, member, request).await?;
+        Ok(self.member_answer(self.accepted(), &resumed))
+    }
+}
+
+/// The change that a body asks for.
+pub(super) fn change_request(
+    fields: &Fields,
+    dialect: Dialect,
+    headers: &HeaderMap,
+) -> Result<ChangeRequest, Problem> {
+    let name = fields.short_text("name", LONGEST_NAME)?;
+    let data_request = fields.data_request()?;
+    Ok(ChangeRequest {
+        name: name.filter(|name| !name.trim().is_empty()),
+        external_guid: fields.new_name(own_name(dialect))?,
+        metadata: fields.new_metadata()?,
+        use_cases: fields.use_cases()?,
+        background_aggregation_is_disabled: fields.flag("background_aggregation_is_disabled")?,
+        credentials: fields
+            .given("credentials")?
+            .filter(|given| !given.is_empty()),
+        skip_aggregation: fields.flag("skip_aggregation")?.unwrap_or(false),
+        data_request: Some(data_request).filter(|request| !request.is_empty()),
+        callback_payload: callback_payload(headers)?,
+        telling: fields.telling(headers)?,
+    })
+}
+
+/// The answers that a body brings.
+pub(super) fn answer_request(
+    fields: &Fields,
+    headers: &HeaderMap,
+) -> Result<AnswerRequest, Problem> {
+    let answers = fields
+        .given("challenges")?
+        .ok_or_else(|| Problem::missing("challenges", "send the guid and value of each answer"))?;
+    Ok(AnswerRequest {
+        answers,
+        callback_payload: callback_payload(headers)?,
+        telling: fields.telling(headers)?,
+    })
+}

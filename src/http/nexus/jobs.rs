@@ -1,0 +1,61 @@
+//! Jobs of the user's members.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+
+use super::{Answer, nexus};
+use crate::domain::job::Job;
+use crate::http::answers::{JobAnswer, JobBody, NexusCredentialAnswer, NexusCredentialsBody};
+use crate::http::auth::NexusUser;
+use crate::http::openapi::params::JobGuidPath;
+use crate::http::problem::Problem;
+use crate::http::{Door, json};
+
+/// Read a job.
+#[utoipa::path(
+    get, path = "/jobs/{job_guid}",
+    operation_id = "nexusReadJob", tag = "Nexus API", params(JobGuidPath),
+    responses((status = 200, description = "The job.", body = JobBody)),
+)]
+pub async fn read(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(guid): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let job = found(&door, &user, &guid).await.map_err(nexus)?;
+    let body = JobBody {
+        job: JobAnswer::from(&job),
+    };
+    Ok(json::answer(&headers, StatusCode::OK, &body))
+}
+
+/// What a job's institution asks, as credentials: the older way to see challenges.
+#[utoipa::path(
+    get, path = "/jobs/{job_guid}/mfa_credentials",
+    operation_id = "nexusListMfaCredentials", tag = "Nexus API", params(JobGuidPath),
+    responses((status = 200, description = "The questions; pictures are left out.", body = NexusCredentialsBody)),
+)]
+pub async fn mfa_credentials(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(guid): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let job = found(&door, &user, &guid).await.map_err(nexus)?;
+    let institution = door.gateway.institutions.get(&job.institution);
+    let institution = institution.ok_or_else(|| nexus(Problem::not_found("institution")))?;
+    let body = NexusCredentialsBody {
+        credentials: NexusCredentialAnswer::of_challenges(institution.guid, &job.challenges),
+    };
+    Ok(json::answer(&headers, StatusCode::OK, &body))
+}
+
+/// The job, if it is of one of the user's members.
+async fn found(door: &Door, user: &NexusUser, guid: &str) -> Result<Job, Problem> {
+    let absent = || Problem::not_found("job");
+    let guid = guid.parse().map_err(|_| absent())?;
+    let job = door.gateway.store.job(guid).await?;
+    job.filter(|job| job.user == user.user.guid && job.client == user.client.id)
+        .ok_or_else(absent)
+}

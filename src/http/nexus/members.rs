@@ -1,0 +1,348 @@
+//! A user's members, by session.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+
+use super::{Answer, nexus};
+use crate::http::answers::{
+    Empty, LinkBody, NexusChallengesBody, NexusCredentialsBody, NexusMemberBody, NexusMembersBody,
+};
+use crate::http::auth::NexusUser;
+use crate::http::body::{Fields, Sent, telling_of};
+use crate::http::openapi::params::{
+    CallbackHeader, MemberGuidPath, PullWishes, SkipWebhook, WindowWishes,
+};
+use crate::http::openapi::requests::{
+    AnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullRequestBody, SilentRequestBody,
+};
+use crate::http::{Door, json};
+
+/// Create a member.
+///
+/// With `is_oauth` it is PENDING and the answer brings its one-time link; else its `credentials` are
+/// sealed and tried at once. The fields may stand in `member`, beside it, or without it; beside wins.
+#[utoipa::path(
+    post, path = "/members",
+    operation_id = "nexusCreateMember", tag = "Nexus API",
+    params(CallbackHeader, SkipWebhook),
+    request_body = NexusMemberRequestBody,
+    responses(
+        (status = 200, description = "The member.", body = NexusMemberBody),
+        (status = 422, description = "The institution is unknown; or the `external_guid` is taken, or \
+            the user already has a member with that login, and `guid` names it."),
+    ),
+)]
+pub async fn create(
+    State(door): State<Door>,
+    user: NexusUser,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Answer {
+    user.scope(&door, &headers)
+        .create(&body)
+        .await
+        .map_err(nexus)
+}
+
+/// List the user's members.
+#[utoipa::path(
+    get, path = "/members",
+    operation_id = "nexusListMembers", tag = "Nexus API",
+    responses((status = 200, description = "The members.", body = NexusMembersBody)),
+)]
+pub async fn list(State(door): State<Door>, user: NexusUser, headers: HeaderMap) -> Answer {
+    user.scope(&door, &headers).list("").await.map_err(nexus)
+}
+
+/// Read a member.
+#[utoipa::path(
+    get, path = "/members/{member_guid}",
+    operation_id = "nexusReadMember", tag = "Nexus API", params(MemberGuidPath),
+    responses((status = 200, description = "The member.", body = NexusMemberBody)),
+)]
+pub async fn read(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    user.scope(&door, &headers)
+        .read(&member)
+        .await
+        .map_err(nexus)
+}
+
+/// Change a member.
+///
+/// What is left out stays; null takes `external_guid` or `metadata` away. New `credentials` make the
+/// member UPDATED and are tried at once, unless `skip_aggregation`; a job under way is replaced.
+#[utoipa::path(
+    put, path = "/members/{member_guid}",
+    operation_id = "nexusUpdateMember", tag = "Nexus API",
+    params(MemberGuidPath, CallbackHeader, SkipWebhook),
+    request_body = NexusMemberChangeBody,
+    responses(
+        (status = 200, description = "The member as changed.", body = NexusMemberBody),
+        (status = 422, description = "The `external_guid` is taken, or the user already has a member \
+            with that login: `guid` names it."),
+    ),
+)]
+pub async fn update(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Answer {
+    user.scope(&door, &headers)
+        .update(&member, &body)
+        .await
+        .map_err(nexus)
+}
+
+/// Delete a member.
+///
+/// What it signs in with is erased at once. A PENDING OAuth member is gone; any other is kept, out of
+/// sight, for 14 days.
+#[utoipa::path(
+    delete, path = "/members/{member_guid}",
+    operation_id = "nexusDeleteMember", tag = "Nexus API", params(MemberGuidPath, SkipWebhook),
+    request_body = Option<SilentRequestBody>,
+    responses((status = 200, description = "It is deleted.", body = Empty)),
+)]
+pub async fn delete(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Answer {
+    let telling = match body.is_empty() {
+        true => telling_of(&headers),
+        false => Fields::parse(&body, "member")
+            .and_then(|fields| fields.telling(&headers))
+            .map_err(nexus)?,
+    };
+    user.scope(&door, &headers)
+        .delete(&member, telling)
+        .await
+        .map_err(nexus)?;
+    Ok(json::answer(&headers, StatusCode::OK, &Empty {}))
+}
+
+/// Aggregate a member.
+///
+/// One that is under way already is not joined by a second one; the answer is the same.
+#[utoipa::path(
+    get, path = "/members/{member_guid}/aggregate",
+    operation_id = "nexusAggregateMember", tag = "Nexus API",
+    params(MemberGuidPath, PullWishes, CallbackHeader, SkipWebhook),
+    request_body = Option<PullRequestBody>,
+    responses(
+        (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
+        (status = 403, description = "The member's `use_cases` do not include PFM."),
+        (status = 405, description = "The member cannot be aggregated as it stands."),
+    ),
+)]
+pub async fn aggregate(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Answer {
+    user.scope(&door, &headers)
+        .aggregate(&member, &query.unwrap_or_default(), &body)
+        .await
+        .map_err(nexus)
+}
+
+/// Aggregate a member, by its other name.
+#[utoipa::path(
+    get, path = "/members/{member_guid}/refresh",
+    operation_id = "nexusRefreshMember", tag = "Nexus API",
+    params(MemberGuidPath, PullWishes, CallbackHeader, SkipWebhook),
+    request_body = Option<PullRequestBody>,
+    responses(
+        (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
+        (status = 403, description = "The member's `use_cases` do not include PFM."),
+        (status = 405, description = "The member cannot be aggregated as it stands."),
+    ),
+)]
+pub async fn refresh(
+    door: State<Door>,
+    user: NexusUser,
+    member: Path<String>,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Sent,
+) -> Answer {
+    aggregate(door, user, member, query, headers, body).await
+}
+
+/// Aggregate a member, as browsers order it.
+#[utoipa::path(
+    post, path = "/members/{member_guid}/unthrottled_aggregate",
+    operation_id = "nexusUnthrottledAggregate", tag = "Nexus API",
+    params(MemberGuidPath, PullWishes, CallbackHeader, SkipWebhook),
+    request_body = Option<PullRequestBody>,
+    responses(
+        (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
+        (status = 403, description = "The member's `use_cases` do not include PFM."),
+        (status = 405, description = "The member cannot be aggregated as it stands."),
+    ),
+)]
+pub async fn unthrottled_aggregate(
+    door: State<Door>,
+    user: NexusUser,
+    member: Path<String>,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Sent,
+) -> Answer {
+    aggregate(door, user, member, query, headers, body).await
+}
+
+/// Aggregate all of the user's members that can be aggregated.
+#[utoipa::path(
+    get, path = "/members/aggregate",
+    operation_id = "nexusAggregateMembers", tag = "Nexus API",
+    params(PullWishes, CallbackHeader, SkipWebhook),
+    request_body = Option<PullRequestBody>,
+    responses(
+        (status = 200, description = "All members, as they are now.", body = NexusMembersBody),
+        (status = 405, description = "There is no aggregator."),
+    ),
+)]
+pub async fn aggregate_all(
+    State(door): State<Door>,
+    user: NexusUser,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Answer {
+    user.scope(&door, &headers)
+        .aggregate_all(&query.unwrap_or_default(), &body)
+        .await
+        .map_err(nexus)
+}
+
+/// What the member's institution asks just now.
+#[utoipa::path(
+    get, path = "/members/{member_guid}/challenges",
+    operation_id = "nexusListChallenges", tag = "Nexus API", params(MemberGuidPath),
+    responses((status = 200, description = "The questions.", body = NexusChallengesBody)),
+)]
+pub async fn challenges(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    user.scope(&door, &headers)
+        .challenges(&member, "")
+        .await
+        .map_err(nexus)
+}
+
+/// Answer what the member's institution asks.
+///
+/// The answers are sealed, the member is RESUMED, and its job goes on.
+#[utoipa::path(
+    put, path = "/members/{member_guid}/resume",
+    operation_id = "nexusResumeMember", tag = "Nexus API",
+    params(MemberGuidPath, CallbackHeader, SkipWebhook),
+    request_body = AnswersBody,
+    responses(
+        (status = 200, description = "The member, RESUMED.", body = NexusMemberBody),
+        (status = 405, description = "The member is not CHALLENGED."),
+    ),
+)]
+pub async fn resume(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> Answer {
+    user.scope(&door, &headers)
+        .resume(&member, &body)
+        .await
+        .map_err(nexus)
+}
+
+/// Answer what the member's institution asks, by its older name.
+#[utoipa::path(
+    put, path = "/members/{member_guid}/update_mfa",
+    operation_id = "nexusUpdateMfa", tag = "Nexus API",
+    params(MemberGuidPath, CallbackHeader, SkipWebhook),
+    request_body = AnswersBody,
+    responses(
+        (status = 200, description = "The member, RESUMED.", body = NexusMemberBody),
+        (status = 405, description = "The member is not CHALLENGED."),
+    ),
+)]
+pub async fn update_mfa(
+    door: State<Door>,
+    user: NexusUser,
+    member: Path<String>,
+    headers: HeaderMap,
+    body: Sent,
+) -> Answer {
+    resume(door, user, member, headers, body).await
+}
+
+/// What the member signs in with: the fields, never their values.
+#[utoipa::path(
+    get, path = "/members/{member_guid}/credentials",
+    operation_id = "nexusListMemberCredentials", tag = "Nexus API", params(MemberGuidPath),
+    responses((status = 200, description = "The fields.", body = NexusCredentialsBody)),
+)]
+pub async fn credentials(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    user.scope(&door, &headers)
+        .credentials(&member, "")
+        .await
+        .map_err(nexus)
+}
+
+/// What the member signs in with, by the documented path.
+#[utoipa::path(
+    get, path = "/member/{member_guid}/credentials",
+    operation_id = "nexusListCredentialsOfMember", tag = "Nexus API", params(MemberGuidPath),
+    responses((status = 200, description = "The fields.", body = NexusCredentialsBody)),
+)]
+pub async fn credentials_of_one(
+    door: State<Door>,
+    user: NexusUser,
+    member: Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    credentials(door, user, member, headers).await
+}
+
+/// Make a new one-time link for an OAuth member.
+///
+/// The member's earlier unfinished link is superseded.
+#[utoipa::path(
+    get, path = "/members/{member_guid}/oauth_window_uri",
+    operation_id = "nexusOauthWindowUri", tag = "Nexus API", params(MemberGuidPath, WindowWishes),
+    responses((status = 200, description = "The link.", body = LinkBody)),
+)]
+pub async fn oauth_window_uri(
+    State(door): State<Door>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    user.scope(&door, &headers)
+        .mint(&member, &query.unwrap_or_default())
+        .await
+        .map_err(nexus)
+}

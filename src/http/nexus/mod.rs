@@ -1,0 +1,63 @@
+//! The Nexus API: sessions of one user, and that user's members (contract section 1).
+
+mod jobs;
+mod members;
+mod sessions;
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Door;
+use super::auth::NexusUser;
+use super::members::Scope;
+use super::problem::{Dialect, Problem};
+
+type Answer = Result<Response, Problem>;
+
+/// Its routes but for those that open a session.
+pub fn routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .routes(routes!(members::list, members::create))
+        .routes(routes!(members::read, members::update, members::delete))
+        .routes(routes!(members::aggregate))
+        .routes(routes!(members::refresh))
+        .routes(routes!(members::unthrottled_aggregate))
+        .routes(routes!(members::aggregate_all))
+        .routes(routes!(members::challenges))
+        .routes(routes!(members::resume))
+        .routes(routes!(members::update_mfa))
+        .routes(routes!(members::credentials))
+        .routes(routes!(members::credentials_of_one))
+        .routes(routes!(members::oauth_window_uri))
+        .routes(routes!(jobs::read))
+        .routes(routes!(jobs::mfa_credentials))
+        .routes(routes!(super::institutions::search))
+}
+
+/// The routes that open and end sessions.
+pub fn session_routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .routes(routes!(sessions::api_token))
+        .routes(routes!(sessions::api_token_json))
+        .routes(routes!(sessions::end_sessions))
+        .routes(routes!(sessions::begin_session))
+}
+
+fn nexus(problem: Problem) -> Problem {
+    problem.in_dialect(Dialect::Nexus)
+}
+
+impl NexusUser {
+    fn scope<'a>(&'a self, door: &'a Door, headers: &'a HeaderMap) -> Scope<'a> {
+        Scope {
+            gateway: &door.gateway,
+            limits: &door.limits,
+            client: &self.client,
+            user: &self.user,
+            dialect: Dialect::Nexus,
+            headers,
+        }
+    }
+}

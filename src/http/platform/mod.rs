@@ -1,0 +1,53 @@
+//! The Platform API: a client's users and their members, by API key (contract section 2).
+
+mod members;
+mod users;
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Door;
+use super::auth::PlatformClient;
+use super::members::Scope;
+use super::problem::{Dialect, Problem};
+use crate::domain::user::User;
+use crate::flow::access;
+
+type Answer = Result<Response, Problem>;
+
+/// Its routes.
+pub fn routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::read, users::update, users::delete))
+        .routes(routes!(members::list, members::create))
+        .routes(routes!(members::read, members::update, members::delete))
+        .routes(routes!(members::status))
+        .routes(routes!(members::aggregate))
+        .routes(routes!(members::challenges))
+        .routes(routes!(members::resume))
+        .routes(routes!(members::credentials))
+        .routes(routes!(members::oauth_window_uri))
+        .routes(routes!(members::oauth_authorization_url))
+        .routes(routes!(super::institutions::list))
+}
+
+impl PlatformClient {
+    async fn user(&self, door: &Door, identifier: &str) -> Result<User, Problem> {
+        let found = access::user(&door.gateway, &self.0.id, identifier).await?;
+        found.ok_or_else(|| Problem::not_found("user"))
+    }
+
+    fn scope<'a>(&'a self, door: &'a Door, user: &'a User, headers: &'a HeaderMap) -> Scope<'a> {
+        Scope {
+            gateway: &door.gateway,
+            limits: &door.limits,
+            client: &self.0,
+            user,
+            dialect: Dialect::Platform,
+            headers,
+        }
+    }
+}

@@ -6,6 +6,7 @@ use guichet::domain::id::MemberGuid;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
+use crate::support::aggregation::{count, failed, job, lease, nth_push, report};
 use crate::support::gateway::{BANK_GUID, Backend, SIGNING_SECRET, Setup, TestGateway, eventually};
 use crate::support::loopback::Recorded;
 use crate::support::receiver::Reply;
@@ -52,14 +53,18 @@ async fn a_push_is_signed_and_says_what_is_to_be_done(backend: Backend) {
     assert_eq!(body["institution_code"], "fake_bank");
     assert_eq!(body["kind"], "aggregate");
     assert_eq!(body["attempt"], 1);
+    assert_eq!(body["round"], 0);
+    assert_eq!(body["data_request"], json!({}));
     let mut fields: Vec<&String> = body.as_object().expect("an object").keys().collect();
     fields.sort();
     let documented = [
         "attempt",
+        "data_request",
         "institution_code",
         "job_guid",
         "kind",
         "member_guid",
+        "round",
     ];
     assert_eq!(fields, documented, "no token, no user");
 }
@@ -81,6 +86,9 @@ async fn a_job_goes_through_its_states(backend: Backend) {
             .honours(lease["access_token"].as_str().expect("a token"))
     );
     assert!(lease["lease_expires_at"].is_string());
+    assert_eq!(lease["data_request"], json!({}));
+    assert!(lease["answers"].is_null());
+    assert!(lease.get("credentials").is_none());
 
     assert_eq!(
         report(&gateway, &job, json!({"status": "started"})).await,
@@ -170,7 +178,11 @@ async fn the_aggregators_door_has_its_own_key(backend: Backend) {
         json!({"status": "done"}),
         json!({"status": 1}),
         failed("sleepy"),
+        failed("unanswered"),
         json!({"status": "failed"}),
+        json!({"status": "challenged"}),
+        json!({"status": "challenged", "challenges": []}),
+        json!({"status": "challenged", "challenges": [{"type": "RIDDLE", "field_name": "a", "label": "b"}]}),
         json!({"status": "succeeded", "transactions_created_count": -1}),
     ] {
         let path = format!("/aggregation/jobs/{job}/report");
@@ -381,14 +393,6 @@ async fn minted(gateway: &TestGateway, path: &str) -> url::Url {
     link.parse().expect("a URL")
 }
 
-async fn nth_push(gateway: &TestGateway, nth: usize) -> Recorded {
-    let pushes = gateway
-        .aggregator
-        .wait_for(|pushes| pushes.len() >= nth, LIMIT)
-        .await;
-    pushes[nth - 1].clone()
-}
-
 /// Waits until the gateway has written down that the n-th push was not taken.
 async fn refusal_noted(gateway: &TestGateway, nth: usize) {
     let pushed = job(&nth_push(gateway, nth).await);
@@ -399,38 +403,6 @@ async fn refusal_noted(gateway: &TestGateway, nth: usize) {
         (job.due_at <= soon).then_some(())
     })
     .await;
-}
-
-fn job(push: &Recorded) -> String {
-    push.json()["job_guid"].as_str().expect("a job").to_owned()
-}
-
-fn failed(reason: &str) -> Value {
-    json!({"status": "failed", "reason": reason})
-}
-
-async fn lease(gateway: &TestGateway, job: &str) -> (u16, Value) {
-    gateway
-        .aggregation(&format!("/aggregation/jobs/{job}/lease"), None)
-        .await
-}
-
-async fn report(gateway: &TestGateway, job: &str, report: Value) -> (u16, String) {
-    let path = format!("/aggregation/jobs/{job}/report");
-    let (status, answer) = gateway.aggregation(&path, Some(report)).await;
-    (
-        status,
-        answer["job"]["status"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-    )
-}
-
-fn count(told: &[Recorded], action: &str) -> usize {
-    told.iter()
-        .filter(|event| event.json()["action"] == action)
-        .count()
 }
 
 /// The change of status is told, once, with name and id.

@@ -27,7 +27,7 @@ use serde_json::json;
 use super::pulls::Pulls;
 use super::settings::{Institution, Settings};
 use super::signature::Verifier;
-use super::wire::{asset, http_client, now, page, see_other};
+use super::wire::{asset, http_client, now, page, see_other, trimmed};
 use follow::Followed;
 use gateway::{CredentialField, Gateway, GatewayError, Given, Link, Member};
 use webhooks::{Log, Told};
@@ -42,6 +42,8 @@ struct App {
     /// The app's own origin, for telling its own forms from others'.
     origin: String,
     gateway_origin: String,
+    /// The bank's address without a `/` at the end.
+    bank_url: String,
     institutions: Vec<Institution>,
     gateway: Gateway,
     verifier: Verifier,
@@ -63,6 +65,7 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
     let app = Arc::new(App {
         origin: settings.app_url.origin().ascii_serialization(),
         gateway_origin: settings.gateway_url.origin().ascii_serialization(),
+        bank_url: trimmed(&settings.bank_url),
         institutions: settings.institutions.clone(),
         gateway: Gateway::new(http_client()?, settings),
         verifier: Verifier::new(&settings.webhook_secret)?,
@@ -97,6 +100,7 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
 #[template(path = "sandbox/app_home.html")]
 struct Home<'a> {
     gateway_origin: &'a str,
+    bank_url: &'a str,
     /// Those with pages of their own.
     institutions: Vec<&'a Institution>,
     /// Those without, and what to type.
@@ -153,6 +157,7 @@ async fn show(
     let with_pages = app.institutions.iter().filter(|one| one.supports_oauth());
     let home = Home {
         gateway_origin: &app.gateway_origin,
+        bank_url: &app.bank_url,
         institutions: with_pages.collect(),
         sign_ins: &sign_ins,
         followed,

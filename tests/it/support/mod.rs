@@ -1,6 +1,7 @@
 //! What the tests lean on. Every double runs on the loopback interface on a free port and
 //! ends with the test, or at the latest with the test binary.
 
+pub mod aggregation;
 pub mod at_the_bank;
 pub mod behaviour;
 pub mod browser;

@@ -17,12 +17,21 @@ pub const RIVAL: &str = "rival";
 pub const BANK: &str = "fake_bank";
 /// Its guid.
 pub const BANK_GUID: &str = "INS-11111111-1111-4111-8111-111111111111";
-/// An institution without OAuth.
+/// An institution without OAuth, which asks for [`LOGIN`], [`PASSWORD`] and, if one likes, [`BRANCH`].
+pub const PAPER_BANK: &str = "paper_bank";
+/// Its guid.
 pub const PAPER_BANK_GUID: &str = "INS-22222222-2222-4222-8222-222222222222";
 /// The same bank, answering by `form_post`.
 pub const FORM_BANK: &str = "fake_bank_form";
 /// Its guid.
 pub const FORM_BANK_GUID: &str = "INS-33333333-3333-4333-8333-333333333333";
+
+/// The user name at the paper bank.
+pub const LOGIN: &str = "CRD-22222222-2222-4222-8222-222222222201";
+/// The password there.
+pub const PASSWORD: &str = "CRD-22222222-2222-4222-8222-222222222202";
+/// The branch there: `north` or `south`.
+pub const BRANCH: &str = "CRD-22222222-2222-4222-8222-222222222203";
 
 /// The client secret at the bank: hostile to naive encoding.
 pub const BANK_SECRET: &str = "a:b+c%/é&";
@@ -56,6 +65,8 @@ pub struct Setup {
     pub registration: String,
     /// TOML added to the bank's `[oauth]` table.
     pub oauth: String,
+    /// Where the bank says who signed in; nowhere by default.
+    pub subject: Option<Subject>,
     /// Another `client_authentication` than `client_secret_basic`; with `none` the client has no
     /// secret.
     pub client_authentication: Option<&'static str>,
@@ -77,6 +88,15 @@ pub struct Setup {
     pub swaps: Vec<(&'static str, &'static str)>,
 }
 
+/// Where the bank says who signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// At an endpoint of its own.
+    Identify,
+    /// In the token answer.
+    TokenAnswer,
+}
+
 impl Setup {
     pub(super) fn swapped(&self, text: String) -> String {
         let swap = |text: String, (this, that): &(&str, &str)| text.replace(this, that);
@@ -92,10 +112,20 @@ pub fn bank_client_id(client: &str, institution: &str) -> String {
 pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setup: &Setup) {
     let institutions = folder.join("institutions");
     std::fs::create_dir(&institutions).expect("a folder");
+    let subject = match setup.subject {
+        None => String::new(),
+        Some(Subject::Identify) => format!(
+            "[oauth.subject]\nfrom = \"identify\"\nendpoint = \"{}\"\nfield = \"sub\"\n",
+            bank.identify_url()
+        ),
+        Some(Subject::TokenAnswer) => {
+            "[oauth.subject]\nfrom = \"token_answer\"\nfield = \"login\"\n".to_owned()
+        }
+    };
     let oauth = |mode: &str| {
         format!(
             "[oauth]\nauthorization_endpoint = \"{}\"\ntoken_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\nissuer = \"{}\"\n\
-             client_authentication = \"{}\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n",
+             client_authentication = \"{}\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n{subject}",
             bank.authorize_url(),
             bank.token_url(),
             bank.revoke_url(),
@@ -119,14 +149,32 @@ pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setu
             head(FORM_BANK_GUID, FORM_BANK, "Form Bank", true) + oauth("form_post").as_str(),
         ),
         (
-            "paper_bank",
-            head(PAPER_BANK_GUID, "paper_bank", "Paper Bank", false),
+            PAPER_BANK,
+            head(PAPER_BANK_GUID, PAPER_BANK, "Paper Bank", false) + &credentials(),
         ),
     ];
     for (code, text) in files {
         let text = setup.swapped(text);
         std::fs::write(institutions.join(format!("{code}.toml")), text).expect("a file");
     }
+}
+
+/// What the paper bank asks for.
+fn credentials() -> String {
+    let field = |guid: &str, name: &str, kind: &str, more: &str| {
+        format!(
+            "[[credentials]]\nguid = \"{guid}\"\nfield_name = \"{name}\"\nlabel = \"Your {name}\"\ntype = \"{kind}\"\n{more}"
+        )
+    };
+    let branches = r#"optional = true
+options = [{ label = "North", value = "north" }, { label = "South", value = "south" }]
+"#;
+    [
+        field(LOGIN, "LOGIN", "TEXT", ""),
+        field(PASSWORD, "PASSWORD", "PASSWORD", ""),
+        field(BRANCH, "BRANCH", "OPTIONS", branches),
+    ]
+    .concat()
 }
 
 pub(super) fn configuration(

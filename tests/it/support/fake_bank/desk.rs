@@ -28,6 +28,8 @@ pub struct Desk {
     /// Where a browser was sent back to last.
     pub last_answer: Option<Url>,
     codes: HashMap<String, Code>,
+    /// Who signs in, from now on; nobody in particular at first.
+    pub person: Option<String>,
     /// Live access and refresh tokens, with the code they descend from.
     access_tokens: HashMap<String, String>,
     refresh_tokens: HashMap<String, String>,
@@ -40,6 +42,7 @@ struct Code {
     /// Absent only where PKCE is optional.
     challenge: Option<String>,
     scope: String,
+    person: Option<String>,
     used: bool,
 }
 
@@ -112,6 +115,7 @@ impl Desk {
             redirect_uri,
             challenge,
             scope: parameter("scope").unwrap_or_default(),
+            person: self.person.clone(),
             used: false,
         };
         self.codes.insert(code.clone(), bound);
@@ -138,7 +142,8 @@ impl Desk {
             return Honest::refusal(400, "invalid_grant", "the grant is not valid");
         };
         let (access_token, refresh_token) = (random_token(), random_token());
-        let scope = self.codes[&code].scope.clone();
+        let bound = &self.codes[&code];
+        let (scope, person) = (bound.scope.clone(), bound.person.clone());
         self.access_tokens
             .insert(access_token.clone(), code.clone());
         self.refresh_tokens.insert(refresh_token.clone(), code);
@@ -148,7 +153,20 @@ impl Desk {
             "expires_in": 3600,
             "refresh_token": refresh_token,
             "scope": scope,
+            "login": person,
         }))
+    }
+
+    /// Who gave the token that the request bears (OpenID Connect Core, section 5.3).
+    pub fn identify(&self, request: &Recorded) -> Honest {
+        let token = request
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Bearer "));
+        let code = token.and_then(|token| self.access_tokens.get(token));
+        match code {
+            None => Honest::refusal(401, "invalid_token", "the token is not live"),
+            Some(code) => Honest::good(&json!({"sub": self.codes[code].person})),
+        }
     }
 
     fn spend_code(&mut self, request: &Recorded, client_id: &str) -> Option<String> {

@@ -22,6 +22,7 @@ mod desk;
 const AUTHORIZE: &str = "/authorize";
 const TOKEN: &str = "/token";
 const REVOKE: &str = "/revoke";
+const IDENTIFY: &str = "/userinfo";
 
 /// A client as the institution knows it.
 #[derive(Clone, Debug)]
@@ -92,6 +93,7 @@ struct State {
     shown: usize,
     token: Script,
     revoke: Script,
+    identify: Script,
 }
 
 /// The behaviours of one endpoint: those for the next requests, then the standing one.
@@ -157,6 +159,27 @@ impl FakeBank {
     /// The revocation endpoint.
     pub fn revoke_url(&self) -> Url {
         self.server.url(REVOKE)
+    }
+
+    /// The endpoint that says, as `sub`, who gave an access token. The token answer says it too, as
+    /// `login`.
+    pub fn identify_url(&self) -> Url {
+        self.server.url(IDENTIFY)
+    }
+
+    /// From now on it is this person who signs in.
+    pub fn signs_in(&self, person: &str) {
+        self.state().desk.person = Some(person.to_owned());
+    }
+
+    /// From now on the endpoint that says who gave a token does this.
+    pub fn on_identify(&self, behaviour: Behaviour) {
+        self.state().identify.standing = behaviour;
+    }
+
+    /// The requests at the endpoint that says who gave a token, oldest first.
+    pub fn identify_requests(&self) -> Vec<Recorded> {
+        self.requests(IDENTIFY)
     }
 
     /// From now on the token endpoint does this.
@@ -293,7 +316,8 @@ async fn serve(state: Arc<Mutex<State>>, request: Recorded) -> Answer {
             (&Method::GET, AUTHORIZE) => return Ok(state.desk.visited(&request)),
             (&Method::POST, TOKEN) => (state.token.take(), state.desk.exchange(&request)),
             (&Method::POST, REVOKE) => (state.revoke.take(), state.desk.revoke(&request)),
-            (_, AUTHORIZE | TOKEN | REVOKE) => return Ok(answer(405, "text/plain", "")),
+            (&Method::GET, IDENTIFY) => (state.identify.take(), state.desk.identify(&request)),
+            (_, AUTHORIZE | TOKEN | REVOKE | IDENTIFY) => return Ok(answer(405, "text/plain", "")),
             _ => return Ok(answer(404, "text/plain", "")),
         }
     };

@@ -15,12 +15,12 @@ use crate::store::{
 /// Bytes that are no text.
 const BYTES: &[u8] = b"\0\xff\r\n sealed \x80";
 
-fn login(name: &str) -> Digest {
+pub(super) fn login(name: &str) -> Digest {
     Digest::of("login", name)
 }
 
 /// A standard member of `user` whose login is `name`, its first job queued.
-fn standard(user: UserGuid, name: &str) -> NewMember {
+pub(super) fn standard(user: UserGuid, name: &str) -> NewMember {
     let mut new = new_member(user, new_window(user.partition(), at(600)));
     let job = new_job(user.partition());
     new.window = None;
@@ -39,7 +39,7 @@ fn standard(user: UserGuid, name: &str) -> NewMember {
     new
 }
 
-fn change(member: &Member) -> MemberChange {
+pub(super) fn change(member: &Member) -> MemberChange {
     MemberChange {
         user: member.user,
         member: member.guid,

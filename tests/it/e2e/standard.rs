@@ -2,11 +2,11 @@
 //! becomes of it. On the narrowest phone, where every page is examined as `looks` does.
 
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::demo::Demo;
 use crate::support::browser::{Browser, Options};
 use crate::support::gateway::Backend;
+use crate::support::random_token;
 
 crate::on_both_stores!(
     a_password_connects,
@@ -39,7 +39,7 @@ impl<'a> Person<'a> {
         Self {
             demo,
             browser,
-            login: Uuid::new_v4().to_string(),
+            login: random_token(),
         }
     }
 
@@ -131,7 +131,7 @@ async fn questions_are_answered(backend: Backend) {
         ),
     ];
     for (password, kind, answers) in questions {
-        person.login = Uuid::new_v4().to_string();
+        person.login = random_token();
         person.signs_in(password).await;
         let asked = format!("#challenges [data-challenge={kind}]");
         person.browser.find(&asked).await;
@@ -145,7 +145,7 @@ async fn questions_are_answered(backend: Backend) {
         person.browser.find("#accounts li[data-account]").await;
     }
 
-    person.login = Uuid::new_v4().to_string();
+    person.login = random_token();
     person.signs_in("two_step").await;
     person.answers(&[("CITY", Types("challenge"))]).await;
     person.answers(&[("SCHOOL", Types("correct"))]).await;
@@ -197,7 +197,7 @@ async fn other_refusals_are_told_apart() {
         ("provider_error", "FAILED"),
         ("revoked", "DENIED"),
     ] {
-        person.login = Uuid::new_v4().to_string();
+        person.login = random_token();
         person.signs_in(password).await;
         person.sees(status).await;
         person.browser.find("#sign-in-again").await;

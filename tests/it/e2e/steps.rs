@@ -19,7 +19,7 @@ impl Browser {
     /// Signs in at the sandbox bank.
     pub async fn sign_in(&self, password: &str) {
         self.arrives_at("login").await;
-        self.type_into("#username", &uuid::Uuid::new_v4().to_string())
+        self.type_into("#username", &crate::support::random_token())
             .await;
         self.type_into("#password", password).await;
         self.click("#sign-in").await;

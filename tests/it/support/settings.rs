@@ -150,7 +150,7 @@ pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setu
         ),
         (
             PAPER_BANK,
-            head(PAPER_BANK_GUID, PAPER_BANK, "Paper Bank", false) + &credentials(),
+            head(PAPER_BANK_GUID, PAPER_BANK, "Paper Bank", false) + credentials().as_str(),
         ),
     ];
     for (code, text) in files {

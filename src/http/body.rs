@@ -5,7 +5,7 @@ mod given;
 mod sent;
 mod wishes;
 
-pub use given::{LONGEST_VALUE, MOST_VALUES};
+pub use given::MOST_VALUES;
 pub use sent::{Sent, callback_payload, telling_of};
 
 use serde_json::{Map, Value};

@@ -4,17 +4,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
+use crate::support::aggregation::{challenged, count, failed, lease, nth_job, nth_push, report};
 use crate::support::behaviour::Behaviour;
 use crate::support::dump::everything;
 use crate::support::gateway::{
-    BANK_GUID, BANK_SECRET, Backend, FORM_BANK_GUID, TestGateway, parameter,
+    BANK_GUID, BANK_SECRET, BRANCH, Backend, FORM_BANK_GUID, LOGIN, PAPER_BANK_GUID, PASSWORD,
+    Setup, TestGateway, parameter,
 };
+use crate::support::loopback::Recorded;
 use crate::support::random_token;
+use crate::support::served::Served;
 use crate::support::visitor::Visitor;
+
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 crate::on_both_stores!(
     m2_the_store_keeps_no_secret_of_a_flow,
-    m2_a_held_answer_is_sealed
+    m2_a_held_answer_is_sealed,
+    m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody,
 );
 
 /// The forms a value may be kept in: as it is, what it encodes, and both in base64 and hex.
@@ -136,6 +143,112 @@ async fn m2_a_held_answer_is_sealed(backend: Backend) {
     assert_holds_none(&everything(&gateway).await, &secrets);
     let page = visitor.follow(&next).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
+}
+
+async fn m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody(backend: Backend) {
+    let setup = Setup {
+        tables: "[log]\nfilter = \"trace\"\n".to_owned(),
+        ..Setup::default()
+    };
+    let served = Served::with(backend, setup).await;
+    let gateway = &served.gateway;
+    let canary = |name: &str| format!("canary-{name}-{}", random_token());
+    let (login, password, newer, answer) = (
+        canary("login"),
+        canary("password"),
+        canary("newer"),
+        canary("answer"),
+    );
+    let control = canary("control");
+    let mut said = Vec::new();
+    let pair = |password: &str| json!([{"guid": LOGIN, "value": login}, {"guid": PASSWORD, "value": password}]);
+    let body = json!({"member": {
+        "institution_guid": PAPER_BANK_GUID, "credentials": pair(&password), "metadata": control,
+    }});
+    // An answer that is kept for its key is sealed as well.
+    let key = format!("key-{}", random_token());
+    let (session, keyed) = (gateway.session.clone(), key.clone());
+    let (status, created) = gateway
+        .call("POST", "/members", Some(body), |request| {
+            request
+                .header("MD-SESSION-TOKEN", session)
+                .header("Idempotency-Key", keyed)
+        })
+        .await;
+    assert_eq!(status, 200, "{created}");
+    let member = created["member"]["guid"].as_str().expect("a guid");
+    let member = format!("/members/{member}");
+    said.push(created.to_string());
+
+    let job = nth_job(gateway, 1).await;
+    let question = json!([{"type": "TEXT", "field_name": "pet", "label": "Your first pet?"}]);
+    report(gateway, &job, challenged(&question)).await;
+    let (_, asked) = gateway
+        .nexus("GET", &format!("{member}/challenges"), None)
+        .await;
+    let guid = asked["challenges"][0]["guid"].clone();
+    for (value, expected) in [
+        (format!("{answer}{}", "x".repeat(4096)), 400),
+        (answer.clone(), 200),
+    ] {
+        let body = json!({"challenges": [{"guid": guid, "value": value}]});
+        let (status, resumed) = gateway
+            .nexus("PUT", &format!("{member}/resume"), Some(body))
+            .await;
+        assert_eq!(status, expected, "{resumed}");
+        said.push(resumed.to_string());
+    }
+    nth_push(gateway, 2).await;
+    let (_, lent) = lease(gateway, &job).await;
+    assert!(lent.to_string().contains(&password), "the lease has it");
+    assert!(lent.to_string().contains(&answer), "the lease has it");
+    let while_answered = everything(gateway).await;
+
+    report(gateway, &job, failed("denied")).await;
+    // Refused ones are not repeated either.
+    for (credentials, expected) in [
+        (
+            json!([{"guid": LOGIN, "value": login}, {"guid": LOGIN, "value": newer}]),
+            400,
+        ),
+        (json!([{"guid": BRANCH, "value": newer}]), 400),
+        (pair(&newer), 200),
+    ] {
+        let body = json!({"member": {"credentials": credentials}});
+        let (status, updated) = gateway.nexus("PUT", &member, Some(body)).await;
+        assert_eq!(status, expected, "{updated}");
+        said.push(updated.to_string());
+    }
+    let second = nth_job(gateway, 3).await;
+    report(gateway, &second, json!({"status": "succeeded"})).await;
+    said.push(gateway.nexus("GET", &member, None).await.1.to_string());
+    let told = gateway
+        .hooks
+        .wait_for(|told| count(told, "member_data_updated") > 0, LIMIT)
+        .await;
+
+    let secrets = [
+        ("login", login),
+        ("password", password),
+        ("new password", newer),
+        ("answer", answer),
+        ("idempotency key", key),
+    ];
+    let at_the_end = everything(gateway).await;
+    assert!(holds(&at_the_end, control.as_bytes()), "it is a dump");
+    for dump in [&while_answered, &at_the_end] {
+        assert_holds_none(dump, &secrets);
+    }
+    let log = served.log();
+    assert!(log.contains("challenges answered"), "it is the log: {log}");
+    let pushes = gateway.aggregator.received();
+    let sent: Vec<String> = told.iter().chain(&pushes).map(Recorded::text).collect();
+    for (name, secret) in &secrets {
+        assert!(!log.contains(secret), "the log has the {name}");
+        for text in said.iter().chain(&sent) {
+            assert!(!text.contains(secret), "the {name} is told: {text}");
+        }
+    }
 }
 
 #[test]

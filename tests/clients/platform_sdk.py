@@ -21,7 +21,7 @@ VERSION_1 = "application/vnd.mx.api.v1+json"
 PATIENCE = 60
 
 
-def step(name, **seen):
+def step(name, /, **seen):
     print(json.dumps({"step": name, **seen}), flush=True)
 
 

@@ -1,7 +1,6 @@
 //! Banks without pages of their own, in the app: name and password, what the bank asks, and what
 //! becomes of it. On the narrowest phone, where every page is examined as `looks` does.
 
-use crate::support::random_token;
 use serde_json::Value;
 
 use super::demo::Demo;

@@ -31,23 +31,19 @@ local named = inbound ~= '' and living(inbound)
 if named and named.user == outbound.user and named.institution == outbound.institution
   and contains(prints, named.print) then
   receiving, member = inbound, named
-else
-  local known = member_of_login(member.user, member.institution, prints, receiving)
-  if known then
-    return { 'duplicate', known }
-  end
-  if #prints > 0 and member.print and not contains(prints, member.print) then
-    return { 'other_login' }
-  end
+end
+local known = member_of_login(member.user, member.institution, prints, receiving)
+if known then
+  return { 'duplicate', known }
+end
+if #prints > 0 and member.print and not contains(prints, member.print) then
+  return { 'other_login' }
 end
 
 local key = base .. 'm' .. receiving
 call('SET', base .. 'g' .. receiving, grant)
 become(receiving, connected)
-if prints[1] then
-  call('HSET', key, 'print', prints[1])
-end
-call('HDEL', key, 'refusals')
+know_by(receiving, prints)
 call('HINCRBY', key, 'revision', 1)
 if job ~= '' and not member.job then
   queue_job(job, receiving, member, request, now)

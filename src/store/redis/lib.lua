@@ -102,6 +102,16 @@ local function member_of_login(user, institution, prints, except)
   return nil
 end
 
+-- The member's login is known by the first of these fingerprints, or not known.
+local function know_by(guid, prints)
+  local key = base .. 'm' .. guid
+  if prints[1] then
+    call('HSET', key, 'print', prints[1])
+  else
+    call('HDEL', key, 'print')
+  end
+end
+
 -- The one way the status of a member changes. LEGAL is ` from>to from>to … `; a status that may not
 -- follow the member's own is not written. Gives the status it has now.
 local function become(guid, to)
@@ -127,14 +137,10 @@ local function queue_job(guid, of, member, request, now)
   call('HSET', base .. 'm' .. of, 'job', guid, 'last_job', guid)
 end
 
--- Ends a job with its last status; what it was asked and answered goes at once.
-local function finish_job(guid, status, now, retention)
-  local key = base .. 'j' .. guid
-  call('HSET', key, 'status', status, 'updated', now)
-  call('HDEL', key, 'challenges')
-  call('DEL', base .. 'q' .. guid)
+-- Forgets an unfinished job.
+local function drop_job(guid)
+  call('DEL', base .. 'j' .. guid, base .. 'q' .. guid)
   call('ZREM', base .. 'dj', guid)
-  call('PEXPIRE', key, retention)
 end
 
 local function finished(window)
@@ -208,8 +214,7 @@ end
 -- for `listed`, which is not less.
 local function remove(guid, member, now, retention, listed)
   if member.job then
-    call('DEL', base .. 'j' .. member.job, base .. 'q' .. member.job)
-    call('ZREM', base .. 'dj', member.job)
+    drop_job(member.job)
   end
   local key = base .. 'm' .. guid
   call('DEL', base .. 'g' .. guid, key)

@@ -147,7 +147,6 @@ impl RedisStore {
         .status(Some(ConnectionStatus::Updated))
         .job(credentials.and_then(|it| it.job.as_ref()))
         .time(now)
-        .number(self.retention())
         .notices(&change.updated);
         let mut reply = Reply::of(self.link.call(call).await?)?;
         let wanted = change.external_guid.clone().flatten();

@@ -20,11 +20,12 @@ end
 
 local key = base .. 'j' .. guid
 if report == 'STARTED' then
-  -- One that comes late does not take a question back.
+  -- News of the start that comes after a question does not take it back.
   if job.status ~= 'CHALLENGED' then
-    call('HSET', key, 'status', report, 'due', due, 'updated', now)
-    call('ZADD', base .. 'dj', due, guid)
+    call('HSET', key, 'status', report)
   end
+  call('HSET', key, 'due', due, 'updated', now)
+  call('ZADD', base .. 'dj', due, guid)
   return { 'yes', guid, flat('j' .. guid) }
 elseif report == 'CHALLENGED' then
   -- Every report draws new guids: these questions are the same report, sent again.
@@ -36,10 +37,14 @@ elseif report == 'CHALLENGED' then
   call('DEL', base .. 'q' .. guid)
   call('ZADD', base .. 'dj', due, guid)
 else
+  call('HSET', key, 'status', report, 'updated', now)
   if failure ~= '' then
     call('HSET', key, 'failure', failure)
   end
-  finish_job(guid, report, now, retention)
+  call('HDEL', key, 'challenges')
+  call('DEL', base .. 'q' .. guid)
+  call('ZREM', base .. 'dj', guid)
+  call('PEXPIRE', key, retention)
 end
 
 local member = living(job.member)

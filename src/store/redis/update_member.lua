@@ -2,7 +2,7 @@
 local user, guid, reserved_until = arg(), arg(), arg()
 local set, unset, prints = list(), list(), list()
 local credentials, updated_status, job, request = arg(), arg(), arg(), arg()
-local now, retention, notices = arg(), arg(), arg()
+local now, notices = arg(), arg()
 
 local member = living(guid)
 if not member or member.user ~= user then
@@ -19,8 +19,10 @@ if known then
   return { 'duplicate', known, { member.external_guid } }
 end
 
--- A change to what is so already is none: so the second of two finds what the first one did.
-local changes = credentials ~= '' and call('GET', base .. 'g' .. guid) ~= credentials
+-- A change to what is so already is none: sent again, it finds what it did the first time. No two
+-- sealed credentials are alike.
+local is_new_login = credentials ~= '' and call('GET', base .. 'g' .. guid) ~= credentials
+local changes = is_new_login
 for name, value in pairs(by_name(set)) do
   changes = changes or member[name] ~= value
 end
@@ -41,15 +43,15 @@ end
 if reserved_until ~= '' then
   call('HSET', key, 'named', reserved_until)
 end
-if credentials ~= '' then
+if is_new_login then
   call('SET', base .. 'g' .. guid, credentials)
-  call('HDEL', key, 'print', 'refusals', 'job')
-  if prints[1] then
-    call('HSET', key, 'print', prints[1])
-  end
+  know_by(guid, prints)
+  call('HDEL', key, 'refusals')
   become(guid, updated_status)
   if member.job then
-    finish_job(member.job, 'FAILED', now, retention)
+    drop_job(member.job)
+    -- The unfinished job is the newest.
+    call('HDEL', key, 'job', 'last_job')
   end
   if job ~= '' then
     queue_job(job, guid, member, request, now)

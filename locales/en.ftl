@@ -95,12 +95,12 @@ duplicate-heading = { $has-institution ->
     [no] Your bank is already connected
    *[yes] { $institution } is already connected
 }
-duplicate-body = The sign-in you used is in { $app } already. Nothing was changed.
+duplicate-body = You connected this sign-in to { $app } before. Nothing was changed.
 duplicate-next = Go back to { $app } and use the connection you have.
 
 other-login-heading = That was a different sign-in
-other-login-body = This connection is for another sign-in at { $institution }. Nothing was changed.
-other-login-next = To keep the one you just used, add it in { $app } as a new connection. To renew this one, ask { $app } for a new link and sign in as you did before.
+other-login-body = The connection you were renewing uses another sign-in at { $institution }. Nothing was changed.
+other-login-next = To add the one you just used, go back to { $app } and make a new connection. To renew the old one, ask { $app } for a new link and sign in as you did before.
 
 ## Links that no longer lead anywhere
 

@@ -5,7 +5,7 @@ mod given;
 mod sent;
 mod wishes;
 
-pub use given::{LONGEST_VALUE, MOST_VALUES};
+pub use given::MOST_VALUES;
 pub use sent::{Sent, callback_payload, telling_of};
 
 use serde_json::{Map, Value};
@@ -234,6 +234,7 @@ fn wrong_type(field: &str, expected: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::window::ReferralSource;
 
     #[test]
     fn fields_are_found_beside_inside_and_without_a_root() {

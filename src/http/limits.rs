@@ -23,11 +23,11 @@ pub struct Rates {
     pub mints_per_client_per_second: NonZeroU32,
     /// Links followed from one source address that nobody minted.
     pub unknown_links_per_minute: NonZeroU32,
-    /// Requests of one client that only read.
+    /// GET requests of one client (contract section 2.5).
     pub reads_per_client_per_second: NonZeroU32,
-    /// Requests of one client that create, change or order something.
+    /// POST and PUT requests of one client.
     pub writes_per_client_per_second: NonZeroU32,
-    /// Requests of one client that delete.
+    /// DELETE requests of one client.
     pub deletes_per_client_per_second: NonZeroU32,
 }
 

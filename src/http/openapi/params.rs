@@ -34,6 +34,15 @@ pub struct JobGuidPath {
     job_guid: String,
 }
 
+/// Which job.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct JobPath {
+    /// The job's guid.
+    #[param(example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    guid: String,
+}
+
 /// Which user of the client.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

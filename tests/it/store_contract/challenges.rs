@@ -77,6 +77,7 @@ impl Bench {
             job: kept.job(),
             round,
             sealed_answers: self.an_envelope(),
+            callback_payload: None,
             updated: self.a_notice(kept.user.guid.partition(), EventKind::MemberUpdated),
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use guichet::domain::event::EventKind;
 use guichet::domain::job::{JobReport, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
-use guichet::domain::secret::Digest;
 use guichet::domain::user::User;
 use guichet::domain::window::{Ending, ErrorReason, Window, WindowOptions, WindowStatus};
 use guichet::store::{

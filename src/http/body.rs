@@ -234,6 +234,7 @@ fn wrong_type(field: &str, expected: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::window::ReferralSource;
 
     #[test]
     fn fields_are_found_beside_inside_and_without_a_root() {

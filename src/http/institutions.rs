@@ -197,3 +197,18 @@ fn named<'a>(
     let found = by_guid.or_else(by_code).map(|institution| &**institution);
     found.ok_or_else(|| Problem::not_found("institution").in_dialect(dialect))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::openapi::requests::described;
+
+    #[test]
+    fn the_description_has_the_fields_that_are_read() {
+        let fields = Fields::of_query("");
+        search_request(&fields).expect("a search");
+        fields.page();
+        let names = described::<InstitutionSearchBody>("institution");
+        assert_eq!(fields.looked_for(), names);
+    }
+}

@@ -35,6 +35,7 @@ mod events;
 pub mod fixtures;
 mod idempotency;
 mod jobs;
+mod lives;
 mod machine;
 mod members;
 mod openings;

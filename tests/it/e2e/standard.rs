@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::demo::Demo;
+use super::steps::somebody;
 use crate::support::browser::{Browser, Options};
 use crate::support::gateway::Backend;
 use crate::support::random_token;
@@ -39,7 +40,7 @@ impl<'a> Person<'a> {
         Self {
             demo,
             browser,
-            login: random_token(),
+            login: somebody(),
         }
     }
 
@@ -131,7 +132,7 @@ async fn questions_are_answered(backend: Backend) {
         ),
     ];
     for (password, kind, answers) in questions {
-        person.login = random_token();
+        person.login = somebody();
         person.signs_in(password).await;
         let asked = format!("#challenges [data-challenge={kind}]");
         person.browser.find(&asked).await;
@@ -145,7 +146,7 @@ async fn questions_are_answered(backend: Backend) {
         person.browser.find("#accounts li[data-account]").await;
     }
 
-    person.login = random_token();
+    person.login = somebody();
     person.signs_in("two_step").await;
     person.answers(&[("CITY", Types("challenge"))]).await;
     person.answers(&[("SCHOOL", Types("correct"))]).await;
@@ -197,7 +198,7 @@ async fn other_refusals_are_told_apart() {
         ("provider_error", "FAILED"),
         ("revoked", "DENIED"),
     ] {
-        person.login = random_token();
+        person.login = somebody();
         person.signs_in(password).await;
         person.sees(status).await;
         person.browser.find("#sign-in-again").await;

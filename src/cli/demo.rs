@@ -180,6 +180,7 @@ fn sandbox_settings(addresses: &Addresses, secrets: &Secrets, way_in: &WayIn) ->
     let institutions = sandbox::institutions();
     let redirect_uris = institutions
         .iter()
+        .filter(|institution| institution.supports_oauth())
         .map(|institution| {
             format!(
                 "{gateway}/oauth/redirect_from/{CLIENT}/{}",

@@ -447,7 +447,7 @@ impl From<LeaseError> for Problem {
             LeaseError::Over(_) => Self::new(Kind::Conflict, format!("{error}.")),
             LeaseError::Unreadable => Self::new(
                 Kind::Conflict,
-                "What the member connects with cannot be read with the keys configured; the member needs to connect again.",
+                "The member's grant cannot be read with the keys configured; the member needs to connect again.",
             ),
         }
     }

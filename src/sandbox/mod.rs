@@ -4,6 +4,7 @@
 //!
 //! In reading order: [`Settings`] is what the sandbox is told, [`Sandbox::start`] brings it up.
 //! Inside, `bank` is an OAuth authorization server with several institutions and their accounts,
+//! and two more that take user names and passwords;
 //! `aggregator` takes jobs from the gateway, and `app` is the member service "Demo Budget". They
 //! speak to the gateway and to each other over HTTP only; nothing here knows another part of this
 //! crate.
@@ -28,8 +29,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use bank::PASSWORDS;
-pub use settings::{BankClient, Institution, PlatformCredentials, Settings, institutions};
+pub use bank::{CREDENTIAL_PASSWORDS, PASSWORDS, Password};
+pub use settings::{
+    BankClient, CredentialField, FieldType, Institution, PlatformCredentials, Settings,
+    institutions,
+};
 
 /// How long requests under way may take to finish once the sandbox is told to stop.
 const GRACE: Duration = Duration::from_secs(2);

@@ -90,14 +90,60 @@ pub struct Institution {
     pub auto: bool,
     /// Answers by `form_post` when the request does not name a `response_mode`.
     pub form_post: bool,
+    /// What people type to sign in, where there is no OAuth; otherwise empty.
+    pub credentials: Vec<CredentialField>,
 }
+
+impl Institution {
+    /// Whether people sign in on the institution's own pages.
+    pub fn supports_oauth(&self) -> bool {
+        self.credentials.is_empty()
+    }
+}
+
+/// One of the things that people type to sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialField {
+    /// The gateway's guid for it, `CRD-` and a UUID. The bank itself has no use for it.
+    pub guid: String,
+    /// The institution's name for it.
+    pub field_name: &'static str,
+    /// What people call it.
+    pub label: &'static str,
+    /// How it is typed.
+    pub field_type: FieldType,
+}
+
+/// How a value is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldType {
+    /// For everybody to see.
+    Text,
+    /// Hidden.
+    Password,
+}
+
+impl FieldType {
+    /// The published name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Password => "PASSWORD",
+        }
+    }
+}
+
+/// The [`field_name`](CredentialField::field_name) of what somebody is called.
+pub(super) const LOGIN: &str = "LOGIN";
+/// The [`field_name`](CredentialField::field_name) of what nobody else knows.
+pub(super) const PASSWORD: &str = "PASSWORD";
 
 /// The institutions of the demo.
 ///
-/// `mx_bank_oauth` has the guid published for it. The guids of the other three are the sandbox's
-/// own and never change.
+/// `mx_bank_oauth` has the guid published for it. All other guids are the sandbox's own and never
+/// change.
 pub fn institutions() -> Vec<Institution> {
-    [
+    let oauth = [
         (
             "INS-68e96dd6-eabd-42d3-9f05-416897f0746c",
             "mx_bank_oauth",
@@ -125,6 +171,44 @@ pub fn institutions() -> Vec<Institution> {
         name: name.to_owned(),
         auto: code.ends_with("_auto"),
         form_post: code.ends_with("_form"),
-    })
-    .into()
+        credentials: Vec::new(),
+    });
+    let credentials = [
+        (
+            "INS-dd1b97e5-625f-4e2e-b4ef-26c19d5f6c8b",
+            "mxbank",
+            "MX Bank",
+            "CRD-ed226b0f-da26-4156-bdbe-dc374f352174",
+            "CRD-238bcb54-0177-445a-b04d-fbef4e6d6ecd",
+        ),
+        (
+            "INS-3d6cae5a-1753-417d-a4e6-cc5b90bbd06d",
+            "mxcu_credential",
+            "MXCU",
+            "CRD-867b3325-1bc3-4cdd-9210-6e62e696c6ce",
+            "CRD-a2c7c7a1-2a54-441e-bd7b-5158c89f3739",
+        ),
+    ]
+    .map(|(guid, code, name, login, password)| Institution {
+        guid: guid.to_owned(),
+        code: code.to_owned(),
+        name: name.to_owned(),
+        auto: false,
+        form_post: false,
+        credentials: vec![
+            CredentialField {
+                guid: login.to_owned(),
+                field_name: LOGIN,
+                label: "Username",
+                field_type: FieldType::Text,
+            },
+            CredentialField {
+                guid: password.to_owned(),
+                field_name: PASSWORD,
+                label: "Password",
+                field_type: FieldType::Password,
+            },
+        ],
+    });
+    oauth.into_iter().chain(credentials).collect()
 }

@@ -210,6 +210,13 @@ fn the_usual_institutions_can_be_told_apart() {
         let uuid = one.guid.strip_prefix("INS-").expect("the prefix");
         assert!(uuid::Uuid::parse_str(uuid).is_ok(), "{uuid}");
     }
+    let fields: Vec<_> = usual.iter().flat_map(|one| &one.credentials).collect();
+    assert_eq!(fields.len(), 4);
+    for (at, one) in fields.iter().enumerate() {
+        assert!(fields[..at].iter().all(|other| other.guid != one.guid));
+        let uuid = one.guid.strip_prefix("CRD-").expect("the prefix");
+        assert!(uuid::Uuid::parse_str(uuid).is_ok(), "{uuid}");
+    }
     let auto: Vec<_> = usual.iter().filter(|one| one.auto).collect();
     assert_eq!(auto.len(), 1);
     assert_eq!(auto[0].code, "mx_bank_oauth_auto");

@@ -19,11 +19,12 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
-/// Everything a page needs comes from its own origin. There is no `form-action`, because browsers
+/// Everything a page needs comes from its own origin; the pictures of a bank's questions are in the
+/// page itself. There is no `form-action`, because browsers
 /// apply it to the redirects that follow a form too, and those lead to the client's address. There
 /// is no opener policy, because the demo app follows its window through the bank and back.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
-     connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+     img-src data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The time by the system's clock. The only place in the sandbox that reads it.
 #[allow(
@@ -133,11 +134,23 @@ pub(super) async fn call<T: DeserializeOwned>(
 /// # Errors
 /// [`CallError`], but never [`CallError::Unreadable`].
 pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
+    let (status, body) = ask(request).await?;
+    if !status.is_success() {
+        return Err(CallError::Status(status));
+    }
+    Ok(body)
+}
+
+/// Sends `request` and reads the answer, whatever its status.
+///
+/// # Errors
+/// [`CallError::Unreachable`] and [`CallError::TooLong`].
+pub(super) async fn ask(
+    request: reqwest::RequestBuilder,
+) -> Result<(StatusCode, Vec<u8>), CallError> {
     let unreachable = |error: reqwest::Error| CallError::Unreachable(error.without_url());
     let mut response = request.send().await.map_err(unreachable)?;
-    if !response.status().is_success() {
-        return Err(CallError::Status(response.status()));
-    }
+    let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
@@ -145,7 +158,7 @@ pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Ca
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok((status, body))
 }
 
 /// `base` with `segments` added to its path, each escaped. Whether `base` ends in `/` is no matter.

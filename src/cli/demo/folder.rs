@@ -99,20 +99,31 @@ fn restrict(path: &Path, mode: u32) -> anyhow::Result<()> {
 
 fn institution_file(institution: &sandbox::Institution, bank: &Url) -> String {
     let sandbox::Institution {
-        guid,
-        code,
-        name,
-        form_post,
-        ..
+        guid, code, name, ..
     } = institution;
-    let response_mode = if *form_post { "form_post" } else { "query" };
+    let supports_oauth = institution.supports_oauth();
+    let how = match supports_oauth {
+        true => oauth_section(institution, bank),
+        false => institution.credentials.iter().map(credential).collect(),
+    };
     format!(
         r#"guid = "{guid}"
 code = "{code}"
 name = "{name}"
 url = "{bank}"
-supports_oauth = true
+supports_oauth = {supports_oauth}
+{how}"#
+    )
+}
 
+fn oauth_section(institution: &sandbox::Institution, bank: &Url) -> String {
+    let code = &institution.code;
+    let response_mode = match institution.form_post {
+        true => "form_post",
+        false => "query",
+    };
+    format!(
+        r#"
 [oauth]
 authorization_endpoint = "{bank}{code}/authorize"
 token_endpoint = "{bank}{code}/token"
@@ -123,7 +134,27 @@ client_authentication = "client_secret_basic"
 scopes = ["accounts", "transactions"]
 pkce = "required"
 response_mode = "{response_mode}"
+
+[oauth.subject]
+from = "identify"
+endpoint = "{bank}{code}/identify"
 "#
+    )
+}
+
+fn credential(field: &sandbox::CredentialField) -> String {
+    format!(
+        r#"
+[[credentials]]
+guid = "{guid}"
+field_name = "{field_name}"
+label = "{label}"
+type = "{field_type}"
+"#,
+        guid = field.guid,
+        field_name = field.field_name,
+        label = field.label,
+        field_type = field.field_type.name(),
     )
 }
 
@@ -138,6 +169,7 @@ fn configuration(addresses: &Addresses, secrets: &Secrets, store: Option<&str>) 
     );
     let registrations: String = sandbox::institutions()
         .iter()
+        .filter(|institution| institution.supports_oauth())
         .map(|institution| {
             format!(
                 "\n[[clients.registrations]]\ninstitution = \"{}\"\nclient_id = \"{BANK_CLIENT}\"\nclient_secret = \"{}\"\n",

@@ -73,26 +73,47 @@ impl WayIn {
 
     pub(super) fn to_text(&self, [gateway, bank, app, operator]: [&Url; 4]) -> String {
         let origin = |url: &Url| url.origin().ascii_serialization();
+        let row = |word: &str, effect: &str| format!("    {word:<16} {effect}\n");
         let passwords: String = sandbox::PASSWORDS
             .iter()
-            .map(|(password, outcome)| format!("    {password:<16} {outcome}\n"))
+            .map(|(word, effect)| row(word, effect))
             .collect();
+        let credential_passwords: String = sandbox::CREDENTIAL_PASSWORDS
+            .iter()
+            .map(|password| row(password.word, password.effect))
+            .collect();
+        let institutions: String = sandbox::institutions()
+            .iter()
+            .map(|institution| row(&institution.code, &institution.name))
+            .collect();
+        let curl_member = curl_member();
         format!(
             r#"Guichet is up. Click here:
 
     {app}
 
   gateway   {gateway}
-  bank      {bank}   any user name; the password says what happens:
-
-{passwords}
+  bank      {bank}
   operator  {operator}/metrics
 
+The bank's institutions:
+
+{institutions}
+Any user name will do; the password says what happens. On the bank's own pages:
+
+{passwords}
+At mxbank and mxcu_credential, where the app asks for name and password:
+
+{credential_passwords}
 Or with curl:
 
     curl -s {gateway}/members -H 'MD-SESSION-TOKEN: {session}' \
       -H 'Content-Type: application/json' \
       -d '{{"member":{{"institution_guid":"INS-68e96dd6-eabd-42d3-9f05-416897f0746c","is_oauth":true}}}}'
+
+    curl -s -u '{CLIENT}:{key}' {gateway}/users/{user}/members \
+      -H 'Content-Type: application/json' \
+      -d '{curl_member}'
 
     curl -s -u '{CLIENT}:{key}' {gateway}/users/{user}/members
 
@@ -106,4 +127,19 @@ Ctrl-C stops it."#,
             user = self.user.guid,
         )
     }
+}
+
+/// The body that connects a member by name and password, at the first institution that takes them.
+fn curl_member() -> String {
+    let institutions = sandbox::institutions();
+    let institution = institutions.iter().find(|one| !one.supports_oauth());
+    let values = ["ada", "challenge"];
+    let credentials: Vec<_> = institution
+        .iter()
+        .flat_map(|institution| &institution.credentials)
+        .zip(values)
+        .map(|(field, value)| json!({"guid": field.guid, "value": value}))
+        .collect();
+    let code = institution.map(|institution| &institution.code);
+    json!({"member": {"institution_code": code, "credentials": credentials}}).to_string()
 }

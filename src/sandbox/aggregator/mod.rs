@@ -1,9 +1,13 @@
 //! The sandbox aggregator: takes a job from the gateway, pulls accounts and transactions from the
 //! bank, and reports.
 //!
-//! One job in a straight line: signed push → 202 → report `started` → lease an access token → pull
-//! → report `succeeded` or `failed`. It holds no tokens of its own: what it leases it uses for
-//! that job and drops.
+//! One job in a straight line: signed push → 202 → report `started` → lease an access token, or what
+//! the person signs in with → `sign_in`, where that is needed → pull → report `succeeded` or
+//! `failed`. When the bank asks something in between, the report is `challenged` and the run is over;
+//! the job is pushed again once there are answers. It holds no secrets of its own: what it leases it
+//! uses for that run and drops.
+
+mod sign_in;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::pulls::{Account, Pull, Pulls, Transaction};
+use self::sign_in::{Given, Pending, Question, Reason, SignedIn};
+use super::pulls::{Account, Difference, Pull, Pulls, Transaction};
 use super::settings::{Institution, Settings};
 use super::signature::Verifier;
 use super::wire::{CallError, below, call, http_client, now, send};
@@ -43,6 +48,8 @@ struct Aggregator {
     key: SecretString,
     pulls: Arc<Pulls>,
     running: Mutex<HashSet<String>>,
+    /// What the bank waits for.
+    pending: Mutex<Pending>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -54,12 +61,17 @@ struct Job {
     member_guid: String,
 }
 
-/// The answer to a lease: the token to pull with, and from where. Has no `Debug`, so that the token
-/// cannot end up in a log.
+/// The answer to a lease: what to pull with, and from where. Has no `Debug`, so that none of it can
+/// end up in a log.
 #[derive(Deserialize)]
 struct Lease {
     institution_code: String,
-    access_token: String,
+    /// Where the institution gave one.
+    access_token: Option<String>,
+    /// What the person signs in with, where it did not.
+    credentials: Option<Vec<Given>>,
+    /// What the person answered when the bank asked.
+    answers: Option<Vec<Given>>,
 }
 
 /// What the gateway is told about a job.
@@ -72,10 +84,19 @@ enum Report<'a> {
         transactions_created_count: usize,
         transactions_updated_count: usize,
     },
+    Challenged {
+        challenges: &'a [Question],
+    },
     Failed {
-        reason: &'static str,
+        reason: Reason,
         message: &'a str,
     },
+}
+
+/// How far a run came.
+enum Brought {
+    Data(Difference, usize),
+    Questions(Vec<Question>),
 }
 
 /// Why a job did not bring anything.
@@ -87,8 +108,12 @@ enum JobError {
     Gateway(#[source] CallError),
     #[error("the gateway named an institution that is not in the sandbox")]
     UnknownInstitution,
+    #[error("the gateway lent nothing to pull with")]
+    NothingLent,
     #[error("the bank refused the access token")]
     Denied,
+    #[error("the bank refused the sign-in")]
+    Refused(Reason),
     #[error("the bank could not be used")]
     Bank(#[source] CallError),
 }
@@ -111,6 +136,7 @@ pub(super) fn router(
         key: settings.aggregator_key.clone(),
         pulls: Arc::clone(&pulls),
         running: Mutex::default(),
+        pending: Mutex::new(sign_in::pending()),
         tasks,
         shutdown,
     });
@@ -148,11 +174,11 @@ async fn take_job(
     }
     let worker = Arc::clone(&aggregator);
     aggregator.tasks.spawn(async move {
-        // Dropped however the job ends, so that the same job can be pushed again.
-        let _running = Running(&worker, &job.job_guid);
+        // Dropped however the run ends, so that the same job can be pushed again.
+        let running = Running(&worker, &job.job_guid);
         tokio::select! {
             () = worker.shutdown.cancelled() => {}
-            () = worker.run(&job) => {}
+            () = worker.run(&job, running) => {}
         }
     });
     StatusCode::ACCEPTED.into_response()
@@ -176,24 +202,39 @@ impl Aggregator {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, job: &Job) {
+    async fn run(&self, job: &Job, running: Running<'_>) {
         let done = async {
             self.report(job, &Report::Started).await?;
-            let report = match self.pull(job).await {
-                Ok(report) => report,
+            match self.pull(job).await {
+                Ok(Brought::Data(difference, accounts_count)) => {
+                    let report = Report::Succeeded {
+                        accounts_count,
+                        transactions_created_count: difference.created,
+                        transactions_updated_count: difference.updated,
+                    };
+                    self.report(job, &report).await
+                }
+                Ok(Brought::Questions(challenges)) => {
+                    // Before the report: the answers may come sooner than its own answer, and the
+                    // push that brings them is a run of its own.
+                    drop(running);
+                    let challenges = &challenges;
+                    self.report(job, &Report::Challenged { challenges }).await
+                }
                 Err(error) => {
                     let reason = match error {
                         JobError::Withdrawn(_) => return Err(error),
-                        JobError::Denied => "denied",
-                        JobError::Gateway(_) | JobError::UnknownInstitution | JobError::Bank(_) => {
-                            "unavailable"
-                        }
+                        JobError::Denied => Reason::Denied,
+                        JobError::Refused(reason) => reason,
+                        JobError::Gateway(_)
+                        | JobError::UnknownInstitution
+                        | JobError::NothingLent
+                        | JobError::Bank(_) => Reason::Unavailable,
                     };
                     let message = &error.to_string();
-                    return self.report(job, &Report::Failed { reason, message }).await;
+                    self.report(job, &Report::Failed { reason, message }).await
                 }
-            };
-            self.report(job, &report).await
+            }
         };
         if let Err(error) = done.await {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -205,8 +246,8 @@ impl Aggregator {
         }
     }
 
-    /// Leases a token, reads the bank with it and keeps what it says.
-    async fn pull(&self, job: &Job) -> Result<Report<'static>, JobError> {
+    /// Leases a token, or signs in for one, reads the bank with it and keeps what it says.
+    async fn pull(&self, job: &Job) -> Result<Brought, JobError> {
         let lease = self.call_gateway(job, "lease", &json!({})).await?;
         let lease: Lease = serde_json::from_slice(&lease)
             .map_err(|error| JobError::Gateway(CallError::Unreadable(error)))?;
@@ -216,6 +257,18 @@ impl Aggregator {
             .iter()
             .find(|one| one.code == lease.institution_code)
             .ok_or(JobError::UnknownInstitution)?;
+        let access_token = match (lease.access_token, lease.credentials) {
+            (Some(token), _) => token,
+            (None, Some(credentials)) => {
+                let answers = lease.answers.unwrap_or_default();
+                let signed_in = self.sign_in(job, institution, &credentials, answers);
+                match signed_in.await? {
+                    SignedIn::With(token) => token,
+                    SignedIn::NotYet(questions) => return Ok(Brought::Questions(questions)),
+                }
+            }
+            (None, None) => return Err(JobError::NothingLent),
+        };
 
         #[derive(Deserialize)]
         struct Accounts {
@@ -228,7 +281,7 @@ impl Aggregator {
         let read = |what: &'static str| {
             self.http
                 .get(below(&self.bank, [institution.code.as_str(), what]))
-                .bearer_auth(&lease.access_token)
+                .bearer_auth(&access_token)
         };
         let Accounts { accounts } = call(read("accounts")).await.map_err(of_bank)?;
         let Transactions { transactions } = call(read("transactions")).await.map_err(of_bank)?;
@@ -239,11 +292,7 @@ impl Aggregator {
             transactions,
         };
         let difference = self.pulls.keep(&job.member_guid, pull, now());
-        Ok(Report::Succeeded {
-            accounts_count,
-            transactions_created_count: difference.created,
-            transactions_updated_count: difference.updated,
-        })
+        Ok(Brought::Data(difference, accounts_count))
     }
 
     async fn report(&self, job: &Job, report: &Report<'_>) -> Result<(), JobError> {

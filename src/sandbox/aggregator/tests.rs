@@ -18,12 +18,15 @@ use crate::sandbox::tests::{
 use crate::sandbox::wire::now;
 
 /// What the played gateway answers, and what it was told.
+///
+/// A report that the bank asks something takes a permit of `questions` to be answered.
 struct Gateway {
     /// The answer to a lease, once known.
     lease: Mutex<(StatusCode, Value)>,
     /// How many leases may be answered; a test that wants to look first starts with none.
     leases: Semaphore,
     reports: Mutex<Vec<(String, Value)>>,
+    questions: Semaphore,
     /// How many reports fail with 503 before one is taken.
     failures: Mutex<u32>,
 }
@@ -34,6 +37,7 @@ impl Gateway {
             lease: Mutex::new((StatusCode::NOT_FOUND, Value::Null)),
             leases: Semaphore::new(leases),
             reports: Mutex::default(),
+            questions: Semaphore::new(leases),
             failures: Mutex::default(),
         })
     }
@@ -54,6 +58,22 @@ impl Gateway {
             "token_type": "Bearer",
             "expires_at": null,
         });
+        *self.lease.lock().expect("a lock") = (StatusCode::OK, lease);
+    }
+
+    /// Lends what somebody typed, and the answers given since, by the names of their questions.
+    fn lends_sign_in(&self, password: &str, answers: &[(&str, &str)]) {
+        let given = |&(name, value): &(&str, &str)| json!({ "guid": "CRD-1", "field_name": name, "value": value });
+        let credentials = [("PASSWORD", password), ("LOGIN", "ada")];
+        let mut lease = json!({
+            "job_guid": "JOB-1",
+            "member_guid": "MBR-1",
+            "institution_code": "mxbank",
+            "credentials": credentials.iter().map(given).collect::<Vec<_>>(),
+        });
+        if !answers.is_empty() {
+            lease["answers"] = answers.iter().map(given).collect();
+        }
         *self.lease.lock().expect("a lock") = (StatusCode::OK, lease);
     }
 
@@ -91,12 +111,18 @@ async fn report(
     if !authorized(&headers) {
         return StatusCode::UNAUTHORIZED;
     }
-    let mut failures = gateway.failures.lock().expect("a lock");
-    if *failures > 0 {
-        *failures -= 1;
-        return StatusCode::SERVICE_UNAVAILABLE;
+    {
+        let mut failures = gateway.failures.lock().expect("a lock");
+        if *failures > 0 {
+            *failures -= 1;
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
     }
+    let is_question = report["status"] == "challenged";
     gateway.reports.lock().expect("a lock").push((job, report));
+    if is_question {
+        gateway.questions.acquire().await.expect("open").forget();
+    }
     StatusCode::OK
 }
 
@@ -272,4 +298,135 @@ async fn only_signed_jobs_are_taken() {
     let status = no_job.send().await.expect("an answer").status();
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(gateway.reports().is_empty());
+}
+
+/// Runs a job at the bank without pages and returns what it reports in the end.
+async fn run(world: &World, gateway: &Gateway, job: &str) -> Value {
+    let before = gateway.reports().len();
+    assert_eq!(push(world, job).await, StatusCode::ACCEPTED);
+    let mut told = gateway.told(before + 2).await;
+    assert_eq!(told[before], json!({ "status": "started" }));
+    told.remove(before + 1)
+}
+
+/// The name of the only question of a report.
+fn question(report: &Value) -> &str {
+    assert_eq!(report["status"], "challenged", "{report}");
+    let challenges = report["challenges"].as_array().expect("a list");
+    assert_eq!(challenges.len(), 1);
+    challenges[0]["field_name"].as_str().expect("a name")
+}
+
+#[tokio::test]
+async fn a_name_and_a_password_are_signed_in_with() {
+    let gateway = Gateway::new(20);
+    let world = World::with_gateway(gateway.router()).await;
+    gateway.lends_sign_in("sesame", &[]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(report["status"], "succeeded");
+    assert_eq!(report["accounts_count"], 3);
+    for (password, reason) in [
+        ("wrong", "denied"),
+        ("LOCKED", "locked"),
+        ("INVALID", "failed"),
+        ("provider_error", "unavailable"),
+        ("revoked", "denied"),
+    ] {
+        gateway.lends_sign_in(password, &[]);
+        let report = run(&world, &gateway, &format!("JOB-{password}")).await;
+        assert_eq!(report["status"], "failed");
+        assert_eq!(report["reason"], reason, "{password}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_bank_asks_is_passed_on_and_answered() {
+    let gateway = Gateway::new(20);
+    let world = World::with_gateway(gateway.router()).await;
+    gateway.lends_sign_in("two_step", &[]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    let expected = json!({
+        "status": "challenged",
+        "challenges": [
+            { "type": "TEXT", "field_name": "CITY", "label": "Where were you born?" },
+        ],
+    });
+    assert_eq!(report, expected);
+
+    gateway.lends_sign_in("two_step", &[("CITY", "challenge")]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(question(&report), "SCHOOL");
+    gateway.lends_sign_in("two_step", &[("SCHOOL", "correct")]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(report["status"], "succeeded");
+    assert_eq!(world.stats().await["sign_in"], 3, "begun once");
+}
+
+#[tokio::test]
+async fn a_wrong_answer_is_rejected() {
+    let gateway = Gateway::new(20);
+    let world = World::with_gateway(gateway.router()).await;
+    gateway.lends_sign_in("options", &[]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(report["challenges"][0]["options"][0]["value"], "first");
+    let name = question(&report).to_owned();
+    gateway.lends_sign_in("options", &[(&name, "first")]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(report["status"], "failed");
+    assert_eq!(report["reason"], "rejected");
+}
+
+#[tokio::test]
+async fn a_job_pushed_again_without_answers_asks_again() {
+    let gateway = Gateway::new(20);
+    let world = World::with_gateway(gateway.router()).await;
+    gateway.lends_sign_in("image", &[]);
+    let first = run(&world, &gateway, "JOB-1").await;
+    let second = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(first, second);
+    assert_eq!(
+        world.stats().await["sign_in"],
+        1,
+        "the bank is not asked again"
+    );
+}
+
+#[tokio::test]
+async fn a_sign_in_that_was_forgotten_is_begun_anew() {
+    let gateway = Gateway::new(20);
+    let world = World::with_gateway(gateway.router()).await;
+    // Answers to a sign-in that nobody here remembers: they fit the questions asked anew.
+    gateway.lends_sign_in("challenge", &[("PET", "correct")]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(report["status"], "succeeded");
+    // The second answer of two, when the first is forgotten: the first is asked for again.
+    gateway.lends_sign_in("two_step", &[("SCHOOL", "correct")]);
+    let report = run(&world, &gateway, "JOB-2").await;
+    assert_eq!(question(&report), "CITY");
+}
+
+#[tokio::test]
+async fn answers_that_come_while_the_question_is_still_reported_are_not_lost() {
+    let gateway = Gateway::new(0);
+    gateway.leases.add_permits(2);
+    let world = World::with_gateway(gateway.router()).await;
+    gateway.lends_sign_in("challenge", &[]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    let name = question(&report).to_owned();
+    // The report has not been answered yet.
+    gateway.lends_sign_in("challenge", &[(&name, "correct")]);
+    let report = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(report["status"], "succeeded");
+    gateway.questions.add_permits(1);
+}
+
+#[tokio::test]
+async fn a_lease_of_nothing_is_unavailable() {
+    let gateway = Gateway::new(1);
+    let world = World::with_gateway(gateway.router()).await;
+    let lease = json!({ "institution_code": "mxbank", "access_token": null });
+    *gateway.lease.lock().expect("a lock") = (StatusCode::OK, lease);
+    let report = run(&world, &gateway, "JOB-1").await;
+    assert_eq!(report["reason"], "unavailable");
+    assert_eq!(world.stats().await["sign_in"], 0);
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::App;
-use super::gateway::{GatewayError, Member, OauthState};
+use super::gateway::{Challenge, CredentialField, GatewayError, Member, OauthState};
 use crate::sandbox::pulls::Pull;
 use crate::sandbox::wire::now;
 
@@ -40,6 +40,12 @@ pub(super) struct Followed {
     pub(super) error_reason: Option<&'static str>,
     /// All of that in a sentence.
     pub(super) summary: String,
+    pub(super) is_oauth: bool,
+    /// What the bank asks; the member is CHALLENGED then.
+    pub(super) challenges: Vec<Challenge>,
+    /// What to type to sign in again, where that would help.
+    #[serde(skip)]
+    pub(super) fields: Vec<CredentialField>,
     /// The accounts and transactions, once they were pulled.
     #[serde(flatten)]
     pub(super) pull: Option<Pull>,
@@ -50,7 +56,7 @@ pub(super) struct Followed {
 impl Followed {
     /// Whether a fresh link would help.
     pub(super) fn may_connect(&self) -> bool {
-        self.connection_status != "CONNECTED"
+        self.is_oauth && self.connection_status != "CONNECTED"
     }
 
     /// The member to show and to act on.
@@ -80,6 +86,17 @@ pub(super) async fn follow(app: &App, guid: &str) -> Result<Followed, GatewayErr
             let number = usize::from(attempt.error_reason.unwrap_or(0));
             REASONS.get(number).copied().unwrap_or(REASONS[0])
         });
+    let is_oauth = member.is_oauth.unwrap_or(false);
+    let challenges = match status.as_str() {
+        "CHALLENGED" => app.gateway.challenges(shown).await?,
+        _ => Vec::new(),
+    };
+    let fields = match (member.institution_code.as_deref(), status.as_str()) {
+        (Some(code), status) if !is_oauth && wants_sign_in(status) => {
+            app.gateway.credential_fields(code).await?
+        }
+        _ => Vec::new(),
+    };
     let pull = app.pulls.of(shown, now());
     Ok(Followed {
         member_guid: guid.to_owned(),
@@ -88,11 +105,22 @@ pub(super) async fn follow(app: &App, guid: &str) -> Result<Followed, GatewayErr
         auth_status: attempt.as_ref().map(|attempt| attempt.auth_status),
         error_reason,
         summary: summary(&member, attempt.as_ref(), pull.is_some()),
+        is_oauth,
+        challenges,
+        fields,
         connection_status: status,
         inbound_member_guid: inbound,
         pull,
         newest_webhook: app.log.newest_id(),
     })
+}
+
+/// Whether a member of this status, connected by name and password, is helped by new ones.
+fn wants_sign_in(status: &str) -> bool {
+    !matches!(
+        status,
+        "CONNECTED" | "CREATED" | "UPDATED" | "RESUMED" | "CHALLENGED"
+    )
 }
 
 /// The state of things in a sentence.
@@ -109,6 +137,18 @@ fn summary(member: &Member, attempt: Option<&OauthState>, pulled: bool) -> Strin
         "PENDING" if under_way => "Waiting for you to finish at your bank.".to_owned(),
         "PENDING" if failed => "Not connected. You can try again.".to_owned(),
         "PENDING" => "Not connected yet.".to_owned(),
+        "CREATED" | "UPDATED" | "RESUMED" => "Your bank signs you in.".to_owned(),
+        "CHALLENGED" => "Your bank asks you something.".to_owned(),
+        "DENIED" if member.is_oauth == Some(false) => {
+            "Your bank did not accept the sign-in. Check what you typed, and try again.".to_owned()
+        }
+        "REJECTED" => "Your bank did not accept the answer. You can try again.".to_owned(),
+        "LOCKED" => "Your account is locked. Unlock it at your bank, then try again.".to_owned(),
+        "EXPIRED" => "The answer did not come in time. You can try again.".to_owned(),
+        "FAILED" => "That did not work. You can try again.".to_owned(),
+        "PREVENTED" => {
+            "Three sign-ins failed. Check name and password before you try again.".to_owned()
+        }
         other => format!("Needs your attention: {other}."),
     }
 }

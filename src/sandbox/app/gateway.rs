@@ -2,12 +2,12 @@
 
 use axum::http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
 use crate::sandbox::settings::Settings;
-use crate::sandbox::wire::{CallError, below, call, send};
+use crate::sandbox::wire::{CallError, ask, below, call, send};
 
 /// The gateway, for one user.
 #[derive(Debug)]
@@ -27,6 +27,63 @@ pub(super) struct Member {
     pub(super) institution_code: Option<String>,
     pub(super) connection_status: Option<String>,
     pub(super) is_being_aggregated: Option<bool>,
+    pub(super) is_oauth: Option<bool>,
+}
+
+/// A field of an institution's sign-in, as far as the app reads it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct CredentialField {
+    pub(super) guid: String,
+    pub(super) field_name: String,
+    pub(super) label: String,
+    field_type: String,
+}
+
+impl CredentialField {
+    /// Whether what is typed is hidden.
+    pub(super) fn is_secret(&self) -> bool {
+        self.field_type == "PASSWORD"
+    }
+}
+
+/// What the bank asks while somebody signs in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Challenge {
+    pub(super) guid: String,
+    pub(super) field_name: String,
+    pub(super) label: String,
+    /// `TEXT`, `TOKEN`, `OPTIONS`, `IMAGE_DATA` or `IMAGE_OPTIONS`.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// A picture in Base64.
+    pub(super) image_data: Option<String>,
+    options: Option<Vec<Choice>>,
+    image_options: Option<Vec<Choice>>,
+}
+
+/// One of the answers that may be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Choice {
+    pub(super) label: String,
+    pub(super) value: String,
+    /// Its picture, where it has one.
+    pub(super) data_uri: Option<String>,
+}
+
+impl Challenge {
+    /// What may be chosen; empty where the answer is typed.
+    pub(super) fn choices(&self) -> &[Choice] {
+        let choices = self.options.as_deref().into_iter();
+        let mut choices = choices.chain(self.image_options.as_deref());
+        choices.find(|some| !some.is_empty()).unwrap_or_default()
+    }
+}
+
+/// A value for the field or the question with this guid. Has no `Debug`: it may be a password.
+#[derive(Serialize)]
+pub(super) struct Given {
+    pub(super) guid: String,
+    pub(super) value: String,
 }
 
 /// A one-time link, and the member it connects.
@@ -78,6 +135,11 @@ struct Rooted<T> {
 }
 
 #[derive(Deserialize)]
+struct Named {
+    guid: String,
+}
+
+#[derive(Deserialize)]
 struct Minted {
     guid: String,
     oauth_window_uri: Option<String>,
@@ -124,6 +186,81 @@ impl Gateway {
         let url = self.members_url(&[member, "oauth_window_uri"]);
         let Rooted::<Minted> { member } = call(self.request(reqwest::Method::GET, url)).await?;
         member.link()
+    }
+
+    /// What people type to sign in at an institution, in the order it is asked for.
+    pub(super) async fn credential_fields(
+        &self,
+        institution_code: &str,
+    ) -> Result<Vec<CredentialField>, GatewayError> {
+        #[derive(Deserialize)]
+        struct Fields {
+            credentials: Vec<CredentialField>,
+        }
+        let url = below(
+            &self.base,
+            ["institutions", institution_code, "credentials"],
+        );
+        let found: Fields = call(self.request(reqwest::Method::GET, url)).await?;
+        Ok(found.credentials)
+    }
+
+    /// Connects an institution with what a person typed; the guid of the member. A login that is
+    /// connected already gets the new credentials.
+    pub(super) async fn sign_in(
+        &self,
+        institution_code: &str,
+        credentials: &[Given],
+    ) -> Result<String, GatewayError> {
+        let body = json!({
+            "member": { "institution_code": institution_code, "credentials": credentials },
+        });
+        let url = self.members_url(&[]);
+        let (status, answer) = ask(self.request(reqwest::Method::POST, url).json(&body)).await?;
+        let unreadable = |error| GatewayError::Away(CallError::Unreadable(error));
+        match status {
+            StatusCode::CONFLICT => {
+                let Named { guid } = serde_json::from_slice(&answer).map_err(unreadable)?;
+                self.sign_in_again(&guid, credentials).await?;
+                Ok(guid)
+            }
+            status if status.is_success() => {
+                let created = serde_json::from_slice::<Rooted<Named>>(&answer);
+                Ok(created.map_err(unreadable)?.member.guid)
+            }
+            status => Err(GatewayError::Refused(status)),
+        }
+    }
+
+    /// Replaces what a member signs in with, and has it sign in.
+    pub(super) async fn sign_in_again(
+        &self,
+        member: &str,
+        credentials: &[Given],
+    ) -> Result<(), GatewayError> {
+        let body = json!({ "member": { "credentials": credentials } });
+        let url = self.members_url(&[member]);
+        send(self.request(reqwest::Method::PUT, url).json(&body)).await?;
+        Ok(())
+    }
+
+    /// What the bank asks about a member just now.
+    pub(super) async fn challenges(&self, member: &str) -> Result<Vec<Challenge>, GatewayError> {
+        #[derive(Deserialize)]
+        struct Challenges {
+            challenges: Vec<Challenge>,
+        }
+        let url = self.members_url(&[member, "challenges"]);
+        let found: Challenges = call(self.request(reqwest::Method::GET, url)).await?;
+        Ok(found.challenges)
+    }
+
+    /// Answers what the bank asked.
+    pub(super) async fn resume(&self, member: &str, answers: &[Given]) -> Result<(), GatewayError> {
+        let body = json!({ "member": { "challenges": answers } });
+        let url = self.members_url(&[member, "resume"]);
+        send(self.request(reqwest::Method::PUT, url).json(&body)).await?;
+        Ok(())
     }
 
     /// The user's members: the first hundred.

@@ -2,8 +2,9 @@
 //!
 //! Its server asks the gateway for a one-time link; its page opens the link in a window of its
 //! own and follows what becomes of it: by asking the app's server every second, and at once when
-//! the window says that it is done. Everything works without script too, in one window and by
-//! reloading. `gateway` is the API client, `follow` what the page shows of a member, `webhooks`
+//! the window says that it is done. Where a bank has no pages of its own, the app asks for name and
+//! password itself, and passes on what the bank asks. Everything works without script too, in one
+//! window and by reloading. `gateway` is the API client, `follow` what the page shows of a member, `webhooks`
 //! what the app is told.
 
 mod follow;
@@ -26,9 +27,9 @@ use serde_json::json;
 use super::pulls::Pulls;
 use super::settings::{Institution, Settings};
 use super::signature::Verifier;
-use super::wire::{asset, http_client, now, page, see_other};
+use super::wire::{asset, http_client, now, page, see_other, trimmed};
 use follow::Followed;
-use gateway::{Gateway, GatewayError, Link, Member};
+use gateway::{CredentialField, Gateway, GatewayError, Given, Link, Member};
 use webhooks::{Log, Told};
 
 /// The longest form or webhook that is read, in bytes.
@@ -41,6 +42,8 @@ struct App {
     /// The app's own origin, for telling its own forms from others'.
     origin: String,
     gateway_origin: String,
+    /// The bank's address without a `/` at the end.
+    bank_url: String,
     institutions: Vec<Institution>,
     gateway: Gateway,
     verifier: Verifier,
@@ -48,11 +51,21 @@ struct App {
     log: Log,
 }
 
+impl App {
+    /// The institution that a form names.
+    fn institution(&self, form: &[u8]) -> Option<&Institution> {
+        let (_, named) =
+            url::form_urlencoded::parse(form).find(|(name, _)| name == "institution_code")?;
+        self.institutions.iter().find(|one| one.code == named)
+    }
+}
+
 /// The app's addresses.
 pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<Router> {
     let app = Arc::new(App {
         origin: settings.app_url.origin().ascii_serialization(),
         gateway_origin: settings.gateway_url.origin().ascii_serialization(),
+        bank_url: trimmed(&settings.bank_url),
         institutions: settings.institutions.clone(),
         gateway: Gateway::new(http_client()?, settings),
         verifier: Verifier::new(&settings.webhook_secret)?,
@@ -62,6 +75,9 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
     let forms = Router::new()
         .route("/connect", post(connect))
         .route("/members/{member}/connect", post(connect_again))
+        .route("/sign-in", post(sign_in))
+        .route("/members/{member}/sign-in", post(sign_in_again))
+        .route("/members/{member}/answers", post(answer))
         .route("/members/{member}/disconnect", post(disconnect))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&app),
@@ -84,13 +100,23 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
 #[template(path = "sandbox/app_home.html")]
 struct Home<'a> {
     gateway_origin: &'a str,
-    institutions: &'a [Institution],
+    bank_url: &'a str,
+    /// Those with pages of their own.
+    institutions: Vec<&'a Institution>,
+    /// Those without, and what to type.
+    sign_ins: &'a [SignIn<'a>],
     /// The member that is looked at, when one is.
     followed: Option<&'a Followed>,
     members: &'a [Member],
     told: &'a [Told],
     /// What went wrong, in words.
     trouble: Option<&'a str>,
+}
+
+/// An institution without pages of its own.
+struct SignIn<'a> {
+    institution: &'a Institution,
+    fields: Vec<CredentialField>,
 }
 
 /// `GET /`, with `?member=MBR-…` to look at one member, and `GET /returned`, where the gateway sends
@@ -118,9 +144,22 @@ async fn show(
 ) -> Response {
     let members = app.gateway.members().await;
     let unlisted = members.as_ref().err().map(ToString::to_string);
+    let mut sign_ins = Vec::new();
+    for institution in app.institutions.iter().filter(|one| !one.supports_oauth()) {
+        // Without them there is nothing to type; why is said already when the members are missing.
+        if let Ok(fields) = app.gateway.credential_fields(&institution.code).await {
+            sign_ins.push(SignIn {
+                institution,
+                fields,
+            });
+        }
+    }
+    let with_pages = app.institutions.iter().filter(|one| one.supports_oauth());
     let home = Home {
         gateway_origin: &app.gateway_origin,
-        institutions: &app.institutions,
+        bank_url: &app.bank_url,
+        institutions: with_pages.collect(),
+        sign_ins: &sign_ins,
         followed,
         members: &members.unwrap_or_default(),
         told: &app.log.newest(TOLD),
@@ -143,15 +182,64 @@ fn status_of(error: &GatewayError) -> StatusCode {
 
 /// `POST /connect`: a new member at the institution named in the form, and off to its link.
 async fn connect(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
-    let named = url::form_urlencoded::parse(&body)
-        .find(|(name, _)| name == "institution_code")
-        .map(|(_, code)| code)
-        .unwrap_or_default();
-    let link = match app.institutions.iter().find(|one| one.code == named) {
-        Some(institution) => app.gateway.connect(&institution.code).await,
-        None => Err(GatewayError::NotFound),
+    let link = match app.institution(&body) {
+        Some(institution) if institution.supports_oauth() => {
+            app.gateway.connect(&institution.code).await
+        }
+        _ => Err(GatewayError::NotFound),
     };
     go(&app, &headers, link).await
+}
+
+/// `POST /sign-in`: connects the institution named in the form with what was typed in it.
+async fn sign_in(State(app): State<Arc<App>>, body: Bytes) -> Response {
+    let signed_in = match app.institution(&body) {
+        Some(institution) if !institution.supports_oauth() => {
+            app.gateway.sign_in(&institution.code, &given(&body)).await
+        }
+        _ => Err(GatewayError::NotFound),
+    };
+    look_at(&app, signed_in).await
+}
+
+/// `POST /members/{member}/sign-in`: what was typed replaces what the member signs in with.
+async fn sign_in_again(
+    State(app): State<Arc<App>>,
+    Path(member): Path<String>,
+    body: Bytes,
+) -> Response {
+    let done = app.gateway.sign_in_again(&member, &given(&body)).await;
+    look_at(&app, done.map(|()| member)).await
+}
+
+/// `POST /members/{member}/answers`: the answers to what the bank asked.
+async fn answer(State(app): State<Arc<App>>, Path(member): Path<String>, body: Bytes) -> Response {
+    let done = app.gateway.resume(&member, &given(&body)).await;
+    look_at(&app, done.map(|()| member)).await
+}
+
+/// Shows the member, by an address that can be reloaded without sending the form again.
+async fn look_at(app: &App, member: Result<String, GatewayError>) -> Response {
+    match member {
+        Ok(member) => {
+            let query = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("member", &member)
+                .finish();
+            see_other(&format!("/?{query}"))
+        }
+        Err(error) => trouble(app, &error).await,
+    }
+}
+
+/// The values in a form whose inputs are named by the guids they are for.
+fn given(form: &[u8]) -> Vec<Given> {
+    url::form_urlencoded::parse(form)
+        .filter(|(name, _)| name.starts_with("CRD-"))
+        .map(|(guid, value)| Given {
+            guid: guid.into_owned(),
+            value: value.into_owned(),
+        })
+        .collect()
 }
 
 /// `POST /members/{member}/connect`: a fresh link for a member.

@@ -1,4 +1,7 @@
-//! The demo app over HTTP, with a gateway that the test plays.
+//! The demo app over HTTP, with a gateway that the test plays. `sign_in` has what the app does where
+//! banks have no pages of their own.
+
+mod sign_in;
 
 use std::sync::{Arc, Mutex};
 
@@ -133,10 +136,18 @@ async fn state(world: &World) -> Value {
 
 /// Posts a form as a browser on a page of `origin` does.
 async fn submit(world: &World, path: &str, origin: &str, code: &str) -> reqwest::Response {
+    send_form(world, path, origin, &[("institution_code", code)]).await
+}
+
+async fn send_form(
+    world: &World,
+    path: &str,
+    origin: &str,
+    fields: &[(&str, &str)],
+) -> reqwest::Response {
     let url = format!("{}{path}", world.app);
     let request = world.http.post(url).header("origin", origin);
-    let request = request.form(&[("institution_code", code)]);
-    request.send().await.expect("an answer")
+    request.form(fields).send().await.expect("an answer")
 }
 
 #[tokio::test]
@@ -182,8 +193,15 @@ async fn forms_of_other_sites_and_unknown_banks_do_nothing() {
         let response = submit(&world, "/connect", origin, "mx_bank_oauth").await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{origin}");
     }
-    let response = submit(&world, "/connect", &world.app, "no_such_bank").await;
-    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    for (path, code) in [
+        ("/connect", "no_such_bank"),
+        ("/connect", "mxbank"),
+        ("/sign-in", "no_such_bank"),
+        ("/sign-in", "mx_bank_oauth"),
+    ] {
+        let response = submit(&world, path, &world.app, code).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path} {code}");
+    }
     assert!(gateway.created.lock().expect("a lock").is_empty());
 }
 

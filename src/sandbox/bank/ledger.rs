@@ -53,8 +53,9 @@ pub(super) struct Consent {
 #[derive(Debug, Clone)]
 pub(super) struct Grant {
     pub(super) institution: String,
-    pub(super) client: String,
-    pub(super) scope: String,
+    /// The OAuth client it was given to; none where the person's own password was used.
+    client: Option<String>,
+    scope: String,
     pub(super) consent: Consent,
     /// The day of the consent (UTC), which the transactions are dated from.
     pub(super) day: Date,
@@ -183,15 +184,31 @@ impl<L> Ledger<L> {
         let outcome = code.consent.outcome;
         let grant = Grant {
             institution: code.asked.institution.clone(),
-            client: code.asked.client.clone(),
+            client: Some(code.asked.client.clone()),
             scope: code.asked.scope.clone(),
             consent: code.consent.clone(),
-            day: TimeZone::UTC.to_datetime(now).date(),
+            day: day_of(now),
             revoked: false,
         };
         let scope = grant.scope.clone();
         self.grants.insert(id.clone(), grant, now);
         Ok((outcome, self.issue_tokens(&id, scope, now)))
+    }
+
+    /// An access token for somebody who signed in by name and password. It cannot be refreshed.
+    pub(super) fn let_in(&mut self, institution: &str, consent: Consent, now: Timestamp) -> String {
+        let (id, access) = (random_token(), random_token());
+        let grant = Grant {
+            institution: institution.to_owned(),
+            client: None,
+            scope: String::new(),
+            consent,
+            day: day_of(now),
+            revoked: false,
+        };
+        self.grants.insert(id.clone(), grant, now);
+        self.access.insert(access.clone(), id, now);
+        access
     }
 
     /// Exchanges a refresh token for new tokens. It works once; a second use revokes the grant
@@ -205,7 +222,7 @@ impl<L> Ledger<L> {
     ) -> Result<Tokens, Refused> {
         let kept = self.refresh.get_mut(token, now).ok_or(Refused::Unknown)?;
         let grant = self.grants.get(&kept.grant, now).ok_or(Refused::Unknown)?;
-        if grant.client != client || grant.institution != institution {
+        if grant.client.as_deref() != Some(client) || grant.institution != institution {
             return Err(Refused::Unknown);
         }
         if grant.revoked {
@@ -227,7 +244,7 @@ impl<L> Ledger<L> {
             if self
                 .grants
                 .get(&id, now)
-                .is_some_and(|grant| grant.client == client)
+                .is_some_and(|grant| grant.client.as_deref() == Some(client))
             {
                 self.revoke_grant(&id, now);
             }
@@ -235,7 +252,7 @@ impl<L> Ledger<L> {
             .access
             .get(token, now)
             .and_then(|id| self.grants.get(id, now))
-            .is_some_and(|grant| grant.client == client)
+            .is_some_and(|grant| grant.client.as_deref() == Some(client))
         {
             self.access.remove(token, now);
         }
@@ -244,9 +261,7 @@ impl<L> Ledger<L> {
     /// What an access token gives at this institution, while it gives anything.
     pub(super) fn granted(&self, institution: &str, token: &str, now: Timestamp) -> Option<&Grant> {
         let grant = self.grants.get(self.access.get(token, now)?, now)?;
-        let good = !grant.revoked
-            && grant.institution == institution
-            && grant.consent.outcome != Outcome::Revoked;
+        let good = !grant.revoked && grant.institution == institution;
         good.then_some(grant)
     }
 
@@ -270,6 +285,11 @@ impl<L> Ledger<L> {
             grant.revoked = true;
         }
     }
+}
+
+/// The day it is, UTC.
+fn day_of(now: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(now).date()
 }
 
 /// Whether the challenge is the S256 transformation of the verifier (RFC 7636, section 4.6).
@@ -358,6 +378,22 @@ mod tests {
         let fresh = fresh.expect("new tokens");
         assert!(ledger.granted("bank", &fresh.access, at(3_601)).is_some());
         assert!(ledger.granted("other", &fresh.access, at(3_601)).is_none());
+    }
+
+    #[test]
+    fn whoever_was_let_in_by_password_owes_nothing_to_a_client() {
+        let mut ledger = Ledger::<()>::new();
+        let consent = Consent {
+            subject: "sub-1".to_owned(),
+            outcome: Outcome::Connected,
+            accounts: Vec::new(),
+        };
+        let access = ledger.let_in("bank", consent, at(0));
+        ledger.revoke("client", &access, at(1));
+        ledger.revoke("", &access, at(1));
+        assert!(ledger.granted("bank", &access, at(3_600)).is_some());
+        assert!(ledger.granted("other", &access, at(1)).is_none());
+        assert!(ledger.granted("bank", &access, at(3_601)).is_none());
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The sandbox bank: an honest OAuth 2.0 authorization server (RFC 6749 with PKCE, RFC 7636) and
-//! the accounts behind it.
+//! The sandbox bank: an honest OAuth 2.0 authorization server (RFC 6749 with PKCE, RFC 7636), its
+//! twin that takes user names and passwords, and the accounts behind both.
 //!
 //! One server hosts several institutions, each at its own path and with its own issuer,
-//! `{bank_url}/{code}`. `authorize` shows the pages and issues codes (`request` reads what was asked), `token` turns codes into
-//! tokens and revokes them, `accounts` shows what was agreed to. All rules about who may have
-//! what are in `ledger`; what a typed password does is in `outcome`.
+//! `{bank_url}/{code}`. `authorize` shows the pages and issues codes (`request` reads what was
+//! asked), `token` turns codes into tokens and revokes them. Where there is no OAuth, `sign_in`
+//! takes what people type. `resources` shows what was agreed to, out of `accounts`. All rules about
+//! who may have what are in `ledger`; what a typed password does is in `outcome` for the pages and
+//! in `script` for sign-ins without them.
 
 mod accounts;
 mod authorize;
@@ -13,6 +15,8 @@ mod outcome;
 mod params;
 mod request;
 mod resources;
+mod script;
+mod sign_in;
 mod stats;
 mod token;
 
@@ -30,9 +34,11 @@ use super::settings::{BankClient, Institution, Settings};
 use super::wire;
 use authorize::Login;
 use ledger::Ledger;
+use sign_in::SignIns;
 use stats::Stats;
 
 pub use outcome::PASSWORDS;
+pub use script::{CREDENTIAL_PASSWORDS, Password};
 
 /// The longest form that is read, in bytes.
 const FORM_LIMIT: usize = 16 * 1024;
@@ -45,12 +51,21 @@ struct Bank {
     clients: Vec<BankClient>,
     slow_token: Duration,
     ledger: Mutex<Ledger<Login>>,
+    sign_ins: Mutex<SignIns>,
     stats: Stats,
 }
 
 impl Bank {
+    /// The institution of this code, if people sign in on its pages.
     fn institution(&self, code: &str) -> Option<&Institution> {
-        self.institutions.iter().find(|one| one.code == code)
+        let mut institutions = self.institutions.iter();
+        institutions.find(|one| one.code == code && one.supports_oauth())
+    }
+
+    /// The institution of this code, if people sign in with what they tell somebody else.
+    fn with_credentials(&self, code: &str) -> Option<&Institution> {
+        let mut institutions = self.institutions.iter();
+        institutions.find(|one| one.code == code && !one.supports_oauth())
     }
 
     fn client(&self, id: &str) -> Option<&BankClient> {
@@ -62,6 +77,11 @@ impl Bank {
         // A panic while they were held leaves single entries as they were, and those are sound.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The sign-ins under way. Held like the tables.
+    fn sign_ins(&self) -> MutexGuard<'_, SignIns> {
+        self.sign_ins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The bank's addresses.
@@ -72,6 +92,7 @@ pub(super) fn router(settings: &Settings) -> Router {
         clients: settings.clients.clone(),
         slow_token: settings.slow_token,
         ledger: Mutex::new(Ledger::new()),
+        sign_ins: Mutex::new(sign_in::sign_ins()),
         stats: Stats::default(),
     });
     Router::new()
@@ -90,6 +111,8 @@ pub(super) fn router(settings: &Settings) -> Router {
         )
         .route("/{code}/token", post(token::token))
         .route("/{code}/revoke", post(token::revoke))
+        .route("/{code}/sign-in", post(sign_in::sign_in))
+        .route("/{code}/identify", get(resources::identify))
         .route("/{code}/accounts", get(resources::accounts))
         .route("/{code}/transactions", get(resources::transactions))
         .fallback(nothing_here)
@@ -102,12 +125,14 @@ pub(super) fn router(settings: &Settings) -> Router {
 struct Index<'a> {
     institutions: &'a [Institution],
     passwords: &'static [(&'static str, &'static str)],
+    credential_passwords: &'static [Password],
 }
 
 async fn index(State(bank): State<Arc<Bank>>) -> Response {
     let index = Index {
         institutions: &bank.institutions,
         passwords: PASSWORDS,
+        credential_passwords: CREDENTIAL_PASSWORDS,
     };
     wire::page(StatusCode::OK, &index)
 }

@@ -1,4 +1,5 @@
-//! What an access token gives: the accounts that were ticked, and what happened on them.
+//! What an access token gives: who signed in, the accounts that were ticked, and what happened on
+//! them.
 
 use std::sync::Arc;
 
@@ -12,7 +13,23 @@ use serde_json::json;
 use super::Bank;
 use super::accounts::{Account, accounts_of, transactions_of};
 use super::ledger::Grant;
+use super::outcome::Outcome;
 use crate::sandbox::wire::now;
+
+/// `GET /{code}/identify`: who signed in, as OpenID Connect Core, section 5.3, has it.
+///
+/// Also for those whose accounts cannot be read: the bank knows them all the same.
+pub(super) async fn identify(
+    State(bank): State<Arc<Bank>>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    bank.stats.identify.add();
+    match granted(&bank, &code, &headers) {
+        Some(grant) => answer(json!({ "sub": grant.consent.subject })),
+        None => unauthorized(),
+    }
+}
 
 /// `GET /{code}/accounts`
 pub(super) async fn accounts(
@@ -21,7 +38,7 @@ pub(super) async fn accounts(
     headers: HeaderMap,
 ) -> Response {
     bank.stats.accounts.add();
-    let Some(grant) = granted(&bank, &code, &headers) else {
+    let Some(grant) = readable(&bank, &code, &headers) else {
         return unauthorized();
     };
     let accounts = agreed_to(&grant);
@@ -35,11 +52,16 @@ pub(super) async fn transactions(
     headers: HeaderMap,
 ) -> Response {
     bank.stats.transactions.add();
-    let Some(grant) = granted(&bank, &code, &headers) else {
+    let Some(grant) = readable(&bank, &code, &headers) else {
         return unauthorized();
     };
     let transactions = transactions_of(&agreed_to(&grant), grant.day);
     answer(json!({ "transactions": transactions }))
+}
+
+/// The grant, unless its owner chose by password that nothing can be read.
+fn readable(bank: &Bank, code: &str, headers: &HeaderMap) -> Option<Grant> {
+    granted(bank, code, headers).filter(|grant| grant.consent.outcome != Outcome::Revoked)
 }
 
 fn granted(bank: &Bank, code: &str, headers: &HeaderMap) -> Option<Grant> {

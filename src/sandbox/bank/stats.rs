@@ -33,6 +33,10 @@ pub(super) struct Stats {
     pub(super) token: Counter,
     /// Revocation requests.
     pub(super) revoke: Counter,
+    /// Steps of sign-ins without pages.
+    pub(super) sign_in: Counter,
+    /// Questions who somebody is.
+    pub(super) identify: Counter,
     /// Reads of the accounts.
     pub(super) accounts: Counter,
     /// Reads of the transactions.

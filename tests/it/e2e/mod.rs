@@ -9,4 +9,5 @@ mod links;
 mod looks;
 mod privacy;
 mod returning;
+mod standard;
 mod steps;

@@ -1,5 +1,7 @@
 //! What a person does in a browser, step by step.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::Value;
 use thirtyfour::prelude::*;
 use thirtyfour::{Key, WindowHandle};
@@ -10,6 +12,12 @@ use crate::support::browser::Browser;
 /// Longer than the way through any of our pages.
 const MOST_TABS: usize = 40;
 
+/// A user name that nobody else types: the same login, connected twice, is one member.
+pub fn somebody() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    format!("person-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Browser {
     /// Waits for the page with this stable name, of the gateway or of the sandbox bank.
     pub async fn arrives_at(&self, page: &str) {
@@ -19,7 +27,7 @@ impl Browser {
     /// Signs in at the sandbox bank.
     pub async fn sign_in(&self, password: &str) {
         self.arrives_at("login").await;
-        self.type_into("#username", "ada").await;
+        self.type_into("#username", &somebody()).await;
         self.type_into("#password", password).await;
         self.click("#sign-in").await;
     }

@@ -1,7 +1,8 @@
 //! The bank over HTTP, as a browser and a client see it: `pages` the way to a code, `tokens` what a
-//! code becomes. Here are the steps they share.
+//! code becomes, `sign_in` the way without pages. Here are the steps they share.
 
 mod pages;
+mod sign_in;
 mod tokens;
 
 use std::collections::HashMap;

@@ -117,6 +117,25 @@ async fn refreshing_rotates_and_reuse_revokes() {
 }
 
 #[tokio::test]
+async fn a_token_says_who_signed_in() {
+    let world = World::start().await;
+    let mut subjects = Vec::new();
+    for hint in ["", "ada", "ada"] {
+        let response = authorize(&world, AUTO, &[("login_hint", hint)]).await;
+        let tokens = json(exchange(&world, AUTO, &answer(&response)["code"], &[]).await).await;
+        let access = text(&tokens, "access_token");
+        let named = json(read(&world, AUTO, "identify", access).await).await;
+        let accounts = json(read(&world, AUTO, "accounts", access).await).await;
+        assert_eq!(named, serde_json::json!({ "sub": accounts["subject"] }));
+        subjects.push(text(&named, "sub").to_owned());
+        let elsewhere = read(&world, PAGES, "identify", access).await;
+        assert_eq!(elsewhere.status(), StatusCode::UNAUTHORIZED);
+    }
+    assert_ne!(subjects[0], subjects[1]);
+    assert_eq!(subjects[1], subjects[2]);
+}
+
+#[tokio::test]
 async fn revoking_is_answered_alike_for_any_token() {
     let world = World::start().await;
     let code = code_for(&world, "anything").await;
@@ -167,8 +186,12 @@ async fn passwords_that_spoil_the_accounts() {
     let world = World::start().await;
     let code = code_for(&world, "revoked").await;
     let tokens = json(exchange(&world, PAGES, &code, &[]).await).await;
-    let response = read(&world, PAGES, "accounts", text(&tokens, "access_token")).await;
-    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    for what in ["accounts", "transactions"] {
+        let response = read(&world, PAGES, what, text(&tokens, "access_token")).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    }
+    let response = read(&world, PAGES, "identify", text(&tokens, "access_token")).await;
+    assert_eq!(response.status(), StatusCode::OK, "but who it is, is known");
 
     let response = consent(&world, PAGES, "no_accounts", 0).await;
     let code = answer(&response)["code"].clone();

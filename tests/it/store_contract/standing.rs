@@ -162,6 +162,12 @@ async fn why_a_job_failed_is_kept(bench: Bench) {
         let new = bench.a_standard(&user, &number.to_string());
         bench.keep(&new).await;
         let job = new.job.expect("one is asked for").guid;
+        if *failure == JobFailure::Unanswered {
+            // Somebody was asked before.
+            let asking = JobReport::Challenged(Vec::new());
+            let asking = a_report(&bench, job, asking, Standing::default());
+            bench.record(&asking, at(8)).await;
+        }
         let report = a_report(
             &bench,
             job,

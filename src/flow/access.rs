@@ -7,7 +7,7 @@ use crate::domain::client::Client;
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::{ApiKey, ApiToken, SessionToken};
 use crate::domain::user::User;
-use crate::store::{KeyAddition, SessionOwner, UserChange, UserCreation, UserUpdate};
+use crate::store::{KeyAddition, PageRequest, SessionOwner, UserChange, UserCreation, UserUpdate};
 
 /// A user as asked for.
 #[derive(Clone, Debug, Default)]
@@ -127,6 +127,58 @@ pub async fn user(
         Ok(guid) => gateway.store.user(client, guid).await?,
         Err(_) => gateway.store.user_by_id(client, identifier).await?,
     })
+}
+
+/// Which users are wanted; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// The client's own name for the user, exactly.
+    pub id: Option<String>,
+    /// `email`, exactly.
+    pub email: Option<String>,
+    /// `is_disabled`.
+    pub is_disabled: Option<bool>,
+}
+
+impl UserFilter {
+    fn admits(&self, user: &User) -> bool {
+        let email = self.email.as_ref();
+        email.is_none_or(|email| user.email.as_ref() == Some(email))
+            && self.is_disabled.is_none_or(|is| user.is_disabled == is)
+    }
+}
+
+/// The client's users that the filter admits, oldest first.
+///
+/// The store finds users by guid and by `id` only: without an `id` this reads all of them.
+pub async fn users(
+    gateway: &Gateway,
+    client: &ClientId,
+    filter: &UserFilter,
+) -> Result<Vec<User>, Internal> {
+    const MOST: u32 = 1000;
+    let store = &gateway.store;
+    if let Some(id) = &filter.id {
+        let named = store.user_by_id(client, id).await?;
+        return Ok(named
+            .into_iter()
+            .filter(|user| filter.admits(user))
+            .collect());
+    }
+    let mut found = Vec::new();
+    for page in 1.. {
+        let request = PageRequest {
+            page,
+            per_page: MOST,
+        };
+        let users = store.users(client, request).await?.items;
+        let is_last = users.len() < MOST as usize;
+        found.extend(users.into_iter().filter(|user| filter.admits(user)));
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// The client that `id` and `key` belong to, if the key is one of its active ones.

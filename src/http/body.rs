@@ -8,6 +8,8 @@ mod wishes;
 pub use given::MOST_VALUES;
 pub use sent::{Sent, callback_payload, telling_of};
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::problem::{Kind, Problem};
@@ -24,6 +26,8 @@ pub const LONGEST_NAME: usize = 255;
 pub struct Fields {
     beside: Map<String, Value>,
     inside: Map<String, Value>,
+    /// What a query says more than once, in full; elsewhere its last word counts.
+    repeated: HashMap<String, Vec<String>>,
     #[cfg(test)]
     looked_for: std::sync::Mutex<std::collections::BTreeSet<String>>,
 }
@@ -72,6 +76,7 @@ impl Fields {
         Self {
             beside,
             inside,
+            repeated: HashMap::new(),
             #[cfg(test)]
             looked_for: Default::default(),
         }
@@ -82,13 +87,18 @@ impl Fields {
         self.beside.is_empty() && self.inside.is_empty()
     }
 
-    /// Reads a query.
+    /// Reads a query. Lists are written `name=a&name=b`, or `name[]=a&name[]=b` (contract section
+    /// 6.1).
     pub fn of_query(query: &str) -> Self {
-        let pairs = url::form_urlencoded::parse(query.as_bytes());
-        let beside = pairs
-            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-            .collect();
-        Self::new(beside, Map::new())
+        let mut fields = Self::new(Map::new(), Map::new());
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let name = name.strip_suffix("[]").unwrap_or(&name).to_owned();
+            let value = value.into_owned();
+            let last = Value::String(value.clone());
+            fields.beside.insert(name.clone(), last);
+            fields.repeated.entry(name).or_default().push(value);
+        }
+        fields
     }
 
     fn sent(&self, name: &str) -> Option<&Value> {
@@ -174,13 +184,28 @@ impl Fields {
         }
     }
 
-    /// A boolean field; a query's `true` and `false` count, and so do those words as JSON strings.
+    /// A field that is a text or a list of texts; empty ones are as absent as null.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let texts = match (self.get(name), self.repeated.get(name)) {
+            (None, _) => Some(Vec::new()),
+            (Some(Value::Array(all)), _) => all.iter().map(text).collect(),
+            (Some(Value::String(_)), Some(all)) => Some(all.clone()),
+            (Some(value), _) => text(value).map(|only| vec![only]),
+        };
+        let mut texts = texts.ok_or_else(|| wrong_type(name, "a string or a list of strings"))?;
+        texts.retain(|text| !text.is_empty());
+        Ok(texts)
+    }
+
+    /// A boolean field; a query's `true` and `false` count, and so do those words as JSON strings,
+    /// and as Python writes them.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(Value::String(text)) if text == "true" => Ok(Some(true)),
-            Some(Value::String(text)) if text == "false" => Ok(Some(false)),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
             Some(_) => Err(wrong_type(name, "true or false")),
         }
     }

@@ -94,6 +94,20 @@ pub struct PagesQuery {
     records_per_page: Option<u32>,
 }
 
+/// Which users.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UsersQuery {
+    /// Only the user that you call so.
+    #[param(max_length = 255, example = "ada")]
+    id: Option<String>,
+    /// Only users with this address.
+    #[param(max_length = 255, example = "ada@example.org")]
+    email: Option<String>,
+    /// Only those that are disabled, or only the others.
+    is_disabled: Option<bool>,
+}
+
 /// Which members.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -120,9 +134,9 @@ pub struct InstitutionsQuery {
     /// Part of the name; capitals do not matter.
     #[param(max_length = 255, example = "bank")]
     name: Option<String>,
-    /// The country, as two letters (ISO 3166-1).
-    #[param(max_length = 255, example = "US")]
-    iso_country_code: Option<String>,
+    /// The countries, each as two letters (ISO 3166-1); more than one by repeating it.
+    #[param(example = json!(["US", "CA"]))]
+    iso_country_code: Option<Vec<String>>,
     /// Only those with OAuth where you are registered, or only the others.
     supports_oauth: Option<bool>,
     /// The page, counted from 1. What is out of range counts as 1.

@@ -7,7 +7,6 @@ use super::demo::Demo;
 use super::steps::somebody;
 use crate::support::browser::{Browser, Options};
 use crate::support::gateway::Backend;
-use crate::support::random_token;
 
 crate::on_both_stores!(
     a_password_connects,

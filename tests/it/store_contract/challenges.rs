@@ -24,6 +24,8 @@ on_each_store!(
     newer_questions_replace_the_earlier_ones,
     answers_belong_to_the_question,
     a_question_that_nobody_answers_expires,
+    one_that_was_answered_just_in_time_goes_on,
+    answers_may_bring_a_newer_callback_payload,
     the_end_of_a_job_forgets_questions_and_answers,
     of_racing_answers_one_is_kept,
 );
@@ -330,6 +332,41 @@ async fn a_question_that_nobody_answers_expires(bench: Bench) {
     assert_eq!(late, Answered::NotAsked(Box::new(member)));
     let again = bench.store.record_report(&expiry, at(503)).await;
     assert_eq!(again.expect("answered"), Recorded::Over(Box::new(job)));
+}
+
+async fn one_that_was_answered_just_in_time_goes_on(bench: Bench) {
+    let (kept, _) = bench.asked().await;
+    let report = JobReport::Failed(JobFailure::Unanswered);
+    let unanswered = a_report(
+        &bench,
+        kept.job(),
+        report,
+        stands(ConnectionStatus::Expired),
+    );
+    let before = bench.answer(&bench.answering(&kept, 1), 499).await;
+    for is_pushed in [false, true] {
+        if is_pushed {
+            assert_eq!(bench.take(at(500)).await.len(), 1);
+        }
+        let job = bench.job(kept.job()).await.expect("kept");
+        let recorded = bench.store.record_report(&unanswered, at(501)).await;
+        let over = Recorded::Over(Box::new(job.clone()));
+        assert_eq!(recorded.expect("answered"), over);
+        assert_eq!(bench.job(kept.job()).await, Some(job));
+    }
+    let after = bench.member_of(&kept).await;
+    assert_eq!(before, Answered::Yes(Box::new(after)));
+}
+
+async fn answers_may_bring_a_newer_callback_payload(bench: Bench) {
+    let (kept, _) = bench.asked().await;
+    let payload = Some("bmV3ZXI=".parse().expect("Base64"));
+    let answering = Answering {
+        callback_payload: payload.clone(),
+        ..bench.answering(&kept, 1)
+    };
+    bench.answer(&answering, 20).await;
+    assert_eq!(bench.member_of(&kept).await.callback_payload, payload);
 }
 
 async fn the_end_of_a_job_forgets_questions_and_answers(bench: Bench) {

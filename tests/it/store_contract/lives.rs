@@ -158,6 +158,7 @@ impl World<'_> {
                     job: self.job.guid,
                     round: self.job.round.wrapping_sub(stale_by),
                     sealed_answers: self.bench.an_envelope(),
+                    callback_payload: None,
                     updated: self.notices(),
                 };
                 let answered = self.bench.store.answer_challenges(&answering, self.now);

@@ -202,6 +202,7 @@ async fn answers_are_kept_as_bytes_and_as_long_as_they_are_wanted() {
         job,
         round,
         sealed_answers: answer.to_vec(),
+        callback_payload: None,
         updated: Vec::new(),
     };
     let leased = async || match store.lease(job).await.expect("read") {

@@ -168,20 +168,27 @@ async fn a_wrong_answer_is_rejected_and_another_try_connects(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_sign_in_is_corrected_until_three_were_refused() {
+async fn three_refusals_in_a_row_need_new_credentials() {
     let person = Person::arrives(Backend::Sqlite, Options::phone()).await;
     person.signs_in("UNAUTHORIZED").await;
     person.sees("DENIED").await;
     person.browser.find("#sign-in-again").await;
     person.browser.examine("a refused sign-in").await;
     let member = person.member().await;
-    let refused = async || person.member().await["is_being_aggregated"] == false;
+    // Not by the person: new credentials begin a new count.
+    let path = format!(
+        "/members/{}/aggregate",
+        member["guid"].as_str().expect("a guid")
+    );
     for status in ["DENIED", "PREVENTED"] {
-        person.signs_in_again("wrong").await;
-        person.sees(status).await;
-        person.browser.wait_until("the refusal", refused).await;
-        assert_eq!(person.member().await["guid"], member["guid"]);
+        person.demo.nexus("GET", &path, None).await;
+        let refused = async || {
+            let member = person.member().await;
+            member["is_being_aggregated"] == false && member["connection_status"] == status
+        };
+        person.browser.wait_until(status, refused).await;
     }
+    person.sees("PREVENTED").await;
     person.browser.examine("three refusals").await;
     person.signs_in_again("sesame").await;
     person.sees("CONNECTED").await;
@@ -207,9 +214,10 @@ async fn other_refusals_are_told_apart() {
 }
 
 async fn a_person_answers_without_scripts(backend: Backend) {
+    // At a desk: the driver taps on a phone's page by script.
     let options = Options {
         javascript: false,
-        ..Options::phone()
+        ..Options::default()
     };
     let person = Person::arrives(backend, options).await;
     let reaches = async |selector: &str| {

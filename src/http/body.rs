@@ -8,8 +8,6 @@ mod wishes;
 pub use given::MOST_VALUES;
 pub use sent::{Sent, callback_payload, telling_of};
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value};
 
 use super::problem::{Kind, Problem};
@@ -21,13 +19,14 @@ pub const LONGEST_METADATA: usize = 4096;
 /// The longest name that is kept, in bytes.
 pub const LONGEST_NAME: usize = 255;
 
+/// Parameters of a query that are lists, and may come more than once.
+const LISTS: [&str; 1] = ["iso_country_code"];
+
 /// The fields of a request: beside the root object, inside it, or without a root (contract section
 /// 1.2). A field beside the root wins over one inside.
 pub struct Fields {
     beside: Map<String, Value>,
     inside: Map<String, Value>,
-    /// What a query says more than once, in full; elsewhere its last word counts.
-    repeated: HashMap<String, Vec<String>>,
     #[cfg(test)]
     looked_for: std::sync::Mutex<std::collections::BTreeSet<String>>,
 }
@@ -76,7 +75,6 @@ impl Fields {
         Self {
             beside,
             inside,
-            repeated: HashMap::new(),
             #[cfg(test)]
             looked_for: Default::default(),
         }
@@ -87,18 +85,24 @@ impl Fields {
         self.beside.is_empty() && self.inside.is_empty()
     }
 
-    /// Reads a query. Lists are written `name=a&name=b`, or `name[]=a&name[]=b` (contract section
-    /// 6.1).
+    /// Reads a query. A name that comes twice counts as it came last; `name[]` is a list.
     pub fn of_query(query: &str) -> Self {
-        let mut fields = Self::new(Map::new(), Map::new());
+        let mut beside = Map::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            let name = name.strip_suffix("[]").unwrap_or(&name).to_owned();
-            let value = value.into_owned();
-            let last = Value::String(value.clone());
-            fields.beside.insert(name.clone(), last);
-            fields.repeated.entry(name).or_default().push(value);
+            let value = Value::String(value.into_owned());
+            let list = name.strip_suffix("[]").unwrap_or(&name);
+            if !LISTS.contains(&list) {
+                beside.insert(name.into_owned(), value);
+                continue;
+            }
+            let list = beside
+                .entry(list)
+                .or_insert_with(|| Value::Array(Vec::new()));
+            if let Some(list) = list.as_array_mut() {
+                list.push(value);
+            }
         }
-        fields
+        Self::new(beside, Map::new())
     }
 
     fn sent(&self, name: &str) -> Option<&Value> {
@@ -159,6 +163,17 @@ impl Fields {
         }
     }
 
+    /// A list of texts; one may stand without a list, and empty ones say nothing.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let texts = match self.get(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::String(text)) => vec![text.clone()],
+            Some(list) => serde_json::from_value(list.clone())
+                .map_err(|_| wrong_type(name, "a string or a list of strings"))?,
+        };
+        Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+    }
+
     /// A text field of at most `most` bytes without control characters.
     pub fn short_text(&self, name: &str, most: usize) -> Result<Option<String>, Problem> {
         let text = self.text(name)?;
@@ -184,22 +199,7 @@ impl Fields {
         }
     }
 
-    /// A field that is a text or a list of texts; empty ones are as absent as null.
-    pub fn texts(&self, name: &str) -> Result<Vec<String>, Problem> {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let texts = match (self.get(name), self.repeated.get(name)) {
-            (None, _) => Some(Vec::new()),
-            (Some(Value::Array(all)), _) => all.iter().map(text).collect(),
-            (Some(Value::String(_)), Some(all)) => Some(all.clone()),
-            (Some(value), _) => text(value).map(|only| vec![only]),
-        };
-        let mut texts = texts.ok_or_else(|| wrong_type(name, "a string or a list of strings"))?;
-        texts.retain(|text| !text.is_empty());
-        Ok(texts)
-    }
-
-    /// A boolean field; a query's `true` and `false` count, and so do those words as JSON strings,
-    /// and as Python writes them.
+    /// A boolean field; a query's `true` and `false` count, and so do those words as JSON strings.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.get(name) {
             None => Ok(None),

@@ -80,7 +80,7 @@ fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMa
 /// Which institutions are wanted.
 pub struct SearchRequest {
     name: Option<String>,
-    iso_country_codes: Vec<String>,
+    countries: Vec<String>,
     supports_oauth: Option<bool>,
 }
 
@@ -88,7 +88,7 @@ pub struct SearchRequest {
 pub fn search_request(fields: &Fields) -> Result<SearchRequest, Problem> {
     Ok(SearchRequest {
         name: fields.name("name")?.map(|name| name.to_lowercase()),
-        iso_country_codes: fields.texts("iso_country_code")?,
+        countries: fields.texts("iso_country_code")?,
         supports_oauth: fields.flag("supports_oauth")?,
     })
 }
@@ -96,15 +96,13 @@ pub fn search_request(fields: &Fields) -> Result<SearchRequest, Problem> {
 impl SearchRequest {
     fn admits(&self, client: &Client, institution: &Institution) -> bool {
         let has_name = |name: &String| institution.name.to_lowercase().contains(name);
-        let is_there = || {
-            let country = institution.iso_country_code.as_deref();
-            let is_own =
-                |wanted: &String| country.is_some_and(|own| own.eq_ignore_ascii_case(wanted));
-            self.iso_country_codes.is_empty() || self.iso_country_codes.iter().any(is_own)
+        let is_there = |country: &String| {
+            let own = institution.iso_country_code.as_deref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(country))
         };
         let has_oauth = |wanted: bool| supports_oauth(client, institution) == wanted;
         self.name.as_ref().is_none_or(has_name)
-            && is_there()
+            && (self.countries.is_empty() || self.countries.iter().any(is_there))
             && self.supports_oauth.is_none_or(has_oauth)
     }
 }

@@ -137,11 +137,42 @@ fn security_schemes() -> Value {
     })
 }
 
+/// The same schema without null: a parameter and a body are left out, never null.
+fn without_null(schema: &mut Value) {
+    if let Some(types) = schema["type"].as_array_mut() {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            schema["type"] = only.clone();
+        }
+    }
+    if let Some(choices) = schema["oneOf"].as_array_mut() {
+        choices.retain(|choice| choice["type"] != "null");
+        if let [only] = choices.as_slice() {
+            *schema = only.clone();
+        }
+    }
+    // Indexing made a null of what is not there.
+    if let Some(fields) = schema.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+}
+
 impl Door {
     fn complete(&self, path: &str, method: &str, operation: &mut Map<String, Value>) {
         if !self.security.is_empty() {
             let schemes = self.security.iter().map(|scheme| json!({ *scheme: [] }));
             operation.insert("security".to_owned(), schemes.collect());
+        }
+        let parameters = operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            without_null(&mut parameter["schema"]);
+        }
+        if let Some(body) = operation.get_mut("requestBody") {
+            for (_, content) in body["content"].as_object_mut().into_iter().flatten() {
+                without_null(&mut content["schema"]);
+            }
         }
         self.add_headers(method, operation);
         let has_body = operation.contains_key("requestBody");

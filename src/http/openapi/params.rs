@@ -94,20 +94,6 @@ pub struct PagesQuery {
     records_per_page: Option<u32>,
 }
 
-/// Which users.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct UsersQuery {
-    /// Only the user that you call so.
-    #[param(max_length = 255, example = "ada")]
-    id: Option<String>,
-    /// Only users with this address.
-    #[param(max_length = 255, example = "ada@example.org")]
-    email: Option<String>,
-    /// Only those that are disabled, or only the others.
-    is_disabled: Option<bool>,
-}
-
 /// Which members.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -127,6 +113,20 @@ pub enum UseCaseName {
     MoneyMovement,
 }
 
+/// Which users.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UsersQuery {
+    /// The user with this `id`.
+    #[param(max_length = 255, example = "ada")]
+    id: Option<String>,
+    /// Users with this `email`.
+    #[param(max_length = 255, example = "ada@example.org")]
+    email: Option<String>,
+    /// The disabled ones, or the others.
+    is_disabled: Option<bool>,
+}
+
 /// Which institutions.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -134,8 +134,8 @@ pub struct InstitutionsQuery {
     /// Part of the name; capitals do not matter.
     #[param(max_length = 255, example = "bank")]
     name: Option<String>,
-    /// The countries, each as two letters (ISO 3166-1); more than one by repeating it.
-    #[param(example = json!(["US", "CA"]))]
+    /// The countries, as two letters (ISO 3166-1); any of them will do.
+    #[param(example = json!(["US"]))]
     iso_country_code: Option<Vec<String>>,
     /// Only those with OAuth where you are registered, or only the others.
     supports_oauth: Option<bool>,

@@ -456,9 +456,9 @@ pub struct InstitutionSearchBody {
     /// Part of the name; capitals do not matter.
     #[schema(max_length = 255, example = "bank")]
     name: Option<String>,
-    /// The country, as two letters (ISO 3166-1).
-    #[schema(max_length = 255, example = "US")]
-    iso_country_code: Option<String>,
+    /// The countries, as two letters (ISO 3166-1); one may stand without a list.
+    #[schema(example = json!(["US"]))]
+    iso_country_code: Option<Vec<String>>,
     /// Only those with OAuth where you are registered, or only the others.
     supports_oauth: Option<bool>,
     /// The page, counted from 1. What is out of range counts as 1.

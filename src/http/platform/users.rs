@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::Answer;
 use crate::domain::user::User;
 use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
-use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody, page_of};
+use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
 use crate::http::auth::PlatformClient;
 use crate::http::body::{Fields, LONGEST_NAME, Sent, telling_of};
 use crate::http::openapi::params::{PagesQuery, SkipWebhook, UserPath, UsersQuery};
@@ -39,8 +39,7 @@ pub async fn create(
 /// List the users, oldest first.
 #[utoipa::path(
     get, path = "/users",
-    operation_id = "platformListUsers", tag = "Platform API",
-    params(UsersQuery, PagesQuery),
+    operation_id = "platformListUsers", tag = "Platform API", params(UsersQuery, PagesQuery),
     responses((status = 200, description = "A page of users.", body = UsersBody)),
 )]
 pub async fn list(
@@ -50,12 +49,13 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Answer {
     let fields = Fields::of_query(&query.unwrap_or_default());
-    let (page, wanted) = (fields.page(), user_filter(&fields)?);
-    let (gateway, client) = (&door.gateway, &client.0.id);
-    let paged = match wanted == UserFilter::default() {
-        true => gateway.store.users(client, page).await?,
-        false => page_of(access::users(gateway, client, &wanted).await?, page),
+    let filter = UserFilter {
+        id: fields.name("id")?,
+        email: fields.name("email")?,
+        is_disabled: fields.flag("is_disabled")?,
     };
+    let page = fields.page();
+    let paged = access::users(&door.gateway, &client.0.id, &filter, page).await?;
     let body = UsersBody {
         users: paged.items.iter().map(UserAnswer::from).collect(),
         pagination: Pagination::of(page, &paged),
@@ -134,15 +134,6 @@ fn user_answer(headers: &HeaderMap, user: &User) -> Response {
         user: UserAnswer::from(user),
     };
     json::answer(headers, StatusCode::OK, &body)
-}
-
-/// The users that a query asks for.
-fn user_filter(fields: &Fields) -> Result<UserFilter, Problem> {
-    Ok(UserFilter {
-        id: fields.name("id")?,
-        email: fields.name("email")?,
-        is_disabled: fields.flag("is_disabled")?,
-    })
 }
 
 /// The user that a body asks for.

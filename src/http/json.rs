@@ -27,9 +27,10 @@ pub fn is_for_v20111101(headers: &HeaderMap) -> bool {
 }
 
 /// The vendor types that clients are known to ask for; anything else gets plain JSON.
-fn media_type(headers: &HeaderMap) -> &'static str {
-    const SPOKEN: [&str; 7] = [
+pub fn media_type(headers: &HeaderMap) -> &'static str {
+    const SPOKEN: [&str; 8] = [
         "application/vnd.mx.nexus.v1+json",
+        "application/vnd.mx.nexus.beta+json",
         "application/vnd.moneydesktop.v1+json",
         "application/vnd.moneydesktop.v2+json",
         "application/vnd.moneydesktop.sso.v3+json",

@@ -27,7 +27,7 @@ impl Scope<'_> {
         let mut all = self.gateway.store.members(self.user.guid).await?;
         if self.dialect == Dialect::Nexus {
             let members = all.iter();
-            let members = members.map(|member| NexusMember::of(self.gateway, member));
+            let members = members.map(NexusMember::of);
             let body = NexusMembersBody {
                 members: members.collect(),
             };

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::examples;
 use crate::http::auth::VERSIONS;
+use crate::http::problem::Dialect;
 
 /// A door, as the description groups operations.
 pub struct Door {
@@ -229,7 +231,7 @@ impl Door {
         if self.security.contains(&"platform_key") {
             headers.push(json!({
                 "name": "Accept-Version", "in": "header", "required": false,
-                "description": "Which version of the Platform API is spoken; both have the same answers here.",
+                "description": "Which version of the Platform API is spoken. The answers are the same but for `most_recent_job_guid`, which callers of v20111101 read as null.",
                 "schema": {"type": "string", "enum": VERSIONS, "example": VERSIONS[1]},
             }));
         }
@@ -306,7 +308,19 @@ impl Door {
                     json!({"oneOf": any.collect::<Vec<_>>()})
                 }
             };
-            response["content"] = json!({"application/json": {"schema": schema}});
+            let mut content = json!({"schema": schema});
+            let dialect = match self.problems {
+                [NEXUS, ..] => Dialect::Nexus,
+                _ => Dialect::Platform,
+            };
+            if let Some(example) = examples::problem(status, dialect) {
+                content["example"] = example;
+            }
+            let media_types = self.media_types.iter().chain(["application/json"].iter());
+            response["content"] = media_types
+                .map(|media_type| ((*media_type).to_owned(), content.clone()))
+                .collect::<Map<_, _>>()
+                .into();
         } else if let Some(content) = response["content"].as_object_mut()
             && let Some(plain) = content.get("application/json").cloned()
         {

@@ -5,6 +5,7 @@
 //! request of a door may meet.
 
 mod doors;
+mod examples;
 mod page;
 pub mod params;
 pub mod requests;

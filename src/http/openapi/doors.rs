@@ -108,7 +108,30 @@ pub fn complete(document: &mut Value) {
             if let (Some(door), Some(operation)) = (door, operation.as_object_mut()) {
                 door.complete(path, method, operation);
             }
+            // One handler serves both, and a name is for one operation.
+            if operation["operationId"] == "followLink" && method == "post" {
+                operation["operationId"] = "pressLinksButton".into();
+            }
         }
+    }
+    let schemas = document["components"]["schemas"].as_object_mut();
+    for (_, schema) in schemas.into_iter().flatten() {
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (_, property) in properties.into_iter().flatten() {
+            lift_description(property);
+        }
+    }
+}
+
+/// A field that may be null is described where it stands, not inside its choices.
+fn lift_description(property: &mut Value) {
+    let choices = property.get_mut("oneOf").and_then(Value::as_array_mut);
+    let mut lifted = choices
+        .into_iter()
+        .flatten()
+        .filter_map(|choice| choice.as_object_mut()?.remove("description"));
+    if let Some(description) = lifted.next() {
+        property["description"] = description;
     }
 }
 

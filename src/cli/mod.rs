@@ -11,6 +11,7 @@
 mod check;
 mod demo;
 mod keys;
+mod openapi;
 mod pages;
 mod serve;
 
@@ -42,6 +43,8 @@ enum Command {
     Keys(keys::Options),
     /// Write every page in every language into a folder, to look at.
     Pages(pages::Options),
+    /// Print the description of the API, as GET /openapi.json answers it.
+    Openapi,
 }
 
 /// Which configuration to use.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
             Command::Check(file) => check::run(&file.config).await,
             Command::Keys(options) => keys::run(options).await,
             Command::Pages(options) => pages::run(&options),
+            Command::Openapi => openapi::run(),
         }
     });
     match outcome {

@@ -7,7 +7,12 @@ use crate::domain::client::Client;
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::{ApiKey, ApiToken, SessionToken};
 use crate::domain::user::User;
-use crate::store::{KeyAddition, SessionOwner, UserChange, UserCreation, UserUpdate};
+use crate::store::{
+    KeyAddition, PageRequest, Paged, SessionOwner, UserChange, UserCreation, UserUpdate,
+};
+
+/// The largest page that a store gives.
+const MOST_PER_PAGE: u32 = 1000;
 
 /// A user as asked for.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +120,73 @@ pub async fn delete_user(
         tracing::info!(%user, client = %client.id, "user deleted");
     }
     Ok(deleted)
+}
+
+/// Which users a listing shows; `None`: all.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// The one of that `id`.
+    pub id: Option<String>,
+    /// Those of that `email`.
+    pub email: Option<String>,
+    /// The disabled ones, or the others.
+    pub is_disabled: Option<bool>,
+}
+
+impl UserFilter {
+    fn is_empty(&self) -> bool {
+        self.id.is_none() && self.email.is_none() && self.is_disabled.is_none()
+    }
+
+    fn admits(&self, user: &User) -> bool {
+        let is_disabled = self.is_disabled.unwrap_or(user.is_disabled);
+        (self.email.is_none() || self.email == user.email) && is_disabled == user.is_disabled
+    }
+}
+
+/// One page of the client's users, oldest first. No store keeps users by `email` or `is_disabled`, so
+/// these read through all of them.
+pub async fn users(
+    gateway: &Gateway,
+    client: &ClientId,
+    filter: &UserFilter,
+    page: PageRequest,
+) -> Result<Paged<User>, Internal> {
+    if filter.is_empty() {
+        return Ok(gateway.store.users(client, page).await?);
+    }
+    let mut found: Vec<User> = match &filter.id {
+        Some(id) => {
+            let user = gateway.store.user_by_id(client, id).await?;
+            user.into_iter().collect()
+        }
+        None => all_users(gateway, client).await?,
+    };
+    found.retain(|user| filter.admits(user));
+    let total = found.len() as u64;
+    let skipped = (page.page as usize - 1).saturating_mul(page.per_page as usize);
+    let items = found.into_iter().skip(skipped);
+    Ok(Paged {
+        items: items.take(page.per_page as usize).collect(),
+        total,
+    })
+}
+
+async fn all_users(gateway: &Gateway, client: &ClientId) -> Result<Vec<User>, Internal> {
+    let mut all = Vec::new();
+    for page in 1.. {
+        let request = PageRequest {
+            page,
+            per_page: MOST_PER_PAGE,
+        };
+        let paged = gateway.store.users(client, request).await?;
+        let is_last = paged.items.len() < MOST_PER_PAGE as usize;
+        all.extend(paged.items);
+        if is_last {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// The client's user, by guid or by the client's own `id`.

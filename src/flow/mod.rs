@@ -6,8 +6,10 @@
 //!
 //! One file and one public function per verb. Each decides, asks the store for one atomic step, and
 //! answers with a named outcome; none of them knows HTTP, pages or a database. [`access`] is the way
-//! in (users, keys, sessions), [`members`] what a member service does besides minting, [`finish`]
-//! where a person goes at the end, [`deadlines`] what happens when nobody comes.
+//! in (users, keys, sessions), [`members`] what a member service does besides minting, with
+//! [`credentials`] where there is no OAuth, [`order`] an aggregation that is asked for, [`challenges`]
+//! what the institution asks during one, [`finish`] where a person goes at the end, [`deadlines`] what
+//! happens when nobody comes, and [`idempotency`] what happens when a request comes twice.
 
 pub mod access;
 pub mod aggregate;

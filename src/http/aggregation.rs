@@ -3,80 +3,77 @@
 mod questions;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::Door;
+use super::answers::{LeaseBody, ReportedBody, ReportedJob};
 use super::auth::AggregatorAccess;
-use super::body::Fields;
+use super::body::{Fields, Sent};
+use super::openapi::params::JobPath;
+use super::openapi::requests::ReportRequestBody;
 use super::problem::{Kind, Problem};
-use crate::domain::credential::Credentials;
+use super::{Door, json};
 use crate::domain::id::JobGuid;
-use crate::domain::iso8601;
 use crate::domain::job::{JobFailure, Pulled};
-use crate::flow::aggregate::{self, Means, Said};
+use crate::flow::aggregate::{self, Said};
 
-/// `POST /aggregation/jobs/{guid}/lease`: the access token or the credentials of the job's member, for
-/// this job only.
+/// Its routes.
+pub fn routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .routes(routes!(lease))
+        .routes(routes!(report))
+}
+
+/// What a job pulls with: the access token or the credentials of its member, for this job only.
+#[utoipa::path(
+    post, path = "/aggregation/jobs/{guid}/lease",
+    operation_id = "leaseJob", tag = "Aggregator", params(JobPath),
+    responses(
+        (status = 200, description = "The lease.", body = LeaseBody),
+        (status = 409, description = "The job is finished or waits for an answer, or what its member \
+            connects with cannot be read."),
+    ),
+)]
 pub async fn lease(
     State(door): State<Door>,
     _aggregator: AggregatorAccess,
     Path(guid): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let leased = aggregate::lease(&door.gateway, job_guid(&guid)?).await?;
-    let job = &leased.job;
-    let mut lease = json!({
-        "job_guid": job.guid,
-        "member_guid": job.member,
-        "user_guid": job.user,
-        "institution_code": job.institution,
-        "data_request": job.data_request,
-        "round": job.round,
-        "answers": leased.answers.as_ref().map(values),
-        "lease_expires_at": iso8601(job.due_at),
-    });
-    match &leased.means {
-        Means::Token {
-            access_token,
-            scope,
-            expires_at,
-        } => {
-            lease["access_token"] = access_token.expose_secret().into();
-            lease["token_type"] = "Bearer".into();
-            lease["scope"] = json!(scope);
-            lease["expires_at"] = json!(expires_at.map(iso8601));
-        }
-        Means::Credentials(credentials) => lease["credentials"] = values(credentials),
-    }
-    Ok(Json(lease))
+    Ok(json::answer(
+        &headers,
+        StatusCode::OK,
+        &LeaseBody::from(&leased),
+    ))
 }
 
-fn values(credentials: &Credentials) -> Value {
-    let value = |credential: &crate::domain::credential::Credential| {
-        json!({
-            "guid": credential.guid,
-            "field_name": credential.field_name,
-            "value": credential.value.expose_secret(),
-        })
-    };
-    credentials.0.iter().map(value).collect()
-}
-
-/// `POST /aggregation/jobs/{guid}/report`: started, succeeded, challenged or failed.
+/// Report on a job: started, succeeded, challenged or failed.
+///
+/// A report about a finished job changes nothing; the job as it ended is the answer.
+#[utoipa::path(
+    post, path = "/aggregation/jobs/{guid}/report",
+    operation_id = "reportJob", tag = "Aggregator", params(JobPath),
+    request_body = ReportRequestBody,
+    responses((status = 200, description = "The job as it is now.", body = ReportedBody)),
+)]
 pub async fn report(
     State(door): State<Door>,
     _aggregator: AggregatorAccess,
     Path(guid): Path<String>,
-    body: Bytes,
-) -> Result<Json<Value>, Problem> {
+    Sent(body): Sent,
+) -> Result<Json<ReportedBody>, Problem> {
     let said = read_report(&body)?;
     let job = aggregate::report(&door.gateway, job_guid(&guid)?, said).await?;
     let job = job.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(Json(
-        json!({"job": {"guid": job.guid, "status": job.status.name()}}),
-    ))
+    let job = ReportedJob {
+        guid: job.guid,
+        status: job.status.name(),
+    };
+    Ok(Json(ReportedBody { job }))
 }
 
 fn job_guid(text: &str) -> Result<JobGuid, Problem> {
@@ -127,6 +124,8 @@ fn may_be_reported(failure: &JobFailure) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn read(body: Value) -> Result<Said, String> {

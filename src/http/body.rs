@@ -5,7 +5,7 @@ mod given;
 mod sent;
 mod wishes;
 
-pub use given::{LONGEST_VALUE, MOST_VALUES};
+pub use given::MOST_VALUES;
 pub use sent::{Sent, callback_payload, telling_of};
 
 use serde_json::{Map, Value};
@@ -18,6 +18,9 @@ pub const LONGEST_METADATA: usize = 4096;
 
 /// The longest name that is kept, in bytes.
 pub const LONGEST_NAME: usize = 255;
+
+/// Parameters of a query that are lists, and may come more than once.
+const LISTS: [&str; 1] = ["iso_country_code"];
 
 /// The fields of a request: beside the root object, inside it, or without a root (contract section
 /// 1.2). A field beside the root wins over one inside.
@@ -82,12 +85,23 @@ impl Fields {
         self.beside.is_empty() && self.inside.is_empty()
     }
 
-    /// Reads a query.
+    /// Reads a query. A name that comes twice counts as it came last; `name[]` is a list.
     pub fn of_query(query: &str) -> Self {
-        let pairs = url::form_urlencoded::parse(query.as_bytes());
-        let beside = pairs
-            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-            .collect();
+        let mut beside = Map::new();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let value = Value::String(value.into_owned());
+            let list = name.strip_suffix("[]").unwrap_or(&name);
+            if !LISTS.contains(&list) {
+                beside.insert(name.into_owned(), value);
+                continue;
+            }
+            let list = beside
+                .entry(list)
+                .or_insert_with(|| Value::Array(Vec::new()));
+            if let Some(list) = list.as_array_mut() {
+                list.push(value);
+            }
+        }
         Self::new(beside, Map::new())
     }
 
@@ -147,6 +161,17 @@ impl Fields {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(wrong_type(name, "a string")),
         }
+    }
+
+    /// A list of texts; one may stand without a list, and empty ones say nothing.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let texts = match self.get(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::String(text)) => vec![text.clone()],
+            Some(list) => serde_json::from_value(list.clone())
+                .map_err(|_| wrong_type(name, "a string or a list of strings"))?,
+        };
+        Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
     }
 
     /// A text field of at most `most` bytes without control characters.
@@ -234,6 +259,7 @@ fn wrong_type(field: &str, expected: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::window::ReferralSource;
 
     #[test]
     fn fields_are_found_beside_inside_and_without_a_root() {

@@ -9,7 +9,7 @@ use super::answers::{
     NexusCredentialAnswer, NexusCredentialsBody, Pagination, page_of, supports_oauth,
 };
 use super::auth::{Caller, NexusUser, PlatformClient};
-use super::body::{Fields, LONGEST_NAME, Sent};
+use super::body::{Fields, Sent};
 use super::openapi::params::{InstitutionPath, InstitutionsQuery, PagesQuery};
 use super::openapi::requests::InstitutionSearchBody;
 use super::problem::{Dialect, Problem};
@@ -80,7 +80,7 @@ fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMa
 /// Which institutions are wanted.
 pub struct SearchRequest {
     name: Option<String>,
-    iso_country_code: Option<String>,
+    countries: Vec<String>,
     supports_oauth: Option<bool>,
 }
 
@@ -88,7 +88,7 @@ pub struct SearchRequest {
 pub fn search_request(fields: &Fields) -> Result<SearchRequest, Problem> {
     Ok(SearchRequest {
         name: fields.name("name")?.map(|name| name.to_lowercase()),
-        iso_country_code: fields.short_text("iso_country_code", LONGEST_NAME)?,
+        countries: fields.texts("iso_country_code")?,
         supports_oauth: fields.flag("supports_oauth")?,
     })
 }
@@ -96,13 +96,13 @@ pub fn search_request(fields: &Fields) -> Result<SearchRequest, Problem> {
 impl SearchRequest {
     fn admits(&self, client: &Client, institution: &Institution) -> bool {
         let has_name = |name: &String| institution.name.to_lowercase().contains(name);
-        let is_there = |wanted: &String| {
-            let country = institution.iso_country_code.as_deref();
-            wanted.is_empty() || country.is_some_and(|own| own.eq_ignore_ascii_case(wanted))
+        let is_there = |country: &String| {
+            let own = institution.iso_country_code.as_deref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(country))
         };
         let has_oauth = |wanted: bool| supports_oauth(client, institution) == wanted;
         self.name.as_ref().is_none_or(has_name)
-            && self.iso_country_code.as_ref().is_none_or(is_there)
+            && (self.countries.is_empty() || self.countries.iter().any(is_there))
             && self.supports_oauth.is_none_or(has_oauth)
     }
 }
@@ -196,4 +196,19 @@ fn named<'a>(
     };
     let found = by_guid.or_else(by_code).map(|institution| &**institution);
     found.ok_or_else(|| Problem::not_found("institution").in_dialect(dialect))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::openapi::requests::described;
+
+    #[test]
+    fn the_description_has_the_fields_that_are_read() {
+        let fields = Fields::of_query("");
+        search_request(&fields).expect("a search");
+        fields.page();
+        let names = described::<InstitutionSearchBody>("institution");
+        assert_eq!(fields.looked_for(), names);
+    }
 }

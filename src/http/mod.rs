@@ -35,7 +35,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderMap;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::post;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
@@ -104,8 +103,7 @@ fn open_routes() -> OpenApiRouter<Door> {
         .routes(routes!(oauth_states::read))
         .routes(routes!(institutions::read))
         .routes(routes!(institutions::credentials))
-        .route("/aggregation/jobs/{guid}/lease", post(aggregation::lease))
-        .route("/aggregation/jobs/{guid}/report", post(aggregation::report))
+        .merge(aggregation::routes())
         .merge(browser::routes())
         .merge(openapi::routes())
 }

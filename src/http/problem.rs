@@ -393,8 +393,8 @@ impl From<CredentialsError> for Problem {
             CredentialsError::Missing { .. } => Kind::Missing,
             CredentialsError::Unknown(_)
             | CredentialsError::Twice(_)
-            | CredentialsError::NotAnOption(_)
-            | CredentialsError::TooLong(_) => Kind::Malformed,
+            | CredentialsError::TooLong(_)
+            | CredentialsError::NotAnOption(_) => Kind::Malformed,
         };
         Self::new(kind, format!("{error}."))
     }
@@ -421,8 +421,8 @@ impl From<AnswerError> for Problem {
             AnswerError::Missing { .. } => Kind::Missing,
             AnswerError::Unknown(_)
             | AnswerError::Twice(_)
-            | AnswerError::NotAnOption(_)
-            | AnswerError::TooLong(_) => Kind::Malformed,
+            | AnswerError::TooLong(_)
+            | AnswerError::NotAnOption(_) => Kind::Malformed,
         };
         Self::new(kind, format!("{error}."))
     }
@@ -447,7 +447,7 @@ impl From<LeaseError> for Problem {
             LeaseError::Over(_) => Self::new(Kind::Conflict, format!("{error}.")),
             LeaseError::Unreadable => Self::new(
                 Kind::Conflict,
-                "What the member connects with cannot be read with the keys configured; the member needs to connect again.",
+                "The member's grant cannot be read with the keys configured; the member needs to connect again.",
             ),
         }
     }

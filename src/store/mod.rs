@@ -58,9 +58,10 @@ macro_rules! on_either {
 /// How many posted answers are held for one attempt.
 pub const HELD_ANSWERS: u32 = 3;
 
-/// How long an exchange may take from the claim of its answer to the commit: an institution's time
-/// limit and the patience with a store that is away. A window cut off in between ends then.
-pub const SETTLING: Duration = Duration::from_secs(120);
+/// How long an exchange may take from the claim of its answer to the commit: twice an institution's
+/// longest time limit, for the code and for who signed in, and the patience with a store that is
+/// away. A window cut off in between ends then.
+pub const SETTLING: Duration = Duration::from_secs(150);
 
 /// How long a deleted member is kept before it is purged (contract section 1.4).
 pub const SOFT_DELETED: Duration = Duration::from_secs(14 * 24 * 60 * 60);

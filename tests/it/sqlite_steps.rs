@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 use guichet::domain::event::EventKind;
 use guichet::domain::window::{Ending, WindowOptions};
 use guichet::store::sqlite::SqliteStore;
-use guichet::store::{Failure, PageRequest, SessionOwner, Store, StoreError, UserCreation};
+use guichet::store::{
+    Failure, Idempotence, IdempotentRequest, PageRequest, SOFT_DELETED, SessionOwner, Store,
+    StoreError, UserCreation,
+};
 use rusqlite::Connection;
 
-use crate::store_contract::fixtures::{at, client};
+use crate::store_contract::fixtures::{at, before, client};
 use crate::store_contract::{Bench, RETENTION};
 
 /// Seconds.
@@ -264,4 +267,51 @@ async fn what_was_kept_long_enough_is_forgotten() {
         .store
         .begin_session(partition, token, session, at(51 * DAY), at(9));
     assert_eq!(begun.await.expect("answered"), Some(owner));
+}
+
+#[tokio::test]
+async fn deleted_members_and_kept_answers_leave_the_file() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let bench = Bench::sqlite_at(path.clone()).await;
+    let kept = bench.standard().await;
+    bench.delete(&kept.user, kept.guid(), at(5)).await;
+    let request = IdempotentRequest {
+        client: client(),
+        key: bench.a_digest(),
+        request: bench.a_digest(),
+        held_until: at(60),
+        expires_at: at(DAY),
+    };
+    let held = IdempotentRequest {
+        key: bench.a_digest(),
+        held_until: at(DAY),
+        ..request.clone()
+    };
+    for request in [&request, &held] {
+        let met = bench.store.begin_idempotent(request, at(0)).await;
+        assert_eq!(met.expect("answered"), Idempotence::First);
+    }
+    let finished = bench.store.finish_idempotent(&request, b"answer", at(1));
+    finished.await.expect("answered");
+
+    let database = Connection::open(&path).expect("it opens");
+    let count = |table: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        database
+            .query_row(&sql, [], |row| row.get(0))
+            .expect("answered")
+    };
+    assert_eq!(count("grants"), 0, "credentials are not kept that long");
+    let end = at(5) + SOFT_DELETED;
+    for (now, answers, members) in [
+        (before(at(DAY)), 2, 1),
+        (at(DAY), 0, 1),
+        (before(end), 0, 1),
+        (end, 0, 0),
+    ] {
+        bench.store.purge(now).await.expect("answered");
+        assert_eq!(count("idempotent_requests"), answers, "{now}");
+        assert_eq!(count("deleted_members"), members, "{now}");
+    }
 }

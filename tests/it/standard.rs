@@ -428,7 +428,7 @@ async fn credentials_that_do_not_fit_are_refused(backend: Backend) {
         ),
         (
             json!([login, {"guid": PASSWORD, "value": long}]),
-            "longer than 4096 bytes",
+            "4096 bytes",
         ),
     ] {
         let body =

@@ -18,6 +18,12 @@ pub struct InstitutionAnswer<'a> {
     /// Its name here; for ever the same.
     #[schema(value_type = String, pattern = "^INS-[0-9a-f-]{36}$", example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: InstitutionGuid,
+    /// Always false: what is configured may be connected.
+    #[schema(example = false)]
+    is_disabled_by_client: bool,
+    /// Always false: what is configured may be connected.
+    #[schema(example = false)]
+    is_hidden: bool,
     /// The country it is in, as two letters (ISO 3166-1), where its file says so.
     #[schema(required, example = "US")]
     iso_country_code: Option<&'a str>,
@@ -48,6 +54,8 @@ impl<'a> InstitutionAnswer<'a> {
         Self {
             code: institution.code.as_str(),
             guid: institution.guid,
+            is_disabled_by_client: false,
+            is_hidden: false,
             iso_country_code: institution.iso_country_code.as_deref(),
             medium_logo_url: logo.clone(),
             name: &institution.name,

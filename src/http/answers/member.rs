@@ -258,6 +258,7 @@ pub struct MemberStatus<'a> {
 /// How far a member has come.
 #[derive(Serialize, ToSchema)]
 pub struct MemberStatusBody<'a> {
+    /// The member.
     member: MemberStatus<'a>,
 }
 

@@ -4,6 +4,7 @@
 mod asked;
 mod institution;
 mod job;
+mod lease;
 mod link;
 mod member;
 mod oauth_state;
@@ -16,6 +17,7 @@ pub use asked::{
 };
 pub use institution::{InstitutionAnswer, InstitutionBody, InstitutionsBody, supports_oauth};
 pub use job::{JobAnswer, JobBody};
+pub use lease::{LeaseBody, ReportedBody, ReportedJob};
 pub use link::{AuthorizationBody, LinkBody};
 pub use member::{
     MemberStatusBody, NexusMember, NexusMemberBody, NexusMembersBody, PlatformMember,

@@ -7,9 +7,6 @@ use super::{Fields, wrong_type};
 use crate::domain::credential::GivenValue;
 use crate::http::problem::Problem;
 
-/// The longest value, in bytes.
-pub const LONGEST_VALUE: usize = 4096;
-
 /// The most values in one request.
 pub const MOST_VALUES: usize = 50;
 
@@ -46,11 +43,8 @@ fn value_at(place: &str, sent: &Value) -> Result<Option<GivenValue>, Problem> {
     })?;
     let value = match sent.get("value") {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(value)) if value.len() <= LONGEST_VALUE => value,
-        Some(_) => {
-            let expected = format!("a string of at most {LONGEST_VALUE} bytes");
-            return Err(wrong_type(&format!("{place}.value"), &expected));
-        }
+        Some(Value::String(value)) => value,
+        Some(_) => return Err(wrong_type(&format!("{place}.value"), "a string")),
     };
     Ok(Some(GivenValue {
         guid,
@@ -91,7 +85,6 @@ mod tests {
             serde_json::json!([{"guid": "sesame", "value": GUID}]),
             serde_json::json!(["sesame"]),
             serde_json::json!([{"guid": GUID, "value": ["sesame"]}]),
-            serde_json::json!([{"guid": GUID, "value": "sesame".repeat(LONGEST_VALUE)}]),
         ] {
             let error = given(&wrong).expect_err("refused");
             assert!(error.contains("credentials"), "{error}");

@@ -129,3 +129,43 @@ fn own_name(dialect: Dialect) -> &'static str {
         Dialect::Platform => "id",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::ToSchema;
+
+    use super::create::member_request;
+    use super::order::order_request;
+    use super::update::{answer_request, change_request};
+    use super::*;
+    use crate::http::openapi::requests::{
+        AnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PlatformMemberChangeBody,
+        PlatformMemberRequestBody, PullRequestBody, WindowRequestBody, described,
+    };
+
+    const SENT: &[u8] = br#"{"member": {"institution_code": "mxbank", "challenges": []}}"#;
+
+    /// The fields that `read` looks for are those that `T` describes.
+    fn assert_described<T: ToSchema>(read: impl FnOnce(&Fields) -> Result<(), Problem>) {
+        let fields = Fields::parse(SENT, "member").expect("a body");
+        read(&fields).expect("a sound request");
+        assert_eq!(fields.looked_for(), described::<T>("member"));
+    }
+
+    #[test]
+    fn the_description_has_the_fields_that_are_read() {
+        let none = &HeaderMap::new();
+        let (nexus, platform) = (Dialect::Nexus, Dialect::Platform);
+        assert_described::<NexusMemberRequestBody>(|it| member_request(it, nexus, none).map(drop));
+        assert_described::<PlatformMemberRequestBody>(|it| {
+            member_request(it, platform, none).map(drop)
+        });
+        assert_described::<NexusMemberChangeBody>(|it| change_request(it, nexus, none).map(drop));
+        assert_described::<PlatformMemberChangeBody>(|it| {
+            change_request(it, platform, none).map(drop)
+        });
+        assert_described::<AnswersBody>(|it| answer_request(it, none).map(drop));
+        assert_described::<PullRequestBody>(|it| order_request(it, none).map(drop));
+        assert_described::<WindowRequestBody>(|it| it.wishes().map(drop));
+    }
+}

@@ -1,13 +1,190 @@
 //! The description of the API, made from its routes (OpenAPI 3.1), and the page that shows it.
+//!
+//! A handler's annotation says what only that handler knows. What the layers and extractors around
+//! handlers do is added here, by [`doors`]: who may call, which headers are read, which errors any
+//! request of a door may meet.
 
+mod doors;
+mod page;
 pub mod params;
 pub mod requests;
 
-use utoipa_axum::router::OpenApiRouter;
+use std::sync::LazyLock;
 
-use super::Door;
+use axum::http::HeaderName;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{NexusProblem, PlatformProblem};
+use super::{Door, described_routes};
+
+/// It changes with the program alone.
+const CACHED: (HeaderName, &str) = (CACHE_CONTROL, "public, max-age=300");
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", *DOCUMENT));
+static PAGE: LazyLock<page::Page> = LazyLock::new(|| page::render(&DOCUMENT));
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Guichet",
+        description = "A self-hosted OAuth gateway for connecting people's bank accounts. It speaks \
+            MX's Nexus and Platform APIs; what differs is said where it does. Times are ISO 8601 with \
+            an offset. Fields may be added.",
+    ),
+    components(schemas(NexusProblem<'static>, PlatformProblem<'static>)),
+)]
+struct Frame;
 
 /// The description and its page.
 pub fn routes() -> OpenApiRouter<Door> {
     OpenApiRouter::new()
+        .routes(routes!(read))
+        .routes(routes!(show))
+}
+
+/// The description as JSON, as `GET /openapi.json` answers it.
+pub fn text() -> &'static str {
+    &TEXT
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/openapi.json",
+    operation_id = "readDescription", tag = "Description",
+    responses((status = 200, description = "The description, as OpenAPI 3.1.", body = Object)),
+)]
+async fn read() -> Response {
+    let json = (CONTENT_TYPE, "application/json");
+    ([json, CACHED], text()).into_response()
+}
+
+/// This description as a page.
+#[utoipa::path(
+    get, path = "/docs",
+    operation_id = "showDescription", tag = "Description",
+    responses((status = 200, description = "The page.", content_type = "text/html")),
+)]
+async fn show() -> Response {
+    let html = (CONTENT_TYPE, "text/html; charset=utf-8");
+    let policy = [(CONTENT_SECURITY_POLICY, PAGE.policy.as_str())];
+    ([html, CACHED], policy, PAGE.html.as_str()).into_response()
+}
+
+fn document() -> Value {
+    let frame = <Frame as utoipa::OpenApi>::openapi();
+    let whole = OpenApiRouter::with_openapi(frame).merge(described_routes());
+    let mut document = serde_json::to_value(whole.into_openapi()).expect("a description is JSON");
+    let info = &mut document["info"];
+    info["version"] = env!("CARGO_PKG_VERSION").into();
+    info["license"] = json!({"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"});
+    if let Some(info) = info.as_object_mut() {
+        info.remove("contact");
+    }
+    doors::complete(&mut document);
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn operations() -> Vec<(String, String, &'static Value)> {
+        let paths = DOCUMENT["paths"].as_object().expect("paths");
+        let operations = paths.iter().flat_map(|(path, item)| {
+            let methods = item.as_object().expect("methods").iter();
+            methods.map(move |(method, operation)| (path.clone(), method.clone(), operation))
+        });
+        operations.collect()
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own_a_door_and_an_answer() {
+        let mut names = BTreeSet::new();
+        for (path, method, operation) in operations() {
+            let name = operation["operationId"].as_str().expect("a name");
+            // A path's own methods may share one: the browser's link.
+            assert!(
+                names.insert(name.to_owned()) || name == "followLink",
+                "{name}"
+            );
+            let door = operation["tags"][0].as_str().expect("a door");
+            assert!(doors::DOORS.iter().any(|known| known.tag == door), "{door}");
+            assert!(operation["summary"].is_string(), "{method} {path}");
+            let responses = operation["responses"].as_object().expect("answers");
+            assert!(
+                responses.keys().any(|status| status < &"400".to_owned()),
+                "{method} {path}"
+            );
+            for (status, response) in responses {
+                assert!(
+                    response["description"]
+                        .as_str()
+                        .is_some_and(|text| !text.is_empty()),
+                    "{method} {path} {status}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_parameter_of_a_path_is_described() {
+        for (path, method, operation) in operations() {
+            let described: BTreeSet<&str> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "path")
+                .filter_map(|parameter| parameter["name"].as_str())
+                .collect();
+            let named = path.split('/').filter_map(|segment| {
+                let name = segment.split('.').next()?;
+                name.strip_prefix('{')?.strip_suffix('}')
+            });
+            assert_eq!(described, named.collect(), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn follow(value: &Value) {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(Value::String(to)) = fields.get("$ref") {
+                        let pointer = to.strip_prefix('#').expect("a place in this document");
+                        assert!(DOCUMENT.pointer(pointer).is_some(), "{to}");
+                    }
+                    fields.values().for_each(follow);
+                }
+                Value::Array(values) => values.iter().for_each(follow),
+                _ => {}
+            }
+        }
+        follow(&DOCUMENT);
+    }
+
+    #[test]
+    fn every_field_is_explained() {
+        let schemas = DOCUMENT["components"]["schemas"]
+            .as_object()
+            .expect("schemas");
+        for (name, schema) in schemas {
+            let parts = schema["allOf"].as_array().into_iter().flatten();
+            for part in parts.chain([schema]) {
+                let Some(properties) = part["properties"].as_object() else {
+                    continue;
+                };
+                for (field, property) in properties {
+                    let text = property["description"].as_str();
+                    assert!(text.is_some_and(|text| !text.is_empty()), "{name}.{field}");
+                }
+            }
+        }
+    }
 }

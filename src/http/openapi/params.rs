@@ -34,6 +34,15 @@ pub struct JobGuidPath {
     job_guid: String,
 }
 
+/// Which job.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct JobPath {
+    /// The job's guid.
+    #[param(example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    guid: String,
+}
+
 /// Which user of the client.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -104,6 +113,20 @@ pub enum UseCaseName {
     MoneyMovement,
 }
 
+/// Which users.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UsersQuery {
+    /// The user with this `id`.
+    #[param(max_length = 255, example = "ada")]
+    id: Option<String>,
+    /// Users with this `email`.
+    #[param(max_length = 255, example = "ada@example.org")]
+    email: Option<String>,
+    /// The disabled ones, or the others.
+    is_disabled: Option<bool>,
+}
+
 /// Which institutions.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -111,9 +134,9 @@ pub struct InstitutionsQuery {
     /// Part of the name; capitals do not matter.
     #[param(max_length = 255, example = "bank")]
     name: Option<String>,
-    /// The country, as two letters (ISO 3166-1).
-    #[param(max_length = 255, example = "US")]
-    iso_country_code: Option<String>,
+    /// The countries, as two letters (ISO 3166-1); any of them will do.
+    #[param(example = json!(["US"]))]
+    iso_country_code: Option<Vec<String>>,
     /// Only those with OAuth where you are registered, or only the others.
     supports_oauth: Option<bool>,
     /// The page, counted from 1. What is out of range counts as 1.

@@ -6,7 +6,8 @@
 use utoipa::ToSchema;
 
 use super::params::{OpenPolicyName, UseCaseName};
-use crate::http::body::{LONGEST_METADATA, LONGEST_NAME, LONGEST_VALUE, MOST_VALUES};
+use crate::flow::credentials::VALUE_LIMIT;
+use crate::http::body::{LONGEST_METADATA, LONGEST_NAME, MOST_VALUES};
 
 /// `{"session": {"skip_aggregation": true}}`, or nothing.
 #[derive(ToSchema)]
@@ -299,6 +300,148 @@ pub struct PullRequestBody {
     skip_webhook: Option<bool>,
 }
 
+/// What a job is asked for, as the aggregator is told.
+#[derive(ToSchema)]
+pub struct PullRequest {
+    /// The kinds of data.
+    #[schema(inline)]
+    products: Option<Vec<ProductName>>,
+    /// Whether to pull transactions, where it was said.
+    include_transactions: Option<bool>,
+    /// Whether to pull holdings, where it was said.
+    include_holdings: Option<bool>,
+}
+
+/// What an aggregator says of a job.
+#[derive(ToSchema)]
+pub struct ReportRequestBody {
+    /// started, succeeded, challenged or failed.
+    #[schema(inline)]
+    status: ReportStatus,
+    /// Why it failed; required with failed.
+    #[schema(inline)]
+    reason: Option<ReportReason>,
+    /// What the institution asks; required with challenged.
+    #[schema(max_items = 20)]
+    challenges: Option<Vec<QuestionRequest>>,
+    /// With succeeded: transactions that were not known before.
+    #[schema(minimum = 0, example = 12)]
+    transactions_created_count: Option<u32>,
+    /// With succeeded: transactions that changed.
+    #[schema(minimum = 0, example = 0)]
+    transactions_updated_count: Option<u32>,
+}
+
+/// How far a job has come.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum ReportStatus {
+    /// It has begun.
+    Started,
+    /// It has pulled the data.
+    Succeeded,
+    /// The institution asks the person something.
+    Challenged,
+    /// It could not.
+    Failed,
+}
+
+/// Why a job brought nothing.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum ReportReason {
+    /// The institution refused the token or the credentials.
+    Denied,
+    /// It did not accept the answer to its question.
+    Rejected,
+    /// It has locked the account.
+    Locked,
+    /// The person must act there first.
+    Impeded,
+    /// Some of what is needed to sign in is missing or has ended.
+    Impaired,
+    /// Another try will not help.
+    Failed,
+    /// Another try may help.
+    Unavailable,
+    /// Three or more failures in a short time.
+    Degraded,
+    /// Three or more failures, and no success for two weeks.
+    Disconnected,
+    /// The data now comes from elsewhere.
+    Reconnected,
+    /// The institution is no longer offered.
+    Discontinued,
+    /// The connection was closed there.
+    Closed,
+    /// Pulling is paused for now.
+    Disabled,
+}
+
+/// One question.
+#[derive(ToSchema)]
+pub struct QuestionRequest {
+    /// TEXT, OPTIONS, TOKEN, IMAGE_DATA or IMAGE_OPTIONS.
+    #[schema(rename = "type", inline)]
+    kind: QuestionType,
+    /// The institution's name for it.
+    #[schema(max_length = 255, example = "pet")]
+    field_name: String,
+    /// What the person is asked.
+    #[schema(max_length = 1000, example = "What was your first pet called?")]
+    label: String,
+    /// What may be chosen, with OPTIONS alone.
+    #[schema(min_items = 1, max_items = 100)]
+    options: Option<Vec<OptionRequest>>,
+    /// The picture in Base64, with IMAGE_DATA alone.
+    #[schema(max_length = 65536)]
+    image_data: Option<String>,
+    /// The pictures to choose from, with IMAGE_OPTIONS alone.
+    #[schema(min_items = 1, max_items = 100)]
+    image_options: Option<Vec<ImageOptionRequest>>,
+}
+
+/// What kind of question it is.
+#[derive(ToSchema)]
+#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum QuestionType {
+    /// Answered in words.
+    Text,
+    /// Answered by the value of one of the options.
+    Options,
+    /// Answered by a code that a device shows or a message brings.
+    Token,
+    /// Answered by what a picture says.
+    ImageData,
+    /// Answered by the value of one of the pictures.
+    ImageOptions,
+}
+
+/// One of the values to choose from.
+#[derive(ToSchema)]
+pub struct OptionRequest {
+    /// What the person sees.
+    #[schema(max_length = 1000, example = "Checking")]
+    label: String,
+    /// What is sent.
+    #[schema(max_length = 255, example = "1")]
+    value: String,
+}
+
+/// One of the pictures to choose from.
+#[derive(ToSchema)]
+pub struct ImageOptionRequest {
+    /// What the picture is called.
+    #[schema(max_length = 1000, example = "A boat")]
+    label: String,
+    /// What is sent.
+    #[schema(max_length = 255, example = "boat")]
+    value: String,
+    /// The picture: an address, or Base64.
+    #[schema(max_length = 65536, example = "data:image/png;base64,iVBORw0KGgo=")]
+    data_uri: String,
+}
+
 /// How the link opens, and where the person ends up.
 pub type WindowRequestBody = super::params::WindowWishes;
 
@@ -315,9 +458,9 @@ pub struct InstitutionSearchBody {
     /// Part of the name; capitals do not matter.
     #[schema(max_length = 255, example = "bank")]
     name: Option<String>,
-    /// The country, as two letters (ISO 3166-1).
-    #[schema(max_length = 255, example = "US")]
-    iso_country_code: Option<String>,
+    /// The countries, as two letters (ISO 3166-1); one may stand without a list.
+    #[schema(example = json!(["US"]))]
+    iso_country_code: Option<Vec<String>>,
     /// Only those with OAuth where you are registered, or only the others.
     supports_oauth: Option<bool>,
     /// The page, counted from 1. What is out of range counts as 1.
@@ -331,7 +474,7 @@ pub struct InstitutionSearchBody {
 // The limits above are written out, for the attributes take nothing else.
 const _: () = {
     assert!(LONGEST_NAME == 255 && LONGEST_METADATA == 4096);
-    assert!(LONGEST_VALUE == 4096 && MOST_VALUES == 50);
+    assert!(VALUE_LIMIT == 4096 && MOST_VALUES == 50);
 };
 
 /// The names of a body's fields: beside the root object and inside it.

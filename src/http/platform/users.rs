@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::Answer;
 use crate::domain::user::User;
-use crate::flow::access::{self, UserChangeRequest, UserRequest};
+use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
 use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
 use crate::http::auth::PlatformClient;
 use crate::http::body::{Fields, LONGEST_NAME, Sent, telling_of};
-use crate::http::openapi::params::{PagesQuery, SkipWebhook, UserPath};
+use crate::http::openapi::params::{PagesQuery, SkipWebhook, UserPath, UsersQuery};
 use crate::http::openapi::requests::UserRequestBody;
 use crate::http::problem::{Kind, Problem};
 use crate::http::{Door, json};
@@ -39,7 +39,7 @@ pub async fn create(
 /// List the users, oldest first.
 #[utoipa::path(
     get, path = "/users",
-    operation_id = "platformListUsers", tag = "Platform API", params(PagesQuery),
+    operation_id = "platformListUsers", tag = "Platform API", params(UsersQuery, PagesQuery),
     responses((status = 200, description = "A page of users.", body = UsersBody)),
 )]
 pub async fn list(
@@ -48,8 +48,14 @@ pub async fn list(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Answer {
-    let page = Fields::of_query(&query.unwrap_or_default()).page();
-    let paged = door.gateway.store.users(&client.0.id, page).await?;
+    let fields = Fields::of_query(&query.unwrap_or_default());
+    let filter = UserFilter {
+        id: fields.name("id")?,
+        email: fields.name("email")?,
+        is_disabled: fields.flag("is_disabled")?,
+    };
+    let page = fields.page();
+    let paged = access::users(&door.gateway, &client.0.id, &filter, page).await?;
     let body = UsersBody {
         users: paged.items.iter().map(UserAnswer::from).collect(),
         pagination: Pagination::of(page, &paged),

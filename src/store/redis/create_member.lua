@@ -32,14 +32,18 @@ if window ~= '' then
   call('HSET', base .. 'w' .. window, 'm', guid, 't', now, 'd', deadline, unpack(options))
   call('ZADD', base .. 'dw', deadline, window)
 end
--- What it is created anew of is purged.
-for _, deleted in ipairs(call('ZRANGE', base .. 'D' .. member.user, 0, -1)) do
-  local was = hash('x' .. deleted)
-  local has_its_name = was and was.external_guid and was.external_guid == member.external_guid
-  local has_its_login = was and was.institution == member.institution
-    and contains(prints, was.print)
-  if has_its_name or has_its_login then
-    call('DEL', base .. 'x' .. deleted)
+-- A deleted member whose name or login it takes is purged.
+local former = {}
+if member.external_guid or #prints > 0 then
+  former = call('ZRANGE', base .. 'D' .. member.user, 0, -1)
+end
+for _, deleted in ipairs(former) do
+  local key = base .. 'x' .. deleted
+  local was = call('HMGET', key, 'external_guid', 'institution', 'print')
+  local had_its_name = was[1] and was[1] == member.external_guid
+  local had_its_login = was[2] == member.institution and contains(prints, was[3])
+  if had_its_name or had_its_login then
+    call('DEL', key)
   end
 end
 tell(notices, now, guid)

@@ -37,14 +37,16 @@ fn update(tx: &Connection, change: &MemberChange, now: Timestamp) -> Result<Memb
         }
     }
     let mut member = changed(before.clone(), change);
-    if let Some(new) = &change.credentials
-        // The same change, sent again because its answer was lost: no two envelopes are alike.
-        && means_of(tx, member.guid)?.as_ref() != Some(&new.sealed)
-    {
+    // The same credentials are a change sent again because its answer was lost: no two envelopes are
+    // alike.
+    let kept = means_of(tx, member.guid)?;
+    let credentials = change.credentials.as_ref();
+    let credentials = credentials.filter(|new| kept.as_ref() != Some(&new.sealed));
+    if let Some(new) = credentials {
         take_credentials(tx, &mut member, new, now)?;
     }
     // What changes nothing is no news; so a change that is sent again is told once.
-    if member != before {
+    if credentials.is_some() || member != before {
         save_change(tx, &mut member)?;
         events::tell(tx, &change.updated, &News::of(&member), now)?;
     }

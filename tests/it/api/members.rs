@@ -330,11 +330,13 @@ async fn answers_speak_the_media_type_that_was_asked_for(backend: Backend) {
             "application/json; charset=utf-8",
         ),
     ] {
-        // A body is JSON whatever its media type says, as long as it is one of JSON.
+        // Every vendor's JSON is JSON.
+        let is_json = !asked.contains(',') && asked.contains("json");
+        let sent = if is_json { asked } else { "application/json" };
         let answer = http()
             .post(gateway.at("/members"))
             .header("accept", asked)
-            .header("content-type", asked)
+            .header("content-type", sent)
             .header("md-session-token", &gateway.session)
             .body(wanted().to_string())
             .send()

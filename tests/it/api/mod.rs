@@ -1,9 +1,17 @@
 //! The APIs, as their documentation has them: every field, every request shape, every status.
 
+mod description;
+mod idempotency;
+mod institutions;
+mod jobs;
+mod limits;
 mod members;
 mod oauth_states;
 mod platform;
 mod sessions;
+mod standard;
+mod users;
+mod versions;
 mod webhooks;
 
 use std::collections::BTreeSet;

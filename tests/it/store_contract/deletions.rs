@@ -4,8 +4,7 @@ use guichet::domain::event::EventKind;
 use guichet::domain::id::UserGuid;
 use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
 use guichet::store::{
-    Claim, Claimed, Committed, Deletion, Knock, Lease, MemberCreation, NewMember, Opened, Opening,
-    WindowQuery,
+    Claim, Claimed, Committed, Deletion, Knock, Lease, MemberCreation, Opened, Opening, WindowQuery,
 };
 
 use super::Bench;

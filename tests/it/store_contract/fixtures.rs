@@ -9,7 +9,7 @@ use guichet::domain::id::{
     AttemptId, ClientId, EventGuid, InstitutionCode, JobGuid, MemberGuid, OauthStateGuid,
     Partition, UserGuid,
 };
-use guichet::domain::job::NewJob;
+use guichet::domain::job::{Job, JobReport, NewJob};
 use guichet::domain::member::{ConnectionStatus, Member, UseCase};
 use guichet::domain::random::Random;
 use guichet::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkToken};
@@ -18,8 +18,8 @@ use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, Window, WindowOptions,
 };
 use guichet::store::{
-    Claim, Claimed, Committed, Connection, Failure, Knock, MemberCreation, NewMember, Opened,
-    Opening, Subject, UserCreation,
+    Claim, Claimed, Committed, Connection, Deletion, Failure, Knock, Lease, MemberCreation,
+    NewMember, Opened, Opening, Recorded, Reported, Standing, Subject, UserCreation,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -73,6 +73,25 @@ pub struct Linked {
     pub user: User,
     pub member: Member,
     pub window: OauthStateGuid,
+}
+
+/// A standard member, as it was kept.
+#[derive(Clone)]
+pub struct Kept {
+    pub user: User,
+    pub new: NewMember,
+}
+
+impl Kept {
+    /// Which member.
+    pub fn guid(&self) -> MemberGuid {
+        self.new.member.guid
+    }
+
+    /// Its first job.
+    pub fn job(&self) -> JobGuid {
+        self.new.job.as_ref().expect("it has one").guid
+    }
 }
 
 /// A window that a browser opened.
@@ -145,6 +164,24 @@ impl Bench {
             is_oauth: false,
             status: ConnectionStatus::Created,
             ..self.a_member(user)
+        }
+    }
+
+    /// A standard member that signs in as `login`, with its credentials and first job, told.
+    pub fn a_standard(&self, user: &User, login: &str) -> NewMember {
+        let partition = user.guid.partition();
+        let job = self.a_job(partition);
+        NewMember {
+            sealed_credentials: Some(self.an_envelope()),
+            fingerprints: vec![known_as(login)],
+            job: Some(job.clone()),
+            created: self.a_notice(partition, EventKind::MemberCreated),
+            ..new_member(Member {
+                fingerprint: Some(known_as(login)),
+                current_job: Some(job.guid),
+                most_recent_job: Some(job.guid),
+                ..self.a_standard_member(user)
+            })
         }
     }
 
@@ -289,6 +326,79 @@ impl Bench {
         linked
     }
 
+    /// A standard member of a new user, with credentials and a job, at moment 0.
+    pub async fn standard(&self) -> Kept {
+        let user = self.user().await;
+        let new = self.a_standard(&user, "ada");
+        self.keep(&new).await;
+        self.told(at(0)).await;
+        Kept { user, new }
+    }
+
+    /// Keeps a member at moment 0.
+    pub async fn keep(&self, new: &NewMember) {
+        assert_eq!(self.create(new, at(0)).await, MemberCreation::Created);
+    }
+
+    /// What a creation leads to.
+    pub async fn create(&self, new: &NewMember, now: Timestamp) -> MemberCreation {
+        let creation = self.store.create_member(new, now).await;
+        creation.expect("answered")
+    }
+
+    /// The user's member as it is.
+    pub async fn read(&self, user: &User, member: MemberGuid) -> Option<Member> {
+        let member = self.store.member(user.guid, member).await;
+        member.expect("answered")
+    }
+
+    /// The job as it is.
+    pub async fn job(&self, job: JobGuid) -> Option<Job> {
+        self.store.job(job).await.expect("answered")
+    }
+
+    /// The jobs that are due, taken for a minute.
+    pub async fn take(&self, now: Timestamp) -> Vec<Job> {
+        let hold_until = now + SignedDuration::from_secs(60);
+        let jobs = self.store.reserve_jobs(now, hold_until, 100).await;
+        jobs.expect("answered")
+    }
+
+    /// What a job pulls with.
+    pub async fn lease(&self, job: JobGuid) -> Lease {
+        self.store.lease(job).await.expect("answered")
+    }
+
+    /// Records a report of a job under way; the job as it is then.
+    pub async fn record(&self, reported: &Reported, now: Timestamp) -> Job {
+        match self.store.record_report(reported, now).await {
+            Ok(Recorded::Yes(job)) => *job,
+            other => panic!("it was under way: {other:?}"),
+        }
+    }
+
+    /// Deletes the user's member, telling nobody.
+    pub async fn delete(&self, user: &User, member: MemberGuid, now: Timestamp) -> Member {
+        let deletion = Deletion {
+            user: user.guid,
+            member,
+            deleted: Vec::new(),
+            finished: Vec::new(),
+        };
+        let deleted = self.store.delete_member(&deletion, now).await;
+        deleted.expect("answered").expect("the member is there")
+    }
+
+    /// A member of `user` whose first link's answer was claimed at `now`.
+    pub async fn returned_of(&self, user: &User, now: Timestamp) -> Visited {
+        let linked = self
+            .linked_for(user.clone(), WindowOptions::default())
+            .await;
+        let visited = self.visit(linked, now).await;
+        self.come_back(&visited, now).await;
+        visited
+    }
+
     /// A link of policy `single` that a browser opened at moment 1.
     pub async fn visited(&self) -> Visited {
         let linked = self.linked(WindowOptions::default()).await;
@@ -394,6 +504,35 @@ impl Bench {
             self.store.finish_event(event.guid).await.expect("answered");
         }
         events
+    }
+}
+
+/// What somebody who signs in as `login` is known by.
+pub fn known_as(login: &str) -> Digest {
+    Digest::of("login", login)
+}
+
+/// A report of a job, told as news of its member and of its status, and due again at moment 500.
+pub fn a_report(bench: &Bench, job: JobGuid, report: JobReport, standing: Standing) -> Reported {
+    Reported {
+        job,
+        report,
+        due_at: at(500),
+        standing,
+        changed: [
+            bench.a_notice(job.partition(), EventKind::MemberUpdated),
+            bench.a_notice(job.partition(), EventKind::ConnectionStatus),
+        ]
+        .concat(),
+    }
+}
+
+/// A report makes it so, early and late.
+pub fn stands(status: ConnectionStatus) -> Standing {
+    Standing {
+        at_first: Some(status),
+        later: Some(status),
+        is_refusal: false,
     }
 }
 

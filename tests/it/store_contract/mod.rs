@@ -26,19 +26,27 @@ macro_rules! on_each_store {
 }
 
 mod callbacks;
+mod challenges;
+mod changes;
 mod deletions;
+mod duplicates;
 mod durability;
 mod events;
 pub mod fixtures;
+mod idempotency;
 mod jobs;
+mod lives;
 mod machine;
 mod members;
 mod openings;
+mod orders;
 mod outcomes;
 mod races;
 mod redis;
 mod retries;
 mod sessions;
+mod soft_deletions;
+mod standing;
 mod timeline;
 mod users;
 

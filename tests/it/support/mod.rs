@@ -5,6 +5,7 @@ pub mod aggregation;
 pub mod at_the_bank;
 pub mod behaviour;
 pub mod browser;
+pub mod clients;
 pub mod dump;
 pub mod fake_bank;
 pub mod gateway;

@@ -15,12 +15,12 @@ use crate::store::{
 /// Bytes that are no text.
 const BYTES: &[u8] = b"\0\xff\r\n sealed \x80";
 
-fn login(name: &str) -> Digest {
+pub(super) fn login(name: &str) -> Digest {
     Digest::of("login", name)
 }
 
 /// A standard member of `user` whose login is `name`, its first job queued.
-fn standard(user: UserGuid, name: &str) -> NewMember {
+pub(super) fn standard(user: UserGuid, name: &str) -> NewMember {
     let mut new = new_member(user, new_window(user.partition(), at(600)));
     let job = new_job(user.partition());
     new.window = None;
@@ -39,7 +39,7 @@ fn standard(user: UserGuid, name: &str) -> NewMember {
     new
 }
 
-fn change(member: &Member) -> MemberChange {
+pub(super) fn change(member: &Member) -> MemberChange {
     MemberChange {
         user: member.user,
         member: member.guid,
@@ -202,6 +202,7 @@ async fn answers_are_kept_as_bytes_and_as_long_as_they_are_wanted() {
         job,
         round,
         sealed_answers: answer.to_vec(),
+        callback_payload: None,
         updated: Vec::new(),
     };
     let leased = async || match store.lease(job).await.expect("read") {

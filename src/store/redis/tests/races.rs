@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::member_api::{change, login, standard};
 use super::*;
 use crate::domain::window::MULTI_OPENS;
+use crate::store::{MemberCreation, MemberUpdate, StoreError};
 
 /// Asks for everything at once, over four connections, and counts the answers.
 async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
@@ -135,4 +137,80 @@ async fn ten_workers_share_what_is_due_without_doubles() {
         .await
         .expect("taken");
     assert_eq!(events.len(), 50, "at most what was asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_50_creations_with_one_login_one_is_kept() {
+    let server = Server::start().await;
+    let user = UserGuid::new(&Distinct);
+    let create = |store: Arc<RedisStore>| {
+        let mut new = standard(user, "ada");
+        new.member.external_guid = Some(new.member.guid.to_string());
+        async move { store.create_member(&new, at(0)).await.expect("answered") }
+    };
+    let name = |done: &MemberCreation| match done {
+        MemberCreation::Created => "created",
+        MemberCreation::Duplicate(_) => "duplicate",
+        MemberCreation::ExternalGuidTaken(_) => "taken",
+    };
+    let counts = race(&server, 50, create, name).await;
+    assert_eq!(counts, BTreeMap::from([("created", 1), ("duplicate", 49)]));
+    let store = open(&server).await;
+    assert_eq!(store.members(user).await.expect("read").len(), 1);
+    let externals = format!("{}externals", store.keys.client(&client()));
+    assert_eq!(server.query::<i64>(&["HLEN", &externals]).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_names_are_changed_each_has_one_bearer() {
+    let server = Server::start().await;
+    let store = Arc::new(open(&server).await);
+    let user = UserGuid::new(&Distinct);
+    let mut members = Vec::new();
+    for login in ["ada", "bob", "eve"] {
+        let new = standard(user, login);
+        store.create_member(&new, at(0)).await.expect("kept");
+        members.push(new.member);
+    }
+    let mut renaming = JoinSet::new();
+    for worker in 0..6_usize {
+        let store = Arc::new(open(&server).await);
+        let members = members.clone();
+        renaming.spawn(async move {
+            for turn in 0..60 {
+                let mut wanted = change(&members[(worker + turn / 3) % 3]);
+                let name = ["one", "two", "three", "four"].get((worker * 7 + turn * 3) % 5);
+                wanted.external_guid = Some(name.map(|name| (*name).to_owned()));
+                if turn % 4 == 0 {
+                    // Refused, as another member has the login.
+                    let taken = login(["bob", "eve", "ada"][(worker + turn / 3) % 3]);
+                    wanted.credentials = Some(crate::store::NewCredentials {
+                        sealed: vec![1],
+                        fingerprints: vec![taken],
+                        job: None,
+                    });
+                }
+                match store.update_member(&wanted, at(1)).await {
+                    Ok(MemberUpdate::NoSuchMember) => panic!("a member is gone"),
+                    // A later change overtook this one: as good as never sent.
+                    Ok(_) | Err(StoreError::Unavailable(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+    }
+    renaming.join_all().await;
+    let externals = format!("{}externals", store.keys.client(&client()));
+    let mut borne = Vec::new();
+    for member in store.members(user).await.expect("read") {
+        if let Some(name) = member.external_guid {
+            let holder: Option<String> = server.query(&["HGET", &externals, &name]).await;
+            assert_eq!(holder, Some(member.guid.compact()), "{name}");
+            borne.push(name);
+        }
+    }
+    let names = borne.len();
+    borne.sort();
+    borne.dedup();
+    assert_eq!(borne.len(), names, "a name with two bearers: {borne:?}");
 }

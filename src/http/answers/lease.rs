@@ -1,0 +1,142 @@
+//! What the aggregator is answered (`docs/AGGREGATION.md`).
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::credential::{Credential, Credentials};
+use crate::domain::data_request::DataRequest;
+use crate::domain::id::{CredentialGuid, InstitutionCode, JobGuid, MemberGuid, UserGuid};
+use crate::domain::iso8601;
+use crate::flow::aggregate::{Leased, Means};
+use crate::http::openapi::requests::PullRequest;
+
+/// What one job pulls with.
+#[derive(Serialize, ToSchema)]
+pub struct LeaseBody<'a> {
+    /// The answers to the questions of the round before; null in round 0.
+    #[schema(required)]
+    answers: Option<Vec<LentValue<'a>>>,
+    /// What a standard member signs in with; left out for an OAuth member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<Vec<LentValue<'a>>>,
+    /// What the client asks for; empty: whatever you usually pull.
+    #[schema(value_type = PullRequest)]
+    data_request: &'a DataRequest,
+    /// From where.
+    #[schema(value_type = String, example = "mxbank")]
+    institution_code: &'a InstitutionCode,
+    /// The job.
+    #[schema(value_type = String, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    job_guid: JobGuid,
+    /// The job's deadline.
+    #[schema(format = DateTime, example = "2026-03-01T09:40:00+00:00")]
+    lease_expires_at: String,
+    /// Whose data.
+    #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    member_guid: MemberGuid,
+    /// How many times the institution has asked, and was answered.
+    #[schema(example = 0)]
+    round: u32,
+    #[serde(flatten)]
+    #[schema(value_type = LentToken)]
+    token: Option<LentToken<'a>>,
+    /// Whose member it is.
+    #[schema(value_type = String, pattern = "^USR-[0-9a-f-]{36}$", example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: UserGuid,
+}
+
+/// An OAuth member's token; left out for a standard member.
+#[derive(Serialize, ToSchema)]
+pub struct LentToken<'a> {
+    /// The token; the refresh token is never lent.
+    #[schema(required = false, format = Password)]
+    access_token: &'a str,
+    /// When the institution ends it, where it says.
+    #[schema(format = DateTime, example = "2026-03-01T10:30:00+00:00")]
+    expires_at: Option<String>,
+    /// What was granted.
+    #[schema(example = "accounts transactions")]
+    scope: Option<&'a str>,
+    /// How it is sent: Bearer (RFC 6750).
+    #[schema(required = false, example = "Bearer")]
+    token_type: &'static str,
+}
+
+/// A value in clear.
+#[derive(Serialize, ToSchema)]
+pub struct LentValue<'a> {
+    /// The field's guid.
+    #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    guid: CredentialGuid,
+    /// The institution's name for the field.
+    #[schema(example = "LOGIN")]
+    field_name: &'a str,
+    /// The value.
+    #[schema(format = Password)]
+    value: &'a str,
+}
+
+fn lent(credentials: &Credentials) -> Vec<LentValue<'_>> {
+    fn value(credential: &Credential) -> LentValue<'_> {
+        LentValue {
+            guid: credential.guid,
+            field_name: &credential.field_name,
+            value: credential.value.expose_secret(),
+        }
+    }
+    credentials.0.iter().map(value).collect()
+}
+
+impl<'a> From<&'a Leased> for LeaseBody<'a> {
+    fn from(leased: &'a Leased) -> Self {
+        let job = &leased.job;
+        let (token, credentials) = match &leased.means {
+            Means::Token {
+                access_token,
+                scope,
+                expires_at,
+            } => {
+                let token = LentToken {
+                    access_token: access_token.expose_secret(),
+                    expires_at: expires_at.map(|at: Timestamp| iso8601(at)),
+                    scope: scope.as_deref(),
+                    token_type: "Bearer",
+                };
+                (Some(token), None)
+            }
+            Means::Credentials(credentials) => (None, Some(lent(credentials))),
+        };
+        Self {
+            answers: leased.answers.as_ref().map(lent),
+            credentials,
+            data_request: &job.data_request,
+            institution_code: &job.institution,
+            job_guid: job.guid,
+            lease_expires_at: iso8601(job.due_at),
+            member_guid: job.member,
+            round: job.round,
+            token,
+            user_guid: job.user,
+        }
+    }
+}
+
+/// A job that was reported on.
+#[derive(Serialize, ToSchema)]
+pub struct ReportedBody {
+    /// The job.
+    pub job: ReportedJob,
+}
+
+/// A job that was reported on.
+#[derive(Serialize, ToSchema)]
+pub struct ReportedJob {
+    /// Its name.
+    #[schema(value_type = String, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    pub guid: JobGuid,
+    /// QUEUED, PUSHED, STARTED, CHALLENGED, SUCCEEDED or FAILED.
+    #[schema(example = "STARTED")]
+    pub status: &'static str,
+}

@@ -1,0 +1,311 @@
+//! The doors: who may call what, and what the layers around the handlers of a door read and answer.
+
+use serde_json::{Map, Value, json};
+
+use crate::http::auth::VERSIONS;
+
+/// A door, as the description groups operations.
+pub struct Door {
+    /// Its name.
+    pub tag: &'static str,
+    description: &'static str,
+    /// The schemes any of which opens it; empty: the operations say so themselves.
+    security: &'static [&'static str],
+    /// The envelopes its errors wear; empty: pages.
+    problems: &'static [&'static str],
+    /// Whether requests are counted for each client.
+    is_counted: bool,
+    /// Whether `Idempotency-Key` is taken with POST.
+    takes_keys: bool,
+    /// The vendor's media types its answers wear when asked to.
+    media_types: &'static [&'static str],
+}
+
+const NEXUS: &str = "#/components/schemas/NexusProblem";
+const PLATFORM: &str = "#/components/schemas/PlatformProblem";
+const NEXUS_TYPE: &str = "application/vnd.mx.nexus.v1+json";
+const PLATFORM_TYPE: &str = "application/vnd.mx.api.v1+json";
+
+/// Every door, in the order they are shown.
+pub const DOORS: [Door; 7] = [
+    Door {
+        tag: "Nexus API",
+        description: "One user and its members, by a session.",
+        security: &["nexus_session"],
+        problems: &[NEXUS],
+        is_counted: true,
+        takes_keys: true,
+        media_types: &[NEXUS_TYPE],
+    },
+    Door {
+        tag: "Platform API",
+        description: "All your users and their members, by an API key.",
+        security: &["platform_key"],
+        problems: &[PLATFORM],
+        is_counted: true,
+        takes_keys: true,
+        media_types: &[PLATFORM_TYPE],
+    },
+    Door {
+        tag: "Both APIs",
+        description: "For a session or an API key: `MD-SESSION-TOKEN` makes it the Nexus API.",
+        security: &["nexus_session", "platform_key"],
+        problems: &[NEXUS, PLATFORM],
+        is_counted: true,
+        takes_keys: false,
+        media_types: &[NEXUS_TYPE, PLATFORM_TYPE],
+    },
+    Door {
+        tag: "Sessions",
+        description: "How a session of the Nexus API begins and ends.",
+        security: &[],
+        // A layer that knows no session yet speaks as the Platform API does.
+        problems: &[NEXUS, PLATFORM],
+        is_counted: true,
+        takes_keys: false,
+        media_types: &[NEXUS_TYPE],
+    },
+    Door {
+        tag: "Aggregator",
+        description: "What pulls the data: it leases what a job connects with, and reports.",
+        security: &["aggregator_key"],
+        problems: &[PLATFORM],
+        is_counted: false,
+        takes_keys: false,
+        media_types: &[],
+    },
+    Door {
+        tag: "Browser",
+        description: "What people follow and see.",
+        security: &[],
+        problems: &[],
+        is_counted: false,
+        takes_keys: false,
+        media_types: &[],
+    },
+    Door {
+        tag: "Description",
+        description: "This description.",
+        security: &[],
+        problems: &[],
+        is_counted: false,
+        takes_keys: false,
+        media_types: &[],
+    },
+];
+
+/// Adds what the doors have in common to a document of bare operations.
+pub fn complete(document: &mut Value) {
+    document["components"]["securitySchemes"] = security_schemes();
+    document["tags"] = DOORS
+        .iter()
+        .map(|door| json!({"name": door.tag, "description": door.description}))
+        .collect();
+    let paths = document["paths"].as_object_mut();
+    for (path, item) in paths.into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let door = DOORS.iter().find(|door| operation["tags"][0] == door.tag);
+            if let (Some(door), Some(operation)) = (door, operation.as_object_mut()) {
+                door.complete(path, method, operation);
+            }
+        }
+    }
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "nexus_session": {
+            "type": "apiKey", "in": "header", "name": "MD-SESSION-TOKEN",
+            "description": "A session of one user: `POST /sessions` begins it, and 30 minutes without a call end it.",
+        },
+        "platform_key": {
+            "type": "http", "scheme": "basic",
+            "description": "Your client id and an API key (`guichet keys create`).",
+        },
+        "sso_key": {
+            "type": "apiKey", "in": "header", "name": "MD-API-KEY",
+            "description": "Your SSO key, from the configuration.",
+        },
+        "sso_token": {
+            "type": "apiKey", "in": "header", "name": "MD-API-TOKEN",
+            "description": "An SSO token: good once, for 10 minutes.",
+        },
+        "aggregator_key": {
+            "type": "http", "scheme": "bearer",
+            "description": "The aggregator's key, from the configuration.",
+        },
+    })
+}
+
+/// The same schema without null: a parameter and a body are left out, never null.
+fn without_null(schema: &mut Value) {
+    if let Some(types) = schema["type"].as_array_mut() {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            schema["type"] = only.clone();
+        }
+    }
+    if let Some(choices) = schema["oneOf"].as_array_mut() {
+        choices.retain(|choice| choice["type"] != "null");
+        if let [only] = choices.as_slice() {
+            *schema = only.clone();
+        }
+    }
+    // Indexing made a null of what is not there.
+    if let Some(fields) = schema.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+}
+
+impl Door {
+    fn complete(&self, path: &str, method: &str, operation: &mut Map<String, Value>) {
+        if !self.security.is_empty() {
+            let schemes = self.security.iter().map(|scheme| json!({ *scheme: [] }));
+            operation.insert("security".to_owned(), schemes.collect());
+        }
+        let parameters = operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            without_null(&mut parameter["schema"]);
+        }
+        if let Some(body) = operation.get_mut("requestBody") {
+            for (_, content) in body["content"].as_object_mut().into_iter().flatten() {
+                without_null(&mut content["schema"]);
+            }
+        }
+        self.add_headers(method, operation);
+        let has_body = operation.contains_key("requestBody");
+        let takes_key = self.takes_keys && method == "post";
+        let responses = operation
+            .entry("responses")
+            .or_insert_with(|| json!({}))
+            .as_object_mut();
+        let Some(responses) = responses.filter(|_| !self.problems.is_empty()) else {
+            return;
+        };
+        for (status, description) in self.common_errors(path, has_body, takes_key) {
+            let known = responses
+                .entry(status)
+                .or_insert_with(|| json!({"description": description}));
+            if status == "422" || status == "409" {
+                let own = known["description"].as_str().unwrap_or_default();
+                if !own.contains(description) {
+                    known["description"] = format!("{own} {description}").into();
+                }
+            }
+        }
+        for (status, response) in responses.iter_mut() {
+            self.dress(status, takes_key, response);
+        }
+    }
+
+    /// The headers that a layer or an extractor of the door reads.
+    fn add_headers(&self, method: &str, operation: &mut Map<String, Value>) {
+        let mut headers = Vec::new();
+        if self.security.contains(&"platform_key") {
+            headers.push(json!({
+                "name": "Accept-Version", "in": "header", "required": false,
+                "description": "Which version of the Platform API is spoken; both have the same answers here.",
+                "schema": {"type": "string", "enum": VERSIONS, "example": VERSIONS[1]},
+            }));
+        }
+        if self.takes_keys && method == "post" {
+            headers.push(json!({
+                "name": "Idempotency-Key", "in": "header", "required": false,
+                "description": "A name of your own for this request: if it comes again within 24 hours, it \
+                    is not done again, and has the same answer.",
+                "schema": {
+                    "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$",
+                    "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+                },
+            }));
+        }
+        if headers.is_empty() {
+            return;
+        }
+        let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+        if let Some(parameters) = parameters.as_array_mut() {
+            parameters.extend(headers);
+        }
+    }
+
+    /// What any request of the door may meet.
+    fn common_errors(
+        &self,
+        path: &str,
+        has_body: bool,
+        takes_key: bool,
+    ) -> Vec<(&'static str, &'static str)> {
+        let mut errors = vec![
+            (
+                "400",
+                "A field, a parameter or a header is missing or wrong: the message names it.",
+            ),
+            ("401", "Who is asking is not known."),
+            ("408", "The request took longer than 60 seconds."),
+            ("500", "Something went wrong on our side."),
+            ("503", "The store is away: send the request again."),
+        ];
+        if path.contains('{') {
+            errors.push(("404", "There is no such thing, as far as you may know."));
+        }
+        if self.security.contains(&"platform_key") {
+            errors.push(("406", "`Accept-Version` names no version that is spoken."));
+        }
+        if has_body {
+            errors.push(("413", "The body is over 64 kB."));
+            errors.push(("415", "The body is not JSON by its `Content-Type`."));
+        }
+        if takes_key {
+            errors.push((
+                "409",
+                "The request with this `Idempotency-Key` is still being done.",
+            ));
+            errors.push((
+                "422",
+                "This `Idempotency-Key` was used for another request.",
+            ));
+        }
+        if self.is_counted {
+            errors.push(("429", "Too many requests of this client in this second."));
+        }
+        errors
+    }
+
+    /// Gives a response its envelope, its media types and its headers.
+    fn dress(&self, status: &str, takes_key: bool, response: &mut Value) {
+        if status >= "400" {
+            let schema = match self.problems {
+                [one] => json!({ "$ref": one }),
+                several => {
+                    let any = several.iter().map(|one| json!({ "$ref": one }));
+                    json!({"oneOf": any.collect::<Vec<_>>()})
+                }
+            };
+            response["content"] = json!({"application/json": {"schema": schema}});
+        } else if let Some(content) = response["content"].as_object_mut()
+            && let Some(plain) = content.get("application/json").cloned()
+        {
+            for media_type in self.media_types {
+                content.insert((*media_type).to_owned(), plain.clone());
+            }
+        } else if let Some(response) = response.as_object_mut() {
+            // Indexing made a null of what is not there.
+            response.retain(|_, value| !value.is_null());
+        }
+        let text =
+            |description: &str| json!({"description": description, "schema": {"type": "string"}});
+        let headers = match status {
+            "405" => json!({"Allow": text("The methods of this path that are allowed.")}),
+            "429" | "503" => json!({"Retry-After": {
+                "description": "How many seconds to wait.", "schema": {"type": "integer", "minimum": 1},
+            }}),
+            _ if takes_key && status < "400" => {
+                json!({"Idempotency-Replayed": text("`true`: this is the answer to the first request with the key.")})
+            }
+            _ => return,
+        };
+        response["headers"] = headers;
+    }
+}

@@ -1,0 +1,129 @@
+//! Institutions, by both APIs (contract sections 1.4 and 2.4).
+
+use serde_json::{Value, json};
+
+use super::names;
+use crate::support::gateway::{BANK, BANK_GUID, Backend, LOGIN, PAPER_BANK, TestGateway};
+
+crate::on_both_stores!(
+    an_institution_has_the_documented_fields,
+    institutions_are_searched_and_come_in_pages,
+    its_credentials_are_in_the_callers_words,
+    an_unknown_institution_is_404,
+);
+
+async fn an_institution_has_the_documented_fields(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    for path in [BANK, BANK_GUID].map(|name| format!("/institutions/{name}")) {
+        let (status, answer) = gateway.platform("GET", &path, None).await;
+        assert_eq!(status, 200, "{answer}");
+        let institution = &answer["institution"];
+        assert_eq!(institution["code"], BANK);
+        assert_eq!(institution["guid"], BANK_GUID);
+        assert_eq!(institution["name"], "Fake Bank");
+        assert_eq!(institution["supports_oauth"], true);
+        assert_eq!(gateway.nexus("GET", &path, None).await, (200, answer));
+    }
+    let (_, answer) = gateway
+        .platform("GET", &format!("/institutions/{PAPER_BANK}"), None)
+        .await;
+    assert_eq!(answer["institution"]["supports_oauth"], false);
+}
+
+fn codes(answer: &Value) -> Vec<&str> {
+    let institutions = answer["institutions"].as_array().expect("a list");
+    let codes = institutions.iter().map(|it| it["code"].as_str());
+    codes.map(|code| code.expect("a code")).collect()
+}
+
+async fn institutions_are_searched_and_come_in_pages(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let (status, all) = gateway.platform("GET", "/institutions", None).await;
+    assert_eq!(status, 200, "{all}");
+    assert_eq!(names(&all), ["institutions", "pagination"].into());
+    assert_eq!(codes(&all).len(), 3);
+    for (query, body, found) in [
+        ("name=PAPER", json!({"name": "paper"}), vec![PAPER_BANK]),
+        (
+            "supports_oauth=false",
+            json!({"supports_oauth": false}),
+            vec![PAPER_BANK],
+        ),
+        ("name=nowhere", json!({"name": "nowhere"}), vec![]),
+        (
+            "iso_country_code=ZZ",
+            json!({"iso_country_code": "ZZ"}),
+            vec![],
+        ),
+    ] {
+        let path = format!("/institutions?{query}");
+        let (status, listed) = gateway.platform("GET", &path, None).await;
+        assert_eq!((status, codes(&listed)), (200, found.clone()), "{query}");
+        let searched = gateway
+            .nexus("POST", "/institutions/search", Some(body))
+            .await;
+        assert_eq!(searched, (200, listed), "{query}");
+    }
+    let path = "/institutions?page=2&records_per_page=10";
+    let (_, second) = gateway.platform("GET", path, None).await;
+    assert_eq!(
+        second["pagination"],
+        json!({"current_page": 2, "per_page": 10, "total_entries": 3, "total_pages": 1})
+    );
+    assert!(codes(&second).is_empty());
+    let (status, answer) = gateway.nexus("POST", "/institutions/search", None).await;
+    assert_eq!((status, codes(&answer).len()), (200, 3));
+}
+
+async fn its_credentials_are_in_the_callers_words(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let path = format!("/institutions/{PAPER_BANK}/credentials");
+    let (status, answer) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{answer}");
+    let login = &answer["credentials"][0];
+    assert_eq!(
+        (&login["guid"], &login["field_type"]),
+        (&json!(LOGIN), &json!(3))
+    );
+    assert_eq!(login["field_type_name"], "TEXT");
+    let branch = &answer["credentials"][2];
+    assert_eq!(
+        (&branch["field_type"], &branch["optional"]),
+        (&json!(2), &json!(true))
+    );
+    assert_eq!(
+        branch["options"][0],
+        json!({"label": "North", "value": "north"})
+    );
+    let (status, answer) = gateway.platform("GET", &path, None).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["credentials"][0]["field_type"], "TEXT");
+    assert_eq!(answer["credentials"][1]["type"], "PASSWORD");
+    let (_, answer) = gateway
+        .nexus("GET", &format!("/institutions/{BANK}/credentials"), None)
+        .await;
+    assert_eq!(answer["credentials"], json!([]), "OAuth only");
+}
+
+async fn an_unknown_institution_is_404(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    for name in [
+        "nowhere",
+        "INS-99999999-9999-4999-8999-999999999999",
+        "%00",
+        "a%20b",
+    ] {
+        for path in [
+            format!("/institutions/{name}"),
+            format!("/institutions/{name}/credentials"),
+        ] {
+            let (status, answer) = gateway.platform("GET", &path, None).await;
+            assert_eq!(
+                (status, &answer["error"]["status"]),
+                (404, &json!("not_found"))
+            );
+            let (status, answer) = gateway.nexus("GET", &path, None).await;
+            assert_eq!((status, &answer["error"]["code"]), (404, &json!("4040")));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Users changed and deleted (contract section 2.4).
+
+use serde_json::{Value, json};
+
+use crate::support::gateway::{Backend, TestGateway};
+
+crate::on_both_stores!(
+    a_user_is_changed_by_guid_or_id,
+    a_taken_id_is_409_and_names_its_owner,
+    users_are_found_by_what_they_have,
+    a_deleted_user_takes_its_members_and_sessions_along,
+);
+
+async fn a_user_is_changed_by_guid_or_id(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let body = json!({"user": {"email": "ada@example.org", "metadata": "m", "is_disabled": true}});
+    let (status, answer) = gateway.platform("PUT", "/users/user-1", Some(body)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["user"]["email"], "ada@example.org");
+    assert_eq!(answer["user"]["is_disabled"], true);
+    assert_eq!(answer["user"]["id"], "user-1");
+    let path = format!("/users/{}", gateway.user);
+    let body = json!({"email": null, "id": "renamed"});
+    let (status, answer) = gateway.platform("PUT", &path, Some(body)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["user"]["email"], Value::Null);
+    assert_eq!(answer["user"]["metadata"], "m");
+    assert_eq!(
+        gateway.platform("GET", "/users/renamed", None).await,
+        (200, answer)
+    );
+    assert_eq!(gateway.platform("GET", "/users/user-1", None).await.0, 404);
+    for empty in [json!({}), json!({"user": {}}), json!({"user": null})] {
+        let (status, answer) = gateway.platform("PUT", &path, Some(empty)).await;
+        assert_eq!(
+            (status, &answer["error"]["status"]),
+            (400, &json!("bad_request"))
+        );
+    }
+    assert_eq!(gateway.platform("PUT", &path, None).await.0, 400);
+    let body = json!({"user": {"email": 5}});
+    assert_eq!(gateway.platform("PUT", &path, Some(body)).await.0, 400);
+    let body = json!({"user": {"email": "x"}});
+    assert_eq!(
+        gateway.platform("PUT", "/users/nobody", Some(body)).await.0,
+        404
+    );
+}
+
+async fn a_taken_id_is_409_and_names_its_owner(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let body = json!({"user": {"id": "second"}});
+    assert_eq!(gateway.platform("POST", "/users", Some(body)).await.0, 200);
+    let body = json!({"user": {"id": "user-1"}});
+    let (status, answer) = gateway.platform("PUT", "/users/second", Some(body)).await;
+    assert_eq!(
+        (status, &answer["guid"]),
+        (409, &json!(gateway.user)),
+        "{answer}"
+    );
+}
+
+async fn a_deleted_user_takes_its_members_and_sessions_along(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let (member, _) = gateway.member().await;
+    assert_eq!(
+        gateway.platform("DELETE", "/users/user-1", None).await,
+        (204, Value::Null)
+    );
+    for path in [
+        "/users/user-1".to_owned(),
+        format!("/users/{}", gateway.user),
+        format!("/users/{}/members/{member}", gateway.user),
+    ] {
+        assert_eq!(gateway.platform("GET", &path, None).await.0, 404, "{path}");
+    }
+    assert_eq!(gateway.nexus("GET", "/members", None).await.0, 401);
+    assert_eq!(
+        gateway.platform("DELETE", "/users/user-1", None).await.0,
+        404
+    );
+}
+
+async fn users_are_found_by_what_they_have(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    for body in [
+        json!({"user": {"id": "ada", "email": "both@example.org", "is_disabled": true}}),
+        json!({"user": {"id": "eve", "email": "both@example.org"}}),
+    ] {
+        assert_eq!(gateway.platform("POST", "/users", Some(body)).await.0, 200);
+    }
+    for (query, found) in [
+        ("id=ada", vec!["ada"]),
+        ("id=nobody", vec![]),
+        ("email=both@example.org", vec!["ada", "eve"]),
+        ("email=both@example.org&is_disabled=false", vec!["eve"]),
+        ("id=ada&is_disabled=false", vec![]),
+        ("is_disabled=true", vec!["ada"]),
+    ] {
+        let (status, answer) = gateway
+            .platform("GET", &format!("/users?{query}"), None)
+            .await;
+        assert_eq!(status, 200, "{answer}");
+        let users = answer["users"].as_array().expect("a list").iter();
+        let mut ids: Vec<_> = users.filter_map(|user| user["id"].as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, found, "{query}");
+        assert_eq!(
+            answer["pagination"]["total_entries"],
+            found.len(),
+            "{query}"
+        );
+    }
+    assert_eq!(
+        gateway
+            .platform("GET", "/users?is_disabled=maybe", None)
+            .await
+            .0,
+        400
+    );
+}

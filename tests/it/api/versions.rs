@@ -1,0 +1,41 @@
+//! `Accept-Version` of the Platform API (contract section 2.1).
+
+use serde_json::json;
+
+use crate::support::gateway::{Backend, CLIENT, TestGateway};
+
+#[tokio::test]
+async fn both_versions_and_none_are_spoken_and_no_other() {
+    let gateway = TestGateway::start(Backend::Sqlite).await;
+    let asked = async |path: &str, version: Option<&'static str>| {
+        let key = gateway.api_key.clone();
+        let with = |request: reqwest::RequestBuilder| {
+            let request = request.basic_auth(CLIENT, Some(key));
+            match version {
+                Some(version) => request.header("accept-version", version),
+                None => request,
+            }
+        };
+        gateway.call("GET", path, None, with).await
+    };
+    let (_, expected) = asked("/users", None).await;
+    for version in [None, Some("v20111101"), Some("v20250224")] {
+        assert_eq!(asked("/users", version).await, (200, expected.clone()));
+    }
+    for path in ["/users", "/institutions", "/institutions/fake_bank"] {
+        for version in ["v20250225", "", "1", "v20111101,v20250224"] {
+            let (status, answer) = asked(path, Some(version)).await;
+            assert_eq!(status, 406, "{path} {version:?}: {answer}");
+            assert_eq!(answer["error"]["status"], json!("not_acceptable"));
+            let message = answer["error"]["message"].as_str().unwrap_or_default();
+            assert!(message.contains("v20111101 or v20250224"), "{message}");
+        }
+    }
+    // A session has no version.
+    let with = |request: reqwest::RequestBuilder| {
+        request
+            .header("md-session-token", &gateway.session)
+            .header("accept-version", "v9")
+    };
+    assert_eq!(gateway.call("GET", "/members", None, with).await.0, 200);
+}

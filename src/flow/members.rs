@@ -134,6 +134,9 @@ pub enum CreateError {
     /// there, and then OAuth is compulsory (contract section 7).
     #[error("Members of this institution connect by OAuth: send is_oauth true and no credentials")]
     OnlyOAuth,
+    /// The user was deleted while this went on.
+    #[error("there is no such user any more")]
+    NoSuchUser,
     /// The user already has a member with that login at the institution.
     #[error(
         "The user has member {0} with this login at the institution already: update that one with the \
@@ -431,6 +434,7 @@ async fn keep(gateway: &Gateway, new: &NewMember, now: Timestamp) -> Result<(), 
             return Err(CreateError::ExternalGuidTaken(existing));
         }
         MemberCreation::Duplicate(existing) => return Err(CreateError::Duplicate(existing)),
+        MemberCreation::NoSuchUser => return Err(CreateError::NoSuchUser),
     }
     gateway.wake_worker();
     Ok(())

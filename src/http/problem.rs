@@ -373,6 +373,7 @@ impl From<CreateError> for Problem {
     fn from(error: CreateError) -> Self {
         match error {
             CreateError::Mint(mint) => mint.into(),
+            CreateError::NoSuchUser => Self::not_found("user"),
             CreateError::UnknownInstitution(_) => {
                 Self::new(Kind::Unprocessable, format!("{error}."))
             }

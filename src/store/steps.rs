@@ -115,6 +115,8 @@ pub enum MemberCreation {
     ExternalGuidTaken(MemberGuid),
     /// This member of the same user, at the same institution, has the same login.
     Duplicate(MemberGuid),
+    /// The client has no such user (any more).
+    NoSuchUser,
 }
 
 /// What of a member is to change; `None` leaves a field as it is.

@@ -9,18 +9,26 @@ use super::record::write_data_request;
 use crate::domain::event::Notice;
 use crate::domain::job::NewJob;
 use crate::domain::member::ConnectionStatus;
-use crate::domain::secret::Digest;
+use crate::domain::secret::{Digest, ORIGIN_TEXT};
 use crate::domain::window::Binding;
 
 /// What stands in front of every script: the domain's table of legal transitions, as ` from>to from>to … `
-/// for `become` in `lib.lua`.
+/// for `become` in `lib.lua`, the statuses that await a job, and how much of a fingerprint is its origin.
 static LEGAL: LazyLock<String> = LazyLock::new(|| {
     let pairs: String = ConnectionStatus::ALL
         .iter()
         .flat_map(|from| from.next().iter().map(move |to| (from, to)))
         .map(|(from, to)| format!("{}>{} ", from.id(), to.id()))
         .collect();
-    format!("local LEGAL = ' {pairs}'\n")
+    let waiting: String = ConnectionStatus::ALL
+        .iter()
+        .filter(|status| status.awaits_a_job())
+        .map(|status| format!("{} ", status.id()))
+        .collect();
+    let failed = ConnectionStatus::Failed.id();
+    format!(
+        "local LEGAL, WAITING, FAILED, ORIGIN = ' {pairs}', ' {waiting}', '{failed}', {ORIGIN_TEXT}\n"
+    )
 });
 
 /// A script, put together from the legal transitions, the shared part and its own.

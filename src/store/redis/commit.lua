@@ -36,8 +36,13 @@ local known = member_of_login(member.user, member.institution, prints, receiving
 if known then
   return { 'duplicate', known }
 end
-if #prints > 0 and member.print and not contains(prints, member.print) then
-  return { 'other_login' }
+-- A login of another origin, such as one known under a key that is gone, tells nothing.
+if member.print and not contains(prints, member.print) then
+  for _, print in ipairs(prints) do
+    if string.sub(print, 1, ORIGIN) == string.sub(member.print, 1, ORIGIN) then
+      return { 'other_login' }
+    end
+  end
 end
 
 local key = base .. 'm' .. receiving

@@ -15,6 +15,9 @@ if reserved_until ~= '' and server_now() >= tonumber(reserved_until) then
   return { 'late' }
 end
 local member = by_name(fields)
+if call('HGET', base .. 'u' .. member.user, 'client') ~= member.client then
+  return { 'no_user' }
+end
 local known = member_of_login(member.user, member.institution, prints)
 if known then
   return { 'duplicate', known }

@@ -73,13 +73,16 @@ impl RedisStore {
         match reply.text()?.as_str() {
             "created" => Ok(MemberCreation::Created),
             "late" => Err(late()),
-            "duplicate" => {
-                let known = member_guid(&reply.text()?)?;
+            refusal @ ("duplicate" | "no_user") => {
+                let refused = match refusal {
+                    "duplicate" => MemberCreation::Duplicate(member_guid(&reply.text()?)?),
+                    _ => MemberCreation::NoSuchUser,
+                };
                 if let Some(name) = name {
                     self.release(&member.client, external(name), &guid, &until)
                         .await;
                 }
-                Ok(MemberCreation::Duplicate(known))
+                Ok(refused)
             }
             _ => Err(unreadable("the answer to a new member")),
         }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::events::{self, News};
 use super::values::{Json, Millis};
-use super::{SqliteStore, deleted, jobs, windows};
+use super::{SqliteStore, deleted, jobs, users, windows};
 use crate::domain::id::{ClientId, InstitutionCode, MemberGuid, UserGuid};
 use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::secret::Digest;
@@ -266,6 +266,9 @@ fn create(tx: &Connection, new: &NewMember, now: Timestamp) -> Result<MemberCrea
     let member = &new.member;
     if load(tx, member.guid)?.is_some() {
         return Ok(MemberCreation::Created);
+    }
+    if users::load(tx, &member.client, member.user)?.is_none() {
+        return Ok(MemberCreation::NoSuchUser);
     }
     let name = member.external_guid.as_deref();
     if let Some(holder) = holder_of(tx, &member.client, name)? {

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use super::events::{self, News};
 use super::{SqliteStore, jobs, members, windows};
 use crate::domain::member::{ConnectionStatus, Member};
+use crate::domain::secret::Digest;
 use crate::domain::window::{Ending, Window, WindowStatus};
 use crate::store::{Committed, Connection as NewConnection, Failure, Result, Subject};
 
@@ -48,10 +49,11 @@ fn connect(tx: &Connection, connection: &NewConnection, now: Timestamp) -> Resul
     if let Some(existing) = members::known_by(tx, place, fingerprints, member.guid)? {
         return Ok(Committed::Duplicate(existing));
     }
-    let is_other_login = member
-        .fingerprint
-        .is_some_and(|known| !fingerprints.is_empty() && !fingerprints.contains(&known));
-    if is_other_login {
+    // A login of another origin, such as one known under a key that is gone, tells nothing.
+    let is_other_login = |known: Digest| {
+        !fingerprints.contains(&known) && fingerprints.iter().any(|it| it.shares_origin(&known))
+    };
+    if member.fingerprint.is_some_and(is_other_login) {
         return Ok(Committed::OtherLogin);
     }
     window.inbound = Some(member.guid);

@@ -155,7 +155,7 @@ fn key_from_row(row: &Row<'_>) -> rusqlite::Result<ApiKeyRecord> {
     })
 }
 
-fn load(tx: &Connection, client: &ClientId, user: UserGuid) -> Result<Option<User>> {
+pub(super) fn load(tx: &Connection, client: &ClientId, user: UserGuid) -> Result<Option<User>> {
     let mut sql = tx.prepare_cached("SELECT * FROM users WHERE guid = ? AND client = ?")?;
     Ok(sql.query_row(params![user, client], from_row).optional()?)
 }

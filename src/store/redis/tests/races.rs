@@ -152,6 +152,7 @@ async fn of_50_creations_with_one_login_one_is_kept() {
         MemberCreation::Created => "created",
         MemberCreation::Duplicate(_) => "duplicate",
         MemberCreation::ExternalGuidTaken(_) => "taken",
+        MemberCreation::NoSuchUser => "nobody's",
     };
     let counts = race(&server, 50, create, name).await;
     assert_eq!(counts, BTreeMap::from([("created", 1), ("duplicate", 49)]));

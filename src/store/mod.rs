@@ -282,8 +282,9 @@ impl Store {
     /// Deletes the user's member, and ends its unfinished window as
     /// `Errored(SessionError, MemberDeleted)`. Grant, credentials and unfinished job go at once, and
     /// windows stay readable. A PENDING OAuth member is gone; any other is soft-deleted: no read but
-    /// [`Self::deleted_member`] finds it, and it is purged after [`SOFT_DELETED`]. `None`: no such
-    /// member.
+    /// [`Self::deleted_member`] finds it, and it is purged after [`SOFT_DELETED`]. What is given back,
+    /// kept and told is the member as it was, under its next revision: the newest news of it. `None`:
+    /// no such member.
     pub async fn delete_member(
         &self,
         deletion: &Deletion,

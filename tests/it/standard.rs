@@ -499,9 +499,21 @@ async fn a_deleted_members_credentials_are_lent_no_more(backend: Backend) {
     assert_eq!(gateway.nexus("GET", &path, None).await.0, 404);
     let told = gateway
         .hooks
-        .wait_for(|told| count(told, "deleted") == 1, LIMIT)
+        .wait_for(
+            |told| count(told, "created") == 1 && count(told, "deleted") == 1,
+            LIMIT,
+        )
         .await;
     assert_eq!(count(&told, "member_data_updated"), 0);
+    // News of its end is newer than the news before it.
+    let revision = |action: &str| {
+        let of = told.iter().find(|event| event.json()["action"] == action);
+        of.expect("told").json()["member"]["revision"].clone()
+    };
+    assert_eq!(
+        (revision("created"), revision("deleted")),
+        (json!(1), json!(2))
+    );
 }
 
 /// A user name and a password.

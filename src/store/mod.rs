@@ -244,8 +244,9 @@ impl Store {
     }
 
     /// Changes the member. New credentials replace the sealed ones and its fingerprint, begin the
-    /// count of refusals anew, make it UPDATED, and end its unfinished job in favour of theirs. A
-    /// change to what is so already is none: no revision, no news.
+    /// count of refusals anew, make it UPDATED, and fail its unfinished job as
+    /// [`JobFailure::Replaced`](crate::domain::job::JobFailure::Replaced): whatever is reported of that
+    /// one later is `Over`. A change to what is so already is none: no revision, no news.
     pub async fn update_member(
         &self,
         change: &MemberChange,
@@ -282,8 +283,9 @@ impl Store {
     /// Deletes the user's member, and ends its unfinished window as
     /// `Errored(SessionError, MemberDeleted)`. Grant, credentials and unfinished job go at once, and
     /// windows stay readable. A PENDING OAuth member is gone; any other is soft-deleted: no read but
-    /// [`Self::deleted_member`] finds it, and it is purged after [`SOFT_DELETED`]. `None`: no such
-    /// member.
+    /// [`Self::deleted_member`] finds it, and it is purged after [`SOFT_DELETED`]. What is given back,
+    /// kept and told is the member as it was, under its next revision: the newest news of it. `None`:
+    /// no such member.
     pub async fn delete_member(
         &self,
         deletion: &Deletion,

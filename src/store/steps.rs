@@ -414,7 +414,7 @@ pub struct Connection {
     pub sealed_grant: Vec<u8>,
     /// The job to queue, unless aggregation is skipped or one of the receiving member is under way.
     pub job: Option<NewJob>,
-    /// Told with the outbound member as removed, when a merge removes it.
+    /// Told with the outbound member as it was, under its next revision, when a merge removes it.
     pub deleted: Vec<Notice>,
     /// Told with the member as connected.
     pub updated: Vec<Notice>,
@@ -496,7 +496,7 @@ pub struct Deletion {
     pub user: UserGuid,
     /// Which.
     pub member: MemberGuid,
-    /// Told with the member as it was.
+    /// Told with the member as it was, under its next revision.
     pub deleted: Vec<Notice>,
     /// Told with its unfinished window as errored, if there was one.
     pub finished: Vec<Notice>,

@@ -125,6 +125,9 @@ async fn a_merge_gives_the_grant_to_the_member_that_has_the_login(backend: Backe
         )
         .await;
     assert!(!told.iter().any(|event| is_deleted(event, first.member)));
+    let deleted = told.iter().find(|event| is_deleted(event, second.member));
+    let deleted = deleted.expect("just seen").json();
+    assert_eq!(deleted["member"]["revision"], 2, "newer than its creation");
     let finished = finished(&gateway, &second).await;
     assert_eq!(finished["inbound_member_guid"], json!(first.member));
     // The member has the newer grant.

@@ -59,6 +59,7 @@ tell(updated, now, receiving, guid)
 tell(ended, now, receiving, guid)
 local freed = {}
 if receiving ~= window.m and outbound.status == pending then
+  call('HINCRBY', base .. 'm' .. window.m, 'revision', 1)
   tell(deleted, now, window.m)
   remove(window.m, outbound, now, retention, listed)
   freed = { outbound.external_guid }

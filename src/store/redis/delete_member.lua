@@ -8,13 +8,14 @@ local member = living(guid)
 if not member or member.user ~= user then
   return false
 end
-local before = flat('m' .. guid)
+call('HINCRBY', base .. 'm' .. guid, 'revision', 1)
+local last = flat('m' .. guid)
 finish_newest(guid, member, '46d', now, retention, ended)
 tell(deleted, now, guid)
 remove(guid, member, now, retention, listed)
 if not (member.oauth and member.status == pending) then
   local key = base .. 'x' .. guid
-  call('HSET', key, 'deleted', now, unpack(before))
+  call('HSET', key, 'deleted', now, unpack(last))
   call('PEXPIRE', key, kept)
 end
-return { guid, before }
+return { guid, last }

@@ -41,7 +41,7 @@ pub(super) fn purged_until(now: Timestamp) -> Timestamp {
         .unwrap_or(Timestamp::MIN)
 }
 
-/// Keeps a member that is being deleted, as it was.
+/// Keeps a member that is being deleted, as it was but for its revision.
 pub(super) fn keep(tx: &Connection, member: &Member, now: Timestamp) -> Result<()> {
     tx.prepare_cached(
         "INSERT OR REPLACE INTO deleted_members

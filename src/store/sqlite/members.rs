@@ -294,9 +294,10 @@ fn create(tx: &Connection, new: &NewMember, now: Timestamp) -> Result<MemberCrea
 }
 
 fn delete(tx: &Connection, deletion: &Deletion, now: Timestamp) -> Result<Option<Member>> {
-    let Some(member) = load_of(tx, deletion.user, deletion.member)? else {
+    let Some(mut member) = load_of(tx, deletion.user, deletion.member)? else {
         return Ok(None);
     };
+    member.revision += 1;
     if let Some(window) = end_window_of(tx, &member, now)? {
         let news = News::of(&member).with_window(&window);
         events::tell(tx, &deletion.finished, &news, now)?;

@@ -58,7 +58,8 @@ fn connect(tx: &Connection, connection: &NewConnection, now: Timestamp) -> Resul
     }
     window.inbound = Some(member.guid);
     windows::finish(tx, &mut window, WindowStatus::Succeeded, now)?;
-    if let Some(outbound) = outbound.filter(members::is_unconnected) {
+    if let Some(mut outbound) = outbound.filter(members::is_unconnected) {
+        outbound.revision += 1;
         members::remove(tx, outbound.guid)?;
         events::tell(tx, &connection.deleted, &News::of(&outbound), now)?;
     }

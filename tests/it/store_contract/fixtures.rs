@@ -507,6 +507,14 @@ impl Bench {
     }
 }
 
+/// The last that is known of a member that goes: as it was, under its next revision.
+pub fn last_of(member: &Member) -> Member {
+    Member {
+        revision: member.revision + 1,
+        ..member.clone()
+    }
+}
+
 /// What somebody who signs in as `login` is known by.
 pub fn known_as(login: &str) -> Digest {
     Digest::of("login", login)

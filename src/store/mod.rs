@@ -360,7 +360,8 @@ impl Store {
     }
 
     /// A member is connected: status CONNECTED, grant and fingerprint replaced, window `Succeeded`
-    /// with that member as inbound, job queued, notices kept; all or nothing.
+    /// with that member as inbound, job queued in place of one under way
+    /// ([`JobFailure::Replaced`](crate::domain::job::JobFailure::Replaced)), notices kept; all or nothing.
     ///
     /// The member is the window's own, or `inbound`. Where fingerprints are given, another living
     /// member of the user at the institution that has one of them is a `Duplicate`, unless it is the
@@ -454,11 +455,14 @@ impl Store {
         on_either!(self.lease(job))
     }
 
-    /// Records a report. `Started` moves the due time. `Challenged` keeps the questions in place of
-    /// earlier ones, counts the round, forgets earlier answers and moves the due time. `Succeeded` and
-    /// `Failed` finish the job, forget its questions and answers, end the member's `current_job` and
-    /// set `aggregated_at` (and, on success, `successfully_aggregated_at`). All but `Started` change
-    /// the member's status as `standing` says and keep the notices. `Failed(Unanswered)` is for a
+    /// Records a report. Of a job that waits to be pushed after an answer, `Started` and `Challenged`
+    /// are old news, and nothing changes. `Started` moves the due time. `Challenged` keeps the questions
+    /// in place of earlier ones, counts the round, forgets earlier answers and moves the due time.
+    /// `Succeeded` and `Failed` finish the job, forget its questions and answers, end the member's
+    /// `current_job` and set `aggregated_at` (and, on success, `successfully_aggregated_at`). All but
+    /// `Started` change the member's status as `standing` says and keep the notices; no end of a job
+    /// leaves a member that awaits one: it becomes FAILED
+    /// ([`awaits_a_job`](crate::domain::connection_status::ConnectionStatus::awaits_a_job)). `Failed(Unanswered)` is for a
     /// `Challenged` job alone: one that was answered just in time is `Over`, and goes on.
     pub async fn record_report(&self, reported: &Reported, now: Timestamp) -> Result<Recorded> {
         on_either!(self.record_report(reported, now))

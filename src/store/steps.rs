@@ -412,7 +412,8 @@ pub struct Connection {
     pub fingerprints: Vec<Digest>,
     /// The sealed grant, replacing the receiving member's earlier one.
     pub sealed_grant: Vec<u8>,
-    /// The job to queue, unless aggregation is skipped or one of the receiving member is under way.
+    /// The job to queue, unless aggregation is skipped. One of the receiving member that is under way is
+    /// replaced either way.
     pub job: Option<NewJob>,
     /// Told with the outbound member as it was, under its next revision, when a merge removes it.
     pub deleted: Vec<Notice>,

@@ -1,7 +1,7 @@
 -- commit_connected: the member is connected. Everything of it appears here, or nothing does.
 local guid, inbound, prints = arg(), arg(), list()
 local grant, job, request = arg(), arg(), arg()
-local connected, pending = arg(), arg()
+local connected, pending, replaced = arg(), arg(), arg()
 local now, retention, listed = arg(), arg(), arg()
 local deleted, updated, ended = arg(), arg(), arg()
 
@@ -50,7 +50,12 @@ call('SET', base .. 'g' .. receiving, grant)
 become(receiving, connected)
 know_by(receiving, prints)
 call('HINCRBY', key, 'revision', 1)
-if job ~= '' and not member.job then
+-- What is under way pulls with the old grant: what becomes of it says nothing about the new one.
+if member.job then
+  finish_job(member.job, 'FAILED', replaced, now, retention)
+  call('HDEL', key, 'job')
+end
+if job ~= '' then
   queue_job(job, receiving, member, request, now)
 end
 call('HSET', base .. 'w' .. guid, 'i', receiving)

@@ -18,6 +18,12 @@ if failure == 'unanswered' and job.status ~= 'CHALLENGED' then
   return { 'over', guid, flat('j' .. guid) }
 end
 
+-- It was asked, answered, and not pushed since: this is what was reported before, sent again.
+local is_old = job.status == 'QUEUED' and job.round
+if is_old and (report == 'STARTED' or report == 'CHALLENGED') then
+  return { 'yes', guid, flat('j' .. guid) }
+end
+
 local key = base .. 'j' .. guid
 if report == 'STARTED' then
   -- News of the start that comes after a question does not take it back.
@@ -61,12 +67,14 @@ if member then
     call('HSET', member_key, 'aggregated_ok', now)
     call('HDEL', member_key, 'refusals')
   end
-  if status ~= '' then
-    status = become(job.member, status)
+  status = status ~= '' and become(job.member, status) or member.status
+  -- No job's end leaves a member that awaits one.
+  if report ~= 'CHALLENGED' and string.find(WAITING, ' ' .. status .. ' ', 1, true) then
+    status = become(job.member, FAILED)
   end
   call('HINCRBY', member_key, 'revision', 1)
   tell(notices, now, job.member, nil, guid, pulled)
-  if status ~= '' and status ~= member.status then
+  if status ~= member.status then
     tell(status_notices, now, job.member)
   end
 end

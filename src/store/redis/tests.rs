@@ -92,6 +92,13 @@ fn new_user() -> User {
     }
 }
 
+/// A user that is kept.
+async fn a_user(store: &RedisStore) -> UserGuid {
+    let user = new_user();
+    store.create_user(&user).await.expect("kept");
+    user.guid
+}
+
 fn new_window(partition: Partition, deadline: Timestamp) -> NewWindow {
     NewWindow {
         guid: OauthStateGuid::of(&LinkToken::new(&Distinct, partition)),
@@ -213,7 +220,7 @@ fn connection(window: OauthStateGuid) -> Connection {
 
 /// A member that is kept, with its window.
 async fn keep_member(store: &RedisStore) -> NewMember {
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(store).await;
     let new = new_member(user, new_window(user.partition(), at(600)));
     store.create_member(&new, at(0)).await.expect("kept");
     new

@@ -11,6 +11,7 @@ use super::window_record::{Found, read_window, window_guid, write_errored, write
 use crate::domain::client::UnboundCallback;
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
+use crate::domain::job::JobFailure;
 use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::secret::Digest;
 use crate::domain::window::{MULTI_OPENS, NewAttempt, NewWindow, RETRIES, RETRY_GRACE, Window};
@@ -157,6 +158,7 @@ impl RedisStore {
             .job(connection.job.as_ref())
             .status(Some(ConnectionStatus::Connected))
             .status(Some(ConnectionStatus::Pending))
+            .text(JobFailure::Replaced.name())
             .time(now)
             .number(self.retention())
             .number(self.listed())

@@ -203,6 +203,16 @@ fn record(tx: &Connection, reported: &Reported, now: Timestamp) -> Result<Record
     if job.status.is_finished() || is_answered {
         return Ok(Recorded::Over(Box::new(job)));
     }
+    // It was asked, answered, and not pushed since: this is what was reported before, sent again.
+    let is_old = job.status == JobStatus::Queued && job.round > 0;
+    if is_old
+        && matches!(
+            reported.report,
+            JobReport::Started | JobReport::Challenged(_)
+        )
+    {
+        return Ok(Recorded::Yes(Box::new(job)));
+    }
     job.updated_at = now;
     match &reported.report {
         JobReport::Started => {
@@ -253,6 +263,9 @@ fn tell_member(
         member.aggregated_at = Some(now);
         if member.current_job == Some(job.guid) {
             member.current_job = None;
+        }
+        if member.status.awaits_a_job() {
+            members::follow(&mut member, ConnectionStatus::Failed);
         }
     }
     let pulled = match reported.report {

@@ -66,7 +66,11 @@ fn connect(tx: &Connection, connection: &NewConnection, now: Timestamp) -> Resul
     members::keep_means(tx, member.guid, &connection.sealed_grant)?;
     member.fingerprint = fingerprints.first().copied();
     members::follow(&mut member, ConnectionStatus::Connected);
-    if let (Some(job), None) = (&connection.job, member.current_job) {
+    // What is under way pulls with the old grant: what becomes of it says nothing about the new one.
+    if let Some(old) = member.current_job.take() {
+        jobs::replace(tx, old, now)?;
+    }
+    if let Some(job) = &connection.job {
         jobs::begin(tx, job, &mut member, now)?;
     }
     members::save_change(tx, &mut member)?;

@@ -29,6 +29,7 @@ on_each_store!(
     a_merge_needs_a_member_of_the_login,
     a_merge_gives_back_the_external_guid,
     another_login_changes_nothing,
+    a_login_of_another_origin_is_taken_anew,
     a_duplicate_comes_before_another_login,
     two_users_are_never_joined,
     of_racing_commits_of_a_login_one_is_the_first,
@@ -427,6 +428,18 @@ async fn another_login_changes_nothing(bench: Bench) {
     assert_eq!(bench.grant_of(&of_ada).await, grant);
     let right = signed_in(&bench, &again, &["ada under a new key", "ada"]);
     bench.connect(&right, at(8)).await;
+}
+
+async fn a_login_of_another_origin_is_taken_anew(bench: Bench) {
+    let user = bench.user().await;
+    let (visited, ..) = bench.connected_as(&user, "ada").await;
+    let again = bench.returned_again(&visited.linked, at(5)).await;
+    let connection = Connection {
+        fingerprints: vec![known_elsewhere_as("ada")],
+        ..bench.a_connection(&again)
+    };
+    let subject = bench.connect(&connection, at(6)).await;
+    assert_eq!(subject.member.fingerprint, Some(known_elsewhere_as("ada")));
 }
 
 async fn a_duplicate_comes_before_another_login(bench: Bench) {

@@ -517,7 +517,12 @@ pub fn last_of(member: &Member) -> Member {
 
 /// What somebody who signs in as `login` is known by.
 pub fn known_as(login: &str) -> Digest {
-    Digest::of("login", login)
+    Digest::of("login", login).with_origin_of(&Digest::of("origin", "one"))
+}
+
+/// What the same person is known by under a key that is gone.
+pub fn known_elsewhere_as(login: &str) -> Digest {
+    Digest::of("login", login).with_origin_of(&Digest::of("origin", "another"))
 }
 
 /// A report of a job, told as news of its member and of its status, and due again at moment 500.

@@ -13,6 +13,7 @@ use super::fixtures::{LINK, at, new_member};
 on_each_store!(
     a_member_reads_as_it_was_created,
     an_external_guid_is_unique_within_the_client,
+    a_member_needs_a_user_of_the_client,
     of_racing_members_one_gets_the_external_guid,
     members_are_listed_oldest_first,
     a_new_link_supersedes_the_unfinished_one,
@@ -51,8 +52,13 @@ async fn a_member_reads_as_it_was_created(bench: Bench) {
 
 async fn an_external_guid_is_unique_within_the_client(bench: Bench) {
     let user = bench.user().await;
+    let mut stranger = bench.a_user();
+    stranger.client = "other".parse().expect("a client's name");
+    let creation = bench.store.create_user(&stranger).await;
+    creation.expect("answered");
     let create = async |client: &str| {
-        let mut member = bench.a_member(&user);
+        let user = if client == "acme" { &user } else { &stranger };
+        let mut member = bench.a_member(user);
         member.external_guid = Some("ext 1".to_owned());
         member.client = client.parse().expect("a client's name");
         let new = NewMember {
@@ -73,10 +79,27 @@ async fn an_external_guid_is_unique_within_the_client(bench: Bench) {
     assert_eq!(bench.told(at(0)).await.len(), 2, "a refusal tells nothing");
 }
 
+async fn a_member_needs_a_user_of_the_client(bench: Bench) {
+    let user = bench.user().await;
+    let deleted = bench
+        .store
+        .delete_user(&user.client, user.guid, at(1))
+        .await;
+    assert!(deleted.expect("answered").is_some());
+    let mut orphan = bench.a_member(&user);
+    orphan.external_guid = Some("ext".to_owned());
+    let creation = bench.store.create_member(&new_member(orphan), at(2)).await;
+    assert_eq!(creation.expect("answered"), MemberCreation::NoSuchUser);
+    let mut next = bench.a_member(&bench.user().await);
+    next.external_guid = Some("ext".to_owned());
+    let creation = bench.store.create_member(&new_member(next), at(3)).await;
+    assert_eq!(creation.expect("answered"), MemberCreation::Created, "free");
+}
+
 async fn of_racing_members_one_gets_the_external_guid(bench: Bench) {
     let mut racers = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let mut member = bench.a_member(&bench.a_user());
+        let mut member = bench.a_member(&bench.user().await);
         member.external_guid = Some("ext".to_owned());
         let new = new_member(member);
         let store = Arc::clone(&bench.store);

@@ -151,7 +151,7 @@ async fn a_step_sent_again_finds_what_the_first_one_did() {
 async fn a_finished_window_keeps_no_secrets() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let new = new_member(user, of_policy(user.partition(), OpenPolicy::Multi));
     store.create_member(&new, at(0)).await.expect("kept");
     let mut attempts = Vec::new();
@@ -263,7 +263,7 @@ async fn an_answer_is_checked_in_order() {
 async fn try_again_goes_three_times_and_no_further() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let mut first = of_policy(user.partition(), OpenPolicy::Single);
     first.options.return_to =
         crate::domain::return_address::ReturnTo::Address("https://a.example/?x=1".to_owned());

@@ -103,7 +103,7 @@ async fn the_scripts_write_what_the_table_allows_and_nothing_else() {
     let store = open(&server).await;
     for from in ConnectionStatus::ALL {
         for to in ConnectionStatus::ALL {
-            let user = UserGuid::new(&Distinct);
+            let user = a_user(&store).await;
             let mut new = standard(user, "ada");
             new.member.status = *from;
             assert_eq!(create(&store, &new).await, MemberCreation::Created);
@@ -170,7 +170,7 @@ fn only_one_call_of_all_scripts_writes_the_status_of_a_member_that_exists() {
 async fn answers_are_kept_as_bytes_and_as_long_as_they_are_wanted() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let new = standard(user, "ada");
     create(&store, &new).await;
     let job = new.job.as_ref().expect("a job").guid;
@@ -261,7 +261,7 @@ async fn answers_are_kept_as_bytes_and_as_long_as_they_are_wanted() {
 async fn a_refused_creation_gives_its_name_back() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let first = standard(user, "ada");
     create(&store, &first).await;
     let mut second = standard(user, "ada");
@@ -273,7 +273,7 @@ async fn a_refused_creation_gives_its_name_back() {
     let guid = second.member.guid.compact();
     assert!(!keys.iter().any(|key| key.contains(&guid)), "{keys:?}");
 
-    let mut other = standard(UserGuid::new(&Distinct), "ada");
+    let mut other = standard(a_user(&store).await, "ada");
     other.member.external_guid = Some("ext 1".to_owned());
     assert_eq!(create(&store, &other).await, MemberCreation::Created);
 }
@@ -282,11 +282,11 @@ async fn a_refused_creation_gives_its_name_back() {
 async fn a_crash_between_the_name_and_its_bearer_leaves_the_name_free() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let mut bearer = standard(user, "ada");
     bearer.member.external_guid = Some("old".to_owned());
     create(&store, &bearer).await;
-    let mut next = standard(UserGuid::new(&Distinct), "bob");
+    let mut next = standard(a_user(&store).await, "bob");
     next.member.external_guid = Some("new".to_owned());
 
     // The first half of a change of the name, and then nothing.
@@ -320,7 +320,7 @@ async fn a_crash_between_the_name_and_its_bearer_leaves_the_name_free() {
     let reservation = store.reserve(&client(), name, &guid, "", None).await;
     assert!(matches!(reservation, Ok(Reservation::Until(_))));
     let_reservations_end(&server, &store).await;
-    let mut heir = standard(UserGuid::new(&Distinct), "eve");
+    let mut heir = standard(a_user(&store).await, "eve");
     heir.member.external_guid = Some("old".to_owned());
     assert_eq!(create(&store, &heir).await, MemberCreation::Created);
 }
@@ -329,7 +329,7 @@ async fn a_crash_between_the_name_and_its_bearer_leaves_the_name_free() {
 async fn a_name_that_changed_goes_back_and_no_other() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let (first, other) = (standard(user, "ada"), standard(user, "bob"));
     create(&store, &first).await;
     create(&store, &other).await;
@@ -388,7 +388,7 @@ async fn a_name_that_changed_goes_back_and_no_other() {
 async fn a_second_half_that_comes_too_late_is_refused() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let new = standard(UserGuid::new(&Distinct), "ada");
+    let new = standard(a_user(&store).await, "ada");
     create(&store, &new).await;
     let base = store.keys.partition(new.member.guid.partition());
     let key = format!("{base}m{}", new.member.guid.compact());
@@ -460,7 +460,7 @@ async fn a_user_changes_its_id_and_goes_from_both_slots() {
 async fn a_deleted_member_is_kept_as_long_as_it_should_be() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let new = standard(user, "ada");
     create(&store, &new).await;
     let deletion = deletion(&new.member);
@@ -540,7 +540,7 @@ async fn an_idempotent_request_lives_in_its_clients_slot_and_ends() {
 async fn a_merge_moves_the_grant_and_leaves_the_links_readable() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let join = async |name: Option<&str>| {
         let mut new = new_member(user, new_window(user.partition(), at(600)));
         new.member.external_guid = name.map(str::to_owned);

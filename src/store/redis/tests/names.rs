@@ -129,13 +129,13 @@ async fn what_was_created_in_one_millisecond_stays_in_order() {
 async fn an_external_guid_goes_with_its_member() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let member = || {
-        let user = UserGuid::new(&Distinct);
+    let member = async || {
+        let user = a_user(&store).await;
         let mut new = new_member(user, new_window(user.partition(), at(600)));
         new.member.external_guid = Some("ext 1".to_owned());
         new
     };
-    let (first, second) = (member(), member());
+    let (first, second) = (member().await, member().await);
     let create = async |new| store.create_member(new, at(0)).await.expect("answered");
     assert_eq!(create(&first).await, MemberCreation::Created);
     assert_eq!(create(&first).await, MemberCreation::Created, "sent again");

@@ -35,7 +35,7 @@ async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
 async fn opened_by_200(policy: OpenPolicy, knock: Knock) -> BTreeMap<&'static str, usize> {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let new = Arc::new(new_member(user, of_policy(user.partition(), policy)));
     store.create_member(&new, at(0)).await.expect("kept");
     let ask = |store: Arc<RedisStore>| {
@@ -142,7 +142,7 @@ async fn ten_workers_share_what_is_due_without_doubles() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_50_creations_with_one_login_one_is_kept() {
     let server = Server::start().await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&open(&server).await).await;
     let create = |store: Arc<RedisStore>| {
         let mut new = standard(user, "ada");
         new.member.external_guid = Some(new.member.guid.to_string());
@@ -166,7 +166,7 @@ async fn of_50_creations_with_one_login_one_is_kept() {
 async fn however_names_are_changed_each_has_one_bearer() {
     let server = Server::start().await;
     let store = Arc::new(open(&server).await);
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let mut members = Vec::new();
     for login in ["ada", "bob", "eve"] {
         let new = standard(user, login);

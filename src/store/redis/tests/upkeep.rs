@@ -161,7 +161,7 @@ async fn a_deleted_member_leaves_its_windows_and_nothing_else() {
 async fn a_session_lives_until_its_end_or_the_users() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let user = UserGuid::new(&Distinct);
+    let user = a_user(&store).await;
     let (partition, owner) = (
         user.partition(),
         SessionOwner {

@@ -24,10 +24,15 @@ impl Browser {
         self.find(&format!("body[data-page='{page}']")).await;
     }
 
-    /// Signs in at the sandbox bank.
+    /// Signs in at the sandbox bank, as somebody new.
     pub async fn sign_in(&self, password: &str) {
+        self.sign_in_as(&somebody(), password).await;
+    }
+
+    /// Signs in at the sandbox bank.
+    pub async fn sign_in_as(&self, login: &str, password: &str) {
         self.arrives_at("login").await;
-        self.type_into("#username", &somebody()).await;
+        self.type_into("#username", login).await;
         self.type_into("#password", password).await;
         self.click("#sign-in").await;
     }

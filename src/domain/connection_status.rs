@@ -58,9 +58,9 @@ connection_statuses! {
     Denied = 2 "DENIED" "{} did not accept the sign-in. Connect it again."
         => [Prevented Challenged Locked Connected Impeded Discontinued Closed Failed Updated Disabled Impaired];
     Challenged = 3 "CHALLENGED" "{} asks for more information to sign you in."
-        => [Prevented Denied Locked Connected Impeded Discontinued Closed Failed Updated Disabled Resumed Expired];
+        => [Prevented Denied Locked Connected Impeded Discontinued Closed Failed Updated Disabled Resumed Expired Impaired Degraded Disconnected];
     Rejected = 4 "REJECTED" "{} did not accept the answer. Try again."
-        => [Prevented Denied Challenged Locked Connected Impeded Discontinued Closed Failed Updated Disabled];
+        => [Prevented Denied Challenged Locked Connected Impeded Discontinued Closed Failed Updated Disabled Impaired];
     Locked = 5 "LOCKED" "The account at {} is locked. Unlock it there, then try again."
         => [Prevented Denied Challenged Connected Impeded Discontinued Closed Failed Updated Disabled Impaired];
     Connected = 6 "CONNECTED" "Connected to {}."
@@ -78,17 +78,17 @@ connection_statuses! {
     Closed = 12 "CLOSED" "The connection to {} is closed."
         => [Connected];
     Delayed = 13 "DELAYED" "Connecting to {} takes longer than usual."
-        => [Prevented Denied Challenged Locked Connected Impeded Discontinued Closed Failed Updated Disabled];
+        => [Prevented Denied Challenged Locked Connected Impeded Discontinued Closed Failed Updated Disabled Impaired];
     Failed = 14 "FAILED" "The connection to {} failed. Try again."
         => [Prevented Denied Challenged Locked Connected Impeded Discontinued Closed Updated Disabled Impaired];
     Updated = 15 "UPDATED" "Connecting to {} with the new credentials."
-        => [Prevented Denied Challenged Locked Connected Impeded Discontinued Closed Delayed Failed Disabled];
+        => [Prevented Denied Challenged Locked Connected Impeded Discontinued Closed Delayed Failed Disabled Impaired Degraded Disconnected];
     Disabled = 16 "DISABLED" "The connection to {} is paused."
         => [Connected Discontinued Closed Updated];
     Imported = 17 "IMPORTED" "Enter the credentials for {} to connect it."
         => [Connected Discontinued Closed Updated];
     Resumed = 18 "RESUMED" "Connecting to {} with the answer you gave."
-        => [Prevented Denied Challenged Rejected Locked Connected Impeded Discontinued Closed Delayed Failed Updated Disabled];
+        => [Prevented Denied Challenged Rejected Locked Connected Impeded Discontinued Closed Delayed Failed Updated Disabled Impaired Degraded Disconnected];
     Expired = 19 "EXPIRED" "The answer for {} did not come in time. Try again."
         => [Prevented Denied Challenged Locked Connected Impeded Discontinued Closed Failed Updated Disabled Impaired];
     Impaired = 20 "IMPAIRED" "The permission for {} has ended. Connect it again."
@@ -133,6 +133,13 @@ impl ConnectionStatus {
             self,
             Prevented | Discontinued | Closed | Disabled | Imported | Pending
         )
+    }
+
+    /// Whether it says that a job is about to bring more. No job's end leaves a member so: one that
+    /// would stay becomes FAILED.
+    pub fn awaits_a_job(self) -> bool {
+        use ConnectionStatus::*;
+        matches!(self, Created | Challenged | Delayed | Updated | Resumed)
     }
 
     /// Whether only new credentials can help (`needs_updated_credentials`), for standard members.
@@ -192,8 +199,8 @@ mod tests {
             "=xxx.xxx...xxxxxx.....", // CREATED
             ".=....x....xx..xx.....", // PREVENTED
             ".x=x.xxx...xx.xxx...x.", // DENIED
-            ".xx=.xxx...xx.xxx.xx..", // CHALLENGED
-            ".xxx=xxx...xx.xxx.....", // REJECTED
+            ".xx=.xxx.xxxx.xxx.xxx.", // CHALLENGED
+            ".xxx=xxx...xx.xxx...x.", // REJECTED
             ".xxx.=xx...xx.xxx...x.", // LOCKED
             ".xxx.x=xxxxxx..xx...x.", // CONNECTED
             ".xxx.xx=...xx.xxx...x.", // IMPEDED
@@ -202,12 +209,12 @@ mod tests {
             ".xxx.xxxx.=xx..xx...x.", // DISCONNECTED
             "......x.x..=x.........", // DISCONTINUED
             "......x.....=.........", // CLOSED
-            ".xxx.xxx...xx=xxx.....", // DELAYED
+            ".xxx.xxx...xx=xxx...x.", // DELAYED
             ".xxx.xxx...xx.=xx...x.", // FAILED
-            ".xxx.xxx...xxxx=x.....", // UPDATED
+            ".xxx.xxx.xxxxxx=x...x.", // UPDATED
             "......x....xx..x=.....", // DISABLED
             "......x....xx..x.=....", // IMPORTED
-            ".xxxxxxx...xxxxxx.=...", // RESUMED
+            ".xxxxxxx.xxxxxxxx.=.x.", // RESUMED
             ".xxx.xxx...xx.xxx..=x.", // EXPIRED
             ".xxx.xxx...xx.xxx...=.", // IMPAIRED
             "......x....xx........=", // PENDING
@@ -227,6 +234,14 @@ mod tests {
                     ),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn whoever_awaits_a_job_may_fail() {
+        for status in ConnectionStatus::ALL {
+            let may_fail = status.then(ConnectionStatus::Failed).is_ok();
+            assert!(may_fail || !status.awaits_a_job(), "{status:?}");
         }
     }
 

@@ -196,6 +196,8 @@ pub fn is_loopback(url: &Url) -> bool {
 pub struct Outcome {
     /// The member that is connected, or that the flow was about.
     pub member: MemberGuid,
+    /// The member that left, where another one is connected.
+    pub outbound: Option<MemberGuid>,
     /// Why it failed; `None` is success.
     pub error: Option<ErrorReason>,
 }
@@ -211,19 +213,28 @@ impl Outcome {
             ("status", status.to_owned()),
             ("member_guid", self.member.to_string()),
         ];
+        if let Some(outbound) = self.outbound {
+            parameters.push(("outbound_member_guid", outbound.to_string()));
+        }
         if let Some(reason) = self.error {
             parameters.push(("error_reason", reason.name().to_owned()));
         }
         parameters
     }
 
-    /// `address` with `status`, `member_guid` and, after an error, `error_reason` added.
+    /// `address` with `status`, `member_guid` and, after an error, `error_reason` added; with
+    /// `outbound_member_guid` where the login turned out to be another member's.
     ///
     /// The query that is there is kept as it is, but for parameters of those names, which are
     /// replaced (contract section 4.1).
     pub fn added_to(&self, address: &str) -> String {
         let (base, query) = address.split_once('?').unwrap_or((address, ""));
-        let ours = ["status", "member_guid", "error_reason"];
+        let ours = [
+            "status",
+            "member_guid",
+            "outbound_member_guid",
+            "error_reason",
+        ];
         let is_ours = |pair: &str| {
             let name = pair.split_once('=').map_or(pair, |(name, _)| name);
             let mut decoded = url::form_urlencoded::parse(name.as_bytes());
@@ -263,6 +274,7 @@ mod tests {
     fn the_outcome_keeps_a_query_and_replaces_its_own_parameters() {
         let outcome = Outcome {
             member: member(),
+            outbound: None,
             error: Some(ErrorReason::Cancelled),
         };
         let check = |address: &str, expected: &str| {
@@ -287,6 +299,7 @@ mod tests {
         );
         let success = Outcome {
             member: member(),
+            outbound: None,
             error: None,
         };
         let scheme: Scheme = "com.testApp".parse().expect("a scheme");

@@ -10,6 +10,12 @@ use zeroize::Zeroizing;
 use super::id::{ClientId, Partition};
 use super::random::{self, Random};
 
+/// How many bytes of a digest may say where it is from, and how many characters of its written form
+/// those are.
+const ORIGIN: usize = 6;
+/// See [`Digest::shares_origin`].
+pub const ORIGIN_TEXT: usize = ORIGIN / 3 * 4;
+
 /// SHA-256 of a secret, with the kind of secret as a label.
 ///
 /// High-entropy values need neither salt nor a slow hash; the label keeps a digest of one kind
@@ -23,23 +29,21 @@ impl Digest {
         Self(digest(kind, content))
     }
 
-    /// The digest of several parts, each with its length in front, so that no two lists read the same.
-    pub fn of_parts(kind: &str, parts: &[&[u8]]) -> Self {
-        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-        context.update(kind.as_bytes());
-        context.update(b"\0");
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        let mut out = [0; 32];
-        out.copy_from_slice(context.finish().as_ref());
-        Self(out)
-    }
-
     /// A digest that was made elsewhere, such as a keyed one.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The same, with the first bytes of `origin` for its own: see [`Self::shares_origin`].
+    pub fn with_origin_of(mut self, origin: &Digest) -> Self {
+        self.0[..ORIGIN].copy_from_slice(&origin.0[..ORIGIN]);
+        self
+    }
+
+    /// Whether two digests that carry their origin in their first bytes are of one origin. In the
+    /// written form that is the first [`ORIGIN_TEXT`] characters.
+    pub fn shares_origin(&self, other: &Digest) -> bool {
+        self.0[..ORIGIN] == other.0[..ORIGIN]
     }
 
     /// The 43 characters a store keeps.

@@ -251,6 +251,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// Whether the login turned out to belong to another member than the one that left.
+    pub fn is_of_another(&self) -> bool {
+        self.inbound.is_some_and(|inbound| inbound != self.member)
+    }
+
     /// The OAuth state as the API shows it and events tell it (contract section 6.1).
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({

@@ -31,7 +31,7 @@ pub struct UserRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// The client already uses that `id`.
-    #[error("id is already taken by user {0}")]
+    #[error("id is already taken by user {0}: choose another, or go on with that user")]
     IdTaken(UserGuid),
     /// It is not the caller's fault.
     #[error(transparent)]

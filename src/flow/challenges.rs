@@ -33,7 +33,9 @@ pub enum AnswerError {
     #[error("the user has no member {0}")]
     NoSuchMember(MemberGuid),
     /// The member is not CHALLENGED.
-    #[error("the member is {0}, not CHALLENGED: there is nothing to answer")]
+    #[error(
+        "The member is {0}, not CHALLENGED: there is nothing to answer; order an aggregation to try again"
+    )]
     NotChallenged(&'static str),
     /// A question has no answer.
     #[error("challenges has no answer to {guid} ({label}); send one")]

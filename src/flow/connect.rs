@@ -11,6 +11,7 @@ use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
 use crate::domain::grant::Grant;
 use crate::domain::id::{ClientId, JobGuid, MemberGuid};
+use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::job::NewJob;
 use crate::domain::secret::Digest;
 use crate::domain::window::{Ending, ErrorReason};
@@ -129,8 +130,20 @@ async fn fingerprints(
     let login = gateway.oauth.identify(oauth, granted).await?;
     let (user, institution) = (subject.member.user, &door.institution.code);
     Ok(login.map_or_else(Vec::new, |login| {
-        gateway.sealer.fingerprints(user, institution, &login)
+        gateway
+            .sealer
+            .fingerprints(user, institution, &source(oauth), &login)
     }))
+}
+
+/// By whose word somebody is who signed in: a login that one field names is not compared with one that
+/// another field named.
+fn source(oauth: &OAuth) -> String {
+    match &oauth.subject {
+        None => String::new(),
+        Some(SubjectSource::TokenAnswer { field }) => format!("token answer: {field}"),
+        Some(SubjectSource::Identify { endpoint, field }) => format!("{endpoint}: {field}"),
+    }
 }
 
 /// The connection of the window's member or of `inbound`; `None`: that one is gone.

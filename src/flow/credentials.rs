@@ -40,6 +40,9 @@ pub enum CredentialsError {
     TooLong(CredentialGuid),
 }
 
+/// By whose word a standard member's login is its login: the person's.
+const CREDENTIALS: &str = "credentials";
+
 /// Credentials as the store keeps them.
 pub(super) struct Sealed {
     /// The envelope.
@@ -119,7 +122,9 @@ pub(super) fn seal(
     );
     let login = credentials.login(&institution.credentials);
     let fingerprints = login.map_or_else(Vec::new, |login| {
-        gateway.sealer.fingerprints(user, &institution.code, &login)
+        gateway
+            .sealer
+            .fingerprints(user, &institution.code, CREDENTIALS, &login)
     });
     Sealed {
         envelope,

@@ -75,6 +75,7 @@ fn back(gateway: &Gateway, record: &AttemptRecord) -> Option<String> {
     }
     let outcome = Outcome {
         member: window.inbound.unwrap_or(window.member),
+        outbound: window.is_of_another().then_some(window.member),
         error: window.status.error_reason(),
     };
     match &window.options.return_to {

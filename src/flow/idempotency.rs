@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Gateway, Internal};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::Digest;
-use crate::store::seal::{Context, Field};
+use crate::store::seal::{Context, Field, Sealer};
 use crate::store::{Idempotence, IdempotentRequest, StoreError};
 
 /// How long a key is held for a request that is being done: longer than one can take.
@@ -43,8 +43,8 @@ pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admi
     let now = gateway.now();
     let asked = IdempotentRequest {
         client: request.client.clone(),
-        key: request.key_digest(),
-        request: request.digest(),
+        key: request.key_digest(&gateway.sealer),
+        request: request.digest(&gateway.sealer),
         held_until: now + HELD,
         expires_at: now + KEPT,
     };
@@ -84,20 +84,17 @@ pub async fn forget(gateway: &Gateway, request: &IdempotentRequest) -> Result<()
 }
 
 impl KeyedRequest<'_> {
-    fn key_digest(&self) -> Digest {
-        Digest::of_parts(
-            "idempotency key",
-            &self.owned_key().each_ref().map(Vec::as_slice),
-        )
+    fn key_digest(&self, sealer: &Sealer) -> Digest {
+        let owned = self.owned_key();
+        sealer.keyed_digest("idempotency key", &owned.each_ref().map(Vec::as_slice))
     }
 
-    /// The key is part of it: a body may hold a password, and whoever sees the store knows neither
-    /// and so cannot try one out.
-    fn digest(&self) -> Digest {
+    /// Keyed, like the key's: a body may hold a password, and whoever sees the store can try none out.
+    fn digest(&self, sealer: &Sealer) -> Digest {
         let owned = self.owned_key();
         let mut parts: Vec<&[u8]> = owned.iter().map(Vec::as_slice).collect();
         parts.extend(self.parts);
-        Digest::of_parts("idempotent request", &parts)
+        sealer.keyed_digest("idempotent request", &parts)
     }
 
     /// Whose key it is, and the key.
@@ -119,18 +116,21 @@ fn context<'a>(request: &'a IdempotentRequest, subject: &'a str) -> Context<'a> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::seal::{KeyRing, SealKey};
 
     const USER: &str = "USR-68e96dd6-eabd-42d3-9f05-416897f0746c";
 
     fn digests(client: &str, user: Option<&str>, key: &str, parts: [&str; 3]) -> (Digest, Digest) {
         let client = client.parse().unwrap();
+        let key_of_seal = SealKey::new("k1", &[1; 32]).unwrap();
+        let sealer = Sealer::new(KeyRing::new(key_of_seal, []).unwrap());
         let request = KeyedRequest {
             client: &client,
             user: user.map(|user| user.parse().unwrap()),
             key,
             parts: parts.map(str::as_bytes),
         };
-        (request.key_digest(), request.digest())
+        (request.key_digest(&sealer), request.digest(&sealer))
     }
 
     #[test]

@@ -89,10 +89,13 @@ pub enum ChangeError {
     #[error("the user has no member {0}")]
     NoSuchMember(MemberGuid),
     /// The client already uses that name for another member.
-    #[error("external_guid is already taken by member {0}")]
+    #[error("external_guid is taken by another member: choose another, or go on with that member")]
     ExternalGuidTaken(MemberGuid),
     /// The user already has a member with that login at the institution.
-    #[error("the user already has member {0} with this login at the institution")]
+    #[error(
+        "The user has member {0} with this login at the institution already: update that one with the \
+         credentials, or go on with it"
+    )]
     Duplicate(MemberGuid),
     /// The credentials do not fit the institution.
     #[error(transparent)]
@@ -125,14 +128,17 @@ pub enum CreateError {
     )]
     UnknownInstitution(String),
     /// The client already uses that name for another member.
-    #[error("external_guid is already taken by member {0}")]
+    #[error("external_guid is taken by another member: choose another, or go on with that member")]
     ExternalGuidTaken(MemberGuid),
     /// The institution's members connect by OAuth: it has no other way, or the client is registered
     /// there, and then OAuth is compulsory (contract section 7).
-    #[error("members of this institution connect by OAuth: send is_oauth true and no credentials")]
+    #[error("Members of this institution connect by OAuth: send is_oauth true and no credentials")]
     OnlyOAuth,
     /// The user already has a member with that login at the institution.
-    #[error("the user already has member {0} with this login at the institution")]
+    #[error(
+        "The user has member {0} with this login at the institution already: update that one with the \
+         credentials, or go on with it"
+    )]
     Duplicate(MemberGuid),
     /// A standard member was sent without credentials.
     #[error("credentials is missing: send a value for each field the institution asks for")]

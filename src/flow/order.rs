@@ -28,13 +28,17 @@ pub enum OrderError {
     #[error("the user has no member {0}")]
     NoSuchMember(MemberGuid),
     /// The member's use cases do not include PFM (contract section 1.4).
-    #[error("the member's use_cases do not include PFM, so its data may not be pulled")]
+    #[error(
+        "The member's use_cases do not include PFM, so its data may not be pulled: update use_cases first"
+    )]
     NotForPfm,
     /// There is nothing to pull with, or its status rules it out.
-    #[error("the member is {} and cannot be aggregated", .0.name())]
+    #[error("The member is {} and cannot be aggregated: {}", .0.name(), remedy(*.0))]
     Unfit(ConnectionStatus),
     /// No aggregator is configured.
-    #[error("this gateway has no aggregator, so nothing can be pulled")]
+    #[error(
+        "This gateway has no aggregator, so nothing can be pulled: its operator has to configure one"
+    )]
     NoAggregator,
     /// It is not the caller's fault.
     #[error(transparent)]
@@ -44,6 +48,22 @@ pub enum OrderError {
 impl From<StoreError> for OrderError {
     fn from(error: StoreError) -> Self {
         Self::Internal(error.into())
+    }
+}
+
+/// What a member service can do about a member that cannot be aggregated.
+fn remedy(status: ConnectionStatus) -> &'static str {
+    match status {
+        ConnectionStatus::Pending => "the person has to follow an oauth_window_uri first",
+        ConnectionStatus::Prevented | ConnectionStatus::Imported => {
+            "update it with new credentials, or ask for an oauth_window_uri where it connects by OAuth"
+        }
+        ConnectionStatus::Discontinued | ConnectionStatus::Closed | ConnectionStatus::Disabled => {
+            "its connection has ended at the institution"
+        }
+        _ => {
+            "it has neither credentials nor a grant; update it with credentials, or ask for an oauth_window_uri"
+        }
     }
 }
 

@@ -8,6 +8,8 @@ mod wishes;
 pub use given::MOST_VALUES;
 pub use sent::{Sent, callback_payload, telling_of};
 
+use std::str::FromStr;
+
 use serde_json::{Map, Value};
 
 use super::problem::{Kind, Problem};
@@ -114,6 +116,11 @@ impl Fields {
         self.beside.get(name).or_else(|| self.inside.get(name))
     }
 
+    /// Whether there is something of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// A field as it came; absent and null are the same.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.sent(name).filter(|value| !value.is_null())
@@ -130,6 +137,24 @@ impl Fields {
             None => Ok(None),
             Some(_) => read().map(Some),
         }
+    }
+
+    /// The client's own name for something, as for [`Self::name`]. It may not look like a guid of its
+    /// kind `G`: paths take either, and the guid would win.
+    pub fn own_name<G: FromStr>(&self, name: &str) -> Result<Option<String>, Problem> {
+        let text = self.name(name)?;
+        match text.as_ref().is_some_and(|text| text.parse::<G>().is_ok()) {
+            true => Err(wrong_type(
+                name,
+                "a name of your own, not one like our guids",
+            )),
+            false => Ok(text),
+        }
+    }
+
+    /// The new value of a client's own name.
+    pub fn new_own_name<G: FromStr>(&self, name: &str) -> Result<Option<Option<String>>, Problem> {
+        self.replaced(name, || self.own_name::<G>(name))
     }
 
     /// The new value of a short text field such as a name.
@@ -204,8 +229,8 @@ impl Fields {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(Value::String(text)) if text == "true" => Ok(Some(true)),
-            Some(Value::String(text)) if text == "false" => Ok(Some(false)),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
             Some(_) => Err(wrong_type(name, "true or false")),
         }
     }
@@ -245,9 +270,10 @@ impl Fields {
         let Some(value) = self.get("use_cases") else {
             return Ok(None);
         };
-        let use_cases = serde_json::from_value(value.clone());
+        // An empty list says nothing.
+        let use_cases: Result<Vec<_>, _> = serde_json::from_value(value.clone());
         use_cases
-            .map(Some)
+            .map(|use_cases| Some(use_cases).filter(|all| !all.is_empty()))
             .map_err(|_| wrong_type("use_cases", "a list of \"PFM\" and \"MONEY_MOVEMENT\""))
     }
 }

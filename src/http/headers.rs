@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
-use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::dialect_of;
 use super::problem::{ConditionNotMet, Dialect, Kind, Problem};
+use super::{dialect_of, json};
 
 const BASELINE: [(HeaderName, &str); 8] = [
     (
@@ -50,6 +50,7 @@ pub async fn baseline(
     let dialect = dialect_of(request.headers());
     let method = request.method().clone();
     let is_page = request.uri().path().starts_with("/oauth/");
+    let spoken = json::media_type(request.headers());
     let mut response = match params {
         // A guid of bytes that are no text is as absent as any other malformed one; pages say so
         // themselves.
@@ -62,6 +63,16 @@ pub async fn baseline(
     };
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         response = Problem::too_large().in_dialect(dialect).into_response();
+    }
+    // An error is answered in the media type of its caller too (contract section 1.1).
+    let is_json = |headers: &HeaderMap| {
+        headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/json")
+    };
+    if !response.status().is_success() && is_json(response.headers()) {
+        let spoken = HeaderValue::from_static(spoken);
+        response.headers_mut().insert(header::CONTENT_TYPE, spoken);
     }
     let is_unmet = response.extensions().get::<ConditionNotMet>().is_some();
     let headers = response.headers_mut();

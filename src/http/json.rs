@@ -15,14 +15,26 @@ pub fn answer(headers: &HeaderMap, status: StatusCode, body: &impl Serialize) ->
     response
 }
 
+/// What clients of the older version of the Platform API ask for.
+const FIRST_VERSION: &str = "application/vnd.mx.api.v1+json";
+
+/// Whether the caller reads answers as v20111101 describes them: it asks for that version's media
+/// type, and for no other version.
+pub fn is_for_v20111101(headers: &HeaderMap) -> bool {
+    let version = headers.get("accept-version").map(HeaderValue::as_bytes);
+    media_type(headers) == FIRST_VERSION
+        && version.is_none_or(|version| version.trim_ascii() == b"v20111101")
+}
+
 /// The vendor types that clients are known to ask for; anything else gets plain JSON.
-fn media_type(headers: &HeaderMap) -> &'static str {
-    const SPOKEN: [&str; 7] = [
+pub fn media_type(headers: &HeaderMap) -> &'static str {
+    const SPOKEN: [&str; 8] = [
         "application/vnd.mx.nexus.v1+json",
+        "application/vnd.mx.nexus.beta+json",
         "application/vnd.moneydesktop.v1+json",
         "application/vnd.moneydesktop.v2+json",
         "application/vnd.moneydesktop.sso.v3+json",
-        "application/vnd.mx.api.v1+json",
+        FIRST_VERSION,
         "application/vnd.mx.api.v2+json",
         "application/vnd.mx.api.v2beta+json",
     ];

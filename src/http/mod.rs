@@ -3,6 +3,7 @@
 //!
 //! [`routes`] is the table of contents.
 
+mod acting;
 mod aggregation;
 mod answers;
 mod auth;

@@ -7,6 +7,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::flow::Internal;
@@ -196,6 +197,11 @@ impl Problem {
         Self::new(Kind::TooLarge, message)
     }
 
+    /// The same without naming what exists already: the caller may not know it.
+    pub fn about_nothing(self) -> Self {
+        Self { guid: None, ..self }
+    }
+
     /// There is no such thing, whether absent, foreign or malformed.
     pub fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("There is no such {what}."))
@@ -264,25 +270,25 @@ pub struct PlatformFault<'a> {
     guid: Option<&'a str>,
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = self.kind.status(self.dialect);
+impl Problem {
+    /// Its envelope.
+    pub fn to_json(&self) -> Value {
         let guid = self.guid.as_deref();
-        let mut response = match self.dialect {
+        let envelope = match self.dialect {
             Dialect::Nexus => {
                 let error = NexusFault {
                     code: self.kind.nexus_code(),
                     message: &self.message,
                     guid,
                 };
-                (status, axum::Json(NexusProblem { error, guid })).into_response()
+                serde_json::to_value(NexusProblem { error, guid })
             }
             Dialect::Platform => {
                 let words = self.kind.platform_status();
                 // What Nexus calls external_guid is the Platform API's id (contract section 2.2).
                 let message = &match self.kind {
                     Kind::Taken => self.message.replace("external_guid", "id"),
-                    _ => self.message,
+                    _ => self.message.clone(),
                 };
                 let error = PlatformFault {
                     message,
@@ -290,9 +296,17 @@ impl IntoResponse for Problem {
                     kind: format!("{words}_error"),
                     guid,
                 };
-                (status, axum::Json(PlatformProblem { error, guid })).into_response()
+                serde_json::to_value(PlatformProblem { error, guid })
             }
         };
+        envelope.expect("texts are JSON")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.kind.status(self.dialect);
+        let mut response = (status, axum::Json(self.to_json())).into_response();
         if self.kind == Kind::ConditionNotMet {
             response.extensions_mut().insert(ConditionNotMet);
         }
@@ -345,11 +359,12 @@ impl From<MintError> for Problem {
         match error {
             MintError::Internal(internal) => internal.into(),
             MintError::NoSuchMember(_) => Self::not_found("member"),
-            MintError::CannotUseOAuth
-            | MintError::ReturnAddress(_)
+            // The documented words (contract section 1.3).
+            MintError::CannotUseOAuth => Self::new(Kind::Malformed, error.to_string()),
+            MintError::ReturnAddress(_)
             | MintError::ReturnScheme(_)
             | MintError::LinkLife { .. }
-            | MintError::AuthorizationLife => Self::new(Kind::Malformed, error.to_string()),
+            | MintError::AuthorizationLife => Self::new(Kind::Malformed, format!("{error}.")),
         }
     }
 }

@@ -311,16 +311,18 @@ impl About<'_> {
         let client = self
             .client
             .filter(|_| window.options.referral_source == ReferralSource::Browser)?;
-        let message = match window.status.error_reason() {
-            None => serde_json::json!({
-                "mx": true, "type": "oauthComplete/success", "metadata": {"member_guid": member},
-            }),
-            Some(reason) => serde_json::json!({
-                "mx": true,
-                "type": "oauthComplete/error",
-                "metadata": {"member_guid": member, "error_reason": reason.name()},
-            }),
+        let mut metadata = serde_json::json!({"member_guid": member});
+        if window.is_of_another() {
+            metadata["outbound_member_guid"] = serde_json::json!(window.member);
+        }
+        let kind = match window.status.error_reason() {
+            None => "oauthComplete/success",
+            Some(reason) => {
+                metadata["error_reason"] = reason.name().into();
+                "oauthComplete/error"
+            }
         };
+        let message = serde_json::json!({"mx": true, "type": kind, "metadata": metadata});
         Some(Notify {
             message,
             origins: client.message_origins.clone(),

@@ -91,7 +91,7 @@ impl Store {
         on_either!(self.users(client, page))
     }
 
-    /// Changes the user.
+    /// Changes the user. Its members are given the new `id` with it, as their `user_id`.
     pub async fn update_user(&self, change: &UserChange) -> Result<UserUpdate> {
         on_either!(self.update_user(change))
     }
@@ -244,7 +244,8 @@ impl Store {
     }
 
     /// Changes the member. New credentials replace the sealed ones and its fingerprint, begin the
-    /// count of refusals anew, make it UPDATED, and end its unfinished job in favour of theirs.
+    /// count of refusals anew, make it UPDATED, and end its unfinished job in favour of theirs. A
+    /// change to what is so already is none: no revision, no news.
     pub async fn update_member(
         &self,
         change: &MemberChange,

@@ -165,30 +165,34 @@ impl Sealer {
     /// What `login` is known by among the members that `user` has at `institution`: one keyed digest
     /// (HMAC-SHA-256) for each key of the ring, the active one's first.
     ///
-    /// Without the keys a fingerprint says nothing about the login, and those of two users or two
-    /// institutions cannot be compared. A login stays known for as long as the key it was
-    /// fingerprinted under is in the ring.
+    /// `source` says by whose word it is the login; logins of different sources are never the same.
+    /// Key and source make a fingerprint's *origin*, its first bytes ([`Digest::shares_origin`]): two
+    /// fingerprints of different origins say nothing about each other. Without the keys a fingerprint
+    /// says nothing about the login, and those of two users or two institutions cannot be compared. A
+    /// login stays known for as long as the key it was fingerprinted under is in the ring.
     pub fn fingerprints(
         &self,
         user: UserGuid,
         institution: &InstitutionCode,
+        source: &str,
         login: &str,
     ) -> Vec<Digest> {
         let user = user.to_string();
-        let parts = [user.as_str(), institution.as_str(), login];
         self.ring
-            .fingerprint_keys()
+            .digest_keys()
             .map(|key| {
-                let mut context = hmac::Context::with_key(&key);
-                for part in parts {
-                    context.update(&(part.len() as u64).to_be_bytes());
-                    context.update(part.as_bytes());
-                }
-                let mut digest = [0; 32];
-                digest.copy_from_slice(context.sign().as_ref());
-                Digest::from_bytes(digest)
+                let origin = keyed(&key, "origin", &[source.as_bytes()]);
+                let parts = [&user, institution.as_str(), source, login];
+                keyed(&key, "login", &parts.map(str::as_bytes)).with_origin_of(&origin)
             })
             .collect()
+    }
+
+    /// A keyed digest (HMAC-SHA-256) of several parts: whoever sees it cannot try out what the parts
+    /// may be. It is the same for as long as the oldest key stays in the ring, so adding a key to
+    /// rotate changes none.
+    pub fn keyed_digest(&self, label: &str, parts: &[&[u8]]) -> Digest {
+        keyed(&self.ring.oldest_digest_key(), label, parts)
     }
 
     /// The content of an envelope that [`Self::seal`] made for the same context.
@@ -220,6 +224,18 @@ impl Sealer {
         content.truncate(length);
         Ok(content)
     }
+}
+
+/// HMAC-SHA-256 of a label and several parts, each with its length in front.
+fn keyed(key: &hmac::Key, label: &str, parts: &[&[u8]]) -> Digest {
+    let mut context = hmac::Context::with_key(key);
+    for part in std::iter::once(&label.as_bytes()).chain(parts) {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.sign().as_ref());
+    Digest::from_bytes(digest)
 }
 
 /// What HKDF makes of a data key: 32 bytes of encryption key, 32 of commitment.
@@ -412,35 +428,58 @@ mod tests {
         assert_eq!(impostor.open(&context, &old), Err(SealError::Refused));
     }
 
+    fn user(digit: u8) -> UserGuid {
+        format!("USR-68e96dd6-eabd-42d3-9f05-416897f0746{digit}")
+            .parse()
+            .unwrap()
+    }
+
+    fn bank(code: &str) -> InstitutionCode {
+        code.parse().unwrap()
+    }
+
     #[test]
     fn a_fingerprint_is_of_one_login_of_one_user_at_one_institution() {
         let sealer = sealer(key("k1", 1), vec![]);
-        let user = |digit| -> UserGuid {
-            format!("USR-68e96dd6-eabd-42d3-9f05-416897f0746{digit}")
-                .parse()
-                .unwrap()
-        };
-        let bank = |code: &str| -> InstitutionCode { code.parse().unwrap() };
-        let one = sealer.fingerprints(user(1), &bank("bank"), "ada");
-        assert_eq!(one, sealer.fingerprints(user(1), &bank("bank"), "ada"));
+        let one = sealer.fingerprints(user(1), &bank("bank"), "sub", "ada");
+        assert_eq!(
+            one,
+            sealer.fingerprints(user(1), &bank("bank"), "sub", "ada")
+        );
         for other in [
-            sealer.fingerprints(user(2), &bank("bank"), "ada"),
-            sealer.fingerprints(user(1), &bank("banka"), "da"),
-            sealer.fingerprints(user(1), &bank("bank"), "bob"),
+            sealer.fingerprints(user(2), &bank("bank"), "sub", "ada"),
+            sealer.fingerprints(user(1), &bank("banka"), "sub", "da"),
+            sealer.fingerprints(user(1), &bank("bank"), "sub", "bob"),
         ] {
             assert_ne!(one, other);
+            assert!(one[0].shares_origin(&other[0]));
         }
+        let by_another_word = sealer.fingerprints(user(1), &bank("bank"), "credentials", "ada");
+        assert_ne!(one, by_another_word);
+        assert!(!one[0].shares_origin(&by_another_word[0]));
     }
 
     #[test]
     fn a_fingerprint_is_found_again_until_its_key_is_retired() {
-        let user: UserGuid = "USR-68e96dd6-eabd-42d3-9f05-416897f0746c".parse().unwrap();
-        let bank: InstitutionCode = "bank".parse().unwrap();
-        let before = sealer(key("k1", 1), vec![]).fingerprints(user, &bank, "ada");
-        let rotated = sealer(key("k2", 2), vec![key("k1", 1)]).fingerprints(user, &bank, "ada");
+        let of = |sealer: &Sealer| sealer.fingerprints(user(1), &bank("bank"), "sub", "ada");
+        let before = of(&sealer(key("k1", 1), vec![]));
+        let rotated = of(&sealer(key("k2", 2), vec![key("k1", 1)]));
         assert_eq!(rotated.len(), 2);
         assert_ne!(rotated[0], before[0]);
         assert_eq!(rotated[1], before[0]);
+        let retired = of(&sealer(key("k2", 2), vec![]));
+        assert!(!retired[0].shares_origin(&before[0]));
+    }
+
+    #[test]
+    fn a_keyed_digest_outlives_the_adding_of_a_key() {
+        let of = |sealer: &Sealer| sealer.keyed_digest("label", &[b"one", b"two"]);
+        let before = of(&sealer(key("k1", 1), vec![]));
+        assert_eq!(before, of(&sealer(key("k2", 2), vec![key("k1", 1)])));
+        assert_ne!(before, of(&sealer(key("k2", 2), vec![])));
+        let other = sealer(key("k1", 1), vec![]);
+        assert_ne!(before, other.keyed_digest("label", &[b"on", b"etwo"]));
+        assert_ne!(before, other.keyed_digest("labe", &[b"lone", b"two"]));
     }
 
     #[test]

@@ -66,8 +66,9 @@ async function follow(member) {
       const text = await response.text();
       if (followed !== member) return;
       if (response.ok && text !== known) {
-        show(JSON.parse(text));
+        // The status comes last: who sees it finds the parts that go with it.
         await refresh();
+        show(JSON.parse(text));
         known = text;
       }
     } catch {

@@ -220,7 +220,7 @@ def errors(sdk):
     step("no_credentials", **refused(sdk.member, user.guid, BANK))
     _, idle = sdk.member(user.guid, BANK, sdk.login("idle", "any"), skip_aggregation=True)
     step("idle", **idle.to_dict())
-    answers = [{"guid": "CRD-1", "value": "correct"}]
+    answers = [{"guid": "CRD-00000000-0000-4000-8000-000000000000", "value": "correct"}]
     step("not_asked", **refused(sdk.resume, user.guid, idle.guid, answers))
     stranger = Sdk({
         "gateway": sdk.users.api_client.configuration.host,

@@ -36,7 +36,7 @@ const ON_PURPOSE: &[OnPurpose] = &[
         versions: &[V20250224],
         operations: &[],
         what: &["header accept-version: not required"],
-        why: "clients of the older version, and of neither, send none",
+        why: "clients of the older version send none, and both versions are answered alike",
     },
     OnPurpose {
         versions: BOTH,
@@ -49,6 +49,116 @@ const ON_PURPOSE: &[OnPurpose] = &[
         operations: &["POST /users/{}/members"],
         what: &["request member.credentials: not required"],
         why: "a member that connects by OAuth has none, as the publisher's prose says",
+    },
+    OnPurpose {
+        versions: BOTH,
+        operations: &["POST /users/{}/members"],
+        what: &["request member.institution_code: not required"],
+        why: "institution_guid will do as well",
+    },
+    OnPurpose {
+        versions: BOTH,
+        operations: &["POST /users/{}/members", "PUT /users/{}/members/{}"],
+        what: &["request member.credentials[].guid: required"],
+        why: "a value is for a field, and without its guid nobody knows which",
+    },
+    OnPurpose {
+        versions: BOTH,
+        operations: &["POST /users/{}/members"],
+        what: &["request member: required"],
+        why: "the publisher requires fields inside it; without it nothing is asked for",
+    },
+    OnPurpose {
+        versions: BOTH,
+        operations: &["PUT /users/{}/members/{}/resume"],
+        what: &[
+            "request member: required",
+            "request member.challenges: required",
+            "request member.challenges[].guid: required",
+        ],
+        why: "nothing can be resumed without answers to the questions",
+    },
+    OnPurpose {
+        versions: &[V20250224],
+        operations: &["POST /users/{}/members"],
+        what: &["request data_request.products: not required"],
+        why: "a request for nothing in particular is one for everything",
+    },
+    OnPurpose {
+        versions: &[V20111101],
+        operations: &[],
+        what: &[
+            "response member.most_recent_job_guid: string instead of boolean",
+            "response members[].most_recent_job_guid: string instead of boolean",
+        ],
+        why: "it is a guid, as its example says; clients of that version's media type get null",
+    },
+    OnPurpose {
+        versions: BOTH,
+        operations: &["GET /institutions/{}/credentials"],
+        what: &["response credentials[].field_type: integer or string instead of string"],
+        why: "sessions of the Nexus API share the path, and their answer has the number",
+    },
+    OnPurpose {
+        versions: BOTH,
+        operations: &[],
+        what: &[
+            "response challenges[].options[].guid: absent",
+            "response challenges[].image_options[].guid: absent",
+            "response member.challenges[].options[].guid: absent",
+            "response member.challenges[].image_options[].guid: absent",
+        ],
+        why: "an option is chosen by its value",
+    },
+    OnPurpose {
+        versions: BOTH,
+        operations: &[],
+        what: &[
+            "response institution.iso_country_code: may be null",
+            "response institutions[].iso_country_code: may be null",
+        ],
+        why: "an institution file may leave it out",
+    },
+    OnPurpose {
+        versions: &[V20250224],
+        operations: &[],
+        what: &[
+            "response institution.created_at: absent",
+            "response institutions[].created_at: absent",
+        ],
+        why: "institutions are configuration, which has no time of creation",
+    },
+    OnPurpose {
+        versions: &[V20111101],
+        operations: &["GET /institutions"],
+        what: &[
+            "query supports_account_identification: absent",
+            "query supports_account_statement: absent",
+            "query supports_account_verification: absent",
+            "query supports_transaction_history: absent",
+        ],
+        why: "what can be pulled is for the aggregator to know, so nothing is filtered by it",
+    },
+    OnPurpose {
+        versions: &[V20250224],
+        operations: &[],
+        what: &[
+            "query supported_products: absent",
+            "response institution.supported_products: absent",
+            "response institution.supported_products[]: absent",
+            "response institutions[].supported_products: absent",
+            "response institutions[].supported_products[]: absent",
+        ],
+        why: "what can be pulled is for the aggregator to know",
+    },
+    OnPurpose {
+        versions: &[V20250224],
+        operations: &[],
+        what: &[
+            "response user.email: may be null",
+            "response users[].email: may be null",
+        ],
+        why: "a user may have none, as the older version says",
     },
 ];
 

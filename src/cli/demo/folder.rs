@@ -111,6 +111,7 @@ fn institution_file(institution: &sandbox::Institution, bank: &Url) -> String {
 code = "{code}"
 name = "{name}"
 url = "{bank}"
+iso_country_code = "US"
 supports_oauth = {supports_oauth}
 {how}"#
     )

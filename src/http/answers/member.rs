@@ -5,12 +5,12 @@ use utoipa::ToSchema;
 
 use super::{ChallengeAnswer, Pagination};
 use crate::domain::challenge::Challenge;
+use crate::domain::data_request::Product;
 use crate::domain::id::{
     InstitutionCode, InstitutionGuid, JobGuid, MemberGuid, OauthStateGuid, UserGuid,
 };
 use crate::domain::iso8601;
 use crate::domain::member::{ConnectionStatus, Member, UseCase};
-use crate::flow::Gateway;
 use crate::flow::mint::Minted;
 
 /// What both APIs say of a member.
@@ -58,7 +58,8 @@ pub struct MemberAnswer<'a> {
     /// Your own text about it.
     #[schema(required, example = "{\"shelf\":4}")]
     metadata: Option<&'a str>,
-    /// The newest aggregation job.
+    /// The newest aggregation job. Null for the media type `application/vnd.mx.api.v1+json`, whose
+    /// version describes a boolean: its typed clients could not read the member.
     #[schema(required, value_type = Option<String>, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     most_recent_job_guid: Option<JobGuid>,
     /// What people call it.
@@ -88,17 +89,13 @@ pub struct MemberAnswer<'a> {
 }
 
 impl<'a> MemberAnswer<'a> {
-    fn of(gateway: &'a Gateway, member: &'a Member) -> Self {
-        let institution = gateway.institutions.get(&member.institution);
-        let institution_name = institution.map_or(member.name.as_str(), |institution| {
-            institution.name.as_str()
-        });
+    fn of(member: &'a Member) -> Self {
         Self {
             aggregated_at: member.aggregated_at.map(iso8601),
             background_aggregation_is_disabled: member.background_aggregation_is_disabled,
             connection_status: member.status.name(),
             connection_status_id: member.status.id(),
-            connection_status_message: member.status.message(institution_name),
+            connection_status_message: member.status.message(&member.name),
             created_at: iso8601(member.created_at),
             guid: member.guid,
             institution_code: &member.institution,
@@ -136,16 +133,16 @@ pub struct NexusMember<'a> {
 
 impl<'a> NexusMember<'a> {
     /// The member.
-    pub fn of(gateway: &'a Gateway, member: &'a Member) -> Self {
+    pub fn of(member: &'a Member) -> Self {
         Self {
-            member: MemberAnswer::of(gateway, member),
+            member: MemberAnswer::of(member),
             external_guid: member.external_guid.as_deref(),
         }
     }
 
     /// The member with the link that was just made for it.
-    pub fn linked(gateway: &'a Gateway, minted: &'a Minted) -> Self {
-        let mut answer = Self::of(gateway, &minted.member);
+    pub fn linked(minted: &'a Minted) -> Self {
+        let mut answer = Self::of(&minted.member);
         answer.member.oauth_window_uri = Some(minted.oauth_window_uri.as_str());
         answer.member.oauth_state_guid = Some(minted.oauth_state);
         answer
@@ -176,9 +173,9 @@ pub struct PlatformMember<'a> {
 
 impl<'a> PlatformMember<'a> {
     /// The member.
-    pub fn of(gateway: &'a Gateway, member: &'a Member) -> Self {
+    pub fn of(member: &'a Member) -> Self {
         Self {
-            member: MemberAnswer::of(gateway, member),
+            member: MemberAnswer::of(member),
             error: None,
             id: member.external_guid.as_deref(),
             most_recent_job_detail_code: None,
@@ -187,9 +184,15 @@ impl<'a> PlatformMember<'a> {
         }
     }
 
+    /// The member as v20111101 describes it (see `most_recent_job_guid`).
+    pub fn in_v20111101(mut self) -> Self {
+        self.member.most_recent_job_guid = None;
+        self
+    }
+
     /// The member with the link that was just made for it.
-    pub fn linked(gateway: &'a Gateway, minted: &'a Minted) -> Self {
-        let mut answer = Self::of(gateway, &minted.member);
+    pub fn linked(minted: &'a Minted) -> Self {
+        let mut answer = Self::of(&minted.member);
         answer.member.oauth_window_uri = Some(minted.oauth_window_uri.as_str());
         answer.member.oauth_state_guid = Some(minted.oauth_state);
         answer
@@ -240,7 +243,7 @@ pub struct MemberStatus<'a> {
     /// Its name here.
     #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: MemberGuid,
-    /// Whether an aggregation has ended well, which is all that is known here of the accounts' numbers.
+    /// Whether an aggregation has ended well whose `data_request` asked for `account_verification`.
     has_processed_account_numbers: bool,
     /// Whether an aggregation has ended well, which is all that is known here of accounts.
     has_processed_accounts: bool,
@@ -272,7 +275,11 @@ impl<'a> MemberStatusBody<'a> {
                 challenges: asked.iter().map(ChallengeAnswer::from).collect(),
                 connection_status: member.status.name(),
                 guid: member.guid,
-                has_processed_account_numbers: has_pulled,
+                has_processed_account_numbers: has_pulled
+                    && member
+                        .data_request
+                        .products
+                        .contains(&Product::AccountVerification),
                 has_processed_accounts: has_pulled,
                 has_processed_transactions: has_pulled,
                 is_authenticated: member.status == ConnectionStatus::Connected,

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, StatusCode};
 
 use super::{Answer, Scope, own_name};
+use crate::domain::id::MemberGuid;
 use crate::flow::members::{self, CreateError, Created, InstitutionName, MemberRequest};
 use crate::http::answers::{NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody};
 use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
@@ -18,7 +19,13 @@ impl Scope<'_> {
             self.limits.mint(&self.client.id, None)?;
         }
         let skips = request.skip_aggregation;
-        match members::create(self.gateway, self.client, self.user, request).await? {
+        let created = match members::create(self.gateway, self.client, self.user, request).await {
+            Err(error @ CreateError::ExternalGuidTaken(holder)) => {
+                return Err(self.name_taken(error, holder).await);
+            }
+            created => created?,
+        };
+        match created {
             Created::Standard(member) => {
                 let status = match member.is_being_aggregated() {
                     true => self.accepted(),
@@ -35,11 +42,11 @@ impl Scope<'_> {
                 };
                 Ok(match self.dialect {
                     Dialect::Nexus => {
-                        let member = NexusMember::linked(self.gateway, &minted);
+                        let member = NexusMember::linked(&minted);
                         json::answer(self.headers, status, &NexusMemberBody { member })
                     }
                     Dialect::Platform => {
-                        let member = PlatformMember::linked(self.gateway, &minted);
+                        let member = PlatformMember::linked(&minted);
                         json::answer(self.headers, status, &PlatformMemberBody { member })
                     }
                 })
@@ -60,7 +67,7 @@ pub(super) fn member_request(
         is_oauth: fields.flag("is_oauth")?.unwrap_or(false),
         skip_aggregation: fields.flag("skip_aggregation")?.unwrap_or(false),
         name: name.filter(|name| !name.trim().is_empty()),
-        external_guid: fields.name(own_name(dialect))?,
+        external_guid: fields.own_name::<MemberGuid>(own_name(dialect))?,
         metadata: fields.metadata()?,
         use_cases: fields.use_cases()?,
         background_aggregation_is_disabled: fields

@@ -100,16 +100,41 @@ impl Scope<'_> {
         found.ok_or_else(|| Problem::not_found("member"))
     }
 
+    /// That a name is another member's. A session is told which one's only if it is its own user's: it
+    /// sees no other (contract section 1.1).
+    async fn name_taken(&self, problem: impl Into<Problem>, holder: MemberGuid) -> Problem {
+        let problem = problem.into();
+        if self.dialect == Dialect::Platform {
+            return problem;
+        }
+        match self.gateway.store.member(self.user.guid, holder).await {
+            Ok(Some(_)) => problem,
+            _ => problem.about_nothing(),
+        }
+    }
+
     fn member_answer(&self, status: StatusCode, member: &Member) -> Response {
         match self.dialect {
             Dialect::Nexus => {
-                let member = NexusMember::of(self.gateway, member);
+                let member = NexusMember::of(member);
                 json::answer(self.headers, status, &NexusMemberBody { member })
             }
             Dialect::Platform => {
-                let member = PlatformMember::of(self.gateway, member);
+                let member = self.platform_member(member);
                 json::answer(self.headers, status, &PlatformMemberBody { member })
             }
+        }
+    }
+
+    /// A member in the words of the Platform API, in the version that the caller reads.
+    fn platform_member<'a>(&self, member: &'a Member) -> PlatformMember<'a>
+    where
+        Self: 'a,
+    {
+        let answer = PlatformMember::of(member);
+        match json::is_for_v20111101(self.headers) {
+            true => answer.in_v20111101(),
+            false => answer,
         }
     }
 

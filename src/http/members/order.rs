@@ -25,7 +25,7 @@ impl Scope<'_> {
         let request = order_request(&fields, self.headers)?;
         let ordered = order::order_all(self.gateway, self.client, self.user, request).await?;
         let members = ordered.iter();
-        let members = members.map(|member| NexusMember::of(self.gateway, member));
+        let members = members.map(NexusMember::of);
         let body = NexusMembersBody {
             members: members.collect(),
         };

@@ -7,7 +7,7 @@ use crate::domain::member::UseCase;
 use crate::flow::challenges;
 use crate::http::answers::{
     ChallengeAnswer, ChallengesBody, MemberStatusBody, NexusChallengesBody, NexusMember,
-    NexusMembersBody, Pagination, PlatformMember, PlatformMembersBody, page_of,
+    NexusMembersBody, Pagination, PlatformMembersBody, page_of,
 };
 use crate::http::body::Fields;
 use crate::http::institutions;
@@ -27,7 +27,7 @@ impl Scope<'_> {
         let mut all = self.gateway.store.members(self.user.guid).await?;
         if self.dialect == Dialect::Nexus {
             let members = all.iter();
-            let members = members.map(|member| NexusMember::of(self.gateway, member));
+            let members = members.map(NexusMember::of);
             let body = NexusMembersBody {
                 members: members.collect(),
             };
@@ -40,9 +40,7 @@ impl Scope<'_> {
         let paged = page_of(all, page);
         let members = paged.items.iter();
         let body = PlatformMembersBody {
-            members: members
-                .map(|member| PlatformMember::of(self.gateway, member))
-                .collect(),
+            members: members.map(|member| self.platform_member(member)).collect(),
             pagination: Pagination::of(page, &paged),
         };
         Ok(json::answer(self.headers, StatusCode::OK, &body))

@@ -3,8 +3,9 @@
 use axum::http::{HeaderMap, StatusCode};
 
 use super::{Answer, Scope, own_name};
+use crate::domain::id::MemberGuid;
 use crate::flow::challenges::{self, AnswerRequest};
-use crate::flow::members::{self, ChangeRequest};
+use crate::flow::members::{self, ChangeError, ChangeRequest};
 use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
 use crate::http::problem::{Dialect, Kind, Problem};
 
@@ -16,10 +17,19 @@ impl Scope<'_> {
             let message = "The body changes nothing: send a field of the member.";
             return Err(Problem::new(Kind::Missing, message));
         }
+        // The older way to answer a question, still sent by older clients (contract section 1.4).
+        if self.dialect == Dialect::Nexus && fields.has("challenges") {
+            return self.resume(member, body).await;
+        }
         let request = change_request(&fields, self.dialect, self.headers)?;
         let member = self.guid(member).await?;
         let changed =
-            members::update(self.gateway, self.client, self.user, member, request).await?;
+            match members::update(self.gateway, self.client, self.user, member, request).await {
+                Err(error @ ChangeError::ExternalGuidTaken(holder)) => {
+                    return Err(self.name_taken(error, holder).await);
+                }
+                changed => changed?,
+            };
         Ok(self.member_answer(StatusCode::OK, &changed))
     }
 
@@ -44,7 +54,7 @@ pub(super) fn change_request(
     let data_request = fields.data_request()?;
     Ok(ChangeRequest {
         name: name.filter(|name| !name.trim().is_empty()),
-        external_guid: fields.new_name(own_name(dialect))?,
+        external_guid: fields.new_own_name::<MemberGuid>(own_name(dialect))?,
         metadata: fields.new_metadata()?,
         use_cases: fields.use_cases()?,
         background_aggregation_is_disabled: fields.flag("background_aggregation_is_disabled")?,

@@ -5,14 +5,15 @@ mod members;
 mod sessions;
 
 use axum::http::HeaderMap;
+use axum::middleware::from_fn;
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Door;
 use super::auth::NexusUser;
 use super::members::Scope;
 use super::problem::{Dialect, Problem};
+use super::{Door, acting};
 
 type Answer = Result<Response, Problem>;
 
@@ -21,26 +22,35 @@ pub fn routes() -> OpenApiRouter<Door> {
     OpenApiRouter::new()
         .routes(routes!(members::list, members::create))
         .routes(routes!(members::read, members::update, members::delete))
-        .routes(routes!(members::aggregate))
-        .routes(routes!(members::refresh))
+        .merge(acting_gets())
         .routes(routes!(members::unthrottled_aggregate))
-        .routes(routes!(members::aggregate_all))
         .routes(routes!(members::challenges))
         .routes(routes!(members::resume))
         .routes(routes!(members::update_mfa))
         .routes(routes!(members::credentials))
         .routes(routes!(members::credentials_of_one))
-        .routes(routes!(members::oauth_window_uri))
         .routes(routes!(jobs::read))
         .routes(routes!(jobs::mfa_credentials))
         .routes(routes!(super::institutions::search))
 }
 
+fn acting_gets() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .routes(routes!(members::aggregate))
+        .routes(routes!(members::refresh))
+        .routes(routes!(members::aggregate_all))
+        .routes(routes!(members::oauth_window_uri))
+        .route_layer(from_fn(acting::no_head))
+}
+
 /// The routes that open and end sessions.
 pub fn session_routes() -> OpenApiRouter<Door> {
-    OpenApiRouter::new()
+    let tokens = OpenApiRouter::new()
         .routes(routes!(sessions::api_token))
         .routes(routes!(sessions::api_token_json))
+        .route_layer(from_fn(acting::no_head));
+    OpenApiRouter::new()
+        .merge(tokens)
         .routes(routes!(sessions::end_sessions))
         .routes(routes!(sessions::begin_session))
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::examples;
 use crate::http::auth::VERSIONS;
+use crate::http::problem::Dialect;
 
 /// A door, as the description groups operations.
 pub struct Door {
@@ -108,7 +110,30 @@ pub fn complete(document: &mut Value) {
             if let (Some(door), Some(operation)) = (door, operation.as_object_mut()) {
                 door.complete(path, method, operation);
             }
+            // One handler serves both, and a name is for one operation.
+            if operation["operationId"] == "followLink" && method == "post" {
+                operation["operationId"] = "pressLinksButton".into();
+            }
         }
+    }
+    let schemas = document["components"]["schemas"].as_object_mut();
+    for (_, schema) in schemas.into_iter().flatten() {
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (_, property) in properties.into_iter().flatten() {
+            lift_description(property);
+        }
+    }
+}
+
+/// A field that may be null is described where it stands, not inside its choices.
+fn lift_description(property: &mut Value) {
+    let choices = property.get_mut("oneOf").and_then(Value::as_array_mut);
+    let mut lifted = choices
+        .into_iter()
+        .flatten()
+        .filter_map(|choice| choice.as_object_mut()?.remove("description"));
+    if let Some(description) = lifted.next() {
+        property["description"] = description;
     }
 }
 
@@ -206,7 +231,7 @@ impl Door {
         if self.security.contains(&"platform_key") {
             headers.push(json!({
                 "name": "Accept-Version", "in": "header", "required": false,
-                "description": "Which version of the Platform API is spoken; both have the same answers here.",
+                "description": "Which version of the Platform API is spoken. The answers are the same but for `most_recent_job_guid`, which callers of v20111101 read as null.",
                 "schema": {"type": "string", "enum": VERSIONS, "example": VERSIONS[1]},
             }));
         }
@@ -283,7 +308,19 @@ impl Door {
                     json!({"oneOf": any.collect::<Vec<_>>()})
                 }
             };
-            response["content"] = json!({"application/json": {"schema": schema}});
+            let mut content = json!({"schema": schema});
+            let dialect = match self.problems {
+                [NEXUS, ..] => Dialect::Nexus,
+                _ => Dialect::Platform,
+            };
+            if let Some(example) = examples::problem(status, dialect) {
+                content["example"] = example;
+            }
+            let media_types = self.media_types.iter().chain(["application/json"].iter());
+            response["content"] = media_types
+                .map(|media_type| ((*media_type).to_owned(), content.clone()))
+                .collect::<Map<_, _>>()
+                .into();
         } else if let Some(content) = response["content"].as_object_mut()
             && let Some(plain) = content.get("application/json").cloned()
         {

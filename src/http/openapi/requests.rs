@@ -315,7 +315,6 @@ pub struct PullRequest {
 /// What an aggregator says of a job.
 #[derive(ToSchema)]
 pub struct ReportRequestBody {
-    /// started, succeeded, challenged or failed.
     #[schema(inline)]
     status: ReportStatus,
     /// Why it failed; required with failed.
@@ -381,7 +380,6 @@ pub enum ReportReason {
 /// One question.
 #[derive(ToSchema)]
 pub struct QuestionRequest {
-    /// TEXT, OPTIONS, TOKEN, IMAGE_DATA or IMAGE_OPTIONS.
     #[schema(rename = "type", inline)]
     kind: QuestionType,
     /// The institution's name for it.

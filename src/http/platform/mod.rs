@@ -4,14 +4,15 @@ mod members;
 mod users;
 
 use axum::http::HeaderMap;
+use axum::middleware::from_fn;
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Door;
 use super::auth::PlatformClient;
 use super::members::Scope;
 use super::problem::{Dialect, Problem};
+use super::{Door, acting};
 use crate::domain::user::User;
 use crate::flow::access;
 
@@ -29,9 +30,15 @@ pub fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(members::challenges))
         .routes(routes!(members::resume))
         .routes(routes!(members::credentials))
-        .routes(routes!(members::oauth_window_uri))
+        .merge(acting_gets())
         .routes(routes!(members::oauth_authorization_url))
         .routes(routes!(super::institutions::list))
+}
+
+fn acting_gets() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .routes(routes!(members::oauth_window_uri))
+        .route_layer(from_fn(acting::no_head))
 }
 
 impl PlatformClient {

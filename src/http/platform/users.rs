@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Answer;
+use crate::domain::id::UserGuid;
 use crate::domain::user::User;
 use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
 use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
@@ -139,7 +140,7 @@ fn user_answer(headers: &HeaderMap, user: &User) -> Response {
 /// The user that a body asks for.
 fn user_request(fields: &Fields) -> Result<UserRequest, Problem> {
     Ok(UserRequest {
-        id: fields.name("id")?,
+        id: fields.own_name::<UserGuid>("id")?,
         email: fields.short_text("email", LONGEST_NAME)?,
         metadata: fields.metadata()?,
         is_disabled: fields.flag("is_disabled")?.unwrap_or(false),
@@ -149,7 +150,7 @@ fn user_request(fields: &Fields) -> Result<UserRequest, Problem> {
 /// The change that a body asks for.
 fn change_request(fields: &Fields) -> Result<UserChangeRequest, Problem> {
     Ok(UserChangeRequest {
-        id: fields.new_name("id")?,
+        id: fields.new_own_name::<UserGuid>("id")?,
         email: fields.new_name("email")?,
         metadata: fields.new_metadata()?,
         is_disabled: fields.flag("is_disabled")?,

@@ -53,6 +53,7 @@ pub enum KeyRingError {
 /// trial.
 pub struct KeyRing {
     active: String,
+    oldest: String,
     keys: BTreeMap<String, Zeroizing<[u8; KEY_LENGTH]>>,
 }
 
@@ -64,12 +65,14 @@ impl KeyRing {
     ) -> Result<Self, KeyRingError> {
         let mut ring = Self {
             active: active.id.clone(),
+            oldest: active.id.clone(),
             keys: BTreeMap::from([(active.id, active.key)]),
         };
         for SealKey { id, key } in older {
             if ring.keys.contains_key(&id) {
                 return Err(KeyRingError::Twice(id));
             }
+            ring.oldest.clone_from(&id);
             ring.keys.insert(id, key);
         }
         Ok(ring)
@@ -80,18 +83,18 @@ impl KeyRing {
         &self.active
     }
 
-    /// A key for fingerprints from each key of the ring, the active one's first. It is derived
+    /// A key for keyed digests from each key of the ring, the active one's first. It is derived
     /// (HKDF-SHA-256), so that no key serves two purposes.
-    pub(super) fn fingerprint_keys(&self) -> impl Iterator<Item = hmac::Key> {
+    pub(super) fn digest_keys(&self) -> impl Iterator<Item = hmac::Key> {
         let older = self.keys.keys().filter(|id| **id != self.active);
         let ids = std::iter::once(&self.active).chain(older);
-        ids.map(|id| {
-            let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"guichet").extract(&*self.keys[id]);
-            let derived = extracted
-                .expand(&[b"fingerprint"], hmac::HMAC_SHA256)
-                .expect("32 bytes are within HKDF's limit");
-            hmac::Key::from(derived)
-        })
+        ids.map(|id| digest_key(&self.keys[id]))
+    }
+
+    /// The one of [`Self::digest_keys`] that comes of the key that was named last: the one that adding
+    /// a key does not change.
+    pub(super) fn oldest_digest_key(&self) -> hmac::Key {
+        digest_key(&self.keys[&self.oldest])
     }
 
     /// The key of that id.
@@ -99,6 +102,14 @@ impl KeyRing {
         let key = self.keys.get(id)?;
         Some(AesKek::new(&AES_256, &**key).expect("a ring's keys have 32 bytes"))
     }
+}
+
+fn digest_key(key: &[u8; KEY_LENGTH]) -> hmac::Key {
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"guichet").extract(key);
+    let derived = extracted
+        .expand(&[b"digests"], hmac::HMAC_SHA256)
+        .expect("32 bytes are within HKDF's limit");
+    hmac::Key::from(derived)
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ async fn an_external_guid_names_one_member_of_a_client(backend: Backend) {
     );
     let message = answer["error"]["message"].as_str().unwrap_or_default();
     assert!(
-        message.starts_with("external_guid is already taken"),
+        message.starts_with("external_guid is taken by another member"),
         "{message}"
     );
     assert_eq!(answer["error"]["guid"], json!(guid));
@@ -227,7 +227,10 @@ async fn an_external_guid_names_one_member_of_a_client(backend: Backend) {
     assert_eq!((status, &answer["guid"]), (409, &json!(guid)), "{answer}");
     assert_eq!(answer["error"]["status"], "conflict");
     let message = answer["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.starts_with("id is already taken"), "{message}");
+    assert!(
+        message.starts_with("id is taken by another member"),
+        "{message}"
+    );
 
     // It is free again once the member is gone.
     let (status, _) = gateway

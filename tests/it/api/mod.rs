@@ -1,9 +1,11 @@
 //! The APIs, as their documentation has them: every field, every request shape, every status.
 
 mod description;
+mod heads;
 mod idempotency;
 mod institutions;
 mod jobs;
+mod leniency;
 mod limits;
 mod members;
 mod oauth_states;

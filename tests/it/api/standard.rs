@@ -117,7 +117,10 @@ async fn the_same_login_is_refused_in_each_apis_words(backend: Backend) {
     let (status, answer) = gateway.platform("POST", MEMBERS, Some(taken)).await;
     assert_eq!((status, &answer["guid"]), (409, &json!(guid)));
     let message = answer["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.starts_with("id is already taken"), "{message}");
+    assert!(
+        message.starts_with("id is taken by another member"),
+        "{message}"
+    );
     create(&gateway, "eve").await;
     let path = format!("{MEMBERS}/eve");
     let change = json!({"member": {"id": "ada"}});

@@ -3,6 +3,7 @@
 
 mod app;
 mod demo;
+mod duplicates;
 mod endings;
 mod keyboard;
 mod links;

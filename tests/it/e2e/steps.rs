@@ -24,15 +24,15 @@ impl Browser {
         self.find(&format!("body[data-page='{page}']")).await;
     }
 
-    /// Signs in at the sandbox bank, as somebody new.
+    /// Signs in at the sandbox bank as somebody who was never there before.
     pub async fn sign_in(&self, password: &str) {
         self.sign_in_as(&somebody(), password).await;
     }
 
-    /// Signs in at the sandbox bank.
-    pub async fn sign_in_as(&self, login: &str, password: &str) {
+    /// Signs in at the sandbox bank under this name.
+    pub async fn sign_in_as(&self, name: &str, password: &str) {
         self.arrives_at("login").await;
-        self.type_into("#username", login).await;
+        self.type_into("#username", name).await;
         self.type_into("#password", password).await;
         self.click("#sign-in").await;
     }

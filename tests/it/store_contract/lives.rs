@@ -93,18 +93,19 @@ impl World<'_> {
             changed: self.notices(),
         };
         let recorded = self.bench.store.record_report(&reported, self.now).await;
-        let is_unanswered = report == JobReport::Failed(JobFailure::Unanswered);
-        let is_answered = is_unanswered && self.job.status != JobStatus::Challenged;
-        let is_over = self.job.status.is_finished() || is_answered;
         match recorded.expect("answered") {
             Recorded::Yes(_) => {
-                assert!(!is_over);
+                assert!(!self.job.status.is_finished());
                 if report != JobReport::Started {
                     self.news += 1;
                     self.answers = None;
                 }
             }
-            Recorded::Over(_) => assert!(is_over),
+            Recorded::Over(_) => {
+                let unanswered = JobReport::Failed(JobFailure::Unanswered);
+                let is_asking = self.job.status == JobStatus::Challenged;
+                assert!(self.job.status.is_finished() || report == unanswered && !is_asking);
+            }
             Recorded::Unknown => assert_eq!(self.member.current_job, None, "it was dropped"),
         }
     }

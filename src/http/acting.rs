@@ -1,0 +1,27 @@
+//! GETs that do something: the API we follow has a few (contract sections 1.1, 1.3 and 1.4).
+//!
+//! A HEAD is answered by the GET's handler where nothing says otherwise (RFC 9110 section 9.3.2), and
+//! who sends one wants to look and not to act: a link minted by it would reach nobody.
+
+use axum::extract::Request;
+use axum::http::header::{ALLOW, HeaderValue};
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::dialect_of;
+use super::problem::{Kind, Problem};
+
+/// Refuses a HEAD of a GET that does something.
+pub async fn no_head(headers: HeaderMap, request: Request, next: Next) -> Response {
+    if request.method() != Method::HEAD {
+        return next.run(request).await;
+    }
+    let message = "This GET does something, so it cannot be looked at by HEAD: send a GET.";
+    let problem = Problem::new(Kind::MethodNotAllowed, message).in_dialect(dialect_of(&headers));
+    let mut response = problem.into_response();
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("GET"));
+    response
+}

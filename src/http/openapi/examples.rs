@@ -1,0 +1,67 @@
+//! What errors look like.
+
+use serde_json::Value;
+
+use crate::http::problem::{Dialect, Kind, Problem};
+
+/// What an error of that status looks like in that envelope.
+pub fn problem(status: &str, dialect: Dialect) -> Option<Value> {
+    let (kind, message) = match status {
+        "400" => (
+            Kind::Missing,
+            "institution_guid is missing: say which institution the member is for.",
+        ),
+        "401" if dialect == Dialect::Nexus => (
+            Kind::SessionExpired,
+            "The session is unknown or has expired: begin a new one with POST /sessions.",
+        ),
+        "401" => (
+            Kind::Unauthenticated,
+            "Send the client id and an API key as HTTP Basic credentials (client_id:api_key).",
+        ),
+        "403" => (
+            Kind::Forbidden,
+            "The member's use_cases do not include PFM, so its data may not be pulled: update use_cases first.",
+        ),
+        "404" => (Kind::NotFound, "There is no such member."),
+        "405" => (
+            Kind::ConditionNotMet,
+            "The member is CONNECTED, not CHALLENGED: there is nothing to answer; order an aggregation to try again.",
+        ),
+        "406" => (
+            Kind::NotAcceptable,
+            "Accept-Version must be v20111101 or v20250224, or left out.",
+        ),
+        "408" => (
+            Kind::TimedOut,
+            "The request took longer than 60 seconds to arrive or to answer.",
+        ),
+        "409" => (
+            Kind::Conflict,
+            "The request with this Idempotency-Key is still being done. Send it again in a moment.",
+        ),
+        "413" => (Kind::TooLarge, "The body is over 64 kB. Send less."),
+        "415" => (
+            Kind::UnsupportedMediaType,
+            "Send JSON, with a Content-Type that says so.",
+        ),
+        "422" => (
+            Kind::Unprocessable,
+            "institution_code \"nobank\" names no institution of this gateway; send the guid or code of one it is configured for.",
+        ),
+        "429" => (
+            Kind::TooMany,
+            "Too many requests; wait and send the request again.",
+        ),
+        "500" => (
+            Kind::Internal,
+            "Something went wrong on our side. Send the request again later.",
+        ),
+        "503" => (
+            Kind::Unavailable,
+            "The service cannot reach its store just now. Send the request again.",
+        ),
+        _ => return None,
+    };
+    Some(Problem::new(kind, message).in_dialect(dialect).to_json())
+}

@@ -1,6 +1,7 @@
 //! OAuth states: what a member service polls (contract section 6.1).
 //!
-//! A session sees its user's; a client's key sees those of the member or state it names.
+//! A session sees its user's; a client's key sees those of the user, member or state it names. A
+//! member that was merged into another is gone: its states are found by the user.
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -14,6 +15,7 @@ use super::problem::{Kind, Problem};
 use super::{Door, json};
 use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::window::{AuthStatus, Window};
+use crate::flow::access;
 use crate::store::{StoreError, WindowQuery};
 
 /// How many states one listing shows at most.
@@ -72,16 +74,25 @@ async fn listed(
     let user = match caller {
         Caller::Nexus(nexus) => Some(nexus.user.guid),
         Caller::Platform(client) => {
-            let member = member.ok_or_else(|| {
-                Problem::missing(
-                    "outbound_member_guid",
-                    "with an API key, say whose OAuth states you want",
-                )
-            })?;
-            let owner = door.gateway.store.owner_of_member(member).await?;
-            owner
-                .filter(|owner| owner.client == client.0.id)
-                .map(|owner| owner.user)
+            let client = &client.0.id;
+            match (fields.text("user_guid")?, member) {
+                (Some(user), _) => {
+                    let user = access::user(&door.gateway, client, &user).await?;
+                    user.map(|user| user.guid)
+                }
+                (None, Some(member)) => {
+                    let owner = door.gateway.store.owner_of_member(member).await?;
+                    owner
+                        .filter(|owner| owner.client == *client)
+                        .map(|owner| owner.user)
+                }
+                (None, None) => {
+                    return Err(Problem::missing(
+                        "user_guid or outbound_member_guid",
+                        "with an API key, say whose OAuth states you want",
+                    ));
+                }
+            }
         }
     };
     let Some(user) = user else {

@@ -151,7 +151,11 @@ pub struct InstitutionsQuery {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct OauthStatesQuery {
-    /// The member that left. Required with an API key.
+    /// Whose states, by guid or by your own `id`; only with an API key. A session sees its user's.
+    #[param(example = "USR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    user_guid: Option<String>,
+    /// The member that left. With an API key required where `user_guid` is not there; a member that was
+    /// merged into another is found only with it.
     #[param(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     outbound_member_guid: Option<String>,
     /// 1 PENDING, 2 SUCCESS, 3 ERRORED.

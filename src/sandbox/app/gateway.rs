@@ -296,7 +296,9 @@ impl Gateway {
             oauth_states: Vec<OauthState>,
         }
         let mut url = below(&self.base, ["oauth_states"]);
+        // By the user too: a member that turned out to be another one is gone, its attempts are not.
         url.query_pairs_mut()
+            .append_pair("user_guid", &self.user)
             .append_pair("outbound_member_guid", member);
         let request = self.request(reqwest::Method::GET, url);
         match call::<States>(request).await.map_err(Into::into) {

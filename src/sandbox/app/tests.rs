@@ -109,7 +109,8 @@ async fn states(
     State(gateway): State<Arc<Gateway>>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Json<Value> {
-    assert_eq!(query[0].0, "outbound_member_guid");
+    assert_eq!(query[0], ("user_guid".to_owned(), USER.to_owned()));
+    assert_eq!(query[1].0, "outbound_member_guid");
     let state = gateway.state.lock().expect("a lock").clone();
     let states: Vec<_> = state.into_iter().collect();
     Json(json!({ "oauth_states": states }))

@@ -11,7 +11,7 @@ crate::on_both_stores!(
     a_state_has_the_documented_fields_from_the_mint_on,
     states_are_filtered_and_come_newest_first,
     the_first_look_at_a_finished_state_is_remembered,
-    a_clients_key_sees_the_states_of_the_member_it_names,
+    a_clients_key_sees_the_states_of_whom_it_names,
 );
 
 async fn states(gateway: &TestGateway, query: &str) -> Vec<Value> {
@@ -135,13 +135,27 @@ async fn the_first_look_at_a_finished_state_is_remembered(backend: Backend) {
     assert_eq!(read().await, first, "set once");
 }
 
-async fn a_clients_key_sees_the_states_of_the_member_it_names(backend: Backend) {
+async fn a_clients_key_sees_the_states_of_whom_it_names(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let (member, _) = gateway.member().await;
     let state = gateway.state(member).await;
     let list = format!("/oauth_states?outbound_member_guid={member}");
-    let (status, answer) = gateway.platform("GET", &list, None).await;
-    assert_eq!((status, answer), (200, json!({"oauth_states": [state]})));
+    let by_user = format!("/oauth_states?user_guid={}", gateway.user);
+    for list in [
+        &list,
+        &by_user,
+        &format!("{by_user}&outbound_member_guid={member}"),
+    ] {
+        let (status, answer) = gateway.platform("GET", list, None).await;
+        assert_eq!(
+            (status, answer),
+            (200, json!({"oauth_states": [state]})),
+            "{list}"
+        );
+    }
+    let stranger = "/oauth_states?user_guid=USR-68e96dd6-eabd-42d3-9f05-416897f0746c";
+    let (status, answer) = gateway.platform("GET", stranger, None).await;
+    assert_eq!((status, answer), (200, json!({"oauth_states": []})));
     let read = format!("/oauth_states/{}", state["guid"].as_str().expect("a guid"));
     let (status, answer) = gateway.platform("GET", &read, None).await;
     assert_eq!((status, answer), (200, json!({"oauth_state": state})));
@@ -149,7 +163,7 @@ async fn a_clients_key_sees_the_states_of_the_member_it_names(backend: Backend) 
     assert_eq!(status, 400, "{answer}");
     let message = answer["error"]["message"].as_str().unwrap_or_default();
     assert!(
-        message.starts_with("outbound_member_guid is missing"),
+        message.starts_with("user_guid or outbound_member_guid is missing"),
         "{message}"
     );
 }

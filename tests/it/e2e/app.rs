@@ -1,6 +1,7 @@
 //! From the app and back to it: windows, messages, and browsers that lack one or the other.
 
 use super::demo::{BANK, Demo};
+use super::steps::somebody;
 use crate::support::browser::{Browser, Options};
 use crate::support::gateway::Backend;
 
@@ -8,6 +9,7 @@ crate::on_both_stores!(
     a_person_connects_in_a_window_of_its_own,
     a_person_declines_and_connects_later,
     a_person_connects_without_scripts,
+    the_app_follows_a_login_to_the_member_it_belongs_to,
 );
 
 const CONNECT: &str = "#connect-mx_bank_oauth";
@@ -114,6 +116,27 @@ async fn a_person_connects_without_scripts(backend: Backend) {
         false
     };
     browser.wait_until("the accounts", pulled).await;
+}
+
+async fn the_app_follows_a_login_to_the_member_it_belongs_to(backend: Backend) {
+    let demo = Demo::shared(backend);
+    let browser = Browser::open(Options::default()).await;
+    let login = somebody();
+    let mut members = Vec::new();
+    for _ in 0..2 {
+        let (member, link) = demo.mint(BANK, serde_json::Value::Null).await;
+        browser.go(&link).await;
+        browser.sign_in_as(&login, "any").await;
+        browser.arrives_at("consent").await;
+        browser.click("#allow").await;
+        browser.arrives_at("connected").await;
+        members.push(member);
+    }
+    // The app asks about the one it sent away, and shows the one the login belongs to.
+    let address = demo.app.join(&format!("?member={}", members[1]));
+    browser.go(address.expect("an address")).await;
+    browser.find("#status[data-status=CONNECTED]").await;
+    assert_eq!(browser.text("#member-guid").await, members[0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

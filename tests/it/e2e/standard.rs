@@ -234,6 +234,6 @@ async fn a_person_answers_without_scripts(backend: Backend) {
     person.signs_in("challenge").await;
     reaches("#challenges").await;
     person.answers(&[("PET", Types("correct"))]).await;
-    reaches("#accounts li[data-account]").await;
-    person.sees("CONNECTED").await;
+    reaches("#status[data-status=CONNECTED]").await;
+    person.browser.find("#accounts li[data-account]").await;
 }

@@ -37,7 +37,8 @@ enum Command {
     Retire {
         #[command(flatten)]
         target: Target,
-        /// The key's id, as listed: the eight characters after `ogk_`.
+        /// The key's id, as listed: the eight characters after `ogk_`. It may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }

@@ -14,7 +14,7 @@ use guichet::store::{
 use tokio::task::JoinSet;
 
 use super::Bench;
-use super::fixtures::{Visited, a_report, at, known_as, last_of, stands};
+use super::fixtures::{Visited, a_report, at, known_as, known_elsewhere_as, last_of, stands};
 
 on_each_store!(
     a_second_standard_member_of_a_login_is_refused,

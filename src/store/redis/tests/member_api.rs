@@ -115,7 +115,11 @@ async fn the_scripts_write_what_the_table_allows_and_nothing_else() {
             assert!(matches!(recorded, Ok(Recorded::Yes(_))), "{recorded:?}");
             let member = store.member(user, new.member.guid).await.expect("read");
             let member = member.expect("kept");
-            assert_eq!(member.status, from.then(*to).unwrap_or(*from));
+            let expected = match from.then(*to).unwrap_or(*from) {
+                waiting if waiting.awaits_a_job() => ConnectionStatus::Failed,
+                other => other,
+            };
+            assert_eq!(member.status, expected, "{from:?} to {to:?}");
             assert_eq!(
                 (member.current_job, member.aggregated_at, member.revision),
                 (None, Some(at(40)), 2),
@@ -147,10 +151,11 @@ fn only_one_call_of_all_scripts_writes_the_status_of_a_member_that_exists() {
         let name = path.file_name().expect("a name").to_string_lossy();
         match name.as_ref() {
             "lib.lua" => {
-                // A new job's, and a member's in `become`.
-                assert_eq!(written.len(), 2, "{written:?}");
-                let of_members: Vec<_> =
-                    written.iter().filter(|it| !it.contains("QUEUED")).collect();
+                // A new job's, a finished job's, and a member's in `become`.
+                assert_eq!(written.len(), 3, "{written:?}");
+                let of_jobs = |it: &&&str| it.contains("QUEUED") || it.contains("failure");
+                let of_members: Vec<_> = written.iter().filter(|it| !of_jobs(it)).collect();
+                assert_eq!(of_members.len(), 1, "{of_members:?}");
                 assert!(of_members[0].starts_with("'HSET', key, 'status', to)"));
             }
             // The others write jobs.

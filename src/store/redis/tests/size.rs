@@ -54,7 +54,10 @@ async fn a_flow_is_four_round_trips_and_one_script_each() {
         };
         (calls("cmdstat_evalsha:"), calls("cmdstat_script|load:"))
     };
-    let (_, loads) = calls().await;
-    connect(&store, &keep_member(&store).await).await;
-    assert_eq!(calls().await, (4, loads));
+    let user = a_user(&store).await;
+    let (before, loads) = calls().await;
+    let new = new_member(user, new_window(user.partition(), at(600)));
+    store.create_member(&new, at(0)).await.expect("kept");
+    connect(&store, &new).await;
+    assert_eq!(calls().await, (before + 4, loads));
 }

@@ -156,6 +156,15 @@ failures! {
     Disabled "disabled";
     /// Nobody answered the institution's question in time. Ours alone to say.
     Unanswered "unanswered";
+    /// New credentials took the place of those it was to try. Ours alone to say.
+    Replaced "replaced";
+}
+
+impl JobFailure {
+    /// Whether it is ours alone to say: no aggregator reports it.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Unanswered | Self::Replaced)
+    }
 }
 
 /// What an aggregator reports of a job.

@@ -311,6 +311,8 @@ fn standing(said: &Said, is_oauth: bool) -> Standing {
         JobFailure::Closed => always(Status::Closed),
         JobFailure::Disabled => always(Status::Disabled),
         JobFailure::Unanswered => always(Status::Expired),
+        // The step that brings the new credentials says what they make of the member.
+        JobFailure::Replaced => Standing::default(),
     }
 }
 
@@ -412,6 +414,7 @@ mod tests {
                 all(Status::Expired),
                 all(Status::Expired),
             ),
+            (JobFailure::Replaced, (None, None), (None, None)),
         ] {
             for (is_oauth, expected) in [(true, oauth), (false, standard)] {
                 let standing = failed(failure, is_oauth);

@@ -119,7 +119,7 @@ fn read_report(body: &[u8]) -> Result<Said, Problem> {
 
 /// Whether it is the aggregator's to say.
 fn may_be_reported(failure: &JobFailure) -> bool {
-    *failure != JobFailure::Unanswered
+    !failure.is_ours()
 }
 
 #[cfg(test)]
@@ -137,10 +137,10 @@ mod tests {
         for failure in JobFailure::ALL {
             let read = read(json!({"status": "failed", "reason": failure.name()}));
             match failure {
-                JobFailure::Unanswered => {
+                JobFailure::Unanswered | JobFailure::Replaced => {
                     let error = read.unwrap_err();
                     assert!(error.contains("reason must be one of denied, "), "{error}");
-                    assert!(!error.contains("unanswered"), "{error}");
+                    assert!(!error.contains(failure.name()), "{error}");
                 }
                 failure => assert_eq!(read, Ok(Said::Failed(*failure))),
             }

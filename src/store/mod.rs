@@ -244,8 +244,9 @@ impl Store {
     }
 
     /// Changes the member. New credentials replace the sealed ones and its fingerprint, begin the
-    /// count of refusals anew, make it UPDATED, and end its unfinished job in favour of theirs. A
-    /// change to what is so already is none: no revision, no news.
+    /// count of refusals anew, make it UPDATED, and fail its unfinished job as
+    /// [`JobFailure::Replaced`](crate::domain::job::JobFailure::Replaced): whatever is reported of that
+    /// one later is `Over`. A change to what is so already is none: no revision, no news.
     pub async fn update_member(
         &self,
         change: &MemberChange,

@@ -179,6 +179,7 @@ async fn the_aggregators_door_has_its_own_key(backend: Backend) {
         json!({"status": 1}),
         failed("sleepy"),
         failed("unanswered"),
+        failed("replaced"),
         json!({"status": "failed"}),
         json!({"status": "challenged"}),
         json!({"status": "challenged", "challenges": []}),

@@ -29,6 +29,7 @@ crate::on_both_stores!(
     an_answer_that_is_not_accepted_is_rejected,
     each_end_has_its_status,
     new_credentials_replace_the_job_under_way,
+    new_credentials_end_the_questions_of_the_old_ones,
     new_credentials_may_wait,
     credentials_that_do_not_fit_are_refused,
     where_oauth_is_compulsory_credentials_are_refused,
@@ -370,10 +371,15 @@ async fn new_credentials_replace_the_job_under_way(backend: Backend) {
     assert_eq!(gateway.nexus("PUT", &path, Some(update)).await.0, 200);
     let new = nth_job(&gateway, 2).await;
     assert_ne!(new, old);
-    let (status, _) = lease(&gateway, &old).await;
-    assert!((400..500).contains(&status), "{status}");
+    assert_eq!(lease(&gateway, &old).await.0, 409);
     // What is said of the old one now is no news.
-    report(&gateway, &old, failed("denied")).await;
+    let over = report(&gateway, &old, failed("denied")).await;
+    assert_eq!(over, (200, "FAILED".into()));
+    let ended = read_job(&gateway, &old).await;
+    assert_eq!(
+        (&ended["status"], &ended["reason"]),
+        (&json!("FAILED"), &json!("replaced"))
+    );
     let read = gateway.read(member).await;
     assert_eq!(read["connection_status"], "UPDATED");
     assert_eq!(read["most_recent_job_guid"], json!(new));
@@ -381,6 +387,30 @@ async fn new_credentials_replace_the_job_under_way(backend: Backend) {
     assert_eq!(values(&lease(&gateway, &new).await.1), ["ada", "sesame"]);
     report(&gateway, &new, json!({"status": "succeeded"})).await;
     assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+}
+
+async fn new_credentials_end_the_questions_of_the_old_ones(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let member = created(&gateway, body("ada", "wrong", json!({}))).await;
+    let old = nth_job(&gateway, 1).await;
+    let question = json!([{"type": "TEXT", "field_name": "pet", "label": "Your first pet?"}]);
+    report(&gateway, &old, challenged(&question)).await;
+    let asked = self::asked(&gateway, member).await;
+    let update =
+        json!({"member": {"credentials": pair("ada", "sesame"), "skip_aggregation": true}});
+    let path = format!("/members/{member}");
+    let (status, answer) = gateway.nexus("PUT", &path, Some(update)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["member"]["connection_status"], "UPDATED");
+    assert_eq!(answer["member"]["is_being_aggregated"], false);
+    assert_eq!(answer["member"]["most_recent_job_guid"], json!(old));
+    assert_eq!(read_job(&gateway, &old).await["reason"], "replaced");
+    assert!(self::asked(&gateway, member).await.is_empty());
+    assert_eq!(resume(&gateway, member, &asked, &["Rex"]).await.0, 405);
+    // It holds nothing up.
+    assert_eq!(order(&gateway, member).await.0, 200);
+    let new = nth_job(&gateway, 2).await;
+    assert_eq!(values(&lease(&gateway, &new).await.1), ["ada", "sesame"]);
 }
 
 async fn new_credentials_may_wait(backend: Backend) {
@@ -546,6 +576,12 @@ async fn created(gateway: &TestGateway, body: Value) -> MemberGuid {
 async fn order(gateway: &TestGateway, member: MemberGuid) -> (u16, Value) {
     let path = format!("/members/{member}/aggregate");
     gateway.nexus("GET", &path, None).await
+}
+
+async fn read_job(gateway: &TestGateway, job: &str) -> Value {
+    let (status, answer) = gateway.nexus("GET", &format!("/jobs/{job}"), None).await;
+    assert_eq!(status, 200, "{answer}");
+    answer["job"].clone()
 }
 
 async fn asked(gateway: &TestGateway, member: MemberGuid) -> Vec<Value> {

@@ -137,6 +137,20 @@ local function queue_job(guid, of, member, request, now)
   call('HSET', base .. 'm' .. of, 'job', guid, 'last_job', guid)
 end
 
+-- Ends a job: what it asked and was answered is forgotten at once, the rest when the retention is
+-- over.
+local function finish_job(guid, status, failure, now, retention)
+  local key = base .. 'j' .. guid
+  call('HSET', key, 'status', status, 'updated', now)
+  if failure ~= '' then
+    call('HSET', key, 'failure', failure)
+  end
+  call('HDEL', key, 'challenges')
+  call('DEL', base .. 'q' .. guid)
+  call('ZREM', base .. 'dj', guid)
+  call('PEXPIRE', key, retention)
+end
+
 -- Forgets an unfinished job.
 local function drop_job(guid)
   call('DEL', base .. 'j' .. guid, base .. 'q' .. guid)

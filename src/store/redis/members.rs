@@ -13,6 +13,7 @@ use super::users::{Reservation, UniqueName, late};
 use super::window_record::write_options;
 use super::{RedisStore, millis};
 use crate::domain::id::{ClientId, MemberGuid, UserGuid};
+use crate::domain::job::JobFailure;
 use crate::domain::member::{ConnectionStatus, Member};
 use crate::store::{
     Deletion, MemberChange, MemberCreation, MemberUpdate, NewMember, Result, SOFT_DELETED,
@@ -146,7 +147,9 @@ impl RedisStore {
         .bytes(credentials.map_or(&[], |it| &it.sealed))
         .status(Some(ConnectionStatus::Updated))
         .job(credentials.and_then(|it| it.job.as_ref()))
+        .text(JobFailure::Replaced.name())
         .time(now)
+        .number(self.retention())
         .notices(&change.updated);
         let mut reply = Reply::of(self.link.call(call).await?)?;
         let wanted = change.external_guid.clone().flatten();

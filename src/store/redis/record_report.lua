@@ -37,14 +37,7 @@ elseif report == 'CHALLENGED' then
   call('DEL', base .. 'q' .. guid)
   call('ZADD', base .. 'dj', due, guid)
 else
-  call('HSET', key, 'status', report, 'updated', now)
-  if failure ~= '' then
-    call('HSET', key, 'failure', failure)
-  end
-  call('HDEL', key, 'challenges')
-  call('DEL', base .. 'q' .. guid)
-  call('ZREM', base .. 'dj', guid)
-  call('PEXPIRE', key, retention)
+  finish_job(guid, report, failure, now, retention)
 end
 
 local member = living(job.member)

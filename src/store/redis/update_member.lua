@@ -2,7 +2,7 @@
 local user, guid, reserved_until = arg(), arg(), arg()
 local set, unset, prints = list(), list(), list()
 local credentials, updated_status, job, request = arg(), arg(), arg(), arg()
-local now, notices = arg(), arg()
+local replaced, now, retention, notices = arg(), arg(), arg(), arg()
 
 local member = living(guid)
 if not member or member.user ~= user then
@@ -49,9 +49,8 @@ if is_new_login then
   call('HDEL', key, 'refusals')
   become(guid, updated_status)
   if member.job then
-    drop_job(member.job)
-    -- The unfinished job is the newest.
-    call('HDEL', key, 'job', 'last_job')
+    finish_job(member.job, 'FAILED', replaced, now, retention)
+    call('HDEL', key, 'job')
   end
   if job ~= '' then
     queue_job(job, guid, member, request, now)

@@ -86,10 +86,8 @@ fn take_credentials(
     member.fingerprint = new.fingerprints.first().copied();
     member.refusals = 0;
     follow(member, ConnectionStatus::Updated);
-    jobs::drop_unfinished_of(tx, member.guid)?;
-    let dropped = member.current_job.take();
-    if member.most_recent_job == dropped {
-        member.most_recent_job = None;
+    if let Some(replaced) = member.current_job.take() {
+        jobs::replace(tx, replaced, now)?;
     }
     if let Some(job) = &new.job {
         jobs::begin(tx, job, member, now)?;

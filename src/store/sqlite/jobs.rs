@@ -145,6 +145,23 @@ pub(super) fn begin(
     Ok(())
 }
 
+/// Ends an unfinished job: new credentials took the place of those it was to try.
+pub(super) fn replace(tx: &Connection, guid: JobGuid, now: Timestamp) -> Result<()> {
+    let Some(mut job) = load(tx, guid)? else {
+        return Ok(());
+    };
+    fail(&mut job, JobFailure::Replaced);
+    job.updated_at = now;
+    save(tx, &job)
+}
+
+/// The job will not be tried again, and asks nothing any more.
+fn fail(job: &mut Job, failure: JobFailure) {
+    job.status = JobStatus::Failed;
+    job.challenges.clear();
+    job.failure = Some(failure);
+}
+
 /// Forgets the member's unfinished job.
 pub(super) fn drop_unfinished_of(tx: &Connection, member: MemberGuid) -> Result<()> {
     tx.prepare_cached("DELETE FROM jobs WHERE member = ? AND finished_at IS NULL")?
@@ -211,11 +228,7 @@ fn record(tx: &Connection, reported: &Reported, now: Timestamp) -> Result<Record
             job.status = JobStatus::Succeeded;
             job.challenges.clear();
         }
-        JobReport::Failed(failure) => {
-            job.status = JobStatus::Failed;
-            job.challenges.clear();
-            job.failure = Some(*failure);
-        }
+        JobReport::Failed(failure) => fail(&mut job, *failure),
     }
     save(tx, &job)?;
     if let Some(member) = members::load(tx, job.member)? {

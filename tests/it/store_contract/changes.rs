@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
+use guichet::domain::challenge::{Challenge, ChallengeKind};
 use guichet::domain::data_request::DataRequest;
 use guichet::domain::event::EventKind;
-use guichet::domain::id::MemberGuid;
-use guichet::domain::job::{JobFailure, JobReport};
+use guichet::domain::id::{CredentialGuid, JobGuid, MemberGuid};
+use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member, UseCase};
 use guichet::domain::user::User;
 use guichet::domain::window::WindowOptions;
 use guichet::store::{
-    Lease, MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember, SealedMeans,
-    Standing,
+    Answered, Answering, Lease, MemberChange, MemberCreation, MemberUpdate, NewCredentials,
+    NewMember, Recorded, SealedMeans, Standing,
 };
 use tokio::task::JoinSet;
 
-use super::Bench;
-use super::fixtures::{Kept, a_report, at, known_as, new_member};
+use super::fixtures::{Kept, a_report, at, before, known_as, new_member, stands};
+use super::{Bench, RETENTION};
 
 on_each_store!(
     a_change_sets_what_it_names,
@@ -27,6 +28,9 @@ on_each_store!(
     of_racing_changes_one_gets_the_external_guid,
     new_credentials_begin_anew,
     new_credentials_may_wait,
+    a_replaced_job_asks_nothing_and_changes_nothing,
+    a_replaced_job_is_kept_for_the_retention,
+    a_report_never_counts_for_newer_credentials,
     new_credentials_sent_again_are_the_same,
     new_credentials_of_another_members_login_are_refused,
     new_credentials_leave_a_status_they_may_not_follow,
@@ -63,6 +67,19 @@ impl Bench {
         update.expect("answered")
     }
 
+    /// The job as it is: failed at that moment because new credentials came.
+    async fn is_replaced(&self, job: JobGuid, second: i64) -> Job {
+        let ended = self.job(job).await.expect("it stays readable");
+        assert_eq!(
+            (ended.status, ended.failure),
+            (JobStatus::Failed, Some(JobFailure::Replaced))
+        );
+        assert_eq!(ended.updated_at, at(second));
+        assert_eq!(ended.challenges, []);
+        assert_eq!(self.lease(job).await, Lease::Over);
+        ended
+    }
+
     async fn rename(&self, user: &User, member: MemberGuid, name: Option<&str>) -> MemberUpdate {
         let change = MemberChange {
             external_guid: Some(name.map(str::to_owned)),
@@ -76,6 +93,15 @@ impl Bench {
             .store
             .member_by_external_guid(&user.client, user.guid, name);
         found.await.expect("answered").map(|member| member.guid)
+    }
+}
+
+fn a_question(bench: &Bench, user: &User) -> Challenge {
+    Challenge {
+        guid: CredentialGuid::new(&bench.chance, user.guid.partition()),
+        field_name: "Q".to_owned(),
+        label: "What is it?".to_owned(),
+        kind: ChallengeKind::Text,
     }
 }
 
@@ -298,7 +324,7 @@ async fn new_credentials_begin_anew(bench: Bench) {
         assert_eq!(told[0].member, member);
 
         if let Some(replaced) = before.current_job {
-            assert_eq!(bench.lease(replaced).await, Lease::Unknown);
+            bench.is_replaced(replaced, second).await;
         }
         let taken = bench.take(at(second)).await;
         assert_eq!(taken.len(), 1, "of theirs alone: {taken:?}");
@@ -328,9 +354,146 @@ async fn new_credentials_may_wait(bench: Bench) {
         panic!("the member is there");
     };
     assert_eq!(member.status, ConnectionStatus::Updated);
-    assert_eq!(member.current_job, None);
-    assert_eq!(bench.lease(kept.job()).await, Lease::Unknown);
+    assert_eq!(
+        (member.current_job, member.most_recent_job),
+        (None, Some(kept.job()))
+    );
+    bench.is_replaced(kept.job(), 5).await;
     assert_eq!(bench.take(at(999)).await, []);
+}
+
+async fn a_replaced_job_asks_nothing_and_changes_nothing(bench: Bench) {
+    let kept = bench.standard().await;
+    bench.take(at(1)).await;
+    let asked = JobReport::Challenged(vec![a_question(&bench, &kept.user)]);
+    let challenged = a_report(
+        &bench,
+        kept.job(),
+        asked.clone(),
+        stands(ConnectionStatus::Challenged),
+    );
+    bench.record(&challenged, at(2)).await;
+    let answering = Answering {
+        user: kept.user.guid,
+        member: kept.guid(),
+        job: kept.job(),
+        round: 1,
+        sealed_answers: bench.an_envelope(),
+        callback_payload: None,
+        updated: Vec::new(),
+    };
+    let answered = bench.store.answer_challenges(&answering, at(3)).await;
+    assert!(matches!(answered, Ok(Answered::Yes(_))), "{answered:?}");
+    let again = a_report(
+        &bench,
+        kept.job(),
+        JobReport::Challenged(vec![a_question(&bench, &kept.user)]),
+        stands(ConnectionStatus::Challenged),
+    );
+    bench.record(&again, at(4)).await;
+    let new = bench.new_credentials(&kept.user, "ada");
+    let job = new.job.clone().expect("one is asked for").guid;
+    let change = MemberChange {
+        credentials: Some(new),
+        ..bench.a_change(&kept.user, kept.guid())
+    };
+    let MemberUpdate::Updated(member) = bench.change(&change, 5).await else {
+        panic!("the member is there");
+    };
+    bench.told(at(5)).await;
+
+    let ended = bench.is_replaced(kept.job(), 5).await;
+    assert_eq!(ended.round, 2, "what happened to it stays readable");
+    for report in [
+        JobReport::Started,
+        JobReport::Succeeded(Pulled::default()),
+        JobReport::Failed(JobFailure::Unanswered),
+        JobReport::Failed(JobFailure::Denied),
+        asked,
+    ] {
+        let reported = a_report(
+            &bench,
+            kept.job(),
+            report,
+            Standing {
+                is_refusal: true,
+                ..stands(ConnectionStatus::Denied)
+            },
+        );
+        let recorded = bench.store.record_report(&reported, at(6)).await;
+        let over = Recorded::Over(Box::new(ended.clone()));
+        assert_eq!(recorded.expect("answered"), over);
+    }
+    let late = Answering {
+        round: 2,
+        sealed_answers: bench.an_envelope(),
+        ..answering
+    };
+    for answering in [late.clone(), Answering { round: 1, ..late }] {
+        let answered = bench.store.answer_challenges(&answering, at(6)).await;
+        let not_asked = Answered::NotAsked(member.clone());
+        assert_eq!(answered.expect("answered"), not_asked);
+    }
+    let postponed = bench.store.postpone_job(kept.job(), at(6), at(6)).await;
+    postponed.expect("answered");
+    assert_eq!(bench.job(kept.job()).await.as_ref(), Some(&ended));
+    let now = bench.read(&kept.user, kept.guid()).await;
+    assert_eq!(now, Some(*member));
+    assert_eq!(bench.told(at(6)).await, []);
+    let taken = bench.take(at(999)).await;
+    let taken: Vec<_> = taken.iter().map(|job| job.guid).collect();
+    assert_eq!(taken, [job], "of theirs alone");
+}
+
+async fn a_replaced_job_is_kept_for_the_retention(bench: Bench) {
+    let kept = bench.standard().await;
+    let change = MemberChange {
+        credentials: Some(bench.new_credentials(&kept.user, "ada")),
+        ..bench.a_change(&kept.user, kept.guid())
+    };
+    bench.change(&change, 5).await;
+    let retention = i64::try_from(RETENTION.finished.as_secs()).expect("thirty days");
+    bench
+        .store
+        .purge(before(at(5 + retention)))
+        .await
+        .expect("answered");
+    bench.is_replaced(kept.job(), 5).await;
+}
+
+async fn a_report_never_counts_for_newer_credentials(bench: Bench) {
+    for round in 0..20 {
+        let kept = bench.standard().await;
+        let refused = Standing {
+            is_refusal: true,
+            ..stands(ConnectionStatus::Denied)
+        };
+        let failed = JobReport::Failed(JobFailure::Denied);
+        let reported = a_report(&bench, kept.job(), failed, refused);
+        let store = Arc::clone(&bench.store);
+        let report = tokio::spawn(async move { store.record_report(&reported, at(5)).await });
+        let new = bench.new_credentials(&kept.user, "ada");
+        let job = new.job.clone().expect("one is asked for").guid;
+        let change = MemberChange {
+            credentials: Some(new),
+            ..bench.a_change(&kept.user, kept.guid())
+        };
+        bench.change(&change, 5).await;
+        let recorded = report.await.expect("it ends").expect("answered");
+        let failure = match recorded {
+            Recorded::Yes(_) => JobFailure::Denied,
+            Recorded::Over(_) => JobFailure::Replaced,
+            Recorded::Unknown => panic!("round {round}: it stays readable"),
+        };
+        let ended = bench.job(kept.job()).await.expect("readable");
+        assert_eq!(ended.failure, Some(failure), "round {round}");
+        let member = bench.read(&kept.user, kept.guid()).await.expect("kept");
+        assert_eq!(
+            (member.status, member.refusals, member.current_job),
+            (ConnectionStatus::Updated, 0, Some(job)),
+            "round {round}"
+        );
+    }
 }
 
 async fn new_credentials_sent_again_are_the_same(bench: Bench) {

@@ -412,6 +412,8 @@ pub struct Connection {
     pub sealed_grant: Vec<u8>,
     /// The job to queue, unless aggregation is skipped or one of the receiving member is under way.
     pub job: Option<NewJob>,
+    /// The newest `X-CALLBACK-PAYLOAD`; `None` leaves the receiving member's.
+    pub callback_payload: Option<CallbackPayload>,
     /// Told with the outbound member as it was, under its next revision, when a merge removes it.
     pub deleted: Vec<Notice>,
     /// Told with the member as connected.

@@ -27,6 +27,7 @@ crate::on_both_stores!(
     a_standard_login_is_refused_to_a_second_member,
     a_standard_login_is_free_for_others,
     a_merge_gives_the_grant_to_the_member_that_has_the_login,
+    a_merge_brings_the_newer_callback_payload,
     a_merge_tells_the_app_the_other_member,
     the_token_answer_may_say_who_signed_in,
     a_refusal_names_the_member_and_gives_the_grant_back,
@@ -141,6 +142,26 @@ async fn a_merge_gives_the_grant_to_the_member_that_has_the_login(backend: Backe
         asked.last().and_then(|asked| asked.header("authorization")),
         Some(&*format!("Bearer {token}"))
     );
+}
+
+async fn a_merge_brings_the_newer_callback_payload(backend: Backend) {
+    let gateway = identifying(backend, "").await;
+    gateway.bank.signs_in("ada");
+    let first = Linked::with_payload(&gateway, "Zmlyc3Q=").await;
+    first.connects(&gateway).await;
+    let job = nth_job(&gateway, 1).await;
+    let second = Linked::with_payload(&gateway, "c2Vjb25k").await;
+    second.connects(&gateway).await;
+    report(&gateway, &job, json!({"status": "succeeded"})).await;
+    let pulled = |event: &Recorded| event.json()["action"] == "member_data_updated";
+    let told = gateway
+        .hooks
+        .wait_for(|told| told.iter().any(pulled), LIMIT)
+        .await;
+    let pulled = told.into_iter().find(pulled).expect("just seen");
+    assert_eq!(pulled.json()["member_guid"], json!(first.member));
+    assert_eq!(pulled.json()["callback_payload"], "c2Vjb25k");
+    assert_eq!(pulled.header("x-callback-payload"), Some("c2Vjb25k"));
 }
 
 async fn a_merge_tells_the_app_the_other_member(backend: Backend) {
@@ -376,6 +397,20 @@ impl Linked {
     async fn by(gateway: &TestGateway, mut body: Value) -> Self {
         body["member"] = json!({"institution_guid": BANK_GUID, "is_oauth": true});
         let (status, answer) = gateway.nexus("POST", "/members", Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        Self::of(&answer)
+    }
+
+    /// One whose webhooks say that again.
+    async fn with_payload(gateway: &TestGateway, payload: &str) -> Self {
+        let body = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
+        let (status, answer) = gateway
+            .call("POST", "/members", Some(body), |request| {
+                request
+                    .header("MD-SESSION-TOKEN", &gateway.session)
+                    .header("X-CALLBACK-PAYLOAD", payload)
+            })
+            .await;
         assert_eq!(status, 200, "{answer}");
         Self::of(&answer)
     }

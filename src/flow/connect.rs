@@ -154,7 +154,7 @@ async fn connection(
     };
     // What was asked for when this link was made is newer, and so is what is to be echoed.
     let asked = match outbound.data_request.is_empty() {
-        true => receiving.data_request,
+        true => receiving.data_request.clone(),
         false => outbound.data_request.clone(),
     };
     let callback_payload = inbound.and(outbound.callback_payload.clone());
@@ -164,7 +164,8 @@ async fn connection(
         .options
         .skip_aggregation
         .map_or(!outbound.aggregates_by_default(), |skip| skip);
-    let job = (!skipped && gateway.aggregator.is_some()).then(|| NewJob {
+    let is_wanted = !skipped && receiving.is_for_pfm();
+    let job = (is_wanted && gateway.aggregator.is_some()).then(|| NewJob {
         guid: JobGuid::new(random, partition),
         data_request: asked,
     });

@@ -87,6 +87,11 @@ impl Member {
         succeeded_before || !self.skip_aggregation
     }
 
+    /// Whether its data may be pulled: PFM is among its use cases (contract section 1.4).
+    pub fn is_for_pfm(&self) -> bool {
+        self.use_cases.contains(&UseCase::Pfm)
+    }
+
     /// Whether an aggregation is under way.
     pub fn is_being_aggregated(&self) -> bool {
         self.current_job.is_some()

@@ -156,31 +156,33 @@ async fn connection(
     grant: &Grant,
 ) -> Result<Option<Connection>, Internal> {
     let (window, outbound) = (&subject.window, &subject.member);
-    let (receiving, asked) = match inbound {
-        None => (outbound.guid, outbound.data_request.clone()),
+    let receiving = match inbound {
+        None => outbound.clone(),
         Some(inbound) => {
             let found =
                 persistently(|| Box::pin(gateway.store.member(outbound.user, inbound))).await?;
             let Some(found) = found else { return Ok(None) };
-            // What was asked for when this link was made is newer.
-            let asked = match outbound.data_request.is_empty() {
-                true => found.data_request,
-                false => outbound.data_request.clone(),
-            };
-            (inbound, asked)
+            found
         }
     };
+    // What was asked for when this link was made is newer, and so is what is to be echoed.
+    let asked = match outbound.data_request.is_empty() {
+        true => receiving.data_request.clone(),
+        false => outbound.data_request.clone(),
+    };
+    let callback_payload = inbound.and(outbound.callback_payload.clone());
     let partition = outbound.guid.partition();
     let random = gateway.random.as_ref();
     let skipped = window
         .options
         .skip_aggregation
         .map_or(!outbound.aggregates_by_default(), |skip| skip);
-    let job = (!skipped && gateway.aggregator.is_some()).then(|| NewJob {
+    let is_wanted = !skipped && receiving.is_for_pfm();
+    let job = (is_wanted && gateway.aggregator.is_some()).then(|| NewJob {
         guid: JobGuid::new(random, partition),
         data_request: asked,
     });
-    let guid = receiving.to_string();
+    let guid = receiving.guid.to_string();
     let context = grant_context(&outbound.client, &guid);
     let notices = |kind| gateway.notices(&door.client, &[kind], partition);
     Ok(Some(Connection {
@@ -189,6 +191,7 @@ async fn connection(
         fingerprints: fingerprints.to_vec(),
         sealed_grant: gateway.sealer.seal(random, &context, &grant.to_bytes()),
         job,
+        callback_payload,
         deleted: match inbound {
             None => Vec::new(),
             Some(_) => notices(EventKind::MemberDeleted),

@@ -187,8 +187,8 @@ pub async fn find(
     })
 }
 
-/// Changes the user's member. New credentials make it UPDATED and, unless that is to be skipped, are
-/// tried by a new job, which replaces an unfinished one. One step.
+/// Changes the user's member. New credentials make it UPDATED, end an unfinished job and, unless that is
+/// to be skipped or the member is not for PFM, are tried by a new one. One step.
 pub async fn update(
     gateway: &Gateway,
     client: &Client,
@@ -215,11 +215,15 @@ pub async fn update(
                 institution,
                 &checked,
             );
-            let asked = request.data_request.as_ref().unwrap_or(&found.data_request);
+            let changed = Member {
+                use_cases: request.use_cases.clone().unwrap_or(found.use_cases),
+                data_request: request.data_request.clone().unwrap_or(found.data_request),
+                ..found
+            };
             Some(NewCredentials {
                 sealed: sealed.envelope,
                 fingerprints: sealed.fingerprints,
-                job: first_job(gateway, user, request.skip_aggregation, asked),
+                job: first_job(gateway, &changed, request.skip_aggregation),
             })
         }
     };
@@ -253,7 +257,7 @@ pub async fn update(
 }
 
 /// Creates an OAuth member, PENDING, with its first window, or a standard one, CREATED, with its
-/// credentials and, unless that is to be skipped, its first job. One step.
+/// credentials and, unless that is to be skipped or it is not for PFM, its first job. One step.
 pub async fn create(
     gateway: &Gateway,
     client: &Client,
@@ -338,20 +342,16 @@ async fn create_standard(
     checked: &Credentials,
     now: Timestamp,
 ) -> Result<Created, CreateError> {
-    let skipped = request.skip_aggregation;
-    let job = first_job(gateway, user, skipped, &request.data_request);
-    let queued = job.as_ref().map(|job| job.guid);
     let created = created_notices(gateway, client, user, request.telling);
-    let member = Member {
-        status: ConnectionStatus::Created,
-        current_job: queued,
-        most_recent_job: queued,
-        ..blank(gateway, client, user, institution, request, now)
-    };
+    let member = blank(gateway, client, user, institution, request, now);
+    let job = first_job(gateway, &member, member.skip_aggregation);
+    let queued = job.as_ref().map(|job| job.guid);
     let guid = member.guid;
     let sealed = credentials::seal(gateway, &client.id, user.guid, guid, institution, checked);
     let new = NewMember {
         member: Member {
+            current_job: queued,
+            most_recent_job: queued,
             fingerprint: sealed.fingerprints.first().copied(),
             ..member
         },
@@ -404,16 +404,13 @@ fn blank(
     }
 }
 
-/// The job that tries new credentials; `None`: that is to be skipped, or nobody could do it.
-fn first_job(
-    gateway: &Gateway,
-    user: &User,
-    skipped: bool,
-    data_request: &DataRequest,
-) -> Option<NewJob> {
-    (!skipped && gateway.aggregator.is_some()).then(|| NewJob {
-        guid: JobGuid::new(gateway.random.as_ref(), user.guid.partition()),
-        data_request: data_request.clone(),
+/// The job that tries the member's new credentials; `None`: that is to be skipped, its data may not be
+/// pulled, or nobody could do it.
+fn first_job(gateway: &Gateway, member: &Member, skipped: bool) -> Option<NewJob> {
+    let is_wanted = !skipped && member.is_for_pfm();
+    (is_wanted && gateway.aggregator.is_some()).then(|| NewJob {
+        guid: JobGuid::new(gateway.random.as_ref(), member.guid.partition()),
+        data_request: member.data_request.clone(),
     })
 }
 

@@ -6,7 +6,7 @@ use crate::domain::data_request::DataRequest;
 use crate::domain::event::EventKind;
 use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::job::NewJob;
-use crate::domain::member::{CallbackPayload, ConnectionStatus, Member, UseCase};
+use crate::domain::member::{CallbackPayload, ConnectionStatus, Member};
 use crate::domain::user::User;
 use crate::store::{JobOrder, Ordered, StoreError};
 
@@ -78,7 +78,7 @@ pub async fn order(
 ) -> Result<Member, OrderError> {
     let found = gateway.store.member(user.guid, member).await?;
     let found = found.ok_or(OrderError::NoSuchMember(member))?;
-    if !found.use_cases.contains(&UseCase::Pfm) {
+    if !found.is_for_pfm() {
         return Err(OrderError::NotForPfm);
     }
     if gateway.aggregator.is_none() {
@@ -104,7 +104,7 @@ pub async fn order_all(
     }
     let mut members = Vec::new();
     for found in gateway.store.members(user.guid).await? {
-        if !found.use_cases.contains(&UseCase::Pfm) {
+        if !found.is_for_pfm() {
             members.push(found);
             continue;
         }

@@ -415,6 +415,8 @@ pub struct Connection {
     /// The job to queue, unless aggregation is skipped. One of the receiving member that is under way is
     /// replaced either way.
     pub job: Option<NewJob>,
+    /// The newest `X-CALLBACK-PAYLOAD`; `None` leaves the receiving member's.
+    pub callback_payload: Option<CallbackPayload>,
     /// Told with the outbound member as it was, under its next revision, when a merge removes it.
     pub deleted: Vec<Notice>,
     /// Told with the member as connected.

@@ -27,6 +27,8 @@ crate::on_both_stores!(
     a_standard_login_is_refused_to_a_second_member,
     a_standard_login_is_free_for_others,
     a_merge_gives_the_grant_to_the_member_that_has_the_login,
+    whether_the_receiving_member_is_for_pfm_counts,
+    a_merge_brings_the_newer_callback_payload,
     a_merge_tells_the_app_the_other_member,
     the_token_answer_may_say_who_signed_in,
     a_refusal_names_the_member_and_gives_the_grant_back,
@@ -141,6 +143,51 @@ async fn a_merge_gives_the_grant_to_the_member_that_has_the_login(backend: Backe
         asked.last().and_then(|asked| asked.header("authorization")),
         Some(&*format!("Bearer {token}"))
     );
+}
+
+async fn whether_the_receiving_member_is_for_pfm_counts(backend: Backend) {
+    for (receiving, outbound, is_pulled) in [
+        ("MONEY_MOVEMENT", "PFM", false),
+        ("PFM", "MONEY_MOVEMENT", true),
+    ] {
+        let gateway = identifying(backend, "").await;
+        gateway.bank.signs_in("ada");
+        let first = Linked::for_use(&gateway, receiving).await;
+        first.connects(&gateway).await;
+        let read = gateway.read(first.member).await;
+        assert_eq!(read["connection_status"], "CONNECTED");
+        assert_eq!(read["is_being_aggregated"], is_pulled, "{receiving}");
+        if is_pulled {
+            let job = nth_job(&gateway, 1).await;
+            report(&gateway, &job, json!({"status": "succeeded"})).await;
+        }
+        let second = Linked::for_use(&gateway, outbound).await;
+        second.connects(&gateway).await;
+        let state = second.state(&gateway).await;
+        assert_eq!(state["inbound_member_guid"], json!(first.member));
+        let read = gateway.read(first.member).await;
+        assert_eq!(read["is_being_aggregated"], is_pulled, "{receiving}");
+    }
+}
+
+async fn a_merge_brings_the_newer_callback_payload(backend: Backend) {
+    let gateway = identifying(backend, "").await;
+    gateway.bank.signs_in("ada");
+    let first = Linked::with_payload(&gateway, "Zmlyc3Q=").await;
+    first.connects(&gateway).await;
+    let job = nth_job(&gateway, 1).await;
+    let second = Linked::with_payload(&gateway, "c2Vjb25k").await;
+    second.connects(&gateway).await;
+    report(&gateway, &job, json!({"status": "succeeded"})).await;
+    let pulled = |event: &Recorded| event.json()["action"] == "member_data_updated";
+    let told = gateway
+        .hooks
+        .wait_for(|told| told.iter().any(pulled), LIMIT)
+        .await;
+    let pulled = told.into_iter().find(pulled).expect("just seen");
+    assert_eq!(pulled.json()["member_guid"], json!(first.member));
+    assert_eq!(pulled.json()["callback_payload"], "c2Vjb25k");
+    assert_eq!(pulled.header("x-callback-payload"), Some("c2Vjb25k"));
 }
 
 async fn a_merge_tells_the_app_the_other_member(backend: Backend) {
@@ -373,9 +420,29 @@ impl Linked {
         Self::by(gateway, way).await
     }
 
+    /// One whose data is for that use alone.
+    async fn for_use(gateway: &TestGateway, use_case: &str) -> Self {
+        Self::by(gateway, json!({"member": {"use_cases": [use_case]}})).await
+    }
+
     async fn by(gateway: &TestGateway, mut body: Value) -> Self {
-        body["member"] = json!({"institution_guid": BANK_GUID, "is_oauth": true});
+        body["member"]["institution_guid"] = json!(BANK_GUID);
+        body["member"]["is_oauth"] = json!(true);
         let (status, answer) = gateway.nexus("POST", "/members", Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        Self::of(&answer)
+    }
+
+    /// One whose webhooks say that again.
+    async fn with_payload(gateway: &TestGateway, payload: &str) -> Self {
+        let body = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
+        let (status, answer) = gateway
+            .call("POST", "/members", Some(body), |request| {
+                request
+                    .header("MD-SESSION-TOKEN", &gateway.session)
+                    .header("X-CALLBACK-PAYLOAD", payload)
+            })
+            .await;
         assert_eq!(status, 200, "{answer}");
         Self::of(&answer)
     }

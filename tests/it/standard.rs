@@ -31,6 +31,7 @@ crate::on_both_stores!(
     new_credentials_replace_the_job_under_way,
     new_credentials_end_the_questions_of_the_old_ones,
     new_credentials_may_wait,
+    what_is_not_for_pfm_is_not_pulled_by_itself,
     credentials_that_do_not_fit_are_refused,
     where_oauth_is_compulsory_credentials_are_refused,
     what_is_asked_for_reaches_the_aggregator,
@@ -432,6 +433,31 @@ async fn new_credentials_may_wait(backend: Backend) {
     assert_eq!(order(&gateway, member).await.0, 200);
     let job = nth_job(&gateway, 1).await;
     assert_eq!(values(&lease(&gateway, &job).await.1), ["ada", "sesame"]);
+}
+
+async fn what_is_not_for_pfm_is_not_pulled_by_itself(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let uses = json!({"use_cases": ["MONEY_MOVEMENT"]});
+    let member = created(&gateway, body("ada", "sesame", uses)).await;
+    let read = gateway.read(member).await;
+    assert_eq!(read["connection_status"], "CREATED");
+    assert_eq!(read["is_being_aggregated"], false);
+    assert!(read["most_recent_job_guid"].is_null());
+    assert_eq!(order(&gateway, member).await.0, 403);
+    let path = format!("/members/{member}");
+    let update = json!({"member": {"credentials": pair("ada", "new")}});
+    let (status, answer) = gateway.nexus("PUT", &path, Some(update)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["member"]["connection_status"], "UPDATED");
+    assert_eq!(answer["member"]["is_being_aggregated"], false);
+    // What the change makes of its use cases counts.
+    let of =
+        |uses: Value| json!({"member": {"credentials": pair("ada", "new"), "use_cases": uses}});
+    for (uses, is_pulled) in [(json!(["PFM"]), true), (json!(["MONEY_MOVEMENT"]), false)] {
+        let (status, answer) = gateway.nexus("PUT", &path, Some(of(uses))).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(answer["member"]["is_being_aggregated"], is_pulled);
+    }
 }
 
 async fn credentials_that_do_not_fit_are_refused(backend: Backend) {

@@ -1,6 +1,6 @@
 -- commit_connected: the member is connected. Everything of it appears here, or nothing does.
 local guid, inbound, prints = arg(), arg(), list()
-local grant, job, request = arg(), arg(), arg()
+local grant, job, request, payload = arg(), arg(), arg(), arg()
 local connected, pending, replaced = arg(), arg(), arg()
 local now, retention, listed = arg(), arg(), arg()
 local deleted, updated, ended = arg(), arg(), arg()
@@ -49,6 +49,9 @@ local key = base .. 'm' .. receiving
 call('SET', base .. 'g' .. receiving, grant)
 become(receiving, connected)
 know_by(receiving, prints)
+if payload ~= '' then
+  call('HSET', key, 'payload', payload)
+end
 call('HINCRBY', key, 'revision', 1)
 -- What is under way pulls with the old grant: what becomes of it says nothing about the new one.
 if member.job then

@@ -212,6 +212,7 @@ fn connection(window: OauthStateGuid) -> Connection {
         fingerprints: Vec::new(),
         sealed_grant: b"sealed \0 grant \xff".to_vec(),
         job: Some(new_job(partition)),
+        callback_payload: None,
         deleted: vec![notice(partition, EventKind::MemberDeleted)],
         updated: vec![notice(partition, EventKind::MemberUpdated)],
         finished: vec![notice(partition, EventKind::OauthStateFinished)],

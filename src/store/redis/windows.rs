@@ -150,12 +150,14 @@ impl RedisStore {
     ) -> Result<Committed> {
         let base = self.keys.partition(connection.window.partition());
         let inbound = connection.inbound.map(|member| member.compact());
+        let payload = connection.callback_payload.as_ref().map(|it| it.as_str());
         let call = Call::new(&call::COMMIT, base)
             .text(connection.window.compact())
             .text(inbound.unwrap_or_default())
             .digests(&connection.fingerprints)
             .bytes(&connection.sealed_grant)
             .job(connection.job.as_ref())
+            .text(payload.unwrap_or_default())
             .status(Some(ConnectionStatus::Connected))
             .status(Some(ConnectionStatus::Pending))
             .text(JobFailure::Replaced.name())

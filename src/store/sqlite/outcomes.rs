@@ -73,6 +73,9 @@ fn connect(tx: &Connection, connection: &NewConnection, now: Timestamp) -> Resul
     if let Some(job) = &connection.job {
         jobs::begin(tx, job, &mut member, now)?;
     }
+    if let Some(payload) = &connection.callback_payload {
+        member.callback_payload = Some(payload.clone());
+    }
     members::save_change(tx, &mut member)?;
     let news = News::of(&member).with_window(&window);
     events::tell(tx, &connection.updated, &news, now)?;

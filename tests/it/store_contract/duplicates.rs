@@ -26,6 +26,7 @@ on_each_store!(
     a_merge_repeated_is_the_same_merge,
     a_merge_queues_a_job_unless_one_is_under_way,
     a_merge_keeps_a_member_that_was_connected,
+    a_merge_brings_the_newest_callback_payload,
     a_merge_needs_a_member_of_the_login,
     a_merge_gives_back_the_external_guid,
     another_login_changes_nothing,
@@ -340,6 +341,29 @@ async fn a_merge_keeps_a_member_that_was_connected(bench: Bench) {
     bench.take(at(7)).await;
     let grant = SealedMeans::Grant(of_bob.sealed_grant.clone());
     assert_eq!(bench.grant_of(&of_bob).await, grant, "its own, still");
+}
+
+async fn a_merge_brings_the_newest_callback_payload(bench: Bench) {
+    let ((_, _, before), second) = bench.a_duplicate().await;
+    let user = &second.linked.user;
+    let earlier = before.member.callback_payload.clone();
+    assert!(earlier.is_some());
+    let newest = Some("bmV3ZXI=".parse().expect("Base64"));
+    let third = bench.returned_of(user, at(5)).await;
+    for (visited, sent, expected) in [(&second, None, earlier), (&third, newest.clone(), newest)] {
+        let connection = Connection {
+            callback_payload: sent,
+            ..into(&before.member, signed_in(&bench, visited, &["ada"]))
+        };
+        let member = bench.connect(&connection, at(6)).await.member;
+        assert_eq!(member.callback_payload, expected);
+        let read = bench.read(user, member.guid).await;
+        assert_eq!(read.as_ref(), Some(&member));
+        let mut told = bench.told(at(6)).await;
+        told.retain(|event| event.kind != EventKind::MemberDeleted);
+        assert_eq!(told.len(), 2);
+        assert!(told.iter().all(|event| event.member == member), "{told:?}");
+    }
 }
 
 async fn a_merge_needs_a_member_of_the_login(bench: Bench) {

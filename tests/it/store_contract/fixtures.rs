@@ -265,6 +265,7 @@ impl Bench {
             fingerprints: Vec::new(),
             sealed_grant: self.an_envelope(),
             job: Some(self.a_job(partition)),
+            callback_payload: None,
             deleted: self.a_notice(partition, EventKind::MemberDeleted),
             updated: self.a_notice(partition, EventKind::MemberUpdated),
             finished: self.finished(visited),

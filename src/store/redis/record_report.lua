@@ -67,9 +67,16 @@ if member then
     call('HSET', member_key, 'aggregated_ok', now)
     call('HDEL', member_key, 'refusals')
   end
-  status = status ~= '' and become(job.member, status) or member.status
   -- No job's end leaves a member that awaits one.
-  if report ~= 'CHALLENGED' and string.find(WAITING, ' ' .. status .. ' ', 1, true) then
+  local function awaits(it)
+    return report ~= 'CHALLENGED' and string.find(WAITING, ' ' .. it .. ' ', 1, true)
+  end
+  if status ~= '' and not awaits(status) then
+    status = become(job.member, status)
+  else
+    status = member.status
+  end
+  if awaits(status) then
     status = become(job.member, FAILED)
   end
   call('HINCRBY', member_key, 'revision', 1)

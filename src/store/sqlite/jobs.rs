@@ -256,10 +256,12 @@ fn tell_member(
     now: Timestamp,
 ) -> Result<()> {
     let status_before = member.status;
-    if let Some(status) = status_after(&mut member, reported.standing) {
+    let ends = job.status.is_finished();
+    let status = status_after(&mut member, reported.standing);
+    if let Some(status) = status.filter(|status| !(ends && status.awaits_a_job())) {
         members::follow(&mut member, status);
     }
-    if job.status.is_finished() {
+    if ends {
         member.aggregated_at = Some(now);
         if member.current_job == Some(job.guid) {
             member.current_job = None;

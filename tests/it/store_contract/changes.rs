@@ -390,6 +390,11 @@ async fn a_replaced_job_asks_nothing_and_changes_nothing(bench: Bench) {
         JobReport::Challenged(vec![a_question(&bench, &kept.user)]),
         stands(ConnectionStatus::Challenged),
     );
+    // Until it is pushed again, a question is the old one, sent again.
+    bench.record(&again, at(4)).await;
+    let waiting = bench.job(kept.job()).await.expect("it is there");
+    assert_eq!((waiting.status, waiting.round), (JobStatus::Queued, 1));
+    bench.take(at(4)).await;
     bench.record(&again, at(4)).await;
     let new = bench.new_credentials(&kept.user, "ada");
     let job = new.job.clone().expect("one is asked for").guid;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guichet::domain::event::EventKind;
-use guichet::domain::job::{JobReport, Pulled};
+use guichet::domain::job::{JobFailure, JobReport, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::user::User;
 use guichet::domain::window::{Ending, ErrorReason, Window, WindowOptions, WindowStatus};
@@ -24,7 +24,7 @@ on_each_store!(
     a_login_that_is_not_known_is_compared_with_none,
     a_merge_connects_the_member_that_was_there,
     a_merge_repeated_is_the_same_merge,
-    a_merge_queues_a_job_unless_one_is_under_way,
+    a_merge_queues_a_job_in_place_of_one_under_way,
     a_merge_keeps_a_member_that_was_connected,
     a_merge_brings_the_newest_callback_payload,
     a_merge_needs_a_member_of_the_login,
@@ -208,7 +208,7 @@ async fn a_login_that_is_not_known_is_compared_with_none(bench: Bench) {
 }
 
 async fn a_merge_connects_the_member_that_was_there(bench: Bench) {
-    let ((first, earlier, before), second) = bench.a_duplicate().await;
+    let ((first, _, before), second) = bench.a_duplicate().await;
     let returned = bench.window_now(&second).await;
     let logins = ["ada under a new key", "ada"];
     let connection = into(&before.member, signed_in(&bench, &second, &logins));
@@ -217,6 +217,8 @@ async fn a_merge_connects_the_member_that_was_there(bench: Bench) {
     let member = Member {
         fingerprint: Some(known_as("ada under a new key")),
         revision: before.member.revision + 1,
+        current_job: connection.job.as_ref().map(|job| job.guid),
+        most_recent_job: connection.job.as_ref().map(|job| job.guid),
         ..before.member
     };
     let window = Window {
@@ -249,7 +251,7 @@ async fn a_merge_connects_the_member_that_was_there(bench: Bench) {
 
     bench.take(at(7)).await;
     let grant = SealedMeans::Grant(connection.sealed_grant.clone());
-    assert_eq!(bench.grant_of(&earlier).await, grant);
+    assert_eq!(bench.grant_of(&connection).await, grant);
     let mut told = bench.told(at(7)).await;
     told.sort_by_key(|event| match event.kind {
         EventKind::MemberDeleted => 0,
@@ -285,23 +287,23 @@ async fn a_merge_repeated_is_the_same_merge(bench: Bench) {
     assert_eq!(bench.commit(&other, at(8)).await, Committed::Over);
 }
 
-async fn a_merge_queues_a_job_unless_one_is_under_way(bench: Bench) {
+async fn a_merge_queues_a_job_in_place_of_one_under_way(bench: Bench) {
     let ((first, earlier, before), second) = bench.a_duplicate().await;
     let user = &first.linked.user;
     let third = bench.returned_of(user, at(5)).await;
-    let running = earlier.job.map(|job| job.guid);
+    let old = earlier.job.expect("one was queued").guid;
     let connection = into(&before.member, signed_in(&bench, &second, &["ada"]));
     let member = bench.connect(&connection, at(6)).await.member;
+    let running = connection.job.expect("one is asked for").guid;
     assert_eq!(
         (member.current_job, member.most_recent_job),
-        (running, running)
+        (Some(running), Some(running))
     );
-    let unqueued = connection.job.expect("one is asked for").guid;
-    assert_eq!(bench.job(unqueued).await, None);
+    let old = bench.job(old).await.expect("it stays readable");
+    assert_eq!(old.failure, Some(JobFailure::Replaced));
 
     let success = JobReport::Succeeded(Pulled::default());
     let standing = stands(ConnectionStatus::Connected);
-    let running = running.expect("one was queued");
     bench
         .record(&a_report(&bench, running, success, standing), at(7))
         .await;

@@ -46,6 +46,12 @@ enum Step {
     },
 }
 
+/// What a failed job may make of a member: nothing that awaits another one.
+fn endings() -> impl Strategy<Value = u8> {
+    let ends = ConnectionStatus::ALL.iter().filter(|it| !it.awaits_a_job());
+    prop::sample::select(ends.map(|it| it.id()).collect::<Vec<_>>())
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let failure = prop::sample::select(JobFailure::ALL);
     let step = prop_oneof![
@@ -56,7 +62,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => prop_oneof![4 => Just(0_u32), 1 => Just(1)]
             .prop_map(|stale_by| Step::Answer { stale_by }),
         2 => Just(Step::Succeed),
-        4 => (failure, 0..22_u8, any::<bool>()).prop_map(|(failure, status, is_refusal)| {
+        4 => (failure, endings(), any::<bool>()).prop_map(|(failure, status, is_refusal)| {
             Step::Fail { failure, status, is_refusal }
         }),
         2 => any::<bool>().prop_map(|starts_a_job| Step::Change { starts_a_job }),
@@ -96,7 +102,9 @@ impl World<'_> {
         match recorded.expect("answered") {
             Recorded::Yes(_) => {
                 assert!(!self.job.status.is_finished());
-                if report != JobReport::Started {
+                let is_question = matches!(report, JobReport::Challenged(_));
+                let is_old = self.job.status == JobStatus::Queued && self.job.round > 0;
+                if report != JobReport::Started && !(is_question && is_old) {
                     self.news += 1;
                     self.answers = None;
                 }

@@ -1,13 +1,12 @@
 //! How windows end: in a connection, or without one.
 
 use guichet::domain::event::EventKind;
-use guichet::domain::job::JobReport;
-use guichet::domain::job::{JobStatus, Pulled};
+use guichet::domain::job::{JobFailure, JobReport, JobStatus};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{
     Ending, ErrorReason, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
-use guichet::store::{Committed, Connection, Lease, Reported, SealedMeans, Standing};
+use guichet::store::{Committed, Connection, Lease, Recorded, Reported, SealedMeans, Standing};
 
 use super::Bench;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
@@ -15,7 +14,7 @@ use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
 on_each_store!(
     a_commit_changes_everything_at_once,
     a_commit_may_skip_the_job,
-    no_second_job_is_queued,
+    a_second_connection_replaces_the_job,
     a_second_connection_replaces_the_grant,
     a_commit_needs_a_returned_window,
     a_commit_repeated_is_the_same_commit,
@@ -128,55 +127,50 @@ async fn connect_again(bench: &Bench, visited: &Visited, second: i64) -> (Connec
     (connection, subject.member)
 }
 
-async fn no_second_job_is_queued(bench: Bench) {
+async fn a_second_connection_replaces_the_job(bench: Bench) {
     let (visited, connection, first) = bench.connected().await;
-    let job = connection.job.expect("one is asked for").guid;
+    let old = connection.job.expect("one is asked for").guid;
     let (second, member) = connect_again(&bench, &visited, 10).await;
+    let new = second.job.expect("one is asked for").guid;
     assert_eq!(
         (member.current_job, member.most_recent_job),
-        (Some(job), Some(job))
+        (Some(new), Some(new))
     );
     assert!(member.revision > first.member.revision);
-    let unqueued = second.job.expect("one is asked for").guid;
-    assert_eq!(bench.store.job(unqueued).await.expect("answered"), None);
+    let ended = bench.store.job(old).await.expect("answered");
+    let ended = ended.expect("it stays readable");
+    assert_eq!(
+        (ended.status, ended.failure),
+        (JobStatus::Failed, Some(JobFailure::Replaced))
+    );
 
-    let jobs = bench
-        .store
-        .reserve_jobs(at(10), at(99), 10)
-        .await
-        .expect("answered");
-    assert_eq!(jobs.iter().map(|job| job.guid).collect::<Vec<_>>(), [job]);
-    let reported = Reported {
-        job,
-        report: JobReport::Succeeded(Pulled::default()),
+    // What is said of the old one says nothing about the new grant.
+    let refused = Reported {
+        job: old,
+        report: JobReport::Failed(JobFailure::Denied),
         due_at: at(99),
-        standing: Standing::default(),
+        standing: Standing {
+            at_first: Some(ConnectionStatus::Denied),
+            later: Some(ConnectionStatus::Impaired),
+            is_refusal: true,
+        },
         changed: Vec::new(),
     };
-    bench
-        .store
-        .record_report(&reported, at(11))
-        .await
-        .expect("answered");
-    let (third, member) = connect_again(&bench, &visited, 20).await;
-    let queued = third.job.map(|job| job.guid);
-    assert_eq!(
-        (member.current_job, member.most_recent_job),
-        (queued, queued)
-    );
+    let recorded = bench.store.record_report(&refused, at(11)).await;
+    assert!(matches!(recorded, Ok(Recorded::Over(_))), "{recorded:?}");
+    assert_eq!(bench.member_now(&visited.linked).await, Some(member));
+    let jobs = bench.store.reserve_jobs(at(12), at(99), 10).await;
+    let jobs = jobs.expect("answered");
+    assert_eq!(jobs.iter().map(|job| job.guid).collect::<Vec<_>>(), [new]);
 }
 
 async fn a_second_connection_replaces_the_grant(bench: Bench) {
     let (visited, first, _) = bench.connected().await;
     assert_eq!(leased(&bench, 3).await, Some(first.sealed_grant));
     let (second, _) = connect_again(&bench, &visited, 10).await;
-    let job = first.job.expect("one is asked for").guid;
-    match bench.store.lease(job).await.expect("answered") {
-        Lease::Granted { sealed, .. } => {
-            assert_eq!(sealed, SealedMeans::Grant(second.sealed_grant));
-        }
-        other => panic!("the job is under way: {other:?}"),
-    }
+    let old = first.job.expect("one is asked for").guid;
+    assert_eq!(bench.store.lease(old).await.expect("answered"), Lease::Over);
+    assert_eq!(leased(&bench, 10).await, Some(second.sealed_grant));
 }
 
 async fn a_commit_needs_a_returned_window(bench: Bench) {

@@ -115,9 +115,13 @@ async fn the_scripts_write_what_the_table_allows_and_nothing_else() {
             assert!(matches!(recorded, Ok(Recorded::Yes(_))), "{recorded:?}");
             let member = store.member(user, new.member.guid).await.expect("read");
             let member = member.expect("kept");
-            let expected = match from.then(*to).unwrap_or(*from) {
-                waiting if waiting.awaits_a_job() => ConnectionStatus::Failed,
-                other => other,
+            let kept = match to.awaits_a_job() {
+                true => *from,
+                false => from.then(*to).unwrap_or(*from),
+            };
+            let expected = match kept.awaits_a_job() {
+                true => ConnectionStatus::Failed,
+                false => kept,
             };
             assert_eq!(member.status, expected, "{from:?} to {to:?}");
             assert_eq!(

@@ -28,7 +28,7 @@ crate::on_both_stores!(
     a_first_pull_that_is_denied_makes_the_member_denied,
     a_later_pull_that_is_denied_makes_the_member_impaired,
     a_pull_that_is_impeded_makes_the_member_impeded,
-    connecting_again_starts_no_second_job,
+    connecting_again_replaces_the_job,
     skipped_aggregation_queues_nothing,
     without_an_aggregator_nothing_is_queued,
 );
@@ -301,28 +301,25 @@ async fn a_pull_that_is_impeded_makes_the_member_impeded(backend: Backend) {
     status_told(&gateway, member, "IMPEDED", 7).await;
 }
 
-async fn connecting_again_starts_no_second_job(backend: Backend) {
+async fn connecting_again_replaces_the_job(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let member = connected(&gateway).await;
     let first = job(&nth_push(&gateway, 1).await);
     connect_again(&gateway, member).await;
-    assert_eq!(
-        gateway.read(member).await["most_recent_job_guid"],
-        json!(first)
-    );
-    // The running job lends the newer token.
-    let (_, lease) = lease(&gateway, &first).await;
-    assert!(
-        gateway
-            .bank
-            .honours(lease["access_token"].as_str().expect("a token"))
-    );
-    report(&gateway, &first, json!({"status": "succeeded"})).await;
+    let second = job(&nth_push(&gateway, 2).await);
+    assert_ne!(second, first);
+    let before = gateway.read(member).await;
+    assert_eq!(before["most_recent_job_guid"], json!(second));
+
+    // The old job pulled with the old token: what becomes of it says nothing about the new one.
+    assert_eq!(lease(&gateway, &first).await.0, 409);
+    report(&gateway, &first, failed("denied")).await;
+    assert_eq!(gateway.read(member).await, before);
+    let (_, lease) = lease(&gateway, &second).await;
+    let token = lease["access_token"].as_str().expect("a token");
+    assert!(gateway.bank.honours(token));
+    report(&gateway, &second, json!({"status": "succeeded"})).await;
     assert_eq!(gateway.read(member).await["is_being_aggregated"], false);
-    // Only a connection after its end queues the next one.
-    connect_again(&gateway, member).await;
-    let second = nth_push(&gateway, 2).await;
-    assert_ne!(job(&second), first);
     assert_eq!(gateway.aggregator.received().len(), 2);
 }
 

@@ -175,9 +175,9 @@ async fn a_merge_brings_the_newer_callback_payload(backend: Backend) {
     gateway.bank.signs_in("ada");
     let first = Linked::with_payload(&gateway, "Zmlyc3Q=").await;
     first.connects(&gateway).await;
-    let job = nth_job(&gateway, 1).await;
     let second = Linked::with_payload(&gateway, "c2Vjb25k").await;
     second.connects(&gateway).await;
+    let job = nth_job(&gateway, 2).await;
     report(&gateway, &job, json!({"status": "succeeded"})).await;
     let pulled = |event: &Recorded| event.json()["action"] == "member_data_updated";
     let told = gateway
@@ -202,6 +202,10 @@ async fn a_merge_tells_the_app_the_other_member(backend: Backend) {
     assert_eq!(
         parameter(&back, "member_guid"),
         Some(first.member.to_string())
+    );
+    assert_eq!(
+        parameter(&back, "outbound_member_guid"),
+        Some(second.member.to_string())
     );
 }
 

@@ -340,9 +340,9 @@ async fn each_end_has_its_status(backend: Backend) {
         ("discontinued", "DISCONTINUED"),
         ("closed", "CLOSED"),
         ("disabled", "DISABLED"),
-        // It may not follow CREATED: the member stays as it was.
-        ("degraded", "CREATED"),
-        ("rejected", "CREATED"),
+        // It may not follow CREATED; but no job is left to wait for.
+        ("degraded", "FAILED"),
+        ("rejected", "FAILED"),
     ];
     for (nth, (reason, expected)) in ends.into_iter().enumerate() {
         let body = body(&format!("user-{nth}"), "sesame", json!({}));

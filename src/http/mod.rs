@@ -1,7 +1,7 @@
 //! The only part that knows HTTP servers. Handlers translate; what happens is decided in
 //! [`flow`](crate::flow).
 //!
-//! [`routes`] is the table of contents.
+//! [`routes()`] is the table of contents.
 
 mod acting;
 mod aggregation;

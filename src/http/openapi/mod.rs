@@ -1,7 +1,7 @@
 //! The description of the API, made from its routes (OpenAPI 3.1), and the page that shows it.
 //!
 //! A handler's annotation says what only that handler knows. What the layers and extractors around
-//! handlers do is added here, by [`doors`]: who may call, which headers are read, which errors any
+//! handlers do is added here, by `doors`: who may call, which headers are read, which errors any
 //! request of a door may meet.
 
 mod doors;

@@ -1,5 +1,5 @@
 //! Parameters as the description has them. Nothing is read with these types: what is read is in
-//! [`body`](super::super::body), and a test holds the two together.
+//! `body`, and a test holds the two together.
 #![expect(dead_code, reason = "described, never built")]
 
 use utoipa::{IntoParams, ToSchema};

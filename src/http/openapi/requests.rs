@@ -1,5 +1,5 @@
 //! Bodies of requests as the description has them. Nothing is read with these types: real clients
-//! put their fields in three places (contract section 1.2), and [`body`](super::super::body) finds
+//! put their fields in three places (contract section 1.2), and `body` finds
 //! them. A test beside every parser holds the two together.
 #![expect(dead_code, reason = "described, never built")]
 

@@ -1,0 +1,141 @@
+//! Following a one-time link: the claim, or a page that says why not.
+
+use std::net::SocketAddr;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, State};
+use axum::http::header::{ALLOW, SET_COOKIE};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::{depart, form_field, header_value, look_ahead, outcome, vary};
+use crate::domain::secret::{BindingSecret, LinkToken};
+use crate::flow::open::{Arrival, open};
+use crate::http::page::{self, Form, Page, Parties};
+use crate::http::visitor::{Segments, Visit, is_same_origin, source_address};
+use crate::http::{Door, cookies, show};
+use crate::store::{Knock, Subject};
+
+/// How long an interstitial page may wait for its button.
+const PROOF_S: u64 = 60 * 60;
+
+/// Follow a one-time link.
+///
+/// A navigation (and the POST of the page's button) claims it and leads to the institution. Machines
+/// that look ahead get a harmless page, and HEAD nothing.
+#[utoipa::path(
+    method(get, post), path = "/oauth/predirect_to/{member}/{token}",
+    operation_id = "followLink", tag = "Browser",
+    params(
+        ("member" = String, Path, description = "The member's guid.", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c"),
+        ("token" = String, Path, description = "The link's secret.", example = "ow_00…"),
+    ),
+    responses(
+        (status = 200, description = "A page to look at first, or one for machines.", content_type = "text/html"),
+        (status = 302, description = "To the institution, with the cookie that binds the browser."),
+        (status = 303, description = "Back to the app: this browser is through already.", content_type = "text/html"),
+        (status = 404, description = "There is no such link.", content_type = "text/html"),
+        (status = 410, description = "It was used, replaced, or is over.", content_type = "text/html"),
+        (status = 429, description = "Too many unknown links from this address.", content_type = "text/html"),
+        (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
+        (status = 503, description = "A look ahead, which is never the link's use; or the store is away.", content_type = "text/html"),
+    ),
+)]
+pub async fn link(
+    State(door): State<Door>,
+    method: Method,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Segments((member, token)): Segments<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let shown = show::Shown::new(&door, &headers);
+    let knock = match Visit::of(&method, &headers) {
+        Visit::Navigation => Knock::Navigate,
+        Visit::LookAhead => return look_ahead(&shown),
+        Visit::Machine => return vary(shown.page(&Page::Preview, &Parties::default())),
+        Visit::Probe => return vary(StatusCode::OK.into_response()),
+        Visit::Other => return method_not_allowed("GET, HEAD, POST"),
+        Visit::Post if !is_same_origin(&headers, &door.gateway.settings.public_url) => {
+            return shown.neutral();
+        }
+        Visit::Post => match form_field(&body, page::PROOF_FIELD) {
+            Some(proof) if cookies::is_proven(&headers, Some(&proof)) => Knock::Begin,
+            Some(_) => return shown.neutral(),
+            None => Knock::Continue,
+        },
+    };
+    let named = member.parse().ok().zip(LinkToken::parse(&token));
+    let arrival = match named {
+        Some((member, token)) => {
+            open(
+                &door.gateway,
+                member,
+                &token,
+                knock,
+                cookies::bindings(&headers),
+            )
+            .await
+        }
+        None => Ok(Arrival::Unknown),
+    };
+    let this_link = format!("/oauth/predirect_to/{member}/{token}");
+    let response = match arrival {
+        Err(error) => shown.failure(error),
+        Ok(Arrival::Depart(departure)) => depart(&shown, &headers, departure),
+        Ok(Arrival::AskFirst(subject)) => ask_first(&door, &shown, this_link, &subject),
+        Ok(Arrival::Resume(subject)) => {
+            let form = Form {
+                action: this_link,
+                proof: None,
+            };
+            shown
+                .about(&subject.window, Some(&subject.member))
+                .leading_to_institution(&Page::Resume { form })
+        }
+        Ok(Arrival::Used {
+            window,
+            may_be_ours,
+        }) => {
+            let check_again = may_be_ours.then_some(this_link);
+            shown.about(&window, None).page(&Page::Used { check_again })
+        }
+        Ok(Arrival::Outcome(attempt)) => {
+            outcome::outcome(&door, &headers, &attempt, Some(StatusCode::GONE)).await
+        }
+        Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired(None)),
+        Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),
+        Ok(Arrival::Unknown) => {
+            let source = source_address(peer.ip(), &headers, |address| {
+                door.is_trusted_proxy(address)
+            });
+            match door.limits.admit_unknown_link(source) {
+                true => shown.neutral(),
+                false => shown.too_many(),
+            }
+        }
+    };
+    vary(response)
+}
+
+fn method_not_allowed(allowed: &'static str) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]).into_response()
+}
+
+fn ask_first(door: &Door, shown: &show::Shown<'_>, action: String, subject: &Subject) -> Response {
+    let secret = BindingSecret::new(door.gateway.random.as_ref());
+    let form = Form {
+        action,
+        proof: Some(secret.digest().to_text()),
+    };
+    let about = shown.about(&subject.window, Some(&subject.member));
+    let page = Page::Interstitial {
+        form,
+        shares: about.shares(),
+    };
+    let mut response = about.leading_to_institution(&page);
+    response
+        .headers_mut()
+        .append(SET_COOKIE, header_value(&cookies::prove(&secret, PROOF_S)));
+    response
+}

@@ -1,0 +1,81 @@
+//! What browsers see: links, callbacks, outcomes. Handlers translate between requests, verbs and
+//! pages; what happens is decided in [`flow`](crate::flow).
+
+mod callback;
+mod link;
+mod outcome;
+
+use axum::http::header::{LOCATION, SET_COOKIE, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use super::page::{Page, Parties};
+use super::{Door, cookies, logos, show};
+use crate::flow::open::Departure;
+
+/// What browsers are served.
+pub fn routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        // The page itself says which methods a link takes.
+        .routes(routes!(link::link).map(|link_routes| link_routes.fallback(link::link)))
+        .routes(routes!(callback::returned, callback::posted))
+        .routes(routes!(outcome::result, outcome::try_again))
+        .routes(routes!(logos::client))
+        .routes(routes!(logos::institution))
+}
+
+fn look_ahead(shown: &show::Shown<'_>) -> Response {
+    let mut response = shown.page(&Page::Preview, &Parties::default());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    vary(response)
+}
+
+/// The answer to a prefetch must never serve a person (docs/SECURITY.md).
+fn vary(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Sec-Purpose, Purpose"));
+    response
+}
+
+fn form_field(body: &[u8], name: &str) -> Option<String> {
+    url::form_urlencoded::parse(body)
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// To the institution, with the binding cookie. No opener policy: a popup keeps its opener.
+fn depart(shown: &show::Shown<'_>, headers: &HeaderMap, departure: Departure) -> Response {
+    let mut response = redirect(shown, StatusCode::FOUND, departure.to.as_str());
+    for cookie in cookies::bind(&departure.cookie, headers) {
+        response
+            .headers_mut()
+            .append(SET_COOKIE, header_value(&cookie));
+    }
+    response
+}
+
+/// A redirect whose body has the same link, for clients that do not follow it by themselves.
+fn redirect(shown: &show::Shown<'_>, status: StatusCode, to: &str) -> Response {
+    let mut response = (status, shown.link_body(to)).into_response();
+    response.headers_mut().insert(LOCATION, header_value(to));
+    response
+}
+
+/// Text that is visible ASCII by its making: URLs serialized by a URL library, cookies of ours.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("/"))
+}
+
+/// 303 to a path of ours, absolute, from the configured origin.
+fn see_other(door: &Door, shown: &show::Shown<'_>, path: &str) -> Response {
+    let origin = door
+        .gateway
+        .settings
+        .public_url
+        .origin()
+        .ascii_serialization();
+    redirect(shown, StatusCode::SEE_OTHER, &format!("{origin}{path}"))
+}

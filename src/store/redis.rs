@@ -11,7 +11,9 @@
 //! - [`RedisStore::open`] refuses a server that may lose what it accepted (`fitness.rs`).
 
 mod call;
+mod connection;
 mod events;
+mod failure;
 mod fitness;
 mod idempotency;
 mod jobs;

@@ -26,6 +26,9 @@ pub enum StoreError {
     /// What the store holds is not what this version writes.
     #[error("the store holds something unreadable: {0}")]
     Unreadable(String),
+    /// The store could not do the step, and would not if it were sent again.
+    #[error("the store could not do it: {0}")]
+    Failed(String),
     /// The store must not be used as it is set up.
     #[error("{0}")]
     Unfit(String),

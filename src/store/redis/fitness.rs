@@ -99,6 +99,13 @@ fn must_work(settings: &Settings, warnings: &mut Vec<String>) -> Result<()> {
             OLDEST.0, OLDEST.1
         )),
     }
+    if settings.mode.as_deref() == Some("sentinel") {
+        return unfit(
+            "this is a Sentinel, which keeps nothing itself. Remedy: the address of the Redis server \
+             that it watches"
+                .to_owned(),
+        );
+    }
     if settings.mode.as_deref() == Some("cluster") {
         return unfit(
             "this Redis is part of a cluster, which is not supported. Remedy: a standalone server"
@@ -143,13 +150,13 @@ async fn read(link: &Link) -> Result<Settings> {
 
 async fn configured(link: &Link, name: &str) -> Result<Option<String>> {
     let answer = link
-        .query::<Vec<String>>(redis::cmd("CONFIG").arg("GET").arg(name))
+        .ask::<Vec<String>>(redis::cmd("CONFIG").arg("GET").arg(name))
         .await;
     readable(answer).map(|pair| pair.and_then(|pair| pair.into_iter().nth(1)))
 }
 
 async fn info(link: &Link) -> Result<String> {
-    let answer = link.query::<Value>(&redis::cmd("INFO")).await;
+    let answer = link.ask::<Value>(&redis::cmd("INFO")).await;
     Ok(match readable(answer)? {
         Some(Value::BulkString(text)) => String::from_utf8_lossy(&text).into_owned(),
         Some(Value::VerbatimString { text, .. }) => text,
@@ -242,6 +249,7 @@ mod tests {
         };
         assert!(change(|it| it.version = Some("6.0.16".to_owned())).contains("6.2 or newer"));
         assert!(change(|it| it.mode = Some("cluster".to_owned())).contains("standalone"));
+        assert!(change(|it| it.mode = Some("sentinel".to_owned())).contains("Sentinel"));
         assert!(change(|it| it.role = Some("slave".to_owned())).contains("replica"));
     }
 

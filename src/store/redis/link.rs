@@ -1,32 +1,19 @@
-//! The connection: commands, scripts and their failures.
+//! Commands and scripts, sent over the connection.
 //!
 //! The one place that knows which kind of server is behind. Today that is a single one; Sentinel or
 //! Cluster would be further kinds of [`Link`], with nothing changed above it.
 
-use std::time::Duration;
-
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, ServerErrorKind, Value};
 
 use super::call::{self, Call};
+use super::connection::Connection;
+use super::failure::{self, Cause};
 use crate::store::{Result, StoreError};
 
-/// How long a step may take in all, connecting again included.
-const STEP_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How long one attempt to connect may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How many commands may wait for the connection before callers do.
-const QUEUE: usize = 1024;
-
-/// A multiplexed connection that comes back by itself. Clones share it.
-///
-/// A command that was under way when the connection broke fails and is not sent again: whether it
-/// happened is unknown here, and which steps may be repeated is for the store's callers to decide.
+/// The way to the server. Clones share it.
 #[derive(Clone)]
 pub(super) struct Link {
-    manager: ConnectionManager,
+    connection: Connection,
 }
 
 impl Link {
@@ -37,134 +24,111 @@ impl Link {
                 "the store's address must begin with redis:// or rediss://".to_owned(),
             ));
         }
-        let client = redis::Client::open(url).map_err(unfit)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(STEP_TIMEOUT))
-            .set_number_of_retries(1)
-            .set_pipeline_buffer_size(QUEUE);
-        let connecting = ConnectionManager::new_with_config(client, config);
-        let manager = in_time(connecting).await?;
-        Ok(Self { manager })
+        let connection = Connection::open(url).await.map_err(Cause::at_start)?;
+        Ok(Self { connection })
+    }
+
+    /// Sends one command while the server is examined.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        self.send(command).await.map_err(Cause::at_start)
     }
 
     /// Sends one command.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
-        let mut manager = self.manager.clone();
-        in_time(command.query_async(&mut manager)).await
+        self.send(command).await.map_err(Cause::while_running)
     }
 
     /// Sends commands together and gives their answers in order; fails when one of them fails.
     ///
     /// They need not be in one slot.
     pub(super) async fn query_all(&self, commands: Vec<Cmd>) -> Result<Vec<Value>> {
-        let answers = self.send_all(commands).await?;
-        answers
-            .into_iter()
-            .map(|answer| answer.extract_error().map_err(failed))
-            .collect()
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sent = self.connection.run(|mut connection| async move {
+            let answers = together(commands).query_async(&mut connection).await?;
+            each(answers)
+        });
+        sent.await.map_err(Cause::while_running)
     }
 
     /// Calls a script: one round trip, but after the server has forgotten its scripts.
     pub(super) async fn call(&self, call: Call) -> Result<Value> {
-        let command = call.command();
-        let mut manager = self.manager.clone();
-        in_time(async {
-            match command.query_async(&mut manager).await {
-                Err(error) if is_forgotten(&error) => {
-                    call.script().load_async(&mut manager).await?;
-                    command.query_async(&mut manager).await
+        let sent = self.connection.run(|mut connection| async move {
+            let command = call.command();
+            match command.query_async(&mut connection).await {
+                Err(error) if failure::is_forgotten(&error) => {
+                    call.script().load_async(&mut connection).await?;
+                    command.query_async(&mut connection).await
                 }
                 answer => answer,
             }
-        })
-        .await
+        });
+        sent.await.map_err(Cause::while_running)
     }
 
     /// Calls scripts together and gives their answers in order; fails when one of them fails.
     pub(super) async fn call_all(&self, calls: Vec<Call>) -> Result<Vec<Value>> {
-        let mut answers = self
-            .send_all(calls.iter().map(Call::command).collect())
-            .await?;
-        for (call, answer) in calls.into_iter().zip(&mut answers) {
-            let forgotten = matches!(
-                answer,
-                Value::ServerError(error)
-                    if error.kind() == Some(ServerErrorKind::NoScript)
-            );
-            if forgotten {
-                *answer = self.call(call).await?;
-            }
+        if calls.is_empty() {
+            return Ok(Vec::new());
         }
-        answers
-            .into_iter()
-            .map(|answer| answer.extract_error().map_err(failed))
-            .collect()
+        let sent = self.connection.run(|mut connection| async move {
+            let commands = calls.iter().map(Call::command).collect();
+            let mut answers: Vec<Value> = together(commands).query_async(&mut connection).await?;
+            for (call, answer) in calls.iter().zip(&mut answers) {
+                let is_forgotten = matches!(
+                    answer,
+                    Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript)
+                );
+                if is_forgotten {
+                    call.script().load_async(&mut connection).await?;
+                    *answer = call.command().query_async(&mut connection).await?;
+                }
+            }
+            each(answers)
+        });
+        sent.await.map_err(Cause::while_running)
     }
 
     /// Gives the server every script, so that later calls find it.
     pub(super) async fn load_scripts(&self) -> Result<()> {
         for script in call::all() {
-            self.load(script).await?;
+            let sent = self.connection.run(|mut connection| async move {
+                script.load_async(&mut connection).await.map(drop)
+            });
+            sent.await.map_err(Cause::at_start)?;
         }
         Ok(())
     }
 
-    async fn load(&self, script: &Script) -> Result<()> {
-        let mut manager = self.manager.clone();
-        in_time(script.load_async(&mut manager)).await.map(drop)
-    }
-
-    async fn send_all(&self, commands: Vec<Cmd>) -> Result<Vec<Value>> {
-        if commands.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
-        for command in commands {
-            pipeline.add_command(command);
-        }
-        let mut manager = self.manager.clone();
-        in_time(pipeline.query_async(&mut manager)).await
+    async fn send<T: FromRedisValue>(&self, command: &Cmd) -> std::result::Result<T, Cause> {
+        let sent = self
+            .connection
+            .run(|mut connection| async move { command.query_async(&mut connection).await });
+        sent.await
     }
 }
 
-async fn in_time<T>(answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T> {
-    match tokio::time::timeout(STEP_TIMEOUT, answer).await {
-        Ok(answer) => answer.map_err(failed),
-        Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
+/// Commands in one trip, each with an answer or an error of its own.
+fn together(commands: Vec<Cmd>) -> redis::Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.ignore_errors();
+    for command in commands {
+        pipeline.add_command(command);
     }
+    pipeline
 }
 
-fn is_forgotten(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-}
-
-/// What a failure means to the store's callers. Neither Redis' own texts nor the client's carry
-/// arguments, so no secret travels with them.
-fn failed(error: RedisError) -> StoreError {
-    if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) {
-        return unfit(error);
-    }
-    match error.kind() {
-        ErrorKind::AuthenticationFailed
-        | ErrorKind::InvalidClientConfig
-        | ErrorKind::Server(ServerErrorKind::NoPerm) => unfit(error),
-        ErrorKind::Parse
-        | ErrorKind::UnexpectedReturnType
-        | ErrorKind::Server(ServerErrorKind::ResponseError) => {
-            StoreError::Unreadable(error.to_string())
-        }
-        _ => StoreError::Unavailable(Box::new(error)),
-    }
-}
-
-fn unfit(error: RedisError) -> StoreError {
-    StoreError::Unfit(format!("the Redis server cannot be used: {error}"))
+/// The answers, or the first error among them.
+fn each(answers: Vec<Value>) -> RedisResult<Vec<Value>> {
+    answers.into_iter().map(Value::extract_error).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::connection::CONNECT_TIMEOUT;
     use super::*;
 
     #[tokio::test]
@@ -194,6 +158,6 @@ mod tests {
             matches!(refused, Some(StoreError::Unavailable(_))),
             "{refused:?}"
         );
-        assert!(begun.elapsed() < STEP_TIMEOUT + Duration::from_secs(1));
+        assert!(begun.elapsed() < CONNECT_TIMEOUT + Duration::from_secs(1));
     }
 }

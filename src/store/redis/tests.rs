@@ -1,6 +1,7 @@
 //! What only Redis has to show: races over several connections, keys and their lives, names in two
 //! slots, size, round trips, and a server that goes away. What both stores promise is in `tests/it/store_contract`.
 
+mod away;
 mod flow;
 mod member_api;
 mod names;

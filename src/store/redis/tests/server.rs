@@ -41,6 +41,19 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub(super) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill starts").success(), "{signal}");
+    }
+
+    /// The port it listens on.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it again with what it had written.
     pub(super) async fn restart(&mut self) {
         self.kill();

@@ -1,4 +1,4 @@
-//! Keys and their lives, and a server that goes away.
+//! Keys and their lives, and servers that are refused.
 
 use super::*;
 use crate::domain::secret::{ApiToken, SessionToken};
@@ -226,30 +226,6 @@ async fn scripts_that_were_forgotten_are_given_again() {
     let jobs = store.reserve_jobs(at(31), at(91), 9).await.expect("taken");
     assert_eq!(jobs.len(), 1);
     assert_eq!(Some(jobs[0].guid), connection.job.map(|job| job.guid));
-}
-
-#[tokio::test]
-async fn a_server_that_goes_away_is_told_at_once_and_found_again() {
-    let mut server = Server::start().await;
-    let store = open(&server).await;
-    let new = keep_member(&store).await;
-    server.kill();
-    for _ in 0..3 {
-        let begun = std::time::Instant::now();
-        let lost = store.member(new.member.user, new.member.guid).await;
-        assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
-        assert!(begun.elapsed() < Duration::from_secs(4));
-    }
-    server.restart().await;
-    let begun = std::time::Instant::now();
-    let member = loop {
-        match store.member(new.member.user, new.member.guid).await {
-            Ok(member) => break member,
-            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
-        }
-    };
-    assert_eq!(member, Some(new.member.clone()));
-    open_first(&store, &new, at(10)).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,245 @@
+//! What a failure means: the one place that judges what the server and the library say.
+//!
+//! | | at start | later |
+//! |---|---|---|
+//! | away: no answer, no connection, or an answer that says "not now" | unavailable | unavailable |
+//! | barred: a login, a permission, a database or an address that it does not accept | unfit, with the remedy | unavailable: whoever changed it is at it |
+//! | anything else it refuses, which no repetition mends | unfit | failed |
+//! | an answer of a form that no step gives | unreadable | unreadable |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::store::StoreError;
+
+/// Nothing came back within this time.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no answer within {} s", _0.as_secs())]
+pub(super) struct NotInTime(pub(super) Duration);
+
+/// Why a step did not get its answer. Neither Redis' own texts nor the library's carry arguments,
+/// so no secret travels with them.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Cause {
+    /// The server or the library says so.
+    #[error(transparent)]
+    Told(#[from] RedisError),
+    /// Nobody says anything.
+    #[error(transparent)]
+    Silence(#[from] NotInTime),
+    /// It was so when last tried, a moment ago.
+    #[error("{0}")]
+    Still(Arc<Cause>),
+}
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Away,
+    Barred,
+    Refused,
+    Unreadable,
+}
+
+impl Cause {
+    /// What it means to the store's callers while the gateway runs.
+    pub(super) fn while_running(self) -> StoreError {
+        match self.class() {
+            Class::Away | Class::Barred => StoreError::Unavailable(Box::new(self)),
+            Class::Refused => StoreError::Failed(self.to_string()),
+            Class::Unreadable => StoreError::Unreadable(self.to_string()),
+        }
+    }
+
+    /// What it means to whoever opens the store: what waiting does not mend is said with its remedy.
+    pub(super) fn at_start(self) -> StoreError {
+        match self.class() {
+            Class::Away => StoreError::Unavailable(Box::new(self)),
+            Class::Barred | Class::Refused => StoreError::Unfit(format!(
+                "the Redis server refuses us: {self}. {}",
+                self.remedy()
+            )),
+            Class::Unreadable => StoreError::Unfit(format!(
+                "what answers at the store's address does not speak as Redis does: {self}. Remedy: \
+                 correct store.url"
+            )),
+        }
+    }
+
+    /// Whether another connection may do better than the one that it came from.
+    pub(super) fn asks_for_another_connection(&self) -> bool {
+        match self {
+            Self::Told(error) => match error.kind() {
+                // A server that became a replica behind the same name, and a login that ended.
+                ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => true,
+                ErrorKind::UnexpectedReturnType => false,
+                ErrorKind::Server(_) | ErrorKind::Extension => self.is_about_the_login(),
+                _ => true,
+            },
+            Self::Silence(_) => true,
+            Self::Still(_) => false,
+        }
+    }
+
+    fn class(&self) -> Class {
+        let error = match self {
+            Self::Silence(_) => return Class::Away,
+            Self::Still(cause) => return cause.class(),
+            Self::Told(error) => error,
+        };
+        let says = |text: &str| error.detail().is_some_and(|detail| detail.contains(text));
+        match error.kind() {
+            ErrorKind::UnexpectedReturnType => Class::Unreadable,
+            ErrorKind::InvalidClientConfig | ErrorKind::AuthenticationFailed => Class::Barred,
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Class::Barred,
+            ErrorKind::Server(ServerErrorKind::ResponseError) => {
+                // "ERR" is one code for many things, told apart by nothing but their words.
+                if says("max number of clients") || says("loading the dataset") {
+                    Class::Away
+                } else if says("AUTH") || says("DB index") || says("invalid password") {
+                    Class::Barred
+                } else if says("Error running script") && SERVERS_OWN.iter().any(|own| says(own)) {
+                    Class::Away
+                } else {
+                    Class::Refused
+                }
+            }
+            _ if self.is_about_the_login() => Class::Barred,
+            _ => Class::Away,
+        }
+    }
+
+    fn is_about_the_login(&self) -> bool {
+        matches!(self, Self::Told(error) if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")))
+    }
+
+    fn remedy(&self) -> &'static str {
+        let Self::Told(error) = self else {
+            return "";
+        };
+        let says = |text: &str| error.detail().is_some_and(|detail| detail.contains(text));
+        match (error.kind(), error.code()) {
+            (ErrorKind::Server(ServerErrorKind::NoPerm), _) => {
+                "Remedy: give the user of store.url this permission (ACL SETUSER); it needs \
+                 scripts, reading, writing and expiry on its own keys"
+            }
+            (_, Some("NOAUTH")) => "Remedy: put the password into store.url",
+            (_, Some("WRONGPASS")) => {
+                "Remedy: correct the user and the password in store.url; signs such as # / @ and % \
+                 are percent-encoded in it"
+            }
+            _ if says("AUTH") || says("invalid password") => {
+                "Remedy: correct or remove the password in store.url"
+            }
+            _ if says("DB index") => {
+                "Remedy: the number at the end of store.url is a database that this server does \
+                 not have; it has as many as its setting \"databases\" says, counted from 0"
+            }
+            _ if says("unknown command") => {
+                "Remedy: the address of a Redis or Valkey server that offers this command; a \
+                 Sentinel's port does not"
+            }
+            _ => "Remedy: correct store.url or the server",
+        }
+    }
+}
+
+/// Before version 7 a server wraps its own refusals in an error of the script that met them.
+const SERVERS_OWN: [&str; 6] = [
+    "-READONLY",
+    "-OOM",
+    "-MISCONF",
+    "-NOREPLICAS",
+    "-MASTERDOWN",
+    "-NOPERM",
+];
+
+/// Whether the server has lost the script.
+pub(super) fn is_forgotten(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+/// Whether the user may not do this.
+pub(super) fn is_no_permission(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the library makes of a line of the server.
+    fn said(line: &str) -> Cause {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).expect("a reply");
+        Cause::from(value.extract_error().expect_err("an error"))
+    }
+
+    #[test]
+    fn a_server_that_says_not_now_is_away_and_never_a_fault_of_ours() {
+        for line in [
+            "LOADING Redis is loading the dataset in memory",
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "NOPERM User g has no permissions to run the 'evalsha' command",
+            "READONLY You can't write against a read only replica.",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "CLUSTERDOWN The cluster is down",
+            "NOREPLICAS Not enough good replicas to write.",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "MISCONF Errors writing to the AOF file: No space left on device",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "EXECABORT Transaction discarded because of previous errors.",
+            "BUSY Redis is busy running a script.",
+            "UNKILLABLE Sorry the script already executed write commands",
+            "ERR max number of clients reached",
+            "ERR Error running script (call to f_0): @user_script:9: -OOM command not allowed",
+        ] {
+            assert!(
+                matches!(said(line).while_running(), StoreError::Unavailable(_)),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_waiting_does_not_mend_is_said_at_start_with_its_remedy() {
+        for (line, word) in [
+            ("NOAUTH Authentication required.", "put the password"),
+            (
+                "WRONGPASS invalid username-password pair",
+                "percent-encoded",
+            ),
+            (
+                "NOPERM User g has no permissions to run 'info'",
+                "ACL SETUSER",
+            ),
+            ("ERR DB index is out of range", "databases"),
+            ("ERR unknown command 'SELECT', with args", "Sentinel"),
+            (
+                "ERR AUTH <password> called without any password",
+                "remove the password",
+            ),
+        ] {
+            match said(line).at_start() {
+                StoreError::Unfit(text) => assert!(text.contains(word), "{text}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        for line in [
+            "LOADING Redis is loading the dataset in memory",
+            "ERR max number of clients reached",
+            "MASTERDOWN Link with MASTER is down",
+        ] {
+            let waits = matches!(said(line).at_start(), StoreError::Unavailable(_));
+            assert!(waits, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_a_script_is_neither_away_nor_called_unreadable() {
+        let ours = said("ERR user_script:12: attempt to index a nil value script: 0a");
+        assert!(matches!(ours.while_running(), StoreError::Failed(_)));
+    }
+}

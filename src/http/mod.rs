@@ -69,6 +69,11 @@ impl Door {
             .iter()
             .any(|network| network.contains(address))
     }
+
+    /// The cookies of a request with these headers.
+    fn cookies<'a>(&self, headers: &'a HeaderMap) -> cookies::Cookies<'a> {
+        cookies::Cookies::new(headers, &self.gateway.settings.public_url)
+    }
 }
 
 /// Every public route.

@@ -11,7 +11,7 @@ use crate::domain::secret::AnswerHandle;
 use crate::flow::callback::{self, Held, Taken, callback};
 use crate::http::page::{Page, Parties};
 use crate::http::visitor::{Segments, Visit};
-use crate::http::{Door, cookies, show};
+use crate::http::{Door, show};
 use crate::oauth::Callback;
 
 /// Come back from the institution.
@@ -71,7 +71,14 @@ pub async fn returned(
         Ok(None) => return shown.bad_return(),
         Err(error) => return shown.failure(error),
     };
-    match callback(&door.gateway, &at, answer, cookies::bindings(&headers)).await {
+    match callback(
+        &door.gateway,
+        &at,
+        answer,
+        door.cookies(&headers).bindings(),
+    )
+    .await
+    {
         // The bare '#' drops a fragment that the institution may have added (docs/SECURITY.md).
         Ok(Taken::Known(attempt)) => see_other(&door, &shown, &format!("/oauth/result/{attempt}#")),
         Ok(Taken::Unreadable) => shown.bad_return(),

@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Response};
 use super::{depart, form_field, header_value, look_ahead, outcome, vary};
 use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::open::{Arrival, open};
+use crate::http::cookies::Cookies;
 use crate::http::page::{self, Form, Page, Parties};
 use crate::http::visitor::{Segments, Visit, is_same_origin, source_address};
-use crate::http::{Door, cookies, show};
+use crate::http::{Door, show};
 use crate::store::{Knock, Subject};
 
 /// How long an interstitial page may wait for its button.
@@ -50,6 +51,7 @@ pub async fn link(
     body: Bytes,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
+    let cookies = door.cookies(&headers);
     let knock = match Visit::of(&method, &headers) {
         Visit::Navigation => Knock::Navigate,
         Visit::LookAhead => return look_ahead(&shown),
@@ -60,7 +62,7 @@ pub async fn link(
             return shown.neutral();
         }
         Visit::Post => match form_field(&body, page::PROOF_FIELD) {
-            Some(proof) if cookies::is_proven(&headers, Some(&proof)) => Knock::Begin,
+            Some(proof) if cookies.is_proven(Some(&proof)) => Knock::Begin,
             Some(_) => return shown.neutral(),
             None => Knock::Continue,
         },
@@ -68,22 +70,15 @@ pub async fn link(
     let named = member.parse().ok().zip(LinkToken::parse(&token));
     let arrival = match named {
         Some((member, token)) => {
-            open(
-                &door.gateway,
-                member,
-                &token,
-                knock,
-                cookies::bindings(&headers),
-            )
-            .await
+            open(&door.gateway, member, &token, knock, cookies.bindings()).await
         }
         None => Ok(Arrival::Unknown),
     };
     let this_link = format!("/oauth/predirect_to/{member}/{token}");
     let response = match arrival {
         Err(error) => shown.failure(error),
-        Ok(Arrival::Depart(departure)) => depart(&shown, &headers, departure),
-        Ok(Arrival::AskFirst(subject)) => ask_first(&door, &shown, this_link, &subject),
+        Ok(Arrival::Depart(departure)) => depart(&shown, &cookies, departure),
+        Ok(Arrival::AskFirst(subject)) => ask_first(&door, &shown, &cookies, this_link, &subject),
         Ok(Arrival::Resume(subject)) => {
             let form = Form {
                 action: this_link,
@@ -122,7 +117,13 @@ fn method_not_allowed(allowed: &'static str) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]).into_response()
 }
 
-fn ask_first(door: &Door, shown: &show::Shown<'_>, action: String, subject: &Subject) -> Response {
+fn ask_first(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    cookies: &Cookies<'_>,
+    action: String,
+    subject: &Subject,
+) -> Response {
     let secret = BindingSecret::new(door.gateway.random.as_ref());
     let form = Form {
         action,
@@ -136,6 +137,6 @@ fn ask_first(door: &Door, shown: &show::Shown<'_>, action: String, subject: &Sub
     let mut response = about.leading_to_institution(&page);
     response
         .headers_mut()
-        .append(SET_COOKIE, header_value(&cookies::prove(&secret, PROOF_S)));
+        .append(SET_COOKIE, header_value(&cookies.prove(&secret, PROOF_S)));
     response
 }

@@ -6,13 +6,14 @@ mod link;
 mod outcome;
 
 use axum::http::header::{LOCATION, SET_COOKIE, VARY};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
+use super::cookies::Cookies;
 use super::page::{Page, Parties};
-use super::{Door, cookies, logos, show};
+use super::{Door, logos, show};
 use crate::flow::open::Departure;
 
 /// What browsers are served.
@@ -47,9 +48,9 @@ fn form_field(body: &[u8], name: &str) -> Option<String> {
 }
 
 /// To the institution, with the binding cookie. No opener policy: a popup keeps its opener.
-fn depart(shown: &show::Shown<'_>, headers: &HeaderMap, departure: Departure) -> Response {
+fn depart(shown: &show::Shown<'_>, cookies: &Cookies<'_>, departure: Departure) -> Response {
     let mut response = redirect(shown, StatusCode::FOUND, departure.to.as_str());
-    for cookie in cookies::bind(&departure.cookie, headers) {
+    for cookie in cookies.bind(&departure.cookie) {
         response
             .headers_mut()
             .append(SET_COOKIE, header_value(&cookie));

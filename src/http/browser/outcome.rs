@@ -12,7 +12,7 @@ use crate::flow::finish::{Finish, finish};
 use crate::flow::retry::{Again, retry};
 use crate::http::page::Page;
 use crate::http::visitor::{Segments, is_same_origin};
-use crate::http::{Door, cookies, show};
+use crate::http::{Door, show};
 
 /// See how it ended, in the browser that went through it.
 #[utoipa::path(
@@ -46,7 +46,7 @@ pub(super) async fn outcome(
     status: Option<StatusCode>,
 ) -> Response {
     let shown = show::Shown::new(door, headers);
-    match finish(&door.gateway, attempt, &cookies::bindings(headers)).await {
+    match finish(&door.gateway, attempt, &door.cookies(headers).bindings()).await {
         Err(error) => shown.failure(error),
         Ok(Finish::Unknown) => shown.neutral(),
         Ok(Finish::UnderWay) => shown.busy(),
@@ -111,9 +111,9 @@ pub async fn try_again(
     let Some(attempt) = attempt else {
         return shown.neutral();
     };
-    match retry(&door.gateway, &attempt, cookies::bindings(&headers)).await {
+    match retry(&door.gateway, &attempt, door.cookies(&headers).bindings()).await {
         Ok(Again::Depart(departure)) => {
-            let mut response = depart(&shown, &headers, departure);
+            let mut response = depart(&shown, &door.cookies(&headers), departure);
             *response.status_mut() = StatusCode::SEE_OTHER;
             response
         }

@@ -183,7 +183,6 @@ async fn the_gateway_alone(browser: &Browser, dark: bool) {
         let (name, value) = cookie.split_once('=').expect("a cookie");
         let mut cookie = thirtyfour::Cookie::new(name, value);
         cookie.set_path("/");
-        cookie.set_secure(true);
         browser.driver().add_cookie(cookie).await.expect("a cookie");
     }
     browser.go(&result).await;

@@ -50,7 +50,7 @@ connected-heading = { $has-institution ->
     [no] Your bank is connected
    *[yes] { $institution } is connected
 }
-connected-body = The accounts you chose are now shared with { $app }.
+connected-body = What you agreed to share is now shared with { $app }.
 connected-again = You had connected it before, and that connection is now up to date.
 connected-close = You can close this window.
 connected-return = You can go back to { $app } now.

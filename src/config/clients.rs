@@ -93,6 +93,7 @@ impl Surroundings<'_> {
             accent: raw.accent.map(|accent| accent.0),
             support: raw.support.map(|support| support.0),
             locale: raw.locale.map(|locale| locale.0),
+            home: raw.home.map(|home| home.0),
             return_addresses: raw.return_addresses.into_iter().map(|a| a.0).collect(),
             return_schemes: raw.return_schemes.into_iter().map(|s| s.0).collect(),
             message_origins: raw.message_origins.into_iter().map(|o| o.0).collect(),
@@ -363,13 +364,21 @@ fn basic_credentials(
     }
 }
 
+/// Holds every way back to an app against the one rule for schemes of a single word.
 fn check_schemes(
     reading: &mut Reading<'_>,
     at: &str,
     raw: &raw::Client,
 ) -> Result<(), ConfigError> {
-    for (i, Parsed(scheme)) in raw.return_schemes.iter().enumerate() {
-        let key = format!("{at}.return_schemes[{i}]");
+    let home = raw.home.iter().map(|home| (format!("{at}.home"), &home.0));
+    let addresses = raw.return_addresses.iter().enumerate();
+    let addresses = addresses.map(|(i, a)| (format!("{at}.return_addresses[{i}]"), &a.0));
+    let of_addresses = home
+        .chain(addresses)
+        .filter_map(|(key, address)| Some((key, address.scheme()?)));
+    let schemes = raw.return_schemes.iter().enumerate();
+    let schemes = schemes.map(|(i, s)| (format!("{at}.return_schemes[{i}]"), s.0.clone()));
+    for (key, scheme) in of_addresses.chain(schemes) {
         if scheme.is_reverse_domain() {
             continue;
         }

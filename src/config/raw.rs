@@ -14,7 +14,8 @@ use super::value::{
 use crate::domain::client::{Duplicates, UnboundCallback};
 use crate::domain::event::EventKind;
 use crate::domain::id::{ClientId, InstitutionCode};
-use crate::domain::return_address::{ReturnAddress, Scheme};
+use crate::domain::return_address::ReturnAddress;
+use crate::domain::scheme::Scheme;
 use crate::domain::window::OpenPolicy;
 
 /// The whole tree.
@@ -168,6 +169,7 @@ pub struct Client {
     pub accent: Option<Accent>,
     pub support: Option<Support>,
     pub locale: Option<Locale>,
+    pub home: Option<Parsed<ReturnAddress>>,
     #[serde(default)]
     pub return_addresses: Vec<Parsed<ReturnAddress>>,
     #[serde(default)]

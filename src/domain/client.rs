@@ -7,7 +7,8 @@ use url::Url;
 
 use super::event::EventKind;
 use super::id::{ClientId, InstitutionCode};
-use super::return_address::{ReturnAddress, Scheme};
+use super::return_address::ReturnAddress;
+use super::scheme::Scheme;
 use super::window::OpenPolicy;
 
 /// An API customer (tenant), as configured.
@@ -24,6 +25,8 @@ pub struct Client {
     pub support: Option<String>,
     /// The language of its pages where the person's browser names none we have.
     pub locale: Option<String>,
+    /// Where its website begins: the way back from a page that ends a flow without a way of its own.
+    pub home: Option<ReturnAddress>,
     /// Where people may be sent back to.
     pub return_addresses: Vec<ReturnAddress>,
     /// Apps that people may be sent back to.

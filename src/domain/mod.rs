@@ -27,6 +27,7 @@ pub mod job;
 pub mod member;
 pub mod random;
 pub mod return_address;
+pub mod scheme;
 pub mod secret;
 pub mod user;
 pub mod window;

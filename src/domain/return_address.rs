@@ -1,12 +1,12 @@
 //! Where a person goes after the flow: registered addresses, schemes, and what is added to them.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::id::MemberGuid;
+use super::scheme::{InvalidScheme, Scheme};
 use super::window::ErrorReason;
 
 /// Where the flow ends.
@@ -22,7 +22,7 @@ pub enum ReturnTo {
     Scheme(Scheme),
 }
 
-/// Text that cannot be a return address or a return scheme.
+/// Text that cannot be a return address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReturn {
     /// Not an absolute URL.
@@ -37,93 +37,13 @@ pub enum InvalidReturn {
     /// A plain http address of another machine.
     #[error("{0:?} is plain http; only https, or http on loopback, may be a return address")]
     PlainHttp(String),
-    /// A scheme that browsers themselves own.
-    #[error("the scheme {0:?} belongs to browsers and can never be a return scheme")]
-    ReservedScheme(String),
-    /// Not a scheme by RFC 3986 section 3.1.
-    #[error("{0:?} is not a URI scheme: a letter, then letters, digits, '+', '-' or '.'")]
-    NotAScheme(String),
+    /// Its scheme is no app's.
+    #[error(transparent)]
+    Scheme(#[from] InvalidScheme),
 }
 
-/// Schemes no app can own.
-const RESERVED_SCHEMES: [&str; 20] = [
-    "javascript",
-    "data",
-    "blob",
-    "file",
-    "filesystem",
-    "vbscript",
-    "about",
-    "view-source",
-    "intent",
-    "content",
-    "http",
-    "https",
-    "ws",
-    "wss",
-    "ftp",
-    "chrome",
-    "chrome-extension",
-    "moz-extension",
-    "resource",
-    "jar",
-];
-
-/// A private-use URI scheme, in the case it was given (RFC 3986 section 3.1, RFC 8252 section 7.1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Scheme(String);
-
-impl Scheme {
-    /// The scheme as written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether both are the same scheme; schemes ignore case.
-    pub fn is(&self, other: &Scheme) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
-    }
-
-    /// Whether it has the reverse-domain form that RFC 8252 section 7.1 asks for.
-    pub fn is_reverse_domain(&self) -> bool {
-        self.0.contains('.')
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Scheme {
-    type Err = InvalidReturn;
-
-    fn from_str(text: &str) -> Result<Self, InvalidReturn> {
-        let mut bytes = text.bytes();
-        let starts_well = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
-        let goes_on_well =
-            bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-        if !starts_well || !goes_on_well || text.len() > 64 {
-            return Err(InvalidReturn::NotAScheme(text.to_owned()));
-        }
-        let lower = text.to_ascii_lowercase();
-        if RESERVED_SCHEMES.contains(&lower.as_str()) {
-            return Err(InvalidReturn::ReservedScheme(lower));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl<'de> Deserialize<'de> for Scheme {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// An address that a client registered as a place to return to.
+/// An address that a client registered as a place to return to: https, http on loopback, or a
+/// [`Scheme`] of an app.
 ///
 /// An address at mint matches when it is byte for byte the registered one up to its `?`; any query
 /// may follow.
@@ -136,15 +56,17 @@ impl ReturnAddress {
         &self.0
     }
 
-    /// Whether `candidate`, given at mint, is this address with any query.
+    /// The scheme of the app it leads to; `None` when it leads to a website.
+    pub fn scheme(&self) -> Option<Scheme> {
+        let (scheme, _) = self.0.split_once(':')?;
+        scheme.parse().ok()
+    }
+
+    /// Whether `candidate`, as [`requested`] at mint, is this address with any query.
     pub fn admits(&self, candidate: &str) -> bool {
-        let is_clean = candidate
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#');
-        let up_to_query = candidate
-            .split_once('?')
-            .map_or(candidate, |(before, _)| before);
-        is_clean && up_to_query == self.0
+        is_clean(candidate)
+            && !candidate.contains('#')
+            && up_to_query(candidate) == up_to_query(&self.0)
     }
 }
 
@@ -152,8 +74,7 @@ impl FromStr for ReturnAddress {
     type Err = InvalidReturn;
 
     fn from_str(text: &str) -> Result<Self, InvalidReturn> {
-        let is_clean = text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-        let url = Url::parse(text).ok().filter(|_| is_clean);
+        let url = Url::parse(text).ok().filter(|_| is_clean(text));
         let url = url.ok_or_else(|| InvalidReturn::NotAbsolute(text.to_owned()))?;
         if text.contains('#') {
             return Err(InvalidReturn::Fragment(text.to_owned()));
@@ -169,9 +90,44 @@ impl FromStr for ReturnAddress {
                 Scheme::from_str(scheme)?;
             }
         }
-        let registered = text.split_once('?').map_or(text, |(before, _)| before);
-        Ok(Self(registered.to_owned()))
+        Ok(Self(text.to_owned()))
     }
+}
+
+/// An address as a request gives it, in the form that is matched and kept: in its query, spaces and
+/// what is not ASCII are percent-encoded, as browsers would; nothing else is touched.
+///
+/// # Errors
+///
+/// [`InvalidReturn`] for a control character, a backslash or a fragment, which no registered address
+/// can be followed by.
+pub fn requested(text: &str) -> Result<String, InvalidReturn> {
+    if text.contains('#') {
+        return Err(InvalidReturn::Fragment(text.to_owned()));
+    }
+    let (base, query) = text.split_at(up_to_query(text).len());
+    let mut address = base.to_owned();
+    for byte in query.bytes() {
+        match byte {
+            b' ' | 0x80.. => address.push_str(&format!("%{byte:02X}")),
+            ascii => address.push(char::from(ascii)),
+        }
+    }
+    match is_clean(&address) {
+        true => Ok(address),
+        false => Err(InvalidReturn::NotAbsolute(text.to_owned())),
+    }
+}
+
+/// Whether it has only characters that every URL parser reads alike.
+fn is_clean(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+}
+
+fn up_to_query(address: &str) -> &str {
+    address
+        .split_once('?')
+        .map_or(address, |(before, _)| before)
 }
 
 impl<'de> Deserialize<'de> for ReturnAddress {
@@ -382,32 +338,56 @@ mod tests {
     }
 
     #[test]
-    fn m7_schemes_of_browsers_are_never_registrable() {
+    fn m7_addresses_follow_the_rule_of_schemes() {
         for wrong in [
-            "javascript",
-            "JavaScript",
-            "data",
-            "blob",
-            "file",
-            "vbscript",
-            "about",
-            "view-source",
-            "intent",
-            "content",
-            "filesystem",
-            "https",
-            "\u{1}javascript",
-            "java\tscript",
-            "java\nscript",
-            "",
-            "1app",
-            "my app",
-            "app:",
+            "mailto:x@a.example",
+            "ms-msdt:/id",
+            "devtools://x",
+            "googlechrome://a.example",
+            "tel:112",
+            "intent://x",
+            "ftp://a.example/d",
         ] {
-            assert!(wrong.parse::<Scheme>().is_err(), "{wrong:?} was accepted");
+            let refused = wrong.parse::<ReturnAddress>();
+            let is_reserved = matches!(
+                refused,
+                Err(InvalidReturn::Scheme(InvalidScheme::Reserved(_)))
+            );
+            assert!(is_reserved, "{wrong:?}: {refused:?}");
         }
-        for right in ["mx", "com.example.App", "acme-app", "a+b"] {
-            assert!(right.parse::<Scheme>().is_ok(), "{right:?} was refused");
+        let scheme = |text: &str| {
+            let address: ReturnAddress = text.parse().expect(text);
+            address.scheme().map(|scheme| scheme.to_string())
+        };
+        assert_eq!(scheme("https://a.example/d"), None);
+        assert_eq!(scheme("http://localhost/d"), None);
+        assert_eq!(scheme("com.A.b:/d").as_deref(), Some("com.A.b"));
+        assert_eq!(scheme("mx://d").as_deref(), Some("mx"));
+    }
+
+    #[test]
+    fn b2_a_query_with_a_space_or_raw_letters_is_encoded_and_nothing_else_is_touched() {
+        let registered: ReturnAddress = "https://a.example/d?x=1".parse().expect("an address");
+        for (given, kept) in [
+            ("https://a.example/d?q=a b", "https://a.example/d?q=a%20b"),
+            ("https://a.example/d?q=ë", "https://a.example/d?q=%C3%AB"),
+            (
+                "https://a.example/d?q=%2f+\"x\"&&=?'",
+                "https://a.example/d?q=%2f+\"x\"&&=?'",
+            ),
+            ("https://a.example/d", "https://a.example/d"),
+        ] {
+            assert_eq!(requested(given).as_deref(), Ok(kept));
+            assert!(registered.admits(kept), "{kept}");
+        }
+        for (given, named) in [
+            ("https://a.example/d?q=1#x", "fragment"),
+            ("https://a.example/d?q=\\", "backslashes"),
+            ("https://a.example/d?q=\t", "control characters"),
+            ("https://a.example/d é", "spaces"),
+        ] {
+            let refusal = requested(given).expect_err(given).to_string();
+            assert!(refusal.contains(named), "{given}: {refusal}");
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::domain::event::EventKind;
 use crate::domain::id::{MemberGuid, OauthStateGuid, Partition, UserGuid};
 use crate::domain::institution::Institution;
 use crate::domain::member::Member;
-use crate::domain::return_address::{ReturnTo, Scheme};
+use crate::domain::return_address::{self, InvalidReturn, ReturnTo};
+use crate::domain::scheme::Scheme;
 use crate::domain::secret::LinkToken;
 use crate::domain::window::{NewWindow, OpenPolicy, ReferralSource, WindowOptions};
 
@@ -65,6 +66,9 @@ pub enum MintError {
          register it in the configuration (return_addresses), byte for byte up to the '?'"
     )]
     ReturnAddress(String),
+    /// The address could not be a return address of anybody.
+    #[error("client_redirect_url {0}")]
+    MalformedAddress(#[from] InvalidReturn),
     /// The scheme is not a registered one.
     #[error(
         "ui_message_webview_url_scheme {0:?} is not one of this client's registered return schemes; \
@@ -240,14 +244,15 @@ fn return_to(client: &Client, wishes: &Wishes) -> Result<ReturnTo, MintError> {
     if wishes.referral_source == ReferralSource::Browser {
         return Ok(ReturnTo::Page);
     }
-    if let Some(address) = &wishes.client_redirect_url {
+    if let Some(given) = &wishes.client_redirect_url {
+        let address = return_address::requested(given)?;
         let registered = client
             .return_addresses
             .iter()
-            .any(|registered| registered.admits(address));
+            .any(|registered| registered.admits(&address));
         return match registered {
-            true => Ok(ReturnTo::Address(address.clone())),
-            false => Err(MintError::ReturnAddress(address.clone())),
+            true => Ok(ReturnTo::Address(address)),
+            false => Err(MintError::ReturnAddress(given.clone())),
         };
     }
     let registered = |scheme: &Scheme| client.return_schemes.iter().any(|known| known.is(scheme));

@@ -362,6 +362,7 @@ impl From<MintError> for Problem {
             // The documented words (contract section 1.3).
             MintError::CannotUseOAuth => Self::new(Kind::Malformed, error.to_string()),
             MintError::ReturnAddress(_)
+            | MintError::MalformedAddress(_)
             | MintError::ReturnScheme(_)
             | MintError::LinkLife { .. }
             | MintError::AuthorizationLife => Self::new(Kind::Malformed, format!("{error}.")),

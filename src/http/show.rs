@@ -7,8 +7,8 @@ use url::Url;
 
 use super::Door;
 use super::page::{
-    Accent, AppBrand, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page, Parties,
-    Share, SupportCode, SupportLink, render,
+    Accent, AppBrand, Back, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page,
+    Parties, Share, SupportCode, SupportLink, render,
 };
 use crate::domain::client::Client;
 use crate::domain::id::AttemptId;
@@ -244,11 +244,10 @@ impl About<'_> {
     }
 
     /// The page for how a window ended.
-    pub fn outcome(&self, attempt: &AttemptId, record: &AttemptRecord, back: Option<&str>) -> Page {
+    pub fn outcome(&self, attempt: &AttemptId, record: &AttemptRecord, back: Option<Back>) -> Page {
         let window = &record.window;
         let member = window.inbound.unwrap_or(window.member);
         let notify = self.notify(window, member);
-        let back = back.map(str::to_owned);
         let (reason, why) = match window.status {
             WindowStatus::Succeeded => {
                 return Page::Connected {
@@ -356,6 +355,7 @@ fn app(client: &Client) -> AppBrand {
             .support
             .as_deref()
             .and_then(|support| SupportLink::parse(support).ok()),
+        home: client.home.as_ref().map(|home| home.as_str().to_owned()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, Path};
+use axum::http::header::{HeaderValue, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
@@ -112,6 +113,17 @@ where
             path.map_or_else(|_| T::default(), |Path(found)| found),
         ))
     }
+}
+
+/// Whether the agent names itself a phone or tablet, where a redirect leads into an app that has the
+/// scheme; elsewhere a browser that knows no such app would stay on the page before.
+pub fn is_phone(headers: &HeaderMap) -> bool {
+    const PHONES: [&[u8]; 4] = [b"Android", b"iPhone", b"iPad", b"iPod"];
+    let agent = headers
+        .get(USER_AGENT)
+        .map_or(&[][..], HeaderValue::as_bytes);
+    let names = |phone: &&[u8]| agent.windows(phone.len()).any(|part| part == *phone);
+    PHONES.iter().any(names)
 }
 
 /// Whether a form came from a page of ours: browsers say so by `Sec-Fetch-Site` or `Origin`; a

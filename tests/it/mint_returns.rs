@@ -16,7 +16,12 @@ async fn m6_b2_a_bad_return_address_fails_the_mint() {
     let gateway = TestGateway::start(Backend::Sqlite).await;
     let (member, _) = gateway.member().await;
     let good = "https://app.example/done";
-    for accepted in [good.to_owned(), format!("{good}?a=1&b=%2F")] {
+    for accepted in [
+        good.to_owned(),
+        format!("{good}?a=1&b=%2F"),
+        format!("{good}?to=my page"),
+        format!("{good}?to=No\u{eb}l"),
+    ] {
         let (status, answer) = create(&gateway, json!({"client_redirect_url": accepted})).await;
         assert_eq!(status, 200, "{accepted}: {answer}");
     }
@@ -55,7 +60,6 @@ async fn m6_b2_a_bad_return_address_fails_the_mint() {
         "https://app.example/x/../done",
         "https://app.example/done#x",
         "https://app.example/done?x#y",
-        "https://app.example/done?x=\u{e9}",
         "https://app.example\\@evil.example/done",
         "https://user:pass@app.example/done",
         "https://[fe80::1%25eth0]/done",

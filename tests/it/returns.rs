@@ -13,7 +13,7 @@ use crate::support::behaviour::Behaviour;
 use crate::support::gateway::{
     BANK_GUID, Backend, MovableClock, Setup, SystemRandom, TestGateway, parameter,
 };
-use crate::support::visitor::Page;
+use crate::support::visitor::{ANDROID, DESK, IPHONE, Page, Visitor};
 
 crate::on_both_stores!(
     b3_an_app_is_told_the_outcome_and_nothing_else,
@@ -80,6 +80,41 @@ async fn b3_an_app_is_told_the_outcome_and_nothing_else(backend: Backend) {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b2_an_address_is_kept_as_browsers_would_write_it() {
+    let gateway = TestGateway::start(Backend::Sqlite).await;
+    for (given, kept) in [
+        ("to=my page", "to=my%20page"),
+        ("to=No\u{eb}l", "to=No%C3%ABl"),
+        ("to=%20+&x='", "to=%20+&x='"),
+    ] {
+        let address = format!("https://app.example/done?{given}");
+        let body = app_flow(json!({"client_redirect_url": address}));
+        let (member, link) = gateway.member_with(body).await;
+        let page = gateway.connect(&gateway.visitor(), &link).await;
+        let to = page.header("location").expect("a location");
+        let expected =
+            format!("https://app.example/done?{kept}&status=success&member_guid={member}");
+        assert_eq!(to, expected);
+    }
+    // What is refused is refused for what it is.
+    for (given, named) in [
+        ("https://app.example/done?x#y", "fragment"),
+        ("https://app.example/done?x=\\", "backslashes"),
+        (
+            "https://app.example/elsewhere?x=1",
+            "registered return addresses",
+        ),
+    ] {
+        let body = app_flow(json!({"client_redirect_url": given}));
+        let (status, answer) = gateway.nexus("POST", "/members", Some(body)).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(status, 400, "{given}: {answer}");
+        assert!(message.contains("client_redirect_url"), "{message}");
+        assert!(message.contains(named), "{given}: {message}");
+    }
+}
+
 async fn b3_an_error_goes_back_to_the_app_at_once(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     for (error, reason, page_name) in [
@@ -119,18 +154,35 @@ async fn b3_an_error_goes_back_to_the_app_at_once(backend: Backend) {
 
 async fn b3_a_scheme_of_the_app_is_returned_to(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
-    let scheme = app_flow(json!({"ui_message_webview_url_scheme": "com.example.acme"}));
-    let (member, link) = gateway.member_with(scheme).await;
-    let page = gateway.connect(&gateway.visitor(), &link).await;
-    let expected = format!("com.example.acme://oauth_complete?status=success&member_guid={member}");
-    assert_eq!(jump(&page), expected);
-
-    let expo = app_flow(json!({"client_redirect_url": "exp://127.0.0.1:19000/--/oauth_complete"}));
-    let (member, link) = gateway.member_with(expo).await;
-    let page = gateway.connect(&gateway.visitor(), &link).await;
-    let expected =
-        format!("exp://127.0.0.1:19000/--/oauth_complete?status=success&member_guid={member}");
-    assert_eq!(jump(&page), expected);
+    let by_scheme = app_flow(json!({"ui_message_webview_url_scheme": "com.example.acme"}));
+    let expo = "exp://127.0.0.1:19000/--/oauth_complete";
+    let by_address = app_flow(json!({"client_redirect_url": expo}));
+    for (body, place) in [
+        (by_scheme, "com.example.acme://oauth_complete"),
+        (by_address, expo),
+    ] {
+        for phone in [ANDROID, IPHONE] {
+            let (member, link) = gateway.member_with(body.clone()).await;
+            let page = gateway.connect(&Visitor::called(phone), &link).await;
+            let expected = format!("{place}?status=success&member_guid={member}");
+            assert_eq!(jump(&page), expected);
+        }
+        // Any other browser may know no such app: it gets the page, which goes there by itself.
+        for visitor in [Visitor::called(DESK), Visitor::new()] {
+            let (member, link) = gateway.member_with(body.clone()).await;
+            let page = gateway.connect(&visitor, &link).await;
+            assert_eq!((page.status, page.name()), (200, Some("connected")));
+            let to = format!("{place}?status=success&#38;member_guid={member}\"");
+            for attribute in ["data-go", "href"] {
+                let written = format!("{attribute}=\"{to}");
+                assert!(page.body.contains(&written), "{written} in {}", page.body);
+            }
+            // Who comes back to the link later has read the page already.
+            let again = visitor.get(&link).await;
+            assert_eq!((again.status, again.name()), (410, Some("connected")));
+            assert!(!again.body.contains("data-go"), "{}", again.body);
+        }
+    }
 
     // The default scheme was not allowed here.
     let (_, link) = gateway.member_with(app_flow(json!({}))).await;
@@ -143,7 +195,7 @@ async fn decision_9_the_default_scheme_counts_where_the_client_allows_it() {
     let setup = Setup {
         swaps: vec![(
             "return_schemes = [\"com.example.acme\"]",
-            "return_schemes = [\"mx\"]\nallow_legacy_schemes = true",
+            "return_schemes = [\"mx\"]",
         )],
         ..Setup::default()
     };
@@ -153,7 +205,7 @@ async fn decision_9_the_default_scheme_counts_where_the_client_allows_it() {
         app_flow(json!({"ui_message_webview_url_scheme": "mx"})),
     ] {
         let (member, link) = gateway.member_with(body).await;
-        let page = gateway.connect(&gateway.visitor(), &link).await;
+        let page = gateway.connect(&Visitor::called(ANDROID), &link).await;
         let expected = format!("mx://oauth_complete?status=success&member_guid={member}");
         assert_eq!(jump(&page), expected);
     }

@@ -215,6 +215,7 @@ name = "Demo Budget"
 sso_key = "{sso_key}"
 accent = "#1f5fbf"
 support = "mailto:help@demo.example"
+home = "{app}/"
 return_addresses = ["{app}/returned"]
 return_schemes = ["mx", "com.example.demo"]
 allow_legacy_schemes = true

@@ -77,6 +77,33 @@ fn clients() {
             "allow_legacy_schemes = true",
         ],
     );
+    for (line, key) in [
+        (
+            "return_addresses = [\"mx://done\"]\n",
+            "return_addresses[0]",
+        ),
+        ("home = \"mx://home\"\n", "home"),
+    ] {
+        let named = format!("clients[0].{key}: mx is a single word");
+        check(&client(line), &[&named, "allow_legacy_schemes = true"]);
+    }
+    for (line, key) in [
+        (
+            "return_addresses = [\"mailto:x@a.example\"]\n",
+            "return_addresses[0]",
+        ),
+        (
+            "return_schemes = [\"ms-msdt\"]\nallow_legacy_schemes = true\n",
+            "return_schemes[0]",
+        ),
+        ("home = \"devtools://x\"\n", "home"),
+    ] {
+        check(&client(line), &[&format!("clients[0].{key}:"), "systems"]);
+    }
+    check(
+        &client("home = \"http://a.example/\"\n"),
+        &["clients[0].home:", "only https"],
+    );
     check(
         &client("message_origins = [\"https://a.example/\"]\n"),
         &[

@@ -10,8 +10,8 @@ use super::{depart, header_value};
 use crate::domain::id::AttemptId;
 use crate::flow::finish::{Finish, finish};
 use crate::flow::retry::{Again, retry};
-use crate::http::page::Page;
-use crate::http::visitor::{Segments, is_same_origin};
+use crate::http::page::{Back, Page};
+use crate::http::visitor::{Segments, is_phone, is_same_origin};
 use crate::http::{Door, show};
 
 /// See how it ended, in the browser that went through it.
@@ -63,9 +63,16 @@ pub(super) async fn outcome(
                 Ok(about) => about,
                 Err(error) => return shown.failure(error.into()),
             };
-            let page = about.outcome(attempt, &record, back.as_deref());
-            let jump = back.filter(|_| status.is_none());
-            match jump.and_then(|back| Url::parse(&back).ok().map(|_| back)) {
+            let back = back.map(|link| {
+                let by_itself = status.is_none() && !is_web(&link);
+                Back { link, by_itself }
+            });
+            let jump = back
+                .as_ref()
+                .map(|back| back.link.clone())
+                .filter(|link| status.is_none() && (is_web(link) || is_phone(headers)));
+            let page = about.outcome(attempt, &record, back);
+            match jump {
                 // The same page stands in the body: some browsers refuse to jump to an app.
                 Some(back) => {
                     let mut response = about.page(&page);
@@ -83,6 +90,12 @@ pub(super) async fn outcome(
             }
         }
     }
+}
+
+/// Whether an address leads to a website, which every browser follows a redirect to. To an app by its
+/// scheme only a phone surely does; any other browser gets the page, which goes there by itself.
+fn is_web(link: &str) -> bool {
+    Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }
 
 /// Try again.

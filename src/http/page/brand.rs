@@ -26,6 +26,8 @@ pub struct AppBrand {
     pub accent: Option<Accent>,
     /// Where people get help.
     pub support: Option<SupportLink>,
+    /// Where its website begins; the way back where a flow has none of its own.
+    pub home: Option<String>,
 }
 
 /// How an institution is shown.

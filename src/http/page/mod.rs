@@ -47,8 +47,8 @@ pub enum Page {
     Connected {
         /// Whether the login was connected before, and that connection has been brought up to date.
         again: bool,
-        /// The way back into the app, already carrying the outcome.
-        back: Option<String>,
+        /// The way back into the app.
+        back: Option<Back>,
         /// Whom to tell in the browser.
         notify: Option<Notify>,
     },
@@ -110,12 +110,21 @@ pub enum Page {
 pub struct Ending {
     /// Starts another attempt; absent when no more are allowed.
     pub retry: Option<Form>,
-    /// The way back into the app, already carrying the outcome.
-    pub back: Option<String>,
+    /// The way back into the app.
+    pub back: Option<Back>,
     /// Whom to tell in the browser.
     pub notify: Option<Notify>,
     /// For support.
     pub support_code: SupportCode,
+}
+
+/// The way back into the app that a flow was begun from.
+#[derive(Clone, Debug)]
+pub struct Back {
+    /// Its address, already carrying the outcome.
+    pub link: String,
+    /// Whether the page goes there by itself, where scripts run; the link is there all the same.
+    pub by_itself: bool,
 }
 
 /// A button that posts back to us.
@@ -218,6 +227,39 @@ impl Page {
             | Page::Resume { .. }
             | Page::Preview
             | Page::Busy { .. } => None,
+        }
+    }
+
+    /// The flow's own way back, where it has one.
+    fn back(&self) -> Option<&Back> {
+        match self {
+            Page::Connected { back, .. } => back.as_ref(),
+            _ => self.ending()?.back.as_ref(),
+        }
+    }
+
+    /// Whether there is nothing more to do here but to go back to the app.
+    fn is_last(&self) -> bool {
+        match self {
+            Page::Connected { .. }
+            | Page::Cancelled(_)
+            | Page::Denied(_)
+            | Page::Impeded(_)
+            | Page::ProviderError(_)
+            | Page::ServerError(_)
+            | Page::Duplicate(_)
+            | Page::OtherLogin(_)
+            | Page::Used { .. }
+            | Page::Expired(_)
+            | Page::Superseded
+            | Page::Unknown
+            | Page::BadReturn { .. } => true,
+            // On from the first three; from the last in another browser.
+            Page::Interstitial { .. }
+            | Page::Resume { .. }
+            | Page::Busy { .. }
+            | Page::Preview
+            | Page::WrongBrowser { .. } => false,
         }
     }
 

@@ -23,17 +23,24 @@ pub struct Rendered {
     status: StatusCode,
     pub(super) html: String,
     accent: Option<String>,
+    has_script: bool,
     tells_opener: bool,
     refresh_s: Option<u8>,
     form_targets: Vec<String>,
 }
 
 impl Rendered {
-    pub(super) fn new(page: &Page, accent: Option<&Accent>, tells_opener: bool) -> Self {
+    pub(super) fn new(
+        page: &Page,
+        accent: Option<&Accent>,
+        has_script: bool,
+        tells_opener: bool,
+    ) -> Self {
         Self {
             status: page.status(),
             html: String::new(),
             accent: accent.map(|accent| accent.hash().to_owned()),
+            has_script,
             tells_opener,
             refresh_s: match page {
                 Page::Busy { refresh_s } => Some(*refresh_s),
@@ -82,7 +89,7 @@ impl Rendered {
             policy.push_str(accent);
         }
         policy.push_str("; img-src 'self'");
-        if self.tells_opener {
+        if self.has_script {
             policy.push_str("; script-src ");
             policy.push_str(&SCRIPT.hash);
         }

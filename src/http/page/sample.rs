@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Accent, AppBrand, Ending, Form, InstitutionBrand, Notify, Page, Parties, Share, SupportCode,
-    SupportLink,
+    Accent, AppBrand, Back, Ending, Form, InstitutionBrand, Notify, Page, Parties, Share,
+    SupportCode, SupportLink,
 };
 
 /// One page in one situation.
@@ -22,6 +22,8 @@ pub struct Sample {
 pub enum Known {
     /// Both.
     Both,
+    /// Both, and the app has a website to go back to.
+    Home,
     /// Neither.
     Nobody,
 }
@@ -75,6 +77,7 @@ impl Variant {
                 support: SupportLink::parse("mailto:help@budgetly.example")
                     .ok()
                     .filter(|_| dressed),
+                home: (known == Known::Home).then(|| "https://budgetly.example/".to_owned()),
             }),
             institution: Some(InstitutionBrand {
                 name: institution.to_owned(),
@@ -156,7 +159,16 @@ pub fn all() -> Vec<Sample> {
                 notify: None,
             },
         ),
+        home(
+            "connected-home",
+            Page::Connected {
+                again: false,
+                back: None,
+                notify: notify("success"),
+            },
+        ),
         both("used", Page::Used { check_again: None }),
+        home("used-home", Page::Used { check_again: None }),
         both(
             "used-check",
             Page::Used {
@@ -165,6 +177,7 @@ pub fn all() -> Vec<Sample> {
         ),
         both("resume", Page::Resume { form: form(None) }),
         both("expired", Page::Expired(None)),
+        home("expired-home", Page::Expired(None)),
         both(
             "expired-retry",
             Page::Expired(Some(Ending {
@@ -175,7 +188,9 @@ pub fn all() -> Vec<Sample> {
             })),
         ),
         both("superseded", Page::Superseded),
+        home("superseded-home", Page::Superseded),
         nobody("unknown", Page::Unknown),
+        home("unknown-home", Page::Unknown),
         nobody("preview", Page::Preview),
         both("busy", Page::Busy { refresh_s: 5 }),
         nobody("busy-unknown", Page::Busy { refresh_s: 5 }),
@@ -205,7 +220,7 @@ pub fn all() -> Vec<Sample> {
         ),
     ];
     for (labels, page) in ENDINGS {
-        let [plain, popup, app, last] = labels;
+        let [plain, popup, app, last, at_home] = labels;
         let ending = |retry, back, notify| {
             page(Ending {
                 retry,
@@ -219,6 +234,7 @@ pub fn all() -> Vec<Sample> {
             both(popup, ending(Some(form(None)), None, notify("error"))),
             both(app, ending(Some(form(None)), link(), None)),
             both(last, ending(None, None, None)),
+            home(at_home, ending(Some(form(None)), None, notify("error"))),
         ]);
     }
     for (labels, page) in FINAL {
@@ -254,8 +270,9 @@ const FINAL: [FinalSample; 2] = [
     ),
 ];
 
-/// Labels of a plain ending, one in a popup, one with a way back, and one without another try.
-type EndingSample = ([&'static str; 4], fn(Ending) -> Page);
+/// Labels of a plain ending, one in a popup, one with a way back, one without another try, and one of
+/// an app that has a website.
+type EndingSample = ([&'static str; 5], fn(Ending) -> Page);
 
 const ENDINGS: [EndingSample; 5] = [
     (
@@ -264,15 +281,28 @@ const ENDINGS: [EndingSample; 5] = [
             "cancelled-popup",
             "cancelled-app",
             "cancelled-last",
+            "cancelled-home",
         ],
         Page::Cancelled,
     ),
     (
-        ["denied", "denied-popup", "denied-app", "denied-last"],
+        [
+            "denied",
+            "denied-popup",
+            "denied-app",
+            "denied-last",
+            "denied-home",
+        ],
         Page::Denied,
     ),
     (
-        ["impeded", "impeded-popup", "impeded-app", "impeded-last"],
+        [
+            "impeded",
+            "impeded-popup",
+            "impeded-app",
+            "impeded-last",
+            "impeded-home",
+        ],
         Page::Impeded,
     ),
     (
@@ -281,6 +311,7 @@ const ENDINGS: [EndingSample; 5] = [
             "provider-error-popup",
             "provider-error-app",
             "provider-error-last",
+            "provider-error-home",
         ],
         Page::ProviderError,
     ),
@@ -290,6 +321,7 @@ const ENDINGS: [EndingSample; 5] = [
             "server-error-popup",
             "server-error-app",
             "server-error-last",
+            "server-error-home",
         ],
         Page::ServerError,
     ),
@@ -300,6 +332,14 @@ fn both(label: &'static str, page: Page) -> Sample {
         label,
         page,
         known: Known::Both,
+    }
+}
+
+fn home(label: &'static str, page: Page) -> Sample {
+    Sample {
+        label,
+        page,
+        known: Known::Home,
     }
 }
 
@@ -318,8 +358,11 @@ fn form(proof: Option<&str>) -> Form {
     }
 }
 
-fn link() -> Option<String> {
-    Some("budgetly://oauth_complete?status=success&member_guid=MBR-1".to_owned())
+fn link() -> Option<Back> {
+    Some(Back {
+        link: "example.budgetly://oauth_complete?status=success&member_guid=MBR-1".to_owned(),
+        by_itself: true,
+    })
 }
 
 fn notify(outcome: &str) -> Option<Notify> {

@@ -9,6 +9,7 @@ use super::locale::Locale;
 use super::rendered::Rendered;
 use super::words::{Words, initial, tidy};
 use super::{Ending, Form, Notify, Page, Share, SupportCode};
+use crate::domain::return_address::ReturnAddress;
 
 /// The name of the form field that carries a [`Form`]'s proof.
 pub const PROOF_FIELD: &str = "proof";
@@ -22,8 +23,11 @@ struct Frame<'a> {
     reason: Option<&'static str>,
     style: &'static str,
     accent: Option<&'a Accent>,
-    script: &'static str,
+    /// The script, where it has something to do.
+    script: Option<&'static str>,
     tell: Option<Tell>,
+    /// Where it goes by itself.
+    go: Option<&'a str>,
     icon: Option<&'a str>,
     app: Option<Tile<'a>>,
     institution: Option<Tile<'a>>,
@@ -126,7 +130,8 @@ pub fn render(page: &Page, parties: &Parties, locale: &Locale) -> Rendered {
     };
     let words = Words::new(locale, parties);
     let frame = Frame::new(page, parties, locale, &words);
-    let mut rendered = Rendered::new(page, frame.accent, frame.tell.is_some());
+    let tells_opener = frame.tell.is_some();
+    let mut rendered = Rendered::new(page, frame.accent, frame.script.is_some(), tells_opener);
     let html = match page {
         Page::Interstitial { shares, .. } => Interstitial {
             frame,
@@ -149,10 +154,14 @@ impl<'a> Frame<'a> {
     fn new(page: &'a Page, parties: &'a Parties, locale: &'a Locale, words: &Words<'a>) -> Self {
         let (app, institution) = (parties.app.as_ref(), parties.institution.as_ref());
         let website = institution.and_then(|bank| web_address(bank.url.as_deref()?));
-        let actions = actions(page, website, words);
+        let back = back(page, parties);
+        let go = page.back().filter(|own| own.by_itself).and(back);
+        let actions = actions(page, website, back, words);
         let tell = tell(page);
-        // With a second action there already, one more would be noise.
-        let close = (tell.is_some() && actions.len() < 2).then(|| words.text("action-close"));
+        // With a second action there already, one more would be noise. The way back does not count:
+        // the script shows one or the other.
+        let others = actions.iter().filter(|action| action.name != "return");
+        let close = (tell.is_some() && others.count() < 2).then(|| words.text("action-close"));
         let heading = format!("{}-heading", page.name());
         Frame {
             lang: locale.tag(),
@@ -162,14 +171,18 @@ impl<'a> Frame<'a> {
             reason: page.reason(),
             style: &STYLE.text,
             accent: app.and_then(|app| app.accent.as_ref()),
-            script: &SCRIPT.text,
+            script: (tell.is_some() || go.is_some()).then_some(SCRIPT.text.as_str()),
             tell,
+            go,
             icon: app.and_then(|app| app.logo.as_deref()),
             app: app.map(|app| Tile::new(&app.name, app.logo.as_deref())),
             institution: institution.map(|bank| Tile::new(&bank.name, bank.logo.as_deref())),
             tone: tone(page),
             heading: words.text(&heading),
-            sentences: sentences(page).iter().map(|key| words.text(key)).collect(),
+            sentences: sentences(page, back.is_some())
+                .iter()
+                .map(|key| words.text(key))
+                .collect(),
             actions,
             close,
             support_code: support_code(page).map(|code| (words.text("support-code"), code)),
@@ -206,17 +219,17 @@ fn tone(page: &Page) -> Tone {
 }
 
 /// The keys of what a page says below its heading. The last of an ending depends on whether there
-/// is a button to try again.
-fn sentences(page: &Page) -> Vec<String> {
+/// is a button to try again, that of success on whether there is a way back.
+fn sentences(page: &Page, has_back: bool) -> Vec<String> {
     let endings: &[&str] = match page {
         Page::Interstitial { .. } | Page::Resume { .. } | Page::Preview | Page::Busy { .. } => {
             &["body"]
         }
-        Page::Connected { again, back, .. } => match (again, back) {
-            (false, Some(_)) => &["body", "return"],
-            (false, None) => &["body", "close"],
-            (true, Some(_)) => &["body", "again", "return"],
-            (true, None) => &["body", "again", "close"],
+        Page::Connected { again, .. } => match (again, has_back) {
+            (false, true) => &["body", "return"],
+            (false, false) => &["body", "close"],
+            (true, true) => &["body", "again", "return"],
+            (true, false) => &["body", "again", "close"],
         },
         Page::Used {
             check_again: Some(_),
@@ -245,48 +258,44 @@ fn sentences(page: &Page) -> Vec<String> {
         .collect()
 }
 
+/// Where "Back to the app" leads: the flow's own way, else the app's website, if anywhere.
+fn back<'a>(page: &'a Page, parties: &'a Parties) -> Option<&'a str> {
+    let own = page.back().map(|back| back.link.as_str());
+    let home = || parties.app.as_ref()?.home.as_deref();
+    own.or_else(home)
+        .filter(|link| page.is_last() && leads_out(link))
+}
+
 /// What can be pressed, most useful first and two at most.
-fn actions<'a>(page: &'a Page, website: Option<&'a str>, words: &Words<'_>) -> Vec<Action<'a>> {
+fn actions<'a>(
+    page: &'a Page,
+    website: Option<&'a str>,
+    back: Option<&'a str>,
+    words: &Words<'_>,
+) -> Vec<Action<'a>> {
     let action = |name, key: &str, target| Action {
         name,
         label: words.text(key),
         target,
     };
-    let back = |link: &'a Option<String>| {
-        let link = link.as_deref().filter(|link| leads_out(link))?;
-        Some(action("return", "action-return", Target::Link(link)))
-    };
-    match page {
+    let first = match page {
         Page::Interstitial { form, .. } | Page::Resume { form } => {
-            vec![action("continue", "action-continue", Target::Post(form))]
+            Some(action("continue", "action-continue", Target::Post(form)))
         }
-        Page::Connected { back: link, .. } => back(link).into_iter().collect(),
         Page::Used {
             check_again: Some(link),
-        } => {
-            vec![action("retry", "action-check", Target::Link(link))]
-        }
+        } => Some(action("retry", "action-check", Target::Link(link))),
         // An empty reference is the page's own address.
-        Page::Busy { .. } => vec![action("retry", "action-reload", Target::Link(""))],
-        _ => {
-            let Some(ending) = page.ending() else {
-                return Vec::new();
-            };
-            let visit = website
-                .filter(|_| matches!(page, Page::Impeded(_)))
-                .map(|url| action("institution", "action-institution", Target::NewTab(url)));
-            let retry = ending
-                .retry
-                .as_ref()
-                .map(|form| action("retry", "action-retry", Target::Post(form)));
-            visit
-                .into_iter()
-                .chain(retry)
-                .chain(back(&ending.back))
-                .take(2)
-                .collect()
+        Page::Busy { .. } => Some(action("retry", "action-reload", Target::Link(""))),
+        Page::Impeded(_) => {
+            website.map(|url| action("institution", "action-institution", Target::NewTab(url)))
         }
-    }
+        _ => None,
+    };
+    let retry = page.ending().and_then(|ending| ending.retry.as_ref());
+    let retry = retry.map(|form| action("retry", "action-retry", Target::Post(form)));
+    let back = back.map(|link| action("return", "action-return", Target::Link(link)));
+    first.into_iter().chain(retry).chain(back).take(2).collect()
 }
 
 fn support_code(page: &Page) -> Option<SupportCode> {
@@ -343,20 +352,8 @@ fn web_address(text: &str) -> Option<&str> {
     matches!(url.scheme(), "https" | "http").then_some(text)
 }
 
-/// Whether a link leaves the page for a website or an app. The addresses were checked when they
-/// were registered; schemes that make the browser itself act are refused here once more.
+/// Whether a link is one that somebody could have registered as a way back; anything else would make
+/// the browser itself act.
 fn leads_out(link: &str) -> bool {
-    const ACTING: [&str; 10] = [
-        "about",
-        "blob",
-        "content",
-        "data",
-        "file",
-        "filesystem",
-        "intent",
-        "javascript",
-        "vbscript",
-        "view-source",
-    ];
-    Url::parse(link).is_ok_and(|url| !ACTING.contains(&url.scheme()))
+    link.parse::<ReturnAddress>().is_ok()
 }

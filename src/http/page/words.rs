@@ -117,6 +117,7 @@ mod tests {
                 logo: None,
                 accent: None,
                 support: None,
+                home: None,
             }),
             institution: Some(InstitutionBrand {
                 name: institution.into(),

@@ -248,6 +248,7 @@ id = "{CLIENT}"
 name = "Acme Budget"
 sso_key = "{SSO_KEY}"
 return_addresses = ["https://app.example/done", "exp://127.0.0.1:19000/--/oauth_complete"]
+allow_legacy_schemes = true
 return_schemes = ["com.example.acme"]
 message_origins = ["https://app.example"]
 {client}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 
-use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE, USER_AGENT};
 use url::Url;
 
 /// The HTTP client all tests share. It follows nothing.
@@ -82,12 +82,32 @@ impl Page {
 #[derive(Default)]
 pub struct Visitor {
     jar: Mutex<BTreeMap<String, String>>,
+    /// What it calls itself; nothing by default.
+    agent: Option<&'static str>,
 }
+
+/// How Chrome on a phone calls itself.
+pub const ANDROID: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36";
+
+/// How Safari on a phone calls itself.
+pub const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1";
+
+/// How Firefox on a desk calls itself.
+pub const DESK: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0";
 
 impl Visitor {
     /// One without cookies.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One without cookies that calls itself so.
+    pub fn called(agent: &'static str) -> Self {
+        let agent = Some(agent);
+        Self {
+            agent,
+            ..Self::default()
+        }
     }
 
     /// A GET without any `Sec-Fetch-*` header.
@@ -132,6 +152,9 @@ impl Visitor {
         }
         if let Some(cookies) = self.cookie_header() {
             request = request.header(COOKIE, cookies);
+        }
+        if let Some(agent) = self.agent {
+            request = request.header(USER_AGENT, agent);
         }
         if let Some(form) = form {
             request = request

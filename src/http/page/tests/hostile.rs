@@ -51,19 +51,29 @@ fn links_that_make_the_browser_act_are_left_out() {
         "JavaScript:alert(1)",
         " data:text/html,x",
         "java\tscript:x",
+        "mailto:x@a.example",
+        "ms-msdt:/x",
+        "intent://x",
         "x",
     ] {
         let page = Page::Connected {
             again: false,
-            back: Some(link.to_owned()),
+            back: Some(Back {
+                link: link.to_owned(),
+                by_itself: true,
+            }),
             notify: None,
         };
-        assert!(
-            !english(&page, Variant::Normal)
-                .html()
-                .contains("data-action"),
-            "{link:?}"
-        );
+        let rendered = english(&page, Variant::Normal);
+        for hook in ["data-action", "data-go", "<script"] {
+            assert!(!rendered.html().contains(hook), "{link:?}: {hook}");
+        }
+        let mut parties = Variant::Normal.parties(Known::Home);
+        if let Some(app) = &mut parties.app {
+            app.home = Some(link.to_owned());
+        }
+        let rendered = render(&Page::Superseded, &parties, &Locale::all()[0]);
+        assert!(!rendered.html().contains("data-action"), "{link:?}");
     }
     let mut parties = Variant::Normal.parties(Known::Both);
     if let Some(bank) = &mut parties.institution {
@@ -100,6 +110,7 @@ fn names_and_messages_cannot_become_markup() {
                 logo: Some(evil.to_owned()),
                 accent: None,
                 support: None,
+                home: Some(format!("https://app.example/?{evil}")),
             }),
             institution: Some(InstitutionBrand {
                 name: evil.to_owned(),
@@ -115,7 +126,10 @@ fn names_and_messages_cannot_become_markup() {
             action: evil.to_owned(),
             proof: Some(evil.to_owned()),
         });
-        let back = Some(format!("app://done?{evil}"));
+        let back = Some(Back {
+            link: format!("app://done?{evil}"),
+            by_itself: true,
+        });
         let support_code = SupportCode::from_bytes(b"");
         let ending = Ending {
             retry,

@@ -57,7 +57,15 @@ fn sampled(label: &str) -> Rendered {
         .into_iter()
         .find(|sample| sample.label == label)
         .expect(label);
-    english(&sample.page, Variant::Normal)
+    let known = match sample.known {
+        Known::Nobody => Known::Both,
+        known => known,
+    };
+    render(
+        &sample.page,
+        &Variant::Normal.parties(known),
+        &Locale::all()[0],
+    )
 }
 
 #[test]
@@ -159,10 +167,10 @@ fn every_page_is_whole_and_small() {
             html.matches("class=\"button\"").count() <= 1,
             "{what}: primary actions"
         );
-        assert!(
-            html.matches(" data-action=").count() <= 2,
-            "{what}: actions"
-        );
+        // "Close" takes the place of the way back, where there is a window to close.
+        let actions = html.matches(" data-action=").count();
+        let closes = html.matches(" data-action=\"close\"").count();
+        assert!(actions - closes <= 2 && closes <= 1, "{what}: actions");
         assert!(
             html.contains(" dir=\"ltr\"") != html.contains(" dir=\"rtl\""),
             "{what}"
@@ -277,7 +285,14 @@ fn forms_may_end_at_a_loopback_institution_and_an_app() {
 #[test]
 fn only_a_page_with_something_to_tell_keeps_its_opener() {
     each(|sample, rendered, what| {
-        let tells = sample.label.ends_with("-popup");
+        let home = [
+            "used-home",
+            "expired-home",
+            "superseded-home",
+            "unknown-home",
+        ];
+        let tells = sample.label.ends_with("-popup")
+            || sample.label.ends_with("-home") && !home.contains(&sample.label);
         let response = rendered.clone().into_response();
         let opener = &response.headers()["cross-origin-opener-policy"];
         assert_eq!(
@@ -338,9 +353,40 @@ fn each_page_offers_what_it_can_in_order() {
         assert_eq!(offered(&format!("{ending}-popup")), ["close"]);
         assert_eq!(offered(&format!("{ending}-app")), ["return"]);
     }
+    assert_eq!(offered("connected-home"), ["return", "close"]);
+    assert_eq!(offered("denied-home"), ["retry", "return", "close"]);
+    for over in ["used", "expired", "superseded", "unknown"] {
+        assert_eq!(offered(&format!("{over}-home")), ["return"]);
+    }
     assert_eq!(offered("used"), [""; 0]);
     assert_eq!(offered("used-check"), ["retry"]);
     assert_eq!(offered("unknown"), [""; 0]);
+}
+
+#[test]
+fn only_the_flows_own_way_into_an_app_is_gone_by_itself() {
+    each(|sample, rendered, what| {
+        let goes = rendered.html().contains(" data-go=\"");
+        assert_eq!(goes, sample.label.ends_with("-app"), "{what}");
+    });
+    let to_the_app = "example.budgetly://oauth_complete?status=success&#38;member_guid=MBR-1";
+    let page = sampled("connected-app");
+    for place in ["data-go", "href"] {
+        let attribute = format!("{place}=\"{to_the_app}\"");
+        assert!(page.html().contains(&attribute), "{}", page.html());
+    }
+    assert!(
+        sampled("used-home")
+            .html()
+            .contains("href=\"https://budgetly.example/\"")
+    );
+}
+
+#[test]
+fn a_page_of_success_claims_no_more_than_was_agreed_to() {
+    // The person may have agreed to share nothing, or have no account at all.
+    let text = visible(sampled("connected").html()).to_lowercase();
+    assert!(!text.contains("account"), "{text}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
 use crate::flow::{Clients, Clock, Gateway, Institutions, Settings};
-use crate::http::limits::{Limits, Rates};
+use crate::http::limits::{CallerRates, Limits, Rates};
 use crate::http::{Door, ops};
 use crate::metrics::Metrics;
 use crate::oauth::OAuthClient;
@@ -128,6 +128,7 @@ pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, 
         .as_ref()
         .map(|settings| secret_text(settings.key.expose_secret()));
     let webhooks = Webhooks::new(webhook_settings(&config.webhooks)?)?;
+    let metrics = Arc::new(Metrics::default());
     let gateway = Arc::new(Gateway {
         store,
         sealer: Sealer::new(ring),
@@ -138,7 +139,7 @@ pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, 
         settings,
         clock: sources.clock,
         random: sources.random,
-        metrics: Arc::new(Metrics::default()),
+        metrics: metrics.clone(),
         nudge: tokio::sync::Notify::new(),
         tasks: tokio_util::task::TaskTracker::new(),
     });
@@ -153,7 +154,7 @@ pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, 
         aggregator_key,
         sso_keys: Arc::new(sso_keys.collect()),
         trusted_proxies: config.listen.trusted_proxies.into(),
-        limits: Arc::new(Limits::new(rates(&config.limits))),
+        limits: Arc::new(Limits::new(rates(&config.limits), metrics)),
     };
     let token = config
         .operator
@@ -179,11 +180,21 @@ fn rates(limits: &config::Limits) -> Rates {
     };
     Rates {
         mints_per_member_per_minute: at_least_one(limits.mints_per_member_per_minute),
-        mints_per_client_per_second: at_least_one(limits.mints_per_client_per_second),
         unknown_links_per_minute: at_least_one(limits.unknown_links_per_minute),
-        reads_per_client_per_second: at_least_one(limits.reads_per_client_per_second),
-        writes_per_client_per_second: at_least_one(limits.writes_per_client_per_second),
-        deletes_per_client_per_second: at_least_one(limits.deletes_per_client_per_second),
+        wrong_keys_per_minute: at_least_one(limits.wrong_keys_per_minute),
+        unknown_sessions_per_minute: at_least_one(limits.unknown_sessions_per_minute),
+        client: CallerRates {
+            reads: at_least_one(limits.reads_per_client_per_second),
+            writes: at_least_one(limits.writes_per_client_per_second),
+            deletes: at_least_one(limits.deletes_per_client_per_second),
+            mints: at_least_one(limits.mints_per_client_per_second),
+        },
+        user: CallerRates {
+            reads: at_least_one(limits.reads_per_user_per_second),
+            writes: at_least_one(limits.writes_per_user_per_second),
+            deletes: at_least_one(limits.deletes_per_user_per_second),
+            mints: at_least_one(limits.mints_per_user_per_second),
+        },
     }
 }
 

@@ -128,6 +128,7 @@ impl Config {
         let store = StoreSettings::build(reading, tree.store)?;
         let seal = SealKey::build_all(reading, tree.seal)?;
         tree.links.check(reading, "links.link_minutes")?;
+        tree.limits.check(reading);
         let aggregator = match tree.aggregator {
             Some(raw) => Some(AggregatorSettings::build(reading, raw)?),
             None => {

@@ -177,6 +177,12 @@ pub struct Limits {
     /// Links followed from one source address that nobody minted.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub unknown_links_per_minute: u64,
+    /// Wrong keys from one source address.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub wrong_keys_per_minute: u64,
+    /// Unknown or expired sessions and SSO tokens from one source address.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub unknown_sessions_per_minute: u64,
     /// Requests of one client that only read.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub reads_per_client_per_second: u64,
@@ -186,6 +192,18 @@ pub struct Limits {
     /// Requests of one client that delete.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub deletes_per_client_per_second: u64,
+    /// Links minted for one user.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub mints_per_user_per_second: u64,
+    /// Requests about one user that only read.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub reads_per_user_per_second: u64,
+    /// Requests about one user that create, change or order something.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub writes_per_user_per_second: u64,
+    /// Requests about one user that delete.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub deletes_per_user_per_second: u64,
 }
 
 impl Default for Limits {
@@ -194,9 +212,53 @@ impl Default for Limits {
             mints_per_member_per_minute: 10,
             mints_per_client_per_second: 100,
             unknown_links_per_minute: 30,
+            wrong_keys_per_minute: 30,
+            unknown_sessions_per_minute: 600,
             reads_per_client_per_second: 2000,
             writes_per_client_per_second: 750,
             deletes_per_client_per_second: 150,
+            mints_per_user_per_second: 10,
+            reads_per_user_per_second: 200,
+            writes_per_user_per_second: 75,
+            deletes_per_user_per_second: 15,
+        }
+    }
+}
+
+impl Limits {
+    /// Warns where one user may use up all that its client may have.
+    pub(super) fn check(&self, reading: &mut Reading<'_>) {
+        for (key, user, client) in [
+            (
+                "mints",
+                self.mints_per_user_per_second,
+                self.mints_per_client_per_second,
+            ),
+            (
+                "reads",
+                self.reads_per_user_per_second,
+                self.reads_per_client_per_second,
+            ),
+            (
+                "writes",
+                self.writes_per_user_per_second,
+                self.writes_per_client_per_second,
+            ),
+            (
+                "deletes",
+                self.deletes_per_user_per_second,
+                self.deletes_per_client_per_second,
+            ),
+        ] {
+            if user >= client {
+                reading.warn(
+                    &format!("limits.{key}_per_user_per_second"),
+                    format!(
+                        "{user} is no less than the {client} of {key}_per_client_per_second, so \
+                         one user can use up all that its client may have; make it smaller"
+                    ),
+                );
+            }
         }
     }
 }

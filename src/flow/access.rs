@@ -77,7 +77,20 @@ pub struct UserChangeRequest {
     pub is_disabled: Option<bool>,
 }
 
-/// Changes the client's user; `None`: it has no such user.
+/// The user is disabled: nothing is begun for it.
+#[derive(Debug, thiserror::Error)]
+#[error("the user is disabled: enable it before anything is begun for it")]
+pub struct Disabled;
+
+/// Refuses what would begin something for a disabled user. What it has can be read and deleted.
+pub fn enabled(user: &User) -> Result<(), Disabled> {
+    match user.is_disabled {
+        true => Err(Disabled),
+        false => Ok(()),
+    }
+}
+
+/// Changes the client's user; `None`: it has no such user. The sessions of one that is disabled end.
 pub async fn update_user(
     gateway: &Gateway,
     client: &ClientId,
@@ -94,7 +107,13 @@ pub async fn update_user(
     };
     let store = &gateway.store;
     match store.update_user(&change).await.map_err(Internal::from)? {
-        UserUpdate::Updated(user) => Ok(Some(*user)),
+        UserUpdate::Updated(user) => {
+            if user.is_disabled {
+                let ended = store.end_sessions(user.guid).await;
+                ended.map_err(Internal::from)?;
+            }
+            Ok(Some(*user))
+        }
         UserUpdate::NoSuchUser => Ok(None),
         UserUpdate::IdTaken(existing) => Err(UserError::IdTaken(existing)),
     }

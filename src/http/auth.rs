@@ -14,11 +14,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Door;
+use super::limits::{Asked, Credential};
 use super::problem::{Dialect, Kind, Problem};
+use super::source::Source;
 use crate::domain::client::Client;
-use crate::domain::secret::SessionToken;
+use crate::domain::id::ClientId;
+use crate::domain::secret::{Digest, SessionToken};
 use crate::domain::user::User;
 use crate::flow::access;
+use crate::telemetry::STRANGERS;
 
 /// The Nexus API: one user, by its session.
 #[derive(Clone)]
@@ -31,7 +35,28 @@ pub struct NexusUser {
 
 /// The Platform API: one client, by its API key.
 #[derive(Clone)]
-pub struct PlatformClient(pub Arc<Client>);
+pub struct PlatformClient {
+    /// The tenant.
+    pub client: Arc<Client>,
+    asked: Asked,
+}
+
+impl PlatformClient {
+    /// The client's user that a request is about, by guid or by the client's own `id`. Counted for that
+    /// user as well.
+    pub async fn user(&self, door: &Door, identifier: &str) -> Result<User, Problem> {
+        let client = &self.client.id;
+        let count = |user| door.limits.admit_for_user(client, user, self.asked);
+        // A name has to be looked up before it is known whose it is; a guid says so itself.
+        let named = identifier.parse().ok();
+        named.map_or(Ok(()), count)?;
+        let found = access::user(&door.gateway, client, identifier).await?;
+        if let (None, Some(user)) = (named, &found) {
+            count(user.guid)?;
+        }
+        found.ok_or_else(|| Problem::not_found("user"))
+    }
+}
 
 /// A path that both APIs share: the credential decides which it is.
 pub enum Caller {
@@ -54,7 +79,7 @@ impl Caller {
     pub fn client(&self) -> &Client {
         match self {
             Caller::Nexus(user) => &user.client,
-            Caller::Platform(client) => &client.0,
+            Caller::Platform(caller) => &caller.client,
         }
     }
 }
@@ -100,23 +125,24 @@ impl FromRequestParts<Door> for NexusUser {
                 "The session is unknown or has expired: begin a new one with POST /sessions.";
             nexus(Problem::new(Kind::SessionExpired, message))
         };
-        let token = header
-            .to_str()
-            .ok()
-            .and_then(SessionToken::parse)
-            .ok_or_else(expired)?;
         let gateway = &door.gateway;
-        let owner = access::session(gateway, &token)
-            .await
-            .map_err(Problem::from)
-            .map_err(nexus)?;
-        let owner = owner.ok_or_else(expired)?;
+        let sent = header.to_str().unwrap_or_default();
+        let look_up = async {
+            match SessionToken::parse(sent) {
+                Some(token) => Ok(access::session(gateway, &token).await?),
+                None => Ok(None),
+            }
+        };
+        let source = Source::of_parts(parts, door);
+        let owner = proven(door, source, Credential::Session, None, sent, look_up).await;
+        let owner = owner.map_err(nexus)?.ok_or_else(expired)?;
         let client = gateway
             .clients
             .get(&owner.client)
             .cloned()
             .ok_or_else(expired)?;
-        let counted = door.limits.admit(&client.id, &parts.method);
+        let asked = Asked::by(&parts.method);
+        let counted = door.limits.admit(&client.id, Some(owner.user), asked);
         counted.map_err(nexus)?;
         let user = gateway
             .store
@@ -124,6 +150,8 @@ impl FromRequestParts<Door> for NexusUser {
             .await
             .map_err(Problem::from)
             .map_err(nexus)?;
+        // A session that was begun while its user was being disabled outlives the end of the others.
+        let user = user.filter(|user| !user.is_disabled);
         Ok(Self {
             client,
             user: user.ok_or_else(expired)?,
@@ -145,11 +173,23 @@ impl FromRequestParts<Door> for PlatformClient {
             Problem::new(Kind::Unauthenticated, message)
         };
         let (id, key) = basic(parts).ok_or_else(refused)?;
-        let client = access::client_of_key(&door.gateway, &id, &key).await?;
-        let client = client.ok_or_else(refused)?;
-        door.limits.admit(&client.id, &parts.method)?;
+        let sent = zeroize::Zeroizing::new(format!("{id}:{}", *key));
+        let look_up = async { Ok(access::client_of_key(&door.gateway, &id, &key).await?) };
+        let source = Source::of_parts(parts, door);
+        let client = id.parse().ok();
+        let client = proven(
+            door,
+            source,
+            Credential::ApiKey,
+            client.as_ref(),
+            &sent,
+            look_up,
+        );
+        let client = client.await?.ok_or_else(refused)?;
+        let asked = Asked::by(&parts.method);
+        door.limits.admit(&client.id, None, asked)?;
         accept_version(&parts.headers)?;
-        Ok(Self(client))
+        Ok(Self { client, asked })
     }
 }
 
@@ -205,25 +245,62 @@ impl FromRequestParts<Door> for AggregatorAccess {
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
         refuse_credentials_in_query(&parts.uri)?;
-        let sent = parts
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|header| header.as_bytes().split_at_checked(7));
-        let sent = sent
+        let refused = || {
+            let message = "Send the aggregator's key as a Bearer token.";
+            Problem::new(Kind::Unauthenticated, message).wanting_bearer()
+        };
+        let header = parts.headers.get(AUTHORIZATION);
+        let sent = header
+            .and_then(|header| header.as_bytes().split_at_checked(7))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
-            .map(|(_, key)| key);
+            .map(|(_, key)| key)
+            .ok_or_else(refused)?;
         let expected = door.aggregator_key.as_deref();
-        let matches = sent
-            .zip(expected)
-            .is_some_and(|(sent, expected)| same(sent, expected.as_bytes()));
-        matches.then_some(Self).ok_or_else(|| {
-            Problem::new(
-                Kind::Unauthenticated,
-                "Send the aggregator's key as a Bearer token.",
-            )
-            .wanting_bearer()
-        })
+        let matches = expected.is_some_and(|expected| same(sent, expected.as_bytes()));
+        let sent = String::from_utf8_lossy(sent);
+        let source = Source::of_parts(parts, door);
+        let look_up = async { Ok(matches.then_some(Self)) };
+        let known = proven(
+            door,
+            source,
+            Credential::AggregatorKey,
+            None,
+            &sent,
+            look_up,
+        );
+        known.await?.ok_or_else(refused)
     }
+}
+
+/// What `look_up` finds of a credential, unless its source showed too many wrong ones. A wrong one is
+/// counted and told; `client` is whose it claims to be.
+pub async fn proven<T>(
+    door: &Door,
+    source: Source,
+    credential: Credential,
+    client: Option<&ClientId>,
+    sent: &str,
+    look_up: impl Future<Output = Result<Option<T>, Problem>>,
+) -> Result<Option<T>, Problem> {
+    let digest = Digest::of(credential.name(), sent);
+    door.limits.may_prove(source, credential, &digest)?;
+    let found = look_up.await?;
+    if found.is_some() {
+        door.limits.was_right(digest);
+        return Ok(found);
+    }
+    door.limits.was_wrong(source, credential);
+    door.gateway.metrics.credential_refused(credential.name());
+    let client = client.filter(|client| door.gateway.clients.get(client).is_some());
+    let client = client.map(tracing::field::display);
+    let (credential, is_passing) = (credential.name(), credential.is_passing());
+    match is_passing {
+        true => tracing::debug!(target: STRANGERS, credential, %source, "credential refused"),
+        false => {
+            tracing::warn!(target: STRANGERS, credential, %source, client, "credential refused");
+        }
+    }
+    Ok(None)
 }
 
 /// Compares keys in time that depends on neither.

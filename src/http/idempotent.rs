@@ -53,7 +53,7 @@ impl Asker for PlatformClient {
     const DIALECT: Dialect = Dialect::Platform;
 
     fn owner(&self) -> (&ClientId, Option<UserGuid>) {
-        (&self.0.id, None)
+        (&self.client.id, None)
     }
 }
 

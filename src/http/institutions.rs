@@ -52,7 +52,7 @@ pub async fn search(
 )]
 pub async fn list(
     State(door): State<Door>,
-    PlatformClient(client): PlatformClient,
+    PlatformClient { client, .. }: PlatformClient,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Answer {

@@ -26,6 +26,7 @@ pub mod page;
 mod platform;
 mod problem;
 mod show;
+pub mod source;
 mod visitor;
 
 use std::collections::HashMap;

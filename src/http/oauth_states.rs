@@ -73,8 +73,8 @@ async fn listed(
     };
     let user = match caller {
         Caller::Nexus(nexus) => Some(nexus.user.guid),
-        Caller::Platform(client) => {
-            let client = &client.0.id;
+        Caller::Platform(caller) => {
+            let client = &caller.client.id;
             match (fields.text("user_guid")?, member) {
                 (Some(user), _) => {
                     let user = access::user(&door.gateway, client, &user).await?;
@@ -138,10 +138,10 @@ async fn found(
     let gateway = &door.gateway;
     let user = match caller {
         Caller::Nexus(nexus) => Some(nexus.user.guid),
-        Caller::Platform(client) => {
+        Caller::Platform(caller) => {
             let owner = gateway.store.owner_of_window(guid).await?;
             owner
-                .filter(|owner| owner.client == client.0.id)
+                .filter(|owner| owner.client == caller.client.id)
                 .map(|owner| owner.user)
         }
     };

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::auth::same;
 use crate::flow::Gateway;
+use crate::telemetry::STRANGERS;
 
 /// What the operator's listener serves.
 #[derive(Clone)]
@@ -36,7 +37,7 @@ async fn ready(State(operator): State<Operator>) -> Response {
     match operator.gateway.store.ping().await {
         Ok(()) => "ready\n".into_response(),
         Err(error) => {
-            tracing::warn!(%error, "not ready");
+            tracing::warn!(target: STRANGERS, %error, "not ready");
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the store does not answer\n",

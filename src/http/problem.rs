@@ -11,13 +11,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::flow::Internal;
-use crate::flow::access::UserError;
+use crate::flow::access::{Disabled, UserError};
 use crate::flow::aggregate::LeaseError;
 use crate::flow::challenges::AnswerError;
 use crate::flow::members::{ChangeError, CreateError, CredentialsError};
 use crate::flow::mint::MintError;
 use crate::flow::order::OrderError;
 use crate::store::StoreError;
+use crate::telemetry::STRANGERS;
 
 /// Whose envelope an error wears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -331,7 +332,7 @@ impl From<Internal> for Problem {
     fn from(error: Internal) -> Self {
         match error {
             Internal::Store(StoreError::Unavailable(cause)) => {
-                tracing::error!(%cause, "store away");
+                tracing::error!(target: STRANGERS, %cause, "store away");
                 Self::new(
                     Kind::Unavailable,
                     "The service cannot reach its store just now. Send the request again.",
@@ -453,6 +454,12 @@ impl From<UserError> for Problem {
                 Self::new(Kind::Conflict, format!("{error}.")).about(existing)
             }
         }
+    }
+}
+
+impl From<Disabled> for Problem {
+    fn from(error: Disabled) -> Self {
+        Self::new(Kind::Forbidden, format!("{error}."))
     }
 }
 

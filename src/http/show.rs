@@ -20,6 +20,7 @@ use crate::domain::window::{
 };
 use crate::flow::Internal;
 use crate::store::{AttemptRecord, StoreError};
+use crate::telemetry::STRANGERS;
 
 /// Draws pages for one request.
 pub struct Shown<'a> {
@@ -82,12 +83,11 @@ impl<'a> Shown<'a> {
     }
 
     /// The same for somebody who asked for too many of them.
-    pub fn too_many(&self) -> Response {
+    pub fn too_many(&self, wait: std::time::Duration) -> Response {
         let mut response = self.neutral();
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        response
-            .headers_mut()
-            .insert("retry-after", axum::http::HeaderValue::from_static("60"));
+        let wait_s = super::limits::whole_seconds(wait);
+        response.headers_mut().insert("retry-after", wait_s.into());
         response
     }
 
@@ -95,7 +95,7 @@ impl<'a> Shown<'a> {
     pub fn bad_return(&self) -> Response {
         let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());
         let support_code = SupportCode::from_bytes(&drawn);
-        tracing::warn!(%support_code, "an answer could not be read");
+        tracing::warn!(target: STRANGERS, %support_code, "an answer could not be read");
         let page = Page::BadReturn { support_code };
         self.page(&page, &Parties::default())
     }
@@ -112,7 +112,7 @@ impl<'a> Shown<'a> {
     /// The page for what went wrong inside; logged here, never said.
     pub fn failure(&self, error: Internal) -> Response {
         if let Internal::Store(StoreError::Unavailable(cause)) = &error {
-            tracing::error!(%cause, "store away");
+            tracing::error!(target: STRANGERS, %cause, "store away");
             return self.busy();
         }
         let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());

@@ -4,7 +4,6 @@
 //! gets a harmless answer. Links that travel by mail are minted `interstitial` or `multi`.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::header::{HeaderValue, USER_AGENT};
@@ -140,30 +139,6 @@ pub fn is_same_origin(headers: &HeaderMap, public_url: &url::Url) -> bool {
     }
 }
 
-/// The address a request came from: the peer's, or, behind a trusted proxy, the last address in
-/// `X-Forwarded-For` that is not itself a trusted proxy.
-pub fn source_address(
-    peer: IpAddr,
-    headers: &HeaderMap,
-    is_trusted: impl Fn(IpAddr) -> bool,
-) -> IpAddr {
-    if !is_trusted(peer) {
-        return peer;
-    }
-    let forwarded = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let hops: Vec<IpAddr> = forwarded
-        .flat_map(|value| value.split(','))
-        .filter_map(|hop| hop.trim().parse().ok())
-        .collect();
-    hops.into_iter()
-        .rev()
-        .find(|hop| !is_trusted(*hop))
-        .unwrap_or(peer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,18 +202,5 @@ mod tests {
             )],
             Visit::Machine,
         );
-    }
-
-    #[test]
-    fn only_trusted_proxies_name_the_source() {
-        let peer: IpAddr = "10.0.0.1".parse().expect("an address");
-        let forwarded = headers(&[("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.0.0.2")]);
-        let trusted = |address: IpAddr| address.to_string().starts_with("10.0.0.");
-        assert_eq!(
-            source_address(peer, &forwarded, trusted).to_string(),
-            "198.51.100.7"
-        );
-        assert_eq!(source_address(peer, &forwarded, |_| false), peer);
-        assert_eq!(source_address(peer, &headers(&[]), trusted), peer);
     }
 }

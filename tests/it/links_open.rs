@@ -1,5 +1,7 @@
 //! Opening (`security` sections 0 and 1.2): who gets through, who does not, and what they see.
 
+use url::Url;
+
 use crate::support::gateway::{Backend, Setup, TestGateway, parameter};
 use crate::support::random_token;
 use crate::support::visitor::Page;
@@ -156,11 +158,14 @@ async fn o4_machines_get_a_harmless_page(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o7_unknown_links_are_limited_by_source_and_known_ones_are_not() {
-    let swaps = vec![(
-        "unknown_links_per_minute = 1000",
-        "unknown_links_per_minute = 5",
-    )];
+async fn o7_unknown_links_are_limited_by_source_and_known_ones_never_count() {
+    let swaps = vec![
+        (
+            "unknown_links_per_minute = 1000",
+            "unknown_links_per_minute = 5",
+        ),
+        ("[store]", "trusted_proxies = [\"127.0.0.0/8\"]\n[store]"),
+    ];
     let setup = Setup {
         swaps,
         ..Setup::default()
@@ -173,17 +178,48 @@ async fn o7_unknown_links_are_limited_by_source_and_known_ones_are_not() {
             random_token()
         ))
     };
-    for _ in 0..5 {
-        assert_eq!(gateway.visitor().get(&guess()).await.status, 404);
+    let from = async |url: &Url, source: &str| {
+        let page = gateway
+            .visitor()
+            .get_with(url, &[("x-forwarded-for", source)])
+            .await;
+        (page.status, page.header("retry-after").is_some())
+    };
+    // A link that exists does not count, however often it is followed.
+    for _ in 0..20 {
+        assert_ne!(from(&link, "198.51.100.7").await.0, 429);
     }
-    // Nobody in front is trusted, so a forged source is no other source.
-    for headers in [&[][..], &[("x-forwarded-for", "198.51.100.7")]] {
-        let page = gateway.visitor().get_with(&guess(), headers).await;
-        assert_eq!((page.status, page.name()), (429, Some("unknown")));
-        assert!(page.header("retry-after").is_some());
+    // Each is one source, however it is written.
+    for same in [
+        [
+            "198.51.100.7",
+            "198.51.100.7:50000",
+            "\"[::ffff:198.51.100.7]:443\"",
+        ],
+        [
+            "2001:db8::1",
+            "[2001:db8::2]:443",
+            "2001:db8:0:0:ffff::3%eth0",
+        ],
+        ["unknown", "203.0.113.9:x", "_hidden"],
+    ] {
+        for source in same.iter().cycle().take(5) {
+            assert_eq!(from(&guess(), source).await, (404, false), "{source}");
+        }
+        for source in same {
+            assert_eq!(from(&guess(), source).await, (429, true), "{source}");
+        }
+        // Nothing is looked up for a limited source: what exists has to wait there as well.
+        assert_eq!(from(&link, same[0]).await, (429, true));
     }
-    let page = gateway.connect(&gateway.visitor(), &link).await;
-    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    for others in ["198.51.100.8:50000", "[2001:db8:0:1::1]:443"] {
+        assert_eq!(from(&guess(), others).await, (404, false), "{others}");
+    }
+    assert_eq!(
+        from(&link, "198.51.100.9").await.0,
+        410,
+        "of another browser by now"
+    );
 }
 
 async fn o8_unknown_links_are_all_alike_and_known_ones_tell(backend: Backend) {

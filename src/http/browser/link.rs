@@ -1,9 +1,7 @@
 //! Following a one-time link: the claim, or a page that says why not.
 
-use std::net::SocketAddr;
-
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::header::{ALLOW, SET_COOKIE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,9 +11,11 @@ use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::open::{Arrival, open};
 use crate::http::cookies::Cookies;
 use crate::http::page::{self, Form, Page, Parties};
-use crate::http::visitor::{Segments, Visit, is_same_origin, source_address};
+use crate::http::source::Source;
+use crate::http::visitor::{Segments, Visit, is_same_origin};
 use crate::http::{Door, show};
 use crate::store::{Knock, Subject};
+use crate::telemetry::STRANGERS;
 
 /// How long an interstitial page may wait for its button.
 const PROOF_S: u64 = 60 * 60;
@@ -45,7 +45,7 @@ const PROOF_S: u64 = 60 * 60;
 pub async fn link(
     State(door): State<Door>,
     method: Method,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    source: Source,
     Segments((member, token)): Segments<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
@@ -67,6 +67,9 @@ pub async fn link(
             None => Knock::Continue,
         },
     };
+    if let Err(wait) = door.limits.may_follow(source) {
+        return vary(shown.too_many(wait));
+    }
     let named = member.parse().ok().zip(LinkToken::parse(&token));
     let arrival = match named {
         Some((member, token)) => {
@@ -100,15 +103,13 @@ pub async fn link(
         }
         Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired(None)),
         Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),
-        Ok(Arrival::Unknown) => {
-            let source = source_address(peer.ip(), &headers, |address| {
-                door.is_trusted_proxy(address)
-            });
-            match door.limits.admit_unknown_link(source) {
-                true => shown.neutral(),
-                false => shown.too_many(),
+        Ok(Arrival::Unknown) => match door.limits.followed_unknown(source) {
+            Ok(()) => {
+                tracing::info!(target: STRANGERS, %source, "unknown link followed");
+                shown.neutral()
             }
-        }
+            Err(wait) => shown.too_many(wait),
+        },
     };
     vary(response)
 }

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::{Answer, Scope, own_name};
 use crate::domain::id::MemberGuid;
+use crate::flow::access;
 use crate::flow::members::{self, CreateError, Created, InstitutionName, MemberRequest};
 use crate::http::answers::{NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody};
 use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
@@ -13,10 +14,11 @@ use crate::http::problem::{Dialect, Problem};
 impl Scope<'_> {
     /// Creates a member: with its first link, or with its credentials and its first job.
     pub async fn create(&self, body: &[u8]) -> Answer {
+        access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
         let request = member_request(&fields, self.dialect, self.headers)?;
         if request.is_oauth {
-            self.limits.mint(&self.client.id, None)?;
+            self.limits.mint(&self.client.id, self.user.guid, None)?;
         }
         let skips = request.skip_aggregation;
         let created = match members::create(self.gateway, self.client, self.user, request).await {

@@ -19,6 +19,7 @@ use crate::domain::client::Client;
 use crate::domain::id::MemberGuid;
 use crate::domain::member::Member;
 use crate::domain::user::User;
+use crate::flow::access;
 use crate::flow::members;
 use crate::flow::mint::{self, Minted};
 use crate::flow::{Gateway, Telling};
@@ -64,9 +65,11 @@ impl Scope<'_> {
     }
 
     async fn minted(&self, member: &str, fields: &Fields) -> Result<Minted, Problem> {
+        access::enabled(self.user)?;
         let wishes = fields.wishes()?;
         let member = self.guid(member).await?;
-        self.limits.mint(&self.client.id, Some(member))?;
+        self.limits
+            .mint(&self.client.id, self.user.guid, Some(member))?;
         Ok(mint::mint(self.gateway, self.client, self.user.guid, member, wishes).await?)
     }
 

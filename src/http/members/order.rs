@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, StatusCode};
 
 use super::{Answer, Scope};
+use crate::flow::access;
 use crate::flow::order::{self, OrderRequest};
 use crate::http::answers::{NexusMember, NexusMembersBody};
 use crate::http::body::{Fields, callback_payload};
@@ -12,6 +13,7 @@ use crate::http::problem::Problem;
 impl Scope<'_> {
     /// Orders an aggregation; what it is asked for stands in the body or in the query.
     pub async fn aggregate(&self, member: &str, query: &str, body: &[u8]) -> Answer {
+        access::enabled(self.user)?;
         let fields = Fields::of_request(body, query, "member")?;
         let request = order_request(&fields, self.headers)?;
         let member = self.guid(member).await?;
@@ -21,6 +23,7 @@ impl Scope<'_> {
 
     /// Orders an aggregation of every member that can be aggregated; answers all of them.
     pub async fn aggregate_all(&self, query: &str, body: &[u8]) -> Answer {
+        access::enabled(self.user)?;
         let fields = Fields::of_request(body, query, "member")?;
         let request = order_request(&fields, self.headers)?;
         let ordered = order::order_all(self.gateway, self.client, self.user, request).await?;

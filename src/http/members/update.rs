@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::{Answer, Scope, own_name};
 use crate::domain::id::MemberGuid;
+use crate::flow::access;
 use crate::flow::challenges::{self, AnswerRequest};
 use crate::flow::members::{self, ChangeError, ChangeRequest};
 use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
@@ -12,6 +13,7 @@ use crate::http::problem::{Dialect, Kind, Problem};
 impl Scope<'_> {
     /// Changes a member. On Platform a body without a field is refused (contract section 2.5).
     pub async fn update(&self, member: &str, body: &[u8]) -> Answer {
+        access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
         if fields.is_empty() && self.dialect == Dialect::Platform {
             let message = "The body changes nothing: send a field of the member.";
@@ -35,6 +37,7 @@ impl Scope<'_> {
 
     /// Answers what the institution asks.
     pub async fn resume(&self, member: &str, body: &[u8]) -> Answer {
+        access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
         let request = answer_request(&fields, self.headers)?;
         let member = self.guid(member).await?;

@@ -3,17 +3,21 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
+use zeroize::Zeroizing;
+
 use super::{Answer, nexus};
 use crate::domain::id::ClientId;
 use crate::domain::secret::ApiToken;
 use crate::domain::user::User;
 use crate::flow::access;
 use crate::http::answers::{self, ApiTokenBody, Empty, SessionBody};
-use crate::http::auth::{refuse_credentials_in_query, same};
+use crate::http::auth::{proven, refuse_credentials_in_query, same};
 use crate::http::body::Sent;
+use crate::http::limits::{Asked, Credential};
 use crate::http::openapi::params::SsoPath;
 use crate::http::openapi::requests::SessionRequestBody;
 use crate::http::problem::{Kind, Problem};
+use crate::http::source::Source;
 use crate::http::{Door, json};
 
 /// An SSO token for one session of the user.
@@ -23,17 +27,26 @@ use crate::http::{Door, json};
     get, path = "/{client_id}/users/{user_id}/api_token",
     operation_id = "ssoApiToken", tag = "Sessions", params(SsoPath),
     security(("sso_key" = [])),
-    responses((status = 200, description = "The token.", body = ApiTokenBody)),
+    responses(
+        (status = 200, description = "The token.", body = ApiTokenBody),
+        (status = 403, description = "The user is disabled."),
+    ),
 )]
 pub async fn api_token(
     State(door): State<Door>,
+    source: Source,
     Path((client, user)): Path<(String, String)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
     refuse_credentials_in_query(&uri).map_err(nexus)?;
-    let user = sso_user(&door, &client, &user, &method, &headers).await?;
+    let user = sso_user(&door, source, &client, &user, &method, &headers)
+        .await
+        .map_err(nexus)?;
+    access::enabled(&user)
+        .map_err(Problem::from)
+        .map_err(nexus)?;
     let token = access::api_token(&door.gateway, &user)
         .await
         .map_err(Problem::from)
@@ -56,16 +69,20 @@ pub async fn api_token(
     get, path = "/{client_id}/users/{user_id}/api_token.json",
     operation_id = "ssoApiTokenJson", tag = "Sessions", params(SsoPath),
     security(("sso_key" = [])),
-    responses((status = 200, description = "The token.", body = ApiTokenBody)),
+    responses(
+        (status = 200, description = "The token.", body = ApiTokenBody),
+        (status = 403, description = "The user is disabled."),
+    ),
 )]
 pub async fn api_token_json(
     door: State<Door>,
+    source: Source,
     path: Path<(String, String)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
-    api_token(door, path, method, uri, headers).await
+    api_token(door, source, path, method, uri, headers).await
 }
 
 /// End all sessions of the user.
@@ -77,13 +94,16 @@ pub async fn api_token_json(
 )]
 pub async fn end_sessions(
     State(door): State<Door>,
+    source: Source,
     Path((client, user)): Path<(String, String)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
     refuse_credentials_in_query(&uri).map_err(nexus)?;
-    let user = sso_user(&door, &client, &user, &method, &headers).await?;
+    let user = sso_user(&door, source, &client, &user, &method, &headers)
+        .await
+        .map_err(nexus)?;
     door.gateway
         .store
         .end_sessions(user.guid)
@@ -96,6 +116,7 @@ pub async fn end_sessions(
 /// The user an SSO path names, for the holder of the client's SSO key.
 async fn sso_user(
     door: &Door,
+    source: Source,
     client: &str,
     user: &str,
     method: &Method,
@@ -105,20 +126,33 @@ async fn sso_user(
         .get("md-api-key")
         .map(|key| key.as_bytes())
         .unwrap_or_default();
+    let refused = || {
+        let message = "MD-API-KEY is missing or is not this client's SSO key.";
+        Problem::new(Kind::Unauthenticated, message)
+    };
+    if sent.is_empty() {
+        return Err(refused());
+    }
     let client_id = client.parse::<ClientId>().ok();
     let expected = client_id.as_ref().and_then(|id| door.sso_keys.get(id));
     // An unknown client is compared with a key nobody has, so that it takes as long as a wrong key.
     let matches = same(sent, expected.map_or(&b""[..], |key| key.as_bytes())) && expected.is_some();
-    let Some(client_id) = client_id.filter(|_| matches) else {
-        let message = "MD-API-KEY is missing or is not this client's SSO key.";
-        return Err(nexus(Problem::new(Kind::Unauthenticated, message)));
-    };
-    door.limits.admit(&client_id, method).map_err(nexus)?;
-    let found = access::user(&door.gateway, &client_id, user)
-        .await
-        .map_err(Problem::from)
-        .map_err(nexus)?;
-    found.ok_or_else(|| nexus(Problem::not_found("user")))
+    let whole = Zeroizing::new(format!("{client}:{}", String::from_utf8_lossy(sent)));
+    let known = proven(
+        door,
+        source,
+        Credential::SsoKey,
+        client_id.as_ref(),
+        &whole,
+        async { Ok(client_id.clone().filter(|_| matches)) },
+    );
+    let client_id = known.await?.ok_or_else(refused)?;
+    let asked = Asked::by(method);
+    door.limits.admit(&client_id, None, asked)?;
+    let found = access::user(&door.gateway, &client_id, user).await?;
+    let found = found.ok_or_else(|| Problem::not_found("user"))?;
+    door.limits.admit_for_user(&client_id, found.guid, asked)?;
+    Ok(found)
 }
 
 /// Begin a session.
@@ -135,6 +169,7 @@ async fn sso_user(
 )]
 pub async fn begin_session(
     State(door): State<Door>,
+    source: Source,
     uri: Uri,
     headers: HeaderMap,
     _body: Sent,
@@ -147,13 +182,16 @@ pub async fn begin_session(
     };
     let header = headers
         .get("md-api-token")
-        .and_then(|value| value.to_str().ok());
-    let token = header.and_then(ApiToken::parse).ok_or_else(refused)?;
-    let session = access::begin_session(&door.gateway, &token)
-        .await
-        .map_err(Problem::from)
-        .map_err(nexus)?;
-    let session = session.ok_or_else(refused)?;
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(refused)?;
+    let look_up = async {
+        match ApiToken::parse(header) {
+            Some(token) => Ok(access::begin_session(&door.gateway, &token).await?),
+            None => Ok(None),
+        }
+    };
+    let session = proven(&door, source, Credential::SsoToken, None, header, look_up).await;
+    let session = session.map_err(nexus)?.ok_or_else(refused)?;
     Ok(json::answer(
         &headers,
         StatusCode::OK,

@@ -213,7 +213,7 @@ impl Door {
             let known = responses
                 .entry(status)
                 .or_insert_with(|| json!({"description": description}));
-            if status == "422" || status == "409" {
+            if matches!(status, "403" | "409" | "422") {
                 let own = known["description"].as_str().unwrap_or_default();
                 if !own.contains(description) {
                     known["description"] = format!("{own} {description}").into();
@@ -278,9 +278,16 @@ impl Door {
         if self.security.contains(&"platform_key") {
             errors.push(("406", "`Accept-Version` names no version that is spoken."));
         }
+        let begins = has_body || path.ends_with("/oauth_window_uri");
+        if begins && path.contains("{user_identifier}/members") {
+            errors.push(("403", "The user is disabled."));
+        }
         if has_body {
             errors.push(("413", "The body is over 64 kB."));
-            errors.push(("415", "The body is not JSON by its `Content-Type`."));
+            errors.push((
+                "415",
+                "The body is not JSON by its `Content-Type`, or is compressed.",
+            ));
         }
         if takes_key {
             errors.push((
@@ -293,7 +300,7 @@ impl Door {
             ));
         }
         if self.is_counted {
-            errors.push(("429", "Too many requests of this client in this second."));
+            errors.push(("429", "Too many requests of this client or for this user in this second, or too many wrong credentials from this address."));
         }
         errors
     }

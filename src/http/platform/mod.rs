@@ -14,7 +14,6 @@ use super::members::Scope;
 use super::problem::{Dialect, Problem};
 use super::{Door, acting};
 use crate::domain::user::User;
-use crate::flow::access;
 
 type Answer = Result<Response, Problem>;
 
@@ -42,16 +41,11 @@ fn acting_gets() -> OpenApiRouter<Door> {
 }
 
 impl PlatformClient {
-    async fn user(&self, door: &Door, identifier: &str) -> Result<User, Problem> {
-        let found = access::user(&door.gateway, &self.0.id, identifier).await?;
-        found.ok_or_else(|| Problem::not_found("user"))
-    }
-
     fn scope<'a>(&'a self, door: &'a Door, user: &'a User, headers: &'a HeaderMap) -> Scope<'a> {
         Scope {
             gateway: &door.gateway,
             limits: &door.limits,
-            client: &self.0,
+            client: &self.client,
             user,
             dialect: Dialect::Platform,
             headers,

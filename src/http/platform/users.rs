@@ -33,7 +33,7 @@ pub async fn create(
     Sent(body): Sent,
 ) -> Answer {
     let request = user_request(&Fields::parse(&body, "user")?)?;
-    let user = access::create_user(&door.gateway, &client.0.id, request).await?;
+    let user = access::create_user(&door.gateway, &client.client.id, request).await?;
     Ok(user_answer(&headers, &user))
 }
 
@@ -56,7 +56,7 @@ pub async fn list(
         is_disabled: fields.flag("is_disabled")?,
     };
     let page = fields.page();
-    let paged = access::users(&door.gateway, &client.0.id, &filter, page).await?;
+    let paged = access::users(&door.gateway, &client.client.id, &filter, page).await?;
     let body = UsersBody {
         users: paged.items.iter().map(UserAnswer::from).collect(),
         pagination: Pagination::of(page, &paged),
@@ -106,7 +106,7 @@ pub async fn update(
     }
     let request = change_request(&fields)?;
     let user = client.user(&door, &user).await?;
-    let changed = access::update_user(&door.gateway, &client.0.id, user.guid, request).await?;
+    let changed = access::update_user(&door.gateway, &client.client.id, user.guid, request).await?;
     let changed = changed.ok_or_else(|| Problem::not_found("user"))?;
     Ok(user_answer(&headers, &changed))
 }
@@ -125,7 +125,7 @@ pub async fn delete(
 ) -> Answer {
     let user = client.user(&door, &user).await?;
     let telling = telling_of(&headers);
-    let deleted = access::delete_user(&door.gateway, &client.0, user.guid, telling).await?;
+    let deleted = access::delete_user(&door.gateway, &client.client, user.guid, telling).await?;
     deleted.ok_or_else(|| Problem::not_found("user"))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,4 +1,10 @@
-//! How many requests a client may send in a second (contract section 2.5).
+//! How many requests a client may send in a second (contract section 2.5), how many may be sent about
+//! one user, and what wrong credentials lead to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::RequestBuilder;
+use serde_json::json;
 
 use crate::support::gateway::{Backend, CLIENT, RIVAL, Setup, TestGateway};
 use crate::support::visitor::http;
@@ -8,8 +14,8 @@ use crate::support::visitor::http;
 async fn too_many_requests_of_one_client_are_429_and_say_when_to_come_back() {
     let setup = Setup {
         swaps: vec![(
-            "unknown_links_per_minute = 1000",
-            "unknown_links_per_minute = 1000\nreads_per_client_per_second = 1",
+            "reads_per_user_per_second = 1999",
+            "reads_per_user_per_second = 1\nreads_per_client_per_second = 1",
         )],
         ..Setup::default()
     };
@@ -44,5 +50,135 @@ async fn too_many_requests_of_one_client_are_429_and_say_when_to_come_back() {
     for _ in 0..5 {
         let stranger = |request: reqwest::RequestBuilder| request.basic_auth(CLIENT, Some("x"));
         assert_eq!(gateway.call("GET", "/users", None, stranger).await.0, 401);
+    }
+}
+
+/// Two hundred at once by one user's session, or about one user by the client, where five a second are
+/// let through: many are refused, and nobody else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_does_not_use_up_its_clients_limits() {
+    let setup = Setup {
+        swaps: vec![(
+            "reads_per_user_per_second = 1999",
+            "reads_per_user_per_second = 5\nreads_per_client_per_second = 100",
+        )],
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+    let (_, other) = gateway
+        .platform("POST", "/users", Some(json!({"user": {"id": "other"}})))
+        .await;
+    let other = other["user"]["guid"].as_str().expect("a guid").to_owned();
+    let by_session =
+        |request: RequestBuilder| request.header("MD-SESSION-TOKEN", gateway.session.clone());
+    let by_key = |request: RequestBuilder| request.basic_auth(CLIENT, Some(&gateway.api_key));
+    let floods: [(String, &dyn Fn(RequestBuilder) -> RequestBuilder); 3] = [
+        ("/members".to_owned(), &by_session),
+        (format!("/users/{}/members", gateway.user), &by_key),
+        ("/users/user-1".to_owned(), &by_key),
+    ];
+    for (path, credentials) in floods {
+        let calls: Vec<_> = (0..200)
+            .map(|_| {
+                let request = credentials(http().get(gateway.at(&path)));
+                tokio::spawn(async move { request.send().await.expect("an answer").status() })
+            })
+            .collect();
+        let mut refused = 0;
+        for call in calls {
+            refused += usize::from(call.await.expect("no panic") == 429);
+        }
+        assert!(refused > 100, "{path}: {refused} of 200");
+        for _ in 0..4 {
+            let path = format!("/users/{other}");
+            assert_eq!(gateway.platform("GET", &path, None).await.0, 200, "others");
+        }
+    }
+    let metrics = gateway.metrics().await;
+    assert!(
+        metrics.contains("guichet_requests_limited_total{limit=\"user\"}"),
+        "{metrics}"
+    );
+    assert!(!metrics.contains("limit=\"client\""), "{metrics}");
+}
+
+/// Wrong keys are counted by source; a key that was good is taken from there all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn q1_wrong_keys_are_limited_by_source_and_counted() {
+    let setup = Setup {
+        swaps: vec![(
+            "unknown_links_per_minute = 1000",
+            "wrong_keys_per_minute = 5\nunknown_sessions_per_minute = 4",
+        )],
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+    assert_eq!(gateway.platform("GET", "/users", None).await.0, 200);
+    let with = |name: &'static str, value: String| {
+        move |request: RequestBuilder| request.header(name, value)
+    };
+    let basic = |key: &str| with("Authorization", format!("Basic {}", STANDARD.encode(key)));
+    let sso = format!("/{CLIENT}/users/user-1/api_token");
+    // API keys, SSO keys and the aggregator's key share a count, sessions and SSO tokens another.
+    let wrong_key = format!("{CLIENT}:{}", "x".repeat(43));
+    let job = "/aggregation/jobs/JOB-ad533d14-b4f1-49a4-8093-b0ae9aa8d023/lease";
+    for _ in 0..2 {
+        assert_eq!(
+            gateway
+                .call("GET", "/users", None, basic(&wrong_key))
+                .await
+                .0,
+            401
+        );
+        let wrong = with("MD-API-KEY", "wrong".to_owned());
+        assert_eq!(gateway.call("GET", &sso, None, wrong).await.0, 401);
+    }
+    let wrong = with("Authorization", "Bearer wrong".to_owned());
+    assert_eq!(gateway.call("POST", job, None, wrong).await.0, 401);
+    let wrong = with("MD-API-KEY", "wrong".to_owned());
+    assert_eq!(gateway.call("GET", &sso, None, wrong).await.0, 429);
+    assert_eq!(
+        gateway
+            .call("GET", "/users", None, basic(&wrong_key))
+            .await
+            .0,
+        429
+    );
+    let wrong = with("Authorization", "Bearer wrong".to_owned());
+    assert_eq!(gateway.call("POST", job, None, wrong).await.0, 429);
+    assert_eq!(
+        gateway.platform("GET", "/users", None).await.0,
+        200,
+        "a good key"
+    );
+
+    assert_eq!(gateway.nexus("GET", "/members", None).await.0, 200);
+    for _ in 0..2 {
+        let wrong = with("MD-SESSION-TOKEN", "wrong".to_owned());
+        assert_eq!(gateway.call("GET", "/members", None, wrong).await.0, 401);
+        let wrong = with("MD-API-TOKEN", "wrong".to_owned());
+        assert_eq!(gateway.call("POST", "/sessions", None, wrong).await.0, 401);
+    }
+    let wrong = with("MD-SESSION-TOKEN", "wrong".to_owned());
+    let (status, body) = gateway.call("GET", "/members", None, wrong).await;
+    assert_eq!(status, 429);
+    assert_eq!(body["error"]["code"], "4290", "{body}");
+    assert_eq!(
+        gateway.nexus("GET", "/members", None).await.0,
+        200,
+        "a good session"
+    );
+
+    let metrics = gateway.metrics().await;
+    for (credential, count) in [
+        ("api_key", 2),
+        ("sso_key", 2),
+        ("aggregator_key", 1),
+        ("session", 2),
+        ("sso_token", 2),
+    ] {
+        let line =
+            format!("guichet_credentials_refused_total{{credential=\"{credential}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
     }
 }

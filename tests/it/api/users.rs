@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::support::gateway::{Backend, TestGateway};
+use crate::support::gateway::{BANK, BANK_GUID, Backend, CLIENT, SSO_KEY, TestGateway};
 
 crate::on_both_stores!(
     a_user_is_changed_by_guid_or_id,
     a_taken_id_is_409_and_names_its_owner,
     users_are_found_by_what_they_have,
     a_deleted_user_takes_its_members_and_sessions_along,
+    nothing_is_begun_for_a_disabled_user,
 );
 
 async fn a_user_is_changed_by_guid_or_id(backend: Backend) {
@@ -118,4 +119,69 @@ async fn users_are_found_by_what_they_have(backend: Backend) {
             .0,
         400
     );
+}
+
+/// Its sessions and unspent SSO tokens end, and there are no new ones, no links, members, jobs or
+/// changes. What it has can be read and deleted, and all is as before once it is enabled.
+async fn nothing_is_begun_for_a_disabled_user(backend: Backend) {
+    let mut gateway = TestGateway::start(backend).await;
+    let (member, _) = gateway.member().await;
+    let sso = format!("/{CLIENT}/users/user-1/api_token");
+    let by_sso = |request: reqwest::RequestBuilder| request.header("MD-API-KEY", SSO_KEY);
+    let (status, unspent) = gateway.call("GET", &sso, None, by_sso).await;
+    assert_eq!(status, 200, "{unspent}");
+    let unspent = unspent["api_token"]["token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    let able = |disabled: bool| Some(json!({"user": {"is_disabled": disabled}}));
+    let user = "/users/user-1";
+    assert_eq!(gateway.platform("PUT", user, able(true)).await.0, 200);
+
+    let (status, answer) = gateway.nexus("GET", "/members", None).await;
+    assert_eq!((status, &answer["error"]["code"]), (401, &json!("4011")));
+    let by_token = |request: reqwest::RequestBuilder| request.header("MD-API-TOKEN", unspent);
+    assert_eq!(
+        gateway.call("POST", "/sessions", None, by_token).await.0,
+        401
+    );
+    assert_eq!(gateway.call("GET", &sso, None, by_sso).await.0, 403);
+
+    let members = format!("{user}/members");
+    let one = format!("{members}/{member}");
+    let new = json!({"member": {"institution_code": BANK, "is_oauth": true}});
+    let name = json!({"member": {"name": "x"}});
+    let answers = json!({"member": {"challenges": []}});
+    for (method, path, body) in [
+        ("GET", format!("{one}/oauth_window_uri"), None),
+        ("POST", format!("{one}/oauth_authorization_url"), None),
+        ("POST", members.clone(), Some(new)),
+        ("POST", format!("{one}/aggregate"), None),
+        ("PUT", format!("{one}/resume"), Some(answers)),
+        ("PUT", one.clone(), Some(name)),
+    ] {
+        let (status, answer) = gateway.platform(method, &path, body).await;
+        assert_eq!(status, 403, "{method} {path}: {answer}");
+        assert_eq!(answer["error"]["status"], "forbidden", "{answer}");
+        let message = answer["error"]["message"].as_str().expect("a message");
+        assert!(message.contains("disabled"), "{message}");
+    }
+    for path in [user, &members, &one] {
+        assert_eq!(gateway.platform("GET", path, None).await.0, 200, "{path}");
+    }
+
+    assert_eq!(gateway.platform("PUT", user, able(false)).await.0, 200);
+    assert_eq!(
+        gateway.nexus("GET", "/members", None).await.0,
+        401,
+        "it was ended"
+    );
+    gateway.sign_in().await;
+    assert_eq!(gateway.nexus("GET", "/members", None).await.0, 200);
+    let uri = format!("{one}/oauth_window_uri");
+    assert_eq!(gateway.platform("GET", &uri, None).await.0, 200);
+    let new = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
+    assert_eq!(gateway.nexus("POST", "/members", Some(new)).await.0, 200);
+    assert_eq!(gateway.platform("PUT", user, able(true)).await.0, 200);
+    assert_eq!(gateway.platform("DELETE", &one, None).await.0, 204);
 }

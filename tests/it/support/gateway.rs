@@ -299,6 +299,13 @@ impl TestGateway {
         .await
     }
 
+    /// What the operator's door says was counted.
+    pub async fn metrics(&self) -> String {
+        let url = self.operator.join("metrics").expect("a path");
+        let answer = super::visitor::http().get(url).send().await;
+        answer.expect("an answer").text().await.expect("a text")
+    }
+
     /// Any call; the answer's status and JSON (null when it is none).
     pub async fn call(
         &self,

@@ -237,6 +237,10 @@ keys = [{{ id = "test", key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" }}]
 [limits]
 mints_per_member_per_minute = {mints}
 mints_per_client_per_second = 10000
+mints_per_user_per_second = 9999
+reads_per_user_per_second = 1999
+writes_per_user_per_second = 749
+deletes_per_user_per_second = 149
 unknown_links_per_minute = 1000
 {links}
 {aggregation}

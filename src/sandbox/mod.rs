@@ -20,6 +20,7 @@ mod pulls;
 mod settings;
 mod signature;
 mod wire;
+mod words;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -31,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 pub use bank::{CREDENTIAL_PASSWORDS, PASSWORDS, Password};
 pub use settings::{
-    BankClient, CredentialField, FieldType, Institution, PlatformCredentials, Settings,
+    BankClient, Brand, CredentialField, FieldType, Institution, PlatformCredentials, Settings,
     institutions,
 };
 

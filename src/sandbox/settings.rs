@@ -76,6 +76,33 @@ pub struct PlatformCredentials {
     pub api_key: SecretString,
 }
 
+/// What an institution or the demo app looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brand {
+    /// Its name in addresses and in the style sheet: lower-case letters and `_`.
+    pub code: &'static str,
+    /// An SVG document, square.
+    pub logo: &'static str,
+}
+
+impl Brand {
+    /// The demo app, "Demo Budget".
+    pub const DEMO_BUDGET: Self = Self {
+        code: "demo_budget",
+        logo: include_str!("../../templates/sandbox/logos/demo_budget.svg"),
+    };
+    const MX_BANK: Self = Self {
+        code: "mx_bank",
+        logo: include_str!("../../templates/sandbox/logos/mx_bank.svg"),
+    };
+    const MXCU: Self = Self {
+        code: "mxcu",
+        logo: include_str!("../../templates/sandbox/logos/mxcu.svg"),
+    };
+    /// Everybody in the sandbox who has a logo.
+    pub(super) const ALL: [Self; 3] = [Self::DEMO_BUDGET, Self::MX_BANK, Self::MXCU];
+}
+
 /// One institution hosted by the sandbox bank, at `{bank_url}/{code}/…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Institution {
@@ -85,6 +112,8 @@ pub struct Institution {
     pub code: String,
     /// Its name on the pages.
     pub name: String,
+    /// What it looks like.
+    pub brand: Brand,
     /// Approves at once, without pages: all accounts, and a person never seen before unless
     /// `login_hint` names one.
     pub auto: bool,
@@ -148,27 +177,32 @@ pub fn institutions() -> Vec<Institution> {
             "INS-68e96dd6-eabd-42d3-9f05-416897f0746c",
             "mx_bank_oauth",
             "MX Bank (Oauth)",
+            Brand::MX_BANK,
         ),
         (
             "INS-3f5b1c62-7a0e-4d27-9c4e-5b8d0a6f2e11",
             "mxcu_oauth",
             "MXCU (OAuth)",
+            Brand::MXCU,
         ),
         (
             "INS-a1d94f08-52c6-4be3-8f7a-16c03be9d742",
             "mx_bank_oauth_auto",
             "MX Bank (approves at once)",
+            Brand::MX_BANK,
         ),
         (
             "INS-7c28e5d3-0f94-4a61-b2d8-e93f417ac506",
             "mxcu_oauth_form",
             "MXCU (answers by form)",
+            Brand::MXCU,
         ),
     ]
-    .map(|(guid, code, name)| Institution {
+    .map(|(guid, code, name, brand)| Institution {
         guid: guid.to_owned(),
         code: code.to_owned(),
         name: name.to_owned(),
+        brand,
         auto: code.ends_with("_auto"),
         form_post: code.ends_with("_form"),
         credentials: Vec::new(),
@@ -178,6 +212,7 @@ pub fn institutions() -> Vec<Institution> {
             "INS-dd1b97e5-625f-4e2e-b4ef-26c19d5f6c8b",
             "mxbank",
             "MX Bank",
+            Brand::MX_BANK,
             "CRD-ed226b0f-da26-4156-bdbe-dc374f352174",
             "CRD-238bcb54-0177-445a-b04d-fbef4e6d6ecd",
         ),
@@ -185,14 +220,16 @@ pub fn institutions() -> Vec<Institution> {
             "INS-3d6cae5a-1753-417d-a4e6-cc5b90bbd06d",
             "mxcu_credential",
             "MXCU",
+            Brand::MXCU,
             "CRD-867b3325-1bc3-4cdd-9210-6e62e696c6ce",
             "CRD-a2c7c7a1-2a54-441e-bd7b-5158c89f3739",
         ),
     ]
-    .map(|(guid, code, name, login, password)| Institution {
+    .map(|(guid, code, name, brand, login, password)| Institution {
         guid: guid.to_owned(),
         code: code.to_owned(),
         name: name.to_owned(),
+        brand,
         auto: false,
         form_post: false,
         credentials: vec![

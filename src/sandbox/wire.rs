@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use askama::Template;
+use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -13,6 +14,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::settings::Brand;
+
 /// How long any outgoing call may take, from the connection to the last byte.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -20,11 +23,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
 /// Everything a page needs comes from its own origin; the pictures of a bank's questions are in the
-/// page itself. There is no `form-action`, because browsers
-/// apply it to the redirects that follow a form too, and those lead to the client's address. There
-/// is no opener policy, because the demo app follows its window through the bank and back.
+/// page itself. There is no `form-action`, because browsers apply it to the redirects that follow a
+/// form too, and those lead to the client's address. There is no opener policy, because the demo app follows its window through the bank and back.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
-     img-src data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The time by the system's clock. The only place in the sandbox that reads it.
 #[allow(
@@ -72,6 +74,15 @@ pub(super) fn page(status: StatusCode, page: &impl Template) -> Response {
 pub(super) fn asset(media_type: &'static str, content: &'static str) -> Response {
     let headers = [(CONTENT_TYPE, media_type), (CACHE_CONTROL, "no-cache")];
     (headers, content).into_response()
+}
+
+/// `GET /logos/{brand}.svg`
+pub(super) async fn logo(Path(file): Path<String>) -> Response {
+    let code = file.strip_suffix(".svg");
+    match Brand::ALL.iter().find(|brand| Some(brand.code) == code) {
+        Some(brand) => asset("image/svg+xml", brand.logo),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// A 303: fetch `location` by GET, whatever this request was.

@@ -2,12 +2,15 @@
 // without any of this; the script fetches the same page again and takes the parts that changed.
 "use strict";
 
-const REGIONS = ["details", "members", "told"];
+const REGIONS = ["follow-head", "details", "members", "identifiers", "told"];
+const WINDOW_CLOSED = "Your bank’s window is closed, and you were not finished there. You can go on where you like.";
 const gateway = document.body.dataset.gateway;
 const byId = (id) => document.getElementById(id);
 
 /** The member on show; a loop that follows another one stops by itself. */
 let followed = null;
+/** The window that was opened for it, while this page has one. */
+let popup = null;
 /** Ends the pause between two questions early. */
 let wake = () => {};
 
@@ -35,6 +38,9 @@ async function connect(form, opened) {
     const answer = await response.json();
     if (!response.ok) throw new Error(answer.error.message);
     complain("");
+    // Another window for the same connection takes the place of this one.
+    popup?.close();
+    popup = opened;
     if (opened && !opened.closed) {
       opened.location.replace(answer.oauth_window_uri);
     } else {
@@ -61,6 +67,8 @@ async function follow(member) {
   wake();
   let known = "";
   while (followed === member) {
+    // Before the question: a window that closes itself has told the gateway everything by then.
+    const closed = popup?.closed ?? false;
     try {
       const response = await fetch(`/api/state/${encodeURIComponent(member)}`);
       const text = await response.text();
@@ -68,9 +76,9 @@ async function follow(member) {
       if (response.ok && text !== known) {
         // The status comes last: who sees it finds the parts that go with it.
         await refresh();
-        show(JSON.parse(text));
         known = text;
       }
+      if (response.ok) show(JSON.parse(text), closed);
     } catch {
       // The server is away; the next question may find it.
     }
@@ -88,19 +96,29 @@ function pause(milliseconds) {
   });
 }
 
-function show(state) {
-  byId("follow").hidden = false;
+function show(state, closed) {
   const status = byId("status");
+  const left = closed && state.connection_status === "PENDING" && state.auth_status === 1;
+  const words = left ? WINDOW_CLOSED : state.summary;
   status.dataset.status = state.connection_status;
   status.dataset.authStatus = state.auth_status ?? "";
   status.dataset.errorReason = state.error_reason ?? "";
-  if (status.textContent !== state.summary) status.textContent = state.summary;
+  status.dataset.tone = state.tone;
+  status.toggleAttribute("data-closed", left);
+  if (status.textContent !== words) status.textContent = words;
+  const card = byId("follow");
+  if (card.hidden) {
+    byId("welcome").hidden = true;
+    card.hidden = false;
+    card.scrollIntoView({ block: "nearest" });
+  }
 }
 
 /** Takes the parts that changed from a fresh copy of the page. */
 async function refresh() {
   const response = await fetch(location.pathname + location.search);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  document.title = fresh.title;
   for (const id of REGIONS) {
     const [here, there] = [byId(id), fresh.getElementById(id)];
     if (there && here.innerHTML !== there.innerHTML) {
@@ -129,6 +147,13 @@ window.addEventListener("message", (event) => {
   heard.textContent = `The window said: ${type}${metadata.error_reason ? ` (${metadata.error_reason})` : ""}.`;
   heard.hidden = false;
   wake();
+});
+
+// A developer's view stays open from page to page.
+const developer = byId("developer");
+developer.open = sessionStorage.getItem("developer") === "open";
+developer.addEventListener("toggle", () => {
+  sessionStorage.setItem("developer", developer.open ? "open" : "closed");
 });
 
 if (document.body.dataset.member) follow(document.body.dataset.member);

@@ -69,12 +69,17 @@ impl DataFolder {
             // Kept with the data: without it the grants in a kept store could not be read again.
             write_private(&seal_key, &STANDARD.encode(random::bytes::<32>(random)))?;
         }
+        let institutions = folder.join("institutions");
         for institution in sandbox::institutions() {
-            let file = folder
-                .join("institutions")
-                .join(format!("{}.toml", institution.code));
+            let file = institutions.join(format!("{}.toml", institution.code));
             write_private(&file, &institution_file(&institution, &addresses.bank_url))?;
+            write_private(
+                &institutions.join(logo_file(institution.brand)),
+                institution.brand.logo,
+            )?;
         }
+        let app = sandbox::Brand::DEMO_BUDGET;
+        write_private(&folder.join(logo_file(app)), app.logo)?;
         let config_file = folder.join("guichet.toml");
         write_private(&config_file, &configuration(addresses, secrets, store))?;
         Ok(config_file)
@@ -97,10 +102,19 @@ fn restrict(path: &Path, mode: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn logo_file(brand: sandbox::Brand) -> String {
+    format!("{}.svg", brand.code)
+}
+
 fn institution_file(institution: &sandbox::Institution, bank: &Url) -> String {
     let sandbox::Institution {
-        guid, code, name, ..
+        guid,
+        code,
+        name,
+        brand,
+        ..
     } = institution;
+    let logo = logo_file(*brand);
     let supports_oauth = institution.supports_oauth();
     let how = match supports_oauth {
         true => oauth_section(institution, bank),
@@ -111,6 +125,7 @@ fn institution_file(institution: &sandbox::Institution, bank: &Url) -> String {
 code = "{code}"
 name = "{name}"
 url = "{bank}"
+logo_file = "{logo}"
 iso_country_code = "US"
 supports_oauth = {supports_oauth}
 {how}"#
@@ -214,6 +229,7 @@ id = "{CLIENT}"
 name = "Demo Budget"
 sso_key = "{sso_key}"
 accent = "#1f5fbf"
+logo_file = "{logo}"
 support = "mailto:help@demo.example"
 home = "{app}/"
 return_addresses = ["{app}/returned"]
@@ -237,5 +253,6 @@ secret = "{webhook_signing}"
         aggregator_key = secrets.aggregator_key,
         webhook_signing = secrets.webhook_signing,
         sso_key = secrets.sso_key,
+        logo = logo_file(sandbox::Brand::DEMO_BUDGET),
     )
 }

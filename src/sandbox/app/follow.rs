@@ -9,20 +9,57 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::App;
-use super::gateway::{Challenge, CredentialField, GatewayError, Member, OauthState};
+use super::gateway::{Challenge, CredentialField, GatewayError, OauthState};
 use crate::sandbox::pulls::Pull;
+use crate::sandbox::settings::Brand;
 use crate::sandbox::wire::now;
+use crate::sandbox::words::{Status, Tone};
 
-/// The names of the error reasons, by number.
-const REASONS: [&str; 7] = [
-    "UNKNOWN_ERROR",
-    "CANCELLED",
-    "DENIED",
-    "IMPEDED",
-    "PROVIDER_ERROR",
-    "SERVER_ERROR",
-    "SESSION_ERROR",
+/// Why an attempt ended in an error: the published name, and what a person is told.
+#[derive(Debug, Clone, Copy)]
+struct Reason(&'static str, &'static str);
+
+/// The reasons, by number.
+const REASONS: [Reason; 7] = [
+    Reason("UNKNOWN_ERROR", "That did not work. You can try again."),
+    Reason("CANCELLED", "You chose not to connect. Nothing was shared."),
+    Reason(
+        "DENIED",
+        "Your bank did not accept the sign-in. You can try again.",
+    ),
+    Reason(
+        "IMPEDED",
+        "Your bank needs something from you first. Sign in on its own website, then try again.",
+    ),
+    Reason(
+        "PROVIDER_ERROR",
+        "Your bank has a problem. Please try again later.",
+    ),
+    Reason(
+        "SERVER_ERROR",
+        "Something went wrong on our side. Please try again.",
+    ),
+    Reason(
+        "SESSION_ERROR",
+        "This was not finished in time. You can try again.",
+    ),
 ];
+
+impl Reason {
+    fn words(self) -> (&'static str, Tone) {
+        let tone = match self.0 {
+            "CANCELLED" | "SESSION_ERROR" => Tone::Attention,
+            _ => Tone::Trouble,
+        };
+        (self.1, tone)
+    }
+}
+
+/// Why this attempt, which ended in an error, did.
+fn reason(attempt: &OauthState) -> Reason {
+    let number = usize::from(attempt.error_reason.unwrap_or(0));
+    REASONS.get(number).copied().unwrap_or(REASONS[0])
+}
 
 /// A member and its newest attempt, as the page shows them and the script reads them.
 #[derive(Debug, Serialize)]
@@ -32,6 +69,8 @@ pub(super) struct Followed {
     /// The member that the login turned out to belong to; usually the same.
     pub(super) inbound_member_guid: Option<String>,
     pub(super) name: String,
+    #[serde(skip)]
+    pub(super) brand: Option<Brand>,
     pub(super) connection_status: String,
     pub(super) is_being_aggregated: bool,
     /// 1 pending, 2 success, 3 errored; none when there was no attempt.
@@ -40,6 +79,8 @@ pub(super) struct Followed {
     pub(super) error_reason: Option<&'static str>,
     /// All of that in a sentence.
     pub(super) summary: String,
+    /// How good that is, by its name in the style sheet.
+    pub(super) tone: &'static str,
     pub(super) is_oauth: bool,
     /// What the bank asks; the member is CHALLENGED then.
     pub(super) challenges: Vec<Challenge>,
@@ -57,6 +98,11 @@ impl Followed {
     /// Whether a fresh link would help.
     pub(super) fn may_connect(&self) -> bool {
         self.is_oauth && self.connection_status != "CONNECTED"
+    }
+
+    /// Whether the newest attempt waits for the person to finish at the bank.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.connection_status == "PENDING" && self.auth_status == Some(1)
     }
 
     /// The member to show and to act on.
@@ -82,10 +128,7 @@ pub(super) async fn follow(app: &App, guid: &str) -> Result<Followed, GatewayErr
     let error_reason = attempt
         .as_ref()
         .filter(|attempt| attempt.auth_status == 3)
-        .map(|attempt| {
-            let number = usize::from(attempt.error_reason.unwrap_or(0));
-            REASONS.get(number).copied().unwrap_or(REASONS[0])
-        });
+        .map(|attempt| reason(attempt).0);
     let is_oauth = member.is_oauth.unwrap_or(false);
     let challenges = match status.as_str() {
         "CHALLENGED" => app.gateway.challenges(shown).await?,
@@ -98,13 +141,22 @@ pub(super) async fn follow(app: &App, guid: &str) -> Result<Followed, GatewayErr
         _ => Vec::new(),
     };
     let pull = app.pulls.of(shown, now());
+    let is_being_aggregated = member.is_being_aggregated.unwrap_or(false);
+    let (summary, tone) = summary(
+        Status::of(&status),
+        is_being_aggregated,
+        attempt.as_ref(),
+        pull.is_some(),
+    );
     Ok(Followed {
         member_guid: guid.to_owned(),
         name: member.name.clone().unwrap_or_default(),
-        is_being_aggregated: member.is_being_aggregated.unwrap_or(false),
+        brand: app.brand_of(member.institution_code.as_deref()),
+        is_being_aggregated,
         auth_status: attempt.as_ref().map(|attempt| attempt.auth_status),
         error_reason,
-        summary: summary(&member, attempt.as_ref(), pull.is_some()),
+        summary,
+        tone: tone.class(),
         is_oauth,
         challenges,
         fields,
@@ -123,34 +175,30 @@ fn wants_sign_in(status: &str) -> bool {
     )
 }
 
-/// The state of things in a sentence.
-fn summary(member: &Member, attempt: Option<&OauthState>, pulled: bool) -> String {
-    let status = member.connection_status.as_deref().unwrap_or_default();
-    let under_way = attempt.is_some_and(|attempt| attempt.auth_status == 1);
-    let failed = attempt.is_some_and(|attempt| attempt.auth_status == 3);
-    match status {
-        "CONNECTED" if member.is_being_aggregated == Some(true) => {
-            "Connected. Your accounts are on their way.".to_owned()
+/// The state of things in a sentence, and how good it is.
+fn summary(
+    status: Status,
+    is_being_aggregated: bool,
+    attempt: Option<&OauthState>,
+    pulled: bool,
+) -> (String, Tone) {
+    let of_status = (status.sentence, status.tone);
+    let (sentence, tone) = match status.name {
+        "CONNECTED" if is_being_aggregated => {
+            let sentence = "Connected. We are getting your accounts.";
+            (sentence, Tone::Waiting)
         }
-        "CONNECTED" if pulled => "Connected. Your accounts are here.".to_owned(),
-        "CONNECTED" => "Connected.".to_owned(),
-        "PENDING" if under_way => "Waiting for you to finish at your bank.".to_owned(),
-        "PENDING" if failed => "Not connected. You can try again.".to_owned(),
-        "PENDING" => "Not connected yet.".to_owned(),
-        "CREATED" | "UPDATED" | "RESUMED" => "Your bank signs you in.".to_owned(),
-        "CHALLENGED" => "Your bank asks you something.".to_owned(),
-        "DENIED" if member.is_oauth == Some(false) => {
-            "Your bank did not accept the sign-in. Check what you typed, and try again.".to_owned()
-        }
-        "REJECTED" => "Your bank did not accept the answer. You can try again.".to_owned(),
-        "LOCKED" => "Your account is locked. Unlock it at your bank, then try again.".to_owned(),
-        "EXPIRED" => "The answer did not come in time. You can try again.".to_owned(),
-        "FAILED" => "That did not work. You can try again.".to_owned(),
-        "PREVENTED" => {
-            "Three sign-ins failed. Check name and password before you try again.".to_owned()
-        }
-        other => format!("Needs your attention: {other}."),
-    }
+        "CONNECTED" if pulled => ("Connected. Your accounts are here.", Tone::Done),
+        "PENDING" => match attempt {
+            Some(attempt) if attempt.auth_status == 1 => {
+                ("Waiting for you to finish at your bank.", Tone::Waiting)
+            }
+            Some(attempt) if attempt.auth_status == 3 => reason(attempt).words(),
+            _ => of_status,
+        },
+        _ => of_status,
+    };
+    (sentence.to_owned(), tone)
 }
 
 /// `GET /api/state/{member}`

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
-use crate::sandbox::settings::Settings;
+use crate::sandbox::settings::{Institution, Settings};
 use crate::sandbox::wire::{CallError, ask, below, call, send};
 
 /// The gateway, for one user.
@@ -28,6 +28,15 @@ pub(super) struct Member {
     pub(super) connection_status: Option<String>,
     pub(super) is_being_aggregated: Option<bool>,
     pub(super) is_oauth: Option<bool>,
+}
+
+impl Member {
+    /// Whether it waits for a person to finish at this institution's own pages.
+    pub(super) fn is_pending_at(&self, institution: &Institution) -> bool {
+        self.institution_code.as_deref() == Some(&institution.code)
+            && self.is_oauth == Some(true)
+            && self.connection_status.as_deref() == Some("PENDING")
+    }
 }
 
 /// A field of an institution's sign-in, as far as the app reads it.

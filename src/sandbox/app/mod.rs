@@ -4,16 +4,16 @@
 //! own and follows what becomes of it: by asking the app's server every second, and at once when
 //! the window says that it is done. Where a bank has no pages of its own, the app asks for name and
 //! password itself, and passes on what the bank asks. Everything works without script too, in one
-//! window and by reloading. `gateway` is the API client, `follow` what the page shows of a member, `webhooks`
-//! what the app is told.
+//! window and by reloading. `gateway` is the API client, `follow` what is known of one member, `home` the
+//! page, `webhooks` what the app is told.
 
 mod follow;
 mod gateway;
+mod home;
 mod webhooks;
 
 use std::sync::Arc;
 
-use askama::Template;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
@@ -25,17 +25,15 @@ use axum::{Json, middleware};
 use serde_json::json;
 
 use super::pulls::Pulls;
-use super::settings::{Institution, Settings};
+use super::settings::{Brand, Institution, Settings};
 use super::signature::Verifier;
-use super::wire::{asset, http_client, now, page, see_other, trimmed};
-use follow::Followed;
-use gateway::{CredentialField, Gateway, GatewayError, Given, Link, Member};
-use webhooks::{Log, Told};
+use super::wire::{asset, http_client, logo, now, see_other, trimmed};
+use gateway::{Gateway, GatewayError, Given, Link};
+use home::{show, trouble};
+use webhooks::Log;
 
 /// The longest form or webhook that is read, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
-/// How many webhooks the page shows.
-const TOLD: usize = 12;
 
 /// What the app's handlers share.
 struct App {
@@ -57,6 +55,13 @@ impl App {
         let (_, named) =
             url::form_urlencoded::parse(form).find(|(name, _)| name == "institution_code")?;
         self.institutions.iter().find(|one| one.code == named)
+    }
+
+    /// What the institution of this code looks like.
+    fn brand_of(&self, code: Option<&str>) -> Option<Brand> {
+        let mut institutions = self.institutions.iter();
+        let found = institutions.find(|one| Some(one.code.as_str()) == code);
+        found.map(|one| one.brand)
     }
 }
 
@@ -84,44 +89,23 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
             own_forms_only,
         ));
     Ok(Router::new()
-        .route("/", get(home))
-        .route("/returned", get(home))
+        .route("/", get(index))
+        .route("/returned", get(index))
         .route("/api/state/{member}", get(follow::state))
         .route("/api/webhooks", get(webhooks::list))
         .route("/webhooks", post(webhooks::receive))
         .route("/style.css", get(style))
+        .route("/app.css", get(app_style))
+        .route("/logos/{file}", get(logo))
         .route("/app.js", get(script))
         .merge(forms)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(app))
 }
 
-#[derive(Template)]
-#[template(path = "sandbox/app_home.html")]
-struct Home<'a> {
-    gateway_origin: &'a str,
-    bank_url: &'a str,
-    /// Those with pages of their own.
-    institutions: Vec<&'a Institution>,
-    /// Those without, and what to type.
-    sign_ins: &'a [SignIn<'a>],
-    /// The member that is looked at, when one is.
-    followed: Option<&'a Followed>,
-    members: &'a [Member],
-    told: &'a [Told],
-    /// What went wrong, in words.
-    trouble: Option<&'a str>,
-}
-
-/// An institution without pages of its own.
-struct SignIn<'a> {
-    institution: &'a Institution,
-    fields: Vec<CredentialField>,
-}
-
 /// `GET /`, with `?member=MBR-…` to look at one member, and `GET /returned`, where the gateway sends
 /// people back to with `?member_guid=MBR-…`. What else it says there is not believed but asked for.
-async fn home(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+async fn index(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     let looked_at = url::form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "member" || name == "member_guid")
@@ -136,43 +120,6 @@ async fn home(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Respons
     }
 }
 
-async fn show(
-    app: &App,
-    status: StatusCode,
-    followed: Option<&Followed>,
-    trouble: Option<&str>,
-) -> Response {
-    let members = app.gateway.members().await;
-    let unlisted = members.as_ref().err().map(ToString::to_string);
-    let mut sign_ins = Vec::new();
-    for institution in app.institutions.iter().filter(|one| !one.supports_oauth()) {
-        // Without them there is nothing to type; why is said already when the members are missing.
-        if let Ok(fields) = app.gateway.credential_fields(&institution.code).await {
-            sign_ins.push(SignIn {
-                institution,
-                fields,
-            });
-        }
-    }
-    let with_pages = app.institutions.iter().filter(|one| one.supports_oauth());
-    let home = Home {
-        gateway_origin: &app.gateway_origin,
-        bank_url: &app.bank_url,
-        institutions: with_pages.collect(),
-        sign_ins: &sign_ins,
-        followed,
-        members: &members.unwrap_or_default(),
-        told: &app.log.newest(TOLD),
-        trouble: trouble.or(unlisted.as_deref()),
-    };
-    page(status, &home)
-}
-
-/// The page with what went wrong on top.
-async fn trouble(app: &App, error: &GatewayError) -> Response {
-    show(app, status_of(error), None, Some(&error.to_string())).await
-}
-
 fn status_of(error: &GatewayError) -> StatusCode {
     match error {
         GatewayError::NotFound => StatusCode::NOT_FOUND,
@@ -180,15 +127,25 @@ fn status_of(error: &GatewayError) -> StatusCode {
     }
 }
 
-/// `POST /connect`: a new member at the institution named in the form, and off to its link.
+/// `POST /connect`: a member at the institution named in the form, and off to its link. A member
+/// there that was never finished is taken up again.
 async fn connect(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
     let link = match app.institution(&body) {
         Some(institution) if institution.supports_oauth() => {
-            app.gateway.connect(&institution.code).await
+            connect_at(&app.gateway, institution).await
         }
         _ => Err(GatewayError::NotFound),
     };
     go(&app, &headers, link).await
+}
+
+async fn connect_at(gateway: &Gateway, institution: &Institution) -> Result<Link, GatewayError> {
+    let members = gateway.members().await?;
+    let unfinished = members.iter().find(|one| one.is_pending_at(institution));
+    match unfinished {
+        Some(member) => gateway.link(&member.guid).await,
+        None => gateway.connect(&institution.code).await,
+    }
 }
 
 /// `POST /sign-in`: connects the institution named in the form with what was typed in it.
@@ -302,6 +259,11 @@ async fn own_forms_only(
 
 async fn style() -> Response {
     let css = include_str!("../../../templates/sandbox/style.css");
+    asset("text/css; charset=utf-8", css)
+}
+
+async fn app_style() -> Response {
+    let css = include_str!("../../../templates/sandbox/app.css");
     asset("text/css; charset=utf-8", css)
 }
 

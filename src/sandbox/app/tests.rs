@@ -26,6 +26,8 @@ struct Gateway {
     member: Mutex<Option<Value>>,
     state: Mutex<Option<Value>>,
     created: Mutex<Vec<Value>>,
+    /// How many links were asked for, for members that were there already.
+    minted: Mutex<usize>,
 }
 
 impl Gateway {
@@ -101,7 +103,8 @@ async fn delete(State(gateway): State<Arc<Gateway>>) -> StatusCode {
     }
 }
 
-async fn mint() -> Json<Value> {
+async fn mint(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
+    *gateway.minted.lock().expect("a lock") += 1;
     Json(json!({ "member": { "guid": "MBR-1", "oauth_window_uri": LINK } }))
 }
 
@@ -176,6 +179,27 @@ async fn connecting_without_script_leads_to_the_link() {
 }
 
 #[tokio::test]
+async fn connecting_again_takes_up_the_member_that_is_pending() {
+    let (world, gateway) = world().await;
+    let asked = || {
+        let created = gateway.created.lock().expect("a lock").len();
+        (created, *gateway.minted.lock().expect("a lock"))
+    };
+    // What was asked for by then: members, and links for members that were there.
+    for (status, code, members, links) in [
+        ("PENDING", "mx_bank_oauth", 0, 1),
+        ("PENDING", "mxcu_oauth", 1, 1),
+        ("CONNECTED", "mx_bank_oauth", 2, 1),
+        ("IMPAIRED", "mx_bank_oauth", 3, 1),
+    ] {
+        gateway.is(status, false, json!({ "auth_status": 1 }));
+        let response = submit(&world, "/connect", &world.app, code).await;
+        assert_eq!(response.headers()["location"], LINK, "{status} {code}");
+        assert_eq!(asked(), (members, links), "{status} {code}");
+    }
+}
+
+#[tokio::test]
 async fn the_script_gets_the_link_as_json() {
     let (world, _) = world().await;
     let request = world.http.post(format!("{}/connect", world.app));
@@ -243,6 +267,47 @@ async fn a_member_is_followed_from_pending_to_connected() {
     let (_, html) = page(&world, "/?member=MBR-1").await;
     assert!(html.contains("data-status=\"CONNECTED\""), "{html}");
     assert!(!html.contains("id=\"connect-again\""), "{html}");
+}
+
+#[tokio::test]
+async fn codes_and_guids_are_for_developers_only() {
+    let (world, gateway) = world().await;
+    let success = json!({ "auth_status": 3, "error_reason": 4, "inbound_member_guid": null });
+    gateway.is("PENDING", false, success);
+    let (_, html) = page(&world, "/?member=MBR-1").await;
+    let (people, developers) = html
+        .split_once("<details id=\"developer\"")
+        .expect("a view for developers");
+    // What is shown: neither tags nor what stands in them.
+    let shown: String = people
+        .split('<')
+        .filter_map(|part| part.split_once('>').map(|(_, text)| text))
+        .collect();
+    for code in ["PENDING", "PROVIDER_ERROR", "MBR-1", "mx_bank_oauth"] {
+        assert!(!shown.contains(code), "{code}: {shown}");
+    }
+    for words in ["Your bank has a problem", "Not finished"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    for code in ["PENDING", "PROVIDER_ERROR", "MBR-1"] {
+        assert!(developers.contains(code), "{code}: {developers}");
+    }
+}
+
+#[tokio::test]
+async fn everybody_has_a_logo_on_both_sides() {
+    let (world, _) = world().await;
+    for side in [&world.app, &world.bank] {
+        for brand in ["demo_budget", "mx_bank", "mxcu"] {
+            let url = format!("{side}/logos/{brand}.svg");
+            let response = world.http.get(url).send().await.expect("an answer");
+            assert_eq!(response.headers()["content-type"], "image/svg+xml");
+            assert!(response.text().await.expect("text").starts_with("<svg"));
+        }
+        let url = format!("{side}/logos/nobody.svg");
+        let response = world.http.get(url).send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    }
 }
 
 #[tokio::test]

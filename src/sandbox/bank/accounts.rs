@@ -5,6 +5,8 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde::Serialize;
 
+use crate::sandbox::words::{kind, money};
+
 /// The currency of everything.
 const CURRENCY: &str = "USD";
 
@@ -21,6 +23,18 @@ pub(super) struct Account {
     /// In units of the currency with two decimals; what is owed on a card is negative.
     pub(super) balance: String,
     pub(super) currency: &'static str,
+}
+
+impl Account {
+    /// The balance as people write it.
+    pub(super) fn balance_text(&self) -> String {
+        money(&self.balance, self.currency)
+    }
+
+    /// The kind as people call it.
+    pub(super) fn kind_text(&self) -> String {
+        kind(self.kind)
+    }
 }
 
 /// A booked transaction, as the transactions endpoint shows it.

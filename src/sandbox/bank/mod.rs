@@ -99,6 +99,7 @@ pub(super) fn router(settings: &Settings) -> Router {
         .route("/", get(index))
         .route("/stats", get(stats))
         .route("/style.css", get(style))
+        .route("/logos/{file}", get(wire::logo))
         .route("/form_post.js", get(form_post_script))
         .route("/{code}/authorize", get(authorize::authorize))
         .route(

@@ -9,6 +9,7 @@ crate::on_both_stores!(
     a_person_connects_in_a_window_of_its_own,
     a_person_declines_and_connects_later,
     a_person_connects_without_scripts,
+    a_window_closed_too_early_is_noticed,
     the_app_follows_a_login_to_the_member_it_belongs_to,
 );
 
@@ -16,7 +17,7 @@ const CONNECT: &str = "#connect-mx_bank_oauth";
 const CONNECTED: &str = "#status[data-status=CONNECTED][data-auth-status='2']";
 
 async fn a_person_connects_in_a_window_of_its_own(backend: Backend) {
-    let demo = Demo::shared(backend);
+    let demo = Demo::alone(backend);
     let browser = Browser::open(Options::default()).await;
     browser.go(&demo.app).await;
     let app = browser.window().await;
@@ -35,20 +36,20 @@ async fn a_person_connects_in_a_window_of_its_own(backend: Backend) {
         .await;
     browser.find("#accounts li[data-account]").await;
     browser.find("#transactions li").await;
-    let member = browser.text("#member-guid").await;
+    let member = browser.hidden_text("#member-guid").await;
     assert_eq!(
         browser
             .ask("document.querySelector('#heard').dataset.memberGuid")
             .await,
         member
     );
-    let told = async || browser.text("#told").await.contains(&member);
+    let told = async || browser.hidden_text("#told").await.contains(&member);
     browser.wait_until("the webhooks", told).await;
     assert_eq!(demo.member(&member).await["connection_status"], "CONNECTED");
 }
 
 async fn a_person_declines_and_connects_later(backend: Backend) {
-    let demo = Demo::shared(backend);
+    let demo = Demo::alone(backend);
     let browser = Browser::open(Options::default()).await;
     browser.go(&demo.app).await;
     let app = browser.window().await;
@@ -78,8 +79,45 @@ async fn a_person_declines_and_connects_later(backend: Backend) {
     browser.find(CONNECTED).await;
 }
 
+async fn a_window_closed_too_early_is_noticed(backend: Backend) {
+    let demo = Demo::alone(backend);
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&demo.app).await;
+    let app = browser.window().await;
+    let mut members = Vec::new();
+    // By the button that goes on, and by choosing the same bank once more.
+    for again in ["#connect-again", CONNECT] {
+        browser.click(CONNECT).await;
+        let windows = browser.new_windows(&[&app], 2).await;
+        browser.look_at(&windows[0]).await;
+        browser.arrives_at("login").await;
+        browser.look_at(&app).await;
+        browser.find("#status[data-status=PENDING]").await;
+        assert!(!browser.has("#status[data-closed]").await);
+        browser.look_at(&windows[0]).await;
+        browser.driver().close_window().await.expect("it closes");
+        browser.look_at(&app).await;
+        browser.find("#status[data-closed]").await;
+        assert!(browser.text("#status").await.contains("window is closed"));
+        members.push(browser.hidden_text("#member-guid").await);
+
+        browser.click(again).await;
+        let windows = browser.new_windows(&[&app], 2).await;
+        browser.look_at(&windows[0]).await;
+        browser.agree().await;
+        browser.new_windows(&[], 1).await;
+        browser.look_at(&app).await;
+        browser.find(CONNECTED).await;
+        assert!(!browser.has("#status[data-closed]").await);
+        let member = browser.hidden_text("#member-guid").await;
+        assert_eq!(members.last(), Some(&member));
+    }
+    let listed = "document.querySelectorAll('#members li').length";
+    assert_eq!(browser.ask(listed).await, members.len());
+}
+
 async fn a_person_connects_without_scripts(backend: Backend) {
-    let demo = Demo::shared(backend);
+    let demo = Demo::alone(backend);
     let options = Options {
         javascript: false,
         ..Options::default()
@@ -136,12 +174,12 @@ async fn the_app_follows_a_login_to_the_member_it_belongs_to(backend: Backend) {
     let address = demo.app.join(&format!("?member={}", members[1]));
     browser.go(address.expect("an address")).await;
     browser.find("#status[data-status=CONNECTED]").await;
-    assert_eq!(browser.text("#member-guid").await, members[0]);
+    assert_eq!(browser.hidden_text("#member-guid").await, members[0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_window_whose_opener_is_gone_still_ends_well() {
-    let demo = Demo::shared(Backend::Sqlite);
+    let demo = Demo::alone(Backend::Sqlite);
     let browser = Browser::open(Options::default()).await;
     browser.go(&demo.app).await;
     let app = browser.window().await;
@@ -164,7 +202,7 @@ async fn a_window_whose_opener_is_gone_still_ends_well() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blocked_window_can_be_opened_by_hand() {
-    let demo = Demo::shared(Backend::Sqlite);
+    let demo = Demo::alone(Backend::Sqlite);
     let browser = Browser::open(Options::default()).await;
     browser.go(&demo.app).await;
     let app = browser.window().await;

@@ -54,6 +54,12 @@ impl Demo {
         shared.get_or_init(|| Self::start(backend))
     }
 
+    /// A demo that no other test has members in, for those that connect from the app: it takes up
+    /// whichever member of its user is pending.
+    pub fn alone(backend: Backend) -> Self {
+        Self::start(backend)
+    }
+
     fn start(backend: Backend) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("guichet-demo-")

@@ -129,6 +129,10 @@ async fn the_demo(browser: &Browser, dark: bool) {
         .await;
     browser.find("#accounts li[data-account]").await;
     examine(browser, "the accounts", dark).await;
+    browser.click("#developer summary").await;
+    examine(browser, "the view for developers", dark).await;
+    browser.go(&demo.bank).await;
+    see(browser, "index", dark).await;
 
     browser
         .go(demo

@@ -89,7 +89,7 @@ impl<'a> Person<'a> {
 
     /// The member on show, as the API gives it.
     async fn member(&self) -> Value {
-        let guid = self.browser.text("#member-guid").await;
+        let guid = self.browser.hidden_text("#member-guid").await;
         self.demo.member(&guid).await
     }
 }

@@ -60,6 +60,13 @@ impl Browser {
         text.unwrap_or_else(|error| panic!("{selector}: {error}"))
     }
 
+    /// The text in an element, waited for, whether or not it is shown.
+    pub async fn hidden_text(&self, selector: &str) -> String {
+        let text = self.find(selector).await.prop("textContent").await;
+        let text = text.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        text.unwrap_or_default()
+    }
+
     /// What the address bar shows.
     pub async fn address(&self) -> Url {
         self.driver().current_url().await.expect("an address")

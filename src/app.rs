@@ -93,6 +93,11 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
 /// Builds the gateway that `config` describes. The texts are doubts about its store.
 pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, Vec<String>)> {
     let (store, doubts) = open_store(&config).await?;
+    Ok((build_on(store, config, sources)?, doubts))
+}
+
+/// Builds the gateway that `config` describes, on its store.
+pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Result<Server> {
     let settings = Settings {
         public_url: config.public_url.url().clone(),
         authorization_ttl: config.links.authorization_ttl,
@@ -161,14 +166,11 @@ pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, 
         .token
         .as_ref()
         .map(|token| secret_text(token.expose_secret()));
-    Ok((
-        Server {
-            door,
-            operator: ops::Operator { gateway, token },
-            webhooks,
-        },
-        doubts,
-    ))
+    Ok(Server {
+        door,
+        operator: ops::Operator::new(gateway, token),
+        webhooks,
+    })
 }
 
 fn rates(limits: &config::Limits) -> Rates {

@@ -79,6 +79,21 @@ impl Server {
     }
 }
 
+/// Serves the operator's door alone while `opening` lasts; it says that the gateway waits for its
+/// store, and `why`.
+pub async fn without_store<T>(
+    operator: &TcpListener,
+    why: tokio::sync::watch::Receiver<String>,
+    opening: impl Future<Output = T>,
+) -> anyhow::Result<T> {
+    let opened = CancellationToken::new();
+    let routes = ops::routes_without_store(why);
+    tokio::spawn(listen(operator.try_clone()?, routes, opened.clone()));
+    // However it ends: the door is the gateway's from then on.
+    let _closed = opened.drop_guard();
+    Ok(opening.await)
+}
+
 async fn listen(
     listener: TcpListener,
     routes: Router,

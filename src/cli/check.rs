@@ -11,7 +11,7 @@ pub(super) async fn run(file: &Path) -> anyhow::Result<()> {
     println!("institutions: {}", config.institutions.len());
     println!("clients: {}", config.clients.len());
     let (store, doubts) = app::open_store(&config).await?;
-    store.ping().await?;
+    store.probe().await?;
     println!("store: reached");
     for warning in warnings.iter().map(ToString::to_string).chain(doubts) {
         println!("warning: {warning}");

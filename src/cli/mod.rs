@@ -36,7 +36,7 @@ enum Command {
     /// Start everything on this machine: gateway, sandbox bank, demo app. Nothing else is needed.
     Demo(demo::Options),
     /// Run the gateway.
-    Serve(ConfigFile),
+    Serve(serve::Options),
     /// Say in words what is wrong with a configuration; changes nothing.
     Check(ConfigFile),
     /// API keys of the configured clients.
@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Demo(options) => demo::run(options).await,
-            Command::Serve(file) => serve::run(&file.config).await,
+            Command::Serve(options) => serve::run(options).await,
             Command::Check(file) => check::run(&file.config).await,
             Command::Keys(options) => keys::run(options).await,
             Command::Pages(options) => pages::run(&options),

@@ -1,36 +1,97 @@
 //! `guichet serve`: production.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use super::ConfigFile;
 use crate::app;
 use crate::config::{Config, Environment};
-use crate::serve::Listeners;
+use crate::serve::{self, Listeners};
+use crate::store::{Store, StoreError};
 use crate::telemetry;
 
-pub(super) async fn run(file: &Path) -> anyhow::Result<()> {
-    let (config, warnings) = Config::load(Some(file), &Environment::of_process()?)?;
+/// How often a store that is away is tried.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Every how many tries it is said that the store is waited for: half a minute, or longer where a try
+/// takes its time.
+const SAY_EVERY: u32 = 30;
+
+#[derive(clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// End with exit code 4 when the store is away or loading, instead of waiting for it.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub(super) async fn run(options: Options) -> anyhow::Result<()> {
+    let environment = Environment::of_process()?;
+    let (config, warnings) = Config::load(Some(&options.file.config), &environment)?;
     telemetry::install(config.log.format, &config.log.filter);
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let listeners = Listeners {
-        public: bind(config.listen.address)?,
-        operator: bind(config.listen.operator)?,
+    let stop = super::on_signal();
+    let operator = bind(config.listen.operator)?;
+    // The public door is not open yet: whoever comes is refused at once, and not left waiting.
+    drop(bind(config.listen.address)?);
+    let Some((store, doubts)) = open(&config, &operator, !options.no_wait, &stop).await? else {
+        return Ok(());
     };
-    let (server, doubts) = app::build(config, app::Sources::real()).await?;
     for doubt in &doubts {
         tracing::warn!("{doubt}");
     }
+    let listeners = Listeners {
+        public: bind(config.listen.address)?,
+        operator,
+    };
+    let server = app::build_on(store, config, app::Sources::real())?;
     tracing::info!(
         address = %listeners.public.local_addr()?,
         operator = %listeners.operator.local_addr()?,
         public_url = %server.door.gateway.settings.public_url,
         "serving"
     );
-    server.run(listeners, super::on_signal()).await
+    server.run(listeners, stop).await
+}
+
+/// Opens the store. With `waits`, one that is away is waited for; one that must not be used is refused
+/// at once. `None`: told to stop meanwhile.
+async fn open(
+    config: &Config,
+    operator: &TcpListener,
+    waits: bool,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(Store, Vec<String>)>> {
+    let away = match app::open_store(config).await {
+        Err(StoreError::Unavailable(cause)) if waits => cause.to_string(),
+        opened => return Ok(Some(opened?)),
+    };
+    let (why, told) = watch::channel(away);
+    let opening = async {
+        for attempt in 0_u32.. {
+            if attempt % SAY_EVERY == 0 {
+                let cause = why.borrow();
+                tracing::warn!(cause = %*cause, "the store is away; waiting for it");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TRY_EVERY) => {}
+                () = stop.cancelled() => return Ok(None),
+            }
+            match app::open_store(config).await {
+                Err(StoreError::Unavailable(cause)) => drop(why.send_replace(cause.to_string())),
+                opened => return opened.map(Some),
+            }
+        }
+        Ok(None)
+    };
+    Ok(serve::without_store(operator, told, opening).await??)
 }
 
 pub(super) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -1,6 +1,8 @@
 //! The operator's listener: is it alive, is it ready, what has it counted.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -8,19 +10,97 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use jiff::Timestamp;
+use tokio::sync::{Mutex, watch};
 use zeroize::Zeroizing;
 
 use super::auth::same;
 use crate::flow::Gateway;
-use crate::telemetry::STRANGERS;
+
+/// For how long what the store said to a probe is taken for so: however often `/readyz` is asked, the
+/// store is not asked more often.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the store may take to answer a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the operator's listener serves.
 #[derive(Clone)]
 pub struct Operator {
-    /// The gateway.
-    pub gateway: Arc<Gateway>,
-    /// The token that metrics ask for; none on a loopback listener.
-    pub token: Option<Arc<Zeroizing<String>>>,
+    gateway: Arc<Gateway>,
+    token: Option<Arc<Zeroizing<String>>>,
+    /// The last probe. Held while one is under way, so that there is one.
+    probed: Arc<Mutex<Option<Probed>>>,
+}
+
+/// A probe: when it was, and what came of it.
+type Probed = (Timestamp, Result<(), NotReady>);
+
+/// Why requests are better sent to another gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotReady {
+    /// It has just been started, and its store is away.
+    WaitsForStore(String),
+    /// Its store does not answer, or takes no writes.
+    StoreFails(String),
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WaitsForStore(why) => write!(f, "waits for its store: {why}"),
+            Self::StoreFails(why) => write!(f, "writes fail: {why}"),
+        }
+    }
+}
+
+impl IntoResponse for NotReady {
+    fn into_response(self) -> Response {
+        let text = format!("not ready: {self}\n");
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    }
+}
+
+impl Operator {
+    /// Serves what concerns `gateway`. Metrics ask for `token`, which only a loopback listener may do
+    /// without.
+    pub fn new(gateway: Arc<Gateway>, token: Option<Arc<Zeroizing<String>>>) -> Self {
+        Self {
+            gateway,
+            token,
+            probed: Arc::default(),
+        }
+    }
+
+    /// Whether the gateway can do its work.
+    async fn readiness(&self) -> Result<(), NotReady> {
+        let mut probed = self.probed.lock().await;
+        let now = self.gateway.clock.now();
+        if let Some((at, outcome)) = probed.as_ref() {
+            let age = Duration::try_from(now.duration_since(*at));
+            // A clock that was set back makes the last probe one of the future: no probe at all.
+            if age.is_ok_and(|age| age < PROBE_EVERY) {
+                return outcome.clone();
+            }
+        }
+        let probe = self.gateway.store.probe();
+        let outcome = match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(NotReady::StoreFails(error.to_string())),
+            Err(_) => Err(NotReady::StoreFails(format!(
+                "the store does not answer within {} s",
+                PROBE_TIMEOUT.as_secs()
+            ))),
+        };
+        let before = probed.replace((now, outcome.clone()));
+        let was_ready = before.is_none_or(|(_, outcome)| outcome.is_ok());
+        match &outcome {
+            Err(why) if was_ready => tracing::warn!(%why, "not ready"),
+            Ok(()) if !was_ready => tracing::info!("ready again"),
+            _ => {}
+        }
+        outcome
+    }
 }
 
 /// The operator's routes.
@@ -32,18 +112,20 @@ pub fn routes(operator: Operator) -> Router {
         .with_state(operator)
 }
 
-/// 200 when the store answers, else 503.
+/// What the operator is told before the gateway has its store: alive, and not ready for the reason
+/// that `why` holds.
+pub fn routes_without_store(why: watch::Receiver<String>) -> Router {
+    let ready = async move || NotReady::WaitsForStore(why.borrow().clone());
+    Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+}
+
+/// 200 when the store takes a write, else 503 and why.
 async fn ready(State(operator): State<Operator>) -> Response {
-    match operator.gateway.store.ping().await {
+    match operator.readiness().await {
         Ok(()) => "ready\n".into_response(),
-        Err(error) => {
-            tracing::warn!(target: STRANGERS, %error, "not ready");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the store does not answer\n",
-            )
-                .into_response()
-        }
+        Err(why) => why.into_response(),
     }
 }
 

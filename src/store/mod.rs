@@ -493,8 +493,8 @@ impl Store {
         on_either!(self.bury_event(event, now))
     }
 
-    /// Whether the store answers.
-    pub async fn ping(&self) -> Result<()> {
-        on_either!(self.ping())
+    /// Whether the store takes a write: makes a small one that changes nothing anybody reads.
+    pub async fn probe(&self) -> Result<()> {
+        on_either!(self.probe())
     }
 }

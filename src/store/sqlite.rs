@@ -38,7 +38,7 @@ mod windows;
 
 use std::path::Path;
 
-use rusqlite::ErrorCode;
+use rusqlite::{Connection, ErrorCode};
 
 use super::{Result, Retention, StoreError};
 use threads::Threads;
@@ -64,18 +64,24 @@ impl SqliteStore {
     /// ours, or was written by a newer version. [`StoreError::Unavailable`]: another process keeps
     /// the file locked.
     pub fn open(path: &Path, retention: Retention) -> Result<SqliteStore> {
-        let writer = file::open_to_write(path)?;
+        let (writer, opened) = file::open_to_write(path)?;
         let readers = (0..READERS)
             .map(|_| file::open_to_read(path))
             .collect::<Result<Vec<_>>>()?;
-        let threads = Threads::start(writer, readers)
+        let threads = Threads::start(writer, opened, readers)
             .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         Ok(SqliteStore { threads, retention })
     }
 
-    /// Takes the way of a step, writing nothing.
-    pub(super) async fn ping(&self) -> Result<()> {
-        self.threads.write(|_| Ok(())).await
+    /// Takes the way of a step, and writes what is there already: one page.
+    pub(super) async fn probe(&self) -> Result<()> {
+        let same = |connection: &Connection| {
+            let layout: i64 =
+                connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            connection.pragma_update(None, "user_version", layout)?;
+            Ok(())
+        };
+        self.threads.probe(same).await
     }
 }
 

@@ -45,6 +45,7 @@ mod mint_returns;
 mod pages_served;
 mod published;
 mod races;
+mod readiness;
 mod readme;
 mod retry;
 mod returns;

@@ -51,7 +51,7 @@ async fn a_new_file_is_its_owners_alone() {
 
     let folder = a_folder();
     let store = open(&folder.path().join("store.sqlite")).expect("it opens");
-    store.ping().await.expect("answered");
+    store.probe().await.expect("answered");
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder.path()).expect("a folder") {
         let entry = entry.expect("an entry");
@@ -262,7 +262,7 @@ async fn what_cannot_be_read_is_said() {
     }
     damage("UPDATE events SET member = '{}'");
     unreadable(bench.store.reserve_events(at(9), at(60), 10).await.err());
-    bench.store.ping().await.expect("the store goes on");
+    bench.store.probe().await.expect("the store goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

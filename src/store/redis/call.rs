@@ -50,6 +50,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    PROBE = "probe.lua";
     RESERVE = "reserve.lua";
     RELEASE = "release.lua";
     UNLIST = "unlist.lua";

@@ -98,7 +98,11 @@ impl Cause {
                 // "ERR" is one code for many things, told apart by nothing but their words.
                 if says("max number of clients") || says("loading the dataset") {
                     Class::Away
-                } else if says("AUTH") || says("DB index") || says("invalid password") {
+                } else if says("AUTH")
+                    || says("DB index")
+                    || says("invalid password")
+                    || says(BARRED_SCRIPT)
+                {
                     Class::Barred
                 } else if says("Error running script") && SERVERS_OWN.iter().any(|own| says(own)) {
                     Class::Away
@@ -120,13 +124,15 @@ impl Cause {
             return "";
         };
         let says = |text: &str| error.detail().is_some_and(|detail| detail.contains(text));
-        match (error.kind(), error.code()) {
-            (ErrorKind::Server(ServerErrorKind::NoPerm), _) => {
+        match error.code() {
+            _ if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+                || says(BARRED_SCRIPT) =>
+            {
                 "Remedy: give the user of store.url this permission (ACL SETUSER); it needs \
                  scripts, reading, writing and expiry on its own keys"
             }
-            (_, Some("NOAUTH")) => "Remedy: put the password into store.url",
-            (_, Some("WRONGPASS")) => {
+            Some("NOAUTH") => "Remedy: put the password into store.url",
+            Some("WRONGPASS") => {
                 "Remedy: correct the user and the password in store.url; signs such as # / @ and % \
                  are percent-encoded in it"
             }
@@ -155,6 +161,9 @@ const SERVERS_OWN: [&str; 6] = [
     "-MASTERDOWN",
     "-NOPERM",
 ];
+
+/// How a server says that a command in a script is not for the user who called it.
+const BARRED_SCRIPT: &str = "The user executing the script can't";
 
 /// Whether the server has lost the script.
 pub(super) fn is_forgotten(error: &RedisError) -> bool {
@@ -194,6 +203,7 @@ mod tests {
             "BUSY Redis is busy running a script.",
             "UNKILLABLE Sorry the script already executed write commands",
             "ERR max number of clients reached",
+            "ERR The user executing the script can't run this command or subcommand script: 0a",
             "ERR Error running script (call to f_0): @user_script:9: -OOM command not allowed",
         ] {
             assert!(

@@ -39,6 +39,9 @@
 //! | `keys` | hash | API key id → its digest, creation and retirement |
 //! | `i<digest>` | hash | a request with an `Idempotency-Key`: its digest, whose it is until answered, its end, its sealed answer |
 //!
+//! The **store's** own base is `{prefix}1{s}`. Its suffix `probe` is a key that is written to see whether
+//! anything can be.
+//!
 //! Keys that end by themselves carry a time to live, which is for forgetting only: every decision
 //! compares stored times with the caller's `now`.
 
@@ -64,6 +67,11 @@ impl Keys {
     /// The base of everything in `partition`.
     pub(super) fn partition(&self, partition: Partition) -> String {
         format!("{}{{p{partition}}}", self.prefix)
+    }
+
+    /// The base of what concerns the store itself.
+    pub(super) fn store(&self) -> String {
+        format!("{}{{s}}", self.prefix)
     }
 
     /// The base of what spans all of a client.

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -23,8 +23,52 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many statements a connection keeps prepared; more than there are.
 const STATEMENTS: usize = 128;
 
+/// A file that was opened, and which one it was.
+pub(super) struct Opened {
+    path: PathBuf,
+    identity: Option<Identity>,
+}
+
+/// What tells a file from another of the same name: its device and its number there.
+type Identity = (u64, u64);
+
+impl Opened {
+    fn now(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            identity: identity(path),
+        }
+    }
+
+    /// Refuses, in words, when the name leads to another file by now, or to none: what is written
+    /// to the one that was opened would be gone with this process.
+    pub(super) fn is_in_its_place(&self) -> std::result::Result<(), String> {
+        if identity(&self.path) == self.identity {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(format!(
+            "{path} was deleted or replaced since it was opened, so nothing is written any more; put \
+             it back, or restart to use what is there now"
+        ))
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Not known on this system: no file is ever another one.
+#[cfg(not(unix))]
+fn identity(_path: &Path) -> Option<Identity> {
+    None
+}
+
 /// Opens the connection that writes, making the file first where there is none.
-pub(super) fn open_to_write(path: &Path) -> Result<Connection> {
+pub(super) fn open_to_write(path: &Path) -> Result<(Connection, Opened)> {
     create(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     refuse_foreign(path, &connection)?;
@@ -44,7 +88,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     migrate(path, &mut connection)?;
     guard_statuses(&connection)?;
-    Ok(connection)
+    Ok((connection, Opened::now(path)))
 }
 
 /// Makes the connection refuse what the domain's table of transitions does not allow, whatever a step
@@ -161,7 +205,7 @@ mod tests {
     fn an_illegal_transition_cannot_be_written() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("store.sqlite");
-        let connection = open_to_write(&path).expect("it opens");
+        let (connection, _) = open_to_write(&path).expect("it opens");
         connection
             .execute_batch(
                 "INSERT INTO members (guid, user, client, institution, institution_guid, name,

@@ -3,13 +3,17 @@
 //! SQLite lets one connection write at a time and waits for the disk at each commit. So one thread
 //! takes the steps that have queued up, runs them in one transaction, each in a savepoint of its
 //! own, commits them together, and only then tells how each one ended: many steps share one wait.
+//!
+//! A step or read that panics fails alone: what it began is undone, and its thread goes on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::file::Opened;
 use crate::store::{Result, StoreError};
 
 /// How many steps may wait before those who bring more have to.
@@ -27,16 +31,34 @@ type Reply = Box<dyn FnOnce(std::result::Result<(), &str>) + Send>;
 /// A queued read.
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
+/// How many probes must succeed after a write that failed, unless a write does: a disk that is full
+/// may have room for a probe and for nothing else.
+const PROBES: u32 = 5;
+
+/// The last write that failed and was not followed by one that did not.
+type Doubt = Arc<Mutex<Option<Failed>>>;
+
+/// A write that failed.
+struct Failed {
+    why: String,
+    probes_to_come: u32,
+}
+
 /// The queues into the threads. When it is dropped, what is queued is finished first.
 pub(super) struct Threads {
     /// `None` only while it is dropped: the threads end when their queues do.
     queues: Option<(mpsc::Sender<Step>, mpsc::Sender<Read>)>,
     threads: Vec<JoinHandle<()>>,
+    doubt: Doubt,
 }
 
 impl Threads {
-    /// Starts one thread for `writer` and one for each of `readers`.
-    pub fn start(writer: Connection, readers: Vec<Connection>) -> std::io::Result<Self> {
+    /// Starts one thread for `writer`, on the file it has opened, and one for each of `readers`.
+    pub fn start(
+        writer: Connection,
+        file: Opened,
+        readers: Vec<Connection>,
+    ) -> std::io::Result<Self> {
         let (steps, step_queue) = mpsc::channel(QUEUE);
         let (reads, read_queue) = mpsc::channel(QUEUE);
         let read_queue = Arc::new(Mutex::new(read_queue));
@@ -44,13 +66,18 @@ impl Threads {
         let mut started = Self {
             queues: Some((steps, reads)),
             threads: Vec::new(),
+            doubt: Doubt::default(),
         };
+        let doubt = started.doubt.clone();
         let mut start = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let thread = Builder::new().name(name.to_owned()).spawn(run)?;
             started.threads.push(thread);
             Ok::<_, std::io::Error>(())
         };
-        start("store-write", Box::new(|| keep_writing(writer, step_queue)))?;
+        start(
+            "store-write",
+            Box::new(move || keep_writing(&writer, &file, step_queue, &doubt)),
+        )?;
         for reader in readers {
             let queue = Arc::clone(&read_queue);
             start(
@@ -99,6 +126,26 @@ impl Threads {
         outcome.await.map_err(|_| ended())?
     }
 
+    /// Fails while writes fail: runs `write`, and remembers what became of those before it.
+    pub async fn probe<F>(&self, write: F) -> Result<()>
+    where
+        F: FnOnce(&Connection) -> Result<()> + Send + 'static,
+    {
+        self.write(write).await?;
+        let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        match doubt.as_mut() {
+            Some(failed) if failed.probes_to_come > 0 => {
+                failed.probes_to_come -= 1;
+                let why = format!("a write failed a moment ago: {}", failed.why);
+                Err(unavailable(&why))
+            }
+            _ => {
+                *doubt = None;
+                Ok(())
+            }
+        }
+    }
+
     fn queues(&self) -> Result<&(mpsc::Sender<Step>, mpsc::Sender<Read>)> {
         self.queues.as_ref().ok_or_else(ended)
     }
@@ -123,12 +170,30 @@ fn ended() -> StoreError {
 }
 
 /// Writes what is queued until the queue ends.
-fn keep_writing(connection: Connection, mut queue: mpsc::Receiver<Step>) {
+fn keep_writing(
+    connection: &Connection,
+    file: &Opened,
+    mut queue: mpsc::Receiver<Step>,
+    doubt: &Doubt,
+) {
+    let remember = |failed: Option<Failed>| {
+        *doubt.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+    };
+    let failed = |why: &str| {
+        Some(Failed {
+            why: why.to_owned(),
+            probes_to_come: PROBES,
+        })
+    };
     while let Some(first) = queue.blocking_recv() {
-        if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+        let begin = || connection.execute_batch("BEGIN IMMEDIATE");
+        let begun = file
+            .is_in_its_place()
+            .and_then(|()| begin().map_err(|error| error.to_string()));
+        if let Err(why) = begun {
+            remember(failed(&why));
             // Those behind it have waited, too. They are collected before any of them is answered:
             // who comes afterwards finds the file anew.
-            let why = error.to_string();
             let mut waiting = vec![first];
             waiting.extend(std::iter::from_fn(|| queue.try_recv().ok()));
             for step in waiting {
@@ -136,10 +201,11 @@ fn keep_writing(connection: Connection, mut queue: mpsc::Receiver<Step>) {
             }
             continue;
         }
+        let changes_before = connection.total_changes();
         let mut replies = Vec::new();
         let mut next = Some(first);
         while let Some(step) = next {
-            replies.push(step(Ok(&connection)));
+            replies.push(step(Ok(connection)));
             // SQLite itself gives the whole transaction up when, say, the disk is full.
             let is_lost = connection.is_autocommit();
             let has_room = replies.len() < BATCH;
@@ -158,6 +224,11 @@ fn keep_writing(connection: Connection, mut queue: mpsc::Receiver<Step>) {
                 error.to_string()
             })
         };
+        match &kept {
+            Err(why) => remember(failed(why)),
+            Ok(()) if connection.total_changes() > changes_before => remember(None),
+            Ok(()) => {}
+        }
         for reply in replies {
             reply(kept.as_ref().map(|&()| ()).map_err(String::as_str));
         }
@@ -175,7 +246,7 @@ fn in_savepoint<T>(
             .and_then(|mut sql| sql.execute([]))
     };
     run("SAVEPOINT step")?;
-    let outcome = step(transaction);
+    let outcome = caught(|| step(transaction));
     if outcome.is_err() && !transaction.is_autocommit() {
         run("ROLLBACK TO step")?;
     }
@@ -206,5 +277,87 @@ fn in_snapshot<T>(
     read: impl FnOnce(&Connection) -> Result<T>,
 ) -> Result<T> {
     let snapshot = connection.unchecked_transaction()?;
-    read(&snapshot)
+    caught(|| read(&snapshot))
+}
+
+/// What `run` gives, or that it panicked. Whatever it holds is its own or is rolled back.
+fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(StoreError::Failed(
+            "it panicked; what it had begun is undone".to_owned(),
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file;
+    use super::*;
+
+    fn threads(folder: &tempfile::TempDir) -> Threads {
+        let path = folder.path().join("store.sqlite");
+        let (writer, opened) = file::open_to_write(&path).expect("it opens");
+        let reader = file::open_to_read(&path).expect("it opens");
+        Threads::start(writer, opened, vec![reader]).expect("threads")
+    }
+
+    fn count(connection: &Connection) -> Result<i64> {
+        let sql = "SELECT count(*) FROM members";
+        Ok(connection.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    fn make_scratch(connection: &Connection) -> Result<()> {
+        connection.execute("CREATE TABLE scratch (x)", [])?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_step_or_a_read_that_panics_fails_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let threads = threads(&folder);
+        for _ in 0..3 {
+            let failed = threads
+                .write::<(), _>(|connection| {
+                    make_scratch(connection)?;
+                    panic!("a step panics")
+                })
+                .await;
+            assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+            let failed = threads.read::<(), _>(|_| panic!("a read panics")).await;
+            assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+        }
+        threads.read(count).await.expect("readers go on");
+        // What the steps that panicked had begun is not there: it can be made.
+        threads
+            .write(make_scratch)
+            .await
+            .expect("the writer goes on");
+    }
+
+    #[tokio::test]
+    async fn after_a_write_that_failed_a_probe_alone_does_not_vouch_for_the_next_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let threads = threads(&folder);
+        let fail = |connection: &Connection| {
+            // What SQLite does when the disk is full.
+            connection.execute_batch("ROLLBACK")?;
+            Ok(())
+        };
+        let probe = async || threads.probe(|_| Ok(())).await;
+        probe().await.expect("sound");
+        threads.write(fail).await.expect_err("it failed");
+        for _ in 0..PROBES {
+            let told = probe().await.expect_err("doubted").to_string();
+            assert!(told.contains("gave the transaction up"), "{told}");
+        }
+        probe().await.expect("sound again");
+
+        threads.write(fail).await.expect_err("it failed");
+        threads.write(make_scratch).await.expect("kept");
+        threads
+            .write(|c| Ok(c.execute("INSERT INTO scratch VALUES (1)", [])?))
+            .await
+            .expect("kept");
+        probe().await.expect("a write went through");
+    }
 }

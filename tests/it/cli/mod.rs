@@ -2,6 +2,7 @@
 
 mod configured;
 mod demo;
+mod store_away;
 
 use crate::support::guichet::run;
 use crate::support::guichet::write;

@@ -123,7 +123,7 @@ async fn what_was_counted_stays_counted(bench: Bench) {
 }
 
 async fn a_store_answers(bench: Bench) {
-    bench.store.ping().await.expect("answered");
+    bench.store.probe().await.expect("answered");
     let bench = bench.reopen().await;
-    bench.store.ping().await.expect("answered");
+    bench.store.probe().await.expect("answered");
 }

@@ -67,6 +67,17 @@ impl Redis {
         &self.folder
     }
 
+    /// Sends one command, as words with spaces between; what the server answers, as it is written.
+    ///
+    /// # Panics
+    ///
+    /// When it refuses it.
+    pub fn command(&self, words: &str) -> String {
+        let answer = self.exchange(words).expect("the server answers");
+        assert!(!answer.starts_with('-'), "{words}: {answer}");
+        answer
+    }
+
     /// The address of a database that no other test uses.
     ///
     /// # Panics
@@ -119,16 +130,21 @@ impl Redis {
     /// Whether process `pid` answers on the port and has read its data. Asking for the
     /// process rules out a stranger that took the port first.
     fn serves(&self, pid: u32) -> bool {
-        let info = || -> io::Result<String> {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            stream.write_all(b"INFO\r\nQUIT\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
+        let Ok(info) = self.exchange("INFO") else {
+            return false;
         };
-        let Ok(info) = info() else { return false };
         let says = |fact: &str| info.lines().any(|line| line == fact);
         says(&format!("process_id:{pid}")) && says("loading:0")
+    }
+}
+
+impl Redis {
+    fn exchange(&self, words: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.write_all(format!("{words}\r\nQUIT\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 }
 

@@ -1,0 +1,131 @@
+//! `/readyz`: it says whether requests are better sent elsewhere, and why.
+
+use std::path::Path;
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::support::gateway::{Backend, Setup, TestGateway, eventually};
+use crate::support::redis::Redis;
+use crate::support::visitor::http;
+
+/// What `/readyz` says.
+async fn readiness(gateway: &TestGateway) -> (StatusCode, String) {
+    asked(gateway.operator.join("readyz").expect("a path").as_str()).await
+}
+
+async fn asked(url: &str) -> (StatusCode, String) {
+    let answer = http().get(url).send().await.expect("an answer");
+    (answer.status(), answer.text().await.expect("a body"))
+}
+
+/// Waits until it is ready, or not; what it says then.
+async fn until(gateway: &TestGateway, status: StatusCode) -> String {
+    eventually(async || {
+        let (answered, body) = readiness(gateway).await;
+        (answered == status).then_some(body)
+    })
+    .await
+}
+
+async fn on(redis: &Redis) -> TestGateway {
+    let setup = Setup {
+        store: Some(redis.url()),
+        ..Setup::default()
+    };
+    TestGateway::with(Backend::Redis, setup).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn not_while_the_server_takes_no_writes() {
+    let redis = Redis::start();
+    let gateway = on(&redis).await;
+    assert_eq!(
+        readiness(&gateway).await,
+        (StatusCode::OK, "ready\n".to_owned())
+    );
+    for (sick, sound, word) in [
+        (
+            "CONFIG SET maxmemory 1",
+            "CONFIG SET maxmemory 0",
+            "maxmemory",
+        ),
+        (
+            "CONFIG SET min-replicas-to-write 1",
+            "CONFIG SET min-replicas-to-write 0",
+            "replicas",
+        ),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "read only"),
+        (
+            "ACL SETUSER default -set",
+            "ACL SETUSER default +set",
+            "can't run this command",
+        ),
+    ] {
+        redis.command(sick);
+        let body = until(&gateway, StatusCode::SERVICE_UNAVAILABLE).await;
+        assert!(body.starts_with("not ready: "), "{body}");
+        assert!(body.contains(word), "{sick}: {body}");
+        redis.command(sound);
+        assert_eq!(until(&gateway, StatusCode::OK).await, "ready\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_often_it_is_asked_the_store_is_probed_once_a_second() {
+    let redis = Redis::start();
+    let gateway = on(&redis).await;
+    let begun = std::time::Instant::now();
+    let written = || {
+        let stats = redis.command("INFO commandstats");
+        let set = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_set:calls="));
+        let calls = set.and_then(|rest| rest.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<u64>().expect("a number"))
+    };
+    let before = written();
+    for _ in 0..200 {
+        assert_eq!(readiness(&gateway).await.0, StatusCode::OK);
+    }
+    let probes = written() - before;
+    let seconds = begun.elapsed().as_secs() + 1;
+    assert!(
+        (1..=seconds + 1).contains(&probes),
+        "{probes} in {seconds} s"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn not_when_the_file_is_no_longer_the_one_that_was_opened() {
+    type Away = fn(&Path);
+    let ways: [(&str, Away); 3] = [
+        ("deleted", |path| {
+            std::fs::remove_file(path).expect("deleted")
+        }),
+        ("moved away", |path| {
+            std::fs::rename(path, path.with_extension("old")).expect("moved");
+        }),
+        ("replaced by a copy", |path| {
+            let copy = path.with_extension("copy");
+            std::fs::copy(path, &copy).expect("copied");
+            std::fs::rename(copy, path).expect("moved");
+        }),
+    ];
+    for (way, take) in ways {
+        let gateway = TestGateway::start(Backend::Sqlite).await;
+        assert_eq!(readiness(&gateway).await.0, StatusCode::OK);
+        let path = gateway.folder.path().join("guichet.sqlite");
+        take(&path);
+        let body = until(&gateway, StatusCode::SERVICE_UNAVAILABLE).await;
+        assert!(
+            body.contains("guichet.sqlite was deleted or replaced"),
+            "{way}: {body}"
+        );
+        // What would be gone with the process is not taken.
+        let user = json!({"user": {"id": "late"}});
+        let (status, _) = gateway.platform("POST", "/users", Some(user)).await;
+        assert_eq!(status, 503, "{way}");
+    }
+}

@@ -128,6 +128,10 @@ unknown-next = { $has-app ->
    *[yes] Open the link from { $app } again.
 }
 
+not-found-heading = There is nothing here
+not-found-body = The address may be wrong, or part of it may be missing.
+not-found-next = If you were connecting your bank, go back to { $app } and open the link there again.
+
 ## Shown to machines that make a preview of a link
 
 preview-heading = Connect your bank

@@ -7,29 +7,37 @@ use anyhow::Context;
 use askama::Template;
 
 use super::page::sample::{self, LOGOS, Variant};
-use super::page::{Locale, render};
+use super::page::{Locale, Page, render};
 
 #[derive(Template)]
 #[template(path = "gallery.html")]
 struct Index {
+    groups: Vec<Group>,
+}
+
+/// One page, in all its situations.
+struct Group {
+    name: &'static str,
+    status: u16,
+    reason: Option<&'static str>,
     rows: Vec<Row>,
 }
 
+/// One situation, in every variant and language.
 struct Row {
     label: &'static str,
-    status: u16,
-    links: Vec<Link>,
+    shown: Vec<Shown>,
 }
 
-struct Link {
+struct Shown {
     file: String,
-    text: String,
+    variant: String,
 }
 
 /// Writes every page in every language and variant into `out`, which is made when it is missing,
-/// with an `index.html` that links them. Right-to-left variants are in the mirrored pseudo-language,
-/// in addition to the real ones. Files of the same names are overwritten, others left alone.
-/// Returns what was written, the index first.
+/// with an `index.html` that shows them, light and dark, grouped by page. Right-to-left variants are
+/// in the mirrored pseudo-language, in addition to the real ones. Files of the same names are
+/// overwritten, others left alone. Returns what was written, the index first.
 ///
 /// # Errors
 ///
@@ -38,31 +46,44 @@ pub fn write(out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let mirrored = Locale::pseudo_rtl();
     let mut written = Vec::new();
-    let mut rows = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for sample in sample::all() {
-        let mut links = Vec::new();
+        let mut shown = Vec::new();
         for variant in Variant::ALL {
             let pseudo = (variant == Variant::Rtl).then_some(&mirrored);
             for locale in Locale::all().iter().chain(pseudo) {
                 let rendered = render(&sample.page, &variant.parties(sample.known), locale);
                 let file = format!("{}.{}.{}.html", sample.label, variant.name(), locale.tag());
                 written.push(put(out, &file, rendered.html())?);
-                let text = format!("{} {}", variant.name(), locale.tag());
-                links.push(Link { file, text });
+                let variant = format!("{} {}", variant.name(), locale.tag());
+                shown.push(Shown { file, variant });
             }
         }
-        let status = sample.page.status().as_u16();
-        rows.push(Row {
-            label: sample.label,
-            status,
-            links,
-        });
+        let label = sample.label;
+        group_of(&mut groups, &sample.page)
+            .rows
+            .push(Row { label, shown });
     }
     for (file, logo) in LOGOS {
         written.push(put(out, file, logo)?);
     }
-    written.insert(0, put(out, "index.html", &Index { rows }.render()?)?);
+    written.insert(0, put(out, "index.html", &Index { groups }.render()?)?);
     Ok(written)
+}
+
+/// The group that shows `page`; a new one, at the end, for the first of its name.
+fn group_of<'a>(groups: &'a mut Vec<Group>, page: &Page) -> &'a mut Group {
+    let at = groups.iter().position(|group| group.name == page.name());
+    let at = at.unwrap_or_else(|| {
+        groups.push(Group {
+            name: page.name(),
+            status: page.status().as_u16(),
+            reason: page.reason(),
+            rows: Vec::new(),
+        });
+        groups.len() - 1
+    });
+    &mut groups[at]
 }
 
 fn put(out: &Path, file: &str, content: &str) -> anyhow::Result<PathBuf> {
@@ -76,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_index_links_every_page_that_was_written() {
+    fn the_index_shows_and_links_every_page_that_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("new/gallery");
         let written = write(&out).unwrap();
@@ -89,12 +110,18 @@ mod tests {
         for page in pages {
             let file = page.file_name().unwrap().to_str().unwrap();
             assert!(index.contains(&format!("href=\"{file}\"")), "{file}");
+            let frame = format!(" src=\"{file}\" ");
+            assert_eq!(index.matches(&frame).count(), 2, "{file}, light and dark");
             assert!(
                 fs::read_to_string(page).unwrap().contains("</html>"),
                 "{file}"
             );
         }
         assert_eq!(fs::read_dir(&out).unwrap().count(), written.len());
+        assert!(index.contains("Status 410, reason SESSION_ERROR"));
+        for elsewhere in ["http://", "https://", "<script", "url("] {
+            assert!(!index.contains(elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! The headers of every answer, errors and redirects included (docs/SECURITY.md).
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request};
+use axum::extract::{RawPathParams, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::people::Person;
 use super::problem::{ConditionNotMet, Dialect, Kind, Problem};
-use super::{dialect_of, json};
+use super::{Door, dialect_of, json};
 
 const BASELINE: [(HeaderName, &str); 8] = [
     (
@@ -41,8 +46,9 @@ const BASELINE: [(HeaderName, &str); 8] = [
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
 /// Adds the baseline to an answer that does not say otherwise, and gives the server's own refusals
-/// of a body or a path the API's envelope.
+/// of a body or a path the API's envelope. A person gets a page in place of any of them.
 pub async fn baseline(
+    State(door): State<Door>,
     params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
@@ -51,6 +57,7 @@ pub async fn baseline(
     let method = request.method().clone();
     let is_page = request.uri().path().starts_with("/oauth/");
     let spoken = json::media_type(request.headers());
+    let person = Person::behind(&request);
     let mut response = match params {
         // A guid of bytes that are no text is as absent as any other malformed one; pages say so
         // themselves.
@@ -63,6 +70,9 @@ pub async fn baseline(
     };
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         response = Problem::too_large().in_dialect(dialect).into_response();
+    }
+    if let Some(person) = person {
+        response = person.answer(&door, response);
     }
     // An error is answered in the media type of its caller too (contract section 1.1).
     let is_json = |headers: &HeaderMap| {
@@ -88,11 +98,43 @@ pub async fn baseline(
 }
 
 async fn answer_in_time(request: Request, next: Next, dialect: Dialect) -> Response {
-    let answered = tokio::time::timeout(LONGEST_REQUEST, next.run(request)).await;
-    answered.unwrap_or_else(|_| {
-        let message = "The request took longer than 60 seconds to arrive or to answer.";
-        Problem::new(Kind::TimedOut, message)
-            .in_dialect(dialect)
-            .into_response()
+    let answered = tokio::time::timeout(LONGEST_REQUEST, caught(next.run(request))).await;
+    let problem = match answered {
+        Ok(Some(response)) => return response,
+        Ok(None) => Problem::new(
+            Kind::Internal,
+            "Something went wrong on our side. Send the request again later.",
+        ),
+        Err(_) => Problem::new(
+            Kind::TimedOut,
+            "The request took longer than 60 seconds to arrive or to answer.",
+        ),
+    };
+    problem.in_dialect(dialect).into_response()
+}
+
+/// What `answer` comes to; `None` where it panics, so that nobody is left without an answer.
+async fn caught<T>(answer: impl Future<Output = T>) -> Option<T> {
+    let mut answer = pin!(answer);
+    poll_fn(|context| {
+        // Nothing of it is looked at again after a panic.
+        let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(None), |ready| ready.map(Some))
     })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_too() {
+        assert_eq!(caught(async { 1 }).await, Some(1));
+        let panicking = async {
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        };
+        assert_eq!(caught::<()>(panicking).await, None);
+    }
 }

@@ -23,6 +23,7 @@ mod oauth_states;
 pub mod openapi;
 pub mod ops;
 pub mod page;
+mod people;
 mod platform;
 mod problem;
 mod show;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderMap;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
@@ -90,7 +91,7 @@ pub fn routes(door: Door) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(from_fn(headers::baseline))
+        .layer(from_fn_with_state(door.clone(), headers::baseline))
         .with_state(door)
 }
 

@@ -77,6 +77,12 @@ impl<'a> Shown<'a> {
         render(page, parties, self.locale(None, None)).into_response()
     }
 
+    /// A new code, for a page that is about no attempt.
+    pub fn support_code(&self) -> SupportCode {
+        let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());
+        SupportCode::from_bytes(&drawn)
+    }
+
     /// The one page for links that are unknown or malformed.
     pub fn neutral(&self) -> Response {
         self.page(&Page::Unknown, &Parties::default())
@@ -93,8 +99,7 @@ impl<'a> Shown<'a> {
 
     /// The page for an answer that is malformed or not from the institution.
     pub fn bad_return(&self) -> Response {
-        let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());
-        let support_code = SupportCode::from_bytes(&drawn);
+        let support_code = self.support_code();
         tracing::warn!(target: STRANGERS, %support_code, "an answer could not be read");
         let page = Page::BadReturn { support_code };
         self.page(&page, &Parties::default())
@@ -115,8 +120,7 @@ impl<'a> Shown<'a> {
             tracing::error!(target: STRANGERS, %cause, "store away");
             return self.busy();
         }
-        let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());
-        let support_code = SupportCode::from_bytes(&drawn);
+        let support_code = self.support_code();
         tracing::error!(%error, support_code = %support_code, "page failed");
         let ending = PageEnding {
             retry: None,

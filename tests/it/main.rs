@@ -42,6 +42,7 @@ mod links_mint;
 mod links_multi;
 mod links_open;
 mod mint_returns;
+mod navigations;
 mod pages_served;
 mod published;
 mod races;

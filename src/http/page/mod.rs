@@ -86,6 +86,8 @@ pub enum Page {
     Superseded,
     /// The link is unknown or malformed. Always shown alike: callers give no parties.
     Unknown,
+    /// Nothing is at this address.
+    NotFound,
     /// For machines that draw previews of links. Names nobody, whatever the parties.
     Preview,
     /// Something we need is away for a moment and a retry is safe.
@@ -177,6 +179,7 @@ impl Page {
             Page::Expired(_) => "expired",
             Page::Superseded => "superseded",
             Page::Unknown => "unknown",
+            Page::NotFound => "not-found",
             Page::Preview => "preview",
             Page::Busy { .. } => "busy",
             Page::BadReturn { .. } => "bad-return",
@@ -200,7 +203,7 @@ impl Page {
             Page::Used { .. } | Page::Resume { .. } | Page::Expired(_) | Page::Superseded => {
                 StatusCode::GONE
             }
-            Page::Unknown => StatusCode::NOT_FOUND,
+            Page::Unknown | Page::NotFound => StatusCode::NOT_FOUND,
             Page::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Page::BadReturn { .. } | Page::WrongBrowser { .. } => StatusCode::BAD_REQUEST,
         }
@@ -225,8 +228,19 @@ impl Page {
             Page::Interstitial { .. }
             | Page::Connected { .. }
             | Page::Resume { .. }
+            | Page::NotFound
             | Page::Preview
             | Page::Busy { .. } => None,
+        }
+    }
+
+    /// What a person can tell support.
+    pub(super) fn support_code(&self) -> Option<SupportCode> {
+        match self {
+            Page::BadReturn { support_code } | Page::WrongBrowser { support_code } => {
+                Some(*support_code)
+            }
+            _ => self.ending().map(|ending| ending.support_code),
         }
     }
 
@@ -253,6 +267,7 @@ impl Page {
             | Page::Expired(_)
             | Page::Superseded
             | Page::Unknown
+            | Page::NotFound
             | Page::BadReturn { .. } => true,
             // On from the first three; from the last in another browser.
             Page::Interstitial { .. }

@@ -191,6 +191,7 @@ pub fn all() -> Vec<Sample> {
         home("superseded-home", Page::Superseded),
         nobody("unknown", Page::Unknown),
         home("unknown-home", Page::Unknown),
+        nobody("not-found", Page::NotFound),
         nobody("preview", Page::Preview),
         both("busy", Page::Busy { refresh_s: 5 }),
         nobody("busy-unknown", Page::Busy { refresh_s: 5 }),

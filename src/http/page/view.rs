@@ -185,7 +185,9 @@ impl<'a> Frame<'a> {
                 .collect(),
             actions,
             close,
-            support_code: support_code(page).map(|code| (words.text("support-code"), code)),
+            support_code: page
+                .support_code()
+                .map(|code| (words.text("support-code"), code)),
             purpose: words.text("footer-purpose"),
             help: app
                 .and_then(|app| app.support.as_ref())
@@ -213,7 +215,7 @@ fn tone(page: &Page) -> Tone {
         }
         Page::ProviderError(_) | Page::ServerError(_) | Page::BadReturn { .. } => Tone::Trouble,
         Page::Expired(_) | Page::Superseded => Tone::Late,
-        Page::Unknown => Tone::Lost,
+        Page::Unknown | Page::NotFound => Tone::Lost,
         Page::Busy { .. } => Tone::Wait,
     }
 }
@@ -249,6 +251,7 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         | Page::Expired(_)
         | Page::Superseded
         | Page::Unknown
+        | Page::NotFound
         | Page::BadReturn { .. }
         | Page::WrongBrowser { .. } => &["body", "next"],
     };
@@ -296,15 +299,6 @@ fn actions<'a>(
     let retry = retry.map(|form| action("retry", "action-retry", Target::Post(form)));
     let back = back.map(|link| action("return", "action-return", Target::Link(link)));
     first.into_iter().chain(retry).chain(back).take(2).collect()
-}
-
-fn support_code(page: &Page) -> Option<SupportCode> {
-    match page {
-        Page::BadReturn { support_code } | Page::WrongBrowser { support_code } => {
-            Some(*support_code)
-        }
-        _ => page.ending().map(|ending| ending.support_code),
-    }
 }
 
 fn share_lines(shares: &[Share], words: &Words<'_>) -> Vec<String> {

@@ -51,6 +51,16 @@ async fn while_the_store_is_down_everybody_is_asked_to_come_again() {
         .expect("an answer");
     assert!(answer.headers().contains_key("retry-after"));
 
+    // A person in a browser gets a page there too, and it asks again by itself.
+    let navigation = [
+        ("md-session-token", gateway.session.as_str()),
+        ("sec-fetch-dest", "document"),
+    ];
+    let page = gateway.visitor();
+    let page = page.get_with(&gateway.at("/members"), &navigation).await;
+    assert_eq!((page.status, page.name()), (503, Some("busy")));
+    assert!(page.header("refresh").is_some() && page.header("retry-after").is_some());
+
     for address in [&link, &callback] {
         let page = visitor.get(address).await;
         assert_eq!(

@@ -8,6 +8,7 @@ use crate::support::gateway::Backend;
 crate::on_both_stores!(
     a_person_connects_in_a_window_of_its_own,
     a_person_declines_and_connects_later,
+    a_person_comes_back_to_the_app_in_the_same_tab,
     a_person_connects_without_scripts,
     a_window_closed_too_early_is_noticed,
     the_app_follows_a_login_to_the_member_it_belongs_to,
@@ -59,6 +60,9 @@ async fn a_person_declines_and_connects_later(backend: Backend) {
     browser.arrives_at("login").await;
     browser.click("#cancel").await;
     browser.arrives_at("cancelled").await;
+    // The app is in the window behind this one.
+    let back = browser.find("[data-action=return]").await;
+    assert!(!back.is_displayed().await.expect("a link"));
     // An ending that is no success stays, so that it can be read; the person closes it.
     browser.press("close").await;
     browser.new_windows(&[], 1).await;
@@ -114,6 +118,28 @@ async fn a_window_closed_too_early_is_noticed(backend: Backend) {
     }
     let listed = "document.querySelectorAll('#members li').length";
     assert_eq!(browser.ask(listed).await, members.len());
+}
+
+async fn a_person_comes_back_to_the_app_in_the_same_tab(backend: Backend) {
+    let demo = Demo::shared(backend);
+    let browser = Browser::open(Options::default()).await;
+    let home = async || browser.address().await.origin() == demo.app.origin();
+    let (_, link) = demo.mint(BANK, serde_json::Value::Null).await;
+    browser.go(&link).await;
+    browser.arrives_at("login").await;
+    browser.click("#cancel").await;
+    browser.arrives_at("cancelled").await;
+    browser.press("return").await;
+    browser.wait_until("the app", home).await;
+
+    // The link leads nowhere any more, but not into the void.
+    browser.go(&link).await;
+    browser.arrives_at("cancelled").await;
+    browser.press("retry").await;
+    browser.agree().await;
+    browser.arrives_at("connected").await;
+    browser.press("return").await;
+    browser.wait_until("the app", home).await;
 }
 
 async fn a_person_connects_without_scripts(backend: Backend) {

@@ -5,6 +5,7 @@ mod app;
 mod demo;
 mod duplicates;
 mod endings;
+mod gallery;
 mod keyboard;
 mod links;
 mod looks;

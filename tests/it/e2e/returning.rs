@@ -1,10 +1,10 @@
 //! Back, Forward and Reload, when it is over and before.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::demo::{BANK, Demo};
 use crate::support::browser::{Browser, Options};
-use crate::support::gateway::{Backend, TestGateway};
+use crate::support::gateway::{BANK_GUID, Backend, TestGateway};
 
 crate::on_both_stores!(c19_only_the_outcome_stays_in_the_history);
 
@@ -51,6 +51,35 @@ async fn c19_only_the_outcome_stays_in_the_history(backend: Backend) {
     browser.arrives_at("connected").await;
     assert_eq!(browser.address().await, outcome);
     assert_eq!(gateway.bank.hits().token, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decision_30_where_no_app_answers_the_person_is_on_a_page_that_says_how_it_ended() {
+    let gateway = TestGateway::start(Backend::Sqlite).await;
+    for javascript in [true, false] {
+        let (member, link) = gateway
+            .member_with(json!({
+                "member": {"institution_guid": BANK_GUID, "is_oauth": true},
+                "referral_source": "APP",
+                "ui_message_webview_url_scheme": "com.example.acme",
+            }))
+            .await;
+        let options = Options {
+            javascript,
+            ..Options::default()
+        };
+        let browser = Browser::open(options).await;
+        browser.go(&link).await;
+        browser.arrives_at("connected").await;
+        assert!(browser.address().await.path().starts_with("/oauth/result/"));
+        let back = browser.find("a[data-action=return]").await;
+        let back = back.attr("href").await.expect("a link").unwrap_or_default();
+        let expected =
+            format!("com.example.acme://oauth_complete?status=success&member_guid={member}");
+        assert_eq!(back, expected);
+        browser.press("return").await;
+        browser.arrives_at("connected").await;
+    }
 }
 
 async fn history(browser: &Browser) -> Vec<String> {

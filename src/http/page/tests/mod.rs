@@ -85,6 +85,7 @@ fn names_statuses_and_reasons_are_as_documented() {
         ("expired", 410, Some("SESSION_ERROR")),
         ("superseded", 410, Some("SESSION_ERROR")),
         ("unknown", 404, Some("SESSION_ERROR")),
+        ("not-found", 404, None),
         ("preview", 200, None),
         ("busy", 503, None),
         ("bad-return", 400, Some("SESSION_ERROR")),
@@ -131,6 +132,7 @@ fn headings_are_as_documented() {
         ("expired", "This link has expired"),
         ("superseded", "There is a newer link"),
         ("unknown", "This link does not work"),
+        ("not-found", "There is nothing here"),
         ("preview", "Connect your bank"),
         ("busy", "One moment"),
         (

@@ -1,0 +1,186 @@
+//! Nobody in a browser gets JSON: the one place that turns a failure into a page.
+//!
+//! Handlers need not know who is asking: what they, the router or the server's own limits refuse
+//! passes here on its way out.
+
+use axum::extract::Request;
+use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::Door;
+use super::page::{Ending, Page, Parties};
+use super::show::Shown;
+use crate::telemetry::STRANGERS;
+
+/// A person who waits for the answer to a request.
+pub struct Person {
+    headers: HeaderMap,
+    is_returning: bool,
+}
+
+/// The longest that a page waits before it asks again by itself, in seconds.
+const LONGEST_WAIT_S: u8 = 60;
+
+impl Person {
+    /// Who waits for the answer to `request`; `None` where it is a program: an API's caller, or a
+    /// browser that fetches something for a page.
+    pub fn behind(request: &Request) -> Option<Self> {
+        is_navigation(request.headers()).then(|| Self {
+            headers: request.headers().clone(),
+            is_returning: request.uri().path().starts_with("/oauth/redirect_from/"),
+        })
+    }
+
+    /// The page this person gets in place of a failure that is none yet; any other response as it is.
+    pub fn answer(&self, door: &Door, response: Response) -> Response {
+        let status = response.status();
+        let is_failure = status.is_client_error() || status.is_server_error();
+        if !is_failure || is_page(&response) {
+            return response;
+        }
+        let wait = response.headers().get(RETRY_AFTER);
+        let shown = Shown::new(door, &self.headers);
+        let page = match failure(status, self.is_returning) {
+            Failure::Nothing => Page::NotFound,
+            Failure::Passing => Page::Busy {
+                refresh_s: seconds(wait),
+            },
+            Failure::Unreadable => Page::BadReturn {
+                support_code: shown.support_code(),
+            },
+            Failure::Ours => Page::ServerError(Ending {
+                retry: None,
+                back: None,
+                notify: None,
+                support_code: shown.support_code(),
+            }),
+        };
+        let mut answer = shown.page(&page, &Parties::default());
+        if let Some(code) = page.support_code() {
+            tracing::warn!(target: STRANGERS, support_code = %code, status = status.as_u16(), "failure shown");
+        }
+        // Where an API asks for a key, a person has nothing to look for.
+        let is_door = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if !is_door {
+            *answer.status_mut() = status;
+        }
+        for name in [RETRY_AFTER, ALLOW] {
+            if let Some(value) = response.headers().get(&name) {
+                answer.headers_mut().insert(name, value.clone());
+            }
+        }
+        answer
+    }
+}
+
+/// What a failure is to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// There is nothing at that address.
+    Nothing,
+    /// It passes by itself.
+    Passing,
+    /// What an institution sent cannot be read.
+    Unreadable,
+    /// Something went wrong on our side.
+    Ours,
+}
+
+fn failure(status: StatusCode, is_returning: bool) -> Failure {
+    match status {
+        StatusCode::REQUEST_TIMEOUT
+        | StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Failure::Passing,
+        status if status.is_server_error() => Failure::Ours,
+        StatusCode::NOT_FOUND => Failure::Nothing,
+        _ if is_returning => Failure::Unreadable,
+        _ => Failure::Nothing,
+    }
+}
+
+/// Whether a window of a browser navigates. One that does not say so would rather have HTML, and
+/// shows no key of an API: some programs ask for HTML by habit.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    const KEYS: [HeaderName; 3] = [
+        AUTHORIZATION,
+        HeaderName::from_static("md-session-token"),
+        HeaderName::from_static("md-api-key"),
+    ];
+    match headers.get("sec-fetch-dest") {
+        Some(destination) => destination == "document",
+        None => accepts_html(headers) && !KEYS.iter().any(|key| headers.contains_key(key)),
+    }
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(ACCEPT).iter();
+    fields
+        .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|range| range.split(|byte| *byte == b';').next())
+        .any(|range| range.trim_ascii().eq_ignore_ascii_case(b"text/html"))
+}
+
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+}
+
+/// When to ask again, in whole seconds: as the response says, and soon where it does not.
+fn seconds(wait: Option<&HeaderValue>) -> u8 {
+    let said: Option<u64> = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
+    let said = said.unwrap_or(2).clamp(1, LONGEST_WAIT_S.into());
+    u8::try_from(said).unwrap_or(LONGEST_WAIT_S)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_navigates_is_a_person_and_a_program_is_none() {
+        let check = |pairs: &[(&'static str, &'static str)], expected: bool| {
+            let headers = pairs.iter().map(|(name, value)| {
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            let headers: HeaderMap = headers.collect();
+            assert_eq!(is_navigation(&headers), expected, "{pairs:?}");
+        };
+        let html = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
+        check(&[("sec-fetch-dest", "document")], true);
+        check(&[("accept", html)], true);
+        check(&[("accept", "application/json, TEXT/HTML;q=0.1")], true);
+        check(&[], false);
+        check(&[("accept", "*/*")], false);
+        check(&[("accept", "application/json, text/plain, */*")], false);
+        check(&[("accept", "text/htmlx")], false);
+        check(&[("accept", html), ("sec-fetch-dest", "empty")], false);
+        check(&[("accept", html), ("sec-fetch-dest", "iframe")], false);
+        for key in ["authorization", "md-session-token", "md-api-key"] {
+            check(&[("accept", html), (key, "x")], false);
+            check(&[("sec-fetch-dest", "document"), (key, "x")], true);
+        }
+    }
+
+    #[test]
+    fn every_failure_has_a_page() {
+        let all = (400..600).filter_map(|code| StatusCode::from_u16(code).ok());
+        for status in all {
+            for is_returning in [false, true] {
+                let expected = match (status.as_u16(), is_returning) {
+                    (408 | 429 | 502 | 503 | 504, _) => Failure::Passing,
+                    (500.., _) => Failure::Ours,
+                    (404, _) | (_, false) => Failure::Nothing,
+                    (_, true) => Failure::Unreadable,
+                };
+                assert_eq!(failure(status, is_returning), expected, "{status}");
+            }
+        }
+        let wait = |text: &'static str| seconds(Some(&HeaderValue::from_static(text)));
+        assert_eq!((wait("7"), wait("600"), wait("0")), (7, 60, 1));
+        assert_eq!((wait("Fri, 01 Jan 2027"), seconds(None)), (2, 2));
+    }
+}

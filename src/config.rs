@@ -15,6 +15,7 @@ mod fault;
 pub mod institutions;
 mod raw;
 mod reading;
+mod repair;
 mod sections;
 mod storage;
 #[cfg(test)]
@@ -38,11 +39,15 @@ use crate::domain::client::Client;
 use crate::domain::id::ClientId;
 use crate::domain::institution::Institution;
 use clients::Surroundings;
-use document::Document;
+use document::{Document, Reference};
+use fault::Refused;
 use reading::Reading;
 
 /// The file that explains the keys.
-const REFERENCE: &str = "guichet.default.toml";
+const REFERENCE: Reference = Reference {
+    name: "guichet.default.toml",
+    text: include_str!("../guichet.default.toml"),
+};
 
 /// Everything the gateway is told before it starts.
 pub struct Config {
@@ -82,7 +87,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]: the first thing that is wrong.
+    /// [`ConfigError`]: everything that is wrong, as far as it can be seen at once.
     pub fn load(
         path: Option<&Path>,
         environment: &Environment,
@@ -112,25 +117,25 @@ impl Config {
         let (tree, document): (raw::Tree, _) = Document::read(&name, text, &overrides, REFERENCE)?;
         let folder = file.parent().unwrap_or(Path::new(""));
         let mut reading = Reading::new(&document, folder, environment);
-        let config = Self::build(&mut reading, tree)?;
+        let config = Self::build(&mut reading, tree);
         if reading.has_secrets() && reading::is_readable_by_all(file) {
             reading.warn(
                 "",
                 format!("{name} holds secrets and every user of this machine can read it; run: chmod o-rwx {name}"),
             );
         }
-        Ok((config, reading.into_warnings()))
+        reading.finish(config)
     }
 
-    fn build(reading: &mut Reading<'_>, tree: raw::Tree) -> Result<Self, ConfigError> {
+    fn build(reading: &mut Reading<'_>, tree: raw::Tree) -> Result<Self, Refused> {
         warn_of_proxies(reading, &tree.public_url, &tree.listen);
-        let operator = Operator::build(reading, tree.operator, &tree.listen)?;
-        let store = StoreSettings::build(reading, tree.store)?;
-        let seal = SealKey::build_all(reading, tree.seal)?;
-        tree.links.check(reading, "links.link_minutes")?;
+        let operator = Operator::build(reading, tree.operator, &tree.listen);
+        let store = StoreSettings::build(reading, tree.store);
+        let seal = SealKey::build_all(reading, tree.seal);
+        tree.links.check(reading, "links.link_minutes");
         tree.limits.check(reading);
         let aggregator = match tree.aggregator {
-            Some(raw) => Some(AggregatorSettings::build(reading, raw)?),
+            Some(raw) => Some(AggregatorSettings::build(reading, raw)),
             None => {
                 reading.warn(
                     "aggregator",
@@ -145,32 +150,59 @@ impl Config {
                 "slow receivers are cut off and get the same event again; give 5 seconds or more",
             );
         }
-        let (institutions, warnings) =
-            institutions::load(&reading.path(&tree.institutions.folder))?;
-        reading.warn_all(warnings);
+        let found = institutions::load(&reading.path(&tree.institutions.folder));
         let surroundings = Surroundings {
             public_url: &tree.public_url,
             links: &tree.links,
             webhooks: &tree.webhooks,
-            institutions: &institutions,
+            institutions: &found,
         };
-        let (clients, sso_keys) = surroundings.clients(reading, tree.clients)?;
+        let (clients, sso_keys) = surroundings.clients(reading, tree.clients);
+        warn_of_the_unused(reading, &clients, &found.institutions);
+        let institutions = reading.take_over(found);
         Ok(Self {
             public_url: tree.public_url,
             listen: tree.listen,
-            operator,
-            store,
+            operator: operator?,
+            store: store?,
             seal,
             links: tree.links,
             limits: tree.limits,
             sessions: tree.sessions,
-            aggregator,
+            aggregator: aggregator.transpose()?,
             webhooks: tree.webhooks,
             log: tree.log,
             institutions,
             clients,
             sso_keys,
         })
+    }
+}
+
+/// What is configured and leads nowhere.
+fn warn_of_the_unused(reading: &mut Reading<'_>, clients: &[Client], institutions: &[Institution]) {
+    if clients.is_empty() {
+        reading.warn(
+            "clients",
+            "there are none, so nobody can use the APIs; add [[clients]]",
+        );
+        return;
+    }
+    for institution in institutions.iter().filter(|it| it.oauth.is_some()) {
+        let registrations = clients.iter().flat_map(|client| &client.registrations);
+        if !registrations
+            .into_iter()
+            .any(|it| it.institution == institution.code)
+        {
+            reading.warn(
+                "clients",
+                format!(
+                    "no client has a registration at {0}, so nobody can connect it; add \
+                     [[clients.registrations]] with institution = \"{0}\", or remove its file",
+                    institution.code
+                ),
+            );
+        }
     }
 }
 

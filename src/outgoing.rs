@@ -32,6 +32,26 @@ pub fn builder() -> ClientBuilder {
         .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")))
 }
 
+/// Whether the host of `url` can be called: its name is known, it takes connections and, for `https`, its
+/// certificate is good. What it answers then does not matter.
+///
+/// # Errors
+///
+/// Why not, in words for the operator.
+pub async fn reach(url: &Url) -> Result<(), String> {
+    const CONNECT: Duration = Duration::from_secs(5);
+    const TOTAL: Duration = Duration::from_secs(10);
+    let client = builder().connect_timeout(CONNECT).timeout(TOTAL).build();
+    let client = client.map_err(describe)?;
+    let mut front = url.clone();
+    front.set_path("/");
+    front.set_query(None);
+    match client.head(front).send().await {
+        Err(error) if error.is_connect() => Err(describe(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the address may be called with a secret: `https`, or `http` on this machine.
 pub fn is_confidential(url: &Url) -> bool {
     match url.scheme() {

@@ -1,20 +1,138 @@
-//! `guichet check`: says in words what is wrong, and what is risky.
+//! `guichet check`: says in words what is wrong, and what is risky. Changes nothing.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::app;
-use crate::config::{Config, Environment};
+use anyhow::bail;
+use url::Url;
 
-pub(super) async fn run(file: &Path) -> anyhow::Result<()> {
+use super::ConfigFile;
+use crate::app;
+use crate::config::{Config, Environment, StoreLocation};
+use crate::domain::institution::SubjectSource;
+use crate::outgoing;
+use crate::store::StoreError;
+use crate::store::sqlite::SqliteStore;
+
+/// Fewer open files than this do not last for a busy hour.
+const FEWEST_FILES: u64 = 4096;
+
+#[derive(clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Also connect to every host that the configuration names, and try a write in the store.
+    #[arg(long)]
+    online: bool,
+}
+
+pub(super) async fn run(options: Options) -> anyhow::Result<()> {
+    let file = &options.file.config;
     let (config, warnings) = Config::load(Some(file), &Environment::of_process()?)?;
     println!("configuration: {} is sound", file.display());
     println!("institutions: {}", config.institutions.len());
     println!("clients: {}", config.clients.len());
-    let (store, doubts) = app::open_store(&config).await?;
-    store.probe().await?;
-    println!("store: reached");
-    for warning in warnings.iter().map(ToString::to_string).chain(doubts) {
+    for warning in &warnings {
         println!("warning: {warning}");
     }
+    if let Some(most) = most_open_files().filter(|most| *most < FEWEST_FILES) {
+        println!(
+            "warning: this process may open {most} files at most, and every connection is one; raise \
+             the hard limit to {FEWEST_FILES} or more (ulimit -Hn, LimitNOFILE= of a unit)"
+        );
+    }
+    check_store(&config, options.online).await?;
+    if options.online {
+        check_hosts(&config).await?;
+    }
     Ok(())
+}
+
+/// Whether the store can be used, and what is risky about it.
+async fn check_store(config: &Config, online: bool) -> Result<(), StoreError> {
+    match &config.store.location {
+        StoreLocation::Sqlite(path) => {
+            let path: &Path = path;
+            match SqliteStore::examine(path, online)? {
+                true if online => println!("store: takes writes"),
+                true => println!("store: reached"),
+                false => println!(
+                    "store: {} is not there yet; the first start makes it",
+                    path.display()
+                ),
+            }
+        }
+        StoreLocation::Redis(_) => {
+            let (store, doubts) = app::open_store(config).await?;
+            for doubt in doubts {
+                println!("warning: {doubt}");
+            }
+            if online {
+                store.probe().await?;
+                println!("store: takes writes");
+            } else {
+                println!("store: reached");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Connects to every host that is called while the gateway runs.
+async fn check_hosts(config: &Config) -> anyhow::Result<()> {
+    let mut hosts: BTreeMap<String, (Url, String)> = BTreeMap::new();
+    let mut add = |url: &Url, what: String| {
+        let origin = url.origin().ascii_serialization();
+        hosts.entry(origin).or_insert_with(|| (url.clone(), what));
+    };
+    for institution in &config.institutions {
+        let Some(oauth) = &institution.oauth else {
+            continue;
+        };
+        let endpoints = [&oauth.authorization_endpoint, &oauth.token_endpoint];
+        let identify = match &oauth.subject {
+            Some(SubjectSource::Identify { endpoint, .. }) => Some(endpoint),
+            _ => None,
+        };
+        let more = oauth.revocation_endpoint.iter().chain(identify);
+        for url in endpoints.into_iter().chain(more) {
+            add(url, format!("institution {}", institution.code));
+        }
+    }
+    for client in &config.clients {
+        for webhook in &client.webhooks {
+            add(&webhook.url, format!("webhooks of {}", client.id));
+        }
+    }
+    if let Some(aggregator) = &config.aggregator {
+        add(&aggregator.url, "aggregator".to_owned());
+    }
+    let mut unreached = 0;
+    for (origin, (url, what)) in &hosts {
+        match outgoing::reach(url).await {
+            Ok(()) => println!("{what}: {origin} is reached"),
+            Err(error) => {
+                println!("{what}: {origin} is not reached: {error}");
+                unreached += 1;
+            }
+        }
+    }
+    if unreached > 0 {
+        bail!("{unreached} of {} hosts are not reached", hosts.len());
+    }
+    Ok(())
+}
+
+/// How many files this process may open at most, sockets included; `None` where the system does not say.
+fn most_open_files() -> Option<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))?;
+    // Name, soft limit, hard limit, unit.
+    let hard = line.split_whitespace().rev().nth(1)?;
+    match hard {
+        "unlimited" => None,
+        hard => hard.parse().ok(),
+    }
 }

@@ -38,7 +38,7 @@ enum Command {
     /// Run the gateway.
     Serve(serve::Options),
     /// Say in words what is wrong with a configuration; changes nothing.
-    Check(ConfigFile),
+    Check(check::Options),
     /// API keys of the configured clients.
     Keys(keys::Options),
     /// Write every page in every language into a folder, to look at.
@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Demo(options) => demo::run(options).await,
             Command::Serve(options) => serve::run(options).await,
-            Command::Check(file) => check::run(&file.config).await,
+            Command::Check(options) => check::run(options).await,
             Command::Keys(options) => keys::run(options).await,
             Command::Pages(options) => pages::run(&options),
             Command::Openapi => openapi::run(),

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use super::address::PublicUrl;
-use super::fault::ConfigError;
+use super::fault::Refused;
+use super::institutions::Found;
 use super::raw;
 use super::reading::{Reading, Written};
 use super::sections::{Links, WebhookSettings};
@@ -17,14 +18,14 @@ use crate::domain::client::{
 };
 use crate::domain::event::EventKind;
 use crate::domain::id::ClientId;
-use crate::domain::institution::{ClientAuthentication, Institution};
+use crate::domain::institution::ClientAuthentication;
 
 /// What clients are built against.
 pub struct Surroundings<'a> {
     pub public_url: &'a PublicUrl,
     pub links: &'a Links,
     pub webhooks: &'a WebhookSettings,
-    pub institutions: &'a [Institution],
+    pub institutions: &'a Found,
 }
 
 /// The clients, and the SSO keys of those that have one.
@@ -32,38 +33,29 @@ pub type Clients = (Vec<Client>, BTreeMap<ClientId, SecretString>);
 
 impl Surroundings<'_> {
     /// Builds every client.
-    pub fn clients(
-        &self,
-        reading: &mut Reading<'_>,
-        raw: Vec<Section<raw::Client>>,
-    ) -> Result<Clients, ConfigError> {
+    pub fn clients(&self, reading: &mut Reading<'_>, raw: Vec<Section<raw::Client>>) -> Clients {
         let mut clients: Vec<Client> = Vec::new();
         let mut sso_keys = BTreeMap::new();
         for (i, Section(mut raw)) in raw.into_iter().enumerate() {
             let at = format!("clients[{i}]");
             if clients.iter().any(|client| client.id == raw.id) {
                 let problem = format!("{} is the id of another client; choose another", raw.id);
-                return Err(reading.invalid(&format!("{at}.id"), problem));
+                reading.invalid(&format!("{at}.id"), problem);
             }
             let written = Written {
                 inline: raw.sso_key.take(),
                 file: raw.sso_key_file.take(),
                 env: raw.sso_key_env.take(),
             };
-            if let Some(key) = reading.door_key(&format!("{at}.sso_key"), written)? {
+            if let Ok(Some(key)) = reading.door_key(&format!("{at}.sso_key"), written) {
                 sso_keys.insert(raw.id.clone(), key);
             }
-            clients.push(self.client(reading, &at, raw)?);
+            clients.push(self.client(reading, &at, raw));
         }
-        Ok((clients, sso_keys))
+        (clients, sso_keys)
     }
 
-    fn client(
-        &self,
-        reading: &mut Reading<'_>,
-        at: &str,
-        raw: raw::Client,
-    ) -> Result<Client, ConfigError> {
+    fn client(&self, reading: &mut Reading<'_>, at: &str, raw: raw::Client) -> Client {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let links = Links {
             open_policy: raw.open_policy.unwrap_or(self.links.open_policy),
@@ -74,22 +66,22 @@ impl Surroundings<'_> {
                 .authorization_minutes
                 .map_or(self.links.authorization_ttl, |m| minutes(m.0)),
         };
-        if links != *self.links {
+        if links != *self.links && reading.is_as_written("links") {
             let blamed = if raw.link_minutes.is_some() {
                 "link_minutes"
             } else {
                 "open_policy"
             };
-            links.check(reading, &format!("{at}.{blamed}"))?;
+            links.check(reading, &format!("{at}.{blamed}"));
         }
-        check_schemes(reading, at, &raw)?;
-        let logo = reading.logo(&format!("{at}.logo_file"), raw.logo_file.as_deref())?;
-        let webhooks = self.webhooks(reading, at, raw.webhooks)?;
-        let registrations = self.registrations(reading, at, &raw.id, raw.registrations)?;
-        Ok(Client {
+        check_schemes(reading, at, &raw);
+        let logo = reading.logo(&format!("{at}.logo_file"), raw.logo_file.as_deref());
+        let webhooks = self.webhooks(reading, at, raw.webhooks);
+        let registrations = self.registrations(reading, at, &raw.id, raw.registrations);
+        Client {
             id: raw.id,
             display_name: raw.name.0,
-            logo,
+            logo: logo.unwrap_or_default(),
             accent: raw.accent.map(|accent| accent.0),
             support: raw.support.map(|support| support.0),
             locale: raw.locale.map(|locale| locale.0),
@@ -103,7 +95,7 @@ impl Surroundings<'_> {
             authorization_ttl: links.authorization_ttl,
             registrations,
             duplicates: raw.duplicates,
-        })
+        }
     }
 
     fn webhooks(
@@ -111,38 +103,40 @@ impl Surroundings<'_> {
         reading: &mut Reading<'_>,
         client: &str,
         raw: Vec<Section<raw::Webhook>>,
-    ) -> Result<Vec<WebhookEndpoint>, ConfigError> {
+    ) -> Vec<WebhookEndpoint> {
         let mut taken: Vec<(EventKind, usize)> = Vec::new();
         let mut endpoints = Vec::new();
         for (i, Section(raw)) in raw.into_iter().enumerate() {
             let at = format!("{client}.webhooks[{i}]");
             if raw.events.is_empty() {
-                return Err(reading.invalid(
+                reading.invalid(
                     &format!("{at}.events"),
                     "is empty, so nothing would be delivered; name a kind of event or remove the \
                      endpoint",
-                ));
+                );
             }
             for (j, Parsed(kind)) in raw.events.iter().enumerate() {
                 if let Some((_, other)) = taken.iter().find(|(taken, _)| *taken == kind.0) {
-                    return Err(reading.invalid(
+                    reading.invalid(
                         &format!("{at}.events[{j}]"),
                         format!(
                             "{} already goes to {client}.webhooks[{other}]; each kind of event has \
                              one address, so remove it from one of them",
                             kind.0.name()
                         ),
-                    ));
+                    );
                 }
                 taken.push((kind.0, i));
             }
             let url = raw.url.0;
-            if is_private(&url) && !self.webhooks.allow_hosts.iter().any(|h| h.admits(&url)) {
-                return Err(reading.invalid(
+            let is_allowed = self.webhooks.allow_hosts.iter().any(|h| h.admits(&url));
+            let is_known = reading.is_as_written("webhooks.allow_hosts");
+            if is_private(&url) && !is_allowed && is_known {
+                reading.wrong(
                     &format!("{at}.url"),
                     "is a private address, where deliveries are refused; add its host:port to \
                      webhooks.allow_hosts if it is meant",
-                ));
+                );
             }
             let current = Written {
                 inline: raw.secret,
@@ -154,22 +148,22 @@ impl Surroundings<'_> {
                 file: raw.previous_secret_file,
                 env: raw.previous_secret_env,
             };
-            let current = reading.signing_secret(&format!("{at}.secret"), current)?;
+            let current = reading.signing_secret(&format!("{at}.secret"), current);
             let key = format!("{at}.previous_secret");
-            let previous = reading.signing_secret(&key, previous)?;
-            if current.is_none() && previous.is_some() {
-                return Err(reading.invalid(
+            let previous = reading.signing_secret(&key, previous);
+            if matches!((&current, &previous), (Ok(None), Ok(Some(_)))) {
+                reading.invalid(
                     &key,
                     "stands without a current secret; write it as secret, or add the current one",
-                ));
+                );
             }
             let password = Written {
                 inline: raw.basic_password,
                 file: raw.basic_password_file,
                 env: raw.basic_password_env,
             };
-            let basic = basic_credentials(reading, &at, raw.basic_username, password)?;
-            if current.is_none() && basic.is_none() {
+            let basic = basic_credentials(reading, &at, raw.basic_username, password);
+            if matches!((&current, &basic), (Ok(None), Ok(None))) {
                 reading.warn(
                     &format!("{at}.url"),
                     "deliveries are not signed, so the receiver cannot tell them from forged \
@@ -179,11 +173,14 @@ impl Surroundings<'_> {
             endpoints.push(WebhookEndpoint {
                 url,
                 kinds: raw.events.into_iter().map(|kind| kind.0.0).collect(),
-                secrets: current.into_iter().chain(previous).collect(),
-                basic,
+                secrets: [current, previous]
+                    .into_iter()
+                    .filter_map(|secret| secret.unwrap_or_default())
+                    .collect(),
+                basic: basic.unwrap_or_default(),
             });
         }
-        Ok(endpoints)
+        endpoints
     }
 
     fn registrations(
@@ -192,20 +189,20 @@ impl Surroundings<'_> {
         client: &str,
         client_id: &ClientId,
         raw: Vec<Section<raw::Registration>>,
-    ) -> Result<Vec<Registration>, ConfigError> {
+    ) -> Vec<Registration> {
         let mut registrations: Vec<Registration> = Vec::new();
         for (i, Section(raw)) in raw.into_iter().enumerate() {
             let at = format!("{client}.registrations[{i}]");
             let code = &raw.institution;
             if registrations.iter().any(|r| r.institution == *code) {
-                return Err(reading.invalid(
+                reading.invalid(
                     &format!("{at}.institution"),
                     format!("{code} has a registration already; keep one of them"),
-                ));
+                );
             }
-            registrations.push(self.registration(reading, &at, client_id, raw)?);
+            registrations.extend(self.registration(reading, &at, client_id, raw));
         }
-        Ok(registrations)
+        registrations
     }
 
     fn registration(
@@ -214,10 +211,28 @@ impl Surroundings<'_> {
         at: &str,
         client: &ClientId,
         raw: raw::Registration,
-    ) -> Result<Registration, ConfigError> {
+    ) -> Result<Registration, Refused> {
         let code = raw.institution;
-        let Some(institution) = self.institutions.iter().find(|i| i.code == code) else {
-            let known: Vec<&str> = self.institutions.iter().map(|i| i.code.as_str()).collect();
+        let id_is_sound = raw.client_id.bytes().all(|b| (0x20..0x7f).contains(&b));
+        if raw.client_id.is_empty() || !id_is_sound {
+            reading.wrong(
+                &format!("{at}.client_id"),
+                "must be the printable ASCII text that the institution issued (RFC 6749 A.1)",
+            );
+        }
+        let written = Written {
+            inline: raw.client_secret,
+            file: raw.client_secret_file,
+            env: raw.client_secret_env,
+        };
+        let key = format!("{at}.client_secret");
+        let client_secret = reading.secret(&key, written);
+        let institutions = &self.institutions.institutions;
+        let Some(institution) = institutions.iter().find(|i| i.code == code) else {
+            if self.institutions.may_have(&code) {
+                return Err(Refused);
+            }
+            let known: Vec<&str> = institutions.iter().map(|i| i.code.as_str()).collect();
             let known = if known.is_empty() {
                 "none".to_owned()
             } else {
@@ -237,38 +252,24 @@ impl Surroundings<'_> {
                 format!("{code} does not support OAuth; remove the registration"),
             ));
         };
-        let id_is_sound = raw.client_id.bytes().all(|b| (0x20..0x7f).contains(&b));
-        if raw.client_id.is_empty() || !id_is_sound {
-            return Err(reading.invalid(
-                &format!("{at}.client_id"),
-                "must be the printable ASCII text that the institution issued (RFC 6749 A.1)",
-            ));
-        }
-        let written = Written {
-            inline: raw.client_secret,
-            file: raw.client_secret_file,
-            env: raw.client_secret_env,
-        };
-        let key = format!("{at}.client_secret");
-        let client_secret = reading.secret(&key, written)?;
         let is_public = oauth.client_authentication == ClientAuthentication::None;
-        if client_secret.is_none() && !is_public {
-            return Err(reading.invalid(
+        if matches!(client_secret, Ok(None)) && !is_public {
+            reading.wrong(
                 &key,
                 format!(
                     "is missing, and {code} asks clients to prove themselves; give \
                      client_secret_file or client_secret_env"
                 ),
-            ));
+            );
         }
-        if client_secret.is_some() && is_public {
-            return Err(reading.invalid(
+        if matches!(client_secret, Ok(Some(_))) && is_public {
+            reading.wrong(
                 &key,
                 format!(
                     "would not be used: {code} has client_authentication = \"none\"; remove it or \
                      correct the institution"
                 ),
-            ));
+            );
         }
         if raw.unbound_callback == UnboundCallback::Ignore {
             reading.warn(
@@ -284,7 +285,7 @@ impl Surroundings<'_> {
             redirect_uri: self.redirect_uri(reading, at, client, &code, redirect_uri)?,
             institution: code,
             client_id: raw.client_id,
-            client_secret,
+            client_secret: client_secret?,
             scopes: raw
                 .scopes
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
@@ -300,12 +301,15 @@ impl Surroundings<'_> {
         client: &ClientId,
         institution: &crate::domain::id::InstitutionCode,
         configured: Option<Url>,
-    ) -> Result<Url, ConfigError> {
+    ) -> Result<Url, Refused> {
         let mut ours = self.public_url.url().clone();
         ours.set_path(&format!("/oauth/redirect_from/{client}/{institution}"));
         let Some(configured) = configured else {
             return Ok(ours);
         };
+        if !reading.is_as_written("public_url") {
+            return Ok(configured);
+        }
         let key = format!("{at}.redirect_uri");
         if configured.path() != ours.path() || configured.query().is_some() {
             return Err(reading.invalid(
@@ -338,7 +342,7 @@ fn basic_credentials(
     at: &str,
     username: Option<BasicUser>,
     password: Written,
-) -> Result<Option<BasicCredentials>, ConfigError> {
+) -> Result<Option<BasicCredentials>, Refused> {
     let key = format!("{at}.basic_password");
     match (username, reading.secret(&key, password)?) {
         (None, None) => Ok(None),
@@ -351,13 +355,6 @@ fn basic_credentials(
             &format!("{at}.basic_username"),
             "is missing beside basic_password; give the name, or remove the password",
         )),
-        (Some(_), Some(password)) if password.expose_secret().contains(char::is_control) => {
-            Err(reading.invalid(
-                &key,
-                "has control characters, which HTTP Basic cannot send (RFC 7617); choose another \
-                 password",
-            ))
-        }
         (Some(BasicUser(username)), Some(password)) => {
             Ok(Some(BasicCredentials { username, password }))
         }
@@ -365,11 +362,7 @@ fn basic_credentials(
 }
 
 /// Holds every way back to an app against the one rule for schemes of a single word.
-fn check_schemes(
-    reading: &mut Reading<'_>,
-    at: &str,
-    raw: &raw::Client,
-) -> Result<(), ConfigError> {
+fn check_schemes(reading: &mut Reading<'_>, at: &str, raw: &raw::Client) {
     let home = raw.home.iter().map(|home| (format!("{at}.home"), &home.0));
     let addresses = raw.return_addresses.iter().enumerate();
     let addresses = addresses.map(|(i, a)| (format!("{at}.return_addresses[{i}]"), &a.0));
@@ -383,21 +376,21 @@ fn check_schemes(
             continue;
         }
         if !raw.allow_legacy_schemes {
-            return Err(reading.invalid(
+            reading.invalid(
                 &key,
                 format!(
                     "{scheme} is a single word, which any app can claim; use one in reverse-domain \
                      form such as com.example.app (RFC 8252 section 7.1), or set \
                      allow_legacy_schemes = true"
                 ),
-            ));
+            );
+            continue;
         }
         reading.warn(
             &key,
             format!("any app can claim the scheme {scheme}; move to one such as com.example.app"),
         );
     }
-    Ok(())
 }
 
 /// Whether the URL itself names a private or local address.

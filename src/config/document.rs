@@ -3,7 +3,12 @@
 //! The parser marks each value with its byte range in the text. Values from the environment get
 //! one-byte ranges behind the end of the text, one per variable, so a range alone tells where a
 //! value came from and one way of reporting serves both.
+//!
+//! Reading finds all faults and not only the first: what is wrong is taken out, what is missing gets the
+//! value that the reference file shows as its example, and the rest is read again. Such a document gives
+//! a tree to look at, never one to use.
 
+use std::cell::LazyCell;
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
@@ -11,6 +16,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 
 use super::fault::{ConfigError, Fault, Place};
+use super::repair::{Repair, example, without_comments};
 
 /// What leads the names of the variables that override settings.
 pub const PREFIX: &str = "GUICHET__";
@@ -23,24 +29,43 @@ pub struct Override {
     pub value: String,
 }
 
+/// The file that explains the keys of a document, every one with a value or an example.
+#[derive(Clone, Copy)]
+pub struct Reference {
+    /// Its name, for messages.
+    pub name: &'static str,
+    /// What is in it.
+    pub text: &'static str,
+}
+
+/// The most faults that are looked for.
+const MOST: usize = 100;
+
 /// A document that was read: enough to say where each of its values stands.
 pub struct Document {
     file: String,
     text: String,
     variables: Vec<String>,
     keys: Vec<(Range<usize>, String)>,
-    reference: &'static str,
+    reference: Reference,
+    faults: Vec<Fault>,
+    /// The keys whose values are not those that were written.
+    replaced: Vec<String>,
 }
 
 impl Document {
-    /// Reads `text`, which is called `file` in messages, with `overrides` laid over it.
+    /// Reads `text`, which is called `file` in messages, with `overrides` laid over it. What is wrong with
+    /// it is in [`Self::faults`].
     ///
-    /// `reference` names the file that documents the keys.
+    /// # Errors
+    ///
+    /// [`ConfigError::Faults`] where there is nothing to go on with: it is not TOML, or there is more
+    /// wrong with it than is worth a list.
     pub fn read<T: DeserializeOwned>(
         file: &str,
         text: &str,
         overrides: &[Override],
-        reference: &'static str,
+        reference: Reference,
     ) -> Result<(T, Document), ConfigError> {
         let mut document = Document {
             file: file.to_owned(),
@@ -48,12 +73,22 @@ impl Document {
             variables: overrides.iter().map(|o| o.name.clone()).collect(),
             keys: Vec::new(),
             reference,
+            faults: Vec::new(),
+            replaced: Vec::new(),
         };
+        let examples = LazyCell::new(|| without_comments(reference.text));
         let mut bare = vec![false; overrides.len()];
+        let mut repairs: Vec<Repair<'_>> = Vec::new();
         loop {
-            let root = document.merge(text, overrides, &bare)?;
+            let mut root = match document.merge(text, overrides, &bare) {
+                Ok(root) => root,
+                Err(fault) => return Err(ConfigError::Faults(vec![fault])),
+            };
             document.keys.clear();
             index("", root.get_ref(), &mut document.keys);
+            for repair in &repairs {
+                repair.apply(root.get_mut());
+            }
             let error = match T::deserialize(Deserializer::from(root)) {
                 Ok(value) => return Ok((value, document)),
                 Err(error) => error,
@@ -62,10 +97,39 @@ impl Document {
             // of the wrong type, the text is tried.
             let variable = error.span().and_then(|span| document.variable(span.start));
             match variable {
-                Some(i) if !bare[i] && is_wrong_type(error.message()) => bare[i] = true,
-                _ => return Err(document.explain(&error)),
+                Some(i) if !bare[i] && is_wrong_type(error.message()) => {
+                    bare[i] = true;
+                    continue;
+                }
+                _ => {}
+            }
+            let repair = document.note(&error, &examples);
+            match repair.filter(|repair| !repairs.contains(repair)) {
+                Some(repair) if document.faults.len() < MOST => repairs.push(repair),
+                _ => return Err(ConfigError::Faults(document.faults)),
             }
         }
+    }
+
+    /// What is wrong with it by itself.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Whether `key` and everything under it is as it was written.
+    pub fn is_as_written(&self, key: &str) -> bool {
+        !self
+            .replaced
+            .iter()
+            .any(|replaced| is_within(replaced, key) || is_within(key, replaced))
+    }
+
+    /// Whether `key` and everything beside it in its section is as it was written.
+    pub fn is_section_as_written(&self, key: &str) -> bool {
+        let section = |key: &str| key.rfind('.').map(|dot| key[..dot].to_owned());
+        let own = section(key);
+        let is_beside = |replaced: &String| own.is_some() && section(replaced) == own;
+        self.is_as_written(key) && !self.replaced.iter().any(is_beside)
     }
 
     /// Where the setting of the full name `key` was written, if it was.
@@ -75,9 +139,8 @@ impl Document {
         Some(self.place(span.start))
     }
 
-    /// An [`ConfigError::Invalid`] for the setting of the full name `key`, placed at its section
-    /// when nobody wrote it.
-    pub fn invalid(&self, key: &str, problem: impl Into<String>) -> ConfigError {
+    /// A fault of the setting of the full name `key`, placed at its section when nobody wrote it.
+    pub fn fault_of(&self, key: &str, problem: impl Into<String>) -> Fault {
         let mut nearest = key;
         let place = loop {
             if let Some(place) = self.place_of(nearest) {
@@ -88,11 +151,11 @@ impl Document {
                 None => break self.place(0),
             }
         };
-        ConfigError::Invalid(Fault {
+        Fault {
             place,
             key: key.to_owned(),
             problem: problem.into(),
-        })
+        }
     }
 
     fn fault(&self, span: Range<usize>, problem: impl Into<String>) -> Fault {
@@ -108,8 +171,16 @@ impl Document {
         text: &'t str,
         overrides: &'t [Override],
         bare: &[bool],
-    ) -> Result<Spanned<DeTable<'t>>, ConfigError> {
-        let root = DeTable::parse(text).map_err(|error| self.explain(&error))?;
+    ) -> Result<Spanned<DeTable<'t>>, Fault> {
+        let root = DeTable::parse(text).map_err(|error| {
+            let problem = format!("is not TOML: {}; correct the line", error.message());
+            let place = self.place(error.span().unwrap_or(0..0).start);
+            Fault {
+                place,
+                key: String::new(),
+                problem,
+            }
+        })?;
         let span = root.span();
         let mut root = root.into_inner();
         for (i, variable) in overrides.iter().enumerate() {
@@ -129,14 +200,12 @@ impl Document {
         root: &mut DeTable<'t>,
         name: &str,
         value: Spanned<DeValue<'t>>,
-    ) -> Result<(), ConfigError> {
+    ) -> Result<(), Fault> {
         let span = value.span();
-        let refuse = |problem: &str| {
-            ConfigError::Invalid(Fault {
-                place: Place::Variable(name.to_owned()),
-                key: String::new(),
-                problem: problem.to_owned(),
-            })
+        let refuse = |problem: &str| Fault {
+            place: Place::Variable(name.to_owned()),
+            key: String::new(),
+            problem: problem.to_owned(),
         };
         if value.get_ref().is_table() {
             return Err(refuse(
@@ -197,28 +266,60 @@ impl Document {
             .unwrap_or_default()
     }
 
-    /// Our words for a parser's error. What the parser quotes of a value is left out: it may be
-    /// part of a secret.
-    fn explain(&self, error: &toml::de::Error) -> ConfigError {
+    /// Takes down what the parser complains of, and says how to go on without it.
+    fn note<'t>(&mut self, error: &toml::de::Error, examples: &'t str) -> Option<Repair<'t>> {
         let span = error.span().unwrap_or(0..0);
         let message = error.message();
-        let quoted = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
-        let see = self.reference;
-        if let Some(rest) = message.strip_prefix("unknown field ") {
+        if message.starts_with("unknown field ") {
+            self.faults.push(self.explain(span.clone(), message));
+            return Some(Repair::Remove(span));
+        }
+        if let Some(rest) = message.strip_prefix("missing field ") {
+            let mut fault = self.explain(span.clone(), message);
+            // The document itself stands nowhere: its place is empty.
+            let table = (!span.is_empty()).then_some(span);
+            if table.is_none() {
+                fault.key.clear();
+            }
+            let name = quoted(rest);
+            let dot = if fault.key.is_empty() { "" } else { "." };
+            fault.key = format!("{}{dot}{name}", fault.key);
+            let path = fault.key.clone();
+            // What was taken out for another fault has been told.
+            if !self.replaced.contains(&path) {
+                self.faults.push(fault);
+                self.replaced.push(path.clone());
+            }
+            let nowhere = self.text.len() + 1 + self.variables.len();
+            let value = moved(example(examples, &path)?, nowhere);
+            return Some(Repair::Insert {
+                table,
+                name: name.to_owned(),
+                value,
+            });
+        }
+        let fault = self.explain(span.clone(), message);
+        self.replaced.push(fault.key.clone());
+        self.faults.push(fault);
+        let covers = |range: &&Range<usize>| range.contains(&span.start);
+        let ranges = self.keys.iter().map(|(range, _)| range);
+        let narrowest = ranges.filter(covers).min_by_key(|range| range.len());
+        narrowest.cloned().map(Repair::Remove)
+    }
+
+    /// Our words for a parser's error. What the parser quotes of a value is left out: it may be
+    /// part of a secret.
+    fn explain(&self, span: Range<usize>, message: &str) -> Fault {
+        let see = self.reference.name;
+        let problem = if let Some(rest) = message.strip_prefix("unknown field ") {
             let known = rest
                 .split_once(", expected ")
                 .map_or("", |(_, known)| known);
             let known = known.trim_start_matches("one of ");
-            let problem = format!("there is no such key; remove it or use one of {known} ({see})");
-            return ConfigError::UnknownKey(self.fault(span, problem));
-        }
-        if let Some(rest) = message.strip_prefix("missing field ") {
-            let mut fault = self.fault(span, format!("is missing; add it ({see} explains it)"));
-            let dot = if fault.key.is_empty() { "" } else { "." };
-            fault.key = format!("{}{dot}{}", fault.key, quoted(rest));
-            return ConfigError::MissingKey(fault);
-        }
-        if is_wrong_type(message) {
+            format!("there is no such key; remove it or use one of {known} ({see})")
+        } else if message.starts_with("missing field ") {
+            format!("is missing; add it ({see} explains it)")
+        } else if is_wrong_type(message) {
             let wanted = message.rsplit_once(", expected ").map_or("", |(_, w)| w);
             let wanted = match wanted {
                 "a sequence" => "a list in square brackets",
@@ -228,15 +329,23 @@ impl Document {
                 "" | "a string" => "text in quotes",
                 wanted => wanted,
             };
-            let problem = format!("has the wrong type; write {wanted} here ({see})");
-            return ConfigError::WrongType(self.fault(span, problem));
-        }
-        if self.keys.is_empty() && self.variable(span.start).is_none() {
-            let problem = format!("is not TOML: {message}; correct the line");
-            return ConfigError::Syntax(self.fault(span, problem));
-        }
-        ConfigError::Invalid(self.fault(span, message))
+            format!("has the wrong type; write {wanted} here ({see})")
+        } else {
+            message.to_owned()
+        };
+        self.fault(span, problem)
     }
+}
+
+/// The first thing in backticks.
+fn quoted(text: &str) -> &str {
+    text.split('`').nth(1).unwrap_or_default()
+}
+
+/// Whether `key` is `other` or under it.
+fn is_within(key: &str, other: &str) -> bool {
+    let rest = key.strip_prefix(other);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn is_wrong_type(message: &str) -> bool {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// A configuration that cannot be used. Every message ends with what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A configuration file, or the folder of the institution files, cannot be read.
+    /// The configuration file cannot be read.
     #[error("{}: cannot be read ({source}); check the path and the permissions", path.display())]
     Unreadable {
         /// What was to be read.
@@ -20,22 +20,19 @@ pub enum ConfigError {
         /// The variable.
         name: String,
     },
-    /// Not TOML.
-    #[error("{0}")]
-    Syntax(Fault),
-    /// A key that does not exist.
-    #[error("{0}")]
-    UnknownKey(Fault),
-    /// A key that has to be there and is not.
-    #[error("{0}")]
-    MissingKey(Fault),
-    /// A value of the wrong type.
-    #[error("{0}")]
-    WrongType(Fault),
-    /// A value that cannot be, alone or beside another.
-    #[error("{0}")]
-    Invalid(Fault),
+    /// Everything that was found, in the order of the files' lines.
+    #[error("{}", in_lines(_0))]
+    Faults(Vec<Fault>),
 }
+
+fn in_lines(faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// Says that a fault was written down and there is no value to go on with.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused;
 
 /// One fault: the place, the key and the remedy. Holds no value that could be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +69,8 @@ pub enum Place {
     },
     /// In an environment variable.
     Variable(String),
+    /// A file or folder as a whole.
+    Whole(PathBuf),
 }
 
 impl fmt::Display for Place {
@@ -79,6 +78,7 @@ impl fmt::Display for Place {
         match self {
             Self::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
             Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Whole(path) => write!(f, "{}", path.display()),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::address::{HttpsUrl, Issuer};
-use super::document::Document;
-use super::fault::{ConfigError, Warning};
+use super::document::{Document, Reference};
+use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Scope, Section};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
@@ -20,7 +20,10 @@ use crate::domain::institution::{
 use crate::domain::window::ErrorReason;
 
 /// The file that explains the keys.
-const REFERENCE: &str = "institutions/_example.toml";
+const REFERENCE: Reference = Reference {
+    name: "institutions/_example.toml",
+    text: include_str!("../../institutions/_example.toml"),
+};
 
 /// Parameters of the authorization request that only the gateway may set.
 const OUR_PARAMETERS: [&str; 12] = [
@@ -38,55 +41,95 @@ const OUR_PARAMETERS: [&str; 12] = [
     "request_uri",
 ];
 
-/// The institutions of a folder, in the order of their files' names, and what is risky in them.
-pub type Institutions = (Vec<Institution>, Vec<Warning>);
+/// What a folder holds.
+#[derive(Default)]
+pub struct Found {
+    /// The institutions that can be used, in the order of their files' names.
+    pub institutions: Vec<Institution>,
+    /// What is risky in them.
+    pub warnings: Vec<Warning>,
+    /// Everything that is wrong, file by file.
+    pub faults: Vec<Fault>,
+    /// The names that the files give, those that cannot be used for other reasons too.
+    names: Vec<Name>,
+    /// Whether some file's code is not known.
+    has_unnamed: bool,
+}
+
+/// A guid or code, and the file that gives it.
+struct Name {
+    key: &'static str,
+    name: String,
+    file: PathBuf,
+}
+
+impl Found {
+    /// Whether an institution of that code may be meant by a file that cannot be used.
+    pub fn may_have(&self, code: &InstitutionCode) -> bool {
+        let is_it = |it: &Name| it.key == "code" && it.name == code.as_str();
+        self.has_unnamed || self.names.iter().any(is_it)
+    }
+}
 
 /// Loads every `*.toml` file of `folder` but those whose name begins with `_` or `.`.
-///
-/// # Errors
-///
-/// [`ConfigError`] of the first file that cannot be used, and when two files name the same guid or
-/// code.
-pub fn load(folder: &Path) -> Result<Institutions, ConfigError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ConfigError::Unreadable { path, source }
+pub fn load(folder: &Path) -> Found {
+    let mut found = Found::default();
+    let unreadable = |path: &Path, error: &std::io::Error| Fault {
+        place: Place::Whole(path.to_owned()),
+        key: String::new(),
+        problem: format!("cannot be read ({error}); check the path and the permissions"),
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            found.faults.push(unreadable(folder, &error));
+            return found;
+        }
     };
     let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
-        let path = entry.map_err(unreadable(folder))?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or("_");
-        if name.ends_with(".toml") && !name.starts_with(['_', '.']) {
-            paths.push(path);
+    for entry in entries {
+        match entry.map(|entry| entry.path()) {
+            Ok(path) if is_loaded(&path) => paths.push(path),
+            Ok(_) => {}
+            Err(error) => found.faults.push(unreadable(folder, &error)),
         }
     }
     paths.sort();
-    let mut institutions: Vec<(Institution, PathBuf)> = Vec::new();
-    let mut warnings = Vec::new();
     for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
-        let (document, institution, found) = read(&text, &path)?;
-        for (other, other_path) in &institutions {
-            let same = if other.guid == institution.guid {
-                "guid"
-            } else if other.code == institution.code {
-                "code"
-            } else {
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                found.faults.push(unreadable(&path, &error));
+                found.has_unnamed = true;
                 continue;
-            };
-            let problem = format!(
-                "is the {same} of {} too; give each institution its own",
-                other_path.display()
-            );
-            return Err(document.invalid(same, problem));
+            }
+        };
+        let outcome = read(&text, &path, &mut found.names);
+        let has_code = found
+            .names
+            .iter()
+            .any(|it| it.key == "code" && it.file == path);
+        found.has_unnamed |= !has_code && outcome.is_err();
+        match outcome {
+            Ok((institution, warnings)) => {
+                found.institutions.push(institution);
+                found.warnings.extend(warnings);
+            }
+            Err(ConfigError::Faults(faults)) => found.faults.extend(faults),
+            Err(other) => found.faults.push(Fault {
+                place: Place::Whole(path),
+                key: String::new(),
+                problem: other.to_string(),
+            }),
         }
-        warnings.extend(found);
-        institutions.push((institution, path));
     }
-    Ok((institutions.into_iter().map(|(i, _)| i).collect(), warnings))
+    found
+}
+
+fn is_loaded(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.unwrap_or("_");
+    name.ends_with(".toml") && !name.starts_with(['_', '.'])
 }
 
 /// Reads one institution from the `text` of `file`; a `logo_file` is looked for beside it.
@@ -95,18 +138,43 @@ pub fn load(folder: &Path) -> Result<Institutions, ConfigError> {
 ///
 /// [`ConfigError`], with file, line, column, key and remedy.
 pub fn parse(text: &str, file: &Path) -> Result<(Institution, Vec<Warning>), ConfigError> {
-    read(text, file).map(|(_, institution, warnings)| (institution, warnings))
+    read(text, file, &mut Vec::new())
 }
 
-fn read(text: &str, file: &Path) -> Result<(Document, Institution, Vec<Warning>), ConfigError> {
+/// As [`parse`], where the names in `taken` are those of other files; adds its own.
+fn read(
+    text: &str,
+    file: &Path,
+    taken: &mut Vec<Name>,
+) -> Result<(Institution, Vec<Warning>), ConfigError> {
     let name = file.display().to_string();
     let (raw, document): (RawInstitution, _) = Document::read(&name, text, &[], REFERENCE)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let environment = Environment::default();
     let mut reading = Reading::new(&document, folder, &environment);
-    let institution = raw.build(&mut reading)?;
-    let warnings = reading.into_warnings();
-    Ok((document, institution, warnings))
+    let names = [
+        ("guid", raw.guid.to_string()),
+        ("code", raw.code.to_string()),
+    ];
+    for (key, name) in names {
+        if !reading.is_as_written(key) {
+            continue;
+        }
+        match taken.iter().find(|other| other.name == name) {
+            Some(other) => {
+                let other = other.file.display();
+                let problem = format!("is the {key} of {other} too; give each institution its own");
+                reading.wrong(key, problem);
+            }
+            None => taken.push(Name {
+                key,
+                name,
+                file: file.to_owned(),
+            }),
+        }
+    }
+    let institution = raw.build(&mut reading);
+    reading.finish(institution)
 }
 
 #[derive(Deserialize)]
@@ -210,18 +278,18 @@ impl Default for Timeouts {
 }
 
 impl RawInstitution {
-    fn build(self, reading: &mut Reading<'_>) -> Result<Institution, ConfigError> {
+    fn build(self, reading: &mut Reading<'_>) -> Result<Institution, Refused> {
         if self.supports_oauth && self.oauth.is_none() {
-            return Err(reading.invalid(
+            reading.invalid(
                 "supports_oauth",
                 "is true, but there is no [oauth] section; add one or write false",
-            ));
+            );
         }
         if !self.supports_oauth && self.oauth.is_some() {
-            return Err(reading.invalid(
+            reading.invalid(
                 "supports_oauth",
                 "is false beside an [oauth] section; write true or remove the section",
-            ));
+            );
         }
         if !self.supports_oauth && self.credentials.is_empty() {
             reading.warn(
@@ -230,15 +298,15 @@ impl RawInstitution {
                  fields people sign in with, or an [oauth] section",
             );
         }
-        let credentials = fields::build(reading, self.credentials)?;
-        let logo = reading.logo("logo_file", self.logo_file.as_deref())?;
+        let credentials = fields::build(reading, self.credentials);
+        let logo = reading.logo("logo_file", self.logo_file.as_deref());
         let oauth = self.oauth.map(|oauth| oauth.build(reading)).transpose()?;
         Ok(Institution {
             guid: self.guid,
             code: self.code,
             name: self.name.0,
             url: self.url.map(|url| url.0),
-            logo,
+            logo: logo?,
             iso_country_code: self.iso_country_code.map(|code| code.0),
             oauth,
             credentials,
@@ -247,39 +315,36 @@ impl RawInstitution {
 }
 
 impl RawOAuth {
-    fn build(self, reading: &mut Reading<'_>) -> Result<OAuth, ConfigError> {
-        self.check_parameters(reading)?;
+    fn build(self, reading: &mut Reading<'_>) -> Result<OAuth, Refused> {
+        self.check_parameters(reading);
         if self.iss == Iss::Required && self.issuer.is_none() {
-            return Err(reading.invalid(
+            reading.invalid(
                 "oauth.issuer",
                 "is needed because iss = \"required\"; add the institution's issuer, or write \
                  iss = \"if_present\"",
-            ));
+            );
         }
-        let pkce = self.pkce(reading)?;
+        let pkce = self.pkce(reading);
         let separator = self.scope_separator.unwrap_or_else(|| " ".to_owned());
         if !matches!(separator.as_str(), " " | "," | "+" | ";" | "|") {
-            return Err(reading.invalid(
+            reading.wrong(
                 "oauth.scope_separator",
                 "must be a space, or one of , + ; | where the institution deviates",
-            ));
+            );
         }
         if self.scopes.iter().any(|scope| scope.0.contains(&separator)) {
-            return Err(reading.invalid(
+            reading.invalid(
                 "oauth.scopes",
                 "has a scope that contains scope_separator; list each scope by itself",
-            ));
+            );
         }
-        let subject = self
-            .subject
-            .map(|subject| subject.build(reading))
-            .transpose()?;
+        let subject = self.subject.map(|subject| subject.build(reading));
         let timeouts = self.timeouts;
         if timeouts.connect > timeouts.total {
-            return Err(reading.invalid(
+            reading.invalid(
                 "oauth.timeouts.connect_seconds",
                 "is longer than total_seconds, which includes it; shorten it",
-            ));
+            );
         }
         if timeouts.total < Duration::from_secs(3) {
             reading.warn(
@@ -298,9 +363,9 @@ impl RawOAuth {
             scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
             scope_separator: separator,
             authorize_parameters: self.authorize_parameters,
-            pkce,
+            pkce: pkce?,
             response_mode: self.response_mode,
-            subject,
+            subject: subject.transpose()?,
             error_map: self.errors,
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
@@ -308,31 +373,39 @@ impl RawOAuth {
     }
 
     /// What the flow's safety rests on cannot be set, or set twice, from a file.
-    fn check_parameters(&self, reading: &Reading<'_>) -> Result<(), ConfigError> {
+    fn check_parameters(&self, reading: &Reading<'_>) {
         let refuse = |key: &str, name: &str| {
-            reading.invalid(
-                key,
-                format!("{name} is set by the gateway for each request; remove it"),
-            )
+            let problem = format!("{name} is set by the gateway for each request; remove it");
+            reading.wrong(key, problem);
         };
         for name in self.authorize_parameters.keys() {
             if OUR_PARAMETERS.contains(&name.as_str()) {
-                return Err(refuse(&format!("oauth.authorize_parameters.{name}"), name));
+                refuse(&format!("oauth.authorize_parameters.{name}"), name);
             }
         }
         for (name, _) in self.authorization_endpoint.0.query_pairs() {
             if OUR_PARAMETERS.contains(&name.as_ref()) {
-                return Err(refuse("oauth.authorization_endpoint", &name));
+                refuse("oauth.authorization_endpoint", &name);
             }
         }
-        Ok(())
     }
 
-    fn pkce(&self, reading: &mut Reading<'_>) -> Result<Pkce, ConfigError> {
+    fn pkce(&self, reading: &mut Reading<'_>) -> Result<Pkce, Refused> {
         let reason = self.pkce_reason.as_deref().map(str::trim);
         match (self.pkce, reason) {
             (PkceMode::Required, None) => Ok(Pkce::Required),
-            (PkceMode::Auto, None) => Ok(Pkce::Auto),
+            (PkceMode::Auto, None) => {
+                let has_nonce = self.scopes.iter().any(|scope| scope.0 == "openid");
+                if !has_nonce && self.issuer.is_none() {
+                    reading.warn(
+                        "oauth.pkce",
+                        "is \"auto\", and neither scopes has \"openid\" nor is there an issuer: \
+                         if the institution does not check PKCE, nothing tells an answer that was \
+                         swapped; ask the institution, and write \"required\" once it is known",
+                    );
+                }
+                Ok(Pkce::Auto)
+            }
             (PkceMode::Off, Some(reason)) if !reason.is_empty() => {
                 reading.warn(
                     "oauth.pkce",
@@ -356,7 +429,7 @@ impl RawOAuth {
 }
 
 impl RawSubject {
-    fn build(self, reading: &Reading<'_>) -> Result<SubjectSource, ConfigError> {
+    fn build(self, reading: &Reading<'_>) -> Result<SubjectSource, Refused> {
         let field = self.field.map_or_else(|| "sub".to_owned(), |field| field.0);
         match (self.from, self.endpoint) {
             (SubjectFrom::TokenAnswer, None) => Ok(SubjectSource::TokenAnswer { field }),

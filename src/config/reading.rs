@@ -1,5 +1,6 @@
 //! What building a configuration needs beside the document: files, the environment, warnings.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
@@ -12,8 +13,9 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 use zeroize::Zeroizing;
 
 use super::document::{Document, Override, PREFIX};
-use super::fault::{ConfigError, Place, Warning};
+use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use crate::domain::client::{Logo, SigningSecret};
+use crate::domain::institution::Institution;
 
 /// The largest file a secret is read from, in bytes.
 const SECRET_FILE_LIMIT: u64 = 16 * 1024;
@@ -109,8 +111,29 @@ pub struct Reading<'a> {
     document: &'a Document,
     folder: &'a Path,
     environment: &'a Environment,
+    faults: RefCell<Vec<Fault>>,
+    elsewhere: Vec<Fault>,
     warnings: Vec<Warning>,
     has_secrets: bool,
+}
+
+/// A secret that was found, and where.
+struct Found {
+    secret: SecretString,
+    /// The full name of the key that was written: `key`, `key_file` or `key_env`.
+    key: String,
+    /// What leads a sentence about it: the file or variable that holds it.
+    holder: String,
+}
+
+impl Found {
+    fn text(&self) -> &str {
+        self.secret.expose_secret()
+    }
+
+    fn length(&self) -> usize {
+        self.text().chars().count()
+    }
 }
 
 impl<'a> Reading<'a> {
@@ -120,14 +143,34 @@ impl<'a> Reading<'a> {
             document,
             folder,
             environment,
+            faults: RefCell::default(),
+            elsewhere: Vec::new(),
             warnings: Vec::new(),
             has_secrets: false,
         }
     }
 
-    /// What was found to be risky.
-    pub fn into_warnings(self) -> Vec<Warning> {
-        self.warnings
+    /// What was built and what is risky, or everything that was found to be wrong: of the document in
+    /// the order of its lines, then of the files it names.
+    pub fn finish<T>(self, built: Result<T, Refused>) -> Result<(T, Vec<Warning>), ConfigError> {
+        let mut faults = self.document.faults().to_vec();
+        faults.extend(self.faults.into_inner());
+        faults.sort_by_key(|fault| match &fault.place {
+            Place::File { line, column, .. } => (*line, *column),
+            Place::Variable(_) | Place::Whole(_) => (usize::MAX, 0),
+        });
+        faults.extend(self.elsewhere);
+        match built {
+            Ok(built) if faults.is_empty() => Ok((built, self.warnings)),
+            _ => Err(ConfigError::Faults(faults)),
+        }
+    }
+
+    /// Takes over what was found in the institutions' files.
+    pub fn take_over(&mut self, found: super::institutions::Found) -> Vec<Institution> {
+        self.elsewhere.extend(found.faults);
+        self.warnings.extend(found.warnings);
+        found.institutions
     }
 
     /// Whether the document itself holds a secret.
@@ -140,9 +183,25 @@ impl<'a> Reading<'a> {
         self.folder.join(path)
     }
 
-    /// An error about the setting of the full name `key`.
-    pub fn invalid(&self, key: &str, problem: impl Into<String>) -> ConfigError {
-        self.document.invalid(key, problem)
+    /// Takes down a fault of the setting of the full name `key`, unless it may come from another one
+    /// that was found beside it. Reading may go on; what it gives is not used.
+    pub fn invalid(&self, key: &str, problem: impl Into<String>) -> Refused {
+        if self.document.is_section_as_written(key) {
+            return self.wrong(key, problem);
+        }
+        Refused
+    }
+
+    /// As [`Self::invalid`], for what is wrong with a value whatever stands beside it.
+    pub fn wrong(&self, key: &str, problem: impl Into<String>) -> Refused {
+        let fault = self.document.fault_of(key, problem);
+        self.faults.borrow_mut().push(fault);
+        Refused
+    }
+
+    /// Whether `key` and everything under it is as it was written, so that conclusions may rest on it.
+    pub fn is_as_written(&self, key: &str) -> bool {
+        self.document.is_as_written(key)
     }
 
     /// Warns about the setting of the full name `key`.
@@ -154,50 +213,106 @@ impl<'a> Reading<'a> {
         });
     }
 
-    /// Takes over warnings found elsewhere.
-    pub fn warn_all(&mut self, warnings: Vec<Warning>) {
-        self.warnings.extend(warnings);
+    /// The secret of the full name `key`, from wherever it is. Newlines at its end are dropped.
+    pub fn secret(&mut self, key: &str, written: Written) -> Result<Option<SecretString>, Refused> {
+        Ok(self.found(key, written)?.map(|found| found.secret))
     }
 
-    /// The secret of the full name `key`, from wherever it is; a newline at its end is dropped.
-    pub fn secret(
-        &mut self,
-        key: &str,
-        written: Written,
-    ) -> Result<Option<SecretString>, ConfigError> {
+    fn found(&mut self, key: &str, written: Written) -> Result<Option<Found>, Refused> {
         let name = key.rsplit('.').next().unwrap_or(key);
-        let secret = match (written.inline, written.file, written.env) {
+        let (key, holder, text) = match (written.inline, written.file, written.env) {
             (None, None, None) => return Ok(None),
             (Some(Inline(secret)), None, None) => {
                 let in_file = matches!(self.document.place_of(key), Some(Place::File { .. }));
                 self.has_secrets |= in_file;
-                secret
+                let text = Zeroizing::new(secret.expose_secret().to_owned());
+                (key.to_owned(), String::new(), text)
             }
-            (None, Some(file), None) => self.secret_file(&format!("{key}_file"), &file)?,
-            (None, None, Some(variable)) => match self.environment.0.get(&variable) {
-                Some(value) => SecretString::from(value.as_str()),
-                None => {
-                    return Err(self.invalid(
-                        &format!("{key}_env"),
-                        format!(
-                            "names the environment variable {variable:?}, which is not set; set it"
-                        ),
-                    ));
-                }
-            },
+            (None, Some(file), None) => {
+                let key = format!("{key}_file");
+                let text = self.secret_file(&key, &file)?;
+                let holder = format!("{}: ", self.path(&file).display());
+                (key, holder, text)
+            }
+            (None, None, Some(variable)) => {
+                let key = format!("{key}_env");
+                let Some(value) = self.environment.0.get(&variable) else {
+                    let problem = format!(
+                        "names the environment variable {variable:?}, which is not set; set it"
+                    );
+                    return Err(self.wrong(&key, problem));
+                };
+                let text = Zeroizing::new(value.clone());
+                (key, format!("environment variable {variable}: "), text)
+            }
             _ => {
-                return Err(self.invalid(
-                    key,
-                    format!(
-                        "is given more than once; keep one of {name}, {name}_file and {name}_env"
-                    ),
-                ));
+                let problem = format!(
+                    "is given more than once; keep one of {name}, {name}_file and {name}_env"
+                );
+                return Err(self.wrong(key, problem));
             }
         };
-        if secret.expose_secret().is_empty() {
-            return Err(self.invalid(key, "is empty; give the secret or remove the key"));
+        let text = self.one_line(&key, &holder, &text)?;
+        Ok(Some(Found {
+            secret: SecretString::from(text),
+            key,
+            holder,
+        }))
+    }
+
+    /// What a secret may look like, whichever way it is given: one line of text. Refuses what no secret
+    /// has, and warns of what few have.
+    fn one_line<'t>(&mut self, key: &str, holder: &str, text: &'t str) -> Result<&'t str, Refused> {
+        let line = text.trim_end_matches(['\r', '\n']);
+        let dropped = text[line.len()..].matches('\n').count();
+        let refused = if line.is_empty() {
+            Some("is empty; give the secret or remove the key".to_owned())
+        } else if line.starts_with(['\u{feff}', '\u{fffe}']) {
+            Some("begins with a byte order mark; write it as UTF-8 without one".to_owned())
+        } else if line.contains('\n') {
+            Some(format!(
+                "has {} lines; keep the one that is the secret",
+                line.lines().count()
+            ))
+        } else {
+            let control = line.chars().position(char::is_control);
+            control.map(|at| {
+                let sign = line.chars().nth(at).map_or(0, u32::from);
+                format!(
+                    "has a control character (U+{sign:04X}) as character {} of {}; write it anew",
+                    at + 1,
+                    line.chars().count()
+                )
+            })
+        };
+        if let Some(problem) = refused {
+            return Err(self.wrong(key, format!("{holder}{problem}")));
         }
-        Ok(Some(secret))
+        if dropped > 1 {
+            let message = format!(
+                "{holder}ends with {dropped} newlines, which are not taken as part of the secret; \
+                 remove all but one"
+            );
+            self.warn(key, message);
+        }
+        if line.starts_with(char::is_whitespace) || line.ends_with(char::is_whitespace) {
+            let message = format!(
+                "{holder}begins or ends with a space, which is taken as part of the secret; remove \
+                 it unless it is meant"
+            );
+            self.warn(key, message);
+        }
+        let quotes = [
+            '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}',
+        ];
+        if line.starts_with(quotes) || line.ends_with(quotes) {
+            let message = format!(
+                "{holder}begins or ends with a quotation mark, which is taken as part of the \
+                 secret; remove it unless it is meant"
+            );
+            self.warn(key, message);
+        }
+        Ok(line)
     }
 
     /// As [`Self::secret`], for an address in which only a password is secret.
@@ -205,7 +320,7 @@ impl<'a> Reading<'a> {
         &mut self,
         key: &str,
         written: Written,
-    ) -> Result<Option<SecretString>, ConfigError> {
+    ) -> Result<Option<SecretString>, Refused> {
         let had_secrets = self.has_secrets;
         let url = self.secret(key, written)?;
         let has_password = url
@@ -220,19 +335,20 @@ impl<'a> Reading<'a> {
         &mut self,
         key: &str,
         written: Written,
-    ) -> Result<Option<SecretString>, ConfigError> {
-        let secret = self.secret(key, written)?;
-        let length = secret.as_ref().map(|s| s.expose_secret().chars().count());
-        if length.is_some_and(|length| length < SHORTEST_KEY) {
-            return Err(self.invalid(
-                key,
-                format!(
-                    "is shorter than {SHORTEST_KEY} characters and could be guessed; make one \
-                     with: openssl rand -hex 32"
-                ),
-            ));
+    ) -> Result<Option<SecretString>, Refused> {
+        let Some(found) = self.found(key, written)? else {
+            return Ok(None);
+        };
+        if found.length() < SHORTEST_KEY {
+            let problem = format!(
+                "{}is {} characters long, shorter than {SHORTEST_KEY} characters, and could be \
+                 guessed; make one with: openssl rand -hex 32",
+                found.holder,
+                found.length()
+            );
+            return Err(self.wrong(&found.key, problem));
         }
-        Ok(secret)
+        Ok(Some(found.secret))
     }
 
     /// As [`Self::secret`], for a Standard Webhooks secret: `whsec_` and 24 to 64 bytes in base64.
@@ -240,25 +356,56 @@ impl<'a> Reading<'a> {
         &mut self,
         key: &str,
         written: Written,
-    ) -> Result<Option<SigningSecret>, ConfigError> {
-        let Some(secret) = self.secret(key, written)? else {
+    ) -> Result<Option<SigningSecret>, Refused> {
+        let Some(found) = self.found(key, written)? else {
             return Ok(None);
         };
-        let bytes = secret.expose_secret().strip_prefix("whsec_");
+        let bytes = found.text().strip_prefix("whsec_");
         let bytes = bytes
             .and_then(|text| STANDARD.decode(text).ok())
             .map(Zeroizing::new);
         match bytes {
             Some(bytes) if (24..=64).contains(&bytes.len()) => Ok(Some(SigningSecret(bytes))),
-            _ => Err(self.invalid(
-                key,
-                "is not a signing secret; write whsec_ and 24 to 64 bytes in base64, made with: \
-                 echo whsec_$(openssl rand -base64 32)",
-            )),
+            bytes => {
+                let problem = format!(
+                    "{}is not a signing secret; write whsec_ and 24 to 64 bytes in base64, made \
+                     with: echo whsec_$(openssl rand -base64 32). Found: {}",
+                    found.holder,
+                    amount(&found, bytes.map(|bytes| bytes.len()))
+                );
+                Err(self.wrong(&found.key, problem))
+            }
         }
     }
 
-    fn secret_file(&mut self, key: &str, file: &Path) -> Result<SecretString, ConfigError> {
+    /// As [`Self::secret`], for a key of 32 bytes in base64.
+    pub fn seal_key(
+        &mut self,
+        key: &str,
+        written: Written,
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, Refused> {
+        let Some(found) = self.found(key, written)? else {
+            return Ok(None);
+        };
+        let bytes = STANDARD.decode(found.text()).ok().map(Zeroizing::new);
+        let mut sealing = Zeroizing::new([0; 32]);
+        match bytes {
+            Some(bytes) if bytes.len() == sealing.len() => {
+                sealing.copy_from_slice(&bytes);
+                Ok(Some(sealing))
+            }
+            bytes => {
+                let problem = format!(
+                    "{}is not 32 bytes in base64; make one with: openssl rand -base64 32. Found: {}",
+                    found.holder,
+                    amount(&found, bytes.map(|bytes| bytes.len()))
+                );
+                Err(self.wrong(&found.key, problem))
+            }
+        }
+    }
+
+    fn secret_file(&mut self, key: &str, file: &Path) -> Result<Zeroizing<String>, Refused> {
         let path = self.path(file);
         let bytes = Zeroizing::new(self.file(key, &path, SECRET_FILE_LIMIT)?);
         if is_readable_by_all(&path) {
@@ -270,15 +417,17 @@ impl<'a> Reading<'a> {
                 ),
             );
         }
-        let Ok(text) = std::str::from_utf8(&bytes) else {
-            return Err(self.invalid(key, format!("{} is not text", path.display())));
-        };
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        Ok(SecretString::from(text.strip_suffix('\r').unwrap_or(text)))
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+            Err(_) => {
+                let problem = format!("{} is not text; write it as UTF-8", path.display());
+                Err(self.wrong(key, problem))
+            }
+        }
     }
 
     /// The picture in `file`, which must be what its name says.
-    pub fn logo(&self, key: &str, file: Option<&Path>) -> Result<Option<Logo>, ConfigError> {
+    pub fn logo(&self, key: &str, file: Option<&Path>) -> Result<Option<Logo>, Refused> {
         let Some(file) = file else {
             return Ok(None);
         };
@@ -296,7 +445,7 @@ impl<'a> Reading<'a> {
                 "image/webp"
             }
             _ => {
-                return Err(self.invalid(
+                return Err(self.wrong(
                     key,
                     format!(
                         "{} is not an SVG, PNG, JPEG or WebP picture named as such; give one whose \
@@ -312,12 +461,12 @@ impl<'a> Reading<'a> {
         }))
     }
 
-    fn file(&self, key: &str, path: &Path, limit: u64) -> Result<Vec<u8>, ConfigError> {
+    fn file(&self, key: &str, path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
         let mut bytes = Vec::new();
         let read =
             std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
-            return Err(self.invalid(
+            return Err(self.wrong(
                 key,
                 format!(
                     "{} cannot be read ({error}); check the path and the permissions",
@@ -326,7 +475,7 @@ impl<'a> Reading<'a> {
             ));
         }
         if bytes.len() as u64 > limit {
-            return Err(self.invalid(
+            return Err(self.wrong(
                 key,
                 format!(
                     "{} is larger than {limit} bytes; give a smaller file",
@@ -335,6 +484,15 @@ impl<'a> Reading<'a> {
             ));
         }
         Ok(bytes)
+    }
+}
+
+/// How much a secret is, in words that do not give it away.
+fn amount(found: &Found, decoded: Option<usize>) -> String {
+    let characters = found.length();
+    match decoded {
+        Some(bytes) => format!("{characters} characters that hold {bytes} bytes"),
+        None => format!("{characters} characters of another form"),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::address::{HostPort, Network};
-use super::fault::ConfigError;
+use super::fault::Refused;
 use super::raw;
 use super::reading::{Reading, Written};
 use super::value;
@@ -61,23 +61,24 @@ impl Operator {
         reading: &mut Reading<'_>,
         raw: raw::Operator,
         listen: &Listen,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, Refused> {
         let written = Written {
             inline: raw.token,
             file: raw.token_file,
             env: raw.token_env,
         };
-        let token = reading.door_key("operator.token", written)?;
+        let token = reading.door_key("operator.token", written);
         let address = listen.operator.ip().to_canonical();
-        if token.is_none() && !address.is_loopback() {
-            return Err(reading.invalid(
+        let is_known = reading.is_as_written("listen.operator");
+        if matches!(token, Ok(None)) && !address.is_loopback() && is_known {
+            reading.wrong(
                 "operator.token",
                 format!(
                     "is needed because listen.operator is {}, which other machines can reach; set \
                      token, token_file or token_env, or listen on 127.0.0.1",
                     listen.operator
                 ),
-            ));
+            );
         }
         if is_public(address) {
             reading.warn(
@@ -86,7 +87,7 @@ impl Operator {
                  network",
             );
         }
-        Ok(Self { token })
+        Ok(Self { token: token? })
     }
 }
 
@@ -132,18 +133,19 @@ impl Default for Links {
 
 impl Links {
     /// Holds the life of links against what their policy allows; `key` is where it is blamed.
-    pub(super) fn check(&self, reading: &mut Reading<'_>, key: &str) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, reading: &mut Reading<'_>, key: &str) {
         let is_single = self.open_policy == OpenPolicy::Single;
         let minutes = self.link_ttl.as_secs() / 60;
         if is_single && self.link_ttl > 60 * MINUTE {
-            return Err(reading.invalid(
+            reading.invalid(
                 key,
                 format!(
                     "{minutes} minutes are more than the 60 that a link may live under open_policy \
                      \"single\"; shorten them, or choose \"interstitial\" for links that travel by \
                      mail"
                 ),
-            ));
+            );
+            return;
         }
         let long = if is_single {
             30 * MINUTE
@@ -160,7 +162,6 @@ impl Links {
                 ),
             );
         }
-        Ok(())
     }
 }
 
@@ -305,30 +306,24 @@ pub struct AggregatorSettings {
 }
 
 impl AggregatorSettings {
-    pub(super) fn build(
-        reading: &mut Reading<'_>,
-        raw: raw::Aggregator,
-    ) -> Result<Self, ConfigError> {
-        let missing = |reading: &Reading<'_>, key: &str| {
-            reading.invalid(
-                key,
-                "is missing; give it, or the same key with _file or _env",
-            )
-        };
+    pub(super) fn build(reading: &mut Reading<'_>, raw: raw::Aggregator) -> Result<Self, Refused> {
+        let missing = "is missing; give it, or the same key with _file or _env";
         let written = Written {
             inline: raw.secret,
             file: raw.secret_file,
             env: raw.secret_env,
         };
-        let secret = reading.signing_secret("aggregator.secret", written)?;
-        let secret = secret.ok_or_else(|| missing(reading, "aggregator.secret"))?;
+        let secret = reading
+            .signing_secret("aggregator.secret", written)
+            .and_then(|it| it.ok_or_else(|| reading.wrong("aggregator.secret", missing)));
         let written = Written {
             inline: raw.key,
             file: raw.key_file,
             env: raw.key_env,
         };
-        let key = reading.door_key("aggregator.key", written)?;
-        let key = key.ok_or_else(|| missing(reading, "aggregator.key"))?;
+        let key = reading
+            .door_key("aggregator.key", written)
+            .and_then(|it| it.ok_or_else(|| reading.wrong("aggregator.key", missing)));
         let deadline = Duration::from_secs(raw.deadline_seconds.0);
         if deadline < MINUTE {
             reading.warn(
@@ -338,8 +333,8 @@ impl AggregatorSettings {
         }
         Ok(Self {
             url: raw.url.0,
-            secret,
-            key,
+            secret: secret?,
+            key: key?,
             deadline,
             answer_deadline: Duration::from_secs(60 * raw.answer_minutes.0),
         })

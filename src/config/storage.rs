@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::fault::ConfigError;
+use super::fault::Refused;
 use super::raw;
 use super::reading::{Reading, Written};
 use super::value::Section;
@@ -36,36 +34,27 @@ pub enum StoreLocation {
 }
 
 impl StoreSettings {
-    pub(super) fn build(reading: &mut Reading<'_>, raw: raw::Store) -> Result<Self, ConfigError> {
+    pub(super) fn build(reading: &mut Reading<'_>, raw: raw::Store) -> Result<Self, Refused> {
         let written = Written {
             inline: raw.url,
             file: raw.url_file,
             env: raw.url_env,
         };
-        let url = reading
-            .store_url("store.url", written)?
-            .unwrap_or_else(|| SecretString::from("sqlite:guichet.sqlite"));
-        let location = match url.expose_secret().strip_prefix("sqlite:") {
-            Some(path) if path.is_empty() || path.starts_with(':') || path.starts_with("//") => {
-                return Err(reading.invalid(
-                    "store.url",
-                    "names no file; write sqlite:guichet.sqlite or sqlite:/var/lib/guichet/guichet.sqlite",
-                ));
-            }
-            Some(path) => StoreLocation::Sqlite(reading.path(path.as_ref())),
-            None => {
-                check_redis(reading, url.expose_secret())?;
-                StoreLocation::Redis(url)
-            }
-        };
+        let url = reading.store_url("store.url", written);
+        let location = url.and_then(|url| match url {
+            Some(url) => StoreLocation::of(reading, url),
+            None => Ok(StoreLocation::Sqlite(
+                reading.path("guichet.sqlite".as_ref()),
+            )),
+        });
         let prefix = raw.prefix.unwrap_or_else(|| "g:".to_owned());
         let sound = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b);
         if prefix.len() > 32 || !prefix.bytes().all(sound) {
-            return Err(reading.invalid(
+            reading.wrong(
                 "store.prefix",
                 "must be at most 32 letters, digits or -_.:/ (braces would change where a cluster \
                  keeps the keys)",
-            ));
+            );
         }
         if raw.accept_volatile {
             reading.warn(
@@ -75,7 +64,7 @@ impl StoreSettings {
             );
         }
         Ok(Self {
-            location,
+            location: location?,
             prefix,
             accept_volatile: raw.accept_volatile,
             keep_finished: Duration::from_secs(raw.keep_finished_days.0 * 24 * 60 * 60),
@@ -83,16 +72,54 @@ impl StoreSettings {
     }
 }
 
-fn check_redis(reading: &mut Reading<'_>, url: &str) -> Result<(), ConfigError> {
+impl StoreLocation {
+    fn of(reading: &mut Reading<'_>, url: SecretString) -> Result<Self, Refused> {
+        match url.expose_secret().strip_prefix("sqlite:") {
+            Some(path) if path.is_empty() || path.starts_with(':') || path.starts_with("//") => {
+                Err(reading.wrong(
+                    "store.url",
+                    "names no file; write sqlite:guichet.sqlite or sqlite:/var/lib/guichet/guichet.sqlite",
+                ))
+            }
+            Some(path) => Ok(Self::Sqlite(reading.path(path.as_ref()))),
+            None => {
+                check_redis(reading, url.expose_secret())?;
+                Ok(Self::Redis(url))
+            }
+        }
+    }
+}
+
+fn check_redis(reading: &mut Reading<'_>, url: &str) -> Result<(), Refused> {
+    // Whatever of a password comes before such a sign is taken for a host and its port.
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let ends_early = rest
+        .find(['/', '?', '#'])
+        .is_some_and(|end| rest[end..].contains('@'));
+    if ends_early {
+        return Err(reading.wrong(
+            "store.url",
+            "has a user name or password with a sign that ends the part before the @; write / as \
+             %2F, ? as %3F and # as %23 in it",
+        ));
+    }
     let parsed = Url::parse(url).ok();
     let parsed = parsed.filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
     let Some(parsed) = parsed else {
-        return Err(reading.invalid(
+        return Err(reading.wrong(
             "store.url",
             "is not the address of a store; write sqlite:FILE, redis://host:port or \
              rediss://host:port",
         ));
     };
+    let database = parsed.path().trim_matches('/');
+    if !database.is_empty() && database.parse::<u32>().is_err() {
+        return Err(reading.wrong(
+            "store.url",
+            "ends with what is not the number of a database; write a number after the last /, as in \
+             redis://host:6379/1, or nothing",
+        ));
+    }
     let is_local = is_loopback(&parsed) || parsed.host_str() == Some("127.0.0.1");
     if parsed.scheme() == "redis" && !is_local {
         reading.warn(
@@ -114,58 +141,48 @@ pub struct SealKey {
 
 impl SealKey {
     /// The keys, the active one first.
-    pub(super) fn build_all(
-        reading: &mut Reading<'_>,
-        raw: raw::Seal,
-    ) -> Result<Vec<Self>, ConfigError> {
+    pub(super) fn build_all(reading: &mut Reading<'_>, raw: raw::Seal) -> Vec<Self> {
         if raw.keys.is_empty() {
-            return Err(reading.invalid(
+            reading.wrong(
                 "seal.keys",
                 "has no key, and grants are never kept unsealed; make one with `openssl rand \
                  -base64 32 > seal.key` and write keys = [{ id = \"2026-01\", key_file = \
                  \"seal.key\" }] under [seal]",
-            ));
+            );
         }
+        let mut ids: Vec<String> = Vec::new();
         let mut keys: Vec<Self> = Vec::new();
         for (i, Section(raw)) in raw.keys.into_iter().enumerate() {
             let at = format!("seal.keys[{i}]");
             let sound = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
             if raw.id.is_empty() || raw.id.len() > 32 || !raw.id.bytes().all(sound) {
-                return Err(reading.invalid(
+                reading.wrong(
                     &format!("{at}.id"),
                     "must be 1 to 32 letters, digits or -_.",
-                ));
+                );
             }
-            if keys.iter().any(|key| key.id == raw.id) {
-                return Err(reading.invalid(
+            if ids.contains(&raw.id) {
+                reading.wrong(
                     &format!("{at}.id"),
                     "is the id of another key too; what was sealed names its key by id, so give \
                      each its own",
-                ));
+                );
             }
+            ids.push(raw.id.clone());
             let written = Written {
                 inline: raw.key,
                 file: raw.key_file,
                 env: raw.key_env,
             };
             let key_name = format!("{at}.key");
-            let text = reading.secret(&key_name, written)?;
-            let bytes = text.map(|text| STANDARD.decode(text.expose_secret()).map(Zeroizing::new));
-            let Some(bytes) = bytes else {
-                return Err(reading.invalid(&key_name, "is missing; give key_file, key_env or key"));
-            };
-            let mut key = Zeroizing::new([0; 32]);
-            match bytes {
-                Ok(bytes) if bytes.len() == key.len() => key.copy_from_slice(&bytes),
-                _ => {
-                    return Err(reading.invalid(
-                        &key_name,
-                        "is not 32 bytes in base64; make one with: openssl rand -base64 32",
-                    ));
+            match reading.seal_key(&key_name, written) {
+                Ok(Some(key)) => keys.push(Self { id: raw.id, key }),
+                Ok(None) => {
+                    reading.wrong(&key_name, "is missing; give key_file, key_env or key");
                 }
+                Err(Refused) => {}
             }
-            keys.push(Self { id: raw.id, key });
         }
-        Ok(keys)
+        keys
     }
 }

@@ -1,9 +1,11 @@
 //! What the configuration accepts, what it refuses, and in which words.
 
+mod all_faults;
 mod clients;
 mod documentation;
 mod institutions;
 mod refusals;
+mod secrets;
 mod settings;
 
 use std::path::Path;

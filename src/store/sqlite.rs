@@ -73,6 +73,16 @@ impl SqliteStore {
         Ok(SqliteStore { threads, retention })
     }
 
+    /// Says whether [`Self::open`] would take the file, changing nothing and making no file: `false` when
+    /// there is none. With `writes` it is also tried whether a write is taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn examine(path: &Path, writes: bool) -> Result<bool> {
+        file::examine(path, writes)
+    }
+
     /// Takes the way of a step, and writes what is there already: one page.
     pub(super) async fn probe(&self) -> Result<()> {
         let same = |connection: &Connection| {

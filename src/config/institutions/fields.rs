@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use crate::config::fault::ConfigError;
 use crate::config::reading::Reading;
 use crate::config::value::{FieldName, Label, Section};
 use crate::domain::credential::{CredentialField, FieldOption, FieldType};
@@ -35,16 +34,14 @@ struct RawOption {
 }
 
 /// Builds the fields, in the order they are asked for.
-pub fn build(
-    reading: &mut Reading<'_>,
-    raw: Vec<Section<RawField>>,
-) -> Result<Vec<CredentialField>, ConfigError> {
+pub fn build(reading: &mut Reading<'_>, raw: Vec<Section<RawField>>) -> Vec<CredentialField> {
     let mut fields: Vec<CredentialField> = Vec::new();
     for (i, Section(raw)) in raw.into_iter().enumerate() {
         let at = format!("credentials[{i}]");
         if i == MOST {
             let problem = format!("is one more than the {MOST} a sign-in may have; remove it");
-            return Err(reading.invalid(&at, problem));
+            reading.wrong(&at, problem);
+            break;
         }
         let twin = fields.iter().enumerate().find_map(|(j, field)| {
             match (field.guid == raw.guid, &field.field_name) {
@@ -55,9 +52,9 @@ pub fn build(
         });
         if let Some((j, key)) = twin {
             let problem = format!("is the {key} of credentials[{j}] too; give each field its own");
-            return Err(reading.invalid(&format!("{at}.{key}"), problem));
+            reading.invalid(&format!("{at}.{key}"), problem);
         }
-        fields.push(raw.build(reading, &at)?);
+        fields.push(raw.build(reading, &at));
     }
     let is_login = |field: &CredentialField| field.field_type != FieldType::Password;
     if !fields.is_empty() && !fields.iter().any(is_login) {
@@ -67,46 +64,46 @@ pub fn build(
              write TEXT for what people are known by",
         );
     }
-    Ok(fields)
+    fields
 }
 
 impl RawField {
-    fn build(self, reading: &Reading<'_>, at: &str) -> Result<CredentialField, ConfigError> {
+    fn build(self, reading: &Reading<'_>, at: &str) -> CredentialField {
         let is_chosen = self.field_type == FieldType::Options;
         let key = format!("{at}.options");
         if is_chosen && self.options.is_empty() {
-            return Err(reading.invalid(
+            reading.invalid(
                 &key,
                 "is missing; list what may be chosen, each with label and value, or write type = \
                  \"TEXT\"",
-            ));
+            );
         }
         if !is_chosen && !self.options.is_empty() {
-            return Err(reading.invalid(
+            reading.invalid(
                 &key,
                 "is only for type = \"OPTIONS\"; remove it or change the type",
-            ));
+            );
         }
         let mut options: Vec<FieldOption> = Vec::new();
         for (i, Section(option)) in self.options.into_iter().enumerate() {
             if options.iter().any(|other| other.value == option.value.0) {
-                return Err(reading.invalid(
+                reading.invalid(
                     &format!("{key}[{i}].value"),
                     "is the value of another option; remove one of them",
-                ));
+                );
             }
             options.push(FieldOption {
                 label: option.label.0,
                 value: option.value.0,
             });
         }
-        Ok(CredentialField {
+        CredentialField {
             guid: self.guid,
             field_name: self.field_name.0,
             label: self.label.0,
             field_type: self.field_type,
             optional: self.optional,
             options,
-        })
+        }
     }
 }

@@ -171,11 +171,11 @@ fn http_basic() {
         &[at, ".basic_username: is missing beside basic_password"],
     );
     check(
-        &hook("basic_username = \"a\"\nbasic_password = \"8675309\\n\"\n"),
+        &hook("basic_username = \"a\"\nbasic_password = \"8675309\\u0007\"\n"),
         &[
             "guichet.toml:10:18: ",
             at,
-            ".basic_password: has control characters",
+            ".basic_password: has a control character (U+0007)",
         ],
     );
     check(

@@ -199,7 +199,7 @@ fn secrets() {
     check(
         "[operator]\ntoken = \"short\"\n",
         &[
-            "guichet.toml:4:9: operator.token: is shorter than 16 characters",
+            "guichet.toml:4:9: operator.token: is 5 characters long, shorter than 16 characters",
             "openssl",
         ],
     );
@@ -346,9 +346,10 @@ fn files_that_are_not_there() {
     let Err(error) = load_in(folder.path(), &text, &[]) else {
         panic!("a folder that is not there was read");
     };
+    let message = error.to_string();
     assert!(
-        matches!(&error, ConfigError::Unreadable { path, .. } if path.ends_with("banks")),
-        "{error}"
+        message.contains("banks: cannot be read") && message.contains("check the path"),
+        "{message}"
     );
     let environment = crate::config::Environment::default();
     let loaded = crate::config::Config::load(Some(&folder.path().join("none.toml")), &environment);

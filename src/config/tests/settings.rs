@@ -215,7 +215,12 @@ fn risky_settings_are_warned_about() {
             "{more:?} did not warn about {key}: {about:?}"
         );
         let (_, about) = loaded("", &[]);
-        let always = ["aggregator", "listen.trusted_proxies"];
+        let always = [
+            "aggregator",
+            "listen.trusted_proxies",
+            "clients",
+            "oauth.pkce",
+        ];
         assert!(
             about.iter().all(|k| always.contains(&k.as_str())),
             "{about:?}"

@@ -17,6 +17,8 @@ struct Settings {
     appendonly: Option<String>,
     appendfsync: Option<String>,
     maxmemory_policy: Option<String>,
+    connected_slaves: Option<String>,
+    min_replicas_to_write: Option<String>,
 }
 
 /// Refuses a server that may lose what it accepted, naming the setting and the remedy; gives
@@ -59,6 +61,7 @@ fn judge(settings: &Settings, accept_volatile: bool) -> Result<Vec<String>> {
         return Err(StoreError::Unfit(volatile.join(". ")));
     }
     warnings.append(&mut volatile);
+    warn_of_failovers(settings, &mut warnings);
 
     if settings.appendonly.as_deref() == Some("yes") {
         match settings.appendfsync.as_deref() {
@@ -81,6 +84,21 @@ fn judge(settings: &Settings, accept_volatile: bool) -> Result<Vec<String>> {
         }
     }
     Ok(warnings)
+}
+
+/// What was answered before a replica had it is lost when that replica takes over.
+fn warn_of_failovers(settings: &Settings, warnings: &mut Vec<String>) {
+    let is_none = |number: &Option<String>| number.as_deref().is_none_or(|it| it == "0");
+    if is_none(&settings.connected_slaves) || !is_none(&settings.min_replicas_to_write) {
+        return;
+    }
+    warnings.push(
+        "Redis has replicas and does not ask any of them before it answers (min-replicas-to-write is \
+         0): a primary that is cut off goes on accepting what is lost when a replica takes over, after \
+         people have seen that they are connected. Remedy: CONFIG SET min-replicas-to-write 1 and \
+         min-replicas-max-lag 10, and the same lines in redis.conf"
+            .to_owned(),
+    );
 }
 
 /// What no setting of ours can overrule.
@@ -145,6 +163,8 @@ async fn read(link: &Link) -> Result<Settings> {
             Some(value) => Some(value),
             None => line(&info, "maxmemory_policy"),
         },
+        connected_slaves: line(&info, "connected_slaves"),
+        min_replicas_to_write: configured(link, "min-replicas-to-write").await?,
     })
 }
 
@@ -193,6 +213,26 @@ mod tests {
             appendonly: text("yes"),
             appendfsync: text("always"),
             maxmemory_policy: text("noeviction"),
+            connected_slaves: text("0"),
+            min_replicas_to_write: text("0"),
+        }
+    }
+
+    #[test]
+    fn replicas_that_nobody_waits_for_are_warned_about() {
+        let with = |replicas: &str, least: &str| Settings {
+            connected_slaves: Some(replicas.to_owned()),
+            min_replicas_to_write: Some(least.to_owned()),
+            ..sound()
+        };
+        let warnings = judge(&with("2", "0"), false).expect("fit");
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("min-replicas-to-write"),
+            "{warnings:?}"
+        );
+        for (replicas, least) in [("0", "0"), ("2", "1")] {
+            let warnings = judge(&with(replicas, least), false).expect("fit");
+            assert_eq!(warnings, Vec::<String>::new());
         }
     }
 

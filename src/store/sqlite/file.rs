@@ -125,6 +125,52 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// Says whether [`open_to_write`] would take the file, changing nothing and making no file; `false` when
+/// there is none. With `writes` it is also tried whether a write is taken.
+pub(super) fn examine(path: &Path, writes: bool) -> Result<bool> {
+    if !path.exists() {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        return match folder.is_none_or(Path::is_dir) {
+            true => Ok(false),
+            false => Err(unfit(path, "cannot be made: its folder is not there")),
+        };
+    }
+    let log = path.with_file_name(format!(
+        "{}-wal",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    ));
+    // Without a log beside it nobody has the file open: it is read as it is, and SQLite makes no files
+    // of its own beside it.
+    let connection = match log.exists() {
+        true => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        false => open(
+            &unchanging(path),
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+        )?,
+    };
+    refuse_foreign(path, &connection)?;
+    let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    refuse_newer(path, layout)?;
+    drop(connection);
+    if writes {
+        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let write = format!("BEGIN IMMEDIATE; PRAGMA user_version = {layout}; COMMIT");
+        let written = connection.execute_batch(&write);
+        written.map_err(|error| unfit(path, &format!("takes no writes: {error}")))?;
+    }
+    Ok(true)
+}
+
+/// The file's name as SQLite reads names of files that nobody changes.
+fn unchanging(path: &Path) -> PathBuf {
+    let name = path.display().to_string();
+    let name = name
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    format!("file:{name}?immutable=1").into()
+}
+
 fn open(path: &Path, mode: OpenFlags) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| unfit(path, &format!("cannot be opened: {error}")))?;
@@ -167,19 +213,26 @@ fn refuse_foreign(path: &Path, connection: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what a newer version wrote.
+fn refuse_newer(path: &Path, layout: i64) -> Result<()> {
+    let newest = LAYOUTS.len() as i64;
+    if layout <= newest {
+        return Ok(());
+    }
+    let why = format!(
+        "has layout {layout}, and this version of Guichet knows layouts up to {newest}: start the \
+         newer version that wrote it, or restore a copy from before the upgrade"
+    );
+    Err(unfit(path, &why))
+}
+
 /// Brings the file to the newest layout in one transaction: all of it, or none.
 fn migrate(path: &Path, connection: &mut Connection) -> Result<()> {
     // Immediate: of two processes that find an old file, the second sees what the first did.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let layout: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    refuse_newer(path, layout)?;
     let newest = LAYOUTS.len() as i64;
-    if layout > newest {
-        let why = format!(
-            "has layout {layout}, and this version of Guichet knows layouts up to {newest}: start \
-             the newer version that wrote it, or restore a copy from before the upgrade"
-        );
-        return Err(unfit(path, &why));
-    }
     let done = usize::try_from(layout)
         .map_err(|_| StoreError::Unreadable(format!("a layout numbered {layout}")))?;
     if done < LAYOUTS.len() {

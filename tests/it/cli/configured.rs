@@ -16,12 +16,203 @@ fn check_says_that_all_is_well() {
         "is sound",
         "institutions: 1",
         "clients: 1",
-        "store: reached",
+        "guichet.sqlite is not there yet",
     ] {
         assert!(ran.out.contains(line), "{line}: {ran:?}");
     }
     // The key can be read by everybody on the machine, or not: the warning is the configuration's.
     assert!(ran.err.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn check_makes_and_changes_no_file() {
+    let installation = Installation::new();
+    let files = || {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(installation.folder.path()).expect("a folder") {
+            let entry = entry.expect("an entry");
+            let content = std::fs::read(entry.path()).unwrap_or_default();
+            files.push((entry.file_name(), content));
+        }
+        files.sort();
+        files
+    };
+    let before = files();
+    assert_eq!(installation.check().code, Some(0));
+    assert_eq!(installation.check_online().code, Some(1), "no bank.example");
+    assert_eq!(files(), before);
+
+    assert_eq!(installation.keys("create", &[]).code, Some(0));
+    let before = files();
+    let ran = installation.check();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("store: reached"), "{ran:?}");
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn check_says_all_that_is_wrong() {
+    let installation = Installation::new();
+    installation.edit(
+        "[store]\n",
+        "[store]\nflavour = \"mint\"\nprefix = \"{x}\"\n",
+    );
+    installation.edit("id = \"acme\"", "id = \"a c\"");
+    installation.edit("client_secret = \"issued by the institution\"\n", "");
+    let institution = "institutions/example_bank.toml";
+    let path = installation.folder.path().join(institution);
+    let text = std::fs::read_to_string(&path).expect("a file");
+    write(
+        installation.folder.path(),
+        institution,
+        &text.replace("https", "ftp"),
+    );
+    let ran = installation.check();
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    for key in [
+        "store.flavour: ",
+        "store.prefix: ",
+        "clients[0].id: ",
+        "oauth.authorization_endpoint: ",
+        "oauth.token_endpoint: ",
+    ] {
+        assert!(ran.err.contains(key), "{key}: {ran:?}");
+    }
+    assert_eq!(ran.err.lines().count(), 5, "{ran:?}");
+}
+
+/// A host on this machine that takes connections.
+fn host() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    (listener, format!("http://{address}"))
+}
+
+#[test]
+fn check_online_says_which_hosts_are_not_reached() {
+    let installation = Installation::new();
+    let (bank, there) = host();
+    // Whatever it says: it is there.
+    std::thread::spawn(move || bank.accept().map(drop));
+    let (gone, nowhere) = host();
+    drop(gone);
+    let institution = "institutions/example_bank.toml";
+    let path = installation.folder.path().join(institution);
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let text = text
+        .replace(
+            "https://bank.example/authorize",
+            &format!("{there}/authorize"),
+        )
+        .replace("https://bank.example/token", &format!("{nowhere}/token"));
+    write(installation.folder.path(), institution, &text);
+    assert_eq!(
+        installation.check().code,
+        Some(0),
+        "only where it is asked for"
+    );
+    let ran = installation.check_online();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains(&format!("{there} is reached")), "{ran:?}");
+    assert!(
+        ran.out.contains(&format!("{nowhere} is not reached: ")),
+        "{ran:?}"
+    );
+    assert!(ran.err.contains("1 of 2 hosts"), "{ran:?}");
+}
+
+#[test]
+fn check_online_says_that_the_store_takes_no_writes() {
+    let redis = crate::support::redis::Redis::start();
+    redis
+        .command("ACL SETUSER reader on >secret ~* +@read +@connection +info +config +script|load");
+    let url = redis.url().replace("redis://", "redis://reader:secret@");
+    let installation = Installation::with_store(&url);
+    let ran = installation.check_online();
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.err.contains("permission"), "{ran:?}");
+    assert!(
+        !ran.err.contains("secret") && !ran.err.contains("unreadable"),
+        "{ran:?}"
+    );
+
+    redis.command("ACL SETUSER reader +@all");
+    let ran = installation.check_online();
+    assert!(ran.out.contains("store: takes writes"), "{ran:?}");
+}
+
+#[test]
+fn check_warns_of_what_leads_nowhere() {
+    let installation = Installation::new();
+    installation.edit("[[clients.registrations]]\n", "");
+    for line in [
+        "institution = \"example_bank\"\n",
+        "client_id = \"acme-at-example-bank\"\n",
+        "client_secret = \"issued by the institution\"\n",
+    ] {
+        installation.edit(line, "");
+    }
+    let ran = installation.check();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for word in [
+        "no client has a registration at example_bank",
+        "oauth.pkce: is \"auto\"",
+    ] {
+        assert!(ran.out.contains(word), "{word}: {ran:?}");
+    }
+    installation.edit("[[clients]]\nid = \"acme\"\nname = \"Acme Budget\"\n", "");
+    let ran = installation.check();
+    assert!(ran.out.contains("clients: there are none"), "{ran:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn check_warns_of_few_open_files() {
+    let installation = Installation::new();
+    let limited = |most: u32| {
+        let script = format!("ulimit -n {most}; exec \"$@\"");
+        let program = env!("CARGO_BIN_EXE_guichet");
+        let arguments = [
+            "-c",
+            &script,
+            "sh",
+            program,
+            "check",
+            "--config",
+            &installation.file,
+        ];
+        let ran = std::process::Command::new("sh").args(arguments).output();
+        String::from_utf8_lossy(&ran.expect("sh starts").stdout).into_owned()
+    };
+    assert!(limited(1000).contains("warning: this process may open 1000 files at most"));
+    assert!(!limited(4096).contains("files at most"));
+}
+
+#[test]
+fn check_warns_of_replicas_that_nobody_waits_for() {
+    let primary = crate::support::redis::Redis::start();
+    let replica = crate::support::redis::Redis::start();
+    let port = primary.url();
+    let port = port
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()
+        .expect("a port");
+    replica.command(&format!("REPLICAOF 127.0.0.1 {port}"));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !primary
+        .command("INFO replication")
+        .contains("connected_slaves:1")
+    {
+        assert!(std::time::Instant::now() < deadline, "no replica");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let ran = Installation::with_store(&primary.url()).check();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("min-replicas-to-write is 0"), "{ran:?}");
+    primary.command("CONFIG SET min-replicas-to-write 1");
+    let ran = Installation::with_store(&primary.url()).check();
+    assert!(!ran.out.contains("min-replicas"), "{ran:?}");
 }
 
 #[test]

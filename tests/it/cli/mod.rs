@@ -85,6 +85,10 @@ scopes = ["accounts"]
         run(["check", "--config", &self.file])
     }
 
+    fn check_online(&self) -> crate::support::guichet::Ran {
+        run(["check", "--online", "--config", &self.file])
+    }
+
     fn keys(&self, verb: &str, more: &[&str]) -> crate::support::guichet::Ran {
         let fixed = ["keys", verb, "--config", &self.file, "--client", "acme"];
         run(fixed.into_iter().chain(more.iter().copied()))

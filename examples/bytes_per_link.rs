@@ -69,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
         accept_volatile: true,
     };
     let (store, _) = RedisStore::open(&url, "guichet", settings).await?;
-    let store = Arc::new(Store::Redis(store));
+    let store = Arc::new(Store::from(store));
     let now = Timestamp::from_millisecond(1_767_225_600_000)?;
 
     let share = mints.div_ceil(TASKS);

@@ -60,6 +60,11 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
+    /// Where it is.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Pushes to `url`, signed with each of `secrets` (several during a rotation, newest first), each
     /// push within `timeout`.
     pub fn new(

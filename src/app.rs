@@ -17,13 +17,13 @@ use crate::domain::random::Random;
 use crate::flow::{Clients, Clock, Gateway, Institutions, Settings};
 use crate::http::limits::{CallerRates, Limits, Rates};
 use crate::http::{Door, ops};
-use crate::metrics::Metrics;
+use crate::metrics::{Configured, Metrics};
 use crate::oauth::OAuthClient;
 use crate::serve::Server;
 use crate::store::redis::{RedisSettings, RedisStore};
 use crate::store::seal::{KeyRing, SealKey, Sealer};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Retention, Store, StoreError};
+use crate::store::{self, Retention, Store, StoreError};
 use crate::webhook::{self, Webhooks};
 
 /// Where time and randomness come from.
@@ -74,10 +74,7 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
         finished: config.store.keep_finished,
     };
     match &config.store.location {
-        StoreLocation::Sqlite(path) => Ok((
-            Store::Sqlite(SqliteStore::open(path, retention)?),
-            Vec::new(),
-        )),
+        StoreLocation::Sqlite(path) => Ok((SqliteStore::open(path, retention)?.into(), Vec::new())),
         StoreLocation::Redis(url) => {
             let settings = RedisSettings {
                 retention,
@@ -85,7 +82,7 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
             };
             let opened =
                 RedisStore::open(url.expose_secret(), &config.store.prefix, settings).await?;
-            Ok((Store::Redis(opened.0), opened.1))
+            Ok((opened.0.into(), opened.1))
         }
     }
 }
@@ -133,9 +130,11 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         .as_ref()
         .map(|settings| secret_text(settings.key.expose_secret()));
     let webhooks = Webhooks::new(webhook_settings(&config.webhooks)?)?;
-    let metrics = Arc::new(Metrics::default());
+    let configured = Configured::of(&config.clients, &config.institutions);
+    let metrics = Metrics::new(configured, store::STEPS, sources.clock.now());
+    let metrics = Arc::new(metrics);
     let gateway = Arc::new(Gateway {
-        store,
+        store: store.measured(metrics.clone()),
         sealer: Sealer::new(ring),
         oauth: OAuthClient::new()?,
         aggregator,

@@ -10,10 +10,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::domain::event::{DELIVERY_TRIES, Event};
 use crate::domain::job::Job;
 use crate::flow::{Gateway, Internal, aggregate, deadlines};
+use crate::log_context;
+use crate::metrics::Delivered;
 use crate::webhook::{self, Delivery, Message, Webhooks};
 
 /// How often the store is looked at without being woken.
@@ -101,12 +104,13 @@ async fn crew(
         for errand in taken {
             let permit = room.clone().try_acquire_owned();
             let (gateway, webhooks) = (gateway.clone(), webhooks.clone());
-            tasks.spawn(async move {
+            let work = async move {
                 if let Err(error) = errand.run(&gateway, &webhooks).await {
                     tracing::error!(?line, %error, "a piece of work failed; it is due again");
                 }
                 drop(permit);
-            });
+            };
+            tasks.spawn(work.instrument(log_context::span()));
         }
         tokio::select! {
             _ = room.acquire(), if may_be_more => {}
@@ -136,9 +140,10 @@ async fn sweep(gateway: &Gateway, shutdown: &CancellationToken) {
 
 /// Tries one event once, and says in the store what came of it.
 async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result<(), Internal> {
-    let client = gateway.clients.get(&event.member.client);
-    let Some(endpoint) = client.and_then(|client| client.webhook(event.kind)) else {
-        tracing::info!(event = %event.guid, kind = event.kind.name(), "no longer subscribed; dropped");
+    log_context::event(&event);
+    let subscriber = gateway.clients.get(&event.member.client);
+    let Some(endpoint) = subscriber.and_then(|client| client.webhook(event.kind)) else {
+        tracing::info!("no longer subscribed; event dropped");
         return Ok(gateway.store.finish_event(event.guid).await?);
     };
     let now = gateway.clock.now();
@@ -146,42 +151,49 @@ async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result
         Ok(Some(message)) => message,
         Ok(None) => return Ok(gateway.store.finish_event(event.guid).await?),
         Err(error) => {
-            tracing::error!(event = %event.guid, %error, "event cannot be written; buried");
+            tracing::error!(%error, "event cannot be written; not tried again");
             return Ok(gateway.store.bury_event(event.guid, now).await?);
         }
     };
+    log_context::endpoint(&endpoint.url);
+    let client = event.member.client.as_str();
+    let timing = gateway.metrics.webhook_delivery.start([client]);
     let delivery = webhooks.deliver(endpoint, &message, now).await;
-    let (id, kind, attempt) = (event.guid, event.kind.name(), event.attempt);
-    match delivery {
+    drop(timing);
+    let (id, tries) = (event.guid, event.attempt);
+    let result = match delivery {
         Delivery::Taken => {
-            tracing::info!(event = %id, kind, attempt, "event delivered");
+            tracing::info!("webhook delivered");
             gateway.store.finish_event(id).await?;
-            gateway.metrics.delivered("taken");
+            Delivered::Delivered
         }
         Delivery::Gone => {
-            tracing::warn!(event = %id, kind, attempt, "the endpoint is gone; event buried");
+            tracing::warn!("the webhook endpoint is gone; event not tried again");
             gateway.store.bury_event(id, now).await?;
-            gateway.metrics.delivered("gone");
+            Delivered::Gone
         }
         Delivery::Again {
             reason,
             retry_after,
         } => {
-            let wait = webhook::next_try(attempt, gateway.random.as_ref())
-                .filter(|_| attempt < DELIVERY_TRIES);
+            let wait = webhook::next_try(tries, gateway.random.as_ref())
+                .filter(|_| tries < DELIVERY_TRIES);
             match wait.map(|wait| wait.max(retry_after.unwrap_or_default())) {
                 Some(wait) => {
-                    tracing::warn!(event = %id, kind, attempt, reason, wait_s = wait.as_secs(), "event not taken; tried again later");
+                    let wait_s = wait.as_secs();
+                    tracing::warn!(reason, wait_s, "webhook delivery failed; tried again later");
                     gateway.store.postpone_event(id, now + wait).await?;
-                    gateway.metrics.delivered("again");
+                    Delivered::Retried
                 }
                 None => {
-                    tracing::error!(event = %id, kind, attempt, reason, "event never taken; buried");
+                    tracing::error!(reason, "webhook delivery failed for the last time");
                     gateway.store.bury_event(id, now).await?;
-                    gateway.metrics.delivered("dead");
+                    Delivered::Abandoned
                 }
             }
         }
-    }
+    };
+    let counters = &gateway.metrics.webhook_deliveries;
+    counters.count([client, result.name()]);
     Ok(())
 }

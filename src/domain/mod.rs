@@ -29,6 +29,7 @@ pub mod random;
 pub mod return_address;
 pub mod scheme;
 pub mod secret;
+pub mod support_code;
 pub mod user;
 pub mod window;
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use super::{Gateway, Internal, Telling, members};
 use crate::domain::client::Client;
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::{ApiKey, ApiToken, SessionToken};
 use crate::domain::user::User;
+use crate::log_context;
 use crate::store::{
     KeyAddition, PageRequest, Paged, SessionOwner, UserChange, UserCreation, UserUpdate,
 };
@@ -132,11 +135,12 @@ pub async fn delete_user(
         return Ok(None);
     };
     for member in store.members(user).await? {
-        members::delete(gateway, client, &found, member.guid, telling).await?;
+        let deletion = members::delete(gateway, client, &found, member.guid, telling);
+        deletion.instrument(log_context::span()).await?;
     }
     let deleted = store.delete_user(&client.id, user, gateway.now()).await?;
     if deleted.is_some() {
-        tracing::info!(%user, client = %client.id, "user deleted");
+        tracing::info!(%user, "user deleted");
     }
     Ok(deleted)
 }

@@ -16,6 +16,7 @@ use crate::domain::grant::Grant;
 use crate::domain::id::{CredentialGuid, JobGuid};
 use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus, Pulled};
 use crate::domain::member::ConnectionStatus;
+use crate::log_context;
 use crate::store::seal::Context;
 use crate::store::{Lease, Recorded, Reported, SealedMeans, Standing};
 
@@ -105,22 +106,24 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
     let Some(aggregator) = &gateway.aggregator else {
         return Ok(());
     };
+    log_context::job(&job);
+    log_context::endpoint(aggregator.url());
     if job.status == JobStatus::Challenged {
-        tracing::info!(job = %job.guid, member = %job.member, round = job.round, "nobody answered, job failed");
+        tracing::info!(round = job.round, "nobody answered; job failed");
         report(gateway, job.guid, Said::Failed(JobFailure::Unanswered)).await?;
         return Ok(());
     }
     if job.attempt > JOB_TRIES {
-        tracing::warn!(job = %job.guid, member = %job.member, "aggregator silent, job failed");
+        tracing::warn!("the aggregator did not report; job failed");
         report(gateway, job.guid, Said::Failed(JobFailure::Unavailable)).await?;
         return Ok(());
     }
     match aggregator.push(&job, gateway.now()).await {
         Ok(()) => {
-            tracing::info!(job = %job.guid, member = %job.member, attempt = job.attempt, "job pushed");
+            tracing::info!("job pushed");
         }
         Err(error) => {
-            tracing::warn!(job = %job.guid, attempt = job.attempt, %error, "job not taken");
+            tracing::warn!(%error, "job push failed");
             let pushes = job.attempt.saturating_sub(1) as usize;
             let wait = PUSH_WAITS_S.get(pushes).copied().unwrap_or_default();
             let due_at = gateway.now() + Duration::from_secs(wait);
@@ -145,10 +148,11 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
         Lease::Over => return Err(LeaseError::Over(guid)),
         Lease::Unknown => return Err(LeaseError::Unknown(guid)),
     };
+    log_context::job(&job);
     let (client, member, subject) = (&job.client, job.member.to_string(), guid.to_string());
     let means = match sealed {
         SealedMeans::Grant(sealed) => {
-            let bytes = unseal(gateway, &job, &grant_context(client, &member), &sealed)?;
+            let bytes = unseal(gateway, &grant_context(client, &member), &sealed)?;
             let grant = Grant::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?;
             Means::Token {
                 access_token: grant.access_token,
@@ -158,18 +162,18 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
         }
         SealedMeans::Credentials(sealed) => {
             let context = credentials::context(client, &member);
-            let bytes = unseal(gateway, &job, &context, &sealed)?;
+            let bytes = unseal(gateway, &context, &sealed)?;
             Means::Credentials(Credentials::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?)
         }
     };
     let answers = match sealed_answers {
         None => None,
         Some(sealed) => {
-            let bytes = unseal(gateway, &job, &answers_context(client, &subject), &sealed)?;
+            let bytes = unseal(gateway, &answers_context(client, &subject), &sealed)?;
             Some(Credentials::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?)
         }
     };
-    tracing::info!(job = %guid, %member, has_answers = answers.is_some(), "lease granted");
+    tracing::info!(has_answers = answers.is_some(), "lease granted");
     Ok(Leased {
         job,
         means,
@@ -179,12 +183,11 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
 
 fn unseal(
     gateway: &Gateway,
-    job: &Job,
     context: &Context<'_>,
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, LeaseError> {
     gateway.sealer.open(context, sealed).map_err(|error| {
-        tracing::error!(job = %job.guid, member = %job.member, %error, "what a member connects with could not be unsealed");
+        tracing::error!(%error, "what a member connects with could not be unsealed");
         LeaseError::Unreadable
     })
 }
@@ -197,11 +200,12 @@ pub async fn report(gateway: &Gateway, guid: JobGuid, said: Said) -> Result<Opti
     let Some(job) = gateway.store.job(guid).await? else {
         return Ok(None);
     };
+    log_context::job(&job);
     if is_asked_already(&job, &said) {
         return Ok(Some(job));
     }
     if said == Said::Started && job.status == JobStatus::Queued {
-        tracing::debug!(job = %guid, "started before it was pushed");
+        tracing::debug!("started before it was pushed");
     }
     let member = gateway.store.member(job.user, job.member).await?;
     let standing = standing(&said, member.is_none_or(|member| member.is_oauth));
@@ -219,8 +223,10 @@ pub async fn report(gateway: &Gateway, guid: JobGuid, said: Said) -> Result<Opti
     };
     match persistently(|| Box::pin(gateway.store.record_report(&reported, now))).await? {
         Recorded::Yes(job) => {
-            tracing::info!(job = %guid, member = %job.member, status = job.status.name(), failure = job.failure.map(JobFailure::name), "job reported");
-            gateway.metrics.reported(job.status);
+            let (status, failure) = (job.status.name(), job.failure.map(JobFailure::name));
+            tracing::info!(status, failure, "job reported");
+            let labels = [job.client.as_str(), job.institution.as_str(), status];
+            gateway.metrics.job_reports.count(labels);
             gateway.wake_worker();
             Ok(Some(*job))
         }

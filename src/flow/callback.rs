@@ -9,13 +9,17 @@ use std::time::Duration;
 use super::connect;
 use super::open::{attempt_context, means};
 use super::{Gateway, Internal};
-use crate::domain::client::Client;
+use crate::domain::client::{Client, Registration};
 use crate::domain::event::EventKind;
 use crate::domain::id::{AttemptId, ClientId, InstitutionCode, MemberGuid};
-use crate::domain::institution::{Institution, ResponseMode};
+use crate::domain::institution::{Institution, OAuth, ResponseMode};
 use crate::domain::secret::AnswerHandle;
 use crate::domain::window::{Binding, Ending, ErrorReason};
-use crate::oauth::{self, Answer, AttemptSecrets, Callback};
+use crate::log_context;
+use crate::metrics;
+use crate::oauth::{
+    self, Answer, AttemptSecrets, AuthorizationCode, Callback, ExchangeError, Granted,
+};
 use crate::store::seal::{Context, Field};
 use crate::store::{Claim, Claimed, Failure, Subject};
 
@@ -47,6 +51,8 @@ impl Door {
             client: gateway.clients.get(&client)?.clone(),
             institution: gateway.institutions.get(&institution)?.clone(),
         };
+        log_context::client(&client);
+        log_context::institution(&institution);
         means(&door.client, &door.institution)
             .is_ok()
             .then_some(door)
@@ -81,9 +87,10 @@ pub async fn callback(
     callback: Callback,
     browser: Vec<Binding>,
 ) -> Result<Taken, Internal> {
+    let _timing = gateway.metrics.callback.start([]);
     let (oauth, registration) = means(&door.client, &door.institution)?;
     if let Err(mismatch) = oauth::check_issuer(oauth, callback.iss.as_deref()) {
-        tracing::warn!(institution = %door.institution.code, client = %door.client.id, %mismatch, "answer from another issuer refused");
+        tracing::warn!(%mismatch, "authorization response of another issuer refused");
         return Ok(Taken::Unreadable);
     }
     let attempt = AttemptId::of(&callback.state);
@@ -99,14 +106,16 @@ pub async fn callback(
             attempt.partition(),
         ),
     };
+    log_context::attempt(&attempt);
     let claimed = gateway.store.claim_callback(&claim, gateway.now()).await?;
     match claimed {
         Claimed::Unknown => return Ok(Taken::Unreadable),
         Claimed::Settled => {}
         Claimed::Ignored => {
-            tracing::warn!(%attempt, client = %door.client.id, "answer in another browser ignored");
+            tracing::warn!("authorization response arrived in another browser; nothing was done");
         }
         Claimed::Yes { subject, sealed } => {
+            log_context::subject(&subject.window, &subject.member);
             let exchange = exchange(
                 gateway.clone(),
                 door.clone(),
@@ -116,14 +125,15 @@ pub async fn callback(
                 callback.answer,
             );
             gateway
-                .tasks
                 .spawn(exchange)
                 .await
                 .map_err(|_| Internal::Interrupted)??;
         }
         Claimed::Burnt { subject, sealed } => {
-            tracing::warn!(%attempt, oauth_state = %subject.window.guid, client = %door.client.id, "answer in another browser burnt");
-            gateway.metrics.burnt();
+            log_context::subject(&subject.window, &subject.member);
+            tracing::warn!("authorization response arrived in another browser; attempt ended");
+            let counters = &gateway.metrics.responses_in_another_browser;
+            counters.count(metrics::of(&subject.member));
             gateway.wake_worker();
             let burn = burn(
                 gateway.clone(),
@@ -132,7 +142,7 @@ pub async fn callback(
                 sealed,
                 callback.answer,
             );
-            gateway.tasks.spawn(burn);
+            gateway.spawn(burn);
         }
     }
     Ok(Taken::Known(attempt))
@@ -158,17 +168,30 @@ async fn exchange(
         let fault = Fault::new(ErrorReason::ServerError, detail);
         return fail(&gateway, &door, &subject, fault).await;
     };
-    match gateway
-        .oauth
-        .exchange(oauth, registration, &code, &secrets, gateway.now())
-        .await
-    {
+    match redeem(&gateway, &door, (oauth, registration), &code, &secrets).await {
         Ok(granted) => connect::connect(&gateway, &door, &subject, granted).await,
         Err(error) => {
             let fault = Fault::new(error.reason(oauth), error.to_string());
             fail(&gateway, &door, &subject, fault).await
         }
     }
+}
+
+/// Redeems a code at the institution's token endpoint.
+async fn redeem(
+    gateway: &Gateway,
+    door: &Door,
+    (oauth, registration): (&OAuth, &Registration),
+    code: &AuthorizationCode,
+    secrets: &AttemptSecrets,
+) -> Result<Granted, ExchangeError> {
+    let labels = [door.client.id.as_str(), door.institution.code.as_str()];
+    let _timing = gateway.metrics.token_endpoint.start(labels);
+    let now = gateway.now();
+    gateway
+        .oauth
+        .exchange(oauth, registration, code, secrets, now)
+        .await
 }
 
 /// Why an answer connects nothing.
@@ -209,7 +232,7 @@ pub(super) async fn fail(
         inbound,
         detail,
     } = fault;
-    tracing::warn!(oauth_state = %window, member = %subject.member.guid, institution = %door.institution.code, reason = reason.name(), detail, "flow failed");
+    tracing::warn!(reason = reason.name(), detail, "flow failed");
     let finished = gateway.notices(
         &door.client,
         &[EventKind::OauthStateFinished],
@@ -224,7 +247,9 @@ pub(super) async fn fail(
         finished,
     };
     connect::persistently(|| Box::pin(gateway.store.fail_window(&failure, gateway.now()))).await?;
-    gateway.metrics.failed(reason);
+    let [client, institution] = metrics::of(&subject.member);
+    let counters = &gateway.metrics.flows_failed;
+    counters.count([client, institution, reason.name()]);
     gateway.wake_worker();
     Ok(())
 }
@@ -247,13 +272,9 @@ async fn burn(
     let Some(secrets) = unseal(&gateway, &attempt, &sealed) else {
         return;
     };
-    match gateway
-        .oauth
-        .exchange(oauth, registration, &code, &secrets, gateway.now())
-        .await
-    {
+    match redeem(&gateway, &door, (oauth, registration), &code, &secrets).await {
         Ok(granted) => connect::give_back(&gateway, &door, &granted.grant).await,
-        Err(error) => tracing::warn!(%attempt, %error, "burnt code could not be redeemed"),
+        Err(error) => tracing::warn!(%error, "the code of an ended attempt could not be redeemed"),
     }
 }
 
@@ -261,7 +282,7 @@ fn unseal(gateway: &Gateway, attempt: &AttemptId, sealed: &[u8]) -> Option<Attem
     match gateway.sealer.open(&attempt_context(attempt), sealed) {
         Ok(bytes) => AttemptSecrets::from_bytes(&bytes),
         Err(error) => {
-            tracing::error!(%attempt, %error, "an attempt's secrets could not be unsealed");
+            tracing::error!(%error, "an attempt's secrets could not be unsealed");
             None
         }
     }

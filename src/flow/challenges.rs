@@ -12,6 +12,7 @@ use crate::domain::id::{ClientId, CredentialGuid, MemberGuid};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::member::{CallbackPayload, Member};
 use crate::domain::user::User;
+use crate::log_context;
 use crate::store::seal::{Context, Field};
 use crate::store::{Answered, Answering, StoreError};
 
@@ -110,7 +111,8 @@ pub async fn answer(
     match store.answer_challenges(&answering, gateway.now()).await? {
         Answered::Yes(member) => {
             gateway.wake_worker();
-            tracing::info!(job = %job.guid, member = %member.guid, client = %client.id, round = job.round, "challenges answered");
+            log_context::job(&job);
+            tracing::info!(round = job.round, "challenges answered");
             Ok(*member)
         }
         Answered::NotAsked(member) => Err(AnswerError::NotChallenged(member.status.name())),

@@ -15,6 +15,7 @@ use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::job::NewJob;
 use crate::domain::secret::Digest;
 use crate::domain::window::{Ending, ErrorReason};
+use crate::metrics;
 use crate::oauth::{Granted, IdentifyError};
 use crate::store::seal::{Context, Field};
 use crate::store::{Committed, Connection, StoreError, Subject};
@@ -38,7 +39,6 @@ pub(super) async fn connect(
     subject: &Subject,
     granted: Granted,
 ) -> Result<(), Internal> {
-    let oauth_state = subject.window.guid;
     let fingerprints = match fingerprints(gateway, door, subject, &granted).await {
         Ok(fingerprints) => fingerprints,
         Err(error) => {
@@ -60,10 +60,11 @@ pub(super) async fn connect(
                 .await?;
         match committed {
             Committed::Yes(subject) => {
-                gateway.metrics.connected();
+                let labels = metrics::of(&subject.member);
+                gateway.metrics.members_connected.count(labels);
                 gateway.wake_worker();
-                let left_by = subject.window.member;
-                tracing::info!(member = %subject.member.guid, %left_by, %oauth_state, institution = %door.institution.code, "member connected");
+                let outbound_member = subject.window.member;
+                tracing::info!(member = %subject.member.guid, %outbound_member, "member connected");
                 return Ok(());
             }
             Committed::Duplicate(existing) if door.client.duplicates == Duplicates::Merge => {
@@ -89,7 +90,7 @@ pub(super) async fn connect(
                 return turn_away(gateway, door, subject, &grant, fault).await;
             }
             Committed::Over => {
-                tracing::warn!(member = %subject.member.guid, %oauth_state, "window ended during the exchange; grant given back");
+                tracing::warn!("window ended during the exchange; tokens given back");
                 give_back(gateway, door, &grant).await;
                 return Ok(());
             }
@@ -219,7 +220,7 @@ pub(super) async fn give_back(gateway: &Gateway, door: &Door, grant: &Grant) {
         return;
     }
     if let Err(error) = gateway.oauth.revoke(oauth, registration, grant).await {
-        tracing::warn!(institution = %door.institution.code, %error, "an unused grant could not be revoked");
+        tracing::warn!(%error, "unused tokens could not be revoked");
     }
 }
 

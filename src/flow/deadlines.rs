@@ -1,8 +1,12 @@
 //! Deadlines are true without visitors: what runs out becomes ERRORED by itself.
 
+use tracing::Instrument;
+
 use super::{Gateway, Internal};
 use crate::domain::event::EventKind;
 use crate::domain::window::{Ending, ErrorReason, Window};
+use crate::log_context;
+use crate::metrics;
 use crate::store::Failure;
 
 /// How many windows one sweep ends at most; the next sweep goes on.
@@ -13,13 +17,15 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
     let overdue = gateway.store.overdue_windows(gateway.now(), SWEEP).await?;
     let mut ended = 0;
     for window in &overdue {
-        match expire(gateway, window).await {
-            Ok(is_ended) => ended += usize::from(is_ended),
-            // One window must not keep the others waiting.
-            Err(error) => {
-                tracing::error!(oauth_state = %window.guid, %error, "a deadline could not be made true");
-            }
-        }
+        // One window must not keep the others waiting.
+        let expiry = async {
+            expire(gateway, window).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a deadline could not be made true");
+                false
+            })
+        };
+        let is_ended = expiry.instrument(log_context::span()).await;
+        ended += usize::from(is_ended);
     }
     gateway.store.purge(gateway.now()).await?;
     Ok(ended)
@@ -27,6 +33,11 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
 
 /// Ends one window whose deadline has passed; `false` when something else ended it first.
 pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, Internal> {
+    log_context::window(window);
+    let member = gateway.store.member(window.user, window.member).await?;
+    if let Some(member) = &member {
+        log_context::member(member);
+    }
     let finished = match gateway.clients.get(&window.client) {
         Some(client) => gateway.notices(
             client,
@@ -49,9 +60,14 @@ pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, I
         .await?
         .is_some();
     if ended {
-        gateway.metrics.failed(ErrorReason::SessionError);
+        let institution = member.as_ref().map(|it| it.institution.as_str());
+        gateway.metrics.flows_failed.count([
+            window.client.as_str(),
+            institution.unwrap_or(metrics::OTHER),
+            failure.reason.name(),
+        ]);
         gateway.wake_worker();
-        tracing::info!(oauth_state = %window.guid, member = %window.member, "deadline passed");
+        tracing::info!("deadline passed");
     }
     Ok(ended)
 }

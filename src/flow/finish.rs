@@ -6,6 +6,7 @@ use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::return_address::{Outcome, ReturnTo};
 use crate::domain::window::{Binding, ReferralSource, WindowStatus};
+use crate::log_context;
 use crate::store::AttemptRecord;
 
 /// How long an outcome page waits for an exchange that is under way, and how often it looks.
@@ -40,6 +41,11 @@ pub async fn finish(
         let Some(record) = gateway.store.attempt(attempt).await? else {
             return Ok(Finish::Unknown);
         };
+        log_context::attempt(attempt);
+        log_context::window(&record.window);
+        if let Some(member) = &record.member {
+            log_context::subject(&record.window, member);
+        }
         let own = |binding: &Binding| {
             binding.attempt == attempt.cookie_part() && binding.digest.matches(&record.binding)
         };

@@ -14,6 +14,8 @@ use crate::domain::institution::Institution;
 use crate::domain::job::NewJob;
 use crate::domain::member::{CallbackPayload, ConnectionStatus, Member, UseCase};
 use crate::domain::user::User;
+use crate::log_context;
+use crate::metrics;
 use crate::store::{
     Deletion, MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember, StoreError,
 };
@@ -247,7 +249,8 @@ pub async fn update(
     match store.update_member(&change, now).await? {
         MemberUpdate::Updated(member) => {
             gateway.wake_worker();
-            tracing::info!(member = %member.guid, client = %client.id, has_new_credentials, "member updated");
+            log_context::member(&member);
+            tracing::info!(has_new_credentials, "member updated");
             Ok(*member)
         }
         MemberUpdate::ExternalGuidTaken(existing) => Err(ChangeError::ExternalGuidTaken(existing)),
@@ -264,6 +267,7 @@ pub async fn create(
     user: &User,
     request: MemberRequest,
 ) -> Result<Created, CreateError> {
+    let _timing = gateway.metrics.mint.start([]);
     let now = gateway.now();
     let institution = match &request.institution {
         InstitutionName::Guid(guid) => gateway
@@ -326,8 +330,9 @@ async fn create_linked(
         created,
     };
     keep(gateway, &new, now).await?;
-    gateway.metrics.minted();
-    tracing::info!(member = %new.member.guid, oauth_state = %draft.window.guid, client = %client.id, "member created");
+    let labels = metrics::of(&new.member);
+    gateway.metrics.links_minted.count(labels);
+    tracing::info!(oauth_state = %draft.window.guid, "member created");
     Ok(Created::Linked(Box::new(
         draft.into_minted(gateway, new.member),
     )))
@@ -362,7 +367,7 @@ async fn create_standard(
         created,
     };
     keep(gateway, &new, now).await?;
-    tracing::info!(member = %guid, institution = %institution.code, client = %client.id, is_queued = queued.is_some(), "member created");
+    tracing::info!(is_queued = queued.is_some(), "member created");
     Ok(Created::Standard(Box::new(new.member)))
 }
 
@@ -425,6 +430,7 @@ fn created_notices(
 }
 
 async fn keep(gateway: &Gateway, new: &NewMember, now: Timestamp) -> Result<(), CreateError> {
+    log_context::member(&new.member);
     match gateway.store.create_member(new, now).await? {
         MemberCreation::Created => {}
         MemberCreation::ExternalGuidTaken(existing) => {
@@ -457,9 +463,10 @@ pub async fn delete(
         .store
         .delete_member(&deletion, gateway.now())
         .await?;
-    if deleted.is_some() {
+    if let Some(member) = &deleted {
+        log_context::member(member);
         gateway.wake_worker();
-        tracing::info!(%member, client = %client.id, "member deleted");
+        tracing::info!("member deleted");
     }
     Ok(deleted)
 }

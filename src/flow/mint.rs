@@ -15,6 +15,7 @@ use crate::domain::return_address::{self, InvalidReturn, ReturnTo};
 use crate::domain::scheme::Scheme;
 use crate::domain::secret::LinkToken;
 use crate::domain::window::{NewWindow, OpenPolicy, ReferralSource, WindowOptions};
+use crate::{log_context, metrics};
 
 /// What a request asks of a window, as it came.
 #[derive(Clone, Debug, Default)]
@@ -116,9 +117,11 @@ pub async fn mint(
     member: MemberGuid,
     wishes: Wishes,
 ) -> Result<Minted, MintError> {
+    let _timing = gateway.metrics.mint.start([]);
     let now = gateway.now();
     let found = gateway.store.member(user, member).await?;
     let found = found.ok_or(MintError::NoSuchMember(member))?;
+    log_context::member(&found);
     let institution = gateway
         .institution(&found.institution)
         .map_err(|_| MintError::CannotUseOAuth)?;
@@ -132,9 +135,9 @@ pub async fn mint(
         .mint_window(user, member, &draft.window, &superseded, now)
         .await?;
     let kept = kept.ok_or(MintError::NoSuchMember(member))?;
-    gateway.metrics.minted();
+    gateway.metrics.links_minted.count(metrics::of(&kept));
     gateway.wake_worker();
-    tracing::info!(%member, oauth_state = %draft.window.guid, client = %client.id, "link minted");
+    tracing::info!(oauth_state = %draft.window.guid, "link minted");
     Ok(draft.into_minted(gateway, kept))
 }
 

@@ -31,7 +31,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use url::Url;
 
 use crate::aggregator::Aggregator;
@@ -196,6 +198,15 @@ impl Gateway {
                 kind: *kind,
             })
             .collect()
+    }
+
+    /// Runs what must end well even if the browser that caused it goes away; its lines are about the
+    /// same as the caller's.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn(work.in_current_span())
     }
 
     /// Says that the store now holds work for the worker.

@@ -10,6 +10,8 @@ use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
 use crate::domain::institution::{Institution, OAuth};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
 use crate::domain::window::{Binding, Ending, NewAttempt, RETRY_GRACE, Window, WindowStatus};
+use crate::log_context;
+use crate::metrics;
 use crate::oauth::{self, AttemptSecrets, AuthorizationRequest};
 use crate::store::seal::{Context, Field};
 use crate::store::{Knock, Opened, Opening, Subject};
@@ -66,8 +68,10 @@ pub async fn open(
     knock: Knock,
     browser: Vec<Binding>,
 ) -> Result<Arrival, Internal> {
+    let _timing = gateway.metrics.open.start([]);
     let now = gateway.now();
     let window = OauthStateGuid::of(token);
+    log_context::link(member, window);
     let departing = Departing::new(gateway, window, now + gateway.settings.authorization_ttl);
     let opening = Opening {
         window,
@@ -79,8 +83,13 @@ pub async fn open(
     let opened = gateway.store.open_window(&opening, now).await?;
     Ok(match opened {
         Opened::Claimed(subject) => {
-            gateway.metrics.opened();
-            tracing::info!(oauth_state = %window, %member, attempt = %departing.attempt.id, "link opened");
+            log_context::member(&subject.member);
+            log_context::attempt(&departing.attempt.id);
+            gateway
+                .metrics
+                .links_opened
+                .count(metrics::of(&subject.member));
+            tracing::info!("link opened");
             Arrival::Depart(departing.into_departure(gateway, &subject)?)
         }
         Opened::AskFirst(subject) => Arrival::AskFirst(subject),

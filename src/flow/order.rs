@@ -1,5 +1,7 @@
 //! order: a member service wants a member's data pulled again.
 
+use tracing::Instrument;
+
 use super::{Gateway, Internal, Telling};
 use crate::domain::client::Client;
 use crate::domain::data_request::DataRequest;
@@ -8,6 +10,7 @@ use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::job::NewJob;
 use crate::domain::member::{CallbackPayload, ConnectionStatus, Member};
 use crate::domain::user::User;
+use crate::log_context;
 use crate::store::{JobOrder, Ordered, StoreError};
 
 /// An aggregation as asked for.
@@ -108,7 +111,8 @@ pub async fn order_all(
             members.push(found);
             continue;
         }
-        match queue(gateway, client, &found, &request).await? {
+        let queued = queue(gateway, client, &found, &request);
+        match queued.instrument(log_context::span()).await? {
             Ordered::Queued(member) | Ordered::UnderWay(member) | Ordered::Unfit(member) => {
                 members.push(*member);
             }
@@ -125,6 +129,7 @@ async fn queue(
     member: &Member,
     request: &OrderRequest,
 ) -> Result<Ordered, Internal> {
+    log_context::member(member);
     let partition = member.guid.partition();
     let asked = match request.data_request.is_empty() {
         true => &member.data_request,
@@ -145,7 +150,7 @@ async fn queue(
     let ordered = gateway.store.order_job(&order, gateway.now()).await?;
     if matches!(ordered, Ordered::Queued(_)) {
         gateway.wake_worker();
-        tracing::info!(job = %order.job.guid, member = %member.guid, client = %client.id, "aggregation ordered");
+        tracing::info!(job = %order.job.guid, "aggregation ordered");
     }
     Ok(ordered)
 }

@@ -7,6 +7,8 @@ use super::{Gateway, Internal};
 use crate::domain::id::{AttemptId, OauthStateGuid};
 use crate::domain::secret::LinkToken;
 use crate::domain::window::{Binding, NewWindow, ReferralSource};
+use crate::log_context;
+use crate::metrics;
 use crate::store::{Retried, Retry};
 
 /// What pressing "Try again" leads to.
@@ -29,6 +31,8 @@ pub async fn retry(
     let Some(record) = gateway.store.attempt(failed).await? else {
         return Ok(Again::Refused);
     };
+    log_context::attempt(failed);
+    log_context::window(&record.window);
     if record.window.options.referral_source == ReferralSource::App {
         return Ok(Again::Refused);
     }
@@ -54,8 +58,13 @@ pub async fn retry(
     };
     Ok(match gateway.store.retry_window(&retry, now).await? {
         Retried::Claimed(subject) => {
-            tracing::info!(oauth_state = %guid, after = %record.window.guid, "tried again");
-            gateway.metrics.retried();
+            log_context::subject(&subject.window, &subject.member);
+            log_context::attempt(&departing.attempt.id);
+            tracing::info!(previous_oauth_state = %record.window.guid, "tried again");
+            gateway
+                .metrics
+                .flows_retried
+                .count(metrics::of(&subject.member));
             Again::Depart(departing.into_departure(gateway, &subject)?)
         }
         Retried::Refused => Again::Refused,

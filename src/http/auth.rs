@@ -22,6 +22,7 @@ use crate::domain::id::ClientId;
 use crate::domain::secret::{Digest, SessionToken};
 use crate::domain::user::User;
 use crate::flow::access;
+use crate::log_context;
 use crate::telemetry::STRANGERS;
 
 /// The Nexus API: one user, by its session.
@@ -141,6 +142,7 @@ impl FromRequestParts<Door> for NexusUser {
             .get(&owner.client)
             .cloned()
             .ok_or_else(expired)?;
+        log_context::client(&client.id);
         let asked = Asked::by(&parts.method);
         let counted = door.limits.admit(&client.id, Some(owner.user), asked);
         counted.map_err(nexus)?;
@@ -186,6 +188,7 @@ impl FromRequestParts<Door> for PlatformClient {
             look_up,
         );
         let client = client.await?.ok_or_else(refused)?;
+        log_context::client(&client.id);
         let asked = Asked::by(&parts.method);
         door.limits.admit(&client.id, None, asked)?;
         accept_version(&parts.headers)?;
@@ -290,7 +293,10 @@ pub async fn proven<T>(
         return Ok(found);
     }
     door.limits.was_wrong(source, credential);
-    door.gateway.metrics.credential_refused(credential.name());
+    door.gateway
+        .metrics
+        .credentials_refused
+        .count([credential.name()]);
     let client = client.filter(|client| door.gateway.clients.get(client).is_some());
     let client = client.map(tracing::field::display);
     let (credential, is_passing) = (credential.name(), credential.is_passing());

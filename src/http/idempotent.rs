@@ -100,9 +100,9 @@ async fn keyed<A: Asker>(door: Door, request: Request, next: Next) -> Result<Res
             parts.extensions.insert(asker);
             let request = Request::from_parts(parts, Body::from(body));
             // A task of its own: the caller may go away, and that is what the key is for.
-            let tasks = door.gateway.tasks.clone();
-            let done =
-                tasks.spawn(async move { answered(&door, &first, next.run(request).await).await });
+            let gateway = door.gateway.clone();
+            let done = gateway
+                .spawn(async move { answered(&door, &first, next.run(request).await).await });
             done.await
                 .map_err(|_| Problem::from(crate::flow::Internal::Interrupted))
         }

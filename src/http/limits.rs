@@ -243,13 +243,13 @@ impl Limits {
     /// (docs/SECURITY.md, O7). Counts nothing; an error says how long to wait.
     pub fn may_follow(&self, source: Source) -> Result<(), Duration> {
         let looked = self.unknown_links.look(&source, Instant::now());
-        looked.inspect_err(|_| self.metrics.limited("unknown_links"))
+        looked.inspect_err(|_| self.metrics.requests_limited.count(["unknown_links"]))
     }
 
     /// Counts a link that does not exist; an error once there were too many.
     pub fn followed_unknown(&self, source: Source) -> Result<(), Duration> {
         let taken = self.unknown_links.take(&source, Instant::now());
-        taken.inspect_err(|_| self.metrics.limited("unknown_links"))
+        taken.inspect_err(|_| self.metrics.requests_limited.count(["unknown_links"]))
     }
 
     /// Whether a credential from there is looked up at all: not after too many wrong ones, unless it
@@ -310,7 +310,7 @@ impl Limits {
     }
 
     fn too_many(&self, limit: &'static str, what: &str, wait: Duration) -> Problem {
-        self.metrics.limited(limit);
+        self.metrics.requests_limited.count([limit]);
         let wait_s = whole_seconds(wait);
         let message = format!("Too many {what}; wait {wait_s} s and send the request again.");
         Problem::new(Kind::TooMany, message).after(wait_s)

@@ -36,8 +36,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
@@ -45,6 +48,7 @@ use zeroize::Zeroizing;
 use crate::config::Network;
 use crate::domain::id::ClientId;
 use crate::flow::Gateway;
+use crate::log_context;
 use problem::{Dialect, Kind, Problem};
 
 /// The largest request body that is read: 64 kB.
@@ -92,6 +96,7 @@ pub fn routes(door: Door) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn_with_state(door.clone(), headers::baseline))
+        .layer(from_fn(in_log_context))
         .with_state(door)
 }
 
@@ -114,6 +119,11 @@ fn open_routes() -> OpenApiRouter<Door> {
         .merge(aggregation::routes())
         .merge(browser::routes())
         .merge(openapi::routes())
+}
+
+/// Every line that a request causes says what it is about, as far as that is known.
+async fn in_log_context(request: Request, next: Next) -> Response {
+    next.run(request).instrument(log_context::span()).await
 }
 
 fn dialect_of(headers: &HeaderMap) -> Dialect {

@@ -39,11 +39,6 @@ pub struct About<'a> {
     leaves_to: Option<Url>,
 }
 
-/// The short code a person can tell support.
-pub fn support_code(attempt: &AttemptId) -> SupportCode {
-    SupportCode::from_bytes(attempt.as_str().as_bytes())
-}
-
 /// The page for a browser that does not hold the attempt's cookie: it never began it, or came back so
 /// late that the cookie is gone.
 pub fn to_a_stranger(attempt: &AttemptId, window: &Window) -> Page {
@@ -51,7 +46,7 @@ pub fn to_a_stranger(attempt: &AttemptId, window: &Window) -> Page {
         WindowStatus::Errored(_, Ending::Expired | Ending::MemberDeleted) => Page::Expired(None),
         WindowStatus::Errored(_, Ending::Superseded) => Page::Superseded,
         _ => Page::WrongBrowser {
-            support_code: support_code(attempt),
+            support_code: SupportCode::of(attempt),
         },
     }
 }
@@ -269,7 +264,7 @@ impl About<'_> {
             retry: self.retry(attempt, record),
             back,
             notify,
-            support_code: support_code(attempt),
+            support_code: SupportCode::of(attempt),
         };
         match (why, reason) {
             (Ending::Duplicate, _) => Page::Duplicate(ending),

@@ -14,6 +14,7 @@ pub mod seal;
 pub mod sqlite;
 mod steps;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,13 +30,47 @@ use crate::domain::member::Member;
 use crate::domain::secret::Digest;
 use crate::domain::user::User;
 use crate::domain::window::{NewWindow, Window};
+use crate::metrics::Metrics;
 
 /// Where everything is kept.
-pub enum Store {
+pub struct Store {
+    backend: Backend,
+    metrics: Option<Arc<Metrics>>,
+}
+
+enum Backend {
     /// One file on this machine.
     Sqlite(sqlite::SqliteStore),
     /// A Redis or Valkey server.
     Redis(redis::RedisStore),
+}
+
+impl From<sqlite::SqliteStore> for Store {
+    fn from(store: sqlite::SqliteStore) -> Self {
+        Self {
+            backend: Backend::Sqlite(store),
+            metrics: None,
+        }
+    }
+}
+
+impl From<redis::RedisStore> for Store {
+    fn from(store: redis::RedisStore) -> Self {
+        Self {
+            backend: Backend::Redis(store),
+            metrics: None,
+        }
+    }
+}
+
+impl Store {
+    /// The same, whose steps are measured.
+    pub fn measured(self, metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
+    }
 }
 
 /// How long things are kept after they ended.
@@ -45,15 +80,72 @@ pub struct Retention {
     pub finished: Duration,
 }
 
-/// Writes one `match` per operation.
+/// Writes one `match` per operation, and measures it under its name.
 macro_rules! on_either {
-    ($self:ident.$operation:ident($($argument:expr),*)) => {
-        match $self {
-            Store::Sqlite(store) => store.$operation($($argument),*).await,
-            Store::Redis(store) => store.$operation($($argument),*).await,
+    ($self:ident.$operation:ident($($argument:expr),*)) => {{
+        let metrics = $self.metrics.as_ref();
+        let _timing = metrics.map(|it| it.store_step.start([stringify!($operation)]));
+        match &$self.backend {
+            Backend::Sqlite(store) => store.$operation($($argument),*).await,
+            Backend::Redis(store) => store.$operation($($argument),*).await,
         }
-    };
+    }};
 }
+
+/// The name of every step and read, as metrics have it.
+pub const STEPS: &[&str] = &[
+    "create_user",
+    "user",
+    "user_by_id",
+    "users",
+    "update_user",
+    "delete_user",
+    "add_api_key",
+    "api_key",
+    "api_keys",
+    "retire_api_key",
+    "put_api_token",
+    "begin_session",
+    "touch_session",
+    "end_sessions",
+    "begin_idempotent",
+    "finish_idempotent",
+    "release_idempotent",
+    "create_member",
+    "member",
+    "member_by_external_guid",
+    "deleted_member",
+    "update_member",
+    "order_job",
+    "answer_challenges",
+    "members",
+    "owner_of_member",
+    "delete_member",
+    "mint_window",
+    "open_window",
+    "claim_callback",
+    "hold_answer",
+    "held_answer",
+    "attempt",
+    "commit_connected",
+    "fail_window",
+    "retry_window",
+    "windows",
+    "window",
+    "owner_of_window",
+    "overdue_windows",
+    "purge",
+    "reserve_jobs",
+    "postpone_job",
+    "job",
+    "lease",
+    "record_report",
+    "reserve_events",
+    "finish_event",
+    "postpone_event",
+    "bury_event",
+    "probe",
+];
 
 /// How many posted answers are held for one attempt.
 pub const HELD_ANSWERS: u32 = 3;
@@ -496,5 +588,18 @@ impl Store {
     /// Whether the store takes a write: makes a small one that changes nothing anybody reads.
     pub async fn probe(&self) -> Result<()> {
         on_either!(self.probe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_step_is_measured_under_a_name_that_is_listed() {
+        let code = include_str!("mod.rs");
+        let calls = code.split("on_either!(self.").skip(1);
+        let names: Vec<&str> = calls.filter_map(|call| call.split('(').next()).collect();
+        // The last one is this test's own text.
+        let (_, steps) = names.split_last().expect("steps");
+        assert_eq!(steps, super::STEPS);
     }
 }

@@ -18,7 +18,7 @@ fn a_folder() -> tempfile::TempDir {
 }
 
 fn open(path: &Path) -> Result<Store, StoreError> {
-    SqliteStore::open(path, RETENTION).map(Store::Sqlite)
+    SqliteStore::open(path, RETENTION).map(Store::from)
 }
 
 /// Why the file at `path` is refused.

@@ -27,7 +27,7 @@ fn a_folder() -> tempfile::TempDir {
 }
 
 fn open(path: &Path) -> Result<Store, StoreError> {
-    SqliteStore::open(path, RETENTION).map(Store::Sqlite)
+    SqliteStore::open(path, RETENTION).map(Store::from)
 }
 
 #[tokio::test(flavor = "multi_thread")]

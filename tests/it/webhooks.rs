@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use crate::support::gateway::{BANK_GUID, Backend, SIGNING_SECRET, Setup, TestGateway, eventually};
+use crate::support::gateway::{
+    BANK_GUID, Backend, CLIENT, SIGNING_SECRET, Setup, TestGateway, eventually,
+};
 use crate::support::loopback::Recorded;
 use crate::support::receiver::{Reply, WebhookReceiver};
 
@@ -126,7 +128,7 @@ async fn what_is_not_taken_is_tried_again_under_the_same_id(backend: Backend) {
         nth(&gateway.hooks, nth_try).await;
     }
     settled(&gateway).await;
-    assert_eq!(told(&gateway, "taken"), 1);
+    assert_eq!(told(&gateway, "delivered"), 1);
     let tries = gateway.hooks.received();
     assert_eq!(tries.len(), 5);
     assert!(
@@ -178,8 +180,8 @@ async fn after_twelve_tries_an_event_is_given_up(backend: Backend) {
         settled(&gateway).await;
         gateway.pass(LONGEST_GAP);
     }
-    assert_eq!(told(&gateway, "again"), TRIES - 1);
-    assert_eq!(told(&gateway, "dead"), 1);
+    assert_eq!(told(&gateway, "retried"), TRIES - 1);
+    assert_eq!(told(&gateway, "abandoned"), 1);
     only_a_later_event_is_told(&mut gateway).await;
 }
 
@@ -293,7 +295,7 @@ fn ids(told: &[Recorded]) -> BTreeSet<String> {
 /// Waits until the gateway has drawn its conclusion from every delivery so far.
 async fn settled(gateway: &TestGateway) {
     eventually(async || {
-        let results = ["taken", "again", "gone", "dead"];
+        let results = ["delivered", "retried", "gone", "abandoned"];
         let concluded: usize = results.iter().map(|result| told(gateway, result)).sum();
         (concluded >= gateway.hooks.received().len()).then_some(())
     })
@@ -303,7 +305,8 @@ async fn settled(gateway: &TestGateway) {
 /// How many deliveries the gateway counts with that result.
 fn told(gateway: &TestGateway, result: &str) -> usize {
     let text = gateway.inside.metrics.to_text();
-    let line = format!("guichet_webhook_deliveries_total{{status=\"{result}\"}} ");
+    let line =
+        format!("guichet_webhook_deliveries_total{{client=\"{CLIENT}\",result=\"{result}\"}} ");
     let count = text.lines().find_map(|it| it.strip_prefix(line.as_str()));
     count.map_or(0, |count| count.parse().expect("a count"))
 }

@@ -57,8 +57,7 @@ pub(super) async fn outcome(
                 .page(&page)
         }
         Ok(Finish::Over { record, back }) => {
-            let support_code = show::support_code(attempt);
-            tracing::info!(%attempt, oauth_state = %record.window.guid, %support_code, "outcome shown");
+            tracing::info!("outcome shown");
             let about = match shown.about_outcome(&record).await {
                 Ok(about) => about,
                 Err(error) => return shown.failure(error.into()),

@@ -16,7 +16,6 @@ mod brand;
 mod locale;
 mod rendered;
 pub mod sample;
-mod support_code;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -25,12 +24,12 @@ mod words;
 use axum::http::StatusCode;
 use serde_json::Value;
 
+pub use crate::domain::support_code::SupportCode;
 pub use brand::{
     Accent, AccentError, AppBrand, InstitutionBrand, Parties, SupportLink, SupportLinkError,
 };
 pub use locale::Locale;
 pub use rendered::Rendered;
-pub use support_code::SupportCode;
 pub use view::{PROOF_FIELD, render};
 
 /// One page, with exactly what it needs beside the names of the parties.

@@ -123,5 +123,7 @@ impl Bench {
 }
 
 fn open_sqlite(path: &Path) -> Store {
-    Store::Sqlite(SqliteStore::open(path, RETENTION).expect("the file opens"))
+    SqliteStore::open(path, RETENTION)
+        .expect("the file opens")
+        .into()
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use guichet::store::Store;
 use guichet::store::redis::{RedisSettings, RedisStore};
 
 use super::{Bench, RETENTION};
@@ -25,7 +24,7 @@ impl Bench {
                 let (store, _) = RedisStore::open(&url, &prefix, settings)
                     .await
                     .expect("the server is fit");
-                Store::Redis(store)
+                store.into()
             })
         }))
         .await

@@ -4,6 +4,8 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::id::AttemptId;
+
 /// Digits and capitals that are not taken for one another on a screen, on paper or by ear-and-hand
 /// copying: without 0 O, 1 I L, 2 Z, 5 S, 8 B, and without U, which spells too many words.
 const ALPHABET: &[u8; 24] = b"34679ACDEFGHJKMNPQRTVWXY";
@@ -16,6 +18,11 @@ const ALPHABET: &[u8; 24] = b"34679ACDEFGHJKMNPQRTVWXY";
 pub struct SupportCode([u8; Self::LENGTH]);
 
 impl SupportCode {
+    /// The code that the pages of an attempt show.
+    pub fn of(attempt: &AttemptId) -> Self {
+        Self::from_bytes(attempt.as_str().as_bytes())
+    }
+
     /// Characters in a code.
     pub const LENGTH: usize = 8;
 

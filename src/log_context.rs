@@ -1,0 +1,119 @@
+//! What a line of the log is about: the fields that stand on every line of one request, one delivery,
+//! one push or one expiry, whichever part of the crate writes it.
+//!
+//! Whoever begins such a piece of work runs it in a [`span`]; whoever learns what it is about says so
+//! once, and every later line has it. The span goes along into tasks (`in_current_span`). A line's own
+//! field of the same name stands in its place. The names are listed in `docs/LOGGING.md`.
+
+use std::fmt::Display;
+
+use tracing::Span;
+use tracing::field::display;
+use url::{Host, Url};
+
+use crate::domain::event::Event;
+use crate::domain::id::{AttemptId, ClientId, InstitutionCode, MemberGuid, OauthStateGuid};
+use crate::domain::job::Job;
+use crate::domain::member::Member;
+use crate::domain::support_code::SupportCode;
+use crate::domain::window::Window;
+
+/// The target of the spans. They are kept whatever the log's filter says, so that a line has its
+/// fields at every level that is printed.
+pub const TARGET: &str = "guichet::log_context";
+
+/// A piece of work that nothing is known about yet.
+pub fn span() -> Span {
+    tracing::error_span!(
+        target: TARGET,
+        "work",
+        client = tracing::field::Empty,
+        institution = tracing::field::Empty,
+        member = tracing::field::Empty,
+        oauth_state = tracing::field::Empty,
+        attempt = tracing::field::Empty,
+        support_code = tracing::field::Empty,
+        job = tracing::field::Empty,
+        event = tracing::field::Empty,
+        kind = tracing::field::Empty,
+        tries = tracing::field::Empty,
+        endpoint_host = tracing::field::Empty,
+    )
+}
+
+fn record(field: &'static str, value: impl Display) {
+    Span::current().record(field, display(value));
+}
+
+/// It is this client's.
+pub fn client(client: &ClientId) {
+    record("client", client);
+}
+
+/// It is about this institution.
+pub fn institution(institution: &InstitutionCode) {
+    record("institution", institution);
+}
+
+/// It is about this member.
+pub fn member(member: &Member) {
+    client(&member.client);
+    institution(&member.institution);
+    record("member", member.guid);
+}
+
+/// It is about this link, as its address says; whether there is such a link is not known yet.
+pub fn link(member: MemberGuid, window: OauthStateGuid) {
+    record("member", member);
+    record("oauth_state", window);
+}
+
+/// It is about this window.
+pub fn window(window: &Window) {
+    client(&window.client);
+    link(window.member, window.guid);
+}
+
+/// It is about this window of this member.
+pub fn subject(window: &Window, about: &Member) {
+    member(about);
+    record("oauth_state", window.guid);
+}
+
+/// It is about this attempt, whose support code its person sees at the end.
+pub fn attempt(attempt: &AttemptId) {
+    record("attempt", attempt);
+    record("support_code", SupportCode::of(attempt));
+}
+
+/// It is about this job.
+pub fn job(job: &Job) {
+    client(&job.client);
+    institution(&job.institution);
+    record("member", job.member);
+    record("job", job.guid);
+    record("tries", job.attempt);
+}
+
+/// It is about this event.
+pub fn event(event: &Event) {
+    member(&event.member);
+    record("event", event.guid);
+    record("kind", event.kind.name());
+    record("tries", event.attempt);
+    if let Some(window) = &event.window {
+        record("oauth_state", window.guid);
+    }
+    if let Some((job, _)) = &event.job {
+        record("job", job);
+    }
+}
+
+/// It calls this address, of which a line has host and port: the rest may hold a secret.
+pub fn endpoint(url: &Url) {
+    let host = url.host().unwrap_or(Host::Domain(""));
+    match url.port() {
+        Some(port) => record("endpoint_host", format_args!("{host}:{port}")),
+        None => record("endpoint_host", host),
+    }
+}

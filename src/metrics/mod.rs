@@ -1,0 +1,243 @@
+//! What is counted and measured, by name. The registry is an object, not a global: two gateways in
+//! one process count apart.
+//!
+//! A metric is one field and one line in [`Metrics::new`]; `docs/METRICS.md` has the table of all. To
+//! count: `metrics.flows_failed.count([client, institution, reason])`, values in the order of the
+//! labels. To measure: `let _timing = metrics.mint.start([]);`, which ends where it is dropped.
+
+mod process;
+mod series;
+
+use jiff::Timestamp;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::domain::job::JobStatus;
+use crate::domain::member::Member;
+use crate::domain::window::ErrorReason;
+use process::Process;
+use series::Maker;
+
+pub use series::{Configured, Counters, Gauges, Label, OTHER, Timers, Timing};
+
+/// The values of `client` and `institution` for what happens to that member.
+pub fn of(member: &Member) -> [&str; 2] {
+    [member.client.as_str(), member.institution.as_str()]
+}
+
+/// The kinds of credential.
+const CREDENTIALS: [&str; 5] = [
+    "api_key",
+    "sso_key",
+    "aggregator_key",
+    "sso_token",
+    "session",
+];
+
+/// What is limited (`docs/SECURITY.md`).
+const LIMITS: [&str; 6] = [
+    "client",
+    "user",
+    "member",
+    "unknown_links",
+    "unknown_sessions",
+    "wrong_keys",
+];
+
+/// The events, or the jobs, that are on their way.
+pub const QUEUES: [&str; 2] = ["events", "jobs"];
+
+/// How a webhook delivery may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// The receiver took it.
+    Delivered,
+    /// It did not, and it is tried again later.
+    Retried,
+    /// The receiver wants no more of these (410).
+    Gone,
+    /// It was tried often enough, and is not tried again.
+    Abandoned,
+}
+
+impl Delivered {
+    const NAMES: [&'static str; 4] = ["delivered", "retried", "gone", "abandoned"];
+
+    /// The value of the label.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Every metric.
+pub struct Metrics {
+    registry: Registry,
+    /// Links minted, by client and institution.
+    pub links_minted: Counters<2>,
+    /// Links claimed by a browser, by client and institution.
+    pub links_opened: Counters<2>,
+    /// Flows that ended connected, by client and institution.
+    pub members_connected: Counters<2>,
+    /// Flows begun by "Try again", by client and institution.
+    pub flows_retried: Counters<2>,
+    /// Flows that ended without a connection, by client, institution and reason.
+    pub flows_failed: Counters<3>,
+    /// Authorization responses that ended their attempt because they arrived in another browser, by
+    /// client and institution.
+    pub responses_in_another_browser: Counters<2>,
+    /// Reports of the aggregator, by client, institution and the job's status.
+    pub job_reports: Counters<3>,
+    /// Webhook tries, by client and [`Delivered`].
+    pub webhook_deliveries: Counters<2>,
+    /// Credentials that were wrong, by kind.
+    pub credentials_refused: Counters<1>,
+    /// Requests answered 429, by limit.
+    pub requests_limited: Counters<1>,
+    /// Connections open now, by door.
+    pub connections: Gauges<1>,
+    /// Connections closed at once because there was no place, by what was full.
+    pub connections_refused: Counters<1>,
+    /// Connections ended before their peer did, by why.
+    pub connections_cut: Counters<1>,
+    /// Connections that the system could not hand over.
+    pub accept_errors: Counters<0>,
+    /// From a request for a link to its answer.
+    pub mint: Timers<0>,
+    /// From a visit of a link to its answer.
+    pub open: Timers<0>,
+    /// From an authorization response to its answer, the exchange included.
+    pub callback: Timers<0>,
+    /// Token requests, by client and institution.
+    pub token_endpoint: Timers<2>,
+    /// Webhook tries, by client.
+    pub webhook_delivery: Timers<1>,
+    /// Steps of the store, by name.
+    pub store_step: Timers<1>,
+    /// How many are in a queue, those that wait for another try included.
+    pub queue_length: Gauges<1>,
+    /// How old the oldest of a queue is, in seconds; 0 when it is empty.
+    pub queue_oldest_age: Gauges<1>,
+}
+
+impl Default for Metrics {
+    /// Of a gateway that has neither clients nor institutions.
+    fn default() -> Self {
+        Self::new(Configured::default(), &[], Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl Metrics {
+    /// All of them at zero. `store_steps` are the names of the store's steps.
+    pub fn new(configured: Configured, store_steps: &[&'static str], started: Timestamp) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process { started }));
+        let ours = registry.sub_registry_with_prefix("guichet");
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        ours.register("build", "Which version this is", Info::new(version));
+        let mut new = Maker::new(ours, configured);
+        let flow = || [Label::Client, Label::OAuthInstitution];
+        let queue = || [Label::OneOf("queue", QUEUES.to_vec())];
+        let result = Label::OneOf("result", Delivered::NAMES.to_vec());
+        let reason = Label::OneOf("reason", ErrorReason::ALL.map(ErrorReason::name).to_vec());
+        let reported = [
+            JobStatus::Started,
+            JobStatus::Challenged,
+            JobStatus::Succeeded,
+            JobStatus::Failed,
+        ];
+        let status = Label::OneOf("status", reported.map(JobStatus::name).to_vec());
+        Self {
+            links_minted: new.counters("links_minted", "One-time links minted", flow()),
+            links_opened: new.counters("links_opened", "Links claimed by a browser", flow()),
+            members_connected: new.counters(
+                "members_connected",
+                "Flows that ended connected",
+                flow(),
+            ),
+            flows_retried: new.counters("flows_retried", "Flows begun by Try again", flow()),
+            flows_failed: new.counters(
+                "flows_failed",
+                "Flows that ended without a connection",
+                [Label::Client, Label::OAuthInstitution, reason],
+            ),
+            responses_in_another_browser: new.counters(
+                "responses_in_another_browser",
+                "Authorization responses that ended their attempt by arriving in another browser",
+                flow(),
+            ),
+            job_reports: new.counters(
+                "job_reports",
+                "Reports of the aggregator, by the status they gave the job",
+                [Label::Client, Label::Institution, status],
+            ),
+            webhook_deliveries: new.counters(
+                "webhook_deliveries",
+                "Webhook tries, by result",
+                [Label::Client, result],
+            ),
+            credentials_refused: new.counters(
+                "credentials_refused",
+                "Credentials that were wrong, by kind",
+                [Label::OneOf("credential", CREDENTIALS.to_vec())],
+            ),
+            requests_limited: new.counters(
+                "requests_limited",
+                "Requests answered 429, by limit",
+                [Label::OneOf("limit", LIMITS.to_vec())],
+            ),
+            connections: new.gauges(
+                "connections",
+                "Connections open, by door",
+                [Label::OneOf("door", vec!["public", "operator"])],
+            ),
+            connections_refused: new.counters(
+                "connections_refused",
+                "Connections closed at once because there was no place, by what was full",
+                [Label::OneOf("reason", vec!["source", "all"])],
+            ),
+            connections_cut: new.counters(
+                "connections_cut",
+                "Connections ended before their peer did, by reason",
+                [Label::OneOf("reason", vec!["slow", "room", "stop"])],
+            ),
+            accept_errors: new.counters(
+                "accept_errors",
+                "Connections that the system could not hand over",
+                [],
+            ),
+            mint: new.timers("mint", "From a request for a link to its answer", []),
+            open: new.timers("open", "From a visit of a link to its answer", []),
+            callback: new.timers(
+                "callback",
+                "From an authorization response to its answer, the exchange included",
+                [],
+            ),
+            token_endpoint: new.timers("token_endpoint", "Token requests", flow()),
+            webhook_delivery: new.timers("webhook_delivery", "Webhook tries", [Label::Client]),
+            store_step: new.timers(
+                "store_step",
+                "Steps of the store",
+                [Label::OneOf("step", store_steps.to_vec())],
+            ),
+            queue_length: new.gauges(
+                "queue_length",
+                "How many wait to be delivered or pushed, or to be tried again",
+                queue(),
+            ),
+            queue_oldest_age: new.gauges(
+                "queue_oldest_age_seconds",
+                "The age of the oldest that waits; 0 when none does",
+                queue(),
+            ),
+            registry,
+        }
+    }
+
+    /// Everything in the OpenMetrics text format.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+            .expect("a String takes any text");
+        text
+    }
+}

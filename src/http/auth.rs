@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::Uri;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Door;
 use super::limits::{Asked, Credential};
 use super::problem::{Dialect, Kind, Problem};
 use super::source::Source;
+use super::{Door, version};
 use crate::domain::client::Client;
 use crate::domain::id::ClientId;
 use crate::domain::secret::{Digest, SessionToken};
@@ -191,30 +191,11 @@ impl FromRequestParts<Door> for PlatformClient {
         log_context::client(&client.id);
         let asked = Asked::by(&parts.method);
         door.limits.admit(&client.id, None, asked)?;
-        accept_version(&parts.headers)?;
+        let route = parts.extensions.get::<MatchedPath>();
+        let route = route.map(MatchedPath::as_str);
+        version::accept(&parts.headers, &parts.method, route)?;
         Ok(Self { client, asked })
     }
-}
-
-/// The versions of the Platform API that are spoken (contract section 2.1).
-pub const VERSIONS: [&str; 2] = ["v20111101", "v20250224"];
-
-/// Both versions have the same answers here, so `Accept-Version` only has to name one of them. Real
-/// clients leave it out.
-fn accept_version(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(asked) = headers.get("accept-version") else {
-        return Ok(());
-    };
-    let is_spoken = VERSIONS
-        .iter()
-        .any(|version| asked.as_bytes().trim_ascii() == version.as_bytes());
-    is_spoken.then_some(()).ok_or_else(|| {
-        let message = format!(
-            "Accept-Version must be {}, or left out.",
-            VERSIONS.join(" or ")
-        );
-        Problem::new(Kind::NotAcceptable, message)
-    })
 }
 
 fn basic(parts: &Parts) -> Option<(String, zeroize::Zeroizing<String>)> {

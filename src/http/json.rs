@@ -1,29 +1,25 @@
-//! Answers in JSON, in the media type that the caller speaks (contract sections 1.1 and 2.1).
+//! Answers in JSON, in the media type and the version that the caller speaks (contract sections 1.1
+//! and 2.1).
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// A JSON answer, in the media type that the caller speaks.
+use super::version::Version;
+
+/// A JSON answer, in the media type and the version that the caller speaks.
 pub fn answer(headers: &HeaderMap, status: StatusCode, body: &impl Serialize) -> Response {
-    let text = serde_json::to_string(body).expect("texts, numbers and lists are JSON");
+    let text = match Version::read_by(headers) {
+        Some(version) => version.write(body),
+        None => serde_json::to_string(body),
+    };
+    let text = text.expect("texts, numbers and lists are JSON");
     let mut response = (status, text).into_response();
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(media_type(headers)),
     );
     response
-}
-
-/// What clients of the older version of the Platform API ask for.
-const FIRST_VERSION: &str = "application/vnd.mx.api.v1+json";
-
-/// Whether the caller reads answers as v20111101 describes them: it asks for that version's media
-/// type, and for no other version.
-pub fn is_for_v20111101(headers: &HeaderMap) -> bool {
-    let version = headers.get("accept-version").map(HeaderValue::as_bytes);
-    media_type(headers) == FIRST_VERSION
-        && version.is_none_or(|version| version.trim_ascii() == b"v20111101")
 }
 
 /// The vendor types that clients are known to ask for; anything else gets plain JSON.
@@ -34,7 +30,7 @@ pub fn media_type(headers: &HeaderMap) -> &'static str {
         "application/vnd.moneydesktop.v1+json",
         "application/vnd.moneydesktop.v2+json",
         "application/vnd.moneydesktop.sso.v3+json",
-        FIRST_VERSION,
+        "application/vnd.mx.api.v1+json",
         "application/vnd.mx.api.v2+json",
         "application/vnd.mx.api.v2beta+json",
     ];

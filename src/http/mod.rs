@@ -28,6 +28,7 @@ mod platform;
 mod problem;
 mod show;
 pub mod source;
+mod version;
 mod visitor;
 
 use std::collections::HashMap;

@@ -57,5 +57,6 @@ mod sqlite_steps;
 mod standard;
 mod store_contract;
 mod support;
+mod typed;
 mod unbound;
 mod webhooks;

@@ -36,7 +36,7 @@ const ON_PURPOSE: &[OnPurpose] = &[
         versions: &[V20250224],
         operations: &[],
         what: &["header accept-version: not required"],
-        why: "clients of the older version send none, and both versions are answered alike",
+        why: "clients of the older version send none",
     },
     OnPurpose {
         versions: BOTH,
@@ -91,7 +91,7 @@ const ON_PURPOSE: &[OnPurpose] = &[
             "response member.most_recent_job_guid: string instead of boolean",
             "response members[].most_recent_job_guid: string instead of boolean",
         ],
-        why: "it is a guid, as its example says; clients of that version's media type get null",
+        why: "it is a guid, as its example says; callers of that version get null",
     },
     OnPurpose {
         versions: BOTH,
@@ -117,7 +117,7 @@ const ON_PURPOSE: &[OnPurpose] = &[
             "response institution.iso_country_code: may be null",
             "response institutions[].iso_country_code: may be null",
         ],
-        why: "an institution file may leave it out",
+        why: "an institution file may leave it out; then callers of either version get no such field",
     },
     OnPurpose {
         versions: &[V20250224],
@@ -158,7 +158,7 @@ const ON_PURPOSE: &[OnPurpose] = &[
             "response user.email: may be null",
             "response users[].email: may be null",
         ],
-        why: "a user may have none, as the older version says",
+        why: "a user may have none, as the older version says; callers of the newer get no such field",
     },
 ];
 

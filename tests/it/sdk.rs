@@ -15,7 +15,7 @@ crate::on_both_stores!(
 );
 
 /// A demo on free ports, and the line it said.
-fn demo(backend: Backend) -> (Running, String) {
+pub fn demo(backend: Backend) -> (Running, String) {
     let mut arguments = vec!["demo", "--json", "--port-base", "0"];
     let store;
     if backend == Backend::Redis {

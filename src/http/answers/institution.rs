@@ -36,8 +36,9 @@ pub struct InstitutionAnswer<'a> {
     /// Always false.
     #[schema(example = false)]
     is_hidden: bool,
-    /// The country it is in, as two letters (ISO 3166-1), where its file says so.
-    #[schema(required, example = "US")]
+    /// The country it is in, as two letters (ISO 3166-1), where its file says so. The Platform API
+    /// leaves it out otherwise, and in v20250224 for every country but US and CA.
+    #[schema(example = "US")]
     iso_country_code: Option<&'a str>,
     /// A picture of it, on our own origin, where there is one.
     #[schema(required, format = "uri", example = json!(null))]

@@ -58,8 +58,8 @@ pub struct MemberAnswer<'a> {
     /// Your own text about it.
     #[schema(required, example = "{\"shelf\":4}")]
     metadata: Option<&'a str>,
-    /// The newest aggregation job. Null for the media type `application/vnd.mx.api.v1+json`, whose
-    /// version describes a boolean: its typed clients could not read the member.
+    /// The newest aggregation job. Always null in v20111101 of the Platform API, which describes a
+    /// boolean: its typed clients could not read the member.
     #[schema(required, value_type = Option<String>, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     most_recent_job_guid: Option<JobGuid>,
     /// What people call it.
@@ -182,12 +182,6 @@ impl<'a> PlatformMember<'a> {
             most_recent_job_detail_text: None,
             user_id: member.user_id.as_deref(),
         }
-    }
-
-    /// The member as v20111101 describes it (see `most_recent_job_guid`).
-    pub fn in_v20111101(mut self) -> Self {
-        self.member.most_recent_job_guid = None;
-        self
     }
 
     /// The member with the link that was just made for it.

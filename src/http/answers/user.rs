@@ -14,8 +14,8 @@ pub struct UserAnswer<'a> {
     /// When it was created.
     #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
     created_at: String,
-    /// An address kept with it.
-    #[schema(required, example = "ada@example.org")]
+    /// An address kept with it; left out in v20250224 where there is none.
+    #[schema(example = "ada@example.org")]
     email: Option<&'a str>,
     /// Its name here.
     #[schema(value_type = String, pattern = "^USR-[0-9a-f-]{36}$", example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]

@@ -123,21 +123,9 @@ impl Scope<'_> {
                 json::answer(self.headers, status, &NexusMemberBody { member })
             }
             Dialect::Platform => {
-                let member = self.platform_member(member);
+                let member = PlatformMember::of(member);
                 json::answer(self.headers, status, &PlatformMemberBody { member })
             }
-        }
-    }
-
-    /// A member in the words of the Platform API, in the version that the caller reads.
-    fn platform_member<'a>(&self, member: &'a Member) -> PlatformMember<'a>
-    where
-        Self: 'a,
-    {
-        let answer = PlatformMember::of(member);
-        match json::is_for_v20111101(self.headers) {
-            true => answer.in_v20111101(),
-            false => answer,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::domain::member::UseCase;
 use crate::flow::challenges;
 use crate::http::answers::{
     ChallengeAnswer, ChallengesBody, MemberStatusBody, NexusChallengesBody, NexusMember,
-    NexusMembersBody, Pagination, PlatformMembersBody, page_of,
+    NexusMembersBody, Pagination, PlatformMember, PlatformMembersBody, page_of,
 };
 use crate::http::body::Fields;
 use crate::http::institutions;
@@ -40,7 +40,7 @@ impl Scope<'_> {
         let paged = page_of(all, page);
         let members = paged.items.iter();
         let body = PlatformMembersBody {
-            members: members.map(|member| self.platform_member(member)).collect(),
+            members: members.map(PlatformMember::of).collect(),
             pagination: Pagination::of(page, &paged),
         };
         Ok(json::answer(self.headers, StatusCode::OK, &body))

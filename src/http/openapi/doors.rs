@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::examples;
-use crate::http::auth::VERSIONS;
 use crate::http::problem::Dialect;
+use crate::http::version::VERSIONS;
 
 /// A door, as the description groups operations.
 pub struct Door {
@@ -231,8 +231,13 @@ impl Door {
         if self.security.contains(&"platform_key") {
             headers.push(json!({
                 "name": "Accept-Version", "in": "header", "required": false,
-                "description": "Which version of the Platform API is spoken. The answers are the same but for `most_recent_job_guid`, which callers of v20111101 read as null.",
-                "schema": {"type": "string", "enum": VERSIONS, "example": VERSIONS[1]},
+                "description": "Which version of the Platform API you read. Without it the media type \
+                    `application/vnd.mx.api.v2+json` asks for v20250224, and everything else for v20111101. \
+                    The two differ in three fields. In v20111101 `most_recent_job_guid` of a member is null. \
+                    In v20250224 `email` of a user is left out where there is none, and `iso_country_code` \
+                    of an institution is left out unless it is US or CA. rc20260430 is taken by \
+                    `oauth_window_uri` and by DELETE, whose answers are the same.",
+                "schema": {"type": "string", "enum": VERSIONS.map(|(name, _)| name), "example": "v20250224"},
             }));
         }
         if self.takes_keys && method == "post" {

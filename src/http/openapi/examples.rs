@@ -30,7 +30,7 @@ pub fn problem(status: &str, dialect: Dialect) -> Option<Value> {
         ),
         "406" => (
             Kind::NotAcceptable,
-            "Accept-Version must be v20111101 or v20250224, or left out.",
+            "Accept-Version must be v20111101 or v20250224, or left out; rc20260430 is taken where its answer is the same.",
         ),
         "408" => (
             Kind::TimedOut,

@@ -20,7 +20,15 @@ async fn both_versions_and_none_are_spoken_and_no_other() {
     };
     let (_, expected) = asked("/users", None).await;
     for version in [None, Some("v20111101"), Some("v20250224")] {
-        assert_eq!(asked("/users", version).await, (200, expected.clone()));
+        let (status, mut answer) = asked("/users", version).await;
+        assert_eq!(status, 200, "{version:?}: {answer}");
+        let is_new = version == Some("v20250224");
+        for user in answer["users"].as_array_mut().expect("users") {
+            let user = user.as_object_mut().expect("a user");
+            assert_eq!(user.contains_key("email"), !is_new, "{user:?}");
+            user.entry("email").or_insert(json!(null));
+        }
+        assert_eq!(answer, expected);
     }
     for path in ["/users", "/institutions", "/institutions/fake_bank"] {
         for version in ["v20250225", "", "1", "v20111101,v20250224"] {
@@ -30,6 +38,21 @@ async fn both_versions_and_none_are_spoken_and_no_other() {
             let message = answer["error"]["message"].as_str().unwrap_or_default();
             assert!(message.contains("v20111101 or v20250224"), "{message}");
         }
+    }
+    // The release candidate is taken where it answers as the others do, and nowhere else.
+    let user = &gateway.user;
+    let paths = [
+        (406, "/users".to_owned()),
+        (406, "/institutions".to_owned()),
+        (406, format!("/users/{user}/members")),
+        (
+            404,
+            format!("/users/{user}/members/nobody/oauth_window_uri"),
+        ),
+    ];
+    for (expected, path) in paths {
+        let (status, answer) = asked(&path, Some("rc20260430")).await;
+        assert_eq!(status, expected, "{path}: {answer}");
     }
     // A session has no version.
     let with = |request: reqwest::RequestBuilder| {

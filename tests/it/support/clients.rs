@@ -28,7 +28,7 @@ pub fn python<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
-/// The official SDK on one of the journeys of `platform_sdk.py`; killed when it is dropped.
+/// A client on one of the journeys of a script; killed when it is dropped.
 pub struct Sdk {
     child: Child,
     to: ChildStdin,
@@ -37,13 +37,26 @@ pub struct Sdk {
 }
 
 impl Sdk {
-    /// Starts a journey; `demo` is the line that `guichet demo --json` printed.
+    /// Starts a journey of the official SDK; `demo` is the line that `guichet demo --json` printed.
     ///
     /// # Panics
     ///
     /// If there is no Python.
     pub fn start(journey: &str, demo: &str) -> Self {
-        let script = package_folder().join("tests/clients/platform_sdk.py");
+        Self::run("platform_sdk.py", journey, demo)
+    }
+
+    /// Starts the journey of the client that is generated from the description of `version`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Sdk::start`].
+    pub fn typed(version: &str, demo: &str) -> Self {
+        Self::run("typed_client.py", version, demo)
+    }
+
+    fn run(script: &str, journey: &str, demo: &str) -> Self {
+        let script = package_folder().join("tests/clients").join(script);
         let script = script.to_str().expect("a path of text");
         let errors = tempfile::tempdir().expect("a folder");
         let log = File::create(errors.path().join("stderr")).expect("a file");

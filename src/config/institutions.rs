@@ -1,6 +1,7 @@
 //! Institution files: one TOML file per bank. `institutions/_example.toml` explains every key.
 
 mod fields;
+mod help;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -191,6 +192,8 @@ struct RawInstitution {
     oauth: Option<RawOAuth>,
     #[serde(default)]
     credentials: Vec<Section<fields::RawField>>,
+    #[serde(default, deserialize_with = "value::section")]
+    help: help::RawHelp,
 }
 
 #[derive(Deserialize)]
@@ -299,6 +302,7 @@ impl RawInstitution {
             );
         }
         let credentials = fields::build(reading, self.credentials);
+        let help = self.help.build(reading);
         let logo = reading.logo("logo_file", self.logo_file.as_deref());
         let oauth = self.oauth.map(|oauth| oauth.build(reading)).transpose()?;
         Ok(Institution {
@@ -310,6 +314,7 @@ impl RawInstitution {
             iso_country_code: self.iso_country_code.map(|code| code.0),
             oauth,
             credentials,
+            help,
         })
     }
 }

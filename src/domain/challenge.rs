@@ -1,8 +1,10 @@
 //! Challenges: what an institution asks while somebody signs in (contract sections 1.4 and 2.4).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use super::credential::FieldOption;
+use super::credential::{FieldOption, chosen};
 use super::id::CredentialGuid;
 
 /// The most questions one challenge may have.
@@ -69,16 +71,97 @@ impl ChallengeKind {
             Self::ImageOptions { .. } => "IMAGE_OPTIONS",
         }
     }
+}
 
-    /// Whether `answer` is one of those that may be chosen; anything goes where nothing is chosen
-    /// from, but an empty answer.
-    pub fn admits(&self, answer: &str) -> bool {
-        match self {
-            Self::Options { options } => options.iter().any(|it| it.value == answer),
-            Self::ImageOptions { image_options } => {
-                image_options.iter().any(|it| it.value == answer)
+impl Challenge {
+    /// What `given` answers: the value of the option it chooses, by value or guid ([`chosen`]);
+    /// anything where nothing is chosen from, but an empty answer. `None`: it is no answer.
+    pub fn answer<'a>(&'a self, given: &'a str) -> Option<&'a str> {
+        match &self.kind {
+            ChallengeKind::Options { options } => {
+                chosen(self.guid, options.iter().map(|it| it.value.as_str()), given)
             }
-            Self::Text | Self::Token | Self::ImageData { .. } => !answer.trim().is_empty(),
+            ChallengeKind::ImageOptions { image_options } => {
+                let values = image_options.iter().map(|it| it.value.as_str());
+                chosen(self.guid, values, given)
+            }
+            ChallengeKind::Text | ChallengeKind::Token | ChallengeKind::ImageData { .. } => {
+                (!given.trim().is_empty()).then_some(given)
+            }
+        }
+    }
+}
+
+/// A picture as something a browser can show: an address or data URI as it is, and Base64 as the
+/// data URI (RFC 2397) of the kind of picture that it begins like.
+pub fn picture_uri(picture: &str) -> Cow<'_, str> {
+    /// How Base64 begins, and of what.
+    const BEGINNINGS: [(&str, &str); 5] = [
+        ("/9j/", "image/jpeg"),
+        ("R0lGOD", "image/gif"),
+        ("UklGR", "image/webp"),
+        ("PHN2Z", "image/svg+xml"),
+        ("Qk", "image/bmp"),
+    ];
+    let is_uri = |scheme: &str| {
+        let start = picture.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    if is_uri("data:") || is_uri("https:") {
+        return Cow::Borrowed(picture);
+    }
+    let known = BEGINNINGS
+        .iter()
+        .find(|(start, _)| picture.starts_with(start));
+    let media_type = known.map_or("image/png", |(_, media_type)| media_type);
+    Cow::Owned(format!("data:{media_type};base64,{picture}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_chosen_by_its_value_or_its_guid() {
+        let guid: CredentialGuid = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c".parse().unwrap();
+        let option = |value: &str| FieldOption {
+            label: value.to_owned(),
+            value: value.to_owned(),
+        };
+        let mut question = Challenge {
+            guid,
+            field_name: "account".to_owned(),
+            label: "Which?".to_owned(),
+            kind: ChallengeKind::Options {
+                options: vec![option("north"), option("south")],
+            },
+        };
+        let named = guid.of_option("south").to_string();
+        assert_eq!(question.answer("south"), Some("south"));
+        assert_eq!(question.answer(&named), Some("south"));
+        assert_ne!(guid.of_option("north").to_string(), named);
+        assert_eq!(question.answer("west"), None);
+        assert_eq!(question.answer(&guid.to_string()), None);
+        question.kind = ChallengeKind::Text;
+        assert_eq!(question.answer(&named), Some(named.as_str()));
+        assert_eq!(question.answer(" "), None);
+    }
+
+    #[test]
+    fn a_picture_is_something_a_browser_can_show() {
+        for (picture, shown) in [
+            ("iVBORw0KGgo=", "data:image/png;base64,iVBORw0KGgo="),
+            ("/9j/4AAQ", "data:image/jpeg;base64,/9j/4AAQ"),
+            (
+                "data:image/gif;base64,R0lGOD",
+                "data:image/gif;base64,R0lGOD",
+            ),
+            (
+                "https://bank.example/boat.png",
+                "https://bank.example/boat.png",
+            ),
+        ] {
+            assert_eq!(picture_uri(picture), shown);
         }
     }
 }

@@ -34,6 +34,21 @@ pub struct FieldOption {
     pub value: String,
 }
 
+/// The value that `given` chooses among `values`: it is one of them or, as MX's own widget sends it,
+/// the guid of one of them.
+pub fn chosen<'a>(
+    of: CredentialGuid,
+    values: impl Iterator<Item = &'a str> + Clone,
+    given: &str,
+) -> Option<&'a str> {
+    let by_value = values.clone().find(|value| *value == given);
+    by_value.or_else(|| {
+        let named: CredentialGuid = given.parse().ok()?;
+        let mut values = values;
+        values.find(|value| of.of_option(value) == named)
+    })
+}
+
 /// What kind of value a field takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

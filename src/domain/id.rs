@@ -206,6 +206,16 @@ impl CredentialGuid {
     pub fn new(random: &dyn Random, partition: Partition) -> Self {
         Self(random_uuid(random, Some(partition)))
     }
+
+    /// The name of the option of this field or question that sends `value`: a version 8 UUID made of
+    /// both, so that it needs no keeping.
+    pub fn of_option(self, value: &str) -> Self {
+        let digest = secret::digest("option", &format!("{self}{value}"));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        self.partition().stamp(&mut bytes);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
 }
 
 impl EventGuid {

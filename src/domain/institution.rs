@@ -30,6 +30,54 @@ pub struct Institution {
     /// What people sign in with where there is no OAuth, in the order they are asked; empty: nothing,
     /// so it takes OAuth members only.
     pub credentials: Vec<CredentialField>,
+    /// What people are told before and while they sign in.
+    pub help: Help,
+}
+
+/// What people are told before and while they sign in at an institution. Nothing of it is needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Help {
+    /// What to know before signing in, on one line.
+    pub text: Option<String>,
+    /// What to do, step by step.
+    pub steps: Vec<String>,
+    /// What to tick on the institution's own pages.
+    pub to_share: Vec<ToShare>,
+    /// Where people go who forgot their password.
+    pub forgot_password: Option<Url>,
+    /// Where people go who forgot their user name.
+    pub forgot_username: Option<Url>,
+    /// Where people go who cannot sign in.
+    pub trouble_signing_in: Option<Url>,
+}
+
+/// Something that a person has to share on the institution's pages (contract section 6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToShare {
+    /// Accounts and their transactions.
+    Transactions,
+    /// The numbers of accounts.
+    AccountNumbers,
+    /// Who owns them.
+    Profile,
+    /// Statements.
+    Statements,
+    /// Documents for taxes.
+    TaxDocuments,
+}
+
+impl ToShare {
+    /// The number that the API uses (`oauth_predirect_instructions`).
+    pub fn id(self) -> u8 {
+        match self {
+            Self::Transactions => 0,
+            Self::AccountNumbers => 1,
+            Self::Profile => 2,
+            Self::Statements => 3,
+            Self::TaxDocuments => 4,
+        }
+    }
 }
 
 /// How to go through one institution's OAuth.

@@ -1,6 +1,6 @@
 //! challenges: what the institution asks during a pull, and the answers.
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::VALUE_LIMIT;
 use super::{Gateway, Internal, Telling};
@@ -153,13 +153,12 @@ fn check(asked: &[Challenge], given: &[GivenValue]) -> Result<Credentials, Answe
         if text.len() > VALUE_LIMIT {
             return Err(AnswerError::TooLong(challenge.guid));
         }
-        if !challenge.kind.admits(text) {
-            return Err(AnswerError::NotAnOption(challenge.guid));
-        }
+        let not_an_option = || AnswerError::NotAnOption(challenge.guid);
+        let chosen = challenge.answer(text).ok_or_else(not_an_option)?;
         Ok(Credential {
             guid: challenge.guid,
             field_name: challenge.field_name.clone(),
-            value: value.clone(),
+            value: SecretString::from(chosen),
         })
     };
     let answers: Result<Vec<Credential>, AnswerError> = asked.iter().map(answer_to).collect();
@@ -177,8 +176,6 @@ pub(super) fn answers_context<'a>(client: &'a ClientId, job: &'a str) -> Context
 
 #[cfg(test)]
 mod tests {
-    use secrecy::SecretString;
-
     use super::*;
     use crate::domain::challenge::ChallengeKind;
     use crate::domain::credential::FieldOption;

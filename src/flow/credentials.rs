@@ -2,7 +2,9 @@
 //! for, sealed for one member, and fingerprinted.
 
 use super::Gateway;
-use crate::domain::credential::{Credential, CredentialField, Credentials, FieldType, GivenValue};
+use crate::domain::credential::{
+    Credential, CredentialField, Credentials, FieldType, GivenValue, chosen,
+};
 use crate::domain::id::{ClientId, CredentialGuid, MemberGuid, UserGuid};
 use crate::domain::institution::Institution;
 use crate::domain::secret::Digest;
@@ -74,11 +76,11 @@ pub(super) fn check(
             .filter(|value| !value.expose_secret().trim().is_empty());
         match value {
             Some(value) => {
-                admit(field, value)?;
+                let value = admit(field, value.expose_secret())?;
                 checked.push(Credential {
                     guid: field.guid,
                     field_name: field.field_name.clone(),
-                    value: value.clone(),
+                    value: SecretString::from(value),
                 });
             }
             None if field.optional => {}
@@ -93,16 +95,16 @@ pub(super) fn check(
     Ok(Credentials(checked))
 }
 
-fn admit(field: &CredentialField, value: &SecretString) -> Result<(), CredentialsError> {
-    let value = value.expose_secret();
+/// The value itself, where one of the options was given by its guid.
+fn admit<'a>(field: &'a CredentialField, value: &'a str) -> Result<&'a str, CredentialsError> {
     if value.len() > VALUE_LIMIT {
         return Err(CredentialsError::TooLong(field.guid));
     }
-    let may_be_chosen = field.options.iter().any(|option| option.value == value);
-    if field.field_type == FieldType::Options && !may_be_chosen {
-        return Err(CredentialsError::NotAnOption(field.guid));
+    if field.field_type != FieldType::Options {
+        return Ok(value);
     }
-    Ok(())
+    let values = field.options.iter().map(|option| option.value.as_str());
+    chosen(field.guid, values, value).ok_or(CredentialsError::NotAnOption(field.guid))
 }
 
 /// Seals checked credentials for the user's `member` of `institution`.

@@ -1,12 +1,15 @@
 //! Pictures of clients and institutions, on our own origin.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Door;
 use crate::domain::client::Logo;
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
 
 /// A client's picture.
 #[utoipa::path(
@@ -32,8 +35,8 @@ pub async fn client(State(door): State<Door>, Path(client): Path<String>) -> Res
     operation_id = "institutionLogo", tag = "Browser",
     params(("institution" = String, Path, description = "The institution's code.", example = "mxbank")),
     responses(
-        (status = 200, description = "The picture.", content_type = "image/*"),
-        (status = 404, description = "There is none."),
+        (status = 200, description = "The picture; a neutral one where its file names none.", content_type = "image/*"),
+        (status = 404, description = "There is no such institution."),
     ),
 )]
 pub async fn institution(State(door): State<Door>, Path(institution): Path<String>) -> Response {
@@ -41,12 +44,29 @@ pub async fn institution(State(door): State<Door>, Path(institution): Path<Strin
         .parse()
         .ok()
         .and_then(|code| door.gateway.institutions.get(&code).cloned());
-    logo(institution.and_then(|institution| institution.logo.clone()))
+    logo(institution.map(|institution| institution.logo.clone().unwrap_or_else(neutral)))
+}
+
+/// The picture of an institution that has none of its own. Clients would look elsewhere for one, and
+/// so tell others who banks where.
+fn neutral() -> Logo {
+    Logo {
+        media_type: "image/svg+xml",
+        bytes: include_bytes!("../../templates/institution.svg")
+            .as_slice()
+            .into(),
+    }
 }
 
 fn logo(logo: Option<Logo>) -> Response {
-    match logo {
-        Some(logo) => ([(CONTENT_TYPE, logo.media_type)], logo.bytes.to_vec()).into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
+    let Some(logo) = logo else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let headers = [
+        (CONTENT_TYPE, logo.media_type),
+        (CACHE_CONTROL, "public, max-age=3600"),
+        // The apps that show it have origins of their own.
+        (CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin"),
+    ];
+    (headers, logo.bytes.to_vec()).into_response()
 }

@@ -60,3 +60,4 @@ mod support;
 mod typed;
 mod unbound;
 mod webhooks;
+mod widget;

@@ -103,17 +103,6 @@ const ON_PURPOSE: &[OnPurpose] = &[
         versions: BOTH,
         operations: &[],
         what: &[
-            "response challenges[].options[].guid: absent",
-            "response challenges[].image_options[].guid: absent",
-            "response member.challenges[].options[].guid: absent",
-            "response member.challenges[].image_options[].guid: absent",
-        ],
-        why: "an option is chosen by its value",
-    },
-    OnPurpose {
-        versions: BOTH,
-        operations: &[],
-        what: &[
             "response institution.iso_country_code: may be null",
             "response institutions[].iso_country_code: may be null",
         ],

@@ -1,16 +1,24 @@
 //! What people are asked: the credentials of an institution, and the challenges of a job.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Pagination;
-use crate::domain::challenge::{Challenge, ChallengeKind, ImageOption};
-use crate::domain::credential::{CredentialField, FieldOption, FieldType};
-use crate::domain::id::{CredentialGuid, InstitutionGuid};
+use crate::domain::challenge::{Challenge, ChallengeKind, ImageOption, picture_uri};
+use crate::domain::credential::{CredentialField, FieldOption};
+use crate::domain::id::CredentialGuid;
 
 /// One of the values that may be chosen.
 #[derive(Serialize, ToSchema)]
 pub struct OptionAnswer<'a> {
+    /// The field or question that it answers.
+    #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    credential_guid: CredentialGuid,
+    /// Its name: it may be sent in place of the value.
+    #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-a1b6c2f0-5a02-8b7e-9d5e-2f6a3f0c9b11")]
+    guid: CredentialGuid,
     /// What people see.
     #[schema(example = "Savings")]
     label: &'a str,
@@ -22,23 +30,38 @@ pub struct OptionAnswer<'a> {
 /// One of the pictures that may be chosen.
 #[derive(Serialize, ToSchema)]
 pub struct ImageOptionAnswer<'a> {
-    /// The picture: an address, or Base64.
-    #[schema(example = "data:image/png;base64,iVBORw0KGgo=")]
-    data_uri: &'a str,
-    /// What the picture is called.
-    #[schema(example = "A boat")]
-    label: &'a str,
-    /// What is sent.
-    #[schema(example = "boat")]
-    value: &'a str,
+    #[serde(flatten)]
+    option: OptionAnswer<'a>,
+    /// The picture: an address, or a data URI (RFC 2397).
+    #[schema(value_type = String, example = "data:image/png;base64,iVBORw0KGgo=")]
+    data_uri: Cow<'a, str>,
 }
 
-fn options(options: &[FieldOption]) -> Vec<OptionAnswer<'_>> {
-    let options = options.iter().map(|option| OptionAnswer {
-        label: &option.label,
-        value: &option.value,
-    });
+impl<'a> OptionAnswer<'a> {
+    fn of(field: CredentialGuid, label: &'a str, value: &'a str) -> Self {
+        Self {
+            credential_guid: field,
+            guid: field.of_option(value),
+            label,
+            value,
+        }
+    }
+}
+
+/// The options of a field or question.
+pub fn options(field: CredentialGuid, options: &[FieldOption]) -> Vec<OptionAnswer<'_>> {
+    let options = options.iter();
+    let options = options.map(|it| OptionAnswer::of(field, &it.label, &it.value));
     options.collect()
+}
+
+/// The pictures to choose from for a question.
+pub fn pictures(field: CredentialGuid, pictures: &[ImageOption]) -> Vec<ImageOptionAnswer<'_>> {
+    let pictures = pictures.iter().map(|it| ImageOptionAnswer {
+        option: OptionAnswer::of(field, &it.label, &it.value),
+        data_uri: picture_uri(&it.data_uri),
+    });
+    pictures.collect()
 }
 
 /// One question of an institution (contract section 2.4).
@@ -68,11 +91,6 @@ pub struct ChallengeAnswer<'a> {
 
 impl<'a> From<&'a Challenge> for ChallengeAnswer<'a> {
     fn from(challenge: &'a Challenge) -> Self {
-        let picture = |picture: &'a ImageOption| ImageOptionAnswer {
-            data_uri: &picture.data_uri,
-            label: &picture.label,
-            value: &picture.value,
-        };
         Self {
             field_name: &challenge.field_name,
             guid: challenge.guid,
@@ -82,13 +100,13 @@ impl<'a> From<&'a Challenge> for ChallengeAnswer<'a> {
             },
             image_options: match &challenge.kind {
                 ChallengeKind::ImageOptions { image_options } => {
-                    image_options.iter().map(picture).collect()
+                    pictures(challenge.guid, image_options)
                 }
                 _ => Vec::new(),
             },
             label: &challenge.label,
             options: match &challenge.kind {
-                ChallengeKind::Options { options: all } => options(all),
+                ChallengeKind::Options { options: all } => options(challenge.guid, all),
                 _ => Vec::new(),
             },
             kind: challenge.kind.name(),
@@ -150,7 +168,7 @@ impl<'a> CredentialAnswer<'a> {
             guid: field.guid,
             label: &field.label,
             optional: field.optional,
-            options: options(&field.options),
+            options: options(field.guid, &field.options),
             kind: field.field_type.name(),
         };
         fields.iter().enumerate().map(answer).collect()
@@ -164,97 +182,4 @@ pub struct CredentialsBody<'a> {
     pub credentials: Vec<CredentialAnswer<'a>>,
     /// Where this page is.
     pub pagination: Pagination,
-}
-
-/// One field of an institution's sign-in, in the words of the Nexus API (contract section 1.4).
-#[derive(Serialize, ToSchema)]
-pub struct NexusCredentialAnswer<'a> {
-    /// Its place in the order people are asked, counted from 1.
-    #[schema(example = 1)]
-    display_order: usize,
-    /// The institution's name for it.
-    #[schema(example = "LOGIN")]
-    field_name: &'a str,
-    /// 1 PASSWORD, 2 OPTIONS, 3 TEXT.
-    #[schema(minimum = 1, maximum = 3, example = 3)]
-    field_type: u8,
-    /// The name of `field_type`.
-    #[schema(example = "TEXT")]
-    field_type_name: &'static str,
-    /// Its name: a value names it.
-    #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
-    guid: CredentialGuid,
-    /// Which institution asks.
-    #[schema(value_type = String, pattern = "^INS-[0-9a-f-]{36}$", example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
-    institution_guid: InstitutionGuid,
-    /// What people are asked for.
-    #[schema(example = "User name")]
-    label: &'a str,
-    /// Whether it is asked during a sign-in (a challenge) rather than before it.
-    mfa: bool,
-    /// Whether it may be left out.
-    optional: bool,
-    /// What may be chosen, for OPTIONS; else empty.
-    options: Vec<OptionAnswer<'a>>,
-}
-
-impl<'a> NexusCredentialAnswer<'a> {
-    /// The fields of one institution, in order.
-    pub fn list(institution: InstitutionGuid, fields: &'a [CredentialField]) -> Vec<Self> {
-        let answer = |(index, field): (usize, &'a CredentialField)| Self {
-            display_order: index + 1,
-            field_name: &field.field_name,
-            field_type: field.field_type.id(),
-            field_type_name: field.field_type.name(),
-            guid: field.guid,
-            institution_guid: institution,
-            label: &field.label,
-            mfa: false,
-            optional: field.optional,
-            options: options(&field.options),
-        };
-        fields.iter().enumerate().map(answer).collect()
-    }
-
-    /// The questions of a job, as the older path shows them: pictures are left out.
-    pub fn of_challenges(institution: InstitutionGuid, asked: &'a [Challenge]) -> Vec<Self> {
-        let answer = |(index, challenge): (usize, &'a Challenge)| {
-            let (field_type, chosen_from) = match &challenge.kind {
-                ChallengeKind::Options { options: all } => (FieldType::Options, options(all)),
-                ChallengeKind::ImageOptions { image_options } => {
-                    let option = |picture: &'a ImageOption| OptionAnswer {
-                        label: &picture.label,
-                        value: &picture.value,
-                    };
-                    (
-                        FieldType::Options,
-                        image_options.iter().map(option).collect(),
-                    )
-                }
-                ChallengeKind::Text | ChallengeKind::Token | ChallengeKind::ImageData { .. } => {
-                    (FieldType::Text, Vec::new())
-                }
-            };
-            Self {
-                display_order: index + 1,
-                field_name: &challenge.field_name,
-                field_type: field_type.id(),
-                field_type_name: field_type.name(),
-                guid: challenge.guid,
-                institution_guid: institution,
-                label: &challenge.label,
-                mfa: true,
-                optional: false,
-                options: chosen_from,
-            }
-        };
-        asked.iter().enumerate().map(answer).collect()
-    }
-}
-
-/// What people sign in with at an institution.
-#[derive(Serialize, ToSchema)]
-pub struct NexusCredentialsBody<'a> {
-    /// The fields, in the order people are asked; empty where members connect by OAuth only.
-    pub credentials: Vec<NexusCredentialAnswer<'a>>,
 }

@@ -1,6 +1,7 @@
 //! Institutions.
 
 use serde::Serialize;
+use url::Url;
 use utoipa::ToSchema;
 
 use super::Pagination;
@@ -9,27 +10,49 @@ use crate::domain::id::InstitutionGuid;
 use crate::domain::institution::Institution;
 use crate::flow::Gateway;
 
+/// What people should know before they sign in, in the form that MX's own widget reads.
+#[derive(Serialize, ToSchema)]
+pub struct InstructionalData<'a> {
+    /// The text.
+    #[schema(required, example = "Use the user name of your online banking.")]
+    description: Option<&'a str>,
+    /// The steps.
+    #[schema(required, example = json!(["Open the app of your bank.", "Allow access for third parties."]))]
+    steps: Option<&'a [String]>,
+    /// Always null.
+    #[schema(required, example = json!(null))]
+    title: Option<&'a str>,
+}
+
 /// An institution.
 #[derive(Serialize, ToSchema)]
 pub struct InstitutionAnswer<'a> {
     /// Its readable name; for ever the same.
     #[schema(example = "mxbank")]
     code: &'a str,
-    /// Always null: its own pages tell people.
-    #[schema(required, format = "uri", example = json!(null))]
-    forgot_password_url: Option<&'static str>,
-    /// Always null: its own pages tell people.
-    #[schema(required, format = "uri", example = json!(null))]
-    forgot_username_url: Option<&'static str>,
+    /// The same as `forgot_password_url`, by the name that MX's own widget reads.
+    #[schema(required, format = "uri", example = "https://bank.example/password")]
+    forgot_password_credential_recovery_url: Option<&'a str>,
+    /// Where people go who forgot their password.
+    #[schema(required, format = "uri", example = "https://bank.example/password")]
+    forgot_password_url: Option<&'a str>,
+    /// The same as `forgot_username_url`, by the name that MX's own widget reads.
+    #[schema(required, format = "uri", example = "https://bank.example/name")]
+    forgot_username_credential_recovery_url: Option<&'a str>,
+    /// Where people go who forgot their user name.
+    #[schema(required, format = "uri", example = "https://bank.example/name")]
+    forgot_username_url: Option<&'a str>,
     /// Its name here; for ever the same.
     #[schema(value_type = String, pattern = "^INS-[0-9a-f-]{36}$", example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: InstitutionGuid,
-    /// Always null: the labels of the credentials say all there is.
-    #[schema(required, example = json!(null))]
-    instructional_text: Option<&'static str>,
-    /// Always null, for the same reason.
-    #[schema(required, example = json!(null))]
-    instructional_text_steps: Option<Vec<&'static str>>,
+    /// `instructional_text` and its steps, in the form that MX's own widget reads.
+    instructional_data: InstructionalData<'a>,
+    /// What people should know before they sign in.
+    #[schema(required, example = "Use the user name of your online banking.")]
+    instructional_text: Option<&'a str>,
+    /// What people have to do, step by step.
+    #[schema(required, example = json!(["Open the app of your bank.", "Allow access for third parties."]))]
+    instructional_text_steps: Option<&'a [String]>,
     /// Always false: what is not for you is not listed.
     #[schema(example = false)]
     is_disabled_by_client: bool,
@@ -40,15 +63,31 @@ pub struct InstitutionAnswer<'a> {
     /// leaves it out otherwise, and in v20250224 for every country but US and CA.
     #[schema(example = "US")]
     iso_country_code: Option<&'a str>,
-    /// A picture of it, on our own origin, where there is one.
-    #[schema(required, format = "uri", example = json!(null))]
-    medium_logo_url: Option<String>,
+    /// A picture of it, on our own origin: a neutral one where its file names none.
+    #[schema(
+        format = "uri",
+        example = "https://guichet.example/oauth/logos/institutions/mxbank"
+    )]
+    logo_url: String,
+    /// The same picture.
+    #[schema(
+        format = "uri",
+        example = "https://guichet.example/oauth/logos/institutions/mxbank"
+    )]
+    medium_logo_url: String,
     /// What people call it.
     #[schema(example = "MX Bank")]
     name: &'a str,
+    /// What people have to share on its pages: 0 accounts and transactions, 1 account numbers, 2
+    /// profile, 3 statements, 4 tax documents.
+    #[schema(example = json!([0, 1]))]
+    oauth_predirect_instructions: Vec<u8>,
     /// The same picture.
-    #[schema(required, format = "uri", example = json!(null))]
-    small_logo_url: Option<String>,
+    #[schema(
+        format = "uri",
+        example = "https://guichet.example/oauth/logos/institutions/mxbank"
+    )]
+    small_logo_url: String,
     /// Always null: what can be pulled is for the aggregator to know.
     #[schema(required, example = json!(null))]
     supports_account_identification: Option<bool>,
@@ -66,9 +105,12 @@ pub struct InstitutionAnswer<'a> {
     /// Always null, for the same reason.
     #[schema(required, example = json!(null))]
     supports_transaction_history: Option<bool>,
-    /// Always null: its own pages tell people.
-    #[schema(required, format = "uri", example = json!(null))]
-    trouble_signing_in_url: Option<&'static str>,
+    /// The same as `trouble_signing_in_url`, by the name that MX's own widget reads.
+    #[schema(required, format = "uri", example = "https://bank.example/help")]
+    trouble_signing_credential_recovery_url: Option<&'a str>,
+    /// Where people go who cannot sign in.
+    #[schema(required, format = "uri", example = "https://bank.example/help")]
+    trouble_signing_in_url: Option<&'a str>,
     /// Its front page.
     #[schema(required, format = "uri", example = "https://bank.example/")]
     url: Option<&'a str>,
@@ -77,23 +119,35 @@ pub struct InstitutionAnswer<'a> {
 impl<'a> InstitutionAnswer<'a> {
     /// The institution as `client` sees it.
     pub fn of(gateway: &Gateway, client: &Client, institution: &'a Institution) -> Self {
-        let logo = institution.logo.as_ref().map(|_| {
-            let mut address = gateway.settings.public_url.clone();
-            address.set_path(&format!("/oauth/logos/institutions/{}", institution.code));
-            address.to_string()
-        });
+        let mut logo = gateway.settings.public_url.clone();
+        logo.set_path(&format!("/oauth/logos/institutions/{}", institution.code));
+        let logo = logo.to_string();
+        let help = &institution.help;
+        let steps = (!help.steps.is_empty()).then_some(help.steps.as_slice());
+        let forgot_password = help.forgot_password.as_ref().map(Url::as_str);
+        let forgot_username = help.forgot_username.as_ref().map(Url::as_str);
+        let trouble = help.trouble_signing_in.as_ref().map(Url::as_str);
         Self {
             code: institution.code.as_str(),
-            forgot_password_url: None,
-            forgot_username_url: None,
+            forgot_password_credential_recovery_url: forgot_password,
+            forgot_password_url: forgot_password,
+            forgot_username_credential_recovery_url: forgot_username,
+            forgot_username_url: forgot_username,
             guid: institution.guid,
-            instructional_text: None,
-            instructional_text_steps: None,
+            instructional_data: InstructionalData {
+                description: help.text.as_deref(),
+                steps,
+                title: None,
+            },
+            instructional_text: help.text.as_deref(),
+            instructional_text_steps: steps,
             is_disabled_by_client: false,
             is_hidden: false,
             iso_country_code: institution.iso_country_code.as_deref(),
+            logo_url: logo.clone(),
             medium_logo_url: logo.clone(),
             name: &institution.name,
+            oauth_predirect_instructions: help.to_share.iter().map(|it| it.id()).collect(),
             small_logo_url: logo,
             supports_account_identification: None,
             supports_account_statement: None,
@@ -101,8 +155,9 @@ impl<'a> InstitutionAnswer<'a> {
             supports_oauth: supports_oauth(client, institution),
             supports_tax_document: None,
             supports_transaction_history: None,
-            trouble_signing_in_url: None,
-            url: institution.url.as_ref().map(url::Url::as_str),
+            trouble_signing_credential_recovery_url: trouble,
+            trouble_signing_in_url: trouble,
+            url: institution.url.as_ref().map(Url::as_str),
         }
     }
 }

@@ -7,13 +7,13 @@ mod job;
 mod lease;
 mod link;
 mod member;
+mod nexus_asked;
 mod oauth_state;
 mod session;
 mod user;
 
 pub use asked::{
     ChallengeAnswer, ChallengesBody, CredentialAnswer, CredentialsBody, NexusChallengesBody,
-    NexusCredentialAnswer, NexusCredentialsBody,
 };
 pub use institution::{InstitutionAnswer, InstitutionBody, InstitutionsBody, supports_oauth};
 pub use job::{JobAnswer, JobBody};
@@ -22,6 +22,9 @@ pub use link::{AuthorizationBody, LinkBody};
 pub use member::{
     MemberStatusBody, NexusMember, NexusMemberBody, NexusMembersBody, PlatformMember,
     PlatformMemberBody, PlatformMembersBody,
+};
+pub use nexus_asked::{
+    MfaCredentialAnswer, MfaCredentialsBody, NexusCredentialAnswer, NexusCredentialsBody,
 };
 pub use oauth_state::{OauthStateAnswer, OauthStateBody, OauthStatesBody};
 pub use session::{ApiToken, ApiTokenBody, Session, SessionBody};

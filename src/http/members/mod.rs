@@ -152,11 +152,12 @@ mod tests {
 
     use super::create::member_request;
     use super::order::order_request;
-    use super::update::{answer_request, change_request};
+    use super::update::{answer_request, change_request, mfa_request};
     use super::*;
     use crate::http::openapi::requests::{
-        AnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PlatformMemberChangeBody,
-        PlatformMemberRequestBody, PullRequestBody, WindowRequestBody, described,
+        AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody,
+        PlatformMemberChangeBody, PlatformMemberRequestBody, PullRequestBody, WindowRequestBody,
+        described,
     };
 
     const SENT: &[u8] = br#"{"member": {"institution_code": "mxbank", "challenges": []}}"#;
@@ -181,6 +182,7 @@ mod tests {
             change_request(it, platform, none).map(drop)
         });
         assert_described::<AnswersBody>(|it| answer_request(it, none).map(drop));
+        assert_described::<MfaAnswersBody>(|it| mfa_request(it, none).map(drop));
         assert_described::<PullRequestBody>(|it| order_request(it, none).map(drop));
         assert_described::<WindowRequestBody>(|it| it.wishes().map(drop));
     }

@@ -3,12 +3,16 @@
 use axum::http::{HeaderMap, StatusCode};
 
 use super::{Answer, Scope, own_name};
+use crate::domain::credential::GivenValue;
 use crate::domain::id::MemberGuid;
 use crate::flow::access;
 use crate::flow::challenges::{self, AnswerRequest};
 use crate::flow::members::{self, ChangeError, ChangeRequest};
 use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
 use crate::http::problem::{Dialect, Kind, Problem};
+
+/// How the answers of a body are read.
+type ReadAnswers = fn(&Fields, &HeaderMap) -> Result<AnswerRequest, Problem>;
 
 impl Scope<'_> {
     /// Changes a member. On Platform a body without a field is refused (contract section 2.5).
@@ -37,9 +41,19 @@ impl Scope<'_> {
 
     /// Answers what the institution asks.
     pub async fn resume(&self, member: &str, body: &[u8]) -> Answer {
+        self.answer(member, body, answer_request).await
+    }
+
+    /// Answers what the institution asks, as MX's own widget does: it sends back the whole member, and
+    /// the answers under `credentials`.
+    pub async fn update_mfa(&self, member: &str, body: &[u8]) -> Answer {
+        self.answer(member, body, mfa_request).await
+    }
+
+    async fn answer(&self, member: &str, body: &[u8], read: ReadAnswers) -> Answer {
         access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
-        let request = answer_request(&fields, self.headers)?;
+        let request = read(&fields, self.headers)?;
         let member = self.guid(member).await?;
         let resumed =
             challenges::answer(self.gateway, self.client, self.user, member, request).await?;
@@ -76,11 +90,24 @@ pub(super) fn answer_request(
     fields: &Fields,
     headers: &HeaderMap,
 ) -> Result<AnswerRequest, Problem> {
-    let answers = fields
-        .given("challenges")?
-        .ok_or_else(|| Problem::missing("challenges", "send the guid and value of each answer"))?;
+    answers_in(fields.given("challenges")?, fields, headers)
+}
+
+/// The answers that a body brings under `challenges` or, if there are none, under `credentials`.
+pub(super) fn mfa_request(fields: &Fields, headers: &HeaderMap) -> Result<AnswerRequest, Problem> {
+    let challenges = fields.given("challenges")?;
+    let credentials = fields.given("credentials")?;
+    answers_in(challenges.or(credentials), fields, headers)
+}
+
+fn answers_in(
+    given: Option<Vec<GivenValue>>,
+    fields: &Fields,
+    headers: &HeaderMap,
+) -> Result<AnswerRequest, Problem> {
+    let missing = || Problem::missing("challenges", "send the guid and value of each answer");
     Ok(AnswerRequest {
-        answers,
+        answers: given.ok_or_else(missing)?,
         callback_payload: callback_payload(headers)?,
         telling: fields.telling(headers)?,
     })

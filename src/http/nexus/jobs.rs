@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::{Answer, nexus};
 use crate::domain::job::Job;
-use crate::http::answers::{JobAnswer, JobBody, NexusCredentialAnswer, NexusCredentialsBody};
+use crate::http::answers::{JobAnswer, JobBody, MfaCredentialAnswer, MfaCredentialsBody};
 use crate::http::auth::NexusUser;
 use crate::http::openapi::params::JobGuidPath;
 use crate::http::problem::Problem;
@@ -30,11 +30,13 @@ pub async fn read(
     Ok(json::answer(&headers, StatusCode::OK, &body))
 }
 
-/// What a job's institution asks, as credentials: the older way to see challenges.
+/// What a job's institution asks, as credentials.
+///
+/// The older way to see challenges, and the one that MX's own widget reads.
 #[utoipa::path(
     get, path = "/jobs/{job_guid}/mfa_credentials",
     operation_id = "nexusListMfaCredentials", tag = "Nexus API", params(JobGuidPath),
-    responses((status = 200, description = "The questions; pictures are left out.", body = NexusCredentialsBody)),
+    responses((status = 200, description = "The questions.", body = MfaCredentialsBody)),
 )]
 pub async fn mfa_credentials(
     State(door): State<Door>,
@@ -45,8 +47,8 @@ pub async fn mfa_credentials(
     let job = found(&door, &user, &guid).await.map_err(nexus)?;
     let institution = door.gateway.institutions.get(&job.institution);
     let institution = institution.ok_or_else(|| nexus(Problem::not_found("institution")))?;
-    let body = NexusCredentialsBody {
-        credentials: NexusCredentialAnswer::of_challenges(institution.guid, &job.challenges),
+    let body = MfaCredentialsBody {
+        credentials: MfaCredentialAnswer::list(institution.guid, &job.challenges),
     };
     Ok(json::answer(&headers, StatusCode::OK, &body))
 }

@@ -13,7 +13,8 @@ use crate::http::openapi::params::{
     CallbackHeader, MemberGuidPath, PullWishes, SkipWebhook, WindowWishes,
 };
 use crate::http::openapi::requests::{
-    AnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullRequestBody, SilentRequestBody,
+    AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullRequestBody,
+    SilentRequestBody,
 };
 use crate::http::{Door, json};
 
@@ -273,24 +274,30 @@ pub async fn resume(
 }
 
 /// Answer what the member's institution asks, by its older name.
+///
+/// As MX's own widget does it: the whole member, with the answers under `credentials`. Its body may have
+/// 256 kB, because the widget sends the pictures back.
 #[utoipa::path(
     put, path = "/members/{member_guid}/update_mfa",
     operation_id = "nexusUpdateMfa", tag = "Nexus API",
     params(MemberGuidPath, CallbackHeader, SkipWebhook),
-    request_body = AnswersBody,
+    request_body = MfaAnswersBody,
     responses(
         (status = 200, description = "The member, RESUMED.", body = NexusMemberBody),
         (status = 405, description = "The member is not CHALLENGED."),
     ),
 )]
 pub async fn update_mfa(
-    door: State<Door>,
+    State(door): State<Door>,
     user: NexusUser,
-    member: Path<String>,
+    Path(member): Path<String>,
     headers: HeaderMap,
-    body: Sent,
+    Sent(body): Sent,
 ) -> Answer {
-    resume(door, user, member, headers, body).await
+    user.scope(&door, &headers)
+        .update_mfa(&member, &body)
+        .await
+        .map_err(nexus)
 }
 
 /// What the member signs in with: the fields, never their values.

@@ -4,6 +4,7 @@ mod jobs;
 mod members;
 mod sessions;
 
+use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderMap;
 use axum::middleware::from_fn;
 use axum::response::Response;
@@ -17,8 +18,13 @@ use super::{Door, acting};
 
 type Answer = Result<Response, Problem>;
 
+/// The largest body of `update_mfa`: MX's own widget sends the questions back with the answers, each
+/// picture as `meta_data` and as `image_data`. What asked them came in a body of 64 kB at most.
+const LARGEST_SENT_BACK: usize = 256 * 1024;
+
 /// Its routes but for those that open a session.
 pub fn routes() -> OpenApiRouter<Door> {
+    let sent_back = DefaultBodyLimit::max(LARGEST_SENT_BACK);
     OpenApiRouter::new()
         .routes(routes!(members::list, members::create))
         .routes(routes!(members::read, members::update, members::delete))
@@ -26,7 +32,11 @@ pub fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(members::unthrottled_aggregate))
         .routes(routes!(members::challenges))
         .routes(routes!(members::resume))
-        .routes(routes!(members::update_mfa))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(members::update_mfa))
+                .layer(sent_back),
+        )
         .routes(routes!(members::credentials))
         .routes(routes!(members::credentials_of_one))
         .routes(routes!(jobs::read))

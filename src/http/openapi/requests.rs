@@ -287,6 +287,26 @@ pub struct AnswersRequest {
     challenges: Vec<ValueRequest>,
 }
 
+/// The answers to what an institution asks, as MX's own widget sends them.
+#[derive(ToSchema)]
+pub struct MfaAnswersBody {
+    /// The member, with the answers; its other fields are not read.
+    member: MfaAnswersRequest,
+    /// `true`: this request causes no webhook.
+    skip_webhook: Option<bool>,
+}
+
+/// One answer to each question, under either name; `challenges` wins.
+#[derive(ToSchema)]
+pub struct MfaAnswersRequest {
+    /// The guid and value of each answer.
+    #[schema(max_items = 50)]
+    challenges: Option<Vec<ValueRequest>>,
+    /// The guid and value of each answer.
+    #[schema(max_items = 50)]
+    credentials: Option<Vec<ValueRequest>>,
+}
+
 /// What a job is asked for.
 #[derive(ToSchema)]
 pub struct PullRequestBody {

@@ -22,12 +22,28 @@ async fn an_institution_has_the_documented_fields(backend: Backend) {
         assert_eq!(institution["guid"], BANK_GUID);
         assert_eq!(institution["name"], "Fake Bank");
         assert_eq!(institution["supports_oauth"], true);
-        assert_eq!(gateway.nexus("GET", &path, None).await, (200, answer));
+        assert_eq!(
+            gateway.nexus("GET", &path, None).await,
+            (200, with_country(answer))
+        );
     }
     let (_, answer) = gateway
         .platform("GET", &format!("/institutions/{PAPER_BANK}"), None)
         .await;
     assert_eq!(answer["institution"]["supports_oauth"], false);
+}
+
+/// The answer as the Nexus API gives it: the Platform API leaves out a country that is not known.
+fn with_country(mut answer: Value) -> Value {
+    let one = answer.get("institution").is_some();
+    let institutions = match one {
+        true => std::slice::from_mut(&mut answer["institution"]),
+        false => answer["institutions"].as_array_mut().expect("a list"),
+    };
+    for institution in institutions {
+        institution["iso_country_code"] = Value::Null;
+    }
+    answer
 }
 
 fn codes(answer: &Value) -> Vec<&str> {
@@ -62,7 +78,7 @@ async fn institutions_are_searched_and_come_in_pages(backend: Backend) {
         let searched = gateway
             .nexus("POST", "/institutions/search", Some(body))
             .await;
-        assert_eq!(searched, (200, listed), "{query}");
+        assert_eq!(searched, (200, with_country(listed)), "{query}");
     }
     let path = "/institutions?page=2&records_per_page=10";
     let (_, second) = gateway.platform("GET", path, None).await;
@@ -92,8 +108,11 @@ async fn its_credentials_are_in_the_callers_words(backend: Backend) {
         (&json!(2), &json!(true))
     );
     assert_eq!(
-        branch["options"][0],
-        json!({"label": "North", "value": "north"})
+        (
+            &branch["options"][0]["label"],
+            &branch["options"][0]["value"]
+        ),
+        (&json!("North"), &json!("north"))
     );
     let (status, answer) = gateway.platform("GET", &path, None).await;
     assert_eq!(status, 200, "{answer}");

@@ -160,10 +160,16 @@ async fn questions_are_asked_and_answered_by_the_platform_api(backend: Backend) 
     ];
     assert_eq!(names(asked), fields.into());
     assert_eq!(asked["type"], "OPTIONS");
+    let option = &asked["options"][0];
     assert_eq!(
-        asked["options"],
-        json!([{"label": "Savings", "value": "s"}])
+        (
+            &option["label"],
+            &option["value"],
+            &option["credential_guid"]
+        ),
+        (&json!("Savings"), &json!("s"), &asked["guid"])
     );
+    assert_guid(option, "guid", "CRD-");
     assert_eq!(answer["pagination"]["total_entries"], 1);
     let (_, answer) = gateway
         .platform("GET", &format!("{path}/status"), None)

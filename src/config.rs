@@ -16,6 +16,7 @@ pub mod institutions;
 mod raw;
 mod reading;
 mod repair;
+mod secrets;
 mod sections;
 mod storage;
 #[cfg(test)]

@@ -10,7 +10,8 @@ use super::address::PublicUrl;
 use super::fault::Refused;
 use super::institutions::Found;
 use super::raw;
-use super::reading::{Reading, Written};
+use super::reading::Reading;
+use super::secrets::Written;
 use super::sections::{Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Section};
 use crate::domain::client::{

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::address::{HttpsUrl, Origin, PublicUrl};
-use super::reading::Inline;
+use super::secrets::Inline;
 use super::sections::{Limits, Links, Listen, Log, Sessions, WebhookSettings};
 use super::value::{
     Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section, section,

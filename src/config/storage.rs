@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::fault::Refused;
 use super::raw;
-use super::reading::{Reading, Written};
+use super::reading::Reading;
+use super::secrets::Written;
 use super::value::Section;
 use crate::domain::return_address::is_loopback;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::gateway::{Backend, Setup, TestGateway, eventually};
 use crate::support::redis::Redis;
-use crate::support::visitor::http;
+use crate::support::visitor::{Visitor, http};
 
 /// What `/readyz` says.
 async fn readiness(gateway: &TestGateway) -> (StatusCode, String) {
@@ -69,6 +69,34 @@ async fn not_while_the_server_takes_no_writes() {
         redis.command(sound);
         assert_eq!(until(&gateway, StatusCode::OK).await, "ready\n");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_takes_no_login_is_503_for_programs_and_busy_for_people_until_it_does() {
+    let redis = Redis::start();
+    redis.command("ACL SETUSER g on >first ~* +@all");
+    let setup = Setup {
+        store: Some(redis.url().replace("redis://", "redis://g:first@")),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Redis, setup).await;
+    let (member, link) = gateway.member().await;
+    let path = format!("/members/{member}");
+
+    redis.command("ACL SETUSER g resetpass >second");
+    redis.command("CLIENT KILL USER g");
+    for _ in 0..20 {
+        let (status, _) = gateway.nexus("GET", &path, None).await;
+        assert_eq!(status, 503);
+        let page = Visitor::new().get(&link).await;
+        assert_eq!((page.status, page.name()), (503, Some("busy")));
+    }
+    until(&gateway, StatusCode::SERVICE_UNAVAILABLE).await;
+
+    redis.command("ACL SETUSER g resetpass >first");
+    until(&gateway, StatusCode::OK).await;
+    let page = gateway.connect(&Visitor::new(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

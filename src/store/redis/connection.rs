@@ -116,6 +116,10 @@ impl Connection {
     }
 
     async fn line(&self) -> Result<Line, failure::Cause> {
+        // Nearly always.
+        if let State::Up(line) = &*self.0.state.borrow() {
+            return Ok(line.clone());
+        }
         let mut states = self.0.state.subscribe();
         let state = states.wait_for(|state| !matches!(state, State::Trying));
         match state.await.as_deref() {

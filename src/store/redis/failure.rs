@@ -7,6 +7,7 @@
 //! | anything else it refuses, which no repetition mends | unfit | failed |
 //! | an answer of a form that no step gives | unreadable | unreadable |
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,19 +20,39 @@ use crate::store::StoreError;
 #[error("no answer within {} s", _0.as_secs())]
 pub(super) struct NotInTime(pub(super) Duration);
 
-/// Why a step did not get its answer. Neither Redis' own texts nor the library's carry arguments,
-/// so no secret travels with them.
-#[derive(Clone, Debug, thiserror::Error)]
+/// Why a step did not get its answer. It has no source: a server's own words may repeat a command's
+/// arguments, which is what a login is made of.
+#[derive(Clone, thiserror::Error)]
 pub(super) enum Cause {
     /// The server or the library says so.
-    #[error(transparent)]
-    Told(#[from] RedisError),
+    #[error("{}", without_arguments(_0))]
+    Told(RedisError),
     /// Nobody says anything.
     #[error(transparent)]
     Silence(#[from] NotInTime),
     /// It was so when last tried, a moment ago.
     #[error("{0}")]
     Still(Arc<Cause>),
+}
+
+/// What is told to people, and no more.
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<RedisError> for Cause {
+    fn from(error: RedisError) -> Self {
+        Self::Told(error)
+    }
+}
+
+/// What is said, up to where a server quotes what it was sent.
+fn without_arguments(error: &RedisError) -> String {
+    let said = error.to_string();
+    let end = said.find(", with args").unwrap_or(said.len());
+    said[..end].to_owned()
 }
 
 /// What kind of failure it is.
@@ -244,6 +265,21 @@ mod tests {
         ] {
             let waits = matches!(said(line).at_start(), StoreError::Unavailable(_));
             assert!(waits, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_repeats_of_a_command_is_not_told() {
+        let line = "ERR unknown command 'AUTH', with args beginning with: 'g' 'hunter2' ";
+        for told in [said(line).while_running(), said(line).at_start()] {
+            let mut words = format!("{told} {told:?}");
+            let mut cause = std::error::Error::source(&told);
+            while let Some(error) = cause {
+                words.push_str(&error.to_string());
+                cause = error.source();
+            }
+            assert!(words.contains("unknown command"), "{words}");
+            assert!(!words.contains("hunter2"), "{words}");
         }
     }
 

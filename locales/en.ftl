@@ -26,6 +26,8 @@ support-code = Support code
 ## Buttons and links
 
 action-continue = Continue to { $institution }
+action-cancel = Do not connect
+action-not-now = Not now
 action-retry = Try again
 action-check = Check again
 action-reload = Try again now
@@ -141,6 +143,20 @@ preview-body = Open this link in your browser to connect your bank. It is person
 
 busy-heading = One moment
 busy-body = Something is taking longer than usual. Your link still works, and this page tries again by itself.
+
+connecting-heading = Connecting { $institution }
+connecting-body = This may take a moment. You do not have to do anything: this page goes on by itself.
+
+no-answer-heading = { $has-institution ->
+    [no] Your bank came back without an answer
+   *[yes] { $institution } came back without an answer
+}
+no-answer-body = Nothing was shared with { $app }.
+no-answer-next = You can sign in at { $institution } again, or leave it for now.
+
+replaced-heading = You went on in another tab
+replaced-body = This tab stopped when you did. Please finish in the other one.
+replaced-next = Check again here when you are done.
 
 bad-return-heading = { $has-institution ->
     [no] We could not read your bank’s answer

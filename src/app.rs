@@ -145,6 +145,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         random: sources.random,
         metrics: metrics.clone(),
         nudge: tokio::sync::Notify::new(),
+        under_way: crate::flow::under_way::UnderWay::default(),
         tasks: tokio_util::task::TaskTracker::new(),
     });
     let sso_keys = config.sso_keys.iter().map(|(client, key)| {

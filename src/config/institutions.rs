@@ -16,7 +16,7 @@ use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Scope, Section};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    ClientAuthentication, Institution, OAuth, Pkce, ResponseMode, SubjectSource,
+    ClientAuthentication, Institution, IssuerRule, OAuth, Pkce, ResponseMode, SubjectSource,
 };
 use crate::domain::window::ErrorReason;
 
@@ -204,7 +204,7 @@ struct RawOAuth {
     revocation_endpoint: Option<HttpsUrl>,
     issuer: Option<Issuer>,
     #[serde(default)]
-    iss: Iss,
+    iss: IssuerRule,
     client_authentication: ClientAuthentication,
     #[serde(default)]
     scopes: Vec<Scope>,
@@ -222,14 +222,6 @@ struct RawOAuth {
     errors: BTreeMap<String, ErrorReason>,
     #[serde(default, deserialize_with = "value::section")]
     timeouts: Timeouts,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Iss {
-    Required,
-    #[default]
-    IfPresent,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -322,10 +314,10 @@ impl RawInstitution {
 impl RawOAuth {
     fn build(self, reading: &mut Reading<'_>) -> Result<OAuth, Refused> {
         self.check_parameters(reading);
-        if self.iss == Iss::Required && self.issuer.is_none() {
+        if self.iss != IssuerRule::IfPresent && self.issuer.is_none() {
             reading.invalid(
                 "oauth.issuer",
-                "is needed because iss = \"required\"; add the institution's issuer, or write \
+                "is needed because iss is required; add the institution's issuer, or write \
                  iss = \"if_present\"",
             );
         }
@@ -363,7 +355,7 @@ impl RawOAuth {
             token_endpoint: self.token_endpoint.0,
             revocation_endpoint: self.revocation_endpoint.map(|url| url.0),
             issuer: self.issuer.map(|issuer| issuer.0),
-            iss_required: self.iss == Iss::Required,
+            iss: self.iss,
             client_authentication: self.client_authentication,
             scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
             scope_separator: separator,

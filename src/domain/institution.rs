@@ -90,8 +90,8 @@ pub struct OAuth {
     pub revocation_endpoint: Option<Url>,
     /// The authorization server's name, compared with `iss` when an answer carries one (RFC 9207).
     pub issuer: Option<String>,
-    /// Whether an answer without `iss` is refused.
-    pub iss_required: bool,
+    /// Which answers must name their issuer.
+    pub iss: IssuerRule,
     /// How the client proves itself at the token endpoint.
     pub client_authentication: ClientAuthentication,
     /// What is asked for.
@@ -112,6 +112,20 @@ pub struct OAuth {
     pub connect_timeout: Duration,
     /// How long one whole call may take.
     pub timeout: Duration,
+}
+
+/// Which authorization responses must carry `iss` (RFC 9207). One that carries it is compared with
+/// the issuer always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IssuerRule {
+    /// All.
+    Required,
+    /// Those with a code. One without, and without `iss`, counts in the browser it belongs to alone.
+    RequiredWithCode,
+    /// None.
+    #[default]
+    IfPresent,
 }
 
 impl OAuth {

@@ -314,10 +314,20 @@ pub struct NewAttempt {
 /// What a browser shows to prove that it began an attempt.
 #[derive(Clone)]
 pub struct Binding {
-    /// The attempt's part of the cookie's name.
-    pub attempt: String,
-    /// Digest of the cookie's value.
+    /// The attempt its cookie names.
+    pub attempt: AttemptId,
+    /// Digest of the secret in the cookie.
     pub digest: Digest,
+}
+
+/// What the cookies of a browser say of the attempts it began.
+#[derive(Clone, Debug, Default)]
+pub struct Browser {
+    /// What it proves, at most ten, the newest last.
+    pub bindings: Vec<Binding>,
+    /// Attempts, by [`AttemptId::cookie_part`], whose cookie is there and cannot be read. Whether the
+    /// browser began them is unknown.
+    pub unreadable: Vec<String>,
 }
 
 impl std::fmt::Debug for Binding {

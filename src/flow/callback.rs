@@ -4,34 +4,23 @@
 //! first are one store step, so a forged answer costs a real flow nothing and reaches no bank.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::connect;
 use super::open::{attempt_context, means};
+use super::under_way::PATIENCE;
+use super::unproven::Refused;
 use super::{Gateway, Internal};
-use crate::domain::client::{Client, Registration};
+use crate::domain::client::{Client, Registration, UnboundCallback};
 use crate::domain::event::EventKind;
 use crate::domain::id::{AttemptId, ClientId, InstitutionCode, MemberGuid};
-use crate::domain::institution::{Institution, OAuth, ResponseMode};
-use crate::domain::secret::AnswerHandle;
-use crate::domain::window::{Binding, Ending, ErrorReason};
+use crate::domain::institution::{Institution, IssuerRule, OAuth, ResponseMode};
+use crate::domain::window::{Browser, Ending, ErrorReason};
 use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
     self, Answer, AttemptSecrets, AuthorizationCode, Callback, ExchangeError, Granted,
 };
-use crate::store::seal::{Context, Field};
 use crate::store::{Claim, Claimed, Failure, Subject};
-
-/// How long an answer that came by POST waits for the GET that follows it.
-const HELD_ANSWER_TTL: Duration = Duration::from_secs(120);
-
-/// What goes with an answer when it is sealed; its handle is drawn at random for it alone.
-const ANSWER: Context<'static> = Context {
-    client: None,
-    subject: "",
-    field: Field::Answer,
-};
 
 /// Where an answer arrived: the path of a registration's redirect URI.
 #[derive(Clone)]
@@ -69,37 +58,46 @@ impl Door {
 }
 
 /// What an answer led to.
-#[derive(Debug, PartialEq)]
 pub enum Taken {
     /// Its attempt is known: the outcome page tells the browser that began it what happened.
     Known(AttemptId),
-    /// It names no attempt at this path, or another issuer. Nothing was done.
-    Unreadable,
+    /// It is not provably ours. Nothing was done.
+    Refused(Refused),
 }
 
 /// An institution's answer arrives in a browser.
 ///
 /// Of any number of deliveries of one answer exactly one is exchanged. The exchange goes on when
-/// the browser that delivered it goes away.
+/// the browser that delivered it goes away; it is waited for a moment, and no longer, so that the
+/// person gets to a page of ours.
 pub async fn callback(
     gateway: &Arc<Gateway>,
     door: &Door,
     callback: Callback,
-    browser: Vec<Binding>,
+    browser: Browser,
 ) -> Result<Taken, Internal> {
     let _timing = gateway.metrics.callback.start([]);
     let (oauth, registration) = means(&door.client, &door.institution)?;
-    if let Err(mismatch) = oauth::check_issuer(oauth, callback.iss.as_deref()) {
-        tracing::warn!(%mismatch, "authorization response of another issuer refused");
-        return Ok(Taken::Unreadable);
+    let (iss, has_code) = (callback.iss.as_deref(), callback.answer.has_code());
+    if let Err(mismatch) = oauth::check_issuer(oauth, iss, has_code) {
+        return Ok(Taken::Refused(mismatch.into()));
     }
     let attempt = AttemptId::of(&callback.state);
+    // A cookie that cannot be read may be the right one: what is unknown burns nothing.
+    let part = attempt.cookie_part();
+    let is_unknown = browser.unreadable.iter().any(|it| it == part);
+    // Without the issuer that a code would need, only its own browser vouches for an error.
+    let is_half_proven = iss.is_none() && oauth.iss == IssuerRule::RequiredWithCode;
+    let unbound = match is_unknown || is_half_proven {
+        true => UnboundCallback::Ignore,
+        false => registration.unbound_callback,
+    };
     let claim = Claim {
         attempt: attempt.clone(),
         client: door.client.id.clone(),
         institution: door.institution.code.clone(),
-        browser,
-        unbound: registration.unbound_callback,
+        browser: browser.bindings,
+        unbound,
         burnt: gateway.notices(
             &door.client,
             &[EventKind::OauthStateFinished],
@@ -109,13 +107,14 @@ pub async fn callback(
     log_context::attempt(&attempt);
     let claimed = gateway.store.claim_callback(&claim, gateway.now()).await?;
     match claimed {
-        Claimed::Unknown => return Ok(Taken::Unreadable),
+        Claimed::Unknown => return Ok(Taken::Refused(Refused::UnknownState)),
         Claimed::Settled => {}
         Claimed::Ignored => {
             tracing::warn!("authorization response arrived in another browser; nothing was done");
         }
         Claimed::Yes { subject, sealed } => {
             log_context::subject(&subject.window, &subject.member);
+            let running = gateway.under_way.begin(attempt.clone());
             let exchange = exchange(
                 gateway.clone(),
                 door.clone(),
@@ -124,10 +123,13 @@ pub async fn callback(
                 sealed,
                 callback.answer,
             );
-            gateway
-                .spawn(exchange)
-                .await
-                .map_err(|_| Internal::Interrupted)??;
+            gateway.spawn(async move {
+                let _running = running;
+                if let Err(error) = exchange.await {
+                    tracing::error!(%error, "exchange not finished");
+                }
+            });
+            gateway.under_way.wait(&attempt, PATIENCE).await;
         }
         Claimed::Burnt { subject, sealed } => {
             log_context::subject(&subject.window, &subject.member);
@@ -286,50 +288,4 @@ fn unseal(gateway: &Gateway, attempt: &AttemptId, sealed: &[u8]) -> Option<Attem
             None
         }
     }
-}
-
-/// What became of an answer that came by POST.
-pub enum Held {
-    /// It waits under this handle.
-    Under(AnswerHandle),
-    /// Its attempt awaits no more answers.
-    Settled(AttemptId),
-    /// It names no attempt of ours.
-    Unreadable,
-}
-
-/// Keeps an answer that came by POST, where no Lax cookie comes along, for the GET that follows it
-/// (OAuth 2.0 Form Post Response Mode section 2).
-pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Internal> {
-    let attempt = AttemptId::of(&callback.state);
-    let random = gateway.random.as_ref();
-    let handle = AnswerHandle::new(random, attempt.partition());
-    let sealed = gateway.sealer.seal(random, &ANSWER, &callback.to_bytes());
-    let expires_at = gateway.now() + HELD_ANSWER_TTL;
-    let store = &gateway.store;
-    if store
-        .hold_answer(&attempt, handle.digest(), &sealed, expires_at)
-        .await?
-    {
-        return Ok(Held::Under(handle));
-    }
-    let is_known = store.attempt(&attempt).await?.is_some();
-    Ok(if is_known {
-        Held::Settled(attempt)
-    } else {
-        Held::Unreadable
-    })
-}
-
-/// The answer held under `handle`, unless it has expired.
-pub async fn held(gateway: &Gateway, handle: &AnswerHandle) -> Result<Option<Callback>, Internal> {
-    let sealed = gateway
-        .store
-        .held_answer(handle.partition(), handle.digest(), gateway.now())
-        .await?;
-    let Some(sealed) = sealed else {
-        return Ok(None);
-    };
-    let bytes = gateway.sealer.open(&ANSWER, &sealed).ok();
-    Ok(bytes.and_then(|bytes| Callback::from_bytes(&bytes)))
 }

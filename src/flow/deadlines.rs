@@ -33,6 +33,22 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
 
 /// Ends one window whose deadline has passed; `false` when something else ended it first.
 pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, Internal> {
+    let reason = ErrorReason::SessionError;
+    let ended = end(gateway, window, reason, Ending::Expired).await?;
+    if ended {
+        tracing::info!("deadline passed");
+    }
+    Ok(ended)
+}
+
+/// Ends an unfinished window for no fault of the institution's, tells of it and counts it; `false` when
+/// something else ended it first.
+pub(super) async fn end(
+    gateway: &Gateway,
+    window: &Window,
+    reason: ErrorReason,
+    ending: Ending,
+) -> Result<bool, Internal> {
     log_context::window(window);
     let member = gateway.store.member(window.user, window.member).await?;
     if let Some(member) = &member {
@@ -48,18 +64,14 @@ pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, I
     };
     let failure = Failure {
         window: window.guid,
-        reason: ErrorReason::SessionError,
-        ending: Ending::Expired,
+        reason,
+        ending,
         detail: None,
         inbound: None,
         finished,
     };
-    let ended = gateway
-        .store
-        .fail_window(&failure, gateway.now())
-        .await?
-        .is_some();
-    if ended {
+    let ended = gateway.store.fail_window(&failure, gateway.now()).await?;
+    if ended.is_some() {
         let institution = member.as_ref().map(|it| it.institution.as_str());
         gateway.metrics.flows_failed.count([
             window.client.as_str(),
@@ -67,7 +79,6 @@ pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, I
             failure.reason.name(),
         ]);
         gateway.wake_worker();
-        tracing::info!("deadline passed");
     }
-    Ok(ended)
+    Ok(ended.is_some())
 }

@@ -1,17 +1,12 @@
 //! finish: where a person goes at the end of a flow, and what the pages may say.
 
-use std::time::Duration;
-
+use super::under_way::PATIENCE;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::return_address::{Outcome, ReturnTo};
-use crate::domain::window::{Binding, ReferralSource, WindowStatus};
+use crate::domain::window::{Binding, ReferralSource, Window, WindowStatus};
 use crate::log_context;
 use crate::store::AttemptRecord;
-
-/// How long an outcome page waits for an exchange that is under way, and how often it looks.
-const PATIENCE: Duration = Duration::from_secs(15);
-const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// What the outcome page shows.
 pub enum Finish {
@@ -23,58 +18,64 @@ pub enum Finish {
         back: Option<String>,
     },
     /// The exchange is still under way.
-    UnderWay,
+    Connecting(Box<AttemptRecord>),
+    /// The institution's answer has not come: this browser may go on there, or leave it.
+    Unanswered(Box<AttemptRecord>),
+    /// This browser went on with a newer attempt, in another tab.
+    Replaced(Box<AttemptRecord>),
     /// The browser did not begin this attempt.
     NotYours(Box<AttemptRecord>),
     /// There is no such attempt.
     Unknown,
 }
 
-/// The outcome of an attempt, for the browser that began it. Waits a little while one is coming.
+/// The outcome of an attempt, for the browser that began it.
+///
+/// Waits a moment for an exchange that runs in this process, and then looks once. One that another
+/// gateway runs is looked at once, too; the page asks again.
 pub async fn finish(
     gateway: &Gateway,
     attempt: &AttemptId,
     browser: &[Binding],
 ) -> Result<Finish, Internal> {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let Some(record) = gateway.store.attempt(attempt).await? else {
-            return Ok(Finish::Unknown);
-        };
-        log_context::attempt(attempt);
-        log_context::window(&record.window);
-        if let Some(member) = &record.member {
-            log_context::subject(&record.window, member);
-        }
-        let own = |binding: &Binding| {
-            binding.attempt == attempt.cookie_part() && binding.digest.matches(&record.binding)
-        };
-        if !browser.iter().any(own) {
-            return Ok(Finish::NotYours(Box::new(record)));
-        }
-        if record.window.status.is_finished() {
-            let back = back(gateway, &record);
-            return Ok(Finish::Over {
-                record: Box::new(record),
-                back,
-            });
-        }
-        let is_coming = record.window.status == WindowStatus::Returned;
-        // Its deadline has passed before the sweeper came: make it true now.
-        if !is_coming && gateway.now() >= record.window.deadline {
-            super::deadlines::expire(gateway, &record.window).await?;
-            continue;
-        }
-        if !is_coming || tokio::time::Instant::now() >= until {
-            return Ok(Finish::UnderWay);
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
+    gateway.under_way.wait(attempt, PATIENCE).await;
+    let Some(mut record) = gateway.store.attempt(attempt).await? else {
+        return Ok(Finish::Unknown);
+    };
+    log_context::attempt(attempt);
+    log_context::window(&record.window);
+    if let Some(member) = &record.member {
+        log_context::subject(&record.window, member);
     }
+    if !record.is_held_by(attempt, browser) {
+        return Ok(Finish::NotYours(Box::new(record)));
+    }
+    let is_coming = |record: &AttemptRecord| record.window.status == WindowStatus::Returned;
+    let is_late =
+        |window: &Window| !window.status.is_finished() && gateway.now() >= window.deadline;
+    // Its deadline has passed before the sweeper came: make it true now.
+    if !is_coming(&record) && is_late(&record.window) {
+        super::deadlines::expire(gateway, &record.window).await?;
+        match gateway.store.attempt(attempt).await? {
+            Some(ended) => record = ended,
+            None => return Ok(Finish::Unknown),
+        }
+    }
+    let record = Box::new(record);
+    Ok(if record.window.status.is_finished() {
+        let back = back(gateway, &record.window);
+        Finish::Over { record, back }
+    } else if record.is_replaced {
+        Finish::Replaced(record)
+    } else if is_coming(&record) {
+        Finish::Connecting(record)
+    } else {
+        Finish::Unanswered(record)
+    })
 }
 
 /// The place in the client's app that a finished flow returns to, if it is still registered.
-fn back(gateway: &Gateway, record: &AttemptRecord) -> Option<String> {
-    let window = &record.window;
+pub(super) fn back(gateway: &Gateway, window: &Window) -> Option<String> {
     let client = gateway.clients.get(&window.client)?;
     if window.options.referral_source == ReferralSource::Browser {
         return None;

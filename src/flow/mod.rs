@@ -8,23 +8,28 @@
 //! answers with a named outcome; none of them knows HTTP, pages or a database. [`access`] is the way
 //! in (users, keys, sessions), [`members`] what a member service does besides minting, with
 //! [`credentials`] where there is no OAuth, [`order`] an aggregation that is asked for, [`challenges`]
-//! what the institution asks during one, [`finish`] where a person goes at the end, [`deadlines`] what
+//! what the institution asks during one, [`unproven`] and [`held`] the answers that need more than one
+//! look, [`cancel`] a person's own no, [`finish`] where a person goes at the end, [`deadlines`] what
 //! happens when nobody comes, and [`idempotency`] what happens when a request comes twice.
 
 pub mod access;
 pub mod aggregate;
 pub mod callback;
+pub mod cancel;
 pub mod challenges;
 pub mod connect;
 pub mod credentials;
 pub mod deadlines;
 pub mod finish;
+pub mod held;
 pub mod idempotency;
 pub mod members;
 pub mod mint;
 pub mod open;
 pub mod order;
 pub mod retry;
+pub mod under_way;
+pub mod unproven;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,6 +76,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Wakes the worker when a step left it something to do.
     pub nudge: tokio::sync::Notify,
+    /// The exchanges that run in this process.
+    pub under_way: under_way::UnderWay,
     /// Work that must end well even if the browser that caused it goes away.
     pub tasks: TaskTracker,
 }

@@ -68,9 +68,37 @@ pub async fn open(
     knock: Knock,
     browser: Vec<Binding>,
 ) -> Result<Arrival, Internal> {
+    visit(gateway, member, OauthStateGuid::of(token), knock, browser).await
+}
+
+/// "Continue", on a page about an attempt: to the institution again, with fresh secrets; the old ones
+/// die. `None`: the attempt is not this browser's.
+pub async fn go_on(
+    gateway: &Gateway,
+    attempt: &AttemptId,
+    browser: Vec<Binding>,
+) -> Result<Option<Arrival>, Internal> {
+    let record = gateway.store.attempt(attempt).await?;
+    let Some(record) = record.filter(|record| record.is_held_by(attempt, &browser)) else {
+        return Ok(None);
+    };
+    if !record.is_unanswered() {
+        return Ok(Some(Arrival::Outcome(attempt.clone())));
+    }
+    let Window { guid, member, .. } = record.window;
+    let arrival = visit(gateway, member, guid, Knock::Continue, browser).await?;
+    Ok(Some(arrival))
+}
+
+async fn visit(
+    gateway: &Gateway,
+    member: MemberGuid,
+    window: OauthStateGuid,
+    knock: Knock,
+    browser: Vec<Binding>,
+) -> Result<Arrival, Internal> {
     let _timing = gateway.metrics.open.start([]);
     let now = gateway.now();
-    let window = OauthStateGuid::of(token);
     log_context::link(member, window);
     let departing = Departing::new(gateway, window, now + gateway.settings.authorization_ttl);
     let opening = Opening {
@@ -159,7 +187,7 @@ impl Departing {
             .seal(random, &attempt_context(&id), &secrets.to_bytes());
         let attempt = NewAttempt {
             binding: Binding {
-                attempt: id.cookie_part().to_owned(),
+                attempt: id.clone(),
                 digest: binding.digest(),
             },
             id,

@@ -3,11 +3,12 @@
 //! neither.
 
 use axum::http::HeaderMap;
-use axum::http::header::COOKIE;
 use url::Url;
 
-use crate::domain::secret::BindingSecret;
-use crate::domain::window::Binding;
+use super::fields;
+use crate::domain::id::AttemptId;
+use crate::domain::secret::{BindingSecret, Digest};
+use crate::domain::window::{Binding, Browser};
 use crate::flow::open::BindingCookie;
 
 /// What leads the names of our cookies, and what their attributes end with, on https.
@@ -22,10 +23,10 @@ const PROOF: &str = "owp";
 /// How many bindings a browser keeps; the oldest are dropped when it gets another.
 const MOST: usize = 10;
 
-/// Cookie headers longer than this are not read at all.
-const LONGEST_HEADER: usize = 16 * 1024;
-
 /// The cookies of one request, and those that its answer sets.
+///
+/// Every pair is judged by itself, as bytes: one that another site or an extension wrote hides none of
+/// ours. How long the field may be is the head's business alone.
 pub struct Cookies<'a> {
     headers: &'a HeaderMap,
     prefix: &'static str,
@@ -46,55 +47,56 @@ impl<'a> Cookies<'a> {
         }
     }
 
-    /// The bindings a browser shows, oldest first as browsers send them, at most ten: the newest
-    /// count.
-    pub fn bindings(&self) -> Vec<Binding> {
-        let all = self.ours().filter_map(|(name, value)| {
-            let attempt = name
-                .strip_prefix(BINDING)
-                .filter(|attempt| attempt.len() == 12)?;
-            let secret = BindingSecret::parse(value)?;
-            Some(Binding {
-                attempt: attempt.to_owned(),
-                digest: secret.digest(),
-            })
-        });
-        let mut all: Vec<Binding> = all.collect();
-        all.drain(..all.len().saturating_sub(MOST));
-        all
+    /// What the browser proves. Browsers send the oldest first; the newest ten bindings count.
+    pub fn browser(&self) -> Browser {
+        let mut browser = Browser::default();
+        let ours: Vec<(&str, &[u8])> = self.of_attempts().collect();
+        for (part, value) in ours.into_iter().rev() {
+            match binding(part, value) {
+                Some(binding) if browser.bindings.len() < MOST => browser.bindings.push(binding),
+                Some(_) => break,
+                None => browser.unreadable.push(part.to_owned()),
+            }
+        }
+        browser.bindings.reverse();
+        browser
     }
 
-    /// The cookies that have our prefix, without it.
-    fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
-        let readable = self
-            .headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let short = readable.filter(|value| value.len() <= LONGEST_HEADER);
-        short
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter_map(|(name, value)| Some((name.strip_prefix(self.prefix)?, value)))
+    /// The values of the binding cookies, each with its attempt's part of the name.
+    fn of_attempts(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.ours().filter_map(|(name, value)| {
+            let part = name.strip_prefix(BINDING.as_bytes())?;
+            let is_plain =
+                |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
+            let is_part = part.len() == 12 && part.iter().all(is_plain);
+            let part = std::str::from_utf8(part).ok().filter(|_| is_part)?;
+            Some((part, value))
+        })
+    }
+
+    /// Names and values (RFC 6265 section 4.2.1) of the cookies that have our prefix, without it.
+    fn ours(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let prefix = self.prefix.as_bytes();
+        fields::parts(self.headers, "cookie", b';').filter_map(move |pair| {
+            let at = pair.iter().position(|byte| *byte == b'=')?;
+            let name = pair[..at].trim_ascii_end().strip_prefix(prefix)?;
+            Some((name, pair[at + 1..].trim_ascii_start()))
+        })
     }
 
     /// `Set-Cookie` values: the new binding, and the end of the oldest ones when there are too many.
     pub fn bind(&self, cookie: &BindingCookie) -> Vec<String> {
-        let name = format!("{BINDING}{}", cookie.attempt.cookie_part());
-        let mut set = vec![self.set(&name, cookie.secret.expose(), cookie.max_age.as_secs())];
-        let names: Vec<&str> = self
-            .ours()
-            .map(|(name, _)| name)
-            .filter(|name| name.starts_with(BINDING))
-            .collect();
+        let BindingCookie {
+            attempt, secret, ..
+        } = cookie;
+        let name = format!("{BINDING}{}", attempt.cookie_part());
+        let value = format!("{attempt}.{}", secret.expose());
+        let mut set = vec![self.set(&name, &value, cookie.max_age.as_secs())];
+        let parts: Vec<&str> = self.of_attempts().map(|(part, _)| part).collect();
         // A few at a time: whoever planted hundreds does not make the answer's head too long to read.
-        let surplus = (names.len() + 1).saturating_sub(MOST).min(MOST);
-        let plain = |name: &&&str| {
-            name.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        };
-        let oldest = names.iter().take(surplus).filter(plain);
-        set.extend(oldest.map(|name| self.set(name, "", 0)));
+        let surplus = (parts.len() + 1).saturating_sub(MOST).min(MOST);
+        let oldest = parts.iter().take(surplus);
+        set.extend(oldest.map(|part| self.set(&format!("{BINDING}{part}"), "", 0)));
         set
     }
 
@@ -105,14 +107,14 @@ impl<'a> Cookies<'a> {
 
     /// Whether the form's half fits the browser's: it is the digest of the cookie.
     pub fn is_proven(&self, proof: Option<&str>) -> bool {
-        let secret = self
+        let Some(proof) = proof.and_then(Digest::from_text) else {
+            return false;
+        };
+        let mut secrets = self
             .ours()
-            .find(|(name, _)| *name == PROOF)
-            .and_then(|(_, value)| BindingSecret::parse(value));
-        let proof = proof.and_then(crate::domain::secret::Digest::from_text);
-        secret
-            .zip(proof)
-            .is_some_and(|(secret, proof)| secret.digest().matches(&proof))
+            .filter(|(name, _)| *name == PROOF.as_bytes())
+            .filter_map(|(_, value)| BindingSecret::parse(std::str::from_utf8(value).ok()?));
+        secrets.any(|secret| secret.digest().matches(&proof))
     }
 
     fn set(&self, name: &str, value: &str, max_age_s: u64) -> String {
@@ -123,50 +125,120 @@ impl<'a> Cookies<'a> {
     }
 }
 
+/// The binding in the cookie's value, `{attempt}.{secret}`: it names its attempt in full, so that a
+/// browser is known also where an institution's answer names none.
+fn binding(part: &str, value: &[u8]) -> Option<Binding> {
+    let (attempt, secret) = std::str::from_utf8(value).ok()?.split_once('.')?;
+    let attempt: AttemptId = attempt.parse().ok()?;
+    let secret = BindingSecret::parse(secret)?;
+    (attempt.cookie_part() == part).then(|| Binding {
+        attempt,
+        digest: secret.digest(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
-    fn with_cookies(text: String) -> HeaderMap {
-        HeaderMap::from_iter([(COOKIE, text.parse().expect("a header"))])
+    fn with_cookies(text: impl AsRef<[u8]>) -> HeaderMap {
+        let value = HeaderValue::from_bytes(text.as_ref()).expect("a header");
+        HeaderMap::from_iter([(axum::http::header::COOKIE, value)])
     }
 
     fn at(public_url: &str) -> Url {
         public_url.parse().expect("an address")
     }
 
-    /// The bindings that a gateway on https reads from a header.
-    fn bindings(text: String) -> Vec<Binding> {
-        Cookies::new(&with_cookies(text), &at("https://connect.example/")).bindings()
+    /// What a gateway on https reads from these headers.
+    fn browser(headers: &HeaderMap) -> Browser {
+        Cookies::new(headers, &at("https://connect.example/")).browser()
+    }
+
+    fn cookie(n: u32) -> String {
+        let part = format!("00aaaaaa{n:04}");
+        format!(
+            "__Host-{BINDING}{part}={part}aaaaaaaaaaaa.{}",
+            "A".repeat(43)
+        )
     }
 
     #[test]
     fn p3_ten_bindings_count_however_many_come() {
-        let secret = "A".repeat(43);
-        let many: Vec<String> = (0..1000)
-            .map(|n| format!("__Host-ow.00aaaaaa{n:04}={secret}"))
+        for (many, last) in [(60, 59), (1000, 999)] {
+            let cookies: Vec<String> = (0..many).map(cookie).collect();
+            let found = browser(&with_cookies(cookies.join("; "))).bindings;
+            assert_eq!(found.len(), 10);
+            assert_eq!(found[9].attempt.cookie_part(), format!("00aaaaaa{last:04}"));
+        }
+        // Bindings that are none crowd out none.
+        let garbage: Vec<String> = (0..50)
+            .map(|n| format!("__Host-{BINDING}00bbbbbb{n:04}=x"))
             .collect();
-        assert!(
-            bindings(many.join("; ")).is_empty(),
-            "an oversized header is not read"
-        );
-        let some = bindings(many[..60].join("; "));
-        assert_eq!(some.len(), 10);
-        assert_eq!(some[9].attempt, "00aaaaaa0059");
+        let crowded = browser(&with_cookies(format!(
+            "{}; {}",
+            cookie(1),
+            garbage.join("; ")
+        )));
+        assert_eq!(crowded.bindings.len(), 1);
     }
 
     #[test]
-    fn p3_garbage_is_no_binding() {
-        for text in [
-            "",
-            "x",
-            "=;=",
-            "__Host-ow.=x",
-            "__Host-ow.00aaaaaaaaaa=99999999",
-            "__Host-ow.aaaaaaaaaaaa",
-        ] {
-            assert!(bindings(text.to_owned()).is_empty(), "{text:?}");
+    fn p3_what_others_put_beside_our_cookies_hides_none_of_them() {
+        let long = format!("junk={}", "j".repeat(200_000));
+        let others: [&[u8]; 6] = [
+            "city=Zürich".as_bytes(),
+            b"raw=\xff\xfe",
+            b"\xff=1",
+            b"no pair",
+            b"=;;=",
+            long.as_bytes(),
+        ];
+        for other in others {
+            for ours_is_first in [true, false] {
+                let (ours, mut value) = (cookie(7), Vec::new());
+                let [first, second] = match ours_is_first {
+                    true => [ours.as_bytes(), other],
+                    false => [other, ours.as_bytes()],
+                };
+                value.extend_from_slice(first);
+                value.extend_from_slice(b"; ");
+                value.extend_from_slice(second);
+                let found = browser(&with_cookies(value)).bindings;
+                assert_eq!(
+                    found.len(),
+                    1,
+                    "{:?}",
+                    String::from_utf8_lossy(&other[..9.min(other.len())])
+                );
+            }
         }
+        let mut lines = with_cookies(b"raw=\xff");
+        lines.append("cookie", cookie(7).parse().expect("a value"));
+        assert_eq!(browser(&lines).bindings.len(), 1, "a line of its own");
+    }
+
+    #[test]
+    fn p3_garbage_is_no_binding_and_not_absent_where_it_has_an_attempts_name() {
+        let secret = "A".repeat(43);
+        let swapped = format!("__Host-ow.00aaaaaaaaaa=00bbbbbbbbbbbbbbbbbbbbbb.{secret}");
+        for (text, unreadable) in [
+            ("", 0),
+            ("x", 0),
+            ("=;=", 0),
+            ("__Host-ow.=x", 0),
+            ("__Host-ow.00aaaaaaaaaa=99999999", 1),
+            ("__Host-ow.00aaaaaaaaaa=", 1),
+            ("__Host-ow.aaaaaaaaaaaa", 0),
+            (&swapped, 1),
+        ] {
+            let found = browser(&with_cookies(text));
+            assert!(found.bindings.is_empty(), "{text:?}");
+            assert_eq!(found.unreadable.len(), unreadable, "{text:?}");
+        }
+        let unknown = browser(&with_cookies(b"__Host-ow.00aaaaaaaaaa=\xff"));
+        assert_eq!(unknown.unreadable, ["00aaaaaaaaaa"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod auth;
 mod body;
 mod browser;
 mod cookies;
+mod fields;
 pub mod gallery;
 mod headers;
 mod idempotent;

@@ -5,11 +5,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use url::Url;
 
-use super::Door;
+use super::browser::refusal::Refusal;
 use super::page::{
     Accent, AppBrand, Back, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page,
     Parties, Share, SupportCode, SupportLink, render,
 };
+use super::{Door, fields};
 use crate::domain::client::Client;
 use crate::domain::id::AttemptId;
 use crate::domain::institution::Institution;
@@ -25,7 +26,7 @@ use crate::telemetry::STRANGERS;
 /// Draws pages for one request.
 pub struct Shown<'a> {
     door: &'a Door,
-    accept_language: Option<&'a str>,
+    accept_language: Option<String>,
 }
 
 /// Draws pages for one request about one window.
@@ -37,6 +38,20 @@ pub struct About<'a> {
     institution: Option<&'a Institution>,
     /// Where the flow leaves this gateway in the end, when that is not a page of ours.
     leaves_to: Option<Url>,
+}
+
+/// The button that chooses `action` for an attempt.
+fn choice(attempt: &AttemptId, action: &str) -> Form {
+    Form::to(format!("/oauth/result/{attempt}")).choosing(action)
+}
+
+/// The page for a browser that came back from the institution without an answer.
+pub fn no_answer(attempt: &AttemptId) -> Page {
+    Page::NoAnswer {
+        go_on: choice(attempt, "continue"),
+        cancel: choice(attempt, "cancel"),
+        support_code: SupportCode::of(attempt),
+    }
 }
 
 /// The page for a browser that does not hold the attempt's cookie: it never began it, or came back so
@@ -53,18 +68,22 @@ pub fn to_a_stranger(attempt: &AttemptId, window: &Window) -> Page {
 
 impl<'a> Shown<'a> {
     /// For a request with these headers.
-    pub fn new(door: &'a Door, headers: &'a HeaderMap) -> Self {
-        let accept_language = headers
-            .get(ACCEPT_LANGUAGE)
-            .and_then(|value| value.to_str().ok());
+    pub fn new(door: &'a Door, headers: &HeaderMap) -> Self {
+        let languages: Vec<&str> = fields::parts(headers, ACCEPT_LANGUAGE.as_str(), b',')
+            .filter_map(|language| std::str::from_utf8(language).ok())
+            .collect();
         Self {
             door,
-            accept_language,
+            accept_language: (!languages.is_empty()).then(|| languages.join(",")),
         }
     }
 
     fn locale(&self, ui_locales: Option<&str>, default: Option<&str>) -> &'static Locale {
-        Locale::negotiate(ui_locales, self.accept_language, default.unwrap_or("en"))
+        Locale::negotiate(
+            ui_locales,
+            self.accept_language.as_deref(),
+            default.unwrap_or("en"),
+        )
     }
 
     /// A page that is about no window in particular.
@@ -92,10 +111,11 @@ impl<'a> Shown<'a> {
         response
     }
 
-    /// The page for an answer that is malformed or not from the institution.
-    pub fn bad_return(&self) -> Response {
+    /// The page for an answer that is malformed or not from the institution, in a browser that has no
+    /// attempt under way there.
+    pub fn bad_return(&self, refusal: &Refusal) -> Response {
         let support_code = self.support_code();
-        tracing::warn!(target: STRANGERS, %support_code, "an answer could not be read");
+        refusal.log_under(&support_code);
         let page = Page::BadReturn { support_code };
         self.page(&page, &Parties::default())
     }
@@ -242,6 +262,16 @@ impl About<'_> {
         asked.map(|(share, _)| share).collect()
     }
 
+    /// The page for a link that was declined before anybody left for the institution.
+    pub fn declined(&self, window: &Window, back: Option<Back>) -> Page {
+        Page::Cancelled(PageEnding {
+            retry: None,
+            back,
+            notify: self.notify(window, window.member),
+            support_code: SupportCode::from_bytes(window.guid.to_string().as_bytes()),
+        })
+    }
+
     /// The page for how a window ended.
     pub fn outcome(&self, attempt: &AttemptId, record: &AttemptRecord, back: Option<Back>) -> Page {
         let window = &record.window;
@@ -257,7 +287,7 @@ impl About<'_> {
             }
             WindowStatus::Errored(reason, ending) => (reason, ending),
             WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
-                return Page::Busy { refresh_s: 2 };
+                return Page::Connecting { refresh_s: 2 };
             }
         };
         let ending = PageEnding {
@@ -298,10 +328,7 @@ impl About<'_> {
             && window.retries < RETRIES
             && is_newest
             && in_time;
-        is_offered.then(|| Form {
-            action: format!("/oauth/result/{attempt}"),
-            proof: None,
-        })
+        is_offered.then(|| choice(attempt, "retry"))
     }
 
     /// The message for the window that opened this one (contract section 4.1).

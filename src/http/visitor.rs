@@ -11,6 +11,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 
+use super::fields;
+
 /// What kind of request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
@@ -29,12 +31,13 @@ pub enum Visit {
     Other,
 }
 
-/// Agents that fetch links to draw a preview of them, as they name themselves.
-const PREVIEW_AGENTS: [&str; 22] = [
+/// Agents that fetch links, to draw a preview or to look for harm, as they name themselves.
+const FETCHERS: [&str; 34] = [
     "slackbot",
     "slack-imgproxy",
     "telegrambot",
     "whatsapp",
+    "signal",
     "facebookexternalhit",
     "facebot",
     "twitterbot",
@@ -43,17 +46,31 @@ const PREVIEW_AGENTS: [&str; 22] = [
     "skypeuripreview",
     "microsoft teams",
     "teamsbot",
+    "microsoft office",
+    "ms-office",
+    "outlook",
     "bingpreview",
     "google-pagerenderer",
     "googlebot",
     "google-read-aloud",
+    "applebot",
     "mattermost",
     "redditbot",
     "pinterestbot",
     "embedly",
+    "iframely",
+    "bitlybot",
+    "snap url preview",
+    "kakaotalk-scrap",
+    "kakaostory-og-reader",
+    "barracuda",
     "viber",
     "line-poker",
+    "naverbookmarkcrawler",
 ];
+
+/// What browsers say in `Sec-Purpose` and its forerunners when they look ahead.
+const LOOKING_AHEAD: [&str; 3] = ["prefetch", "prerender", "preview"];
 
 impl Visit {
     /// What kind of request this is.
@@ -67,28 +84,25 @@ impl Visit {
     }
 
     fn of_get(headers: &HeaderMap) -> Self {
-        let lower = |name: &str| {
-            let value = headers.get(name).and_then(|value| value.to_str().ok());
-            value.map(str::to_ascii_lowercase)
-        };
-        let looks_ahead = ["sec-purpose", "purpose", "x-purpose", "x-moz"]
-            .into_iter()
-            .filter_map(lower)
-            .any(|value| {
-                value.contains("prefetch")
-                    || value.contains("prerender")
-                    || value.contains("preview")
-            });
+        let purposes = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+        // A purpose that cannot be read may be that one.
+        let looks_ahead = purposes.into_iter().any(|name| {
+            fields::mentions(headers, name, &LOOKING_AHEAD) || fields::is_unreadable(headers, name)
+        });
         if looks_ahead {
             return Self::LookAhead;
         }
-        let is_not =
-            |name: &str, expected: &str| lower(name).is_some_and(|value| value != expected);
-        if is_not("sec-fetch-mode", "navigate") || is_not("sec-fetch-dest", "document") {
+        if fields::contradicts(headers, "sec-fetch-mode", "navigate")
+            || fields::contradicts(headers, "sec-fetch-dest", "document")
+        {
             return Self::Machine;
         }
-        let agent = lower("user-agent").unwrap_or_default();
-        match PREVIEW_AGENTS.iter().any(|known| agent.contains(known)) {
+        // The desktop windows of messengers have their fetcher's name. What tells them apart is that
+        // somebody pressed the link.
+        let is_pressed = fields::says(headers, "sec-fetch-user", "?1")
+            && fields::says(headers, "sec-fetch-mode", "navigate")
+            && fields::says(headers, "sec-fetch-dest", "document");
+        match !is_pressed && fields::mentions(headers, "user-agent", &FETCHERS) {
             true => Self::Machine,
             false => Self::Navigation,
         }
@@ -128,15 +142,14 @@ pub fn is_phone(headers: &HeaderMap) -> bool {
 /// Whether a form came from a page of ours: browsers say so by `Sec-Fetch-Site` or `Origin`; a
 /// client that says neither has no cookies of ours to abuse.
 pub fn is_same_origin(headers: &HeaderMap, public_url: &url::Url) -> bool {
-    if let Some(site) = headers.get("sec-fetch-site") {
-        return site == "same-origin" || site == "none";
+    if headers.contains_key("sec-fetch-site") {
+        return fields::says(headers, "sec-fetch-site", "same-origin")
+            || fields::says(headers, "sec-fetch-site", "none");
     }
     // Our pages send no referrer, and a browser that knows no Sec-Fetch-Site then calls their origin
     // "null". That proves nothing; what does is the cookie, which no cross-site form brings along.
-    match headers.get("origin").filter(|origin| *origin != "null") {
-        Some(origin) => origin.as_bytes() == public_url.origin().ascii_serialization().as_bytes(),
-        None => true,
-    }
+    let own = public_url.origin().ascii_serialization();
+    !fields::contradicts(headers, "origin", &own) || fields::says(headers, "origin", "null")
 }
 
 #[cfg(test)]

@@ -39,7 +39,8 @@ pub use exchange::{ExchangeError, Granted};
 pub use identify::IdentifyError;
 pub use reason::reason;
 pub use response::{
-    Answer, AuthorizationCode, Callback, InvalidCallback, IssuerMismatch, check_issuer,
+    Answer, AuthorizationCode, Callback, InvalidCallback, IssuerMismatch, check_issuer, masked,
+    words,
 };
 pub use revoke::RevokeError;
 pub use transport::{SetupError, TransportError};

@@ -7,7 +7,7 @@ use url::form_urlencoded::{self, Serializer};
 use zeroize::Zeroizing;
 
 use super::reason;
-use crate::domain::institution::OAuth;
+use crate::domain::institution::{IssuerRule, OAuth};
 use crate::domain::secret::AuthorizationState;
 use crate::domain::window::ErrorReason;
 use crate::printable::printable;
@@ -20,6 +20,13 @@ pub const CODE_LIMIT: usize = 4 * 1024;
 const ERROR_LIMIT: usize = 100;
 /// How much of an error's description is kept, in characters.
 const DESCRIPTION_LIMIT: usize = 300;
+/// What stands in words for a secret.
+const MASK: &str = "[…]";
+/// Shorter values of secret parameters are not looked for in words: they are no secrets, and may be
+/// part of any word.
+const SHORTEST_SECRET: usize = 6;
+/// From this many characters of Base64url on, a run may be a `state`, a code or a token.
+const LONGEST_PLAIN_RUN: usize = 40;
 
 /// An authorization code. Cannot be printed; good for one token request.
 #[derive(Clone)]
@@ -172,6 +179,11 @@ impl Callback {
 }
 
 impl Answer {
+    /// Whether it has a code.
+    pub fn has_code(&self) -> bool {
+        matches!(self, Self::Code(_))
+    }
+
     /// What an answer without a code means, and the operator's detail; `None` when there is a code.
     pub fn refusal(&self, oauth: &OAuth) -> Option<(ErrorReason, String)> {
         match self {
@@ -207,13 +219,66 @@ pub enum IssuerMismatch {
 ///
 /// An issuer cannot be compared where the institution's file names none; the redirect URI, which is
 /// different for each institution, then stands alone against mix-up.
-pub fn check_issuer(oauth: &OAuth, iss: Option<&str>) -> Result<(), IssuerMismatch> {
+pub fn check_issuer(
+    oauth: &OAuth,
+    iss: Option<&str>,
+    has_code: bool,
+) -> Result<(), IssuerMismatch> {
+    let is_needed = match oauth.iss {
+        IssuerRule::Required => true,
+        IssuerRule::RequiredWithCode => has_code,
+        IssuerRule::IfPresent => false,
+    };
     match (&oauth.issuer, iss) {
-        (_, None) if oauth.iss_required => Err(IssuerMismatch::Missing),
+        (_, None) if is_needed => Err(IssuerMismatch::Missing),
         (_, None) | (None, Some(_)) => Ok(()),
         (Some(expected), Some(iss)) if expected == iss => Ok(()),
         (Some(_), Some(iss)) => Err(IssuerMismatch::Other(printable(iss, DESCRIPTION_LIMIT))),
     }
+}
+
+/// What a query or form says went wrong, for the log, also when it is no answer: `error` and
+/// `error_description`, cleaned and cut; `None` when it has neither.
+pub fn words(raw: &[u8]) -> Option<String> {
+    let value = |wanted: &str| {
+        let mut pairs = form_urlencoded::parse(raw);
+        let value = pairs.find(|(name, value)| name == wanted && !value.is_empty());
+        value.map(|(_, value)| value)
+    };
+    let error = value("error").map(|error| printable(&masked(&error, raw), ERROR_LIMIT));
+    let description = value("error_description");
+    let description = description.map(|it| printable(&masked(&it, raw), DESCRIPTION_LIMIT));
+    match (error, description) {
+        (Some(error), Some(description)) => Some(format!("{error}: {description}")),
+        (error, description) => error.or(description),
+    }
+}
+
+/// `text` without the secrets that came in the same query or form, and without anything that is as
+/// long as ours: institutions repeat in their words what they were sent.
+pub fn masked(text: &str, raw: &[u8]) -> String {
+    let secret = |name: &str| {
+        matches!(
+            name,
+            "state" | "code" | "access_token" | "id_token" | "refresh_token" | "response"
+        )
+    };
+    let secrets = form_urlencoded::parse(raw)
+        .filter(|(name, value)| secret(name) && value.len() >= SHORTEST_SECRET);
+    let mut text = text.to_owned();
+    for (_, value) in secrets {
+        text = text.replace(value.as_ref(), MASK);
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let runs: Vec<&str> = text
+        .split(|c| !is_plain(c))
+        .filter(|run| run.len() >= LONGEST_PLAIN_RUN)
+        .collect();
+    let mut masked = text.clone();
+    for run in runs {
+        masked = masked.replace(run, MASK);
+    }
+    masked
 }
 
 #[cfg(test)]

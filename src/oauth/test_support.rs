@@ -8,7 +8,7 @@ use url::Url;
 
 use super::AttemptSecrets;
 use crate::domain::client::{Registration, UnboundCallback};
-use crate::domain::institution::{ClientAuthentication, OAuth, Pkce, ResponseMode};
+use crate::domain::institution::{ClientAuthentication, IssuerRule, OAuth, Pkce, ResponseMode};
 use crate::domain::random::Random;
 
 /// The operating system's randomness.
@@ -27,7 +27,7 @@ pub fn oauth(base: &Url) -> OAuth {
         token_endpoint: base.join("/token").unwrap(),
         revocation_endpoint: Some(base.join("/revoke").unwrap()),
         issuer: Some("https://bank.example".to_owned()),
-        iss_required: false,
+        iss: IssuerRule::IfPresent,
         client_authentication: ClientAuthentication::ClientSecretBasic,
         scopes: vec!["accounts".to_owned(), "transactions".to_owned()],
         scope_separator: " ".to_owned(),

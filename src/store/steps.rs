@@ -13,7 +13,7 @@ use crate::domain::member::{CallbackPayload, ConnectionStatus, Member, UseCase};
 use crate::domain::secret::Digest;
 use crate::domain::user::User;
 use crate::domain::window::{
-    AuthStatus, Binding, Ending, ErrorReason, NewAttempt, NewWindow, Window,
+    AuthStatus, Binding, Ending, ErrorReason, NewAttempt, NewWindow, Window, WindowStatus,
 };
 
 /// What a store step can fail with, beside its documented outcomes.
@@ -297,6 +297,8 @@ pub enum Knock {
     Begin,
     /// The Continue button: claims again for the browser that holds the binding.
     Continue,
+    /// A look before another step: claims and changes nothing, whatever the policy.
+    Look,
 }
 
 /// A browser at a window.
@@ -400,6 +402,22 @@ pub struct AttemptRecord {
     pub member: Option<Member>,
     /// What its browser holds.
     pub binding: Digest,
+    /// Whether Continue made a newer one in its place.
+    pub is_replaced: bool,
+}
+
+impl AttemptRecord {
+    /// Whether one of the bindings a browser shows is that of this attempt, whose id is `attempt`.
+    pub fn is_held_by(&self, attempt: &AttemptId, browser: &[Binding]) -> bool {
+        browser
+            .iter()
+            .any(|shown| shown.attempt == *attempt && shown.digest.matches(&self.binding))
+    }
+
+    /// Whether its browser may still come back from the institution with an answer to it.
+    pub fn is_unanswered(&self) -> bool {
+        !self.is_replaced && self.window.status == WindowStatus::Opened
+    }
 }
 
 /// A connection about to be committed.

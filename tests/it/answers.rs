@@ -3,7 +3,7 @@
 use serde_json::json;
 use url::Url;
 
-use crate::support::at_the_bank::{AtTheBank, is_refused};
+use crate::support::at_the_bank::AtTheBank;
 use crate::support::fake_bank::CallbackParams;
 use crate::support::gateway::{Backend, FORM_BANK_GUID};
 use crate::support::random_token;
@@ -26,20 +26,16 @@ async fn c10_a_refusal_is_judged_like_a_success_and_its_text_not_shown(backend: 
         state: Some(format!("00{}", random_token())),
         ..refusal("x")
     };
-    is_refused(
-        &at.visitor.get(&unknown.url()).await,
-        "an error with an unknown state",
-    );
+    at.refuses(&unknown.url(), "an error with an unknown state")
+        .await;
     let foreign = CallbackParams {
         iss: Some("https://evil.example".to_owned()),
         ..refusal("x")
     };
-    is_refused(
-        &at.visitor.get(&foreign.url()).await,
-        "an error of another issuer",
-    );
+    at.refuses(&foreign.url(), "an error of another issuer")
+        .await;
     let long = refusal(&"x".repeat(8_200));
-    is_refused(&at.visitor.get(&long.url()).await, "a long error");
+    at.refuses(&long.url(), "a long error").await;
     assert_eq!(
         at.gateway.state(at.member).await["auth_status"],
         1,
@@ -91,7 +87,7 @@ async fn c11_doubled_and_conflicting_parameters_are_refused(backend: Backend) {
     ] {
         let mut url = at.answer.url();
         url.query_pairs_mut().append_pair(more.0, more.1);
-        is_refused(&at.visitor.get(&url).await, more.0);
+        at.refuses(&url, more.0).await;
     }
     let mut url = at.answer.url();
     url.query_pairs_mut()
@@ -114,18 +110,14 @@ async fn c11_doubled_and_conflicting_parameters_are_refused(backend: Backend) {
         ("error", "access_denied"),
     ] {
         let doubled = [&fields[..], &[more]].concat();
-        let page = at
-            .gateway
-            .visitor()
-            .post(&at.answer.redirect_uri, &doubled)
+        at.refuses_form(&at.answer.redirect_uri, &doubled, "twice in the form")
             .await;
-        is_refused(&page, "twice in the form");
     }
     for more in ["code=second", "state=second", "error=access_denied"] {
         let mut both = at.answer.redirect_uri.clone();
         both.set_query(Some(more));
-        let page = at.gateway.visitor().post(&both, &fields).await;
-        is_refused(&page, &format!("in the form and in the query: {more}"));
+        let why = format!("in the form and in the query: {more}");
+        at.refuses_form(&both, &fields, &why).await;
     }
     assert_eq!(at.gateway.bank.hits().token, 0);
     assert_eq!(at.gateway.state(at.member).await["auth_status"], 1);
@@ -146,20 +138,17 @@ async fn c12_sizes_and_characters_are_limited_first() {
             code: Some(code.clone()),
             ..at.answer.clone()
         };
-        is_refused(
-            &at.visitor.get(&answer.url()).await,
-            &format!("{:.20}", code),
-        );
+        at.refuses(&answer.url(), &format!("{:.20}", code)).await;
     }
     let mut padded = at.answer.url();
     padded
         .query_pairs_mut()
         .append_pair("foo", &"x".repeat(9_000));
-    is_refused(&at.visitor.get(&padded).await, "over 8 kB in all");
+    at.refuses(&padded, "over 8 kB in all").await;
     for raw in ["%", "%zz", "=&=&&", "state", "state=%00", "code&state&iss"] {
         let mut url = at.answer.redirect_uri.clone();
         url.set_query(Some(raw));
-        is_refused(&at.visitor.get(&url).await, raw);
+        at.refuses(&url, raw).await;
     }
     at.still_connects().await;
 }
@@ -168,17 +157,17 @@ async fn c14_only_the_mode_asked_for_is_taken(backend: Backend) {
     let at = AtTheBank::new(backend).await;
     let pairs = at.answer.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    is_refused(
-        &at.visitor.post(&at.answer.redirect_uri, &fields).await,
+    at.refuses_form(
+        &at.answer.redirect_uri,
+        &fields,
         "a form where a query was asked for",
-    );
+    )
+    .await;
     at.still_connects().await;
 
     let at = AtTheBank::of(backend, FORM_BANK_GUID).await;
-    is_refused(
-        &at.visitor.get(&at.answer.url()).await,
-        "a query where a form was asked for",
-    );
+    at.refuses(&at.answer.url(), "a query where a form was asked for")
+        .await;
     for method in ["PUT", "DELETE", "PATCH"] {
         let page = at.visitor.send(method, &at.answer.url(), &[], None).await;
         assert_eq!(page.status, 405, "{method}");
@@ -192,22 +181,12 @@ async fn c15_a_form_post_needs_the_browser_too(backend: Backend) {
     let pairs = at.answer.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let unknown = [("state", "07nothing"), ("code", "x")];
-    is_refused(
-        &at.gateway
-            .visitor()
-            .post(&at.answer.redirect_uri, &unknown)
-            .await,
-        "unknown",
-    );
+    at.refuses_form(&at.answer.redirect_uri, &unknown, "unknown")
+        .await;
     let random = format!("00{}", random_token());
     let unknown = [("state", random.as_str()), ("code", "x")];
-    is_refused(
-        &at.gateway
-            .visitor()
-            .post(&at.answer.redirect_uri, &unknown)
-            .await,
-        "unknown",
-    );
+    at.refuses_form(&at.answer.redirect_uri, &unknown, "unknown")
+        .await;
 
     // A cross-site POST comes without Lax cookies; another browser may send it as well.
     let held = at
@@ -231,7 +210,7 @@ async fn c15_a_form_post_needs_the_browser_too(backend: Backend) {
     );
     let mut guessed = next.clone();
     guessed.set_query(Some(&format!("answer={}", random_token())));
-    is_refused(&at.visitor.get(&guessed).await, "a handle nobody gave out");
+    at.refuses(&guessed, "a handle nobody gave out").await;
     let page = at.visitor.follow(&next).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
 

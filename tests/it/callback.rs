@@ -36,7 +36,7 @@ async fn c1_an_answer_to_nothing_reaches_no_bank(backend: Backend) {
             state: wrong.clone(),
             ..at.answer.clone()
         };
-        is_refused(&at.visitor.get(&answer.url()).await, &format!("{wrong:?}"));
+        at.refuses(&answer.url(), &format!("{wrong:?}")).await;
     }
     // Ours, but at another registration's address (`security` C8, C9).
     for path in [

@@ -11,6 +11,7 @@ crate::on_both_stores!(
     o2_other_methods_have_no_effect,
     o3_looking_ahead_has_no_effect,
     o4_machines_get_a_harmless_page,
+    o4_a_link_pressed_in_a_messengers_own_window_is_a_persons,
     o8_unknown_links_are_all_alike_and_known_ones_tell,
 );
 
@@ -137,6 +138,15 @@ async fn o4_machines_get_a_harmless_page(backend: Backend) {
         "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
         "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://www.linkedin.com)",
         "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5 skype-url-preview@microsoft.com",
+        "Iframely/1.3.1 (+https://iframely.com/docs/about)",
+        "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 Safari/605.1.15 (Applebot/0.1; +http://www.apple.com/go/applebot)",
+        "bitlybot/3.0 (+http://bit.ly/)",
+        "Snap URL Preview Service; bot; snapchat; https://developers.snap.com/robots",
+        "facebookexternalhit/1.1; kakaotalk-scrap/1.0; +https://devtalk.kakao.com/t/scrap/33984",
+        "Barracuda Sentinel (EE)",
+        "Signal/7.1 link preview",
+        "Mozilla/4.0 (compatible; ms-office; MSOffice 16)",
+        "Outlook-iOS/722.2967418",
     ]
     .map(|agent| [("user-agent", agent), ("accept", "*/*")]);
     for headers in [image, fetch, frame, object].iter().chain(&agents) {
@@ -155,6 +165,49 @@ async fn o4_machines_get_a_harmless_page(backend: Backend) {
     }
     let page = gateway.connect(&gateway.visitor(), &link).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
+}
+
+async fn o4_a_link_pressed_in_a_messengers_own_window_is_a_persons(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    for agent in [
+        "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/130.0 WhatsApp/2.2412 Safari/537.36",
+        "Mozilla/5.0 (X11) AppleWebKit/537.36 Mattermost/5.8.1 Chrome/124.0 Electron/30.0 Safari/537.36",
+        "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Viber/22.6 QtWebEngine/6.5 Chrome/108.0",
+    ] {
+        let (member, link) = gateway.member().await;
+        let visitor = gateway.visitor();
+        let unpressed = [
+            ("user-agent", agent),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        let pressed = [&unpressed[..], &[("sec-fetch-user", "?1")]].concat();
+        let in_a_frame = [
+            ("user-agent", agent),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "iframe"),
+            ("sec-fetch-user", "?1"),
+        ];
+        for machine in [&unpressed[..], &unpressed[..1], &in_a_frame] {
+            let page = visitor.get_with(&link, machine).await;
+            assert_eq!(
+                (page.status, page.name()),
+                (200, Some("preview")),
+                "{machine:?}"
+            );
+        }
+        let opened = visitor.get_with(&link, &pressed).await;
+        assert_eq!(opened.status, 302, "{agent}");
+        let request = opened.location().expect("a location");
+        let answer = gateway.bank.code_for(&request).url();
+        let looked = visitor.get_with(&answer, &unpressed).await;
+        assert_eq!(looked.name(), Some("preview"), "{agent}");
+        let answered = visitor.get_with(&answer, &pressed).await;
+        assert_eq!(answered.status, 303, "{agent}");
+        let page = visitor.follow_from(answered).await;
+        assert_eq!(page.name(), Some("connected"), "{}", page.body);
+        assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -167,7 +167,7 @@ fn the_example_institution_is_well_formed() {
     assert_eq!(full.connect_timeout, oauth.connect_timeout);
     assert_eq!(full.timeout, oauth.timeout);
     assert_eq!(full.pkce, oauth.pkce);
-    assert_eq!(full.iss_required, oauth.iss_required);
+    assert_eq!(full.iss, oauth.iss);
     assert_eq!(full.scope_separator, oauth.scope_separator);
     assert_eq!(full.response_mode, oauth.response_mode);
 }

@@ -168,8 +168,13 @@ fn institution_files() {
     );
     check_bank(
         oauth,
+        &add("iss = \"required_with_code\""),
+        &["oauth.issuer: is needed because iss is required"],
+    );
+    check_bank(
+        oauth,
         &add("iss = \"required\""),
-        &["oauth.issuer: is needed because iss"],
+        &["oauth.issuer: is needed because iss is required"],
     );
     check_bank(
         oauth,

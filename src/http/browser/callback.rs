@@ -1,14 +1,20 @@
 //! Coming back from the institution, by GET or by a form.
+//!
+//! An answer that is not provably ours changes nothing. A browser with an attempt under way at that path
+//! goes on to it, where the page says what may be done; any other gets a neutral page.
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{form_field, look_ahead, see_other};
+use super::refusal::Refusal;
+use super::{form_field, look_ahead, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::AnswerHandle;
-use crate::flow::callback::{self, Held, Taken, callback};
+use crate::flow::callback::{self, Taken, callback};
+use crate::flow::held::{Held, held, hold};
+use crate::flow::unproven::{Refused, own_attempt};
 use crate::http::page::{Page, Parties};
 use crate::http::visitor::{Segments, Visit};
 use crate::http::{Door, show};
@@ -30,7 +36,7 @@ use crate::oauth::Callback;
     ),
     responses(
         (status = 200, description = "A page for machines.", content_type = "text/html"),
-        (status = 303, description = "To the outcome."),
+        (status = 303, description = "To the outcome, or, when the answer is none, to what this browser may do."),
         (status = 400, description = "The answer is none, or belongs to no attempt.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "A look ahead; or the store is away.", content_type = "text/html"),
@@ -50,38 +56,43 @@ pub async fn returned(
         Visit::LookAhead => return look_ahead(&shown),
         _ => return shown.page(&Page::Preview, &Parties::default()),
     }
-    let query = query.unwrap_or_default();
+    let raw = query.unwrap_or_default();
+    let raw = raw.as_bytes();
     let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
-        return shown.bad_return();
+        return shown.bad_return(&Refusal::nowhere(&client, &institution, raw));
     };
-    let answer = match form_field(query.as_bytes(), "answer")
-        .filter(|_| at.response_mode() == ResponseMode::FormPost)
-    {
-        Some(handle) => match AnswerHandle::parse(&handle) {
-            Some(handle) => callback::held(&door.gateway, &handle).await,
+    let handle = form_field(raw, "answer");
+    let answer = match (at.response_mode(), handle.as_deref()) {
+        (ResponseMode::FormPost, Some(handle)) => match AnswerHandle::parse(handle) {
+            Some(handle) => held(&door.gateway, &handle).await,
             None => Ok(None),
-        },
-        None if at.response_mode() == ResponseMode::Query => {
-            Ok(Callback::parse(query.as_bytes()).ok())
         }
-        None => Ok(None),
+        .map(|held| held.ok_or(Refused::NotHeld)),
+        (ResponseMode::FormPost, None) if Callback::has_part_in(raw) => {
+            Ok(Err(Refused::Mode("GET")))
+        }
+        _ => Ok(Callback::parse(raw).map_err(Refused::from)),
     };
-    let answer = match answer {
-        Ok(Some(answer)) => answer,
-        Ok(None) => return shown.bad_return(),
-        Err(error) => return shown.failure(error),
+    let browser = door.cookies(&headers).browser();
+    let bindings = browser.bindings.clone();
+    let taken = match answer {
+        Ok(Ok(answer)) => callback(&door.gateway, &at, answer, browser).await,
+        Ok(Err(refused)) => Ok(Taken::Refused(refused)),
+        Err(error) => Err(error),
     };
-    match callback(
-        &door.gateway,
-        &at,
-        answer,
-        door.cookies(&headers).bindings(),
-    )
-    .await
-    {
-        // The bare '#' drops a fragment that the institution may have added (docs/SECURITY.md).
-        Ok(Taken::Known(attempt)) => see_other(&door, &shown, &format!("/oauth/result/{attempt}#")),
-        Ok(Taken::Unreadable) => shown.bad_return(),
+    match taken {
+        Ok(Taken::Known(attempt)) => to_outcome(&door, &shown, &attempt),
+        Ok(Taken::Refused(refused)) => {
+            let refusal = Refusal::new(&refused, raw);
+            match own_attempt(&door.gateway, &at, &bindings).await {
+                Ok(Some((attempt, record))) => {
+                    refusal.log_of(&attempt, &record);
+                    to_outcome(&door, &shown, &attempt)
+                }
+                Ok(None) => shown.bad_return(&refusal),
+                Err(error) => shown.failure(error),
+            }
+        }
         Err(error) => shown.failure(error),
     }
 }
@@ -99,7 +110,7 @@ pub async fn returned(
     request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "code, state and iss, or error (OAuth 2.0 Form Post Response Mode)."),
     responses(
         (status = 303, description = "To the same path by GET, or to the outcome."),
-        (status = 400, description = "The answer is none, or belongs to no attempt.", content_type = "text/html"),
+        (status = 400, description = "There is no such path.", content_type = "text/html"),
         (status = 413, description = "The body is over 64 kB."),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "The store is away.", content_type = "text/html"),
@@ -113,29 +124,31 @@ pub async fn posted(
     body: Bytes,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
+    let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
+        return shown.bad_return(&Refusal::nowhere(&client, &institution, &body));
+    };
     // Half an answer in the query and half in the form is no answer (`security` C11).
-    if query.is_some_and(|query| Callback::has_part_in(query.as_bytes())) {
-        return shown.bad_return();
-    }
-    let at = callback::Door::find(&door.gateway, &client, &institution);
-    let Some(_at) = at.filter(|at| at.response_mode() == ResponseMode::FormPost) else {
-        return shown.bad_return();
+    let answer = if query.is_some_and(|query| Callback::has_part_in(query.as_bytes())) {
+        Err(Refused::Split)
+    } else if at.response_mode() != ResponseMode::FormPost {
+        Err(Refused::Mode("POST"))
+    } else {
+        Callback::parse(&body).map_err(Refused::from)
     };
-    let Ok(answer) = Callback::parse(&body) else {
-        return shown.bad_return();
+    let path = format!("/oauth/redirect_from/{client}/{institution}");
+    let refused = match answer {
+        Ok(answer) => match hold(&door.gateway, &answer).await {
+            Ok(Held::Under(handle)) => {
+                let path = format!("{path}?answer={}", handle.expose());
+                return see_other(&door, &shown, &path);
+            }
+            Ok(Held::Settled(attempt)) => return to_outcome(&door, &shown, &attempt),
+            Ok(Held::Unknown) => Refused::UnknownState,
+            Err(error) => return shown.failure(error),
+        },
+        Err(refused) => refused,
     };
-    match callback::hold(&door.gateway, &answer).await {
-        Ok(Held::Under(handle)) => {
-            let path = format!(
-                "/oauth/redirect_from/{client}/{institution}?answer={}",
-                handle.expose()
-            );
-            see_other(&door, &shown, &path)
-        }
-        Ok(Held::Settled(attempt)) => {
-            see_other(&door, &shown, &format!("/oauth/result/{attempt}#"))
-        }
-        Ok(Held::Unreadable) => shown.bad_return(),
-        Err(error) => shown.failure(error),
-    }
+    // Whose browser it is, its Lax cookie says, which comes along by GET only.
+    Refusal::new(&refused, &body).log();
+    see_other(&door, &shown, &path)
 }

@@ -6,8 +6,9 @@ use axum::http::header::{ALLOW, SET_COOKIE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{depart, form_field, header_value, look_ahead, outcome, vary};
+use super::{WayBack, depart, form_field, header_value, jump, look_ahead, outcome, vary};
 use crate::domain::secret::{BindingSecret, LinkToken};
+use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
 use crate::http::cookies::Cookies;
 use crate::http::page::{self, Form, Page, Parties};
@@ -22,8 +23,9 @@ const PROOF_S: u64 = 60 * 60;
 
 /// Follow a one-time link.
 ///
-/// A navigation (and the POST of the page's button) claims it and leads to the institution. Machines
-/// that look ahead get a harmless page, and HEAD nothing.
+/// A navigation (and the POST of the page's button) claims it and leads to the institution; the POST of
+/// the page's other button, with `action=cancel`, ends it. Machines that look ahead get a harmless page,
+/// and HEAD nothing.
 #[utoipa::path(
     method(get, post), path = "/oauth/predirect_to/{member}/{token}",
     operation_id = "followLink", tag = "Browser",
@@ -52,6 +54,7 @@ pub async fn link(
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
     let cookies = door.cookies(&headers);
+    let mut is_declined = false;
     let knock = match Visit::of(&method, &headers) {
         Visit::Navigation => Knock::Navigate,
         Visit::LookAhead => return look_ahead(&shown),
@@ -62,7 +65,10 @@ pub async fn link(
             return shown.neutral();
         }
         Visit::Post => match form_field(&body, page::PROOF_FIELD) {
-            Some(proof) if cookies.is_proven(Some(&proof)) => Knock::Begin,
+            Some(proof) if cookies.is_proven(Some(&proof)) => {
+                is_declined = form_field(&body, page::ACTION_FIELD).as_deref() == Some("cancel");
+                Knock::Begin
+            }
             Some(_) => return shown.neutral(),
             None => Knock::Continue,
         },
@@ -71,10 +77,18 @@ pub async fn link(
         return vary(shown.too_many(wait));
     }
     let named = member.parse().ok().zip(LinkToken::parse(&token));
+    let browser = cookies.browser().bindings;
     let arrival = match named {
-        Some((member, token)) => {
-            open(&door.gateway, member, &token, knock, cookies.bindings()).await
+        Some((member, token)) if is_declined => {
+            match decline(&door.gateway, member, &token, browser).await {
+                Ok(Declined::Yes { subject, back }) => {
+                    return declined(&shown, &headers, &subject, back);
+                }
+                Ok(Declined::No(arrival)) => Ok(arrival),
+                Err(error) => Err(error),
+            }
         }
+        Some((member, token)) => open(&door.gateway, member, &token, knock, browser).await,
         None => Ok(Arrival::Unknown),
     };
     let this_link = format!("/oauth/predirect_to/{member}/{token}");
@@ -83,10 +97,7 @@ pub async fn link(
         Ok(Arrival::Depart(departure)) => depart(&shown, &cookies, departure),
         Ok(Arrival::AskFirst(subject)) => ask_first(&door, &shown, &cookies, this_link, &subject),
         Ok(Arrival::Resume(subject)) => {
-            let form = Form {
-                action: this_link,
-                proof: None,
-            };
+            let form = Form::to(this_link);
             shown
                 .about(&subject.window, Some(&subject.member))
                 .leading_to_institution(&Page::Resume { form })
@@ -126,12 +137,10 @@ fn ask_first(
     subject: &Subject,
 ) -> Response {
     let secret = BindingSecret::new(door.gateway.random.as_ref());
-    let form = Form {
-        action,
-        proof: Some(secret.digest().to_text()),
-    };
+    let form = Form::to(action).proven_by(secret.digest().to_text());
     let about = shown.about(&subject.window, Some(&subject.member));
     let page = Page::Interstitial {
+        decline: form.clone().choosing("cancel"),
         form,
         shares: about.shares(),
     };
@@ -140,4 +149,20 @@ fn ask_first(
         .headers_mut()
         .append(SET_COOKIE, header_value(&cookies.prove(&secret, PROOF_S)));
     response
+}
+
+/// "Not now": the page says so, and an app is told by the way back into it.
+fn declined(
+    shown: &show::Shown<'_>,
+    headers: &HeaderMap,
+    subject: &Subject,
+    back: Option<String>,
+) -> Response {
+    let about = shown.about(&subject.window, Some(&subject.member));
+    let way = WayBack::new(back, headers, false);
+    let page = about.declined(&subject.window, way.back);
+    match way.jump {
+        Some(to) => jump(about.page(&page), &to),
+        None => about.page(&page),
+    }
 }

@@ -4,17 +4,21 @@
 mod callback;
 mod link;
 mod outcome;
+pub mod refusal;
 
 use axum::http::header::{LOCATION, SET_COOKIE, VARY};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use url::Url;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::cookies::Cookies;
-use super::page::{Page, Parties};
+use super::page::{Back, Page, Parties};
+use super::visitor::is_phone;
 use super::{Door, logos, show};
+use crate::domain::id::AttemptId;
 use crate::flow::open::Departure;
 
 /// What browsers are served.
@@ -28,7 +32,7 @@ pub fn routes() -> OpenApiRouter<Door> {
             "/oauth/redirect_from/{client}/{institution}/",
             get(callback::returned).post(callback::posted),
         )
-        .routes(routes!(outcome::result, outcome::try_again))
+        .routes(routes!(outcome::result, outcome::act))
         .routes(routes!(logos::client))
         .routes(routes!(logos::institution))
 }
@@ -85,4 +89,42 @@ fn see_other(door: &Door, shown: &show::Shown<'_>, path: &str) -> Response {
         .origin()
         .ascii_serialization();
     redirect(shown, StatusCode::SEE_OTHER, &format!("{origin}{path}"))
+}
+
+/// To the outcome of an attempt, or what its browser may do. The bare '#' drops a fragment that the
+/// institution may have added (docs/SECURITY.md).
+fn to_outcome(door: &Door, shown: &show::Shown<'_>, attempt: &AttemptId) -> Response {
+    see_other(door, shown, &format!("/oauth/result/{attempt}#"))
+}
+
+/// How the end of a flow leads back into the client's app.
+struct WayBack {
+    /// What the page offers.
+    back: Option<Back>,
+    /// Where the browser is redirected at once.
+    jump: Option<String>,
+}
+
+impl WayBack {
+    /// By `link`. Every browser follows a redirect to a website; to an app by its scheme only a phone
+    /// surely does, and any other browser gets the page, which goes there by itself. On a visit that
+    /// comes `again`, the page says how it ended and goes nowhere.
+    fn new(link: Option<String>, headers: &HeaderMap, again: bool) -> Self {
+        let is_web =
+            |link: &str| Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
+        let jumps = |link: &String| !again && (is_web(link) || is_phone(headers));
+        let jump = link.clone().filter(jumps);
+        let back = link.map(|link| Back {
+            by_itself: !again && !is_web(&link),
+            link,
+        });
+        Self { back, jump }
+    }
+}
+
+/// To the client's app. The same page stands in the body: some browsers refuse to jump to an app.
+fn jump(mut page: Response, to: &str) -> Response {
+    *page.status_mut() = StatusCode::SEE_OTHER;
+    page.headers_mut().insert(LOCATION, header_value(to));
+    page
 }

@@ -1,18 +1,25 @@
-//! The outcome of an attempt, in the browser that went through it, and trying again.
+//! The outcome of an attempt, in the browser that went through it, and what that browser may do: go on,
+//! leave it, try again.
 
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use url::Url;
 
-use super::{depart, header_value};
+use super::{WayBack, depart, form_field, jump, to_outcome};
 use crate::domain::id::AttemptId;
+use crate::flow::cancel::cancel;
 use crate::flow::finish::{Finish, finish};
+use crate::flow::open::{Arrival, Departure, go_on};
 use crate::flow::retry::{Again, retry};
-use crate::http::page::{Back, Page};
-use crate::http::visitor::{Segments, is_phone, is_same_origin};
+use crate::http::cookies::Cookies;
+use crate::http::page::{ACTION_FIELD, Page};
+use crate::http::visitor::{Segments, is_same_origin};
 use crate::http::{Door, show};
+use crate::store::AttemptRecord;
+
+/// After how many seconds the page of an exchange that takes long asks again.
+const REFRESH_S: u8 = 2;
 
 /// See how it ended, in the browser that went through it.
 #[utoipa::path(
@@ -20,12 +27,12 @@ use crate::http::{Door, show};
     operation_id = "seeOutcome", tag = "Browser",
     params(("attempt" = String, Path, description = "The attempt's public name.")),
     responses(
-        (status = 200, description = "The outcome.", content_type = "text/html"),
+        (status = 200, description = "The outcome, or that it is still to come.", content_type = "text/html"),
         (status = 303, description = "Back to the app, with the outcome.", content_type = "text/html"),
         (status = 404, description = "There is no such attempt.", content_type = "text/html"),
-        (status = 410, description = "It is over, or another browser's.", content_type = "text/html"),
+        (status = 410, description = "It is over, or went on in another tab.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "It is not over yet, or the store is away.", content_type = "text/html"),
+        (status = 503, description = "The store is away.", content_type = "text/html"),
     ),
 )]
 pub async fn result(
@@ -46,15 +53,27 @@ pub(super) async fn outcome(
     status: Option<StatusCode>,
 ) -> Response {
     let shown = show::Shown::new(door, headers);
-    match finish(&door.gateway, attempt, &door.cookies(headers).bindings()).await {
+    match finish(
+        &door.gateway,
+        attempt,
+        &door.cookies(headers).browser().bindings,
+    )
+    .await
+    {
         Err(error) => shown.failure(error),
         Ok(Finish::Unknown) => shown.neutral(),
-        Ok(Finish::UnderWay) => shown.busy(),
+        Ok(Finish::Connecting(record)) => {
+            let page = Page::Connecting {
+                refresh_s: REFRESH_S,
+            };
+            about(&shown, &record).page(&page)
+        }
+        Ok(Finish::Unanswered(record)) => {
+            about(&shown, &record).leading_to_institution(&show::no_answer(attempt))
+        }
+        Ok(Finish::Replaced(record)) => about(&shown, &record).page(&Page::Replaced),
         Ok(Finish::NotYours(record)) => {
-            let page = show::to_a_stranger(attempt, &record.window);
-            shown
-                .about(&record.window, record.member.as_ref())
-                .page(&page)
+            about(&shown, &record).page(&show::to_a_stranger(attempt, &record.window))
         }
         Ok(Finish::Over { record, back }) => {
             tracing::info!("outcome shown");
@@ -62,23 +81,10 @@ pub(super) async fn outcome(
                 Ok(about) => about,
                 Err(error) => return shown.failure(error.into()),
             };
-            let back = back.map(|link| {
-                let by_itself = status.is_none() && !is_web(&link);
-                Back { link, by_itself }
-            });
-            let jump = back
-                .as_ref()
-                .map(|back| back.link.clone())
-                .filter(|link| status.is_none() && (is_web(link) || is_phone(headers)));
-            let page = about.outcome(attempt, &record, back);
-            match jump {
-                // The same page stands in the body: some browsers refuse to jump to an app.
-                Some(back) => {
-                    let mut response = about.page(&page);
-                    *response.status_mut() = StatusCode::SEE_OTHER;
-                    response.headers_mut().insert(LOCATION, header_value(&back));
-                    response
-                }
+            let way = WayBack::new(back, headers, status.is_some());
+            let page = about.outcome(attempt, &record, way.back);
+            match way.jump {
+                Some(to) => jump(about.page(&page), &to),
                 None => {
                     let mut response = about.leading_to_institution(&page);
                     if let Some(status) = status {
@@ -91,46 +97,68 @@ pub(super) async fn outcome(
     }
 }
 
-/// Whether an address leads to a website, which every browser follows a redirect to. To an app by its
-/// scheme only a phone surely does; any other browser gets the page, which goes there by itself.
-fn is_web(link: &str) -> bool {
-    Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
+fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<'a> {
+    shown.about(&record.window, record.member.as_ref())
 }
 
-/// Try again.
+/// Continue, do not connect, or try again.
+///
+/// What was pressed is the field `action`: `continue` leaves for the institution with fresh secrets,
+/// `cancel` ends the attempt, `retry`, or nothing, begins another one after a failure.
 #[utoipa::path(
     post, path = "/oauth/result/{attempt}",
-    operation_id = "tryAgain", tag = "Browser",
+    operation_id = "actOnAttempt", tag = "Browser",
     params(("attempt" = String, Path, description = "The attempt's public name.")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "action: continue, cancel or retry."),
     responses(
-        (status = 303, description = "To the institution, with the cookie that binds the browser."),
+        (status = 303, description = "To the institution, with the cookie that binds the browser; or to the outcome."),
         (status = 404, description = "There is no such attempt of this browser.", content_type = "text/html"),
         (status = 410, description = "It may not be tried again.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "The store is away.", content_type = "text/html"),
     ),
 )]
-pub async fn try_again(
+pub async fn act(
     State(door): State<Door>,
     Segments(attempt): Segments<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
-    let attempt = attempt
+    let attempt: Option<AttemptId> = attempt
         .parse()
         .ok()
         .filter(|_| is_same_origin(&headers, &door.gateway.settings.public_url));
     let Some(attempt) = attempt else {
         return shown.neutral();
     };
-    match retry(&door.gateway, &attempt, door.cookies(&headers).bindings()).await {
-        Ok(Again::Depart(departure)) => {
-            let mut response = depart(&shown, &door.cookies(&headers), departure);
-            *response.status_mut() = StatusCode::SEE_OTHER;
-            response
-        }
-        Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
-        Ok(Again::Refused) => shown.neutral(),
-        Err(error) => shown.failure(error),
+    let cookies = door.cookies(&headers);
+    let browser = cookies.browser().bindings;
+    match form_field(&body, ACTION_FIELD).as_deref() {
+        Some("continue") => match go_on(&door.gateway, &attempt, browser).await {
+            Ok(Some(Arrival::Depart(departure))) => leave(&shown, &cookies, departure),
+            Ok(Some(_)) => to_outcome(&door, &shown, &attempt),
+            Ok(None) => shown.neutral(),
+            Err(error) => shown.failure(error),
+        },
+        Some("cancel") => match cancel(&door.gateway, &attempt, &browser).await {
+            Ok(true) => to_outcome(&door, &shown, &attempt),
+            Ok(false) => shown.neutral(),
+            Err(error) => shown.failure(error),
+        },
+        Some("retry") | None => match retry(&door.gateway, &attempt, browser).await {
+            Ok(Again::Depart(departure)) => leave(&shown, &cookies, departure),
+            Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
+            Ok(Again::Refused) => shown.neutral(),
+            Err(error) => shown.failure(error),
+        },
+        Some(_) => shown.neutral(),
     }
+}
+
+/// To the institution, after a form.
+fn leave(shown: &show::Shown<'_>, cookies: &Cookies<'_>, departure: Departure) -> Response {
+    let mut response = depart(shown, cookies, departure);
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response
 }

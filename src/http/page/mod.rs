@@ -5,8 +5,8 @@
 //! strings and nothing of the flows behind them.
 //!
 //! Stable hooks for tests and support: `<body data-page="…" data-reason="…">`, and `data-action`
-//! on everything that can be pressed: `continue`, `retry`, `return`, `close`, and `institution`
-//! for the way to the institution's own site.
+//! on everything that can be pressed: `continue`, `cancel`, `retry`, `return`, `close`, and
+//! `institution` for the way to the institution's own site.
 //!
 //! Every page works without script. The one script there is tells the window that opened this one
 //! how it ended, and closes this one after success.
@@ -30,7 +30,7 @@ pub use brand::{
 };
 pub use locale::Locale;
 pub use rendered::Rendered;
-pub use view::{PROOF_FIELD, render};
+pub use view::{ACTION_FIELD, PROOF_FIELD, render};
 
 /// One page, with exactly what it needs beside the names of the parties.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub enum Page {
     Interstitial {
         /// Starts the authorization.
         form: Form,
+        /// Ends the link before anything begins.
+        decline: Form,
         /// What the app will be able to see; empty when that is only known at the institution.
         shares: Vec<Share>,
     },
@@ -94,6 +96,22 @@ pub enum Page {
         /// Seconds until the browser asks for the same address again.
         refresh_s: u8,
     },
+    /// The code is being exchanged, and that takes longer than a moment.
+    Connecting {
+        /// Seconds until the browser asks for the same address again.
+        refresh_s: u8,
+    },
+    /// The person came back from the institution with nothing that is provably its answer.
+    NoAnswer {
+        /// Starts the authorization anew.
+        go_on: Form,
+        /// Ends the attempt.
+        cancel: Form,
+        /// For support.
+        support_code: SupportCode,
+    },
+    /// This browser went on in another tab: its attempt took this one's place.
+    Replaced,
     /// What came back from the institution is malformed or not from it.
     BadReturn {
         /// For support.
@@ -133,8 +151,32 @@ pub struct Back {
 pub struct Form {
     /// Path on our own origin.
     pub action: String,
-    /// One-time value sent along as [`PROOF_FIELD`], to be compared with the browser's cookie.
-    pub proof: Option<String>,
+    /// What is sent along: names and values.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Form {
+    /// A button that posts nothing but itself to `action`.
+    pub fn to(action: impl Into<String>) -> Self {
+        Self {
+            action: action.into(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// Sends a one-time value along as [`PROOF_FIELD`], to be compared with the browser's cookie.
+    #[must_use]
+    pub fn proven_by(mut self, proof: impl Into<String>) -> Self {
+        self.fields.push((PROOF_FIELD, proof.into()));
+        self
+    }
+
+    /// Says what is chosen, as [`ACTION_FIELD`].
+    #[must_use]
+    pub fn choosing(mut self, action: &str) -> Self {
+        self.fields.push((ACTION_FIELD, action.to_owned()));
+        self
+    }
 }
 
 /// A message for the window that opened this one.
@@ -181,6 +223,9 @@ impl Page {
             Page::NotFound => "not-found",
             Page::Preview => "preview",
             Page::Busy { .. } => "busy",
+            Page::Connecting { .. } => "connecting",
+            Page::NoAnswer { .. } => "no-answer",
+            Page::Replaced => "replaced",
             Page::BadReturn { .. } => "bad-return",
             Page::WrongBrowser { .. } => "wrong-browser",
         }
@@ -197,11 +242,15 @@ impl Page {
             | Page::ProviderError(_)
             | Page::Duplicate(_)
             | Page::OtherLogin(_)
+            | Page::Connecting { .. }
+            | Page::NoAnswer { .. }
             | Page::Preview => StatusCode::OK,
             Page::ServerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Page::Used { .. } | Page::Resume { .. } | Page::Expired(_) | Page::Superseded => {
-                StatusCode::GONE
-            }
+            Page::Used { .. }
+            | Page::Resume { .. }
+            | Page::Replaced
+            | Page::Expired(_)
+            | Page::Superseded => StatusCode::GONE,
             Page::Unknown | Page::NotFound => StatusCode::NOT_FOUND,
             Page::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Page::BadReturn { .. } | Page::WrongBrowser { .. } => StatusCode::BAD_REQUEST,
@@ -228,6 +277,9 @@ impl Page {
             | Page::Connected { .. }
             | Page::Resume { .. }
             | Page::NotFound
+            | Page::Connecting { .. }
+            | Page::NoAnswer { .. }
+            | Page::Replaced
             | Page::Preview
             | Page::Busy { .. } => None,
         }
@@ -236,9 +288,9 @@ impl Page {
     /// What a person can tell support.
     pub(super) fn support_code(&self) -> Option<SupportCode> {
         match self {
-            Page::BadReturn { support_code } | Page::WrongBrowser { support_code } => {
-                Some(*support_code)
-            }
+            Page::BadReturn { support_code }
+            | Page::WrongBrowser { support_code }
+            | Page::NoAnswer { support_code, .. } => Some(*support_code),
             _ => self.ending().map(|ending| ending.support_code),
         }
     }
@@ -268,13 +320,30 @@ impl Page {
             | Page::Unknown
             | Page::NotFound
             | Page::BadReturn { .. } => true,
-            // On from the first three; from the last in another browser.
+            // On from the first ones; from the last in another browser or tab.
             Page::Interstitial { .. }
             | Page::Resume { .. }
             | Page::Busy { .. }
+            | Page::Connecting { .. }
+            | Page::NoAnswer { .. }
+            | Page::Replaced
             | Page::Preview
             | Page::WrongBrowser { .. } => false,
         }
+    }
+
+    /// After how many seconds the browser asks for the same address again.
+    fn refresh_s(&self) -> Option<u8> {
+        match self {
+            Page::Busy { refresh_s } | Page::Connecting { refresh_s } => Some(*refresh_s),
+            _ => None,
+        }
+    }
+
+    /// Whether the flow goes on from here in the same window, to a page that may have something to tell
+    /// the window's opener.
+    fn is_on_the_way(&self) -> bool {
+        self.refresh_s().is_some() || matches!(self, Page::NoAnswer { .. })
     }
 
     /// The ending it tells of, when it tells of one.

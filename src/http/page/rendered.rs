@@ -24,7 +24,7 @@ pub struct Rendered {
     pub(super) html: String,
     accent: Option<String>,
     has_script: bool,
-    tells_opener: bool,
+    keeps_opener: bool,
     refresh_s: Option<u8>,
     form_targets: Vec<String>,
 }
@@ -41,11 +41,8 @@ impl Rendered {
             html: String::new(),
             accent: accent.map(|accent| accent.hash().to_owned()),
             has_script,
-            tells_opener,
-            refresh_s: match page {
-                Page::Busy { refresh_s } => Some(*refresh_s),
-                _ => None,
-            },
+            keeps_opener: tells_opener || page.is_on_the_way(),
+            refresh_s: page.refresh_s(),
             form_targets: Vec::new(),
         }
     }
@@ -102,10 +99,10 @@ impl Rendered {
         policy
     }
 
-    /// The opener policy: a page that has something to tell its opener keeps it, any other is cut
-    /// off from it.
+    /// The opener policy: a page that has something to tell its opener keeps it, and so does one that
+    /// leads on to such a page; any other is cut off from it.
     pub fn opener_policy(&self) -> &'static str {
-        if self.tells_opener {
+        if self.keeps_opener {
             "unsafe-none"
         } else {
             "same-origin"

@@ -103,14 +103,16 @@ pub fn all() -> Vec<Sample> {
         both(
             "interstitial",
             Page::Interstitial {
-                form: form(Some("Yk3x")),
+                form: Form::to("?").proven_by("Yk3x"),
+                decline: Form::to("?").proven_by("Yk3x").choosing("cancel"),
                 shares: Vec::new(),
             },
         ),
         both(
             "interstitial-shares",
             Page::Interstitial {
-                form: form(Some("Yk3x")),
+                form: Form::to("?").proven_by("Yk3x"),
+                decline: Form::to("?").proven_by("Yk3x").choosing("cancel"),
                 shares: vec![
                     Share::Accounts,
                     Share::Balances,
@@ -175,13 +177,18 @@ pub fn all() -> Vec<Sample> {
                 check_again: Some("?".to_owned()),
             },
         ),
-        both("resume", Page::Resume { form: form(None) }),
+        both(
+            "resume",
+            Page::Resume {
+                form: Form::to("?"),
+            },
+        ),
         both("expired", Page::Expired(None)),
         home("expired-home", Page::Expired(None)),
         both(
             "expired-retry",
             Page::Expired(Some(Ending {
-                retry: Some(form(None)),
+                retry: Some(Form::to("?")),
                 back: None,
                 notify: None,
                 support_code: SupportCode::from_bytes(b"expired!"),
@@ -195,6 +202,16 @@ pub fn all() -> Vec<Sample> {
         nobody("preview", Page::Preview),
         both("busy", Page::Busy { refresh_s: 5 }),
         nobody("busy-unknown", Page::Busy { refresh_s: 5 }),
+        both("connecting", Page::Connecting { refresh_s: 2 }),
+        both(
+            "no-answer",
+            Page::NoAnswer {
+                go_on: Form::to("?").choosing("continue"),
+                cancel: Form::to("?").choosing("cancel"),
+                support_code: code(),
+            },
+        ),
+        both("replaced", Page::Replaced),
         both(
             "bad-return",
             Page::BadReturn {
@@ -231,11 +248,11 @@ pub fn all() -> Vec<Sample> {
             })
         };
         samples.extend([
-            both(plain, ending(Some(form(None)), None, None)),
-            both(popup, ending(Some(form(None)), None, notify("error"))),
-            both(app, ending(Some(form(None)), link(), None)),
+            both(plain, ending(Some(Form::to("?")), None, None)),
+            both(popup, ending(Some(Form::to("?")), None, notify("error"))),
+            both(app, ending(Some(Form::to("?")), link(), None)),
             both(last, ending(None, None, None)),
-            home(at_home, ending(Some(form(None)), None, notify("error"))),
+            home(at_home, ending(Some(Form::to("?")), None, notify("error"))),
         ]);
     }
     for (labels, page) in FINAL {
@@ -349,13 +366,6 @@ fn nobody(label: &'static str, page: Page) -> Sample {
         label,
         page,
         known: Known::Nobody,
-    }
-}
-
-fn form(proof: Option<&str>) -> Form {
-    Form {
-        action: "?".to_owned(),
-        proof: proof.map(str::to_owned),
     }
 }
 

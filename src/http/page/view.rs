@@ -14,6 +14,9 @@ use crate::domain::return_address::ReturnAddress;
 /// The name of the form field that carries a [`Form`]'s proof.
 pub const PROOF_FIELD: &str = "proof";
 
+/// The name of the form field that says what is chosen: `continue`, `cancel` or `retry`.
+pub const ACTION_FIELD: &str = "action";
+
 /// Everything the layout shows; the variations add to it.
 struct Frame<'a> {
     lang: &'a str,
@@ -208,15 +211,18 @@ impl<'a> Tile<'a> {
 fn tone(page: &Page) -> Tone {
     match page {
         Page::Interstitial { .. } | Page::Resume { .. } | Page::Preview => Tone::Go,
+        Page::Replaced => Tone::Stopped,
         Page::Connected { .. } => Tone::Done,
         Page::Cancelled(_) | Page::Duplicate(_) | Page::Used { .. } => Tone::Stopped,
-        Page::Denied(_) | Page::Impeded(_) | Page::OtherLogin(_) | Page::WrongBrowser { .. } => {
-            Tone::Attention
-        }
+        Page::Denied(_)
+        | Page::Impeded(_)
+        | Page::OtherLogin(_)
+        | Page::NoAnswer { .. }
+        | Page::WrongBrowser { .. } => Tone::Attention,
         Page::ProviderError(_) | Page::ServerError(_) | Page::BadReturn { .. } => Tone::Trouble,
         Page::Expired(_) | Page::Superseded => Tone::Late,
         Page::Unknown | Page::NotFound => Tone::Lost,
-        Page::Busy { .. } => Tone::Wait,
+        Page::Busy { .. } | Page::Connecting { .. } => Tone::Wait,
     }
 }
 
@@ -224,9 +230,11 @@ fn tone(page: &Page) -> Tone {
 /// is a button to try again, that of success on whether there is a way back.
 fn sentences(page: &Page, has_back: bool) -> Vec<String> {
     let endings: &[&str] = match page {
-        Page::Interstitial { .. } | Page::Resume { .. } | Page::Preview | Page::Busy { .. } => {
-            &["body"]
-        }
+        Page::Interstitial { .. }
+        | Page::Resume { .. }
+        | Page::Preview
+        | Page::Busy { .. }
+        | Page::Connecting { .. } => &["body"],
         Page::Connected { again, .. } => match (again, has_back) {
             (false, true) => &["body", "return"],
             (false, false) => &["body", "close"],
@@ -252,6 +260,8 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         | Page::Superseded
         | Page::Unknown
         | Page::NotFound
+        | Page::NoAnswer { .. }
+        | Page::Replaced
         | Page::BadReturn { .. }
         | Page::WrongBrowser { .. } => &["body", "next"],
     };
@@ -282,7 +292,9 @@ fn actions<'a>(
         target,
     };
     let first = match page {
-        Page::Interstitial { form, .. } | Page::Resume { form } => {
+        Page::Interstitial { form, .. }
+        | Page::Resume { form }
+        | Page::NoAnswer { go_on: form, .. } => {
             Some(action("continue", "action-continue", Target::Post(form)))
         }
         Page::Used {
@@ -290,15 +302,28 @@ fn actions<'a>(
         } => Some(action("retry", "action-check", Target::Link(link))),
         // An empty reference is the page's own address.
         Page::Busy { .. } => Some(action("retry", "action-reload", Target::Link(""))),
+        Page::Replaced => Some(action("retry", "action-check", Target::Link(""))),
         Page::Impeded(_) => {
             website.map(|url| action("institution", "action-institution", Target::NewTab(url)))
         }
         _ => None,
     };
+    let cancel = match page {
+        Page::Interstitial { decline, .. } => Some(("action-not-now", decline)),
+        Page::NoAnswer { cancel, .. } => Some(("action-cancel", cancel)),
+        _ => None,
+    };
+    let cancel = cancel.map(|(key, form)| action("cancel", key, Target::Post(form)));
     let retry = page.ending().and_then(|ending| ending.retry.as_ref());
     let retry = retry.map(|form| action("retry", "action-retry", Target::Post(form)));
     let back = back.map(|link| action("return", "action-return", Target::Link(link)));
-    first.into_iter().chain(retry).chain(back).take(2).collect()
+    let second = cancel.or(retry);
+    first
+        .into_iter()
+        .chain(second)
+        .chain(back)
+        .take(2)
+        .collect()
 }
 
 fn share_lines(shares: &[Share], words: &Words<'_>) -> Vec<String> {

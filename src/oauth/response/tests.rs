@@ -133,8 +133,11 @@ fn c10_an_errors_words_are_bounded_and_cannot_leave_their_line() {
 #[test]
 fn c7_the_issuer_is_compared_character_by_character() {
     let mut oauth = bank();
-    assert_eq!(check_issuer(&oauth, Some("https://bank.example")), Ok(()));
-    assert_eq!(check_issuer(&oauth, None), Ok(()));
+    assert_eq!(
+        check_issuer(&oauth, Some("https://bank.example"), true),
+        Ok(())
+    );
+    assert_eq!(check_issuer(&oauth, None, true), Ok(()));
     for wrong in [
         "",
         "https://bank.example/",
@@ -145,18 +148,56 @@ fn c7_the_issuer_is_compared_character_by_character() {
         "https://evil.example",
     ] {
         let expected = Err(IssuerMismatch::Other(wrong.to_owned()));
-        assert_eq!(check_issuer(&oauth, Some(wrong)), expected);
+        assert_eq!(check_issuer(&oauth, Some(wrong), true), expected);
     }
     oauth.issuer = None;
-    assert_eq!(check_issuer(&oauth, Some("https://bank.example")), Ok(()));
+    assert_eq!(
+        check_issuer(&oauth, Some("https://bank.example"), true),
+        Ok(())
+    );
 }
 
 #[test]
 fn c6_an_issuer_that_always_comes_may_not_be_missing() {
     let mut oauth = bank();
-    oauth.iss_required = true;
-    assert_eq!(check_issuer(&oauth, None), Err(IssuerMismatch::Missing));
-    assert_eq!(check_issuer(&oauth, Some("https://bank.example")), Ok(()));
+    oauth.iss = IssuerRule::Required;
+    assert_eq!(
+        check_issuer(&oauth, None, true),
+        Err(IssuerMismatch::Missing)
+    );
+    assert_eq!(
+        check_issuer(&oauth, Some("https://bank.example"), true),
+        Ok(())
+    );
+}
+
+#[test]
+fn c6_an_error_may_come_without_issuer_where_only_a_code_needs_it() {
+    let mut oauth = bank();
+    oauth.iss = IssuerRule::RequiredWithCode;
+    let (missing, right) = (Err(IssuerMismatch::Missing), Some("https://bank.example"));
+    assert_eq!(check_issuer(&oauth, None, true), missing);
+    assert_eq!(check_issuer(&oauth, None, false), Ok(()));
+    assert_eq!(check_issuer(&oauth, right, true), Ok(()));
+    let wrong = check_issuer(&oauth, Some("https://evil.example"), false);
+    assert!(wrong.is_err(), "one that is there is compared");
+    oauth.iss = IssuerRule::Required;
+    assert_eq!(check_issuer(&oauth, None, false), missing);
+}
+
+#[test]
+fn l1_words_of_an_answer_hold_none_of_its_secrets() {
+    let state = format!("00{}", "s".repeat(43));
+    let raw = format!(
+        "error=access_denied&code=CODE-1234&error_description=no+code+CODE-1234+for+{state}%0Aat+once"
+    );
+    let said = words(raw.as_bytes()).unwrap();
+    assert_eq!(said, r"access_denied: no code […] for […]\u{a}at once");
+    assert_eq!(words(b"error=access_denied").unwrap(), "access_denied");
+    assert_eq!(words(b"error=&error_description=gone").unwrap(), "gone");
+    assert_eq!(words(b"state=x&code=y&foo=z"), None);
+    let trace = "trace 0f8fad5b-d9cb-469f-a165-70867728950e, code a";
+    assert_eq!(masked(trace, b"code=a"), trace, "what may help is left");
 }
 
 #[test]

@@ -147,6 +147,16 @@ pub(super) async fn log_in(
             None => no_longer_there(),
         };
     }
+    if let Outcome::NoWithoutState | Outcome::EmptyReturn | Outcome::StateOnly = outcome {
+        let Some(Login { reply, .. }) = take(&bank, handle) else {
+            return no_longer_there();
+        };
+        return match outcome {
+            Outcome::NoWithoutState => reply.send_just(&[("error", "access_denied")]),
+            Outcome::StateOnly => reply.send_just(reply.state().as_slice()),
+            _ => reply.send_just(&[]),
+        };
+    }
     let next = if outcome == Outcome::WrongPassword {
         change(&bank, handle, |login| {
             login.complaint = Some(Complaint::WrongPassword);

@@ -17,6 +17,18 @@ pub const PASSWORDS: &[(&str, &str)] = &[
         "the account is locked: error interaction_required",
     ),
     ("provider_error", "the bank fails: error server_error"),
+    (
+        "no_without_state",
+        "the person declines, and the answer has no state",
+    ),
+    (
+        "empty_return",
+        "the bank sends the person back with nothing",
+    ),
+    (
+        "state_only",
+        "the bank's own time is over: it sends the state alone",
+    ),
     ("slow", "the token endpoint takes three seconds"),
     ("expired_code", "the token endpoint says invalid_grant"),
     ("token_500", "the token endpoint answers 500"),
@@ -36,6 +48,9 @@ pub(super) enum Outcome {
     WrongPassword,
     Locked,
     ProviderError,
+    NoWithoutState,
+    EmptyReturn,
+    StateOnly,
     SlowToken,
     ExpiredCode,
     TokenFails,
@@ -52,6 +67,9 @@ impl Outcome {
             "wrong" => Self::WrongPassword,
             "locked" => Self::Locked,
             "provider_error" => Self::ProviderError,
+            "no_without_state" => Self::NoWithoutState,
+            "empty_return" => Self::EmptyReturn,
+            "state_only" => Self::StateOnly,
             "slow" => Self::SlowToken,
             "expired_code" => Self::ExpiredCode,
             "token_500" => Self::TokenFails,
@@ -87,6 +105,6 @@ mod tests {
             seen.push(outcome);
         }
         assert_eq!(seen.first(), Some(&Outcome::Connected));
-        assert_eq!(seen.len(), 11, "and there is no outcome without a password");
+        assert_eq!(seen.len(), 14, "and there is no outcome without a password");
     }
 }

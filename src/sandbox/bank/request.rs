@@ -27,15 +27,29 @@ pub(super) struct Reply {
 impl Reply {
     /// Sends the browser back with `fields`, the state and the issuer (RFC 9207).
     pub(super) fn send(&self, fields: &[(&str, &str)]) -> Response {
-        let state = self.state.as_deref().map(|state| ("state", state));
+        let state = self.state();
         let fields = fields.iter().copied().chain(state);
         let fields: Vec<_> = fields.chain([("iss", self.issuer.as_str())]).collect();
+        self.send_just(&fields)
+    }
+
+    /// The state that came with the request.
+    pub(super) fn state(&self) -> Option<(&str, &str)> {
+        self.state.as_deref().map(|state| ("state", state))
+    }
+
+    /// Sends the browser back with `fields` and nothing else, as banks do that depart from the
+    /// standards.
+    pub(super) fn send_just(&self, fields: &[(&str, &str)]) -> Response {
         if self.form_post {
             let form = FormPost {
                 action: &self.redirect_uri,
-                fields: &fields,
+                fields,
             };
             return page(StatusCode::OK, &form);
+        }
+        if fields.is_empty() {
+            return see_other(&self.redirect_uri);
         }
         let query = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)

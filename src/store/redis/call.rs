@@ -174,19 +174,18 @@ impl Call {
         self.text(written.join(" "))
     }
 
-    /// A browser's bindings. What cannot be an attempt's part is left out, so that what a browser
-    /// sends cannot imitate the separator.
+    /// A browser's bindings: the attempt's part of the cookie's name and the digest, with a space
+    /// between them. Neither can hold one.
     pub(super) fn browser(self, browser: &[Binding]) -> Self {
-        let is_part = |text: &str| {
-            text.len() == 12
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        };
         let written: Vec<String> = browser
             .iter()
-            .filter(|binding| is_part(&binding.attempt))
-            .map(|binding| format!("{}{}", binding.attempt, binding.digest.to_text()))
+            .map(|binding| {
+                format!(
+                    "{}{}",
+                    binding.attempt.cookie_part(),
+                    binding.digest.to_text()
+                )
+            })
             .collect();
         self.text(written.join(" "))
     }

@@ -69,10 +69,11 @@ if knock == 'continue' then
     call('HDEL', base .. 'a' .. window.a, 'z')
     return claim()
   end
+elseif status == '0' and how == 'interstitial' and (knock == 'navigate' or knock == 'look') then
+  return { 'ask_first', subject(guid, window) }
+elseif knock == 'look' then
+  return { is_own and 'resumable' or 'taken', subject(guid, window) }
 elseif status == '0' then
-  if how == 'interstitial' and knock == 'navigate' then
-    return { 'ask_first', subject(guid, window) }
-  end
   return claim_with_new_deadline()
 elseif status == '1' and how == 'multi' and tonumber(window.n or '0') < most_opens then
   return claim_with_new_deadline()

@@ -166,7 +166,7 @@ fn new_attempt(partition: Partition, deadline: Timestamp) -> NewAttempt {
     let id = AttemptId::of(&AuthorizationState::new(&Distinct, partition));
     NewAttempt {
         binding: Binding {
-            attempt: id.cookie_part().to_owned(),
+            attempt: id.clone(),
             digest: BindingSecret::new(&Distinct).digest(),
         },
         id,

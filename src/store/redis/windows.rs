@@ -55,6 +55,7 @@ impl RedisStore {
             Knock::Navigate => "navigate",
             Knock::Begin => "begin",
             Knock::Continue => "continue",
+            Knock::Look => "look",
         };
         let base = self.keys.partition(opening.window.partition());
         let call = Call::new(&call::OPEN, base)
@@ -284,11 +285,13 @@ impl RedisStore {
             return Ok(None);
         };
         let binding = Digest::from_text(&reply.text()?);
+        let is_replaced = !reply.text()?.is_empty();
         let found = Found::read(reply.list()?)?;
         Ok(Some(AttemptRecord {
             window: found.window,
             member: found.member,
             binding: binding.ok_or_else(|| unreadable("an attempt's binding"))?,
+            is_replaced,
         }))
     }
 

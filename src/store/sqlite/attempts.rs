@@ -108,6 +108,7 @@ impl SqliteStore {
                     member: members::load(tx, window.member)?,
                     window,
                     binding: attempt.binding,
+                    is_replaced: attempt.is_replaced,
                 }))
             })
             .await
@@ -147,9 +148,9 @@ impl Attempt {
 
     /// Whether one of the bindings that a browser shows is this attempt's.
     fn is_held_by(&self, browser: &[Binding]) -> bool {
-        browser.iter().any(|shown| {
-            shown.attempt == self.id.cookie_part() && shown.digest.matches(&self.binding)
-        })
+        browser
+            .iter()
+            .any(|shown| shown.attempt == self.id && shown.digest.matches(&self.binding))
     }
 }
 
@@ -261,7 +262,9 @@ enum Verdict {
 fn verdict(tx: &Connection, window: &Window, knock: Knock) -> Result<Verdict> {
     let policy = window.options.open_policy;
     Ok(match (window.status, policy, knock) {
-        (WindowStatus::Issued, OpenPolicy::Interstitial, Knock::Navigate) => Verdict::AskFirst,
+        (WindowStatus::Issued, OpenPolicy::Interstitial, Knock::Navigate | Knock::Look) => {
+            Verdict::AskFirst
+        }
         (WindowStatus::Issued, _, Knock::Navigate | Knock::Begin) => Verdict::Claim,
         (WindowStatus::Opened, _, Knock::Continue) => Verdict::ClaimAgain,
         (WindowStatus::Opened, OpenPolicy::Multi, Knock::Navigate | Knock::Begin) => {

@@ -142,6 +142,31 @@ async fn a_person_comes_back_to_the_app_in_the_same_tab(backend: Backend) {
     browser.wait_until("the app", home).await;
 }
 
+/// A page on the way that cut the window off from its opener would do so for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_that_asks_and_waits_on_the_way_still_tells_its_opener() {
+    let demo = Demo::shared(Backend::Sqlite);
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&demo.app).await;
+    let app = browser.window().await;
+    browser.click(CONNECT).await;
+    let windows = browser.new_windows(&[&app], 2).await;
+    browser.look_at(&windows[0]).await;
+    browser.sign_in("empty_return").await;
+    browser.arrives_at("no-answer").await;
+    browser.press("continue").await;
+    browser.sign_in("slow").await;
+    browser.arrives_at("consent").await;
+    browser.click("#allow").await;
+    browser.arrives_at("connecting").await;
+    browser.new_windows(&[], 1).await;
+    browser.look_at(&app).await;
+    browser
+        .find("#heard[data-type='oauthComplete/success']:not([hidden])")
+        .await;
+    browser.find(CONNECTED).await;
+}
+
 async fn a_person_connects_without_scripts(backend: Backend) {
     let demo = Demo::alone(backend);
     let options = Options {

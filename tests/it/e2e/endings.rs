@@ -111,6 +111,34 @@ async fn trouble_between_us_and_the_bank_is_said_plainly() {
     assert_eq!(demo.member(&member).await["connection_status"], "CONNECTED");
 }
 
+/// What a bank may do to a person, as `design` decision 27 and the sandbox's passwords have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bank_that_comes_back_with_nothing_is_no_dead_end() {
+    let demo = Demo::shared(Backend::Sqlite);
+    let (member, link) = demo.mint(BANK, Value::Null).await;
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&link).await;
+    for password in ["empty_return", "no_without_state"] {
+        browser.sign_in(password).await;
+        browser.arrives_at("no-answer").await;
+        assert!(browser.address().await.query().is_none(), "a clean address");
+        assert_eq!(demo.state(&member).await["auth_status"], 1);
+        browser.press("continue").await;
+    }
+    browser.sign_in("state_only").await;
+    browser.arrives_at("provider-error").await;
+    browser.press("retry").await;
+    browser.sign_in("empty_return").await;
+    browser.arrives_at("no-answer").await;
+    browser.press("cancel").await;
+    browser.arrives_at("cancelled").await;
+    assert_eq!(demo.state(&member).await["error_reason"], 1);
+    browser.press("retry").await;
+    browser.agree().await;
+    browser.arrives_at("connected").await;
+    assert_eq!(demo.member(&member).await["connection_status"], "CONNECTED");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_tries_and_no_more() {
     let demo = Demo::shared(Backend::Sqlite);

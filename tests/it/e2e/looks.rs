@@ -10,7 +10,7 @@ use thirtyfour::By;
 
 use super::demo::{BANK, Demo};
 use crate::support::browser::{Browser, Options};
-use crate::support::gateway::{BANK as FAKE_BANK, Backend, CLIENT, Setup, TestGateway};
+use crate::support::gateway::{Backend, CLIENT, FORM_BANK, Setup, TestGateway};
 use crate::support::visitor::Visitor;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -190,7 +190,7 @@ async fn the_gateway_alone(browser: &Browser, dark: bool) {
         browser.driver().add_cookie(cookie).await.expect("a cookie");
     }
     browser.go(&result).await;
-    see(browser, "busy", dark).await;
+    see(browser, "no-answer", dark).await;
 
     let (member, old) = gateway.member().await;
     let path = format!("/members/{member}/oauth_window_uri");
@@ -204,7 +204,7 @@ async fn the_gateway_alone(browser: &Browser, dark: bool) {
             .expect("a link"))
         .await;
     see(browser, "expired", dark).await;
-    let unknown = format!("/oauth/redirect_from/{CLIENT}/{FAKE_BANK}?state=x&code=y");
+    let unknown = format!("/oauth/redirect_from/{CLIENT}/{FORM_BANK}?state=x&code=y");
     browser.go(gateway.at(&unknown)).await;
     see(browser, "bad-return", dark).await;
 }

@@ -145,11 +145,7 @@ async fn half_a_binding_is_none(bench: Bench) {
             ..own.clone()
         },
         Binding {
-            attempt: "00AAAAAAAAAA".to_owned(),
-            ..own.clone()
-        },
-        Binding {
-            attempt: own.attempt[..11].to_owned(),
+            attempt: bench.an_attempt(own.attempt.partition(), at(900)).id,
             ..own.clone()
         },
     ];

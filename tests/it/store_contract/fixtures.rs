@@ -208,7 +208,7 @@ impl Bench {
         let id = AttemptId::of(&AuthorizationState::new(&self.chance, partition));
         NewAttempt {
             binding: Binding {
-                attempt: id.cookie_part().to_owned(),
+                attempt: id.clone(),
                 digest: self.a_digest(),
             },
             sealed: id.as_str().as_bytes().to_owned(),

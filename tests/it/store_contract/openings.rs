@@ -15,6 +15,7 @@ on_each_store!(
     a_multi_link_opens_five_times,
     a_claim_sets_the_deadlines,
     continuing_replaces_the_attempt,
+    looking_claims_nothing,
     continuing_under_multi_is_no_further_open,
     continuing_needs_the_newest_binding,
     nobody_opens_while_the_code_is_exchanged,
@@ -208,7 +209,7 @@ async fn continuing_needs_the_newest_binding(bench: Bench) {
         ..own.clone()
     };
     let wrong_attempt = Binding {
-        attempt: "00AAAAAAAAAA".to_owned(),
+        attempt: bench.an_attempt(own.attempt.partition(), at(900)).id,
         ..own.clone()
     };
     for browser in [vec![], vec![wrong_digest], vec![wrong_attempt]] {
@@ -370,4 +371,36 @@ async fn an_opening_repeated_is_the_same_opening(bench: Bench) {
         attempt: opening.attempt,
     };
     bench.come_back(&visited, at(2)).await;
+}
+
+async fn looking_claims_nothing(bench: Bench) {
+    for (policy, expected, claims) in [
+        (OpenPolicy::Single, "taken", Knock::Navigate),
+        (OpenPolicy::Multi, "taken", Knock::Navigate),
+        (OpenPolicy::Interstitial, "ask first", Knock::Begin),
+    ] {
+        let options = WindowOptions {
+            open_policy: policy,
+            ..WindowOptions::default()
+        };
+        let linked = bench.linked(options).await;
+        for _ in 0..7 {
+            assert_eq!(knock(&bench, &linked, Knock::Look, &[]).await, expected);
+        }
+        assert_eq!(knock(&bench, &linked, claims, &[]).await, "claimed");
+        assert_eq!(knock(&bench, &linked, Knock::Look, &[]).await, "taken");
+    }
+    let visited = bench.visited().await;
+    let looked = knock(&bench, &visited.linked, Knock::Look, &visited.browser()).await;
+    assert_eq!(looked, "resumable");
+    let record = bench.store.attempt(&visited.attempt.id).await;
+    let record = record.expect("answered").expect("it is there");
+    assert!(!record.is_replaced && record.is_unanswered());
+    let continued = go_on(&bench, &visited, 3).await;
+    for (attempt, is_replaced) in [(&visited.attempt, true), (&continued.attempt, false)] {
+        let record = bench.store.attempt(&attempt.id).await;
+        let record = record.expect("answered").expect("it is there");
+        assert_eq!(record.is_replaced, is_replaced);
+        assert_eq!(record.is_unanswered(), !is_replaced);
+    }
 }

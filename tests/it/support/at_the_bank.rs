@@ -2,6 +2,7 @@
 
 use guichet::domain::id::MemberGuid;
 use serde_json::json;
+use url::Url;
 
 use super::fake_bank::CallbackParams;
 use super::gateway::{BANK_GUID, Backend, TestGateway};
@@ -49,6 +50,51 @@ impl AtTheBank {
         assert_eq!(page.name(), Some("connected"), "{}", page.body);
         assert_eq!(self.gateway.bank.hits().token, 1);
     }
+}
+
+impl AtTheBank {
+    /// An answer at `url` is not provably ours: it changes nothing, the browser that is under way there
+    /// is led back to its attempt, and any other gets the neutral page.
+    ///
+    /// # Panics
+    ///
+    /// If not; the message says `why` it should be so.
+    pub async fn refuses(&self, url: &Url, why: &str) {
+        let own = self.visitor.follow(url).await;
+        is_led_back(&own, why);
+        is_refused(&self.gateway.visitor().get(url).await, why);
+    }
+
+    /// The same for a form that is posted to `url`.
+    pub async fn refuses_form(&self, url: &Url, fields: &[(&str, &str)], why: &str) {
+        let stranger = self.gateway.visitor();
+        for (visitor, is_own) in [(&self.visitor, true), (&stranger, false)] {
+            // It comes without cookies from another site; the GET that follows brings them.
+            let posted = visitor.post(url, fields).await;
+            assert_eq!(posted.status, 303, "{why}: {}", posted.body);
+            let next = posted.location().expect("a location");
+            assert_eq!((next.path(), next.query()), (url.path(), None), "{why}");
+            let page = visitor.follow(&next).await;
+            match is_own {
+                true => is_led_back(&page, why),
+                false => is_refused(&page, why),
+            }
+        }
+    }
+}
+
+/// The page for a browser that came back from the bank without an answer.
+///
+/// # Panics
+///
+/// If it is another; the message says `why` it should not be.
+pub fn is_led_back(page: &Page, why: &str) {
+    assert_eq!(
+        (page.status, page.name()),
+        (200, Some("no-answer")),
+        "{why}: {}",
+        page.body
+    );
 }
 
 /// The page for an answer that is not taken.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE, USER_AGENT};
 use url::Url;
@@ -56,10 +57,27 @@ impl Page {
         self.between("data-reason=\"", "\"")
     }
 
-    /// Where the page's one form is sent.
+    /// Where the page's first form is sent.
     pub fn form(&self) -> Option<Url> {
         let action = self.between("<form method=\"post\" action=\"", "\"")?;
         self.url.join(action).ok()
+    }
+
+    /// The form of the button with that `data-action`: where it is sent, and its fields.
+    pub fn button(&self, action: &str) -> Option<(Url, Vec<(String, String)>)> {
+        let mark = format!("data-action=\"{action}\"");
+        let form = self
+            .body
+            .split("<form ")
+            .find(|form| form.contains(&mark))?;
+        let value = |text: &str, name: &str| {
+            let (_, rest) = text.split_once(&format!("{name}=\""))?;
+            Some(rest.split_once('"')?.0.to_owned())
+        };
+        let inputs = form.split("<input ").skip(1);
+        let fields = inputs.map(|input| Some((value(input, "name")?, value(input, "value")?)));
+        let fields = fields.collect::<Option<Vec<_>>>()?;
+        Some((self.url.join(&value(form, "action")?).ok()?, fields))
     }
 
     /// The text between the first `start` and the next `end` in the body.
@@ -125,6 +143,22 @@ impl Visitor {
         self.post_with(url, fields, &[]).await
     }
 
+    /// Presses the button with that `data-action`, which is a form.
+    ///
+    /// # Panics
+    ///
+    /// If the page has no such button.
+    pub async fn press(&self, page: &Page, action: &str) -> Page {
+        let (to, fields) = page
+            .button(action)
+            .unwrap_or_else(|| panic!("no {action} on {}", page.body));
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
+        self.post(&to, &fields).await
+    }
+
     /// A form sent with more headers.
     pub async fn post_with(
         &self,
@@ -148,10 +182,10 @@ impl Visitor {
     ) -> Page {
         let mut request = http().request(method.parse().expect("a method"), url.clone());
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(*name, value.as_bytes());
         }
         if let Some(cookies) = self.cookie_header() {
-            request = request.header(COOKIE, cookies);
+            request = request.header(COOKIE, cookies.as_bytes());
         }
         if let Some(agent) = self.agent {
             request = request.header(USER_AGENT, agent);
@@ -174,13 +208,23 @@ impl Visitor {
         page
     }
 
-    /// A GET, and the redirects that follow while they stay on the same origin.
+    /// A GET, and the redirects that follow while they stay on the same origin. A page that waits for
+    /// an exchange is asked again, as it says, for a while.
     pub async fn follow(&self, url: &Url) -> Page {
-        let mut page = self.get(url).await;
+        self.follow_from(self.get(url).await).await
+    }
+
+    /// What [`Self::follow`] does, from a page that is there already.
+    pub async fn follow_from(&self, mut page: Page) -> Page {
+        let origin = page.url.origin();
+        let until = tokio::time::Instant::now() + Duration::from_secs(20);
         for _ in 0..8 {
+            while page.name() == Some("connecting") && tokio::time::Instant::now() < until {
+                page = self.get(&page.url.clone()).await;
+            }
             let next = page
                 .location()
-                .filter(|next| (300..400).contains(&page.status) && next.origin() == url.origin());
+                .filter(|next| (300..400).contains(&page.status) && next.origin() == origin);
             let Some(next) = next else { break };
             page = self.get(&next).await;
         }

@@ -122,10 +122,7 @@ fn names_and_messages_cannot_become_markup() {
             message: json!({ "metadata": evil }),
             origins: vec!["https://a.example".to_owned()],
         });
-        let retry = Some(Form {
-            action: evil.to_owned(),
-            proof: Some(evil.to_owned()),
-        });
+        let retry = Some(Form::to(evil).proven_by(evil));
         let back = Some(Back {
             link: format!("app://done?{evil}"),
             by_itself: true,

@@ -88,6 +88,9 @@ fn names_statuses_and_reasons_are_as_documented() {
         ("not-found", 404, None),
         ("preview", 200, None),
         ("busy", 503, None),
+        ("connecting", 200, None),
+        ("no-answer", 200, None),
+        ("replaced", 410, None),
         ("bad-return", 400, Some("SESSION_ERROR")),
         ("wrong-browser", 400, Some("SESSION_ERROR")),
     ];
@@ -135,6 +138,12 @@ fn headings_are_as_documented() {
         ("not-found", "There is nothing here"),
         ("preview", "Connect your bank"),
         ("busy", "One moment"),
+        ("connecting", "Connecting First Harbour Bank"),
+        (
+            "no-answer",
+            "First Harbour Bank came back without an answer",
+        ),
+        ("replaced", "You went on in another tab"),
         (
             "bad-return",
             "We could not read First Harbour Bank’s answer",
@@ -207,7 +216,7 @@ fn errors_end_with_a_support_code_and_nothing_else_does() {
     each(|sample, rendered, what| {
         let wanted = match sample.page.name() {
             "cancelled" | "denied" | "impeded" | "provider-error" | "server-error"
-            | "duplicate" | "other-login" | "bad-return" | "wrong-browser" => 1,
+            | "duplicate" | "other-login" | "bad-return" | "wrong-browser" | "no-answer" => 1,
             // A link that nobody followed has no attempt to name.
             "expired" if sample.page.ending().is_some() => 1,
             _ => 0,
@@ -285,7 +294,7 @@ fn forms_may_end_at_a_loopback_institution_and_an_app() {
 }
 
 #[test]
-fn only_a_page_with_something_to_tell_keeps_its_opener() {
+fn only_a_page_with_something_to_tell_or_on_the_way_to_it_keeps_its_opener() {
     each(|sample, rendered, what| {
         let home = [
             "used-home",
@@ -295,11 +304,16 @@ fn only_a_page_with_something_to_tell_keeps_its_opener() {
         ];
         let tells = sample.label.ends_with("-popup")
             || sample.label.ends_with("-home") && !home.contains(&sample.label);
+        let is_on_the_way = ["busy", "connecting", "no-answer"].contains(&sample.page.name());
         let response = rendered.clone().into_response();
         let opener = &response.headers()["cross-origin-opener-policy"];
         assert_eq!(
             opener,
-            if tells { "unsafe-none" } else { "same-origin" },
+            if tells || is_on_the_way {
+                "unsafe-none"
+            } else {
+                "same-origin"
+            },
             "{what}"
         );
         assert_eq!(rendered.html().contains("data-message="), tells, "{what}");
@@ -314,10 +328,14 @@ fn only_a_page_with_something_to_tell_keeps_its_opener() {
 }
 
 #[test]
-fn busy_comes_back_to_the_same_address_by_itself() {
-    let page = Page::Busy { refresh_s: 7 };
-    let response = english(&page, Variant::Normal).into_response();
-    assert_eq!(response.headers()[REFRESH], "7");
+fn what_waits_comes_back_to_the_same_address_by_itself() {
+    for page in [
+        Page::Busy { refresh_s: 7 },
+        Page::Connecting { refresh_s: 7 },
+    ] {
+        let response = english(&page, Variant::Normal).into_response();
+        assert_eq!(response.headers()[REFRESH], "7");
+    }
     assert!(
         sampled("busy")
             .html()
@@ -339,7 +357,10 @@ fn each_page_offers_what_it_can_in_order() {
         let names = actions.map(|rest| rest.split('"').next().unwrap_or_default().to_owned());
         names.collect::<Vec<_>>()
     };
-    assert_eq!(offered("interstitial"), ["continue"]);
+    assert_eq!(offered("interstitial"), ["continue", "cancel"]);
+    assert_eq!(offered("no-answer"), ["continue", "cancel"]);
+    assert_eq!(offered("connecting"), [""; 0]);
+    assert_eq!(offered("replaced"), ["retry"]);
     assert_eq!(offered("resume"), ["continue"]);
     assert_eq!(offered("connected"), [""; 0]);
     assert_eq!(offered("connected-popup"), ["close"]);
@@ -392,7 +413,7 @@ fn a_page_of_success_claims_no_more_than_was_agreed_to() {
 }
 
 #[test]
-fn a_form_posts_its_proof_and_only_when_it_has_one() {
+fn a_form_posts_its_proof_and_its_choice_and_only_when_it_has_them() {
     let interstitial = sampled("interstitial");
     let field = "<input type=\"hidden\" name=\"proof\" value=\"Yk3x\">";
     assert!(
@@ -400,7 +421,10 @@ fn a_form_posts_its_proof_and_only_when_it_has_one() {
             .html()
             .contains("<form method=\"post\" action=\"?\">")
     );
-    assert!(interstitial.html().contains(field));
+    assert_eq!(interstitial.html().matches(field).count(), 2);
+    let choice = "<input type=\"hidden\" name=\"action\" value=\"cancel\">";
+    assert!(interstitial.html().contains(choice));
+    assert!(sampled("no-answer").html().contains(choice));
     assert!(!sampled("resume").html().contains("type=\"hidden\""));
 }
 
@@ -432,6 +456,7 @@ fn a_page_says_what_did_not_happen_when_that_calms() {
         "provider-error",
         "server-error",
         "wrong-browser",
+        "no-answer",
     ] {
         let text = visible(sampled(label).html()).to_lowercase();
         assert!(text.contains("nothing was shared with budgetly"), "{label}");

@@ -160,6 +160,29 @@ async fn passwords_that_end_the_login() {
 }
 
 #[tokio::test]
+async fn passwords_that_answer_with_less_than_the_standards_ask_for() {
+    let world = World::start().await;
+    for (password, expected) in [
+        ("no_without_state", &["error"][..]),
+        ("empty_return", &[]),
+        ("state_only", &["state"]),
+    ] {
+        let (handle, response) = log_in(&world, PAGES, password).await;
+        let answer = answer(&response);
+        for name in ["code", "error", "state", "iss"] {
+            assert_eq!(
+                answer.contains_key(name),
+                expected.contains(&name),
+                "{password}: {name}"
+            );
+        }
+        let url = format!("{}/{PAGES}/login?login={handle}", world.bank);
+        let again = world.http.get(url).send().await.expect("an answer");
+        assert_eq!(again.status(), StatusCode::GONE, "{password} ends it");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_password_can_be_corrected_or_given_up() {
     let world = World::start().await;
     let (handle, response) = log_in(&world, PAGES, "wrong").await;

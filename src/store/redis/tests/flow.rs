@@ -228,14 +228,14 @@ async fn an_answer_is_checked_in_order() {
     assert_eq!(ask(&sound, at(900)).await, "settled");
 
     let mut unbound = sound.clone();
-    // The right name with another's secret, and what could pass for the separator.
+    // The right name with another's secret, and another name with the right one.
     unbound.browser = vec![
         Binding {
-            attempt: attempt.id.cookie_part().to_owned(),
+            attempt: attempt.id.clone(),
             digest: BindingSecret::new(&Distinct).digest(),
         },
         Binding {
-            attempt: String::new(),
+            attempt: new_attempt(attempt.id.partition(), at(900)).id,
             digest: attempt.binding.digest,
         },
     ];

@@ -1,0 +1,63 @@
+//! cancel: a person decides on a page of ours not to connect.
+
+use super::open::{Arrival, open};
+use super::{Gateway, Internal, deadlines, finish};
+use crate::domain::id::{AttemptId, MemberGuid};
+use crate::domain::secret::LinkToken;
+use crate::domain::window::{Binding, Ending, ErrorReason, Window, WindowStatus};
+use crate::store::{Knock, Subject};
+
+/// "Do not connect": ends an attempt that still waits for the institution as CANCELLED. One that has
+/// ended, or whose answer has come, stays as it is. `false`: it is not this browser's.
+pub async fn cancel(
+    gateway: &Gateway,
+    attempt: &AttemptId,
+    browser: &[Binding],
+) -> Result<bool, Internal> {
+    let record = gateway.store.attempt(attempt).await?;
+    let Some(record) = record.filter(|record| record.is_held_by(attempt, browser)) else {
+        return Ok(false);
+    };
+    if record.is_unanswered() {
+        end(gateway, &record.window).await?;
+    }
+    Ok(true)
+}
+
+/// What "Not now" led to.
+pub enum Declined {
+    /// The link is spent, and nobody left for the institution.
+    Yes {
+        /// The window as it ended, and its member.
+        subject: Box<Subject>,
+        /// The place in the client's app that it returns to, with the outcome.
+        back: Option<String>,
+    },
+    /// There was nothing to decline any more.
+    No(Arrival),
+}
+
+/// "Not now", on the page of an `interstitial` link: the window ends as CANCELLED before anybody left
+/// for the institution, so there is nothing to try again.
+pub async fn decline(
+    gateway: &Gateway,
+    member: MemberGuid,
+    token: &LinkToken,
+    browser: Vec<Binding>,
+) -> Result<Declined, Internal> {
+    let mut subject = match open(gateway, member, token, Knock::Look, browser).await? {
+        Arrival::AskFirst(subject) => subject,
+        other => return Ok(Declined::No(other)),
+    };
+    end(gateway, &subject.window).await?;
+    subject.window.status = WindowStatus::Errored(ErrorReason::Cancelled, Ending::Failed);
+    let back = finish::back(gateway, &subject.window);
+    Ok(Declined::Yes { subject, back })
+}
+
+async fn end(gateway: &Gateway, window: &Window) -> Result<(), Internal> {
+    if deadlines::end(gateway, window, ErrorReason::Cancelled, Ending::Failed).await? {
+        tracing::info!("cancelled on a page of ours");
+    }
+    Ok(())
+}

@@ -17,7 +17,7 @@ crate::on_both_stores!(
 fn plant_others(visitor: &Visitor) {
     visitor.plant("city", "Zürich");
     visitor.plant("__Host-own", "x");
-    visitor.plant("zjunk", &"j".repeat(60_000));
+    visitor.plant("zjunk", &"j".repeat(20_000));
 }
 
 async fn decision_32_somebody_elses_cookie_hides_none_of_ours(backend: Backend) {

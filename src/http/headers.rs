@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -58,6 +58,7 @@ pub async fn baseline(
     let is_page = request.uri().path().starts_with("/oauth/");
     let spoken = json::media_type(request.headers());
     let person = Person::behind(&request);
+    let address = request.uri().clone();
     let mut response = match params {
         // A guid of bytes that are no text is as absent as any other malformed one; pages say so
         // themselves.
@@ -86,6 +87,7 @@ pub async fn baseline(
     }
     let is_unmet = response.extensions().get::<ConditionNotMet>().is_some();
     let headers = response.headers_mut();
+    refresh_whole(headers, &address);
     if is_unmet && let Ok(allowed) = HeaderValue::from_str(method.as_str()) {
         headers.entry(header::ALLOW).or_insert(allowed);
     }
@@ -95,6 +97,20 @@ pub async fn baseline(
             .or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Says where a page that asks again by itself asks. A browser that is told to load the address it is at,
+/// and has a fragment there (a bare '#' of ours, or whatever an institution added), would only go to that
+/// fragment and load nothing.
+fn refresh_whole(headers: &mut HeaderMap, address: &Uri) {
+    let (Some(after), Some(address)) = (headers.get(header::REFRESH), address.path_and_query())
+    else {
+        return;
+    };
+    let whole = [after.as_bytes(), b"; url=", address.as_str().as_bytes()].concat();
+    if let Ok(whole) = HeaderValue::from_bytes(&whole) {
+        headers.insert(header::REFRESH, whole);
+    }
 }
 
 async fn answer_in_time(request: Request, next: Next, dialect: Dialect) -> Response {

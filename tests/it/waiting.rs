@@ -37,7 +37,9 @@ async fn a_slow_exchange_is_waited_for_on_a_page_of_ours(backend: Backend) {
         assert_eq!((page.status, page.name()), (200, Some("connecting")));
     }
     assert_eq!((page.status, page.name()), (200, Some("connecting")));
-    assert_eq!(page.header("refresh"), Some("2"));
+    // The whole address: with its bare '#' alone a browser would load nothing.
+    let again = format!("2; url={}", result.path());
+    assert_eq!(page.header("refresh"), Some(again.as_str()));
     assert!(page.body.contains("Fake Bank"), "{}", page.body);
     assert!(page.form().is_none() && !page.body.contains("data-action"));
     // The same answer once more, in another tab, waits there too.
@@ -82,7 +84,8 @@ async fn an_exchange_of_another_gateway_is_looked_at_once(backend: Backend) {
     for _ in 0..3 {
         let page = at.visitor.get(&result).await;
         assert_eq!((page.status, page.name()), (200, Some("connecting")));
-        assert_eq!(page.header("refresh"), Some("2"));
+        let again = format!("2; url={}", result.path());
+        assert_eq!(page.header("refresh"), Some(again.as_str()));
     }
     assert!(asked.elapsed() < AT_MOST, "nothing to wait for here");
     assert_eq!(at.gateway.bank.hits().token, 0);

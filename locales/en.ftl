@@ -112,7 +112,7 @@ used-next = Ask { $app } for a new one.
 used-check = If you opened it here a moment ago, check again. Otherwise ask { $app } for a new one.
 
 resume-heading = You already started
-resume-body = You opened this link here before, and { $institution } is not connected yet. You can carry on.
+resume-body = You opened this link here before, and { $institution } is not connected yet. You can go on.
 
 expired-heading = This link has expired
 expired-body = To keep you safe, a link works only for a short time. Nothing was shared.
@@ -137,7 +137,7 @@ not-found-next = If you were connecting your bank, go back to { $app } and open 
 ## Shown to machines that make a preview of a link
 
 preview-heading = Connect your bank
-preview-body = Open this link in your browser to connect your bank. It is personal: please do not pass it on.
+preview-body = Open this link in your browser to connect your bank. It is personal: please do not share it.
 
 ## Waiting, and answers we cannot use
 
@@ -167,4 +167,4 @@ bad-return-next = Go back to { $app } and start again.
 
 wrong-browser-heading = Please finish in the browser where you started
 wrong-browser-body = To keep you safe, connecting starts and ends in the same browser. Nothing was shared with { $app }.
-wrong-browser-next = Go back to the browser where you started. If it does not carry on there, open { $app } in it and start again.
+wrong-browser-next = Go back to the browser where you started. If it does not go on there, open { $app } in it and start again.

@@ -46,7 +46,7 @@ pub enum SignatureError {
     #[error("the timestamp is more than five minutes from now")]
     Stale,
     /// No signature fits any of the secrets.
-    #[error("no signature fits")]
+    #[error("no signature is valid")]
     Unsigned,
 }
 

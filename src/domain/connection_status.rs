@@ -135,8 +135,8 @@ impl ConnectionStatus {
         )
     }
 
-    /// Whether it says that a job is about to bring more. No job's end leaves a member so: one that
-    /// would stay becomes FAILED.
+    /// Whether it says that a job will bring a result. A member is never left in one of these statuses
+    /// when its job ends; it becomes FAILED.
     pub fn awaits_a_job(self) -> bool {
         use ConnectionStatus::*;
         matches!(self, Created | Challenged | Delayed | Updated | Resumed)

@@ -34,7 +34,7 @@ pub struct UserRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// The client already uses that `id`.
-    #[error("id is already taken by user {0}: choose another, or go on with that user")]
+    #[error("id is already taken by user {0}: choose another, or use that user")]
     IdTaken(UserGuid),
     /// It is not the caller's fault.
     #[error(transparent)]
@@ -82,7 +82,7 @@ pub struct UserChangeRequest {
 
 /// The user is disabled: nothing is begun for it.
 #[derive(Debug, thiserror::Error)]
-#[error("the user is disabled: enable it before anything is begun for it")]
+#[error("the user is disabled: enable it first")]
 pub struct Disabled;
 
 /// Refuses what would begin something for a disabled user. What it has can be read and deleted.

@@ -58,7 +58,7 @@ pub enum LeaseError {
     #[error("job {0} is finished, waits for an answer or was never pushed: nothing is lent for it")]
     Over(JobGuid),
     /// What is sealed cannot be read with the keys configured.
-    #[error("what the member connects with cannot be read")]
+    #[error("the member's token or credentials cannot be decrypted")]
     Unreadable,
     /// It is not the caller's fault.
     #[error(transparent)]

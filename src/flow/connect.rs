@@ -137,7 +137,7 @@ async fn fingerprints(
     }))
 }
 
-/// By whose word somebody is who signed in: a login that one field names is not compared with one that
+/// Which source named the login: a login that one field names is not compared with one that
 /// another field named.
 fn source(oauth: &OAuth) -> String {
     match &oauth.subject {

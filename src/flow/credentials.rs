@@ -42,7 +42,7 @@ pub enum CredentialsError {
     TooLong(CredentialGuid),
 }
 
-/// By whose word a standard member's login is its login: the person's.
+/// Which source named the login of a member with credentials: the person.
 const CREDENTIALS: &str = "credentials";
 
 /// Credentials as the store keeps them.

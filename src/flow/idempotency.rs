@@ -30,7 +30,7 @@ pub struct KeyedRequest<'a> {
 pub enum Admission {
     /// It is the first: it is to be done, then [`keep`] or [`forget`] called.
     First(IdempotentRequest),
-    /// The first is still being done.
+    /// The first is still running.
     UnderWay,
     /// It was done; the answer as [`keep`] got it.
     Answered(Vec<u8>),

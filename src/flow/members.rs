@@ -91,7 +91,7 @@ pub enum ChangeError {
     #[error("the user has no member {0}")]
     NoSuchMember(MemberGuid),
     /// The client already uses that name for another member.
-    #[error("external_guid is taken by another member: choose another, or go on with that member")]
+    #[error("external_guid is taken by another member: choose another, or use that member")]
     ExternalGuidTaken(MemberGuid),
     /// The user already has a member with that login at the institution.
     #[error(
@@ -125,12 +125,10 @@ pub enum InstitutionName {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// There is no such institution; the field and what it said.
-    #[error(
-        "{0} names no institution of this gateway; send the guid or code of one it is configured for"
-    )]
+    #[error("{0} is not an institution of this gateway; send the guid or code of a configured one")]
     UnknownInstitution(String),
     /// The client already uses that name for another member.
-    #[error("external_guid is taken by another member: choose another, or go on with that member")]
+    #[error("external_guid is taken by another member: choose another, or use that member")]
     ExternalGuidTaken(MemberGuid),
     /// The institution's members connect by OAuth: it has no other way, or the client is registered
     /// there, and then OAuth is compulsory (contract section 7).

@@ -17,7 +17,7 @@ pub async fn no_head(headers: HeaderMap, request: Request, next: Next) -> Respon
     if request.method() != Method::HEAD {
         return next.run(request).await;
     }
-    let message = "This GET does something, so it cannot be looked at by HEAD: send a GET.";
+    let message = "This GET changes something, so HEAD is not allowed: send a GET.";
     let problem = Problem::new(Kind::MethodNotAllowed, message).in_dialect(dialect_of(&headers));
     let mut response = problem.into_response();
     response

@@ -27,14 +27,14 @@ pub fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(report))
 }
 
-/// What a job pulls with: the access token or the credentials of its member, for this job only.
+/// Lend a job its member's access token or credentials, for this job only.
 #[utoipa::path(
     post, path = "/aggregation/jobs/{guid}/lease",
     operation_id = "leaseJob", tag = "Aggregator", params(JobPath),
     responses(
         (status = 200, description = "The lease.", body = LeaseBody),
-        (status = 409, description = "The job is finished or waits for an answer, or what its member \
-            connects with cannot be read."),
+        (status = 409, description = "The job is finished or waits for an answer, or its member's token \
+            or credentials cannot be decrypted."),
     ),
 )]
 pub async fn lease(
@@ -53,7 +53,7 @@ pub async fn lease(
 
 /// Report on a job: started, succeeded, challenged or failed.
 ///
-/// A report about a finished job changes nothing; the job as it ended is the answer.
+/// A report about a finished job changes nothing; the response is the job as it ended.
 #[utoipa::path(
     post, path = "/aggregation/jobs/{guid}/report",
     operation_id = "reportJob", tag = "Aggregator", params(JobPath),

@@ -107,7 +107,8 @@ async fn keyed<A: Asker>(door: Door, request: Request, next: Next) -> Result<Res
                 .map_err(|_| Problem::from(crate::flow::Internal::Interrupted))
         }
         Admission::UnderWay => {
-            let message = "The request with this Idempotency-Key is still being done: wait and send it again.";
+            let message =
+                "The request with this Idempotency-Key is still running: wait and send it again.";
             Err(Problem::new(Kind::Conflict, message).after(PATIENCE_S))
         }
         Admission::Answered(kept) => replay(&kept),

@@ -22,7 +22,7 @@ type Answer = Result<Response, Problem>;
 
 /// Search institutions.
 ///
-/// By a part of the name, the country, or both.
+/// Filter by a part of the name, by country, or both.
 #[utoipa::path(
     post, path = "/institutions/search",
     operation_id = "nexusSearchInstitutions", tag = "Nexus API",
@@ -126,7 +126,7 @@ pub async fn read(
     Ok(json::answer(&headers, StatusCode::OK, &body))
 }
 
-/// What people sign in with at an institution.
+/// List the fields of an institution's sign-in.
 ///
 /// `field_type` is a number for a session and a name for an API key.
 #[utoipa::path(
@@ -148,7 +148,7 @@ pub async fn credentials(
     Ok(credentials_answer(&headers, dialect, institution, &query))
 }
 
-/// The fields, in the words of the caller's API.
+/// The fields, in the form of the caller's API.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum EitherCredentialsBody<'a> {

@@ -140,6 +140,7 @@ async fn no_such_path(headers: HeaderMap) -> Problem {
 }
 
 async fn no_such_method(headers: HeaderMap) -> Problem {
-    let message = "This path does not take that method; the Allow header names those it takes.";
+    let message =
+        "This path does not allow that method; the Allow header names the methods it allows.";
     Problem::new(Kind::MethodNotAllowed, message).in_dialect(dialect_of(&headers))
 }

@@ -55,7 +55,7 @@ async fn listed(
     let member: Option<MemberGuid> = match member.map(|text| text.parse()) {
         None => None,
         Some(Ok(guid)) => Some(guid),
-        // A guid that is none names no member, and no member has no states.
+        // An invalid guid finds no member, so the list is empty.
         Some(Err(_)) => return Ok(Vec::new()),
     };
     let auth_status = match fields.text("auth_status")?.as_deref() {

@@ -51,7 +51,7 @@ pub enum Kind {
     Missing,
     /// Something is of the wrong form or type.
     Malformed,
-    /// Who is asking is not known.
+    /// The credentials are missing or wrong.
     Unauthenticated,
     /// The session is over.
     SessionExpired,
@@ -219,12 +219,12 @@ impl Problem {
 #[derive(Clone, Copy)]
 pub struct ConditionNotMet;
 
-/// An error, as the Nexus API says it.
+/// An error, in the form of the Nexus API.
 #[derive(Serialize, ToSchema)]
 pub struct NexusProblem<'a> {
     /// What is wrong.
     error: NexusFault<'a>,
-    /// What exists already.
+    /// The guid of the object that exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     guid: Option<&'a str>,
 }
@@ -235,20 +235,20 @@ pub struct NexusFault<'a> {
     /// The status and one more digit.
     #[schema(example = "4001")]
     code: &'static str,
-    /// Names the field and the remedy.
+    /// What is wrong and what to do about it.
     #[schema(example = "institution_guid is missing: say which institution the member is for.")]
     message: &'a str,
-    /// What exists already.
+    /// The guid of the object that exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     guid: Option<&'a str>,
 }
 
-/// An error, as the Platform API says it.
+/// An error, in the form of the Platform API.
 #[derive(Serialize, ToSchema)]
 pub struct PlatformProblem<'a> {
     /// What is wrong.
     error: PlatformFault<'a>,
-    /// What exists already.
+    /// The guid of the object that exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     guid: Option<&'a str>,
 }
@@ -256,7 +256,7 @@ pub struct PlatformProblem<'a> {
 /// What is wrong.
 #[derive(Serialize, ToSchema)]
 pub struct PlatformFault<'a> {
-    /// Names the field and the remedy.
+    /// What is wrong and what to do about it.
     #[schema(example = "There is no such member.")]
     message: &'a str,
     /// The HTTP status in words.
@@ -266,7 +266,7 @@ pub struct PlatformFault<'a> {
     #[serde(rename = "type")]
     #[schema(example = "not_found_error")]
     kind: String,
-    /// What exists already.
+    /// The guid of the object that exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     guid: Option<&'a str>,
 }

@@ -338,7 +338,7 @@ impl Store {
     /// Changes the member. New credentials replace the sealed ones and its fingerprint, begin the
     /// count of refusals anew, make it UPDATED, and fail its unfinished job as
     /// [`JobFailure::Replaced`](crate::domain::job::JobFailure::Replaced): whatever is reported of that
-    /// one later is `Over`. A change to what is so already is none: no revision, no news.
+    /// one later is `Over`. An update that changes nothing creates no revision and no event.
     pub async fn update_member(
         &self,
         change: &MemberChange,

@@ -108,7 +108,7 @@ pub enum SealError {
     #[error("the seal key {0:?} is not in the key ring")]
     UnknownKey(String),
     /// It was changed, or sealed for another place, or with another key of the same id.
-    #[error("the envelope does not open here")]
+    #[error("the sealed data cannot be decrypted here")]
     Refused,
 }
 
@@ -165,7 +165,7 @@ impl Sealer {
     /// What `login` is known by among the members that `user` has at `institution`: one keyed digest
     /// (HMAC-SHA-256) for each key of the ring, the active one's first.
     ///
-    /// `source` says by whose word it is the login; logins of different sources are never the same.
+    /// `source` says which source named the login; logins of different sources are never the same.
     /// Key and source make a fingerprint's *origin*, its first bytes ([`Digest::shares_origin`]): two
     /// fingerprints of different origins say nothing about each other. Without the keys a fingerprint
     /// says nothing about the login, and those of two users or two institutions cannot be compared. A

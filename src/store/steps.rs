@@ -27,7 +27,7 @@ pub enum StoreError {
     #[error("the store holds something unreadable: {0}")]
     Unreadable(String),
     /// The store could not do the step, and would not if it were sent again.
-    #[error("the store could not do it: {0}")]
+    #[error("the store failed: {0}")]
     Failed(String),
     /// The store must not be used as it is set up.
     #[error("{0}")]

@@ -10,7 +10,7 @@ use crate::domain::challenge::{Challenge, ChallengeKind, ImageOption, picture_ur
 use crate::domain::credential::{CredentialField, FieldOption};
 use crate::domain::id::CredentialGuid;
 
-/// One of the values that may be chosen.
+/// One choice.
 #[derive(Serialize, ToSchema)]
 pub struct OptionAnswer<'a> {
     /// The field or question that it answers.
@@ -19,15 +19,15 @@ pub struct OptionAnswer<'a> {
     /// Its name: it may be sent in place of the value.
     #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-a1b6c2f0-5a02-8b7e-9d5e-2f6a3f0c9b11")]
     guid: CredentialGuid,
-    /// What people see.
+    /// The label.
     #[schema(example = "Savings")]
     label: &'a str,
-    /// What is sent.
+    /// The value to send.
     #[schema(example = "savings")]
     value: &'a str,
 }
 
-/// One of the pictures that may be chosen.
+/// One picture of a choice.
 #[derive(Serialize, ToSchema)]
 pub struct ImageOptionAnswer<'a> {
     #[serde(flatten)]
@@ -70,7 +70,7 @@ pub struct ChallengeAnswer<'a> {
     /// The institution's name for it.
     #[schema(example = "city_of_birth")]
     field_name: &'a str,
-    /// Its name: an answer names it.
+    /// Its identifier, which an answer refers to.
     #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: CredentialGuid,
     /// The picture, in Base64, for IMAGE_DATA.
@@ -78,10 +78,10 @@ pub struct ChallengeAnswer<'a> {
     image_data: Option<&'a str>,
     /// The pictures to choose from, for IMAGE_OPTIONS; else empty.
     image_options: Vec<ImageOptionAnswer<'a>>,
-    /// What the person is asked.
+    /// The question.
     #[schema(example = "In what city were you born?")]
     label: &'a str,
-    /// What may be chosen, for OPTIONS; else empty.
+    /// The choices of OPTIONS; else empty.
     options: Vec<OptionAnswer<'a>>,
     /// TEXT, OPTIONS, TOKEN, IMAGE_DATA or IMAGE_OPTIONS.
     #[serde(rename = "type")]
@@ -114,23 +114,23 @@ impl<'a> From<&'a Challenge> for ChallengeAnswer<'a> {
     }
 }
 
-/// What an institution asks of a member just now.
+/// The questions that an institution is asking about a member now.
 #[derive(Serialize, ToSchema)]
 pub struct NexusChallengesBody<'a> {
-    /// The questions; empty when it asks nothing.
+    /// The questions; empty if there are none.
     pub challenges: Vec<ChallengeAnswer<'a>>,
 }
 
-/// What an institution asks of a member just now.
+/// The questions that an institution is asking about a member now.
 #[derive(Serialize, ToSchema)]
 pub struct ChallengesBody<'a> {
-    /// The questions; empty when it asks nothing.
+    /// The questions; empty if there are none.
     pub challenges: Vec<ChallengeAnswer<'a>>,
-    /// Where this page is.
+    /// The position of this page in the list.
     pub pagination: Pagination,
 }
 
-/// One field of an institution's sign-in, in the words of the Platform API.
+/// One field of an institution's sign-in, in the form of the Platform API.
 #[derive(Serialize, ToSchema)]
 pub struct CredentialAnswer<'a> {
     /// Its place in the order people are asked, counted from 1.
@@ -142,15 +142,15 @@ pub struct CredentialAnswer<'a> {
     /// PASSWORD, OPTIONS or TEXT.
     #[schema(example = "TEXT")]
     field_type: &'static str,
-    /// Its name: a value names it.
+    /// Its identifier, which a value refers to.
     #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: CredentialGuid,
-    /// What people are asked for.
+    /// The label that people see.
     #[schema(example = "User name")]
     label: &'a str,
-    /// Whether it may be left out.
+    /// Whether the value is optional.
     optional: bool,
-    /// What may be chosen, for OPTIONS; else empty.
+    /// The choices of OPTIONS; else empty.
     options: Vec<OptionAnswer<'a>>,
     /// The same as `field_type`.
     #[serde(rename = "type")]
@@ -175,11 +175,11 @@ impl<'a> CredentialAnswer<'a> {
     }
 }
 
-/// What people sign in with at an institution.
+/// List the fields of an institution's sign-in.
 #[derive(Serialize, ToSchema)]
 pub struct CredentialsBody<'a> {
     /// The fields, in the order people are asked; empty where members connect by OAuth only.
     pub credentials: Vec<CredentialAnswer<'a>>,
-    /// Where this page is.
+    /// The position of this page in the list.
     pub pagination: Pagination,
 }

@@ -27,7 +27,7 @@ pub struct InstructionalData<'a> {
 /// An institution.
 #[derive(Serialize, ToSchema)]
 pub struct InstitutionAnswer<'a> {
-    /// Its readable name; for ever the same.
+    /// Its readable identifier, which never changes.
     #[schema(example = "mxbank")]
     code: &'a str,
     /// The same as `forgot_password_url`, by the name that MX's own widget reads.
@@ -42,7 +42,7 @@ pub struct InstitutionAnswer<'a> {
     /// Where people go who forgot their user name.
     #[schema(required, format = "uri", example = "https://bank.example/name")]
     forgot_username_url: Option<&'a str>,
-    /// Its name here; for ever the same.
+    /// Identifier, which never changes.
     #[schema(value_type = String, pattern = "^INS-[0-9a-f-]{36}$", example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: InstitutionGuid,
     /// `instructional_text` and its steps, in the form that MX's own widget reads.
@@ -53,7 +53,7 @@ pub struct InstitutionAnswer<'a> {
     /// What people have to do, step by step.
     #[schema(required, example = json!(["Open the app of your bank.", "Allow access for third parties."]))]
     instructional_text_steps: Option<&'a [String]>,
-    /// Always false: what is not for you is not listed.
+    /// Always false: institutions that you cannot use are not listed.
     #[schema(example = false)]
     is_disabled_by_client: bool,
     /// Always false.
@@ -75,7 +75,7 @@ pub struct InstitutionAnswer<'a> {
         example = "https://guichet.example/oauth/logos/institutions/mxbank"
     )]
     medium_logo_url: String,
-    /// What people call it.
+    /// The name that people see.
     #[schema(example = "MX Bank")]
     name: &'a str,
     /// What people have to share on its pages: 0 accounts and transactions, 1 account numbers, 2
@@ -88,7 +88,7 @@ pub struct InstitutionAnswer<'a> {
         example = "https://guichet.example/oauth/logos/institutions/mxbank"
     )]
     small_logo_url: String,
-    /// Always null: what can be pulled is for the aggregator to know.
+    /// Always null: only the aggregator knows what can be pulled.
     #[schema(required, example = json!(null))]
     supports_account_identification: Option<bool>,
     /// Always null, for the same reason.
@@ -97,9 +97,9 @@ pub struct InstitutionAnswer<'a> {
     /// Always null, for the same reason.
     #[schema(required, example = json!(null))]
     supports_account_verification: Option<bool>,
-    /// Whether it has OAuth and you are registered there: then OAuth is the only way.
+    /// Whether it has OAuth and you are registered there. Then OAuth is the only way to connect.
     supports_oauth: bool,
-    /// Always null: what can be pulled is for the aggregator to know.
+    /// Always null: only the aggregator knows what can be pulled.
     #[schema(required, example = json!(null))]
     supports_tax_document: Option<bool>,
     /// Always null, for the same reason.
@@ -111,7 +111,7 @@ pub struct InstitutionAnswer<'a> {
     /// Where people go who cannot sign in.
     #[schema(required, format = "uri", example = "https://bank.example/help")]
     trouble_signing_in_url: Option<&'a str>,
-    /// Its front page.
+    /// Its website.
     #[schema(required, format = "uri", example = "https://bank.example/")]
     url: Option<&'a str>,
 }
@@ -179,6 +179,6 @@ pub struct InstitutionBody<'a> {
 pub struct InstitutionsBody<'a> {
     /// The institutions, by name.
     pub institutions: Vec<InstitutionAnswer<'a>>,
-    /// Where this page is.
+    /// The position of this page in the list.
     pub pagination: Pagination,
 }

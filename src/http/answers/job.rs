@@ -11,23 +11,23 @@ use crate::domain::job::{Job, JobFailure};
 /// An aggregation job.
 #[derive(Serialize, ToSchema)]
 pub struct JobAnswer<'a> {
-    /// What the institution asks just now; empty unless `status` is CHALLENGED.
+    /// The open questions; empty unless `status` is CHALLENGED.
     challenges: Vec<ChallengeAnswer<'a>>,
-    /// When it was ordered.
+    /// When it was queued.
     #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
     created_at: String,
     /// When it ended.
     #[schema(required, format = DateTime, example = "2026-03-01T09:30:20+00:00")]
     finished_at: Option<String>,
-    /// Its name.
+    /// Identifier.
     #[schema(value_type = String, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: JobGuid,
-    /// Whether nothing more will happen to it.
+    /// Whether it is finished.
     is_finished: bool,
-    /// Whose data it pulls.
+    /// The member whose data it pulls.
     #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     member_guid: MemberGuid,
-    /// Why it is FAILED.
+    /// The reason, if it is FAILED.
     #[schema(required, example = json!(null))]
     reason: Option<&'static str>,
     /// How far it has come: QUEUED, PUSHED (the aggregator has it), STARTED, CHALLENGED, SUCCEEDED or

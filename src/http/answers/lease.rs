@@ -12,19 +12,19 @@ use crate::domain::iso8601;
 use crate::flow::aggregate::{Leased, Means};
 use crate::http::openapi::requests::PullRequest;
 
-/// What one job pulls with.
+/// The token or credentials for one job.
 #[derive(Serialize, ToSchema)]
 pub struct LeaseBody<'a> {
     /// The answers to the questions of the round before; null in round 0.
     #[schema(required)]
     answers: Option<Vec<LentValue<'a>>>,
-    /// What a standard member signs in with; left out for an OAuth member.
+    /// The credentials of the member; missing for an OAuth member.
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials: Option<Vec<LentValue<'a>>>,
-    /// What the client asks for; empty: whatever you usually pull.
+    /// The data that the client asks for; if empty, pull what you usually pull.
     #[schema(value_type = PullRequest)]
     data_request: &'a DataRequest,
-    /// From where.
+    /// The institution, by code.
     #[schema(value_type = String, example = "mxbank")]
     institution_code: &'a InstitutionCode,
     /// The job.
@@ -33,38 +33,38 @@ pub struct LeaseBody<'a> {
     /// The job's deadline.
     #[schema(format = DateTime, example = "2026-03-01T09:40:00+00:00")]
     lease_expires_at: String,
-    /// Whose data.
+    /// The member whose data is pulled.
     #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     member_guid: MemberGuid,
-    /// How many times the institution has asked, and was answered.
+    /// How many times the institution has asked a question that was answered.
     #[schema(example = 0)]
     round: u32,
     #[serde(flatten)]
     #[schema(value_type = LentToken)]
     token: Option<LentToken<'a>>,
-    /// Whose member it is.
+    /// The user of the member.
     #[schema(value_type = String, pattern = "^USR-[0-9a-f-]{36}$", example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: UserGuid,
 }
 
-/// An OAuth member's token; left out for a standard member.
+/// The token of an OAuth member; missing for a member with credentials.
 #[derive(Serialize, ToSchema)]
 pub struct LentToken<'a> {
     /// The token; the refresh token is never lent.
     #[schema(required = false, format = Password)]
     access_token: &'a str,
-    /// When the institution ends it, where it says.
+    /// When it expires, if the institution says so.
     #[schema(format = DateTime, example = "2026-03-01T10:30:00+00:00")]
     expires_at: Option<String>,
-    /// What was granted.
+    /// The granted scope.
     #[schema(example = "accounts transactions")]
     scope: Option<&'a str>,
-    /// How it is sent: Bearer (RFC 6750).
+    /// The token type: Bearer (RFC 6750).
     #[schema(required = false, example = "Bearer")]
     token_type: &'static str,
 }
 
-/// A value in clear.
+/// A value, unencrypted.
 #[derive(Serialize, ToSchema)]
 pub struct LentValue<'a> {
     /// The field's guid.
@@ -123,17 +123,17 @@ impl<'a> From<&'a Leased> for LeaseBody<'a> {
     }
 }
 
-/// A job that was reported on.
+/// The job of a report.
 #[derive(Serialize, ToSchema)]
 pub struct ReportedBody {
     /// The job.
     pub job: ReportedJob,
 }
 
-/// A job that was reported on.
+/// The job of a report.
 #[derive(Serialize, ToSchema)]
 pub struct ReportedJob {
-    /// Its name.
+    /// Identifier.
     #[schema(value_type = String, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     pub guid: JobGuid,
     /// QUEUED, PUSHED, STARTED, CHALLENGED, SUCCEEDED or FAILED.

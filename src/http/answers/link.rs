@@ -7,13 +7,13 @@ use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::iso8601;
 use crate::flow::mint::Minted;
 
-/// A link that was just made.
+/// A new link.
 #[derive(Serialize, ToSchema)]
 pub struct Link<'a> {
     /// The member it connects.
     #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: MemberGuid,
-    /// The link: shown this once. Good for one browser.
+    /// The link. It is shown only here, and works for one browser.
     #[schema(
         format = "uri",
         example = "https://connect.example/oauth/predirect_to/MBR-68e96dd6-eabd-42d3-9f05-416897f0746c/ow_00…"
@@ -27,7 +27,7 @@ pub struct Link<'a> {
     expires_at: String,
 }
 
-/// The answer that brings a link.
+/// A response with a link.
 #[derive(Serialize, ToSchema)]
 pub struct LinkBody<'a> {
     /// The member's guid and its link.
@@ -47,10 +47,10 @@ impl<'a> From<&'a Minted> for LinkBody<'a> {
     }
 }
 
-/// The answer that brings a link, with the name it has in the newer API beside.
+/// A response with a link, which also has the link under its name in the newer API.
 #[derive(Serialize, ToSchema)]
 pub struct AuthorizationBody<'a> {
-    /// The link again.
+    /// The same link.
     #[schema(
         format = "uri",
         example = "https://connect.example/oauth/predirect_to/MBR-68e96dd6-eabd-42d3-9f05-416897f0746c/ow_00…"

@@ -13,36 +13,36 @@ use crate::domain::iso8601;
 use crate::domain::member::{ConnectionStatus, Member, UseCase};
 use crate::flow::mint::Minted;
 
-/// What both APIs say of a member.
+/// A member, as far as both APIs describe it alike.
 #[derive(Serialize, ToSchema)]
 pub struct MemberAnswer<'a> {
     /// When an aggregation last ended.
     #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
     aggregated_at: Option<String>,
-    /// Given back as received.
+    /// Returned as received.
     background_aggregation_is_disabled: bool,
-    /// Where it stands: one of the 22 published names.
+    /// The status: one of the 22 published names.
     #[schema(value_type = String, example = "CONNECTED")]
     connection_status: &'static str,
     /// The number of that name.
     #[schema(minimum = 0, maximum = 21, example = 6)]
     connection_status_id: u8,
-    /// The same in words for people.
+    /// The status in words for people.
     #[schema(example = "Connected to MX Bank.")]
     connection_status_message: String,
     /// When it was created.
     #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
     created_at: String,
-    /// Its name here.
+    /// Identifier.
     #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: MemberGuid,
-    /// Which institution, by code.
+    /// The institution, by code.
     #[schema(value_type = String, example = "mxbank")]
     institution_code: &'a InstitutionCode,
-    /// Which institution, by guid.
+    /// The institution, by guid.
     #[schema(value_type = String, pattern = "^INS-[0-9a-f-]{36}$", example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     institution_guid: InstitutionGuid,
-    /// Whether an aggregation is under way.
+    /// Whether an aggregation is running.
     is_being_aggregated: bool,
     /// Always true: there are no managed members.
     #[schema(example = true)]
@@ -62,28 +62,28 @@ pub struct MemberAnswer<'a> {
     /// boolean: its typed clients could not read the member.
     #[schema(required, value_type = Option<String>, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     most_recent_job_guid: Option<JobGuid>,
-    /// What people call it.
+    /// The name that people see.
     #[schema(example = "MX Bank")]
     name: &'a str,
-    /// Whether only new credentials can help.
+    /// Whether new credentials are needed.
     needs_updated_credentials: bool,
-    /// The one-time link, in the answer that made it; null ever after, because it is not kept.
+    /// The one-time link. Only in the response that created it; null in all others, because it is not stored.
     #[schema(required, format = "uri", example = json!(null))]
     oauth_window_uri: Option<&'a str>,
-    /// The OAuth state to poll, in the answer that made a link; else left out.
+    /// The OAuth state to poll. Only in the response that created a link; otherwise missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^OAS-[0-9a-f-]{36}$", example = "OAS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     oauth_state_guid: Option<OauthStateGuid>,
-    /// Grows by one with every change; webhooks carry it.
+    /// A number that grows by one with every change; webhooks have it too.
     #[schema(example = 2)]
     revision: u32,
-    /// When an aggregation last ended well.
+    /// When an aggregation last succeeded.
     #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
     successfully_aggregated_at: Option<String>,
-    /// What the data is for: PFM, MONEY_MOVEMENT.
+    /// The purpose of the data: PFM, MONEY_MOVEMENT.
     #[schema(value_type = Vec<String>, example = json!(["PFM"]))]
     use_cases: &'a [UseCase],
-    /// Whose it is.
+    /// The user of the member.
     #[schema(value_type = String, pattern = "^USR-[0-9a-f-]{36}$", example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: UserGuid,
 }
@@ -121,7 +121,7 @@ impl<'a> MemberAnswer<'a> {
     }
 }
 
-/// A member, in the words of the Nexus API.
+/// A member, in the form of the Nexus API.
 #[derive(Serialize, ToSchema)]
 pub struct NexusMember<'a> {
     #[serde(flatten)]
@@ -149,12 +149,12 @@ impl<'a> NexusMember<'a> {
     }
 }
 
-/// A member, in the words of the Platform API.
+/// A member, in the form of the Platform API.
 #[derive(Serialize, ToSchema)]
 pub struct PlatformMember<'a> {
     #[serde(flatten)]
     member: MemberAnswer<'a>,
-    /// Always null: what went wrong is in `connection_status`.
+    /// Always null: errors are in `connection_status`.
     #[schema(required, value_type = Option<Object>, example = json!(null))]
     error: Option<()>,
     /// Your own name for it.
@@ -166,7 +166,7 @@ pub struct PlatformMember<'a> {
     /// Always null.
     #[schema(required, deprecated, value_type = Option<bool>, example = json!(null))]
     most_recent_job_detail_text: Option<()>,
-    /// Your own name for its user.
+    /// Your own name for the user of the member.
     #[schema(required, example = "ada")]
     user_id: Option<&'a str>,
 }
@@ -219,40 +219,40 @@ pub struct PlatformMemberBody<'a> {
 pub struct PlatformMembersBody<'a> {
     /// The members, oldest first.
     pub members: Vec<PlatformMember<'a>>,
-    /// Where this page is.
+    /// The position of this page in the list.
     pub pagination: Pagination,
 }
 
-/// How far a member has come.
+/// Read a member's status.
 #[derive(Serialize, ToSchema)]
 pub struct MemberStatus<'a> {
     /// When an aggregation last ended.
     #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
     aggregated_at: Option<String>,
-    /// What the institution asks just now; empty unless the member is CHALLENGED.
+    /// The open questions; empty unless the member is CHALLENGED.
     challenges: Vec<ChallengeAnswer<'a>>,
-    /// Where it stands.
+    /// The status.
     #[schema(value_type = String, example = "CONNECTED")]
     connection_status: &'static str,
-    /// Its name here.
+    /// Identifier.
     #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: MemberGuid,
-    /// Whether an aggregation has ended well whose `data_request` asked for `account_verification`.
+    /// Whether an aggregation whose `data_request` asked for `account_verification` has succeeded.
     has_processed_account_numbers: bool,
-    /// Whether an aggregation has ended well, which is all that is known here of accounts.
+    /// Whether an aggregation has succeeded: Guichet knows nothing else about accounts.
     has_processed_accounts: bool,
-    /// Whether an aggregation has ended well, which is all that is known here of transactions.
+    /// Whether an aggregation has succeeded: Guichet knows nothing else about transactions.
     has_processed_transactions: bool,
     /// Whether the institution has accepted the sign-in: the member is CONNECTED.
     is_authenticated: bool,
-    /// Whether an aggregation is under way.
+    /// Whether an aggregation is running.
     is_being_aggregated: bool,
-    /// When an aggregation last ended well.
+    /// When an aggregation last succeeded.
     #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
     successfully_aggregated_at: Option<String>,
 }
 
-/// How far a member has come.
+/// Read a member's status.
 #[derive(Serialize, ToSchema)]
 pub struct MemberStatusBody<'a> {
     /// The member.

@@ -35,7 +35,7 @@ use utoipa::ToSchema;
 
 use crate::store::{PageRequest, Paged};
 
-/// Where in a listing this page is.
+/// The position of a page in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Pagination {
     /// The page, counted from 1.

@@ -11,7 +11,7 @@ use crate::domain::challenge::{Challenge, ChallengeKind, picture_uri};
 use crate::domain::credential::CredentialField;
 use crate::domain::id::{CredentialGuid, InstitutionGuid};
 
-/// One field of an institution's sign-in, in the words of the Nexus API (contract section 1.4).
+/// One field of an institution's sign-in, in the form of the Nexus API.
 #[derive(Serialize, ToSchema)]
 pub struct NexusCredentialAnswer<'a> {
     /// Its place in the order people are asked, counted from 1.
@@ -26,20 +26,20 @@ pub struct NexusCredentialAnswer<'a> {
     /// The name of `field_type`.
     #[schema(example = "TEXT")]
     field_type_name: &'static str,
-    /// Its name: a value names it.
+    /// Its identifier, which a value refers to.
     #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: CredentialGuid,
-    /// Which institution asks.
+    /// The institution that asks.
     #[schema(value_type = String, pattern = "^INS-[0-9a-f-]{36}$", example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     institution_guid: InstitutionGuid,
-    /// What people are asked for.
+    /// The label that people see.
     #[schema(example = "User name")]
     label: &'a str,
     /// Whether it is asked during a sign-in (a challenge) rather than before it.
     mfa: bool,
-    /// Whether it may be left out.
+    /// Whether the value is optional.
     optional: bool,
-    /// What may be chosen, for OPTIONS; else empty.
+    /// The choices of OPTIONS; else empty.
     options: Vec<OptionAnswer<'a>>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> NexusCredentialAnswer<'a> {
     }
 }
 
-/// What people sign in with at an institution.
+/// List the fields of an institution's sign-in.
 #[derive(Serialize, ToSchema)]
 pub struct NexusCredentialsBody<'a> {
     /// The fields, in the order people are asked; empty where members connect by OAuth only.
@@ -84,16 +84,16 @@ pub struct MfaCredentialAnswer<'a> {
     /// The name of `field_type`.
     #[schema(example = "TEXT")]
     field_type_name: &'static str,
-    /// Its name: an answer names it.
+    /// Its identifier, which an answer refers to.
     #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: CredentialGuid,
     /// The picture, for IMAGE_DATA: an address, or a data URI (RFC 2397).
     #[schema(required, example = json!(null))]
     image_data: Option<Cow<'a, str>>,
-    /// Which institution asks.
+    /// The institution that asks.
     #[schema(value_type = String, pattern = "^INS-[0-9a-f-]{36}$", example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     institution_guid: InstitutionGuid,
-    /// What the person is asked.
+    /// The question.
     #[schema(example = "In what city were you born?")]
     label: &'a str,
     /// The same as `image_data`.

@@ -7,7 +7,7 @@ use crate::domain::id::{MemberGuid, OauthStateGuid, UserGuid};
 use crate::domain::iso8601;
 use crate::domain::window::{ErrorReason, Window};
 
-/// One try of a member to go through OAuth (contract section 6.1).
+/// One attempt to connect a member by OAuth.
 #[derive(Serialize, ToSchema)]
 pub struct OauthStateAnswer {
     /// 1 PENDING, 2 SUCCESS, 3 ERRORED.
@@ -20,22 +20,22 @@ pub struct OauthStateAnswer {
     /// 5 SERVER_ERROR, 6 SESSION_ERROR.
     #[schema(required, minimum = 0, maximum = 6, example = json!(null))]
     error_reason: Option<u8>,
-    /// When its end was first read here.
+    /// When its end was first read by this API.
     #[schema(required, format = DateTime, example = json!(null))]
     first_retrieved_at: Option<String>,
-    /// Its name.
+    /// Identifier.
     #[schema(value_type = String, pattern = "^OAS-[0-9a-f-]{36}$", example = "OAS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     guid: OauthStateGuid,
     /// The member the login turned out to belong to; normally the same.
     #[schema(required, value_type = Option<String>, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     inbound_member_guid: Option<MemberGuid>,
-    /// The member that left.
+    /// The member that the link was made for.
     #[schema(value_type = String, pattern = "^MBR-[0-9a-f-]{36}$", example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     outbound_member_guid: MemberGuid,
     /// When it last changed.
     #[schema(format = DateTime, example = "2026-03-01T09:31:00+00:00")]
     updated_at: String,
-    /// Whose it is.
+    /// The user of the member.
     #[schema(value_type = String, pattern = "^USR-[0-9a-f-]{36}$", example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: UserGuid,
 }

@@ -10,10 +10,10 @@ pub struct ApiTokenBody<'a> {
     pub api_token: ApiToken<'a>,
 }
 
-/// An SSO token: good for one `POST /sessions` within 10 minutes.
+/// An SSO token: it works for one `POST /sessions` within 10 minutes.
 #[derive(Serialize, ToSchema)]
 pub struct ApiToken<'a> {
-    /// What `MD-API-TOKEN` takes.
+    /// The value for `MD-API-TOKEN`.
     pub token: &'a str,
 }
 
@@ -24,9 +24,9 @@ pub struct SessionBody<'a> {
     pub session: Session<'a>,
 }
 
-/// A session of one user: over after 30 minutes without a call.
+/// A session of one user. It ends after 30 minutes without a call.
 #[derive(Serialize, ToSchema)]
 pub struct Session<'a> {
-    /// What `MD-SESSION-TOKEN` takes.
+    /// The value for `MD-SESSION-TOKEN`.
     pub token: &'a str,
 }

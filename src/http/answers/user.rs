@@ -17,7 +17,7 @@ pub struct UserAnswer<'a> {
     /// An address kept with it; left out in v20250224 where there is none.
     #[schema(example = "ada@example.org")]
     email: Option<&'a str>,
-    /// Its name here.
+    /// Identifier.
     #[schema(value_type = String, pattern = "^USR-[0-9a-f-]{36}$", example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     guid: UserGuid,
     /// Your own name for it.
@@ -55,6 +55,6 @@ pub struct UserBody<'a> {
 pub struct UsersBody<'a> {
     /// The users, oldest first.
     pub users: Vec<UserAnswer<'a>>,
-    /// Where this page is.
+    /// The position of this page in the list.
     pub pagination: Pagination,
 }

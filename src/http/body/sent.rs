@@ -25,7 +25,7 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
             .map_err(|rejection| {
                 let problem = match rejection.status() {
                     StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-                    _ => Problem::new(Kind::Malformed, "The body could not be read to its end."),
+                    _ => Problem::new(Kind::Malformed, "The body ended too early."),
                 };
                 problem.in_dialect(dialect)
             })?;

@@ -32,14 +32,14 @@ use crate::oauth::Callback;
         ("iss" = Option<String>, Query, description = "RFC 9207."),
         ("error" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
         ("error_description" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
-        ("answer" = Option<String>, Query, description = "Where an answer that came by POST is held."),
+        ("answer" = Option<String>, Query, description = "Names a response that arrived by POST and is held."),
     ),
     responses(
         (status = 200, description = "A page for machines.", content_type = "text/html"),
         (status = 303, description = "To the outcome, or, when the answer is none, to what this browser may do."),
-        (status = 400, description = "The answer is none, or belongs to no attempt.", content_type = "text/html"),
+        (status = 400, description = "The response cannot be read, or belongs to no attempt.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "A look ahead; or the store is away.", content_type = "text/html"),
+        (status = 503, description = "A prefetch; or the store cannot be reached.", content_type = "text/html"),
     ),
 )]
 pub async fn returned(
@@ -99,7 +99,7 @@ pub async fn returned(
 
 /// Come back from the institution by a form.
 ///
-/// It comes without our cookies, so it is held for a GET that brings them (docs/SECURITY.md, C15).
+/// A form post has none of our cookies, so it is held until a GET that has them (docs/SECURITY.md, C15).
 #[utoipa::path(
     post, path = "/oauth/redirect_from/{client}/{institution}",
     operation_id = "postFromInstitution", tag = "Browser",
@@ -109,11 +109,11 @@ pub async fn returned(
     ),
     request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "code, state and iss, or error (OAuth 2.0 Form Post Response Mode)."),
     responses(
-        (status = 303, description = "To the same path by GET, or to the outcome."),
+        (status = 303, description = "Redirect to the same path by GET, or to the outcome."),
         (status = 400, description = "There is no such path.", content_type = "text/html"),
         (status = 413, description = "The body is over 64 kB."),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "The store is away.", content_type = "text/html"),
+        (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
     ),
 )]
 pub async fn posted(

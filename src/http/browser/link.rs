@@ -34,14 +34,14 @@ const PROOF_S: u64 = 60 * 60;
         ("token" = String, Path, description = "The link's secret.", example = "ow_00…"),
     ),
     responses(
-        (status = 200, description = "A page to look at first, or one for machines.", content_type = "text/html"),
-        (status = 302, description = "To the institution, with the cookie that binds the browser."),
-        (status = 303, description = "Back to the app: this browser is through already.", content_type = "text/html"),
+        (status = 200, description = "A page that the person sees first, or a page for machines.", content_type = "text/html"),
+        (status = 302, description = "Redirect to the institution, with the cookie that binds the browser."),
+        (status = 303, description = "Redirect to the app: this browser has finished already.", content_type = "text/html"),
         (status = 404, description = "There is no such link.", content_type = "text/html"),
-        (status = 410, description = "It was used, replaced, or is over.", content_type = "text/html"),
+        (status = 410, description = "The link was used or replaced, or has expired.", content_type = "text/html"),
         (status = 429, description = "Too many unknown links from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "A look ahead, which is never the link's use; or the store is away.", content_type = "text/html"),
+        (status = 503, description = "A prefetch, which never uses the link; or the store cannot be reached.", content_type = "text/html"),
     ),
 )]
 pub async fn link(

@@ -21,18 +21,18 @@ use crate::store::AttemptRecord;
 /// After how many seconds the page of an exchange that takes long asks again.
 const REFRESH_S: u8 = 2;
 
-/// See how it ended, in the browser that went through it.
+/// See how a flow ended, in the browser that went through it.
 #[utoipa::path(
     get, path = "/oauth/result/{attempt}",
     operation_id = "seeOutcome", tag = "Browser",
     params(("attempt" = String, Path, description = "The attempt's public name.")),
     responses(
         (status = 200, description = "The outcome, or that it is still to come.", content_type = "text/html"),
-        (status = 303, description = "Back to the app, with the outcome.", content_type = "text/html"),
+        (status = 303, description = "Redirect to the app, with the outcome.", content_type = "text/html"),
         (status = 404, description = "There is no such attempt.", content_type = "text/html"),
         (status = 410, description = "It is over, or went on in another tab.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "The store is away.", content_type = "text/html"),
+        (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
     ),
 )]
 pub async fn result(
@@ -112,10 +112,10 @@ fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<
     request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "action: continue, cancel or retry."),
     responses(
         (status = 303, description = "To the institution, with the cookie that binds the browser; or to the outcome."),
-        (status = 404, description = "There is no such attempt of this browser.", content_type = "text/html"),
-        (status = 410, description = "It may not be tried again.", content_type = "text/html"),
+        (status = 404, description = "This browser has no such attempt.", content_type = "text/html"),
+        (status = 410, description = "No more tries are allowed.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "The store is away.", content_type = "text/html"),
+        (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
     ),
 )]
 pub async fn act(

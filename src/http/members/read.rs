@@ -46,7 +46,7 @@ impl Scope<'_> {
         Ok(json::answer(self.headers, StatusCode::OK, &body))
     }
 
-    /// How far a member has come.
+    /// Read a member's status.
     pub async fn status(&self, member: &str) -> Answer {
         let found = self.find(member).await?;
         let asked = challenges::challenges(self.gateway, &found).await?;
@@ -54,7 +54,7 @@ impl Scope<'_> {
         Ok(json::answer(self.headers, StatusCode::OK, &body))
     }
 
-    /// What the member's institution asks just now.
+    /// List the questions that the member's institution is asking now.
     pub async fn challenges(&self, member: &str, query: &str) -> Answer {
         let found = self.find(member).await?;
         let asked = challenges::challenges(self.gateway, &found).await?;

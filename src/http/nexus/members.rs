@@ -20,8 +20,9 @@ use crate::http::{Door, json};
 
 /// Create a member.
 ///
-/// With `is_oauth` it is PENDING and the answer brings its one-time link; else its `credentials` are
-/// sealed and tried at once. The fields may stand in `member`, beside it, or without it; beside wins.
+/// With `is_oauth` the member is PENDING, and the response has its one-time link. Without, its
+/// `credentials` are encrypted and tried at once. Fields may be inside `member`, next to it, or at the
+/// top level. A field next to `member` wins.
 #[utoipa::path(
     post, path = "/members",
     operation_id = "nexusCreateMember", tag = "Nexus API",
@@ -29,8 +30,8 @@ use crate::http::{Door, json};
     request_body = NexusMemberRequestBody,
     responses(
         (status = 200, description = "The member.", body = NexusMemberBody),
-        (status = 422, description = "The institution is unknown; or the `external_guid` is taken, or \
-            the user already has a member with that login, and `guid` names it."),
+        (status = 422, description = "The institution is unknown; or the `external_guid` exists already, \
+            or the user already has a member with that login, and `guid` names it."),
     ),
 )]
 pub async fn create(
@@ -75,17 +76,18 @@ pub async fn read(
 
 /// Change a member.
 ///
-/// What is left out stays; null takes `external_guid` or `metadata` away. New `credentials` make the
-/// member UPDATED and are tried at once, unless `skip_aggregation`; a job under way is replaced.
+/// Fields that are left out stay as they are; null removes `external_guid` or `metadata`. New
+/// `credentials` make the member UPDATED and are tried at once, unless `skip_aggregation`; a running
+/// job is replaced.
 #[utoipa::path(
     put, path = "/members/{member_guid}",
     operation_id = "nexusUpdateMember", tag = "Nexus API",
     params(MemberGuidPath, CallbackHeader, SkipWebhook),
     request_body = NexusMemberChangeBody,
     responses(
-        (status = 200, description = "The member as changed.", body = NexusMemberBody),
-        (status = 422, description = "The `external_guid` is taken, or the user already has a member \
-            with that login: `guid` names it."),
+        (status = 200, description = "The changed member.", body = NexusMemberBody),
+        (status = 422, description = "The `external_guid` exists already, or the user already has a \
+            member with that login: `guid` names it."),
     ),
 )]
 pub async fn update(
@@ -103,13 +105,13 @@ pub async fn update(
 
 /// Delete a member.
 ///
-/// What it signs in with is erased at once. A PENDING OAuth member is gone; any other is kept, out of
-/// sight, for 14 days.
+/// Its tokens or credentials are erased at once. A PENDING OAuth member is removed; any other is kept,
+/// hidden, for 14 days.
 #[utoipa::path(
     delete, path = "/members/{member_guid}",
     operation_id = "nexusDeleteMember", tag = "Nexus API", params(MemberGuidPath, SkipWebhook),
     request_body = Option<SilentRequestBody>,
-    responses((status = 200, description = "It is deleted.", body = Empty)),
+    responses((status = 200, description = "Deleted.", body = Empty)),
 )]
 pub async fn delete(
     State(door): State<Door>,
@@ -133,7 +135,7 @@ pub async fn delete(
 
 /// Aggregate a member.
 ///
-/// One that is under way already is not joined by a second one; the answer is the same.
+/// If an aggregation is running already, no second one starts; the response is the same.
 #[utoipa::path(
     get, path = "/members/{member_guid}/aggregate",
     operation_id = "nexusAggregateMember", tag = "Nexus API",
@@ -142,7 +144,7 @@ pub async fn delete(
     responses(
         (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
         (status = 403, description = "The member's `use_cases` do not include PFM."),
-        (status = 405, description = "The member cannot be aggregated as it stands."),
+        (status = 405, description = "The member's status does not allow an aggregation."),
     ),
 )]
 pub async fn aggregate(
@@ -159,7 +161,7 @@ pub async fn aggregate(
         .map_err(nexus)
 }
 
-/// Aggregate a member, by its other name.
+/// Aggregate a member: another name of the same operation.
 #[utoipa::path(
     get, path = "/members/{member_guid}/refresh",
     operation_id = "nexusRefreshMember", tag = "Nexus API",
@@ -168,7 +170,7 @@ pub async fn aggregate(
     responses(
         (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
         (status = 403, description = "The member's `use_cases` do not include PFM."),
-        (status = 405, description = "The member cannot be aggregated as it stands."),
+        (status = 405, description = "The member's status does not allow an aggregation."),
     ),
 )]
 pub async fn refresh(
@@ -182,7 +184,7 @@ pub async fn refresh(
     aggregate(door, user, member, query, headers, body).await
 }
 
-/// Aggregate a member, as browsers order it.
+/// Aggregate a member: the form that browsers use.
 #[utoipa::path(
     post, path = "/members/{member_guid}/unthrottled_aggregate",
     operation_id = "nexusUnthrottledAggregate", tag = "Nexus API",
@@ -191,7 +193,7 @@ pub async fn refresh(
     responses(
         (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
         (status = 403, description = "The member's `use_cases` do not include PFM."),
-        (status = 405, description = "The member cannot be aggregated as it stands."),
+        (status = 405, description = "The member's status does not allow an aggregation."),
     ),
 )]
 pub async fn unthrottled_aggregate(
@@ -205,7 +207,7 @@ pub async fn unthrottled_aggregate(
     aggregate(door, user, member, query, headers, body).await
 }
 
-/// Aggregate all of the user's members that can be aggregated.
+/// Aggregate all members of the user for which this is possible.
 #[utoipa::path(
     get, path = "/members/aggregate",
     operation_id = "nexusAggregateMembers", tag = "Nexus API",
@@ -213,7 +215,7 @@ pub async fn unthrottled_aggregate(
     request_body = Option<PullRequestBody>,
     responses(
         (status = 200, description = "All members, as they are now.", body = NexusMembersBody),
-        (status = 405, description = "There is no aggregator."),
+        (status = 405, description = "No aggregator is configured."),
     ),
 )]
 pub async fn aggregate_all(
@@ -229,7 +231,7 @@ pub async fn aggregate_all(
         .map_err(nexus)
 }
 
-/// What the member's institution asks just now.
+/// List the questions that the member's institution is asking now.
 #[utoipa::path(
     get, path = "/members/{member_guid}/challenges",
     operation_id = "nexusListChallenges", tag = "Nexus API", params(MemberGuidPath),
@@ -247,9 +249,9 @@ pub async fn challenges(
         .map_err(nexus)
 }
 
-/// Answer what the member's institution asks.
+/// Answer the questions of the member's institution.
 ///
-/// The answers are sealed, the member is RESUMED, and its job goes on.
+/// The answers are encrypted, the member becomes RESUMED, and its job continues.
 #[utoipa::path(
     put, path = "/members/{member_guid}/resume",
     operation_id = "nexusResumeMember", tag = "Nexus API",
@@ -273,7 +275,7 @@ pub async fn resume(
         .map_err(nexus)
 }
 
-/// Answer what the member's institution asks, by its older name.
+/// Answer the questions of the member's institution: an older name of the same operation.
 ///
 /// As MX's own widget does it: the whole member, with the answers under `credentials`. Its body may have
 /// 256 kB, because the widget sends the pictures back.
@@ -300,7 +302,7 @@ pub async fn update_mfa(
         .map_err(nexus)
 }
 
-/// What the member signs in with: the fields, never their values.
+/// List the fields of the member's sign-in, never their values.
 #[utoipa::path(
     get, path = "/members/{member_guid}/credentials",
     operation_id = "nexusListMemberCredentials", tag = "Nexus API", params(MemberGuidPath),
@@ -318,7 +320,7 @@ pub async fn credentials(
         .map_err(nexus)
 }
 
-/// What the member signs in with, by the documented path.
+/// List the fields of the member's sign-in, by the documented path.
 #[utoipa::path(
     get, path = "/member/{member_guid}/credentials",
     operation_id = "nexusListCredentialsOfMember", tag = "Nexus API", params(MemberGuidPath),
@@ -333,7 +335,7 @@ pub async fn credentials_of_one(
     credentials(door, user, member, headers).await
 }
 
-/// Make a new one-time link for an OAuth member.
+/// Create a new one-time link for an OAuth member.
 ///
 /// The member's earlier unfinished link is superseded.
 #[utoipa::path(

@@ -20,9 +20,9 @@ use crate::http::problem::{Kind, Problem};
 use crate::http::source::Source;
 use crate::http::{Door, json};
 
-/// An SSO token for one session of the user.
+/// Create an SSO token for one session of the user.
 ///
-/// It is good for one `POST /sessions` within 10 minutes.
+/// It works for one `POST /sessions` within 10 minutes.
 #[utoipa::path(
     get, path = "/{client_id}/users/{user_id}/api_token",
     operation_id = "ssoApiToken", tag = "Sessions", params(SsoPath),
@@ -62,7 +62,7 @@ pub async fn api_token(
     ))
 }
 
-/// An SSO token for one session of the user.
+/// Create an SSO token for one session of the user.
 ///
 /// The same as without `.json`.
 #[utoipa::path(
@@ -90,7 +90,7 @@ pub async fn api_token_json(
     delete, path = "/{client_id}/users/{user_id}/sessions",
     operation_id = "ssoEndSessions", tag = "Sessions", params(SsoPath),
     security(("sso_key" = [])),
-    responses((status = 200, description = "They are over.", body = Empty)),
+    responses((status = 200, description = "The sessions have ended.", body = Empty)),
 )]
 pub async fn end_sessions(
     State(door): State<Door>,
@@ -155,11 +155,11 @@ async fn sso_user(
     Ok(found)
 }
 
-/// Begin a session.
+/// Start a session.
 ///
-/// Spends the SSO token. The session is over after 30 minutes without a call. What stands in the body
-/// changes nothing: no aggregation ever starts because a session does. `Idempotency-Key` is not taken
-/// here: a token is spent once, and an answer that holds a session is not kept.
+/// The SSO token cannot be used again. The session ends after 30 minutes without a call. The body has
+/// no effect: starting a session never starts an aggregation. `Idempotency-Key` is ignored here: a
+/// token works only once, and a response with a session is not stored.
 #[utoipa::path(
     post, path = "/sessions",
     operation_id = "nexusBeginSession", tag = "Sessions",

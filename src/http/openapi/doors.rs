@@ -8,7 +8,7 @@ use crate::http::version::VERSIONS;
 
 /// A door, as the description groups operations.
 pub struct Door {
-    /// Its name.
+    /// Identifier.
     pub tag: &'static str,
     description: &'static str,
     /// The schemes any of which opens it; empty: the operations say so themselves.
@@ -32,7 +32,7 @@ const PLATFORM_TYPE: &str = "application/vnd.mx.api.v1+json";
 pub const DOORS: [Door; 7] = [
     Door {
         tag: "Nexus API",
-        description: "One user and its members, by a session.",
+        description: "One user and its members, with a session.",
         security: &["nexus_session"],
         problems: &[NEXUS],
         is_counted: true,
@@ -41,7 +41,7 @@ pub const DOORS: [Door; 7] = [
     },
     Door {
         tag: "Platform API",
-        description: "All your users and their members, by an API key.",
+        description: "All your users and their members, with an API key.",
         security: &["platform_key"],
         problems: &[PLATFORM],
         is_counted: true,
@@ -50,7 +50,7 @@ pub const DOORS: [Door; 7] = [
     },
     Door {
         tag: "Both APIs",
-        description: "For a session or an API key: `MD-SESSION-TOKEN` makes it the Nexus API.",
+        description: "With a session or an API key: a request with `MD-SESSION-TOKEN` is a Nexus API request.",
         security: &["nexus_session", "platform_key"],
         problems: &[NEXUS, PLATFORM],
         is_counted: true,
@@ -59,7 +59,7 @@ pub const DOORS: [Door; 7] = [
     },
     Door {
         tag: "Sessions",
-        description: "How a session of the Nexus API begins and ends.",
+        description: "Start and end sessions of the Nexus API.",
         security: &[],
         // A layer that knows no session yet speaks as the Platform API does.
         problems: &[NEXUS, PLATFORM],
@@ -69,7 +69,7 @@ pub const DOORS: [Door; 7] = [
     },
     Door {
         tag: "Aggregator",
-        description: "What pulls the data: it leases what a job connects with, and reports.",
+        description: "For your aggregator, which pulls the data: it leases a job's token or credentials, and reports.",
         security: &["aggregator_key"],
         problems: &[PLATFORM],
         is_counted: false,
@@ -78,7 +78,7 @@ pub const DOORS: [Door; 7] = [
     },
     Door {
         tag: "Browser",
-        description: "What people follow and see.",
+        description: "The links and pages that people see.",
         security: &[],
         problems: &[],
         is_counted: false,
@@ -141,7 +141,7 @@ fn security_schemes() -> Value {
     json!({
         "nexus_session": {
             "type": "apiKey", "in": "header", "name": "MD-SESSION-TOKEN",
-            "description": "A session of one user: `POST /sessions` begins it, and 30 minutes without a call end it.",
+            "description": "A session of one user. `POST /sessions` starts it; it ends after 30 minutes without a call.",
         },
         "platform_key": {
             "type": "http", "scheme": "basic",
@@ -153,7 +153,7 @@ fn security_schemes() -> Value {
         },
         "sso_token": {
             "type": "apiKey", "in": "header", "name": "MD-API-TOKEN",
-            "description": "An SSO token: good once, for 10 minutes.",
+            "description": "An SSO token: it works once, within 10 minutes.",
         },
         "aggregator_key": {
             "type": "http", "scheme": "bearer",
@@ -243,8 +243,8 @@ impl Door {
         if self.takes_keys && method == "post" {
             headers.push(json!({
                 "name": "Idempotency-Key", "in": "header", "required": false,
-                "description": "A name of your own for this request: if it comes again within 24 hours, it \
-                    is not done again, and has the same answer.",
+                "description": "Your own name for this request. If you send it again within 24 hours, it is \
+                    not executed again, and you get the same response.",
                 "schema": {
                     "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$",
                     "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
@@ -272,16 +272,22 @@ impl Door {
                 "400",
                 "A field, a parameter or a header is missing or wrong: the message names it.",
             ),
-            ("401", "Who is asking is not known."),
+            ("401", "The credentials are missing or wrong."),
             ("408", "The request took longer than 60 seconds."),
             ("500", "Something went wrong on our side."),
-            ("503", "The store is away: send the request again."),
+            (
+                "503",
+                "The store cannot be reached: send the request again.",
+            ),
         ];
         if path.contains('{') {
-            errors.push(("404", "There is no such thing, as far as you may know."));
+            errors.push(("404", "It does not exist, or you may not see it."));
         }
         if self.security.contains(&"platform_key") {
-            errors.push(("406", "`Accept-Version` names no version that is spoken."));
+            errors.push((
+                "406",
+                "`Accept-Version` names a version that is not supported.",
+            ));
         }
         let begins = has_body || path.ends_with("/oauth_window_uri");
         if begins && path.contains("{user_identifier}/members") {
@@ -297,7 +303,7 @@ impl Door {
         if takes_key {
             errors.push((
                 "409",
-                "The request with this `Idempotency-Key` is still being done.",
+                "The request with this `Idempotency-Key` is still running.",
             ));
             errors.push((
                 "422",
@@ -351,7 +357,7 @@ impl Door {
                 "description": "How many seconds to wait.", "schema": {"type": "integer", "minimum": 1},
             }}),
             _ if takes_key && status < "400" => {
-                json!({"Idempotency-Replayed": text("`true`: this is the answer to the first request with the key.")})
+                json!({"Idempotency-Replayed": text("`true`: this is the stored response to the first request with this key.")})
             }
             _ => return,
         };

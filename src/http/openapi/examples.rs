@@ -38,7 +38,7 @@ pub fn problem(status: &str, dialect: Dialect) -> Option<Value> {
         ),
         "409" => (
             Kind::Conflict,
-            "The request with this Idempotency-Key is still being done. Send it again in a moment.",
+            "The request with this Idempotency-Key is still running. Send it again in a moment.",
         ),
         "413" => (Kind::TooLarge, "The body is over 64 kB. Send less."),
         "415" => (
@@ -47,7 +47,7 @@ pub fn problem(status: &str, dialect: Dialect) -> Option<Value> {
         ),
         "422" => (
             Kind::Unprocessable,
-            "institution_code \"nobank\" names no institution of this gateway; send the guid or code of one it is configured for.",
+            "institution_code \"nobank\" is not an institution of this gateway; send the guid or code of a configured one.",
         ),
         "429" => (
             Kind::TooMany,

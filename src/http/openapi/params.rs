@@ -86,10 +86,10 @@ pub struct OauthStatePath {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PagesQuery {
-    /// The page, counted from 1. What is out of range counts as 1.
+    /// The page, counted from 1. A value out of range is read as 1.
     #[param(minimum = 1, example = 1)]
     page: Option<u32>,
-    /// How many entries a page has. What is out of range counts as 25.
+    /// How many entries a page has. A value out of range is read as 25.
     #[param(minimum = 10, maximum = 1000, example = 25)]
     records_per_page: Option<u32>,
 }
@@ -123,26 +123,26 @@ pub struct UsersQuery {
     /// Users with this `email`.
     #[param(max_length = 255, example = "ada@example.org")]
     email: Option<String>,
-    /// The disabled ones, or the others.
+    /// `true`: only disabled users. `false`: only the others.
     is_disabled: Option<bool>,
 }
 
-/// Which institutions.
+/// Filters for institutions.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct InstitutionsQuery {
-    /// Part of the name; capitals do not matter.
+    /// Part of the name; upper and lower case are the same.
     #[param(max_length = 255, example = "bank")]
     name: Option<String>,
-    /// The countries, as two letters (ISO 3166-1); any of them will do.
+    /// Two-letter country codes (ISO 3166-1); an institution in any of them is listed.
     #[param(example = json!(["US"]))]
     iso_country_code: Option<Vec<String>>,
-    /// Only those with OAuth where you are registered, or only the others.
+    /// `true`: only institutions with OAuth where you are registered. `false`: only the others.
     supports_oauth: Option<bool>,
-    /// The page, counted from 1. What is out of range counts as 1.
+    /// The page, counted from 1. A value out of range is read as 1.
     #[param(minimum = 1, example = 1)]
     page: Option<u32>,
-    /// How many entries a page has. What is out of range counts as 25.
+    /// How many entries a page has. A value out of range is read as 25.
     #[param(minimum = 10, maximum = 1000, example = 25)]
     records_per_page: Option<u32>,
 }
@@ -151,11 +151,11 @@ pub struct InstitutionsQuery {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct OauthStatesQuery {
-    /// Whose states, by guid or by your own `id`; only with an API key. A session sees its user's.
+    /// The user, by guid or by your own `id`; only with an API key. A session sees the states of its own user.
     #[param(example = "USR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     user_guid: Option<String>,
-    /// The member that left. With an API key required where `user_guid` is not there; a member that was
-    /// merged into another is found only with it.
+    /// The member that the link was made for. With an API key, this or `user_guid` is required. The
+    /// states of a member that was merged into another are found only with `user_guid`.
     #[param(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     outbound_member_guid: Option<String>,
     /// 1 PENDING, 2 SUCCESS, 3 ERRORED.
@@ -192,7 +192,7 @@ pub struct SkipWebhook {
 #[derive(IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 pub struct WindowWishes {
-    /// BROWSER (the default) or APP; capitals do not matter.
+    /// BROWSER (the default) or APP, in upper or lower case.
     #[param(
         pattern = "^([Bb][Rr][Oo][Ww][Ss][Ee][Rr]|[Aa][Pp][Pp])$",
         example = "BROWSER"
@@ -215,15 +215,15 @@ pub struct WindowWishes {
     #[schema(max_length = 2000, example = "https://app.example/done")]
     #[param(max_length = 2000, example = "https://app.example/done")]
     client_redirect_url: Option<String>,
-    /// The scheme of the app where an APP flow ends: a registered one. Ignored in BROWSER flows.
+    /// The registered scheme of the app where an APP flow ends. Ignored in BROWSER flows.
     #[schema(max_length = 64, example = "com.example.acme")]
     #[param(max_length = 64, example = "com.example.acme")]
     ui_message_webview_url_scheme: Option<String>,
-    /// Whether nothing is aggregated after the return.
+    /// `true`: do not aggregate after the person has come back.
     skip_aggregation: Option<bool>,
-    /// Taken and kept for the window; true unless given.
+    /// Stored with the link, without effect; true by default.
     enable_app2app: Option<bool>,
-    /// single, interstitial or multi, where not as your configuration says.
+    /// single, interstitial or multi; the default is in your configuration.
     #[param(inline)]
     #[schema(inline)]
     open_policy: Option<OpenPolicyName>,
@@ -231,11 +231,11 @@ pub struct WindowWishes {
     #[schema(minimum = 1, maximum = 10080, example = 10)]
     #[param(minimum = 1, maximum = 10080, example = 10)]
     link_minutes: Option<u32>,
-    /// How long the institution's answer is awaited once the link was opened.
+    /// How long the person may take at the institution, once the link was opened.
     #[schema(minimum = 1, maximum = 60, example = 15)]
     #[param(minimum = 1, maximum = 60, example = 15)]
     authorization_minutes: Option<u32>,
-    /// Languages for the pages, the wanted first (OpenID Connect Core section 3.1.2.1).
+    /// Languages for the pages, the preferred one first (OpenID Connect Core section 3.1.2.1).
     #[schema(max_length = 60, example = "de en")]
     #[param(max_length = 60, example = "de en")]
     ui_locales: Option<String>,
@@ -253,12 +253,12 @@ pub enum OpenPolicyName {
     Multi,
 }
 
-/// What a job is asked for.
+/// The data that a job asks for.
 #[derive(IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 pub struct PullWishes {
-    /// Whether to pull transactions, where it matters.
+    /// Whether to pull transactions.
     include_transactions: Option<bool>,
-    /// Whether to pull holdings, where it matters.
+    /// Whether to pull holdings.
     include_holdings: Option<bool>,
 }

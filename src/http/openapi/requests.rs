@@ -12,15 +12,15 @@ use crate::http::body::{LONGEST_METADATA, LONGEST_NAME, MOST_VALUES};
 /// `{"session": {"skip_aggregation": true}}`, or nothing.
 #[derive(ToSchema)]
 pub struct SessionRequestBody {
-    /// What older clients send.
+    /// Sent by older clients.
     #[schema(inline)]
     session: Option<SessionRequest>,
 }
 
-/// What older clients send.
+/// Sent by older clients.
 #[derive(ToSchema)]
 pub struct SessionRequest {
-    /// Changes nothing: no aggregation ever starts because a session does.
+    /// Has no effect: starting a session never starts an aggregation.
     skip_aggregation: Option<bool>,
 }
 
@@ -31,13 +31,13 @@ pub struct UserRequestBody {
     user: Option<UserRequest>,
 }
 
-/// A user as asked for.
+/// A new user.
 #[derive(ToSchema)]
 pub struct UserRequest {
     /// Your own name for it, unique among your users.
     #[schema(max_length = 255, example = "ada")]
     id: Option<String>,
-    /// An address to keep with it.
+    /// An e-mail address, stored and returned.
     #[schema(max_length = 255, example = "ada@example.org")]
     email: Option<String>,
     /// Your own text about it, at most 4096 bytes.
@@ -56,12 +56,12 @@ pub struct ValueRequest {
         example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c"
     )]
     guid: String,
-    /// The value: sealed at once, never logged and never given back.
+    /// The value. It is encrypted at once, never logged and never returned.
     #[schema(max_length = 4096, format = Password, example = "ada")]
     value: Option<String>,
 }
 
-/// What is asked for.
+/// The data to pull.
 #[derive(ToSchema)]
 pub struct DataRequestBody {
     /// The kinds of data.
@@ -95,15 +95,15 @@ macro_rules! body_with_wishes {
         #[derive(ToSchema)]
         pub struct $name {
             $($own)*
-            /// What its jobs are asked for.
+            /// The data that its jobs ask for.
             data_request: Option<DataRequestBody>,
-            /// Whether its jobs pull transactions, where it matters.
+            /// Whether its jobs pull transactions.
             include_transactions: Option<bool>,
-            /// Whether its jobs pull holdings, where it matters.
+            /// Whether its jobs pull holdings.
             include_holdings: Option<bool>,
-            /// `true`: this request causes no webhook.
+            /// `true`: this request sends no webhook.
             skip_webhook: Option<bool>,
-            /// BROWSER (the default) or APP; capitals do not matter.
+            /// BROWSER (the default) or APP, in upper or lower case.
             #[schema(pattern = "^([Bb][Rr][Oo][Ww][Ss][Ee][Rr]|[Aa][Pp][Pp])$", example = "BROWSER")]
             referral_source: Option<String>,
             /// Another name of `referral_source`.
@@ -114,21 +114,21 @@ macro_rules! body_with_wishes {
             /// Where an APP flow ends: a registered address, byte for byte up to the `?`.
             #[schema(max_length = 2000, example = "https://app.example/done")]
             client_redirect_url: Option<String>,
-            /// The scheme of the app where an APP flow ends: a registered one.
+            /// The registered scheme of the app where an APP flow ends.
             #[schema(max_length = 64, example = "com.example.acme")]
             ui_message_webview_url_scheme: Option<String>,
-            /// Taken and kept for the window; true unless given.
+            /// Stored with the link, without effect; true by default.
             enable_app2app: Option<bool>,
-            /// single, interstitial or multi, where not as your configuration says.
+            /// single, interstitial or multi; the default is in your configuration.
             #[schema(inline)]
             open_policy: Option<OpenPolicyName>,
             /// How long the link may wait to be opened: at most 60 minutes for single, 7 days otherwise.
             #[schema(minimum = 1, maximum = 10080, example = 10)]
             link_minutes: Option<u32>,
-            /// How long the institution's answer is awaited once the link was opened.
+            /// How long the person may take at the institution, once the link was opened.
             #[schema(minimum = 1, maximum = 60, example = 15)]
             authorization_minutes: Option<u32>,
-            /// Languages for the pages, the wanted first.
+            /// Languages for the pages, the preferred one first.
             #[schema(max_length = 60, example = "de en")]
             ui_locales: Option<String>,
         }
@@ -136,7 +136,7 @@ macro_rules! body_with_wishes {
 }
 
 body_with_wishes! {
-    /// A member as asked for, and beside it what its first link is like.
+    /// A new member and, next to it, the options of its first link.
     NexusMemberRequestBody {
         /// The member.
         member: NexusMemberRequest,
@@ -144,30 +144,30 @@ body_with_wishes! {
 }
 
 body_with_wishes! {
-    /// A member as asked for, and beside it what its first link is like.
+    /// A new member and, next to it, the options of its first link.
     PlatformMemberRequestBody {
         /// The member.
         member: PlatformMemberRequest,
     }
 }
 
-/// A member as asked for.
+/// A new member.
 #[derive(ToSchema)]
 pub struct NexusMemberRequest {
-    /// Which institution, by guid.
+    /// The institution, by guid.
     #[schema(example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     institution_guid: Option<String>,
-    /// Which institution, by code, where no guid is given.
+    /// The institution, by code, if no guid is given.
     #[schema(example = "mxbank")]
     institution_code: Option<String>,
-    /// Whether it connects by OAuth: the only way where the institution `supports_oauth`.
+    /// Whether it connects by OAuth: required if the institution `supports_oauth`.
     is_oauth: Option<bool>,
     /// A value for each field the institution asks for; not with `is_oauth`.
     #[schema(max_items = 50)]
     credentials: Option<Vec<ValueRequest>>,
-    /// Whether nothing is aggregated until you order it.
+    /// `true`: do not aggregate until you ask for it.
     skip_aggregation: Option<bool>,
-    /// What people call it; the institution's name unless given.
+    /// The name that people see; by default the institution's name.
     #[schema(max_length = 255, example = "MX Bank")]
     name: Option<String>,
     /// Your own name for it, unique among your members.
@@ -176,30 +176,30 @@ pub struct NexusMemberRequest {
     /// Your own text about it, at most 4096 bytes.
     #[schema(max_length = 4096, example = "{\"shelf\":4}")]
     metadata: Option<String>,
-    /// What the data is for; PFM unless given.
+    /// The purpose of the data; PFM by default.
     #[schema(inline)]
     use_cases: Option<Vec<UseCaseName>>,
-    /// Given back as received, and handed on with the member.
+    /// Returned as received, with the member.
     background_aggregation_is_disabled: Option<bool>,
 }
 
-/// A member as asked for.
+/// A new member.
 #[derive(ToSchema)]
 pub struct PlatformMemberRequest {
-    /// Which institution, by code.
+    /// The institution, by code.
     #[schema(example = "mxbank")]
     institution_code: Option<String>,
-    /// Which institution, by guid; it wins over the code.
+    /// The institution, by guid. If there is a code too, the guid is used.
     #[schema(example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     institution_guid: Option<String>,
-    /// Whether it connects by OAuth: the only way where the institution `supports_oauth`.
+    /// Whether it connects by OAuth: required if the institution `supports_oauth`.
     is_oauth: Option<bool>,
     /// A value for each field the institution asks for; not with `is_oauth`.
     #[schema(max_items = 50)]
     credentials: Option<Vec<ValueRequest>>,
-    /// Whether nothing is aggregated until you order it.
+    /// `true`: do not aggregate until you ask for it.
     skip_aggregation: Option<bool>,
-    /// What people call it; the institution's name unless given.
+    /// The name that people see; by default the institution's name.
     #[schema(max_length = 255, example = "MX Bank")]
     name: Option<String>,
     /// Your own name for it, unique among your members.
@@ -208,51 +208,51 @@ pub struct PlatformMemberRequest {
     /// Your own text about it, at most 4096 bytes.
     #[schema(max_length = 4096, example = "{\"shelf\":4}")]
     metadata: Option<String>,
-    /// What the data is for; PFM unless given.
+    /// The purpose of the data; PFM by default.
     #[schema(inline)]
     use_cases: Option<Vec<UseCaseName>>,
-    /// Given back as received, and handed on with the member.
+    /// Returned as received, with the member.
     background_aggregation_is_disabled: Option<bool>,
 }
 
 macro_rules! change_body {
     ($body:ident $change:ident $(#[$doc:meta])* $own_name:ident) => {
-        /// What is to change; what is left out stays.
+        /// The changes; fields that are left out stay as they are.
         #[derive(ToSchema)]
         pub struct $body {
-            /// What is to change.
+            /// The changes.
             member: Option<$change>,
-            /// What its jobs are asked for from now on.
+            /// The data that its jobs ask for from now on.
             data_request: Option<DataRequestBody>,
-            /// Whether its jobs pull transactions, where it matters.
+            /// Whether its jobs pull transactions.
             include_transactions: Option<bool>,
-            /// Whether its jobs pull holdings, where it matters.
+            /// Whether its jobs pull holdings.
             include_holdings: Option<bool>,
-            /// `true`: this request causes no webhook.
+            /// `true`: this request sends no webhook.
             skip_webhook: Option<bool>,
         }
 
-        /// What of a member is to change.
+        /// The changes of a member.
         #[derive(ToSchema)]
         pub struct $change {
             /// New values, for members without OAuth: one for each field the institution asks for.
             #[schema(max_items = 50)]
             credentials: Option<Vec<ValueRequest>>,
-            /// Whether new credentials are only kept.
+            /// `true`: new credentials are stored but not tried.
             skip_aggregation: Option<bool>,
-            /// What people call it.
+            /// The name that people see.
             #[schema(max_length = 255, example = "MX Bank")]
             name: Option<String>,
             $(#[$doc])*
             #[schema(max_length = 255, example = "acct-link-42")]
             $own_name: Option<String>,
-            /// Your own text about it, at most 4096 bytes; null takes it away.
+            /// Your own text about it, at most 4096 bytes; null removes it.
             #[schema(max_length = 4096, example = "{\"shelf\":4}")]
             metadata: Option<String>,
-            /// What the data is for.
+            /// The purpose of the data.
             #[schema(inline)]
             use_cases: Option<Vec<UseCaseName>>,
-            /// Given back as received, and handed on with the member.
+            /// Returned as received, with the member.
             background_aggregation_is_disabled: Option<bool>,
         }
     };
@@ -260,22 +260,22 @@ macro_rules! change_body {
 
 change_body! {
     NexusMemberChangeBody NexusMemberChange
-    /// Your own name for it, unique among your members; null takes it away.
+    /// Your own name for it, unique among your members; null removes it.
     external_guid
 }
 
 change_body! {
     PlatformMemberChangeBody PlatformMemberChange
-    /// Your own name for it, unique among your members; null takes it away.
+    /// Your own name for it, unique among your members; null removes it.
     id
 }
 
-/// The answers to what an institution asks.
+/// The answers to an institution's questions.
 #[derive(ToSchema)]
 pub struct AnswersBody {
     /// The answers.
     member: AnswersRequest,
-    /// `true`: this request causes no webhook.
+    /// `true`: this request sends no webhook.
     skip_webhook: Option<bool>,
 }
 
@@ -292,7 +292,7 @@ pub struct AnswersRequest {
 pub struct MfaAnswersBody {
     /// The member, with the answers; its other fields are not read.
     member: MfaAnswersRequest,
-    /// `true`: this request causes no webhook.
+    /// `true`: this request sends no webhook.
     skip_webhook: Option<bool>,
 }
 
@@ -307,32 +307,32 @@ pub struct MfaAnswersRequest {
     credentials: Option<Vec<ValueRequest>>,
 }
 
-/// What a job is asked for.
+/// The data that a job asks for.
 #[derive(ToSchema)]
 pub struct PullRequestBody {
-    /// What this job is asked for, where not as the member's usually are.
+    /// The data that this job asks for, if not the same as the member's other jobs.
     data_request: Option<DataRequestBody>,
-    /// Whether to pull transactions, where it matters.
+    /// Whether to pull transactions.
     include_transactions: Option<bool>,
-    /// Whether to pull holdings, where it matters.
+    /// Whether to pull holdings.
     include_holdings: Option<bool>,
-    /// `true`: this request causes no webhook.
+    /// `true`: this request sends no webhook.
     skip_webhook: Option<bool>,
 }
 
-/// What a job is asked for, as the aggregator is told.
+/// The data that a job asks for, as the aggregator gets it.
 #[derive(ToSchema)]
 pub struct PullRequest {
     /// The kinds of data.
     #[schema(inline)]
     products: Option<Vec<ProductName>>,
-    /// Whether to pull transactions, where it was said.
+    /// Whether to pull transactions, if the client said so.
     include_transactions: Option<bool>,
-    /// Whether to pull holdings, where it was said.
+    /// Whether to pull holdings, if the client said so.
     include_holdings: Option<bool>,
 }
 
-/// What an aggregator says of a job.
+/// An aggregator's report on a job.
 #[derive(ToSchema)]
 pub struct ReportRequestBody {
     #[schema(inline)]
@@ -340,18 +340,18 @@ pub struct ReportRequestBody {
     /// Why it failed; required with failed.
     #[schema(inline)]
     reason: Option<ReportReason>,
-    /// What the institution asks; required with challenged.
+    /// The questions; required with challenged.
     #[schema(max_items = 20)]
     challenges: Option<Vec<QuestionRequest>>,
-    /// With succeeded: transactions that were not known before.
+    /// With succeeded: the number of new transactions.
     #[schema(minimum = 0, example = 12)]
     transactions_created_count: Option<u32>,
-    /// With succeeded: transactions that changed.
+    /// With succeeded: the number of changed transactions.
     #[schema(minimum = 0, example = 0)]
     transactions_updated_count: Option<u32>,
 }
 
-/// How far a job has come.
+/// The progress of a job.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub enum ReportStatus {
@@ -365,7 +365,7 @@ pub enum ReportStatus {
     Failed,
 }
 
-/// Why a job brought nothing.
+/// Why a job failed.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub enum ReportReason {
@@ -405,16 +405,16 @@ pub struct QuestionRequest {
     /// The institution's name for it.
     #[schema(max_length = 255, example = "pet")]
     field_name: String,
-    /// What the person is asked.
+    /// The question.
     #[schema(max_length = 1000, example = "What was your first pet called?")]
     label: String,
-    /// What may be chosen, with OPTIONS alone.
+    /// The choices, with OPTIONS only.
     #[schema(min_items = 1, max_items = 100)]
     options: Option<Vec<OptionRequest>>,
-    /// The picture in Base64, with IMAGE_DATA alone.
+    /// The picture in Base64, with IMAGE_DATA only.
     #[schema(max_length = 65536)]
     image_data: Option<String>,
-    /// The pictures to choose from, with IMAGE_OPTIONS alone.
+    /// The pictures to choose from, with IMAGE_OPTIONS only.
     #[schema(min_items = 1, max_items = 100)]
     image_options: Option<Vec<ImageOptionRequest>>,
 }
@@ -438,10 +438,10 @@ pub enum QuestionType {
 /// One of the values to choose from.
 #[derive(ToSchema)]
 pub struct OptionRequest {
-    /// What the person sees.
+    /// The label.
     #[schema(max_length = 1000, example = "Checking")]
     label: String,
-    /// What is sent.
+    /// The value to send.
     #[schema(max_length = 255, example = "1")]
     value: String,
 }
@@ -449,10 +449,10 @@ pub struct OptionRequest {
 /// One of the pictures to choose from.
 #[derive(ToSchema)]
 pub struct ImageOptionRequest {
-    /// What the picture is called.
+    /// The picture's label.
     #[schema(max_length = 1000, example = "A boat")]
     label: String,
-    /// What is sent.
+    /// The value to send.
     #[schema(max_length = 255, example = "boat")]
     value: String,
     /// The picture: an address, or Base64.
@@ -463,28 +463,28 @@ pub struct ImageOptionRequest {
 /// How the link opens, and where the person ends up.
 pub type WindowRequestBody = super::params::WindowWishes;
 
-/// A request that may be silent.
+/// A request that may suppress its webhooks.
 #[derive(ToSchema)]
 pub struct SilentRequestBody {
-    /// `true`: this request causes no webhook.
+    /// `true`: this request sends no webhook.
     skip_webhook: Option<bool>,
 }
 
-/// Which institutions.
+/// Filters for institutions.
 #[derive(ToSchema)]
 pub struct InstitutionSearchBody {
-    /// Part of the name; capitals do not matter.
+    /// Part of the name; upper and lower case are the same.
     #[schema(max_length = 255, example = "bank")]
     name: Option<String>,
-    /// The countries, as two letters (ISO 3166-1); one may stand without a list.
+    /// Two-letter country codes (ISO 3166-1): a list, or a single one.
     #[schema(example = json!(["US"]))]
     iso_country_code: Option<Vec<String>>,
-    /// Only those with OAuth where you are registered, or only the others.
+    /// `true`: only institutions with OAuth where you are registered. `false`: only the others.
     supports_oauth: Option<bool>,
-    /// The page, counted from 1. What is out of range counts as 1.
+    /// The page, counted from 1. A value out of range is read as 1.
     #[schema(minimum = 1, example = 1)]
     page: Option<u32>,
-    /// How many entries a page has. What is out of range counts as 25.
+    /// How many entries a page has. A value out of range is read as 25.
     #[schema(minimum = 10, maximum = 1000, example = 25)]
     records_per_page: Option<u32>,
 }

@@ -23,19 +23,20 @@ use crate::http::openapi::requests::{
 
 /// Create a member.
 ///
-/// With `is_oauth` it is PENDING and the answer brings its one-time link; else its `credentials` are
-/// sealed and tried at once. The fields may stand in `member`, beside it, or without it; beside wins.
+/// With `is_oauth` the member is PENDING, and the response has its one-time link. Without, its
+/// `credentials` are encrypted and tried at once. Fields may be inside `member`, next to it, or at the
+/// top level. A field next to `member` wins.
 #[utoipa::path(
     post, path = "/users/{user_identifier}/members",
     operation_id = "platformCreateMember", tag = "Platform API",
     params(UserPath, CallbackHeader, SkipWebhook),
     request_body = PlatformMemberRequestBody,
     responses(
-        (status = 200, description = "The member; nothing was started.", body = PlatformMemberBody),
-        (status = 202, description = "The member. It is being aggregated, or will be once the person \
-            has agreed.", body = PlatformMemberBody),
-        (status = 409, description = "The `id` is taken, or the user already has a member with that \
-            login: `guid` names it."),
+        (status = 200, description = "The member; no aggregation was started.", body = PlatformMemberBody),
+        (status = 202, description = "The member. Its aggregation has started, or starts when the \
+            person has agreed.", body = PlatformMemberBody),
+        (status = 409, description = "The `id` exists already, or the user already has a member with \
+            that login: `guid` names it."),
         (status = 422, description = "The institution is unknown."),
     ),
 )]
@@ -89,17 +90,17 @@ pub async fn read(
 
 /// Change a member.
 ///
-/// What is left out stays; null takes `id` or `metadata` away. New `credentials` make the member
-/// UPDATED and are tried at once, unless `skip_aggregation`; a job under way is replaced.
+/// Fields that are left out stay as they are; null removes `id` or `metadata`. New `credentials` make
+/// the member UPDATED and are tried at once, unless `skip_aggregation`; a running job is replaced.
 #[utoipa::path(
     put, path = "/users/{user_identifier}/members/{member_identifier}",
     operation_id = "platformUpdateMember", tag = "Platform API",
     params(UserMemberPath, CallbackHeader, SkipWebhook),
     request_body = PlatformMemberChangeBody,
     responses(
-        (status = 200, description = "The member as changed.", body = PlatformMemberBody),
-        (status = 409, description = "The `id` is taken, or the user already has a member with that \
-            login: `guid` names it."),
+        (status = 200, description = "The changed member.", body = PlatformMemberBody),
+        (status = 409, description = "The `id` exists already, or the user already has a member with \
+            that login: `guid` names it."),
     ),
 )]
 pub async fn update(
@@ -118,13 +119,13 @@ pub async fn update(
 
 /// Delete a member.
 ///
-/// What it signs in with is erased at once. A PENDING OAuth member is gone; any other is kept, out of
-/// sight, for 14 days.
+/// Its tokens or credentials are erased at once. A PENDING OAuth member is removed; any other is kept,
+/// hidden, for 14 days.
 #[utoipa::path(
     delete, path = "/users/{user_identifier}/members/{member_identifier}",
     operation_id = "platformDeleteMember", tag = "Platform API",
     params(UserMemberPath, SkipWebhook),
-    responses((status = 204, description = "It is deleted.")),
+    responses((status = 204, description = "Deleted.")),
 )]
 pub async fn delete(
     State(door): State<Door>,
@@ -140,7 +141,7 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// How far a member has come.
+/// Read a member's status.
 #[utoipa::path(
     get, path = "/users/{user_identifier}/members/{member_identifier}/status",
     operation_id = "platformReadMemberStatus", tag = "Platform API", params(UserMemberPath),
@@ -158,7 +159,7 @@ pub async fn status(
 
 /// Aggregate a member.
 ///
-/// One that is under way already is not joined by a second one; the answer is the same.
+/// If an aggregation is running already, no second one starts; the response is the same.
 #[utoipa::path(
     post, path = "/users/{user_identifier}/members/{member_identifier}/aggregate",
     operation_id = "platformAggregateMember", tag = "Platform API",
@@ -167,7 +168,7 @@ pub async fn status(
     responses(
         (status = 202, description = "The member, being aggregated.", body = PlatformMemberBody),
         (status = 403, description = "The member's `use_cases` do not include PFM."),
-        (status = 405, description = "The member cannot be aggregated as it stands."),
+        (status = 405, description = "The member's status does not allow an aggregation."),
     ),
 )]
 pub async fn aggregate(
@@ -185,7 +186,7 @@ pub async fn aggregate(
         .await
 }
 
-/// What the member's institution asks just now.
+/// List the questions that the member's institution is asking now.
 #[utoipa::path(
     get, path = "/users/{user_identifier}/members/{member_identifier}/challenges",
     operation_id = "platformListChallenges", tag = "Platform API",
@@ -206,9 +207,9 @@ pub async fn challenges(
         .await
 }
 
-/// Answer what the member's institution asks.
+/// Answer the questions of the member's institution.
 ///
-/// The answers are sealed, the member is RESUMED, and its job goes on.
+/// The answers are encrypted, the member becomes RESUMED, and its job continues.
 #[utoipa::path(
     put, path = "/users/{user_identifier}/members/{member_identifier}/resume",
     operation_id = "platformResumeMember", tag = "Platform API",
@@ -233,7 +234,7 @@ pub async fn resume(
         .await
 }
 
-/// What the member signs in with: the fields, never their values.
+/// List the fields of the member's sign-in, never their values.
 #[utoipa::path(
     get, path = "/users/{user_identifier}/members/{member_identifier}/credentials",
     operation_id = "platformListMemberCredentials", tag = "Platform API",
@@ -254,7 +255,7 @@ pub async fn credentials(
         .await
 }
 
-/// Make a new one-time link for an OAuth member.
+/// Create a new one-time link for an OAuth member.
 ///
 /// The member's earlier unfinished link is superseded.
 #[utoipa::path(
@@ -277,10 +278,10 @@ pub async fn oauth_window_uri(
         .await
 }
 
-/// Make a new one-time link for an OAuth member, by POST.
+/// Create a new one-time link for an OAuth member, by POST.
 ///
-/// The same as `GET …/oauth_window_uri`, for callers whose libraries fetch GETs again. What the body
-/// says wins over the query.
+/// The same as `GET …/oauth_window_uri`, as a POST: for clients whose libraries repeat a GET. A field
+/// in the body wins over the same parameter of the query.
 #[utoipa::path(
     post, path = "/users/{user_identifier}/members/{member_identifier}/oauth_authorization_url",
     operation_id = "platformOauthAuthorizationUrl", tag = "Platform API",

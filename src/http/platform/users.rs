@@ -23,7 +23,7 @@ use crate::http::{Door, json};
     request_body = UserRequestBody,
     responses(
         (status = 200, description = "The user.", body = UserBody),
-        (status = 409, description = "The `id` is taken: `guid` names the user that has it."),
+        (status = 409, description = "The `id` exists already: `guid` names the user that has it."),
     ),
 )]
 pub async fn create(
@@ -82,14 +82,14 @@ pub async fn read(
 
 /// Change a user.
 ///
-/// What is left out stays; null takes `id`, `email` or `metadata` away.
+/// Fields that are left out stay as they are; null removes `id`, `email` or `metadata`.
 #[utoipa::path(
     put, path = "/users/{user_identifier}",
     operation_id = "platformUpdateUser", tag = "Platform API", params(UserPath),
     request_body = UserRequestBody,
     responses(
-        (status = 200, description = "The user as changed.", body = UserBody),
-        (status = 409, description = "The `id` is taken: `guid` names the user that has it."),
+        (status = 200, description = "The changed user.", body = UserBody),
+        (status = 409, description = "The `id` exists already: `guid` names the user that has it."),
     ),
 )]
 pub async fn update(
@@ -115,7 +115,7 @@ pub async fn update(
 #[utoipa::path(
     delete, path = "/users/{user_identifier}",
     operation_id = "platformDeleteUser", tag = "Platform API", params(UserPath, SkipWebhook),
-    responses((status = 204, description = "It is deleted.")),
+    responses((status = 204, description = "Deleted.")),
 )]
 pub async fn delete(
     State(door): State<Door>,

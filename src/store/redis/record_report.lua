@@ -67,7 +67,7 @@ if member then
     call('HSET', member_key, 'aggregated_ok', now)
     call('HDEL', member_key, 'refusals')
   end
-  -- No job's end leaves a member that awaits one.
+  -- A member is never left waiting for a job that has ended.
   local function awaits(it)
     return report ~= 'CHALLENGED' and string.find(WAITING, ' ' .. it .. ' ', 1, true)
   end

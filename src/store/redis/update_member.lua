@@ -19,8 +19,8 @@ if known then
   return { 'duplicate', known, { member.external_guid } }
 end
 
--- A change to what is so already is none: sent again, it finds what it did the first time. No two
--- sealed credentials are alike.
+-- An update that changes nothing creates no revision and no event, so the step may be sent again. Sealed
+-- credentials always differ.
 local is_new_login = credentials ~= '' and call('GET', base .. 'g' .. guid) ~= credentials
 local changes = is_new_login
 for name, value in pairs(by_name(set)) do

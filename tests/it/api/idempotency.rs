@@ -162,9 +162,9 @@ async fn requests_at_the_same_time_are_done_once(backend: Backend) {
         let answer = request.await.expect("no panic");
         match answer.status {
             200 => made.push(answer.body),
-            // The first one was still being done.
+            // The first one was still running.
             409 => assert!(
-                answer.body.to_string().contains("still being done"),
+                answer.body.to_string().contains("still running"),
                 "{answer:?}"
             ),
             _ => panic!("{answer:?}"),

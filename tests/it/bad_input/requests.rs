@@ -47,7 +47,7 @@ async fn an_unknown_institution_is_422() {
     assert_nexus(
         answer,
         (422, "4220"),
-        &["institution_guid", &guid, "no institution"],
+        &["institution_guid", &guid, "not an institution"],
     );
     let answer = create(
         &gateway,
@@ -57,7 +57,7 @@ async fn an_unknown_institution_is_422() {
     assert_nexus(
         answer,
         (422, "4220"),
-        &["institution_code", "no_bank", "no institution"],
+        &["institution_code", "no_bank", "not an institution"],
     );
     let body = json!({"member": {"institution_code": "no_bank", "is_oauth": true}});
     let answer = gateway

@@ -19,8 +19,8 @@ const FAULTS: &str = "(() => {
     root.style.fontSize = '200%';
     if (root.scrollWidth > root.clientWidth) faults.push(`${root.scrollWidth} pixels wide`);
     for (const tile of document.querySelectorAll('.tile, .badge')) {
-        const { width, height } = tile.getBoundingClientRect();
-        if (Math.abs(width - height) > 0.5 || width < 32) faults.push(`${tile.className} is ${width} by ${height}`);
+        const { offsetWidth: width, offsetHeight: height, className } = tile;
+        if (width !== height || width < 32) faults.push(`${className} is ${width} by ${height}`);
     }
     const heading = document.querySelector('h1').firstChild, range = document.createRange();
     for (const { 0: word, index } of heading.data.matchAll(/[\\p{L}\\p{M}]+/gu)) {

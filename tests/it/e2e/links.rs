@@ -39,7 +39,9 @@ async fn a_used_link_goes_on_in_its_own_browser_only(backend: Backend) {
     browser.arrives_at("connected").await;
     other.go(&link).await;
     other.arrives_at("used").await;
-    assert!(!other.has("[data-action]").await);
+    let actions =
+        "[...document.querySelectorAll('[data-action]')].map((one) => one.dataset.action)";
+    assert_eq!(other.ask(actions).await, serde_json::json!(["return"]));
 }
 
 /// A double click. One tab is at the bank; whatever the other shows leads there too.

@@ -19,7 +19,7 @@ use crate::http::limits::{CallerRates, Limits, Rates};
 use crate::http::{Door, ops};
 use crate::metrics::{Configured, Metrics};
 use crate::oauth::OAuthClient;
-use crate::serve::Server;
+use crate::serve::{Caps, Server, descriptors};
 use crate::store::redis::{RedisSettings, RedisStore};
 use crate::store::seal::{KeyRing, SealKey, Sealer};
 use crate::store::sqlite::SqliteStore;
@@ -158,7 +158,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         gateway: gateway.clone(),
         aggregator_key,
         sso_keys: Arc::new(sso_keys.collect()),
-        trusted_proxies: config.listen.trusted_proxies.into(),
+        trusted_proxies: config.listen.trusted_proxies.clone().into(),
         limits: Arc::new(Limits::new(rates(&config.limits), metrics)),
     };
     let token = config
@@ -170,7 +170,30 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         door,
         operator: ops::Operator::new(gateway, token),
         webhooks,
+        caps: asked(&config.listen).within(descriptors::limit()),
+        drain: config.listen.drain,
     })
+}
+
+/// What the operator should know when there are descriptors for fewer connections than are asked for.
+pub fn few_descriptors(listen: &config::Listen) -> Option<String> {
+    let (asked, descriptors) = (asked(listen), descriptors::limit());
+    let within = asked.within(descriptors);
+    (within.all < asked.all).then(|| {
+        format!(
+            "{descriptors} descriptors leave room for {} connections, not for the {} of \
+             listen.connections; raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)",
+            within.all, asked.all
+        )
+    })
+}
+
+fn asked(listen: &config::Listen) -> Caps {
+    let at_most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    Caps {
+        all: at_most(listen.connections),
+        per_source: at_most(listen.connections_per_source),
+    }
 }
 
 fn rates(limits: &config::Limits) -> Rates {

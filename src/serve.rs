@@ -1,36 +1,44 @@
-//! Runs a gateway: two listeners and a worker, until told to stop.
+//! Runs a gateway: two doors and a worker, until told to stop.
 
-use std::net::{SocketAddr, TcpListener};
+pub mod descriptors;
+mod door;
+mod pace;
+mod paced;
+mod places;
+
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
-use axum_server::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::Gateway;
-use crate::http::{self, Door, ops};
+use crate::http::{self, ops};
+use crate::telemetry::Sums;
 use crate::webhook::Webhooks;
 use crate::worker;
+use door::{Door, GRACE, Stopping};
+pub use places::Caps;
 
-/// How long a client may take to send a request's headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long what was begun may take to end after the word to stop.
-const GRACE: Duration = Duration::from_secs(30);
-
-/// The most that a request's headers may take: 32 kB, the whole target included.
-const LARGEST_HEAD: usize = 32 * 1024;
+/// How many connections the operator's door has: enough for whoever looks, and kept back for it.
+const OPERATORS: Caps = Caps {
+    all: 64,
+    per_source: 64,
+};
 
 /// A gateway ready to be run.
 pub struct Server {
     /// The public door.
-    pub door: Door,
+    pub door: http::Door,
     /// The operator's door.
     pub operator: ops::Operator,
     /// Where events are delivered.
     pub webhooks: Webhooks,
+    /// How many connections the public door has.
+    pub caps: Caps,
+    /// How long it still serves when it is told to stop and is no longer ready.
+    pub drain: Duration,
 }
 
 /// The two doors' sockets.
@@ -42,29 +50,46 @@ pub struct Listeners {
 }
 
 impl Server {
-    /// Serves until `shutdown`; then accepts nothing new, ends what was begun and gives the worker
-    /// time to put back what it holds.
+    /// Serves until `shutdown`. Then it is not ready, serves on for a while so that whoever sends it
+    /// requests notices, takes nothing new in, ends what was begun, and gives the worker time to put back
+    /// what it holds. `sums` are written from time to time.
     pub async fn run(
         self,
         listeners: Listeners,
         shutdown: CancellationToken,
+        sums: Sums,
     ) -> anyhow::Result<()> {
         let gateway: Arc<Gateway> = self.door.gateway.clone();
         let limits = self.door.limits.clone();
-        let worker = tokio::spawn(worker::run(
-            gateway.clone(),
-            self.webhooks,
-            shutdown.clone(),
-        ));
-        let housekeeping = tokio::spawn(keep_house(limits, shutdown.clone()));
-        let public = listen(listeners.public, http::routes(self.door), shutdown.clone());
-        let operator = listen(
-            listeners.operator,
-            ops::routes(self.operator),
-            shutdown.clone(),
+        let stopping = Stopping {
+            draining: self.operator.draining.clone(),
+            closing: CancellationToken::new(),
+        };
+        let closing = stopping.closing.clone();
+        tokio::spawn(stop(shutdown, stopping.clone(), self.drain));
+        let worker = tokio::spawn(worker::run(gateway.clone(), self.webhooks, closing.clone()));
+        let housekeeping = tokio::spawn(keep_house(limits, sums.clone(), closing.clone()));
+        let public = Door {
+            name: "public",
+            trusted_proxies: self.door.trusted_proxies.clone(),
+            routes: http::routes(self.door),
+            caps: self.caps,
+            metrics: gateway.metrics.clone(),
+            stopping: stopping.clone(),
+        };
+        let operator = Door {
+            name: "operator",
+            trusted_proxies: Arc::default(),
+            routes: ops::routes(self.operator),
+            caps: OPERATORS,
+            metrics: gateway.metrics.clone(),
+            stopping,
+        };
+        let served = tokio::try_join!(
+            public.serve(listeners.public),
+            operator.serve(listeners.operator)
         );
-        let served = tokio::try_join!(public, operator);
-        shutdown.cancel();
+        closing.cancel();
         gateway.tasks.close();
         let finished = async {
             gateway.tasks.wait().await;
@@ -72,6 +97,7 @@ impl Server {
             housekeeping.await.context("housekeeping was cut off")
         };
         let ended = tokio::time::timeout(GRACE, finished).await;
+        sums.write();
         served?;
         ended.context(
             "some work did not end in time; it is in the store and goes on at the next start",
@@ -87,45 +113,51 @@ pub async fn without_store<T>(
     opening: impl Future<Output = T>,
 ) -> anyhow::Result<T> {
     let opened = CancellationToken::new();
-    let routes = ops::routes_without_store(why);
-    tokio::spawn(listen(operator.try_clone()?, routes, opened.clone()));
+    let door = Door {
+        name: "operator",
+        routes: ops::routes_without_store(why),
+        caps: OPERATORS,
+        trusted_proxies: Arc::default(),
+        metrics: Arc::default(),
+        stopping: Stopping {
+            closing: opened.clone(),
+            ..Stopping::default()
+        },
+    };
+    tokio::spawn(door.serve(operator.try_clone()?));
     // However it ends: the door is the gateway's from then on.
     let _closed = opened.drop_guard();
     Ok(opening.await)
 }
 
-async fn listen(
-    listener: TcpListener,
-    routes: Router,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    listener.set_nonblocking(true)?;
-    let handle: Handle<SocketAddr> = Handle::new();
-    let stopping = handle.clone();
-    tokio::spawn(async move {
-        shutdown.cancelled().await;
-        stopping.graceful_shutdown(Some(GRACE));
-    });
-    let mut server = axum_server::from_tcp(listener)?
-        .handle(handle)
-        .http1_only()
-        .first_request_timeout(HEADER_TIMEOUT);
-    server
-        .http_builder()
-        .http1()
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(LARGEST_HEAD);
-    server
-        .serve(routes.into_make_service_with_connect_info::<SocketAddr>())
-        .await?;
-    Ok(())
+/// Drains, then closes.
+async fn stop(shutdown: CancellationToken, stopping: Stopping, drain: Duration) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = stopping.closing.cancelled() => return,
+    }
+    tracing::info!(
+        drain_s = drain.as_secs(),
+        "stopping, not ready any more and still serving"
+    );
+    stopping.draining.cancel();
+    tokio::time::sleep(drain).await;
+    tracing::info!("stopping, nothing new is taken in");
+    stopping.closing.cancel();
 }
 
-async fn keep_house(limits: Arc<http::limits::Limits>, shutdown: CancellationToken) {
+async fn keep_house(limits: Arc<http::limits::Limits>, sums: Sums, closing: CancellationToken) {
+    let mut periods: u64 = 0;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(60)) => limits.forget_quiet_ones(),
-            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(Sums::PERIOD) => {
+                sums.write();
+                periods += 1;
+                if periods.is_multiple_of(6) {
+                    limits.forget_quiet_ones();
+                }
+            }
+            () = closing.cancelled() => return,
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::app;
 use crate::config::{Config, Environment, LogFormat};
 use crate::domain::random::{self, Random};
 use crate::sandbox::{self, BankClient, PlatformCredentials, Sandbox, Settings};
-use crate::serve::Listeners;
+use crate::serve::{Listeners, descriptors};
 use crate::telemetry;
 
 /// The client that stands for a member service.
@@ -75,7 +75,8 @@ struct Secrets {
 }
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
-    telemetry::install(LogFormat::Text, &options.log);
+    let sums = telemetry::install(LogFormat::Text, &options.log);
+    descriptors::raise();
     let shutdown = super::on_signal();
     let addresses = Addresses::bind(options.port_base)?;
     let sources = app::Sources::real();
@@ -108,7 +109,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         public: addresses.gateway,
         operator: addresses.operator,
     };
-    let running = tokio::spawn(server.run(listeners, shutdown.clone()));
+    let running = tokio::spawn(server.run(listeners, shutdown.clone(), sums));
 
     let urls = [
         &addresses.gateway_url,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::ConfigFile;
 use crate::app;
 use crate::config::{Config, Environment};
-use crate::serve::{self, Listeners};
+use crate::serve::{self, Listeners, descriptors};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -33,7 +33,11 @@ pub(super) struct Options {
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let environment = Environment::of_process()?;
     let (config, warnings) = Config::load(Some(&options.file.config), &environment)?;
-    telemetry::install(config.log.format, &config.log.filter);
+    let sums = telemetry::install(config.log.format, &config.log.filter);
+    descriptors::raise();
+    if let Some(doubt) = app::few_descriptors(&config.listen) {
+        tracing::warn!("{doubt}");
+    }
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -58,7 +62,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         public_url = %server.door.gateway.settings.public_url,
         "serving"
     );
-    server.run(listeners, stop).await
+    server.run(listeners, stop, sums).await
 }
 
 /// Opens the store. With `waits`, one that is away is waited for; one that must not be used is refused

@@ -30,6 +30,18 @@ pub struct Listen {
     pub operator: SocketAddr,
     /// The proxies whose word about the caller's address is taken.
     pub trusted_proxies: Vec<Network>,
+    /// How many connections the public door has at most.
+    #[serde(deserialize_with = "value::between::<2, 1_000_000, _>")]
+    pub connections: u64,
+    /// How many of them one source address has, unless it is a trusted proxy's.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub connections_per_source: u64,
+    /// How long the gateway serves on after it was told to stop.
+    #[serde(
+        rename = "drain_seconds",
+        deserialize_with = "value::seconds::<0, 600, _>"
+    )]
+    pub drain: Duration,
 }
 
 impl Default for Listen {
@@ -38,6 +50,9 @@ impl Default for Listen {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             operator: SocketAddr::from(([127, 0, 0, 1], 8089)),
             trusted_proxies: Vec::new(),
+            connections: 8000,
+            connections_per_source: 1000,
+            drain: Duration::from_secs(8),
         }
     }
 }

@@ -35,13 +35,15 @@ mod visitor;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::Request;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -55,6 +57,9 @@ use problem::{Dialect, Kind, Problem};
 
 /// The largest request body that is read: 64 kB.
 const LARGEST_BODY: usize = 64 * 1024;
+
+/// How long a request's body may keep us waiting for its next part.
+const BODY_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -93,13 +98,32 @@ pub fn routes(door: Door) -> Router {
         .merge(platform::routes().route_layer(platform_once))
         .merge(open_routes())
         .split_for_parts();
-    router
+    let router = router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
         .layer(from_fn_with_state(door.clone(), headers::baseline))
         .layer(from_fn(in_log_context))
-        .with_state(door)
+        .with_state(door);
+    // Around the router: a path is changed before it is looked for.
+    Router::new().fallback_service(tower::util::MapRequest::new(router, without_last_slash))
+}
+
+/// Takes the slash at a path's end away: clients join paths with one.
+fn without_last_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else {
+        return request;
+    };
+    let shorter = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    if let Ok(shorter) = shorter.parse::<Uri>() {
+        *request.uri_mut() = shorter;
+    }
+    request
 }
 
 /// What [`routes`] serves, with its descriptions and without the layers.

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::auth::same;
@@ -31,6 +32,8 @@ pub struct Operator {
     token: Option<Arc<Zeroizing<String>>>,
     /// The last probe. Held while one is under way, so that there is one.
     probed: Arc<Mutex<Option<Probed>>>,
+    /// Cancelled once the gateway was told to stop.
+    pub draining: CancellationToken,
 }
 
 /// A probe: when it was, and what came of it.
@@ -43,6 +46,8 @@ pub enum NotReady {
     WaitsForStore(String),
     /// Its store does not answer, or takes no writes.
     StoreFails(String),
+    /// It was told to stop.
+    Stopping,
 }
 
 impl fmt::Display for NotReady {
@@ -50,6 +55,7 @@ impl fmt::Display for NotReady {
         match self {
             Self::WaitsForStore(why) => write!(f, "waits for its store: {why}"),
             Self::StoreFails(why) => write!(f, "writes fail: {why}"),
+            Self::Stopping => f.write_str("is stopping"),
         }
     }
 }
@@ -69,11 +75,15 @@ impl Operator {
             gateway,
             token,
             probed: Arc::default(),
+            draining: CancellationToken::new(),
         }
     }
 
     /// Whether the gateway can do its work.
     async fn readiness(&self) -> Result<(), NotReady> {
+        if self.draining.is_cancelled() {
+            return Err(NotReady::Stopping);
+        }
         let mut probed = self.probed.lock().await;
         let now = self.gateway.clock.now();
         if let Some((at, outcome)) = probed.as_ref() {
@@ -121,7 +131,7 @@ pub fn routes_without_store(why: watch::Receiver<String>) -> Router {
         .route("/readyz", get(ready))
 }
 
-/// 200 when the store takes a write, else 503 and why.
+/// 200 when the store takes a write and the gateway was not told to stop, else 503 and why.
 async fn ready(State(operator): State<Operator>) -> Response {
     match operator.readiness().await {
         Ok(()) => "ready\n".into_response(),

@@ -200,6 +200,7 @@ public_url = "{gateway}"
 [listen]
 address = "{public}"
 operator = "{operator}"
+drain_seconds = 0
 
 [store]
 url = "{store}"
@@ -211,6 +212,7 @@ keys = [{{ id = "demo", key_file = "seal.key" }}]
 [limits]
 mints_per_member_per_minute = 100000
 mints_per_client_per_second = 100000
+mints_per_user_per_second = 99999
 unknown_links_per_minute = 100000
 
 [sessions]

@@ -1,9 +1,12 @@
 //! The body and the headers of a request.
 
+use std::error::Error;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use tower_http::timeout::TimeoutError;
 
 use super::Fields;
 use crate::domain::member::CallbackPayload;
@@ -20,21 +23,57 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let dialect = dialect_of(request.headers());
         let is_json = is_json(request.headers());
+        let encoding = request.headers().get(CONTENT_ENCODING).cloned();
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| {
                 let problem = match rejection.status() {
                     StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+                    _ if stopped_half_way(&rejection) => Problem::new(
+                        Kind::TimedOut,
+                        "The rest of the body did not arrive within 10 seconds.",
+                    ),
                     _ => Problem::new(Kind::Malformed, "The body ended too early."),
                 };
                 problem.in_dialect(dialect)
             })?;
+        if let Some(problem) = encoded(&encoding, &body) {
+            return Err(problem.in_dialect(dialect));
+        }
         if !body.is_empty() && !is_json {
             let message = "The body is not JSON by its Content-Type: send application/json.";
             return Err(Problem::new(Kind::UnsupportedMediaType, message).in_dialect(dialect));
         }
         Ok(Self(body))
     }
+}
+
+/// Whether a body broke off because its sender kept us waiting.
+fn stopped_half_way(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<TimeoutError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// What is wrong with a body that is not in plain UTF-8: compressed, or begun with a byte order mark.
+fn encoded(encoding: &Option<HeaderValue>, body: &[u8]) -> Option<Problem> {
+    let encoding = encoding.as_ref().map(|encoding| encoding.as_bytes());
+    let is_named =
+        encoding.is_some_and(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"));
+    if is_named || body.starts_with(b"\x1f\x8b") {
+        let message = "The body is compressed: send it as it is, without Content-Encoding.";
+        return Some(Problem::new(Kind::UnsupportedMediaType, message));
+    }
+    let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe"];
+    marks.iter().any(|mark| body.starts_with(mark)).then(|| {
+        let message = "The body begins with a byte order mark: send UTF-8 without one.";
+        Problem::new(Kind::Malformed, message)
+    })
 }
 
 /// `application/json` and every vendor's type that says it is JSON (RFC 6839 section 3.1).

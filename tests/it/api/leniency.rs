@@ -1,8 +1,91 @@
 //! What older and careless clients send, and what a stranger to a member is not told.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{BANK_GUID, Backend, CLIENT, TestGateway};
+
+/// Paths of both APIs and of the aggregator, with a slash at the end; two slashes are another path.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slash_at_the_end_of_a_path_is_taken() {
+    let gateway = TestGateway::start(Backend::Sqlite).await;
+    let (member, _) = gateway.member().await;
+    let user = Some(json!({"user": {}}));
+    assert_eq!(gateway.platform("POST", "/users/", user).await.0, 200);
+    for path in [
+        "/users/",
+        "/users/?page=1",
+        "/users/user-1/",
+        &format!("/users/user-1/members/{member}/status/"),
+        "/institutions/",
+    ] {
+        assert_eq!(gateway.platform("GET", path, None).await.0, 200, "{path}");
+    }
+    for path in [
+        "/members/",
+        &format!("/members/{member}/"),
+        "/oauth_states/",
+    ] {
+        assert_eq!(gateway.nexus("GET", path, None).await.0, 200, "{path}");
+    }
+    let job = "/aggregation/jobs/JOB-ad533d14-b4f1-49a4-8093-b0ae9aa8d023/lease/";
+    let (status, answer) = gateway.aggregation(job, None).await;
+    assert_eq!(status, 404, "{answer}");
+    assert!(
+        answer.to_string().contains("job"),
+        "the job is not there, the path is: {answer}"
+    );
+    assert_eq!(gateway.platform("GET", "/users//", None).await.0, 404);
+    // A key names the request, however its path was written.
+    let keyed = async |path: &str| {
+        let user = Some(json!({"user": {}}));
+        let with = |request: reqwest::RequestBuilder| {
+            let request = request.basic_auth(CLIENT, Some(&gateway.api_key));
+            request.header("Idempotency-Key", "one")
+        };
+        gateway.call("POST", path, user, with).await
+    };
+    assert_eq!(keyed("/users").await, keyed("/users/").await);
+}
+
+/// Compressed bodies and byte order marks are refused in words, whoever sends them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_compressed_or_marked_is_told_so() {
+    let gateway = TestGateway::start(Backend::Sqlite).await;
+    let plain = br#"{"user": {"metadata": "m"}}"#;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).expect("compressed");
+    let packed = encoder.finish().expect("compressed");
+    let marked = |mark: &[u8]| [mark, plain].concat();
+    for (body, encoding, status, word) in [
+        (packed.clone(), Some("gzip"), 415, "compressed"),
+        (packed.clone(), None, 415, "compressed"),
+        (packed, Some("br"), 415, "compressed"),
+        (plain.to_vec(), Some("deflate"), 415, "compressed"),
+        (marked(b"\xef\xbb\xbf"), None, 400, "byte order mark"),
+        (marked(b"\xff\xfe"), None, 400, "byte order mark"),
+        (marked(b"\xfe\xff"), None, 400, "byte order mark"),
+        (plain.to_vec(), None, 200, ""),
+        (plain.to_vec(), Some("identity"), 200, ""),
+    ] {
+        let with = |request: reqwest::RequestBuilder| {
+            let request = request
+                .basic_auth(CLIENT, Some(&gateway.api_key))
+                .header("content-type", "application/json")
+                .body(body.clone());
+            match encoding {
+                Some(encoding) => request.header("content-encoding", encoding),
+                None => request,
+            }
+        };
+        let (got, answer) = gateway.call("POST", "/users", None, with).await;
+        assert_eq!(got, status, "{encoding:?} {word}: {answer}");
+        assert!(answer.to_string().contains(word), "{answer}");
+    }
+}
 
 crate::on_both_stores!(
     a_session_is_not_told_which_member_of_another_user_has_a_name,

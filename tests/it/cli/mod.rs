@@ -31,6 +31,7 @@ impl Installation {
 [listen]
 address = "127.0.0.1:{public}"
 operator = "127.0.0.1:{operator}"
+drain_seconds = 0
 
 [store]
 url = "{store}"

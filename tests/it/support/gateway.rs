@@ -14,6 +14,7 @@ use guichet::domain::random::Random;
 use guichet::flow::access::{self, UserRequest};
 use guichet::flow::{Clock, Gateway};
 use guichet::serve::Listeners;
+use guichet::telemetry::Sums;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -416,7 +417,7 @@ pub async fn run(
     let inside = server.door.gateway.clone();
     (
         inside,
-        tokio::spawn(server.run(listeners, shutdown.clone())),
+        tokio::spawn(server.run(listeners, shutdown.clone(), Sums::default())),
     )
 }
 

@@ -230,6 +230,7 @@ pub(super) fn configuration(
 [listen]
 address = "{public}"
 operator = "{operator}"
+drain_seconds = 0
 [store]
 url = "{store}"
 [seal]

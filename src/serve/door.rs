@@ -1,0 +1,258 @@
+//! One of the two doors: connections taken in, served and let go.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::paced::Paced;
+use super::places::{Caps, Offer, Place, Places, Taken};
+use crate::config::Network;
+use crate::http::source::Source;
+use crate::metrics::Metrics;
+use crate::telemetry::STRANGERS;
+
+/// How long a client may take to send a request's head, and to begin the next one.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// The same for a trusted proxy: longer than proxies keep connections that they may use again, so that
+/// none of their requests meets one that is being closed.
+const HEAD_OF_PROXY: Duration = Duration::from_secs(75);
+
+/// The most that a request's head may take: 32 kB, the whole target included.
+const LARGEST_HEAD: usize = 32 * 1024;
+
+/// How often it is looked who is too slow.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long to wait before the next try when the system has no room for a connection.
+const OUT_OF_ROOM: Duration = Duration::from_millis(100);
+
+/// After closing, how long a peer may still keep us waiting.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// How long what was begun may take to end after closing.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// How a stop goes on: first draining, then closing.
+#[derive(Clone, Default)]
+pub struct Stopping {
+    /// No longer ready, but still serving; answers end their connections.
+    pub draining: CancellationToken,
+    /// Nothing new is taken in.
+    pub closing: CancellationToken,
+}
+
+/// A door to be opened.
+pub struct Door {
+    /// Its name in logs and metrics.
+    pub name: &'static str,
+    /// What is behind it.
+    pub routes: Router,
+    /// How many may come in.
+    pub caps: Caps,
+    /// Who stands for many.
+    pub trusted_proxies: Arc<[Network]>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// When it closes.
+    pub stopping: Stopping,
+}
+
+impl Door {
+    /// Serves until it closes, and then until what was begun has ended, [`GRACE`] at most.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let places = Places::new(self.caps);
+        let connections = TaskTracker::new();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopping.closing.cancelled() => break,
+                _ = look.tick() => self.look_after(&places),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.take_in(stream, peer, &places, &connections),
+                    Err(error) => self.not_accepted(&error).await,
+                },
+            }
+        }
+        drop(listener);
+        connections.close();
+        let grace = tokio::time::sleep(GRACE);
+        tokio::pin!(grace);
+        loop {
+            tokio::select! {
+                () = connections.wait() => return Ok(()),
+                _ = look.tick() => self.cut(places.cut_waiting(LAST_WAIT, Instant::now()), "stop"),
+                () = &mut grace => {
+                    self.cut(places.cut_all(), "stop");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn take_in(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        places: &Arc<Places>,
+        connections: &TaskTracker,
+    ) {
+        let address = peer.ip().to_canonical();
+        let is_trusted = self
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(address));
+        let source = Source::of(address);
+        let taken = match places.offer((!is_trusted).then_some(source), Instant::now()) {
+            Offer::Free(taken) => taken,
+            Offer::Instead(taken) => {
+                self.cut(1, "room");
+                taken
+            }
+            Offer::None(full) => {
+                self.metrics.connection_refused(full);
+                let door = self.name;
+                tracing::warn!(target: STRANGERS, door, %source, full, "a connection was refused, every place is taken");
+                return;
+            }
+        };
+        let head = if is_trusted { HEAD_OF_PROXY } else { HEAD };
+        let routes = self.routes.clone();
+        connections.spawn(converse(
+            stream,
+            peer,
+            taken,
+            routes,
+            head,
+            self.stopping.clone(),
+        ));
+    }
+
+    fn look_after(&self, places: &Places) {
+        self.metrics.connections(self.name, places.count());
+        self.cut(places.cut_slow(Instant::now()), "slow");
+    }
+
+    fn cut(&self, cut: usize, reason: &'static str) {
+        for _ in 0..cut {
+            self.metrics.connection_cut(reason);
+        }
+        if cut > 0 {
+            let door = self.name;
+            tracing::warn!(target: STRANGERS, door, cut, reason, "connections were cut, their peers kept us waiting");
+        }
+    }
+
+    async fn not_accepted(&self, error: &io::Error) {
+        self.metrics.accept_failed();
+        let door = self.name;
+        tracing::error!(target: STRANGERS, door, %error, "a connection could not be accepted");
+        // The peer's fault concerns that one; ours (no descriptor, no memory) passes with time only.
+        let is_peers = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::Interrupted
+        );
+        if !is_peers {
+            tokio::time::sleep(OUT_OF_ROOM).await;
+        }
+    }
+}
+
+/// Serves one connection until either side ends it.
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    taken: Taken,
+    routes: Router,
+    head: Duration,
+    stopping: Stopping,
+) {
+    // An answer is written at once, and never waits for another to go with. A socket that cannot be told
+    // so serves all the same.
+    let _ = stream.set_nodelay(true);
+    let place = taken.place.clone();
+    let service = service_fn(|request| {
+        answer(
+            routes.clone(),
+            request,
+            peer,
+            Work::on(place.clone()),
+            stopping.draining.is_cancelled(),
+        )
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_buf_size(LARGEST_HEAD)
+        .serve_connection(TokioIo::new(Paced::new(stream, place.clone())), service);
+    tokio::pin!(connection);
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            // Whatever ended it concerns nobody but the peer.
+            _ = &mut connection => return,
+            () = taken.place.cut.cancelled() => return,
+            () = stopping.closing.cancelled(), if !is_closing => {
+                is_closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn answer(
+    mut routes: Router,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    work: Work,
+    is_draining: bool,
+) -> Result<Response<Body>, Infallible> {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let mut response = routes.call(request.map(Body::new)).await?;
+    drop(work);
+    if is_draining {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response)
+}
+
+/// A request being answered, however that ends.
+struct Work(Arc<Place>);
+
+impl Work {
+    fn on(place: Arc<Place>) -> Self {
+        place.pace().begins();
+        Self(place)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.pace().ends(Instant::now());
+    }
+}

@@ -114,7 +114,7 @@ async fn what_is_too_large_is_refused_by_its_name() {
             .await
             .0
     };
-    assert_eq!((head(31 * 1024).await, head(33 * 1024).await), (200, 431));
+    assert_eq!((head(31 * 1024).await, head(65 * 1024).await), (200, 431));
     let payload = with("x-callback-payload", 1025);
     let body = json!({"member": {"institution_code": PAPER_BANK}});
     let (status, answer) = gateway.call("POST", &members, Some(body), payload).await;

@@ -225,7 +225,7 @@ fn check_says_where_the_configuration_is_wrong() {
         assert!(ran.err.contains(word), "{word}: {ran:?}");
     }
     assert!(
-        ran.err.contains("8:1") || (ran.err.contains("line 8") && ran.err.contains("column 1")),
+        ran.err.contains("9:1") || (ran.err.contains("line 9") && ran.err.contains("column 1")),
         "{ran:?}"
     );
     assert!(ran.out.is_empty(), "{ran:?}");

@@ -110,7 +110,8 @@ pub fn routes(door: Door) -> Router {
     Router::new().fallback_service(tower::util::MapRequest::new(router, without_last_slash))
 }
 
-/// Takes the slash at a path's end away: clients join paths with one.
+/// Takes the slash at a path's end away: clients join paths with one, and some institutions add one to
+/// what was registered.
 fn without_last_slash(mut request: Request) -> Request {
     let uri = request.uri();
     let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else {

@@ -131,7 +131,7 @@ impl Door {
                 taken
             }
             Offer::None(full) => {
-                self.metrics.connection_refused(full);
+                self.metrics.connections_refused.count([full]);
                 let door = self.name;
                 tracing::warn!(target: STRANGERS, door, %source, full, "a connection was refused, every place is taken");
                 return;
@@ -150,13 +150,14 @@ impl Door {
     }
 
     fn look_after(&self, places: &Places) {
-        self.metrics.connections(self.name, places.count());
+        let open = f64::from(u32::try_from(places.count()).unwrap_or(u32::MAX));
+        self.metrics.connections.set([self.name], open);
         self.cut(places.cut_slow(Instant::now()), "slow");
     }
 
     fn cut(&self, cut: usize, reason: &'static str) {
         for _ in 0..cut {
-            self.metrics.connection_cut(reason);
+            self.metrics.connections_cut.count([reason]);
         }
         if cut > 0 {
             let door = self.name;
@@ -165,7 +166,7 @@ impl Door {
     }
 
     async fn not_accepted(&self, error: &io::Error) {
-        self.metrics.accept_failed();
+        self.metrics.accept_errors.count([]);
         let door = self.name;
         tracing::error!(target: STRANGERS, door, %error, "a connection could not be accepted");
         // The peer's fault concerns that one; ours (no descriptor, no memory) passes with time only.

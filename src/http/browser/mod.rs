@@ -9,7 +9,6 @@ pub mod refusal;
 use axum::http::header::{LOCATION, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use url::Url;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -27,11 +26,6 @@ pub fn routes() -> OpenApiRouter<Door> {
         // The page itself says which methods a link takes.
         .routes(routes!(link::link).map(|link_routes| link_routes.fallback(link::link)))
         .routes(routes!(callback::returned, callback::posted))
-        // Some institutions put a slash at the end of what was registered.
-        .route(
-            "/oauth/redirect_from/{client}/{institution}/",
-            get(callback::returned).post(callback::posted),
-        )
         .routes(routes!(outcome::result, outcome::act))
         .routes(routes!(logos::client))
         .routes(routes!(logos::institution))

@@ -9,15 +9,17 @@
 //! ```
 //!
 //! While *Trying*, steps wait for the outcome, at most [`CONNECT_TIMEOUT`]: a server that was only
-//! restarted costs them nothing. While *Down* they fail at once, and one task goes on trying: a
-//! server that does not answer is asked by one probe and not by every caller.
+//! restarted costs them nothing. While *Down*, one task goes on trying: a server that is away is asked
+//! by one probe and not by every caller. Where it refused, a step brings the next attempt forward and
+//! waits for it, so that a server that is back is found by the first who asks; where it was silent,
+//! steps fail at once.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +37,7 @@ const QUEUE: usize = 1024;
 /// The pause after the first attempt to connect again that failed; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest pause between two attempts.
+/// The longest pause between two attempts, where no step brings one forward.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection younger than this that fails is not replaced at once: a server that takes
@@ -49,6 +51,8 @@ pub(super) struct Connection(Arc<Shared>);
 struct Shared {
     address: Address,
     state: watch::Sender<State>,
+    /// Ends a pause between two attempts.
+    wake: Notify,
 }
 
 #[derive(Clone)]
@@ -81,7 +85,12 @@ impl Connection {
         let address = Address::of(url)?;
         let line = Line::new(address.connect().await?, 0);
         let state = watch::Sender::new(State::Up(line));
-        Ok(Self(Arc::new(Shared { address, state })))
+        let wake = Notify::new();
+        Ok(Self(Arc::new(Shared {
+            address,
+            state,
+            wake,
+        })))
     }
 
     /// Runs `step` on the connection, within [`STEP_TIMEOUT`].
@@ -121,12 +130,26 @@ impl Connection {
             return Ok(line.clone());
         }
         let mut states = self.0.state.subscribe();
-        let state = states.wait_for(|state| !matches!(state, State::Trying));
-        match state.await.as_deref() {
-            Ok(State::Up(line)) => Ok(line.clone()),
-            Ok(State::Down(cause)) => Err(failure::Cause::Still(cause.clone())),
-            // The sender lives as long as `self`.
-            Ok(State::Trying) | Err(_) => Err(NotInTime(CONNECT_TIMEOUT).into()),
+        let is_refused = match &*states.borrow_and_update() {
+            State::Up(line) => return Ok(line.clone()),
+            State::Down(cause) if cause.is_silence() => {
+                return Err(failure::Cause::Still(cause.clone()));
+            }
+            State::Down(_) => true,
+            State::Trying => false,
+        };
+        if is_refused {
+            self.0.wake.notify_one();
+        }
+        let outcome = timeout(FIRST_PAUSE + CONNECT_TIMEOUT, states.changed());
+        // The sender lives as long as `self`.
+        if !matches!(outcome.await, Ok(Ok(()))) {
+            return Err(NotInTime(CONNECT_TIMEOUT).into());
+        }
+        match &*states.borrow() {
+            State::Up(line) => Ok(line.clone()),
+            State::Down(cause) => Err(failure::Cause::Still(cause.clone())),
+            State::Trying => Err(NotInTime(CONNECT_TIMEOUT).into()),
         }
     }
 
@@ -157,10 +180,14 @@ impl Connection {
 async fn connect_again(shared: Weak<Shared>, number: u64, mut pause: Duration) {
     let lost = Instant::now();
     loop {
-        sleep(pause).await;
         let Some(shared) = shared.upgrade() else {
             return;
         };
+        sleep(pause.min(FIRST_PAUSE)).await;
+        tokio::select! {
+            () = sleep(pause.saturating_sub(FIRST_PAUSE)) => {}
+            () = shared.wake.notified() => {}
+        }
         match shared.address.connect().await {
             Ok(connection) => {
                 let line = Line::new(connection, number);

@@ -89,6 +89,15 @@ impl Cause {
         }
     }
 
+    /// Whether nothing came back at all, so that asking again costs the time limit again.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Self::Silence(_) => true,
+            Self::Still(cause) => cause.is_silence(),
+            Self::Told(_) => false,
+        }
+    }
+
     /// Whether another connection may do better than the one that it came from.
     pub(super) fn asks_for_another_connection(&self) -> bool {
         match self {

@@ -140,7 +140,9 @@ async fn a_server_that_goes_away_is_told_at_once_and_found_again() {
         assert!(begun.elapsed() < Duration::from_secs(4));
     }
     server.restart().await;
-    is_found_again(&store, &new).await;
+    let found = store.member(new.member.user, new.member.guid).await;
+    let found = found.expect("by the first who asks");
+    assert_eq!(found, Some(new.member.clone()));
     open_first(&store, &new, at(10)).await;
 }
 

@@ -97,7 +97,7 @@ async fn crew(
         drop(room.acquire().await);
         let free = room.available_permits();
         let taken = line.take_due(gateway, free).await.unwrap_or_else(|error| {
-            tracing::error!(?line, %error, "nothing could be taken up; tried again");
+            tracing::error!(?line, %error, "due work could not be read from the store; tried again");
             Vec::new()
         });
         let may_be_more = taken.len() == free;
@@ -106,7 +106,7 @@ async fn crew(
             let (gateway, webhooks) = (gateway.clone(), webhooks.clone());
             let work = async move {
                 if let Err(error) = errand.run(&gateway, &webhooks).await {
-                    tracing::error!(?line, %error, "a piece of work failed; it is due again");
+                    tracing::error!(?line, %error, "a background step failed; it is repeated later");
                 }
                 drop(permit);
             };

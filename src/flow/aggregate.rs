@@ -187,7 +187,7 @@ fn unseal(
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, LeaseError> {
     gateway.sealer.open(context, sealed).map_err(|error| {
-        tracing::error!(%error, "what a member connects with could not be unsealed");
+        tracing::error!(%error, "a member's token or credentials could not be decrypted");
         LeaseError::Unreadable
     })
 }

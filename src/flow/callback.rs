@@ -166,7 +166,7 @@ async fn exchange(
         return Ok(());
     };
     let Some(secrets) = unseal(&gateway, &attempt, &sealed) else {
-        let detail = "the attempt's secrets could not be unsealed".to_owned();
+        let detail = "the attempt's secrets could not be decrypted".to_owned();
         let fault = Fault::new(ErrorReason::ServerError, detail);
         return fail(&gateway, &door, &subject, fault).await;
     };
@@ -284,7 +284,7 @@ fn unseal(gateway: &Gateway, attempt: &AttemptId, sealed: &[u8]) -> Option<Attem
     match gateway.sealer.open(&attempt_context(attempt), sealed) {
         Ok(bytes) => AttemptSecrets::from_bytes(&bytes),
         Err(error) => {
-            tracing::error!(%error, "an attempt's secrets could not be unsealed");
+            tracing::error!(%error, "an attempt's secrets could not be decrypted");
             None
         }
     }

@@ -235,7 +235,7 @@ pub(super) async fn persistently<'a, T>(
     loop {
         match (step().await, waits.next()) {
             (Err(StoreError::Unavailable(cause)), Some(wait)) => {
-                tracing::warn!(%cause, wait_ms = wait, "store away, step sent again");
+                tracing::warn!(%cause, wait_ms = wait, "the store cannot be reached; step sent again");
                 tokio::time::sleep(Duration::from_millis(wait)).await;
             }
             (outcome, _) => return outcome,

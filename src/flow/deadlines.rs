@@ -20,7 +20,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
         // One window must not keep the others waiting.
         let expiry = async {
             expire(gateway, window).await.unwrap_or_else(|error| {
-                tracing::error!(%error, "a deadline could not be made true");
+                tracing::error!(%error, "a deadline could not be applied");
                 false
             })
         };

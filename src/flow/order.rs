@@ -150,7 +150,7 @@ async fn queue(
     let ordered = gateway.store.order_job(&order, gateway.now()).await?;
     if matches!(ordered, Ordered::Queued(_)) {
         gateway.wake_worker();
-        tracing::info!(job = %order.job.guid, "aggregation ordered");
+        tracing::info!(job = %order.job.guid, "aggregation requested");
     }
     Ok(ordered)
 }

@@ -1,4 +1,4 @@
-//! Who is asking. Having one of these extractors as an argument is having the permission.
+//! Authentication: who calls. Having one of these extractors as an argument is having the permission.
 //!
 //! A caller that is known is counted ([`Limits`](super::limits::Limits)). One that was known before, by
 //! a layer around the handler, is in the request's extensions and is not counted again.

@@ -167,7 +167,7 @@ async fn answered(door: &Door, first: &IdempotentRequest, response: Response) ->
         }
     };
     if let Err(error) = kept {
-        tracing::warn!(%error, "the answer to a keyed request could not be kept");
+        tracing::warn!(%error, "the response to a request with an Idempotency-Key could not be stored");
     }
     Response::from_parts(parts, Body::from(body))
 }

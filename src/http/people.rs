@@ -58,7 +58,7 @@ impl Person {
         };
         let mut answer = shown.page(&page, &Parties::default());
         if let Some(code) = page.support_code() {
-            tracing::warn!(target: STRANGERS, support_code = %code, status = status.as_u16(), "failure shown");
+            tracing::warn!(target: STRANGERS, support_code = %code, status = status.as_u16(), "error page shown");
         }
         // Where an API asks for a key, a person has nothing to look for.
         let is_door = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);

@@ -55,7 +55,7 @@ pub enum Kind {
     Unauthenticated,
     /// The session is over.
     SessionExpired,
-    /// Who is asking may not have this done.
+    /// The caller is known, and may not do this.
     Forbidden,
     /// There is no such thing, as far as this caller may know.
     NotFound,
@@ -332,7 +332,7 @@ impl From<Internal> for Problem {
     fn from(error: Internal) -> Self {
         match error {
             Internal::Store(StoreError::Unavailable(cause)) => {
-                tracing::error!(target: STRANGERS, %cause, "store away");
+                tracing::error!(target: STRANGERS, %cause, "the store cannot be reached");
                 Self::new(
                     Kind::Unavailable,
                     "The service cannot reach its store just now. Send the request again.",

@@ -132,7 +132,7 @@ impl<'a> Shown<'a> {
     /// The page for what went wrong inside; logged here, never said.
     pub fn failure(&self, error: Internal) -> Response {
         if let Internal::Store(StoreError::Unavailable(cause)) = &error {
-            tracing::error!(target: STRANGERS, %cause, "store away");
+            tracing::error!(target: STRANGERS, %cause, "the store cannot be reached");
             return self.busy();
         }
         let support_code = self.support_code();

@@ -39,7 +39,7 @@ impl Sums {
         let sums = std::mem::take(&mut *self.lock());
         for sum in sums.into_values().filter(|sum| sum.count > FEW) {
             let (left_out, line) = (sum.count - FEW, sum.line);
-            tracing::warn!(left_out, line, "more of the same were left out");
+            tracing::warn!(left_out, line, "similar lines were left out");
         }
     }
 
@@ -130,7 +130,9 @@ mod tests {
             assert_eq!(first.matches("another kind").count(), 1);
             assert_eq!(first.matches("left out").count(), 1, "one line a kind");
             assert!(
-                first.contains("more of the same were left out left_out=990 line=\"an answer could not be read\""),
+                first.contains(
+                    "similar lines were left out left_out=990 line=\"an answer could not be read\""
+                ),
                 "{first}"
             );
             // A new period.

@@ -198,7 +198,7 @@ async fn connect_again(shared: Weak<Shared>, number: u64, mut pause: Duration) {
             }
             Err(cause) => {
                 if !matches!(*shared.state.borrow(), State::Down(_)) {
-                    tracing::warn!(%cause, "the store does not take a connection; trying on");
+                    tracing::warn!(%cause, "the store refuses a connection; trying again");
                 }
                 shared.state.send_replace(State::Down(Arc::new(cause)));
             }

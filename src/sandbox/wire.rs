@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use askama::Template;
 use axum::extract::Path;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine as _;
@@ -121,6 +121,9 @@ pub(super) enum CallError {
     /// An answer of another status than 2xx.
     #[error("the answer was {0}")]
     Status(StatusCode),
+    /// The same, with the time after which to ask again (`Retry-After`).
+    #[error("the answer was {0}, to be asked for again in {1:?}")]
+    Later(StatusCode, Duration),
     /// More than a mebibyte of answer.
     #[error("the answer was too long")]
     TooLong,
@@ -145,11 +148,14 @@ pub(super) async fn call<T: DeserializeOwned>(
 /// # Errors
 /// [`CallError`], but never [`CallError::Unreadable`].
 pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
-    let (status, body) = ask(request).await?;
-    if !status.is_success() {
-        return Err(CallError::Status(status));
+    let answer = answer(request).await?;
+    if answer.status.is_success() {
+        return Ok(answer.body);
     }
-    Ok(body)
+    Err(match answer.retry_after {
+        Some(wait) => CallError::Later(answer.status, wait),
+        None => CallError::Status(answer.status),
+    })
 }
 
 /// Sends `request` and reads the answer, whatever its status.
@@ -159,9 +165,23 @@ pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Ca
 pub(super) async fn ask(
     request: reqwest::RequestBuilder,
 ) -> Result<(StatusCode, Vec<u8>), CallError> {
+    let answer = answer(request).await?;
+    Ok((answer.status, answer.body))
+}
+
+struct Answer {
+    status: StatusCode,
+    /// In seconds; a date is not read.
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, CallError> {
     let unreachable = |error: reqwest::Error| CallError::Unreachable(error.without_url());
     let mut response = request.send().await.map_err(unreachable)?;
     let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
@@ -169,7 +189,11 @@ pub(super) async fn ask(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok((status, body))
+    Ok(Answer {
+        status,
+        retry_after: retry_after.map(Duration::from_secs),
+        body,
+    })
 }
 
 /// `base` with `segments` added to its path, each escaped. Whether `base` ends in `/` is no matter.

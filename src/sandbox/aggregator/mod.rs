@@ -36,8 +36,16 @@ use super::wire::{CallError, below, call, http_client, now, send};
 const PUSH_LIMIT: usize = 16 * 1024;
 /// The most jobs that run at once; more are told to come back.
 const AT_ONCE: usize = 256;
-/// The pauses before a call to the gateway is made again.
-const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+/// The pauses before a call to the gateway is made again, where the gateway names none; the last one
+/// comes again and again.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+];
+/// How long a call is made again in all. By then the gateway has given up on this push of the job.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 struct Aggregator {
     http: reqwest::Client,
@@ -308,19 +316,27 @@ impl Aggregator {
     ) -> Result<Vec<u8>, JobError> {
         let url = below(&self.gateway, ["aggregation", "jobs", &job.job_guid, verb]);
         let mut pauses = PAUSES.into_iter();
+        let mut waited = Duration::ZERO;
         loop {
             let request = self.http.post(url.clone()).json(body);
             let error = match send(request.bearer_auth(self.key.expose_secret())).await {
                 Ok(answer) => return Ok(answer),
-                Err(CallError::Status(status)) if is_final(status) => {
+                Err(CallError::Status(status) | CallError::Later(status, _))
+                    if is_final(status) =>
+                {
                     return Err(JobError::Withdrawn(CallError::Status(status)));
                 }
                 Err(error) => error,
             };
-            match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(JobError::Gateway(error)),
+            let pause = match &error {
+                CallError::Later(_, pause) => *pause,
+                _ => pauses.next().unwrap_or(PAUSES[PAUSES.len() - 1]),
+            };
+            waited += pause.max(PAUSES[0]);
+            if waited > PATIENCE {
+                return Err(JobError::Gateway(error));
             }
+            tokio::time::sleep(pause).await;
         }
     }
 }

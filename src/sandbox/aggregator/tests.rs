@@ -27,7 +27,7 @@ struct Gateway {
     leases: Semaphore,
     reports: Mutex<Vec<(String, Value)>>,
     questions: Semaphore,
-    /// How many reports fail with 503 before one is taken.
+    /// How many leases and reports fail with 503 before one is taken.
     failures: Mutex<u32>,
 }
 
@@ -77,6 +77,13 @@ impl Gateway {
         *self.lease.lock().expect("a lock") = (StatusCode::OK, lease);
     }
 
+    /// 503, to be asked again at once, while there are failures left.
+    fn away(&self) -> Option<Response> {
+        let mut failures = self.failures.lock().expect("a lock");
+        *failures = failures.checked_sub(1)?;
+        Some((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response())
+    }
+
     fn reports(&self) -> Vec<(String, Value)> {
         self.reports.lock().expect("a lock").clone()
     }
@@ -97,6 +104,9 @@ async fn lease(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Respo
     if !authorized(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    if let Some(away) = gateway.away() {
+        return away;
+    }
     gateway.leases.acquire().await.expect("open").forget();
     let (status, lease) = gateway.lease.lock().expect("a lock").clone();
     (status, Json(lease)).into_response()
@@ -107,23 +117,19 @@ async fn report(
     Path(job): Path<String>,
     headers: HeaderMap,
     Json(report): Json<Value>,
-) -> StatusCode {
+) -> Response {
     if !authorized(&headers) {
-        return StatusCode::UNAUTHORIZED;
+        return StatusCode::UNAUTHORIZED.into_response();
     }
-    {
-        let mut failures = gateway.failures.lock().expect("a lock");
-        if *failures > 0 {
-            *failures -= 1;
-            return StatusCode::SERVICE_UNAVAILABLE;
-        }
+    if let Some(away) = gateway.away() {
+        return away;
     }
     let is_question = report["status"] == "challenged";
     gateway.reports.lock().expect("a lock").push((job, report));
     if is_question {
         gateway.questions.acquire().await.expect("open").forget();
     }
-    StatusCode::OK
+    StatusCode::OK.into_response()
 }
 
 /// Pushes a job as the gateway would.
@@ -259,8 +265,11 @@ async fn a_gateway_that_is_away_for_a_moment_is_asked_again() {
     let gateway = Gateway::new(1);
     let world = World::with_gateway(gateway.router()).await;
     gateway.lends("mx_bank_oauth_auto", &token(&world).await);
-    *gateway.failures.lock().expect("a lock") = 2;
+    // More than there are pauses: first before the lease, then before what came of it is told.
+    *gateway.failures.lock().expect("a lock") = 8;
     assert_eq!(push(&world, "JOB-1").await, StatusCode::ACCEPTED);
+    gateway.told(1).await;
+    *gateway.failures.lock().expect("a lock") = 8;
     let told = gateway.told(2).await;
     assert_eq!(told[1]["status"], "succeeded");
 }

@@ -132,7 +132,7 @@ impl From<CallError> for GatewayError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Status(StatusCode::NOT_FOUND) => Self::NotFound,
-            CallError::Status(status) => Self::Refused(status),
+            CallError::Status(status) | CallError::Later(status, _) => Self::Refused(status),
             error => Self::Away(error),
         }
     }

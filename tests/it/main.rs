@@ -33,6 +33,7 @@ mod connect;
 mod connections;
 mod crash;
 mod deadlines;
+mod docs;
 mod doubles;
 mod duplicates;
 mod e2e;

@@ -59,6 +59,6 @@ fn check(reading: &Reading<'_>, key: &str, text: &str) {
     if !is_sound {
         let problem =
             format!("is not a text for people; write 1 to {LONGEST} characters on one line");
-        reading.invalid(key, problem);
+        reading.wrong(key, problem);
     }
 }

@@ -1,8 +1,45 @@
 //! What errors look like.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::problem::{Dialect, Kind, Problem};
+
+/// Bodies of requests that can be sent to the demo as they are; but for the guids of questions and
+/// fields, which are each one's own.
+pub fn requests() -> [(&'static str, Value); 10] {
+    let value = json!({"guid": "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c", "value": "correct"});
+    let oauth_bank = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c";
+    [
+        (
+            "SessionRequestBody",
+            json!({"session": {"skip_aggregation": true}}),
+        ),
+        (
+            "UserRequestBody",
+            json!({"user": {"id": "ada", "email": "ada@example.org", "metadata": "{\"plan\":\"basic\"}"}}),
+        ),
+        (
+            "NexusMemberRequestBody",
+            json!({"member": {"institution_guid": oauth_bank, "is_oauth": true}}),
+        ),
+        (
+            "PlatformMemberRequestBody",
+            json!({"member": {"institution_code": "mx_bank_oauth", "is_oauth": true}}),
+        ),
+        (
+            "NexusMemberChangeBody",
+            json!({"member": {"metadata": "{\"shelf\":4}"}}),
+        ),
+        (
+            "PlatformMemberChangeBody",
+            json!({"member": {"metadata": "{\"shelf\":4}"}}),
+        ),
+        ("PullRequestBody", json!({"include_transactions": true})),
+        ("WindowRequestBody", json!({"referral_source": "BROWSER"})),
+        ("InstitutionSearchBody", json!({"name": "bank"})),
+        ("AnswersBody", json!({"member": {"challenges": [value]}})),
+    ]
+}
 
 /// What an error of that status looks like in that envelope.
 pub fn problem(status: &str, dialect: Dialect) -> Option<Value> {

@@ -5,29 +5,33 @@
 //! request of a door may meet.
 
 mod doors;
+mod events;
 mod examples;
+mod guide;
 mod page;
 pub mod params;
 pub mod requests;
+mod served;
 
 use std::sync::LazyLock;
 
-use axum::http::HeaderName;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::served::Document;
 use super::problem::{NexusProblem, PlatformProblem};
 use super::{Door, described_routes};
 
-/// It changes with the program alone.
-const CACHED: (HeaderName, &str) = (CACHE_CONTROL, "public, max-age=300");
-
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", *DOCUMENT));
+static JSON: LazyLock<Document> = LazyLock::new(|| Document::new("application/json", &TEXT));
 static PAGE: LazyLock<page::Page> = LazyLock::new(|| page::render(&DOCUMENT));
+static HTML: LazyLock<Document> =
+    LazyLock::new(|| Document::new("text/html; charset=utf-8", &PAGE.html));
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -37,7 +41,14 @@ static PAGE: LazyLock<page::Page> = LazyLock::new(|| page::render(&DOCUMENT));
             MX's Nexus and Platform APIs; what differs is said where it does. Times are ISO 8601 with \
             an offset. Fields may be added.",
     ),
-    components(schemas(NexusProblem<'static>, PlatformProblem<'static>)),
+    components(schemas(
+        NexusProblem<'static>,
+        PlatformProblem<'static>,
+        events::MemberEvent,
+        events::ConnectionStatusEvent,
+        events::AggregationEvent,
+        events::OauthStateEvent,
+    )),
 )]
 struct Frame;
 
@@ -57,23 +68,27 @@ pub fn text() -> &'static str {
 #[utoipa::path(
     get, path = "/openapi.json",
     operation_id = "readDescription", tag = "Description",
-    responses((status = 200, description = "The description, as OpenAPI 3.1.", body = Object)),
+    responses(
+        (status = 200, description = "The description, as OpenAPI 3.1.", body = Object),
+        (status = 304, description = "`If-None-Match` has its `ETag`."),
+    ),
 )]
-async fn read() -> Response {
-    let json = (CONTENT_TYPE, "application/json");
-    ([json, CACHED], text()).into_response()
+async fn read(headers: HeaderMap) -> Response {
+    JSON.answer(&headers)
 }
 
 /// This description as a page.
 #[utoipa::path(
     get, path = "/docs",
     operation_id = "showDescription", tag = "Description",
-    responses((status = 200, description = "The page.", content_type = "text/html")),
+    responses(
+        (status = 200, description = "The page.", content_type = "text/html"),
+        (status = 304, description = "`If-None-Match` has its `ETag`."),
+    ),
 )]
-async fn show() -> Response {
-    let html = (CONTENT_TYPE, "text/html; charset=utf-8");
+async fn show(headers: HeaderMap) -> Response {
     let policy = [(CONTENT_SECURITY_POLICY, PAGE.policy.as_str())];
-    ([html, CACHED], policy, PAGE.html.as_str()).into_response()
+    (policy, HTML.answer(&headers)).into_response()
 }
 
 fn document() -> Value {
@@ -86,6 +101,10 @@ fn document() -> Value {
     if let Some(info) = info.as_object_mut() {
         info.remove("contact");
     }
+    for (name, example) in examples::requests() {
+        document["components"]["schemas"][name]["example"] = example;
+    }
+    document["webhooks"] = events::webhooks();
     doors::complete(&mut document);
     document
 }

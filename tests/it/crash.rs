@@ -185,7 +185,7 @@ async fn killed_during_a_push(backend: Backend) {
 async fn redis_killed_between_the_steps() {
     let mut crash = Served::start(Backend::Redis).await;
     let (member, link) = crash.gateway.member().await;
-    crash.lose_redis();
+    crash.lose_redis().await;
     let away = Visitor::new().get(&link).await;
     assert_eq!((away.status, away.name()), (503, Some("busy")));
     assert!(away.header("retry-after").is_some());
@@ -193,7 +193,7 @@ async fn redis_killed_between_the_steps() {
 
     let visitor = Visitor::new();
     let authorization = crash.gateway.open(&visitor, &link).await;
-    crash.lose_redis();
+    crash.lose_redis().await;
     crash.regain_redis().await;
     // While the token request is under way, so that the commit finds no store at first.
     let gate = Gate::closed();
@@ -201,11 +201,11 @@ async fn redis_killed_between_the_steps() {
     let callback = crash.gateway.bank.code_for(&authorization).url();
     let delivery = deliver(&visitor, &callback);
     crash.gateway.bank.wait_for_token_requests(1, LIMIT).await;
-    crash.lose_redis();
+    crash.lose_redis().await;
     gate.open();
     crash.regain_redis().await;
     let location = delivery.await.expect("no panic").expect("an answer");
-    crash.lose_redis();
+    crash.lose_redis().await;
     crash.regain_redis().await;
     let page = visitor.follow(&location).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);

@@ -65,10 +65,15 @@ impl Served {
     }
 
     async fn ready(&self) {
+        self.is_ready(true).await;
+    }
+
+    /// Waits until the gateway says that it is ready, or that it is not.
+    async fn is_ready(&self, expected: bool) {
         let readiness = self.gateway.operator.join("readyz").expect("a path");
         eventually(async || {
             let answer = http().get(readiness.clone()).send().await.ok()?;
-            answer.status().is_success().then_some(())
+            (answer.status().is_success() == expected).then_some(())
         })
         .await;
     }
@@ -94,9 +99,11 @@ impl Served {
         self.gateway.pass(HOLD);
     }
 
-    /// Kills the store's server.
-    pub fn lose_redis(&mut self) {
+    /// Kills the store's server, and waits until the gateway has noticed: for a moment it says what it
+    /// found before.
+    pub async fn lose_redis(&mut self) {
         self.redis.as_mut().expect("a Redis").kill9();
+        self.is_ready(false).await;
     }
 
     /// Starts the store's server again, and waits until the gateway has found it.

@@ -93,6 +93,16 @@ server-error-body = You did nothing wrong, and nothing was shared with { $app }.
 server-error-retry = Please try again. If it keeps happening, send { $app } the support code below.
 server-error-again = Please start again from { $app }. If it keeps happening, send them the support code below.
 
+not-set-up-heading = { $has-app ->
+    [no] You cannot connect to { $institution } at the moment
+   *[yes] { $app } cannot connect to { $institution } at the moment
+}
+not-set-up-body = { $has-app ->
+    [no] The connection to { $institution } is not set up correctly.
+   *[yes] { $app }’s connection to { $institution } is not set up correctly.
+} You did nothing wrong, and nothing was shared with { $app }.
+not-set-up-next = Trying again does not help until this has been corrected. If you ask { $app } about it, send them the support code below.
+
 duplicate-heading = { $has-institution ->
     [no] Your bank is already connected
    *[yes] { $institution } is already connected

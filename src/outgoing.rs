@@ -72,20 +72,22 @@ pub enum BodyError {
     Broken(String),
 }
 
-/// Reads a body of at most `limit` bytes. One that announces more is not begun.
-pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
-    let announced = response.content_length().unwrap_or(0);
-    if announced > limit as u64 {
-        return Err(BodyError::TooLong(limit));
-    }
-    let mut body = Vec::with_capacity(announced as usize);
+/// Reads a body of at most `limit` bytes into `body`. After an error, what came until then is there.
+pub async fn read_into(
+    response: &mut Response,
+    limit: usize,
+    body: &mut Vec<u8>,
+) -> Result<(), BodyError> {
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
-                return Err(BodyError::TooLong(limit));
+            Ok(Some(chunk)) => {
+                let room = limit.saturating_sub(body.len());
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() > room {
+                    return Err(BodyError::TooLong(limit));
+                }
             }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
+            Ok(None) => return Ok(()),
             Err(error) => return Err(BodyError::Broken(describe(error))),
         }
     }
@@ -93,11 +95,25 @@ pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, 
 
 /// Reads and drops the rest of an answer whose status has said all, so that the connection can serve
 /// the next call. Gives up, and with it the connection, after 16 kB or a second.
-pub async fn drain(response: Response) {
+pub async fn drain(mut response: Response) {
     const LIMIT: usize = 16 * 1024;
     const TIME: Duration = Duration::from_secs(1);
+    let mut dropped = Vec::new();
+    let reading = read_into(&mut response, LIMIT, &mut dropped);
     // Whether it ended well changes nothing.
-    let _ = tokio::time::timeout(TIME, read_body(response, LIMIT)).await;
+    let _ = tokio::time::timeout(TIME, reading).await;
+}
+
+/// Whether a call failed over TLS itself: a certificate, a version, or what the other side said in an
+/// alert.
+pub fn is_tls_fault(error: &(dyn Error + 'static)) -> bool {
+    // An I/O error hides what it carries from the chain of causes.
+    let carried = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || carried.is_some_and(|carried| is_tls_fault(carried))
+        || error.source().is_some_and(is_tls_fault)
 }
 
 /// What went wrong, for an operator: the chain of causes, without the address called.

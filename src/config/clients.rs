@@ -19,7 +19,7 @@ use crate::domain::client::{
 };
 use crate::domain::event::EventKind;
 use crate::domain::id::ClientId;
-use crate::domain::institution::ClientAuthentication;
+use crate::domain::institution::{BasicEncoding, ClientAuthentication};
 
 /// What clients are built against.
 pub struct Surroundings<'a> {
@@ -253,6 +253,17 @@ impl Surroundings<'_> {
                 format!("{code} does not support OAuth; remove the registration"),
             ));
         };
+        let is_raw = ClientAuthentication::ClientSecretBasic(BasicEncoding::Raw);
+        if oauth.client_authentication == is_raw && raw.client_id.contains(':') {
+            reading.wrong(
+                &format!("{at}.client_id"),
+                format!(
+                    "holds a colon, which {code} would take for the end of it because of \
+                     basic_encoding = \"raw\"; ask the institution for another id, or for another \
+                     client_authentication"
+                ),
+            );
+        }
         let is_public = oauth.client_authentication == ClientAuthentication::None;
         if matches!(client_secret, Ok(None)) && !is_public {
             reading.wrong(

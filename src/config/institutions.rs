@@ -16,7 +16,8 @@ use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Scope, Section};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    ClientAuthentication, Institution, IssuerRule, OAuth, Pkce, ResponseMode, SubjectSource,
+    BasicEncoding, ClientAuthentication, Institution, IssuerRule, OAuth, Pkce, ResponseMode,
+    SubjectSource,
 };
 use crate::domain::window::ErrorReason;
 
@@ -205,7 +206,8 @@ struct RawOAuth {
     issuer: Option<Issuer>,
     #[serde(default)]
     iss: IssuerRule,
-    client_authentication: ClientAuthentication,
+    client_authentication: AuthenticationMethod,
+    basic_encoding: Option<BasicEncoding>,
     #[serde(default)]
     scopes: Vec<Scope>,
     scope_separator: Option<String>,
@@ -222,6 +224,14 @@ struct RawOAuth {
     errors: BTreeMap<String, ErrorReason>,
     #[serde(default, deserialize_with = "value::section")]
     timeouts: Timeouts,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AuthenticationMethod {
+    ClientSecretBasic,
+    ClientSecretPost,
+    None,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -321,6 +331,7 @@ impl RawOAuth {
                  iss = \"if_present\"",
             );
         }
+        let client_authentication = self.client_authentication(reading);
         let pkce = self.pkce(reading);
         let separator = self.scope_separator.unwrap_or_else(|| " ".to_owned());
         if !matches!(separator.as_str(), " " | "," | "+" | ";" | "|") {
@@ -356,7 +367,7 @@ impl RawOAuth {
             revocation_endpoint: self.revocation_endpoint.map(|url| url.0),
             issuer: self.issuer.map(|issuer| issuer.0),
             iss: self.iss,
-            client_authentication: self.client_authentication,
+            client_authentication: client_authentication?,
             scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
             scope_separator: separator,
             authorize_parameters: self.authorize_parameters,
@@ -384,6 +395,25 @@ impl RawOAuth {
             if OUR_PARAMETERS.contains(&name.as_ref()) {
                 refuse("oauth.authorization_endpoint", &name);
             }
+        }
+    }
+
+    fn client_authentication(
+        &self,
+        reading: &Reading<'_>,
+    ) -> Result<ClientAuthentication, Refused> {
+        match (self.client_authentication, self.basic_encoding) {
+            (AuthenticationMethod::ClientSecretBasic, encoding) => Ok(
+                ClientAuthentication::ClientSecretBasic(encoding.unwrap_or_default()),
+            ),
+            (AuthenticationMethod::ClientSecretPost, None) => {
+                Ok(ClientAuthentication::ClientSecretPost)
+            }
+            (AuthenticationMethod::None, None) => Ok(ClientAuthentication::None),
+            (_, Some(_)) => Err(reading.invalid(
+                "oauth.basic_encoding",
+                "is only for client_authentication = \"client_secret_basic\"; remove it",
+            )),
         }
     }
 

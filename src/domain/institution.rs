@@ -154,15 +154,28 @@ pub enum SubjectSource {
 }
 
 /// How the client proves itself at the token endpoint (RFC 6749 section 2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuthentication {
-    /// HTTP Basic, id and secret form-encoded first.
-    ClientSecretBasic,
+    /// HTTP Basic.
+    ClientSecretBasic(BasicEncoding),
     /// Id and secret in the form.
     ClientSecretPost,
     /// A public client: the id alone.
     None,
+}
+
+/// How id and secret are written before they become the Base64 of HTTP Basic. Servers that decode them
+/// otherwise refuse every secret with signs in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BasicEncoding {
+    /// Form-encoded, a space as `+`: what RFC 6749 section 2.3.1 says.
+    #[default]
+    Form,
+    /// Percent-encoded, a space as `%20` (RFC 3986 section 2.1).
+    Percent,
+    /// As they are (RFC 7617).
+    Raw,
 }
 
 /// Whether the code is bound by PKCE (RFC 7636); always with S256.

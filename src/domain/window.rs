@@ -144,6 +144,10 @@ pub enum Ending {
     Duplicate,
     /// The member is known to belong to another login than the one that signed in.
     OtherLogin,
+    /// The connection to the institution is not set up correctly: it refuses this client, there is no
+    /// trusted connection to it, or the configuration keeps it from being called. Only the operator can
+    /// mend that.
+    NotSetUp,
 }
 
 /// How far a window has come.

@@ -57,6 +57,9 @@ pub enum LeaseError {
     /// The job is finished, waits for an answer, or was never pushed.
     #[error("job {0} is finished, waits for an answer or was never pushed: nothing is lent for it")]
     Over(JobGuid),
+    /// The access token has ended, and there is no way yet to renew it. The job has failed.
+    #[error("the access token of job {0} has ended and cannot be renewed yet")]
+    Ended(JobGuid),
     /// What is sealed cannot be read with the keys configured.
     #[error("the member's token or credentials cannot be decrypted")]
     Unreadable,
@@ -137,6 +140,9 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
 }
 
 /// Lends what the job's member connects with to the aggregator, and the answers it waited for.
+///
+/// A token that has ended is not lent: nothing could be pulled with it. The job fails at once, whatever
+/// the aggregator does next, and the member is IMPAIRED until the person connects again.
 pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseError> {
     let lease = gateway.store.lease(guid).await.map_err(Internal::from)?;
     let (job, sealed, sealed_answers) = match lease {
@@ -154,6 +160,12 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
         SealedMeans::Grant(sealed) => {
             let bytes = unseal(gateway, &grant_context(client, &member), &sealed)?;
             let grant = Grant::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?;
+            let now = gateway.now();
+            if grant.expires_at.is_some_and(|end| end <= now) {
+                tracing::warn!(job = %guid, %member, %client, institution = %job.institution, "access token has ended; not lent");
+                report(gateway, guid, Said::Failed(JobFailure::Impaired)).await?;
+                return Err(LeaseError::Ended(guid));
+            }
             Means::Token {
                 access_token: grant.access_token,
                 scope: grant.scope,

@@ -18,7 +18,8 @@ use crate::domain::window::{Browser, Ending, ErrorReason};
 use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
-    self, Answer, AttemptSecrets, AuthorizationCode, Callback, ExchangeError, Granted,
+    Answer, AttemptSecrets, Authorized, Callback, Granted, Issued, Meaning, NotGranted, Scrubber,
+    SetupFault,
 };
 use crate::store::{Claim, Claimed, Failure, Subject};
 
@@ -45,6 +46,11 @@ impl Door {
         means(&door.client, &door.institution)
             .is_ok()
             .then_some(door)
+    }
+
+    /// Keeps secrets out of what is said in `raw`, an answer that arrived here.
+    pub fn scrubber(&self, raw: &[u8]) -> Scrubber {
+        Scrubber::of_response(means(&self.client, &self.institution).ok(), raw)
     }
 
     /// How answers travel to it.
@@ -78,8 +84,8 @@ pub async fn callback(
 ) -> Result<Taken, Internal> {
     let _timing = gateway.metrics.callback.start([]);
     let (oauth, registration) = means(&door.client, &door.institution)?;
-    let (iss, has_code) = (callback.iss.as_deref(), callback.answer.has_code());
-    if let Err(mismatch) = oauth::check_issuer(oauth, iss, has_code) {
+    let iss = callback.iss.as_deref();
+    if let Err(mismatch) = callback.check_issuer(oauth, registration) {
         return Ok(Taken::Refused(mismatch.into()));
     }
     let attempt = AttemptId::of(&callback.state);
@@ -121,7 +127,7 @@ pub async fn callback(
                 attempt.clone(),
                 *subject,
                 sealed,
-                callback.answer,
+                callback,
             );
             gateway.spawn(async move {
                 let _running = running;
@@ -142,7 +148,7 @@ pub async fn callback(
                 door.clone(),
                 attempt.clone(),
                 sealed,
-                callback.answer,
+                callback,
             );
             gateway.spawn(burn);
         }
@@ -156,25 +162,42 @@ async fn exchange(
     attempt: AttemptId,
     subject: Subject,
     sealed: Vec<u8>,
-    answer: Answer,
+    callback: Callback,
 ) -> Result<(), Internal> {
     let (oauth, registration) = means(&door.client, &door.institution)?;
-    if let Some((reason, detail)) = answer.refusal(oauth) {
-        return fail(&gateway, &door, &subject, Fault::new(reason, detail)).await;
+    let secrets = unseal(&gateway, &attempt, &sealed);
+    if let Some((meaning, detail)) = callback.refusal(oauth, registration, secrets.as_ref()) {
+        return fail(&gateway, &door, &subject, Fault::of(meaning, detail)).await;
     }
-    let Answer::Code(code) = answer else {
+    let Answer::Code(code) = &callback.answer else {
         return Ok(());
     };
-    let Some(secrets) = unseal(&gateway, &attempt, &sealed) else {
+    let Some(secrets) = secrets else {
         let detail = "the attempt's secrets could not be decrypted".to_owned();
         let fault = Fault::new(ErrorReason::ServerError, detail);
         return fail(&gateway, &door, &subject, fault).await;
     };
-    match redeem(&gateway, &door, (oauth, registration), &code, &secrets).await {
+    let authorized = Authorized {
+        state: &callback.state,
+        code,
+        secrets: &secrets,
+    };
+    match redeem(&gateway, &door, (oauth, registration), &authorized).await {
         Ok(granted) => connect::connect(&gateway, &door, &subject, granted).await,
-        Err(error) => {
-            let fault = Fault::new(error.reason(oauth), error.to_string());
-            fail(&gateway, &door, &subject, fault).await
+        Err(failed) => {
+            let NotGranted {
+                error,
+                issued,
+                scrubber,
+            } = *failed;
+            let fault = Fault::of(error.meaning(oauth), error.to_string());
+            let ended = fail(&gateway, &door, &subject, fault).await;
+            // Nobody waits for this.
+            let behind = gateway.clone();
+            gateway.spawn(async move {
+                connect::give_back(&behind, &door, &issued, &scrubber).await;
+            });
+            ended
         }
     }
 }
@@ -184,15 +207,14 @@ async fn redeem(
     gateway: &Gateway,
     door: &Door,
     (oauth, registration): (&OAuth, &Registration),
-    code: &AuthorizationCode,
-    secrets: &AttemptSecrets,
-) -> Result<Granted, ExchangeError> {
+    authorized: &Authorized<'_>,
+) -> Result<Granted, Box<NotGranted>> {
     let labels = [door.client.id.as_str(), door.institution.code.as_str()];
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
     gateway
         .oauth
-        .exchange(oauth, registration, code, secrets, now)
+        .exchange(oauth, registration, authorized, now)
         .await
 }
 
@@ -206,9 +228,23 @@ pub(super) struct Fault {
     pub(super) inbound: Option<MemberGuid>,
     /// For the operator.
     pub(super) detail: String,
+    /// What the operator has to correct, where that is why.
+    pub(super) setup: Option<SetupFault>,
 }
 
 impl Fault {
+    /// What a failure of the protocol means.
+    pub(super) fn of(meaning: Meaning, detail: String) -> Self {
+        match meaning {
+            Meaning::Reason(reason) => Self::new(reason, detail),
+            Meaning::NotSetUp(setup) => Self {
+                ending: Ending::NotSetUp,
+                setup: Some(setup),
+                ..Self::new(ErrorReason::ServerError, detail)
+            },
+        }
+    }
+
     /// The institution answered, or could not, or our own work failed.
     pub(super) fn new(reason: ErrorReason, detail: String) -> Self {
         Self {
@@ -216,6 +252,7 @@ impl Fault {
             ending: Ending::Failed,
             inbound: None,
             detail,
+            setup: None,
         }
     }
 }
@@ -233,7 +270,11 @@ pub(super) async fn fail(
         ending,
         inbound,
         detail,
+        setup,
     } = fault;
+    if let Some(setup) = setup {
+        tell_operator(gateway, door, setup, &detail);
+    }
     tracing::warn!(reason = reason.name(), detail, "flow failed");
     let finished = gateway.notices(
         &door.client,
@@ -256,28 +297,65 @@ pub(super) async fn fail(
     Ok(())
 }
 
+/// Says that nobody can connect the institution before the operator has corrected something.
+pub(super) fn tell_operator(gateway: &Gateway, door: &Door, setup: SetupFault, detail: &str) {
+    match setup {
+        SetupFault::ClientRefused => {
+            tracing::error!(detail, "the institution refused this client");
+        }
+        SetupFault::Tls => {
+            tracing::error!(detail, "no trusted connection (TLS) to the institution");
+        }
+        SetupFault::Configuration => {
+            tracing::error!(
+                detail,
+                "the institution cannot be called as it is configured"
+            );
+        }
+    }
+    let (client, institution) = (door.client.id.as_str(), door.institution.code.as_str());
+    let counters = &gateway.metrics.institution_not_set_up;
+    counters.count([client, institution, setup.name()]);
+}
+
 /// Redeems the code and gives back what it yields, so that nobody else can use it either.
 async fn burn(
     gateway: Arc<Gateway>,
     door: Door,
     attempt: AttemptId,
     sealed: Vec<u8>,
-    answer: Answer,
+    callback: Callback,
 ) {
     let Ok((oauth, registration)) = means(&door.client, &door.institution) else {
         return;
     };
-    let Answer::Code(code) = answer else { return };
+    let Answer::Code(code) = &callback.answer else {
+        return;
+    };
     if oauth.revocation_endpoint.is_none() {
         return;
     }
     let Some(secrets) = unseal(&gateway, &attempt, &sealed) else {
         return;
     };
-    match redeem(&gateway, &door, (oauth, registration), &code, &secrets).await {
-        Ok(granted) => connect::give_back(&gateway, &door, &granted.grant).await,
-        Err(error) => tracing::warn!(%error, "the code of an ended attempt could not be redeemed"),
-    }
+    let authorized = Authorized {
+        state: &callback.state,
+        code,
+        secrets: &secrets,
+    };
+    let redeemed = redeem(&gateway, &door, (oauth, registration), &authorized).await;
+    let (issued, scrubber) = match redeemed {
+        Ok(granted) => (Issued::from(&granted.grant), granted.scrubber),
+        Err(failed) => {
+            let error = &failed.error;
+            tracing::warn!(%error, "the code of an ended attempt could not be redeemed");
+            if let Meaning::NotSetUp(setup) = error.meaning(oauth) {
+                tell_operator(&gateway, &door, setup, &error.to_string());
+            }
+            (failed.issued, failed.scrubber)
+        }
+    };
+    connect::give_back(&gateway, &door, &issued, &scrubber).await;
 }
 
 fn unseal(gateway: &Gateway, attempt: &AttemptId, sealed: &[u8]) -> Option<AttemptSecrets> {

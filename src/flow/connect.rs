@@ -16,7 +16,7 @@ use crate::domain::job::NewJob;
 use crate::domain::secret::Digest;
 use crate::domain::window::{Ending, ErrorReason};
 use crate::metrics;
-use crate::oauth::{Granted, IdentifyError};
+use crate::oauth::{Granted, IdentifyError, Issued, Meaning, Scrubber};
 use crate::store::seal::{Context, Field};
 use crate::store::{Committed, Connection, StoreError, Subject};
 
@@ -42,15 +42,25 @@ pub(super) async fn connect(
     let fingerprints = match fingerprints(gateway, door, subject, &granted).await {
         Ok(fingerprints) => fingerprints,
         Err(error) => {
-            let fault = Fault::new(error.reason(), error.to_string());
-            return turn_away(gateway, door, subject, &granted.grant, fault).await;
+            let meaning = match &door.institution.oauth {
+                Some(oauth) => error.meaning(oauth),
+                None => Meaning::Reason(ErrorReason::ServerError),
+            };
+            let fault = Fault::of(meaning, error.to_string());
+            return turn_away(gateway, door, subject, &granted, fault).await;
         }
     };
-    let grant = granted.grant;
     let mut inbound = None;
     for _ in 0..=MERGES {
-        let Some(connection) =
-            connection(gateway, door, subject, inbound, &fingerprints, &grant).await?
+        let Some(connection) = connection(
+            gateway,
+            door,
+            subject,
+            inbound,
+            &fingerprints,
+            &granted.grant,
+        )
+        .await?
         else {
             inbound = None;
             continue;
@@ -77,8 +87,9 @@ pub(super) async fn connect(
                     inbound: Some(existing),
                     detail: "the login is connected already, and the client refuses duplicates"
                         .to_owned(),
+                    setup: None,
                 };
-                return turn_away(gateway, door, subject, &grant, fault).await;
+                return turn_away(gateway, door, subject, &granted, fault).await;
             }
             Committed::OtherLogin => {
                 let fault = Fault {
@@ -86,19 +97,20 @@ pub(super) async fn connect(
                     ending: Ending::OtherLogin,
                     inbound: None,
                     detail: "the member belongs to another login".to_owned(),
+                    setup: None,
                 };
-                return turn_away(gateway, door, subject, &grant, fault).await;
+                return turn_away(gateway, door, subject, &granted, fault).await;
             }
             Committed::Over => {
                 tracing::warn!("window ended during the exchange; tokens given back");
-                give_back(gateway, door, &grant).await;
+                give_back_grant(gateway, door, &granted).await;
                 return Ok(());
             }
         }
     }
     let detail = "the login moved between members while it was connected".to_owned();
     let fault = Fault::new(ErrorReason::ServerError, detail);
-    turn_away(gateway, door, subject, &grant, fault).await
+    turn_away(gateway, door, subject, &granted, fault).await
 }
 
 /// Ends the window, whose person waits for that, and then gives the grant back.
@@ -106,11 +118,11 @@ async fn turn_away(
     gateway: &Gateway,
     door: &Door,
     subject: &Subject,
-    grant: &Grant,
+    granted: &Granted,
     fault: Fault,
 ) -> Result<(), Internal> {
     let ended = callback::fail(gateway, door, subject, fault).await;
-    give_back(gateway, door, grant).await;
+    give_back_grant(gateway, door, granted).await;
     ended
 }
 
@@ -211,16 +223,33 @@ pub(super) fn grant_context<'a>(client: &'a ClientId, member: &'a str) -> Contex
     }
 }
 
-/// Revokes a grant that will not be used, if the institution has a way to.
-pub(super) async fn give_back(gateway: &Gateway, door: &Door, grant: &Grant) {
+async fn give_back_grant(gateway: &Gateway, door: &Door, granted: &Granted) {
+    let issued = Issued::from(&granted.grant);
+    give_back(gateway, door, &issued, &granted.scrubber).await;
+}
+
+/// Revokes tokens that will not be used, if there are any and the institution has a way to.
+pub(super) async fn give_back(
+    gateway: &Gateway,
+    door: &Door,
+    issued: &Issued,
+    scrubber: &Scrubber,
+) {
     let Ok((oauth, registration)) = means(&door.client, &door.institution) else {
         return;
     };
-    if oauth.revocation_endpoint.is_none() {
+    if oauth.revocation_endpoint.is_none() || issued.is_empty() {
         return;
     }
-    if let Err(error) = gateway.oauth.revoke(oauth, registration, grant).await {
+    let revoked = gateway
+        .oauth
+        .revoke(oauth, registration, issued, scrubber)
+        .await;
+    if let Err(error) = revoked {
         tracing::warn!(%error, "unused tokens could not be revoked");
+        if let Some(setup) = error.setup_fault(oauth) {
+            callback::tell_operator(gateway, door, setup, &error.to_string());
+        }
     }
 }
 

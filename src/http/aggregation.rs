@@ -33,8 +33,9 @@ pub fn routes() -> OpenApiRouter<Door> {
     operation_id = "leaseJob", tag = "Aggregator", params(JobPath),
     responses(
         (status = 200, description = "The lease.", body = LeaseBody),
-        (status = 409, description = "The job is finished or waits for an answer, or its member's token \
-            or credentials cannot be decrypted."),
+        (status = 409, description = "Nothing is lent, and `error.reason` says why: the job is finished, \
+            waits for an answer or was never pushed (`job_not_open`); the access token has ended, and the \
+            job has failed (`token_ended`); its member's token or credentials cannot be decrypted (`unreadable`)."),
     ),
 )]
 pub async fn lease(

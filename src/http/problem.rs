@@ -37,6 +37,7 @@ pub struct Problem {
     kind: Kind,
     message: String,
     guid: Option<String>,
+    reason: Option<&'static str>,
     challenge: &'static str,
     retry_after_s: Option<u64>,
 }
@@ -158,6 +159,7 @@ impl Problem {
             kind,
             message: message.into(),
             guid: None,
+            reason: None,
             challenge: BASIC,
             retry_after_s: None,
         }
@@ -180,6 +182,14 @@ impl Problem {
     pub fn about(self, guid: impl ToString) -> Self {
         Self {
             guid: Some(guid.to_string()),
+            ..self
+        }
+    }
+
+    /// The same, saying why in a word that programs can rely on.
+    pub fn because(self, reason: &'static str) -> Self {
+        Self {
+            reason: Some(reason),
             ..self
         }
     }
@@ -269,6 +279,10 @@ pub struct PlatformFault<'a> {
     /// The guid of the object that exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     guid: Option<&'a str>,
+    /// Why nothing is lent, where a lease is refused: `job_not_open`, `token_ended` or `unreadable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "token_ended")]
+    reason: Option<&'static str>,
 }
 
 impl Problem {
@@ -296,6 +310,7 @@ impl Problem {
                     status: words,
                     kind: format!("{words}_error"),
                     guid,
+                    reason: self.reason,
                 };
                 serde_json::to_value(PlatformProblem { error, guid })
             }
@@ -468,11 +483,18 @@ impl From<LeaseError> for Problem {
         match error {
             LeaseError::Internal(internal) => internal.into(),
             LeaseError::Unknown(_) => Self::not_found("job"),
-            LeaseError::Over(_) => Self::new(Kind::Conflict, format!("{error}.")),
+            LeaseError::Over(_) => {
+                Self::new(Kind::Conflict, format!("{error}.")).because("job_not_open")
+            }
+            LeaseError::Ended(_) => {
+                let message = format!("{error}; the job has failed, and the person has to connect again.");
+                Self::new(Kind::Conflict, message).because("token_ended")
+            }
             LeaseError::Unreadable => Self::new(
                 Kind::Conflict,
                 "The member's grant cannot be read with the keys configured; the member needs to connect again.",
-            ),
+            )
+            .because("unreadable"),
         }
     }
 }

@@ -297,6 +297,7 @@ impl About<'_> {
             support_code: SupportCode::of(attempt),
         };
         match (why, reason) {
+            (Ending::NotSetUp, _) => Page::NotSetUp(ending),
             (Ending::Duplicate, _) => Page::Duplicate(ending),
             (Ending::OtherLogin, _) => Page::OtherLogin(ending),
             (Ending::Superseded, _) => Page::Superseded,

@@ -82,6 +82,9 @@ pub struct Metrics {
     pub flows_retried: Counters<2>,
     /// Flows that ended without a connection, by client, institution and reason.
     pub flows_failed: Counters<3>,
+    /// Calls that failed because the connection to an institution is not set up correctly, by client,
+    /// institution and cause.
+    pub institution_not_set_up: Counters<3>,
     /// Authorization responses that ended their attempt because they arrived in another browser, by
     /// client and institution.
     pub responses_in_another_browser: Counters<2>,
@@ -139,6 +142,7 @@ impl Metrics {
         let queue = || [Label::OneOf("queue", QUEUES.to_vec())];
         let result = Label::OneOf("result", Delivered::NAMES.to_vec());
         let reason = Label::OneOf("reason", ErrorReason::ALL.map(ErrorReason::name).to_vec());
+        let cause = Label::OneOf("cause", vec!["client_refused", "tls", "configuration"]);
         let reported = [
             JobStatus::Started,
             JobStatus::Challenged,
@@ -159,6 +163,11 @@ impl Metrics {
                 "flows_failed",
                 "Flows that ended without a connection",
                 [Label::Client, Label::OAuthInstitution, reason],
+            ),
+            institution_not_set_up: new.counters(
+                "institution_not_set_up",
+                "Calls that failed because the connection to an institution is not set up correctly",
+                [Label::Client, Label::OAuthInstitution, cause],
             ),
             responses_in_another_browser: new.counters(
                 "responses_in_another_browser",

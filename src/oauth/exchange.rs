@@ -1,38 +1,39 @@
 //! The token request: a code becomes a grant.
 
-use std::pin::Pin;
-
 use jiff::Timestamp;
-use oauth2::basic::{
-    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
-};
+use oauth2::basic::BasicClient;
+use oauth2::http::header::AUTHORIZATION;
 use oauth2::{
-    AsyncHttpClient, AuthType, Client, ClientId, ClientSecret, HttpRequest, HttpResponse,
-    PkceCodeVerifier, RedirectUrl, RequestTokenError, StandardRevocableToken, TokenUrl,
+    AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl,
+    RequestTokenError, TokenUrl,
 };
-use secrecy::{ExposeSecret, SecretString};
-use url::form_urlencoded::byte_serialize;
+use secrecy::ExposeSecret;
 
-use super::token_answer::{TokenAnswer, UnusableAnswer};
-use super::transport::{Transport, TransportError, read_token_answer, within};
-use super::{AttemptSecrets, AuthorizationCode, OAuthClient, authorize, reason};
+use super::proof::{NoSecret, Proof};
+use super::reason::{self, Meaning, SetupFault};
+use super::reply::{Refusal, Unfit};
+use super::scrub::Scrubber;
+use super::token_answer::{Issued, TokenAnswer, UnusableAnswer, has_token};
+use super::transport::TransportError;
+use super::{AttemptSecrets, AuthorizationCode, OAuthClient, authorize};
 use crate::domain::client::Registration;
 use crate::domain::grant::Grant;
 use crate::domain::institution::{ClientAuthentication, OAuth, SubjectSource};
+use crate::domain::secret::AuthorizationState;
 use crate::domain::window::ErrorReason;
-use crate::printable::printable;
 
-/// How much of an institution's own words is kept, in characters.
-const SAID: usize = 300;
+/// How much of a token type's name is kept, in characters.
+const TYPE_NAME: usize = 40;
 
-/// The token endpoint's client, with our own reading of a successful answer.
-type TokenClient = Client<
-    BasicErrorResponse,
-    TokenAnswer,
-    BasicTokenIntrospectionResponse,
-    StandardRevocableToken,
-    BasicRevocationErrorResponse,
->;
+/// What a person came back with, and what was kept for it.
+pub struct Authorized<'a> {
+    /// The `state`; it is not sent again.
+    pub state: &'a AuthorizationState,
+    /// The code.
+    pub code: &'a AuthorizationCode,
+    /// The attempt's verifier and nonce.
+    pub secrets: &'a AttemptSecrets,
+}
 
 /// What a code became.
 pub struct Granted {
@@ -40,6 +41,18 @@ pub struct Granted {
     pub grant: Grant,
     /// Who signed in, where the institution's token answer is to say so and does.
     pub subject: Option<String>,
+    /// Keeps the secrets of this exchange out of what else the institution says.
+    pub scrubber: Scrubber,
+}
+
+/// A code that became no grant.
+pub struct NotGranted {
+    /// Why.
+    pub error: ExchangeError,
+    /// What the institution issued all the same: to be given back.
+    pub issued: Issued,
+    /// Keeps the secrets of this exchange out of what else the institution says.
+    pub scrubber: Scrubber,
 }
 
 /// Why a code did not become a grant. Written out, it is the operator's detail: short, without
@@ -53,35 +66,24 @@ pub enum ExchangeError {
     #[error(transparent)]
     Call(#[from] TransportError),
     /// The institution refused (RFC 6749 section 5.2).
-    #[error("the institution refused the code: {said}")]
-    Refused {
-        /// Its error code, as sent.
-        error: String,
-        /// The error code and its description, for the operator.
-        said: String,
-    },
-    /// The answer lacks a member, or one is of the wrong type.
-    #[error("the token answer lacks {0}, or has it in another form")]
-    Malformed(String),
+    #[error("the institution refused the code: {}", .0.said)]
+    Refused(Refusal),
     /// The answer is well formed and of no use.
     #[error("the token answer is of no use: {0}")]
-    Unusable(String),
+    Unusable(UnusableAnswer),
 }
 
 impl ExchangeError {
-    /// What the person and the member service are told.
+    /// What it means.
     ///
-    /// The institution's own error map counts for its refusals. Everything else is its failure too,
-    /// unless the call was never made for reasons of ours.
-    pub fn reason(&self, oauth: &OAuth) -> ErrorReason {
+    /// The institution's own error map counts for its refusals. A refused client, a fault of TLS, and a
+    /// call that was never made are the operator's to mend; everything else is the institution's failure.
+    pub fn meaning(&self, oauth: &OAuth) -> Meaning {
         match self {
-            Self::NoSecret | Self::Call(TransportError::Insecure | TransportError::Setup(_)) => {
-                ErrorReason::ServerError
-            }
-            Self::Refused { error, .. } => {
-                reason::mapped(oauth, error).unwrap_or(ErrorReason::ProviderError)
-            }
-            Self::Call(_) | Self::Malformed(_) | Self::Unusable(_) => ErrorReason::ProviderError,
+            Self::NoSecret => Meaning::NotSetUp(SetupFault::Configuration),
+            Self::Call(error) => error.meaning_to_a_client(),
+            Self::Refused(refusal) => reason::of_call(oauth, &refusal.error),
+            Self::Unusable(_) => Meaning::Reason(ErrorReason::ProviderError),
         }
     }
 }
@@ -96,143 +98,117 @@ impl OAuthClient {
         &self,
         oauth: &OAuth,
         registration: &Registration,
-        code: &AuthorizationCode,
-        secrets: &AttemptSecrets,
+        authorized: &Authorized<'_>,
         now: Timestamp,
-    ) -> Result<Granted, ExchangeError> {
-        let client_secret =
-            client_secret(oauth, registration).map_err(|NoSecret| ExchangeError::NoSecret)?;
-        let mut client = TokenClient::new(ClientId::new(registration.client_id.clone()))
-            .set_auth_type(auth_type(oauth))
-            .set_redirect_uri(RedirectUrl::from_url(registration.redirect_uri.clone()));
-        if let Some(secret) = client_secret {
-            client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
-        }
-        let client = client.set_token_uri(TokenUrl::from_url(oauth.token_endpoint.clone()));
-
-        let mut request =
-            client.exchange_code(oauth2::AuthorizationCode::new(code.expose().to_owned()));
-        if authorize::sends_pkce(oauth) {
-            request =
-                request.set_pkce_verifier(PkceCodeVerifier::new(secrets.verifier().to_owned()));
-        }
-        let endpoint = TokenEndpoint {
-            transport: &self.transport,
-            oauth,
+    ) -> Result<Granted, Box<NotGranted>> {
+        let Authorized {
+            state,
+            code,
+            secrets,
+        } = authorized;
+        let (code, secrets) = (Some(*code), Some(*secrets));
+        let mut scrubber = Scrubber::of_exchange(oauth, registration, state, code, secrets);
+        let failed = |error, issued, scrubber| {
+            Box::new(NotGranted {
+                error,
+                issued,
+                scrubber,
+            })
         };
-        let answer = request.request_async(&endpoint).await.map_err(|error| {
-            let secret = client_secret.map_or("", |secret| secret.expose_secret());
-            named(error, &[code.expose(), secrets.verifier(), secret])
-        })?;
-
+        let proof = match Proof::of(oauth, registration) {
+            Ok(proof) => proof,
+            Err(NoSecret) => {
+                return Err(failed(ExchangeError::NoSecret, Issued::default(), scrubber));
+            }
+        };
+        let (parts, form) = request(oauth, registration, &proof, authorized).into_parts();
+        let endpoint = &oauth.token_endpoint;
+        let reply = match self
+            .transport
+            .post(oauth, endpoint, parts.headers, form)
+            .await
+        {
+            Ok(reply) => reply,
+            Err(error) => return Err(failed(error.into(), Issued::default(), scrubber)),
+        };
+        let issued = Issued::found_in(&reply.members);
+        for token in issued.all() {
+            scrubber.learn(token.expose_secret());
+        }
+        if let Err(unfit) = reply.judge(has_token(&reply.members)) {
+            let error = match unfit {
+                Unfit::Refused(error) => ExchangeError::Refused(error.scrubbed(&scrubber)),
+                Unfit::Unusable(error) => error.into(),
+            };
+            return Err(failed(error, issued, scrubber));
+        }
+        let answer = TokenAnswer(reply.members);
         let subject = match &oauth.subject {
             Some(SubjectSource::TokenAnswer { field }) => answer.subject(field),
             Some(SubjectSource::Identify { .. }) | None => None,
         };
         let scopes = super::scopes(oauth, registration);
         let requested = (!scopes.is_empty()).then(|| scopes.join(&oauth.scope_separator));
-        let grant = answer
-            .into_grant(requested, now)
-            .map_err(|error| match error {
-                // A type's name is the institution's own text.
-                UnusableAnswer::TokenType(name) => ExchangeError::Unusable(
-                    UnusableAnswer::TokenType(printable(&name, 40)).to_string(),
-                ),
-                error => ExchangeError::Unusable(error.to_string()),
-            })?;
-        Ok(Granted { grant, subject })
-    }
-}
-
-/// The token endpoint, as the OAuth library calls it.
-struct TokenEndpoint<'a> {
-    transport: &'a Transport,
-    oauth: &'a OAuth,
-}
-
-impl<'a> AsyncHttpClient<'a> for TokenEndpoint<'_> {
-    type Error = TransportError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, TransportError>> + Send + 'a>>;
-
-    fn call(&'a self, request: HttpRequest) -> Self::Future {
-        let (parts, form) = request.into_parts();
-        let Self { transport, oauth } = self;
-        Box::pin(within(oauth, async move {
-            let response = transport
-                .post(oauth, &oauth.token_endpoint, parts.headers, form)
-                .await?;
-            read_token_answer(response).await
-        }))
-    }
-}
-
-/// The registration has no client secret, and the institution wants one.
-pub(super) struct NoSecret;
-
-/// The secret that goes with the institution's way of authentication; none for a public client.
-pub(super) fn client_secret<'a>(
-    oauth: &OAuth,
-    registration: &'a Registration,
-) -> Result<Option<&'a SecretString>, NoSecret> {
-    match oauth.client_authentication {
-        ClientAuthentication::None => Ok(None),
-        ClientAuthentication::ClientSecretBasic | ClientAuthentication::ClientSecretPost => {
-            let secret = registration.client_secret.as_ref();
-            secret.map(Some).ok_or(NoSecret)
+        match answer.into_grant(requested, now) {
+            Ok(grant) => Ok(Granted {
+                grant,
+                subject,
+                scrubber,
+            }),
+            Err(unusable) => {
+                let unusable = match unusable {
+                    UnusableAnswer::TokenType(name) => {
+                        UnusableAnswer::TokenType(scrubber.shown(&name, TYPE_NAME))
+                    }
+                    UnusableAnswer::NoToken => UnusableAnswer::NoToken,
+                };
+                Err(failed(ExchangeError::Unusable(unusable), issued, scrubber))
+            }
         }
     }
 }
 
-fn auth_type(oauth: &OAuth) -> AuthType {
-    match oauth.client_authentication {
-        ClientAuthentication::ClientSecretBasic => AuthType::BasicAuth,
+/// A request that was built and not sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was built")]
+struct Built(Box<HttpRequest>);
+
+/// The token request. The OAuth library writes it; it is sent, and what comes back is read, by
+/// [`super::transport`], whose rules are ours.
+fn request(
+    oauth: &OAuth,
+    registration: &Registration,
+    proof: &Proof<'_>,
+    authorized: &Authorized<'_>,
+) -> HttpRequest {
+    let way = match oauth.client_authentication {
+        ClientAuthentication::ClientSecretBasic(_) => AuthType::BasicAuth,
         ClientAuthentication::ClientSecretPost | ClientAuthentication::None => {
             AuthType::RequestBody
         }
+    };
+    let mut client = BasicClient::new(ClientId::new(proof.id.to_owned()))
+        .set_auth_type(way)
+        .set_redirect_uri(RedirectUrl::from_url(registration.redirect_uri.clone()));
+    if let Some(secret) = proof.secret {
+        client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
     }
-}
-
-/// The error by its name here. The parser's own words are dropped: they quote what they could not
-/// read, and that may be a token.
-fn named(
-    error: RequestTokenError<TransportError, BasicErrorResponse>,
-    secrets: &[&str],
-) -> ExchangeError {
-    match error {
-        RequestTokenError::Request(error) => ExchangeError::Call(error),
-        RequestTokenError::ServerResponse(refusal) => {
-            let error = refusal.error().as_ref();
-            let mut said = error.to_owned();
-            if let Some(description) = refusal.error_description() {
-                said.push_str(": ");
-                said.push_str(description);
-            }
-            ExchangeError::Refused {
-                error: without(error, secrets),
-                said: without(&said, secrets),
-            }
-        }
-        RequestTokenError::Parse(error, _) => {
-            ExchangeError::Malformed(match error.path().to_string().as_str() {
-                // A missing member is found at the end of the object.
-                "." => "access_token or token_type".to_owned(),
-                member => member.to_owned(),
-            })
-        }
-        // The transport has checked all that this could be about.
-        RequestTokenError::Other(text) => ExchangeError::Malformed(without(&text, secrets)),
+    let client = client.set_token_uri(TokenUrl::from_url(oauth.token_endpoint.clone()));
+    let code = oauth2::AuthorizationCode::new(authorized.code.expose().to_owned());
+    let mut exchange = client.exchange_code(code);
+    if authorize::sends_pkce(oauth) {
+        let verifier = authorized.secrets.verifier().to_owned();
+        exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(verifier));
     }
-}
-
-/// `text` without any of the secrets, plain or form-encoded, fit for printing.
-pub(super) fn without(text: &str, secrets: &[&str]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "[secret]");
-        let encoded: String = byte_serialize(secret.as_bytes()).collect();
-        text = text.replace(&encoded, "[secret]");
+    let keep = |request| Err::<HttpResponse, _>(Built(Box::new(request)));
+    let Err(RequestTokenError::Request(Built(request))) = exchange.request(&keep) else {
+        unreachable!("the request is handed over before anything can be read");
+    };
+    let mut request = *request;
+    if let Some(basic) = proof.authorization() {
+        request.headers_mut().insert(AUTHORIZATION, basic);
     }
-    printable(&text, SAID)
+    request
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 
 use oauth2::http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
 
 use super::OAuthClient;
 use super::exchange::Granted;
-use super::transport::{TransportError, read_object, within};
+use super::json::Members;
+use super::reason::{self, Meaning};
+use super::reply::{Refusal, Unfit};
+use super::transport::TransportError;
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::window::ErrorReason;
 
@@ -18,19 +20,21 @@ pub enum IdentifyError {
     /// The call came to nothing.
     #[error("asking who signed in failed: {0}")]
     Call(#[from] TransportError),
-    /// The answer lacks the field, or it is empty, or neither text nor a whole number.
+    /// The institution refused (RFC 6750 section 3.1).
+    #[error("the institution refused to say who signed in: {}", .0.said)]
+    Refused(Refusal),
+    /// The answer lacks the field, or it is empty, or neither text nor a number.
     #[error("the institution does not say who signed in: {0} is missing, empty or of another form")]
     Unnamed(String),
 }
 
 impl IdentifyError {
-    /// What the person and the member service are told.
-    pub fn reason(&self) -> ErrorReason {
+    /// What it means; the institution's own error map counts for its refusals.
+    pub fn meaning(&self, oauth: &OAuth) -> Meaning {
         match self {
-            Self::Call(TransportError::Insecure | TransportError::Setup(_)) => {
-                ErrorReason::ServerError
-            }
-            Self::Call(_) | Self::Unnamed(_) => ErrorReason::ProviderError,
+            Self::Call(error) => error.meaning(),
+            Self::Refused(refusal) => reason::of_call(oauth, &refusal.error),
+            Self::Unnamed(_) => Meaning::Reason(ErrorReason::ProviderError),
         }
     }
 }
@@ -39,7 +43,7 @@ impl OAuthClient {
     /// Who signed in, in the institution's own words; `None`: the institution says it nowhere.
     ///
     /// Where it takes a call, that is one GET with the access token, within the institution's time
-    /// limit; only status 200 and a JSON object count (OpenID Connect Core section 5.3).
+    /// limit; only success and a JSON object count (OpenID Connect Core section 5.3).
     pub async fn identify(
         &self,
         oauth: &OAuth,
@@ -50,12 +54,17 @@ impl OAuthClient {
             Some(SubjectSource::TokenAnswer { field }) => (granted.subject.clone(), field),
             Some(SubjectSource::Identify { endpoint, field }) => {
                 let headers = bearer(&granted.grant.access_token);
-                let answer = within(oauth, async {
-                    let response = self.transport.get(oauth, endpoint, headers).await?;
-                    read_object(response).await
-                })
-                .await?;
-                (subject(&answer, field), field)
+                let reply = self.transport.get(oauth, endpoint, headers).await?;
+                let subject = subject(&reply.members, field);
+                reply
+                    .judge(subject.is_some())
+                    .map_err(|unfit| match unfit {
+                        Unfit::Refused(error) => {
+                            IdentifyError::Refused(error.scrubbed(&granted.scrubber))
+                        }
+                        Unfit::Unusable(error) => error.into(),
+                    })?;
+                (subject, field)
             }
         };
         subject
@@ -64,13 +73,11 @@ impl OAuthClient {
     }
 }
 
-/// The field's text; a whole number counts as text.
-pub(super) fn subject(answer: &Map<String, Value>, field: &str) -> Option<String> {
-    match answer.get(field)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
-        _ => None,
-    }
+/// The field's text; a number counts as text, exactly as it was written.
+pub(super) fn subject(members: &Members, field: &str) -> Option<String> {
+    let text = members.text(field).map(|text| text.to_string());
+    text.or_else(|| members.number(field).map(str::to_owned))
+        .filter(|text| !text.trim().is_empty())
 }
 
 fn bearer(token: &SecretString) -> HeaderMap {
@@ -87,6 +94,8 @@ fn bearer(token: &SecretString) -> HeaderMap {
 mod tests {
     use std::time::Duration;
 
+    use super::super::reply::MediaType;
+    use super::super::scrub::Scrubber;
     use super::super::test_support::oauth;
     use super::*;
     use crate::domain::grant::Grant;
@@ -101,6 +110,7 @@ mod tests {
                 expires_at: None,
             },
             subject: subject.map(str::to_owned),
+            scrubber: Scrubber::of(["CANARY-access"]),
         }
     }
 
@@ -137,8 +147,16 @@ mod tests {
             Some("Bearer CANARY-access")
         );
         assert_eq!(request.header("accept"), Some("application/json"));
-        let (_, outcome) = asked(|_| json("200 OK", r#"{"sub":90071992547409931}"#)).await;
-        assert_eq!(outcome, Ok(Some("90071992547409931".to_owned())));
+        for number in [
+            "90071992547409931",
+            "123456789012345678901234567890",
+            "1.0",
+            "-7",
+        ] {
+            let body = format!(r#"{{"sub":{number}}}"#);
+            let (_, outcome) = asked(move |_| json("200 OK", &body)).await;
+            assert_eq!(outcome, Ok(Some(number.to_owned())));
+        }
     }
 
     #[tokio::test]
@@ -149,7 +167,6 @@ mod tests {
             r#"{"sub":"  "}"#,
             r#"{"sub":null}"#,
             r#"{"sub":true}"#,
-            r#"{"sub":1.5}"#,
             r#"{"sub":["ada"]}"#,
             r#"{"user":{"sub":"ada"}}"#,
         ] {
@@ -169,20 +186,14 @@ mod tests {
         assert_eq!(outcome, call(TransportError::Redirected(302)));
         assert!(canary.requests().is_empty(), "no redirect is followed");
 
-        for status in ["201 A", "401 A", "500 A"] {
+        for status in ["401 A", "500 A"] {
             let (_, outcome) = asked(move |_| json(status, r#"{"sub":"ada"}"#)).await;
             let number = status[..3].parse().unwrap();
             assert_eq!(outcome, call(TransportError::Status(number)));
         }
         let html = |_: &Request| answer("200 OK", &[("content-type", "text/html")], b"{}");
         let (_, outcome) = asked(html).await;
-        assert!(
-            matches!(
-                outcome,
-                Err(IdentifyError::Call(TransportError::MediaType(_)))
-            ),
-            "{outcome:?}"
-        );
+        assert_eq!(outcome, call(TransportError::MediaType(MediaType::Html)));
         let (_, outcome) = asked(|_| json("200 OK", r#"{"sub":"a","sub":"b"}"#)).await;
         assert!(
             matches!(outcome, Err(IdentifyError::Call(TransportError::Json(_)))),
@@ -198,12 +209,50 @@ mod tests {
             "{outcome:?}"
         );
         let (_, outcome) = asked(|_| Reply::Silence).await;
-        let error = outcome.unwrap_err();
-        assert_eq!(error.reason(), ErrorReason::ProviderError);
         assert!(matches!(
-            error,
-            IdentifyError::Call(TransportError::TimedOut(_))
+            outcome,
+            Err(IdentifyError::Call(TransportError::TimedOut(_)))
         ));
+    }
+
+    #[tokio::test]
+    async fn the_label_of_an_answer_short_of_html_does_not_matter() {
+        let body = "\u{feff}{\"sub\":\"ada\"}".as_bytes();
+        for headers in [
+            &[("content-type", "text/plain; charset=utf-8")][..],
+            &[
+                ("content-type", "application/json"),
+                ("content-encoding", "utf-8"),
+            ],
+            &[],
+        ] {
+            let (_, outcome) = asked(move |_| answer("200 OK", headers, body)).await;
+            assert_eq!(outcome, Ok(Some("ada".to_owned())), "{headers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn c10_an_error_has_its_reason_wherever_it_stands() {
+        let in_body = r#"{"error":"x_closed","error_description":"CANARY-access is closed"}"#;
+        let in_head: &[(&str, &str)] = &[(
+            "www-authenticate",
+            r#"Bearer realm="a", error="x_closed", error_description="CANARY-access""#,
+        )];
+        let body = move |status| move |_: &Request| json(status, in_body);
+        for (_, outcome) in [
+            asked(body("403 A")).await,
+            asked(body("200 OK")).await,
+            asked(move |_| answer("401 A", in_head, b"<p>no")).await,
+        ] {
+            let error = outcome.unwrap_err();
+            assert!(error.to_string().contains("x_closed"), "{error}");
+            let mut oauth = oauth(&"https://bank.example".parse().unwrap());
+            let provider = Meaning::Reason(ErrorReason::ProviderError);
+            assert_eq!(error.meaning(&oauth), provider);
+            oauth.error_map = [("x_closed".to_owned(), ErrorReason::Impeded)].into();
+            let impeded = Meaning::Reason(ErrorReason::Impeded);
+            assert_eq!(error.meaning(&oauth), impeded);
+        }
     }
 
     #[tokio::test]
@@ -216,7 +265,8 @@ mod tests {
         let client = OAuthClient::new().unwrap();
         let error = client.identify(&oauth, &granted(None)).await.unwrap_err();
         assert_eq!(error, IdentifyError::Call(TransportError::Insecure));
-        assert_eq!(error.reason(), ErrorReason::ServerError);
+        let expected = Meaning::NotSetUp(reason::SetupFault::Configuration);
+        assert_eq!(error.meaning(&oauth), expected);
     }
 
     #[tokio::test]

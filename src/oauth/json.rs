@@ -1,106 +1,164 @@
-//! A stricter look at JSON than a parser's: one object, and no member twice.
+//! A JSON object member by member: strict where two readers could differ, and careful with numbers.
 //!
-//! A member that is there twice is read differently by different programs, which is how an answer
-//! can be made to mean one thing to a checker and another to its user (RFC 8259 section 4).
+//! A member that is there twice is read differently by different programs, which is how a response can
+//! be made to mean one thing to a checker and another to its user (RFC 8259 section 4). Only the top
+//! level is looked at: nothing below it is used. Numbers keep the text they came with, whatever their
+//! size.
 
-use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// How deeply a body may be nested.
+const DEPTH_LIMIT: usize = 128;
+
+/// The byte order mark that some servers put before JSON (RFC 8259 section 8.1).
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Why bytes are not an object to be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
-    /// Not JSON, nested deeper than 128 levels, or followed by something else.
+    /// Not JSON, or followed by something else.
     #[error("it is not JSON")]
     Syntax,
+    /// Nested deeper than 128 levels.
+    #[error("it is nested too deeply")]
+    Depth,
     /// JSON, but not an object.
     #[error("it is not a JSON object")]
     NotAnObject,
-    /// An object in it has a member twice.
+    /// It has a member twice.
     #[error("it has a member twice")]
     Duplicate,
 }
 
-/// Checks that `bytes` are one JSON object without duplicate members at any depth.
-pub fn check(bytes: &[u8]) -> Result<(), JsonError> {
-    let mut duplicate = false;
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let read = Element(&mut duplicate).deserialize(&mut deserializer);
-    if duplicate {
-        return Err(JsonError::Duplicate);
+/// The members of an object, in the order they came. Cannot be printed.
+#[derive(Default)]
+pub struct Members(Vec<(String, Zeroizing<String>)>);
+
+impl Members {
+    /// Reads `bytes`, with or without a byte order mark.
+    ///
+    /// Where they are not an object to be relied on, what was read up to there is returned as well: it
+    /// may hold something that has to be given back.
+    pub fn read(bytes: &[u8]) -> (Self, Result<(), JsonError>) {
+        let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
+        let mut members = Self::default();
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let read = Object(&mut members.0).deserialize(&mut deserializer);
+        let read = read.and_then(|()| deserializer.end());
+        let sound = match read {
+            _ if depth(bytes) > DEPTH_LIMIT => Err(JsonError::Depth),
+            Err(error) if error.is_data() => Err(JsonError::NotAnObject),
+            Err(_) => Err(JsonError::Syntax),
+            Ok(()) if members.has_one_twice() => Err(JsonError::Duplicate),
+            Ok(()) => Ok(()),
+        };
+        (members, sound)
     }
-    read.and_then(|()| deserializer.end())
-        .map_err(|_| JsonError::Syntax)?;
-    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
-    (first == Some(&b'{'))
-        .then_some(())
-        .ok_or(JsonError::NotAnObject)
+
+    /// The text of the member `name`; `None` where it is absent or no text.
+    pub fn text(&self, name: &str) -> Option<Zeroizing<String>> {
+        self.texts(name).next()
+    }
+
+    /// The same, for each time it is there.
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = Zeroizing<String>> {
+        self.raw(name)
+            .filter_map(|raw| serde_json::from_str(raw).ok().map(Zeroizing::new))
+    }
+
+    /// The texts in the list `name`; `None` where it is absent or no list of texts.
+    pub fn list(&self, name: &str) -> Option<Vec<String>> {
+        serde_json::from_str(self.raw(name).next()?).ok()
+    }
+
+    /// The number `name` as it was written; `None` where it is absent or no number.
+    pub fn number(&self, name: &str) -> Option<&str> {
+        let raw = self.raw(name).next()?;
+        raw.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+            .then_some(raw)
+    }
+
+    /// Whether the member is absent; `null` says as little.
+    pub fn lacks(&self, name: &str) -> bool {
+        self.raw(name).all(|raw| raw == "null")
+    }
+
+    fn raw(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.0.iter().filter(move |(known, _)| known == name);
+        named.map(|(_, raw)| raw.as_str())
+    }
+
+    fn has_one_twice(&self) -> bool {
+        let mut names = std::collections::HashSet::new();
+        !self.0.iter().all(|(name, _)| names.insert(name))
+    }
 }
 
-/// Any JSON value; sets the flag at the first member that is there twice.
-struct Element<'a>(&'a mut bool);
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Members(…)")
+    }
+}
 
-impl<'de> DeserializeSeed<'de> for Element<'_> {
+/// An object, whose members are kept although it may turn out to be broken further on.
+struct Object<'a>(&'a mut Vec<(String, Zeroizing<String>)>);
+
+impl<'de> DeserializeSeed<'de> for Object<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Element<'_> {
+impl<'de> Visitor<'de> for Object<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+        f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            if !names.insert(name) {
-                *self.0 = true;
-                return Err(A::Error::custom("a member twice"));
-            }
-            map.next_value_seed(Element(self.0))?;
+            let value = map.next_value::<Box<RawValue>>()?;
+            let value: Box<str> = value.into();
+            self.0.push((name, Zeroizing::new(value.into_string())));
         }
         Ok(())
     }
+}
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Element(self.0))?.is_some() {}
-        Ok(())
+/// How deeply brackets are nested, outside of texts.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_text, mut is_escaped) = (false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
     }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
+    deepest
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(bytes: &[u8]) -> Result<(), JsonError> {
+        Members::read(bytes).1
+    }
 
     #[test]
     fn t11_only_one_unambiguous_object_passes() {
@@ -108,13 +166,15 @@ mod tests {
             r#"{}"#,
             r#" {"a":1,"b":[true,null,{"a":-1.5e3}],"c":{"a":"x"}} "#,
             r#"{"a":{"b":1},"c":{"b":2}}"#,
+            // Below the top nothing is used.
+            r#"{"x":[{"a":1,"b":2,"a":1}]}"#,
+            "\u{feff}{\"a\":1}",
         ] {
             assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
         }
         for (bad, expected) in [
             (r#"{"a":1,"a":2}"#, JsonError::Duplicate),
             (r#"{"a":1,"\u0061":2}"#, JsonError::Duplicate),
-            (r#"{"x":[{"a":1,"b":2,"a":1}]}"#, JsonError::Duplicate),
             ("[]", JsonError::NotAnObject),
             ("\"a\"", JsonError::NotAnObject),
             ("null", JsonError::NotAnObject),
@@ -123,6 +183,7 @@ mod tests {
             ("{} {}", JsonError::Syntax),
             ("<html>", JsonError::Syntax),
             ("{\"a\":\"\u{1}\"}", JsonError::Syntax),
+            ("\u{feff}\u{feff}{}", JsonError::Syntax),
         ] {
             assert_eq!(check(bad.as_bytes()), Err(expected), "{bad}");
         }
@@ -133,7 +194,56 @@ mod tests {
     fn t11_depth_is_limited() {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(check(nested(100).as_bytes()), Ok(()));
-        assert_eq!(check(nested(200).as_bytes()), Err(JsonError::Syntax));
-        assert_eq!(check(nested(30_000).as_bytes()), Err(JsonError::Syntax));
+        assert_eq!(check(nested(200).as_bytes()), Err(JsonError::Depth));
+        assert_eq!(check(nested(30_000).as_bytes()), Err(JsonError::Depth));
+        let in_text = format!(r#"{{"a":"\"{}"}}"#, "[{".repeat(200));
+        assert_eq!(check(in_text.as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn what_came_before_a_fault_is_read() {
+        for broken in [
+            r#"{"a":"one","b":{"c":"#,
+            r#"{"a":"one","b":"cut"#,
+            r#"{"a":"one"} and more"#,
+            r#"{"a":"one","#,
+        ] {
+            let (members, sound) = Members::read(broken.as_bytes());
+            assert_eq!(sound, Err(JsonError::Syntax), "{broken}");
+            assert_eq!(members.text("a").unwrap().as_str(), "one", "{broken}");
+        }
+        let (members, _) = Members::read(br#"{"a":"one","a":"two","a":3}"#);
+        let texts: Vec<String> = members.texts("a").map(|text| text.to_string()).collect();
+        assert_eq!(texts, ["one", "two"]);
+        let deep = format!(
+            r#"{{"a":"one","b":{}{}}}"#,
+            "[".repeat(300),
+            "]".repeat(300)
+        );
+        assert_eq!(
+            Members::read(deep.as_bytes()).0.text("a").unwrap().as_str(),
+            "one"
+        );
+    }
+
+    #[test]
+    fn a_number_keeps_its_text_and_a_text_its_characters() {
+        let (members, sound) = Members::read(
+            br#"{"long":123456789012345678901234567890,"one":1.0,"text":"a\u00e9\/","none":null,"list":["a","b"]}"#,
+        );
+        assert_eq!(sound, Ok(()));
+        assert_eq!(
+            members.number("long"),
+            Some("123456789012345678901234567890")
+        );
+        assert_eq!(members.number("one"), Some("1.0"));
+        assert_eq!(members.number("text"), None);
+        assert_eq!(members.text("text").unwrap().as_str(), "aé/");
+        assert!(members.text("one").is_none() && members.text("none").is_none());
+        assert_eq!(
+            members.list("list"),
+            Some(vec!["a".to_owned(), "b".to_owned()])
+        );
+        assert!(members.lacks("none") && members.lacks("other") && !members.lacks("one"));
     }
 }

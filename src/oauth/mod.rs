@@ -16,17 +16,20 @@
 //! e-mail address and no claim in one can decide anything here. Who signed in is told by a field or
 //! an endpoint that the institution's file names.
 //!
-//! Secrets (code, verifier, tokens, client secret) appear in no error: what an institution says is
-//! searched for them before it is kept for the operator.
+//! Secrets (state, code, verifier, nonce, tokens, client secret) appear in no error: everything an
+//! institution says passes [`Scrubber`] before it is kept for the operator.
 
 mod attempt;
 mod authorize;
 mod exchange;
 mod identify;
 mod json;
+mod proof;
 mod reason;
+mod reply;
 mod response;
 mod revoke;
+mod scrub;
 mod token_answer;
 mod transport;
 
@@ -35,14 +38,13 @@ mod test_support;
 
 pub use attempt::AttemptSecrets;
 pub use authorize::{AuthorizationRequest, authorize};
-pub use exchange::{ExchangeError, Granted};
+pub use exchange::{Authorized, ExchangeError, Granted, NotGranted};
 pub use identify::IdentifyError;
-pub use reason::reason;
-pub use response::{
-    Answer, AuthorizationCode, Callback, InvalidCallback, IssuerMismatch, check_issuer, masked,
-    words,
-};
+pub use reason::{Meaning, SetupFault};
+pub use response::{Answer, AuthorizationCode, Callback, InvalidCallback, IssuerMismatch, words};
 pub use revoke::RevokeError;
+pub use scrub::Scrubber;
+pub use token_answer::Issued;
 pub use transport::{SetupError, TransportError};
 
 use transport::Transport;

@@ -1,29 +1,75 @@
-//! What an institution's error code means to the person and the member service.
+//! What an institution's error code means to the person, the member service and the operator.
 
 use crate::domain::institution::OAuth;
 use crate::domain::window::ErrorReason;
 
-/// The reason that `error`, the code of an authorization answer (RFC 6749 section 4.1.2.1, OpenID
-/// Connect Core section 3.1.2.6), stands for.
+/// What a failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// It is between the person, the institution and us.
+    Reason(ErrorReason),
+    /// The operator has to correct something before anybody can connect.
+    NotSetUp(SetupFault),
+}
+
+/// What the operator has to correct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetupFault {
+    /// The institution refuses this client: its id, its secret, or what it may do there.
+    ClientRefused,
+    /// There is no trusted connection (TLS) to it.
+    Tls,
+    /// The configuration keeps the call from being made.
+    Configuration,
+}
+
+impl SetupFault {
+    /// Every one.
+    pub const ALL: [SetupFault; 3] = [Self::ClientRefused, Self::Tls, Self::Configuration];
+
+    /// Its name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientRefused => "client_refused",
+            Self::Tls => "tls",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
+/// What `error`, the code of an authorization response (RFC 6749 section 4.1.2.1, OpenID Connect Core
+/// section 3.1.2.6), means.
 ///
 /// The institution's own map comes first: many say `access_denied` for a failed sign-in too.
-pub fn reason(oauth: &OAuth, error: &str) -> ErrorReason {
-    mapped(oauth, error).unwrap_or(match error {
+pub fn of_authorization(oauth: &OAuth, error: &str) -> Meaning {
+    named(oauth, error).unwrap_or(Meaning::Reason(match error {
         "access_denied" => ErrorReason::Cancelled,
         "login_required" => ErrorReason::Denied,
         "interaction_required" | "consent_required" | "account_selection_required" => {
             ErrorReason::Impeded
         }
         // Known or not, everything else is between the institution and us: temporarily_unavailable,
-        // server_error, invalid_scope, unauthorized_client, unsupported_response_type,
-        // invalid_request, …
+        // server_error, invalid_scope, unsupported_response_type, invalid_request, …
         _ => ErrorReason::ProviderError,
-    })
+    }))
 }
 
-/// What the institution's own map says about `error`.
-pub(super) fn mapped(oauth: &OAuth, error: &str) -> Option<ErrorReason> {
-    oauth.error_map.get(error).copied()
+/// What `error`, the code of the response to a call of ours (RFC 6749 section 5.2, RFC 6750 section
+/// 3.1), means: the same, but for what only a person can do.
+pub fn of_call(oauth: &OAuth, error: &str) -> Meaning {
+    named(oauth, error).unwrap_or(Meaning::Reason(ErrorReason::ProviderError))
+}
+
+/// What means the same wherever it comes from: what the institution's own map names, and that it
+/// refuses this client.
+fn named(oauth: &OAuth, error: &str) -> Option<Meaning> {
+    let mapped = oauth.error_map.get(error).copied().map(Meaning::Reason);
+    mapped.or(match error {
+        "invalid_client" | "unauthorized_client" => {
+            Some(Meaning::NotSetUp(SetupFault::ClientRefused))
+        }
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -46,15 +92,36 @@ mod tests {
             ("never_heard_of", ErrorReason::ProviderError),
             ("", ErrorReason::ProviderError),
         ] {
-            assert_eq!(reason(&oauth, error), expected, "{error}");
+            assert_eq!(
+                of_authorization(&oauth, error),
+                Meaning::Reason(expected),
+                "{error}"
+            );
         }
         let own = [
             ("access_denied", ErrorReason::Denied),
             ("x_locked", ErrorReason::Impeded),
         ];
         oauth.error_map = own.map(|(error, reason)| (error.to_owned(), reason)).into();
-        assert_eq!(reason(&oauth, "access_denied"), ErrorReason::Denied);
-        assert_eq!(reason(&oauth, "x_locked"), ErrorReason::Impeded);
-        assert_eq!(reason(&oauth, "login_required"), ErrorReason::Denied);
+        let of = |error| of_authorization(&oauth, error);
+        assert_eq!(of("access_denied"), Meaning::Reason(ErrorReason::Denied));
+        assert_eq!(of("x_locked"), Meaning::Reason(ErrorReason::Impeded));
+        assert_eq!(of("login_required"), Meaning::Reason(ErrorReason::Denied));
+    }
+
+    #[test]
+    fn a_refused_client_is_the_operators_to_mend_unless_the_institutions_file_says_otherwise() {
+        let mut oauth = oauth(&"https://bank.example".parse().unwrap());
+        for error in ["invalid_client", "unauthorized_client"] {
+            let expected = Meaning::NotSetUp(SetupFault::ClientRefused);
+            assert_eq!(of_authorization(&oauth, error), expected);
+            assert_eq!(of_call(&oauth, error), expected);
+        }
+        let denied = Meaning::Reason(ErrorReason::Denied);
+        oauth.error_map = [("invalid_client".to_owned(), ErrorReason::Denied)].into();
+        assert_eq!(of_call(&oauth, "invalid_client"), denied);
+        assert_eq!(of_authorization(&oauth, "invalid_client"), denied);
+        let provider = Meaning::Reason(ErrorReason::ProviderError);
+        assert_eq!(of_call(&oauth, "access_denied"), provider);
     }
 }

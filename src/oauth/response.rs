@@ -6,27 +6,21 @@
 use url::form_urlencoded::{self, Serializer};
 use zeroize::Zeroizing;
 
-use super::reason;
+use super::AttemptSecrets;
+use super::reason::{self, Meaning};
+use super::reply::refusal;
+use super::scrub::Scrubber;
+use crate::domain::client::Registration;
 use crate::domain::institution::{IssuerRule, OAuth};
 use crate::domain::secret::AuthorizationState;
 use crate::domain::window::ErrorReason;
-use crate::printable::printable;
 
 /// How long a query or form may be, in bytes.
 pub const ANSWER_LIMIT: usize = 8 * 1024;
 /// How long a code may be, in characters.
 pub const CODE_LIMIT: usize = 4 * 1024;
-/// How much of an error's code is kept, in characters.
-const ERROR_LIMIT: usize = 100;
-/// How much of an error's description is kept, in characters.
-const DESCRIPTION_LIMIT: usize = 300;
-/// What stands in words for a secret.
-const MASK: &str = "[…]";
-/// Shorter values of secret parameters are not looked for in words: they are no secrets, and may be
-/// part of any word.
-const SHORTEST_SECRET: usize = 6;
-/// From this many characters of Base64url on, a run may be a `state`, a code or a token.
-const LONGEST_PLAIN_RUN: usize = 40;
+/// How much of an issuer's name is shown, in characters.
+const ISSUER_LIMIT: usize = 300;
 
 /// An authorization code. Cannot be printed; good for one token request.
 #[derive(Clone)]
@@ -52,7 +46,7 @@ impl AuthorizationCode {
 pub struct Callback {
     /// The `state` it answers.
     pub state: AuthorizationState,
-    /// Who says to answer (RFC 9207), to be checked with [`check_issuer`].
+    /// Who says to answer (RFC 9207), to be checked with [`Callback::check_issuer`].
     pub iss: Option<String>,
     /// What it says.
     pub answer: Answer,
@@ -64,7 +58,7 @@ pub enum Answer {
     /// The person agreed.
     Code(AuthorizationCode),
     /// The institution refused, or the person did (RFC 6749 section 4.1.2.1). Both texts are
-    /// foreign: bounded, without control characters, and not to be shown on a page.
+    /// foreign, may hold our secrets, and are kept only as [`Callback::refusal`] gives them.
     Error {
         /// The error code.
         error: String,
@@ -137,8 +131,8 @@ impl Callback {
                 Answer::Code(AuthorizationCode::parse(&code).ok_or(InvalidCallback::Code)?)
             }
             (None, Some(error)) => Answer::Error {
-                error: printable(&error, ERROR_LIMIT),
-                description: given(description).map(|text| printable(&text, DESCRIPTION_LIMIT)),
+                error: (*error).clone(),
+                description: given(description).map(|text| (*text).clone()),
             },
             (None, None) => Answer::Nothing,
         };
@@ -147,6 +141,61 @@ impl Callback {
             iss: iss.map(|iss| (*iss).clone()),
             answer,
         })
+    }
+
+    /// What an answer without a code means, and the operator's detail; `None` when there is a code.
+    /// `secrets` are those of its attempt: without them they are not searched for.
+    pub fn refusal(
+        &self,
+        oauth: &OAuth,
+        registration: &Registration,
+        secrets: Option<&AttemptSecrets>,
+    ) -> Option<(Meaning, String)> {
+        match &self.answer {
+            Answer::Code(_) => None,
+            Answer::Error { error, description } => {
+                let state = &self.state;
+                let scrubber = Scrubber::of_exchange(oauth, registration, state, None, secrets);
+                let refusal = refusal(&scrubber, error, description.as_deref());
+                Some((reason::of_authorization(oauth, error), refusal.said))
+            }
+            Answer::Nothing => {
+                let detail = "the institution's answer has neither a code nor an error";
+                let meaning = Meaning::Reason(ErrorReason::ProviderError);
+                Some((meaning, detail.to_owned()))
+            }
+        }
+    }
+
+    /// Checks who says to answer (RFC 9207 section 2.4): equal character by character, after
+    /// form-decoding and nothing else.
+    ///
+    /// An issuer cannot be compared where the institution's file names none; the redirect URI, which is
+    /// different for each institution, then stands alone against mix-up.
+    pub fn check_issuer(
+        &self,
+        oauth: &OAuth,
+        registration: &Registration,
+    ) -> Result<(), IssuerMismatch> {
+        let is_needed = match oauth.iss {
+            IssuerRule::Required => true,
+            IssuerRule::RequiredWithCode => self.answer.has_code(),
+            IssuerRule::IfPresent => false,
+        };
+        match (&oauth.issuer, self.iss.as_deref()) {
+            (_, None) if is_needed => Err(IssuerMismatch::Missing),
+            (_, None) | (None, Some(_)) => Ok(()),
+            (Some(expected), Some(iss)) if expected == iss => Ok(()),
+            (Some(_), Some(iss)) => {
+                let code = match &self.answer {
+                    Answer::Code(code) => Some(code),
+                    Answer::Error { .. } | Answer::Nothing => None,
+                };
+                let state = &self.state;
+                let scrubber = Scrubber::of_exchange(oauth, registration, state, code, None);
+                Err(IssuerMismatch::Other(scrubber.shown(iss, ISSUER_LIMIT)))
+            }
+        }
     }
 
     /// The bytes to seal while an answer that came by POST waits for its GET.
@@ -183,24 +232,6 @@ impl Answer {
     pub fn has_code(&self) -> bool {
         matches!(self, Self::Code(_))
     }
-
-    /// What an answer without a code means, and the operator's detail; `None` when there is a code.
-    pub fn refusal(&self, oauth: &OAuth) -> Option<(ErrorReason, String)> {
-        match self {
-            Self::Code(_) => None,
-            Self::Error { error, description } => {
-                let detail = match description {
-                    Some(description) => format!("{error}: {description}"),
-                    None => error.clone(),
-                };
-                Some((reason(oauth, error), detail))
-            }
-            Self::Nothing => {
-                let detail = "the institution's answer has neither a code nor an error";
-                Some((ErrorReason::ProviderError, detail.to_owned()))
-            }
-        }
-    }
 }
 
 /// Why an answer's issuer is not the institution.
@@ -214,72 +245,19 @@ pub enum IssuerMismatch {
     Other(String),
 }
 
-/// Checks who says to answer (RFC 9207 section 2.4): equal character by character, after
-/// form-decoding and nothing else.
-///
-/// An issuer cannot be compared where the institution's file names none; the redirect URI, which is
-/// different for each institution, then stands alone against mix-up.
-pub fn check_issuer(
-    oauth: &OAuth,
-    iss: Option<&str>,
-    has_code: bool,
-) -> Result<(), IssuerMismatch> {
-    let is_needed = match oauth.iss {
-        IssuerRule::Required => true,
-        IssuerRule::RequiredWithCode => has_code,
-        IssuerRule::IfPresent => false,
-    };
-    match (&oauth.issuer, iss) {
-        (_, None) if is_needed => Err(IssuerMismatch::Missing),
-        (_, None) | (None, Some(_)) => Ok(()),
-        (Some(expected), Some(iss)) if expected == iss => Ok(()),
-        (Some(_), Some(iss)) => Err(IssuerMismatch::Other(printable(iss, DESCRIPTION_LIMIT))),
-    }
-}
-
 /// What a query or form says went wrong, for the log, also when it is no answer: `error` and
-/// `error_description`, cleaned and cut; `None` when it has neither.
-pub fn words(raw: &[u8]) -> Option<String> {
+/// `error_description`, without what `scrubber` knows; `None` when it has neither.
+pub fn words(raw: &[u8], scrubber: &Scrubber) -> Option<String> {
     let value = |wanted: &str| {
         let mut pairs = form_urlencoded::parse(raw);
         let value = pairs.find(|(name, value)| name == wanted && !value.is_empty());
         value.map(|(_, value)| value)
     };
-    let error = value("error").map(|error| printable(&masked(&error, raw), ERROR_LIMIT));
-    let description = value("error_description");
-    let description = description.map(|it| printable(&masked(&it, raw), DESCRIPTION_LIMIT));
-    match (error, description) {
-        (Some(error), Some(description)) => Some(format!("{error}: {description}")),
-        (error, description) => error.or(description),
+    match (value("error"), value("error_description")) {
+        (Some(error), description) => Some(refusal(scrubber, &error, description.as_deref()).said),
+        (None, Some(description)) => Some(refusal(scrubber, &description, None).said),
+        (None, None) => None,
     }
 }
-
-/// `text` without the secrets that came in the same query or form, and without anything that is as
-/// long as ours: institutions repeat in their words what they were sent.
-pub fn masked(text: &str, raw: &[u8]) -> String {
-    let secret = |name: &str| {
-        matches!(
-            name,
-            "state" | "code" | "access_token" | "id_token" | "refresh_token" | "response"
-        )
-    };
-    let secrets = form_urlencoded::parse(raw)
-        .filter(|(name, value)| secret(name) && value.len() >= SHORTEST_SECRET);
-    let mut text = text.to_owned();
-    for (_, value) in secrets {
-        text = text.replace(value.as_ref(), MASK);
-    }
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let runs: Vec<&str> = text
-        .split(|c| !is_plain(c))
-        .filter(|run| run.len() >= LONGEST_PLAIN_RUN)
-        .collect();
-    let mut masked = text.clone();
-    for run in runs {
-        masked = masked.replace(run, MASK);
-    }
-    masked
-}
-
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,9 @@ use url::Url;
 
 use super::AttemptSecrets;
 use crate::domain::client::{Registration, UnboundCallback};
-use crate::domain::institution::{ClientAuthentication, IssuerRule, OAuth, Pkce, ResponseMode};
+use crate::domain::institution::{
+    BasicEncoding, ClientAuthentication, IssuerRule, OAuth, Pkce, ResponseMode,
+};
 use crate::domain::random::Random;
 
 /// The operating system's randomness.
@@ -28,7 +30,7 @@ pub fn oauth(base: &Url) -> OAuth {
         revocation_endpoint: Some(base.join("/revoke").unwrap()),
         issuer: Some("https://bank.example".to_owned()),
         iss: IssuerRule::IfPresent,
-        client_authentication: ClientAuthentication::ClientSecretBasic,
+        client_authentication: ClientAuthentication::ClientSecretBasic(BasicEncoding::Form),
         scopes: vec!["accounts".to_owned(), "transactions".to_owned()],
         scope_separator: " ".to_owned(),
         authorize_parameters: BTreeMap::new(),

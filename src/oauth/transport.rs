@@ -1,5 +1,4 @@
-//! The one outgoing seam of this folder: how an institution is called, and what of its answer is
-//! believed.
+//! The one outgoing seam of this folder: how an institution is called.
 //!
 //! No redirect is followed (a redirect would carry a code or a secret to somebody else). A request
 //! is sent again only when the first connection failed, before a byte of it was sent: a code that
@@ -8,22 +7,17 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use oauth2::HttpResponse;
-use oauth2::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use oauth2::http::header::HeaderMap;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
-use serde_json::{Map, Value};
+use tokio::time::Instant;
 use url::Url;
 
 use super::json;
+use super::reason::{Meaning, SetupFault};
+use super::reply::{MediaType, Reply};
 use crate::domain::institution::OAuth;
-use crate::outgoing::{self, BodyError};
-use crate::printable::printable;
-
-/// How long a token answer may be, in bytes.
-const BODY_LIMIT: usize = 64 * 1024;
-
-/// How much of a header's value an error shows, in characters.
-const HEADER_TEXT: usize = 80;
+use crate::domain::window::ErrorReason;
+use crate::outgoing;
 
 /// The outgoing side could not be set up, usually for want of certificate authorities.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +36,10 @@ pub enum TransportError {
     /// No connection, twice: nothing was sent.
     #[error("no connection to the institution: {0}")]
     Unreachable(String),
+    /// No trusted connection: a certificate was refused, on either side, or the two sides have no
+    /// version or cipher in common. It is the operator's to mend.
+    #[error("no trusted connection (TLS) to the institution: {0}")]
+    Tls(String),
     /// The connection failed after sending had begun; what arrived is unknown.
     #[error("the connection failed during the call: {0}")]
     Broken(String),
@@ -54,18 +52,47 @@ pub enum TransportError {
     /// A status that is neither success nor an OAuth error.
     #[error("the institution answered with status {0} and no OAuth error")]
     Status(u16),
-    /// Another media type than JSON.
-    #[error("the institution answered with {0} instead of application/json")]
-    MediaType(String),
+    /// HTML, or something that is no JSON and does not say it is.
+    #[error("the institution answered with {} instead of JSON", .0.name())]
+    MediaType(MediaType),
     /// A content coding, though none was offered.
-    #[error("the institution answered in the content coding {0:?}, which was not offered")]
-    Encoded(String),
+    #[error("the institution answered in a content coding, though none was offered")]
+    Encoded,
     /// More than 64 kB.
     #[error("{0}")]
     TooLong(String),
     /// JSON that cannot be relied on.
     #[error("the institution's answer cannot be relied on: {0}")]
     Json(#[from] json::JsonError),
+}
+
+impl TransportError {
+    /// What it means: a call that was never made for reasons of ours, and a fault of TLS, are the
+    /// operator's to mend; everything else is the institution's failure.
+    pub fn meaning(&self) -> Meaning {
+        match self {
+            Self::Insecure | Self::Setup(_) => Meaning::NotSetUp(SetupFault::Configuration),
+            Self::Tls(_) => Meaning::NotSetUp(SetupFault::Tls),
+            Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::TimedOut(_)
+            | Self::Redirected(_)
+            | Self::Status(_)
+            | Self::MediaType(_)
+            | Self::Encoded
+            | Self::TooLong(_)
+            | Self::Json(_) => Meaning::Reason(ErrorReason::ProviderError),
+        }
+    }
+
+    /// The same for a call in which nobody but the client proves itself (RFC 6749 section 5.2): a bare
+    /// 401 refuses it.
+    pub fn meaning_to_a_client(&self) -> Meaning {
+        match self {
+            Self::Status(401) => Meaning::NotSetUp(SetupFault::ClientRefused),
+            error => error.meaning(),
+        }
+    }
 }
 
 /// Outgoing connections, shared by all calls.
@@ -90,14 +117,14 @@ impl Transport {
         Ok(transport)
     }
 
-    /// Posts a form and gives the answer's head; a redirect is an error.
+    /// Posts a form, within the institution's time limit from connecting to the last byte.
     pub async fn post(
         &self,
         oauth: &OAuth,
         endpoint: &Url,
         headers: HeaderMap,
         form: Vec<u8>,
-    ) -> Result<Response, TransportError> {
+    ) -> Result<Reply, TransportError> {
         self.call(oauth, endpoint, |client| {
             let request = client.post(endpoint.clone());
             request.headers(headers.clone()).body(form.clone())
@@ -105,13 +132,13 @@ impl Transport {
         .await
     }
 
-    /// Gets an address and gives the answer's head; a redirect is an error.
+    /// Gets an address, within the same limit.
     pub async fn get(
         &self,
         oauth: &OAuth,
         endpoint: &Url,
         headers: HeaderMap,
-    ) -> Result<Response, TransportError> {
+    ) -> Result<Reply, TransportError> {
         self.call(oauth, endpoint, |client| {
             client.get(endpoint.clone()).headers(headers.clone())
         })
@@ -123,26 +150,17 @@ impl Transport {
         oauth: &OAuth,
         endpoint: &Url,
         request: impl Fn(&Client) -> RequestBuilder,
-    ) -> Result<Response, TransportError> {
+    ) -> Result<Reply, TransportError> {
         if !outgoing::is_confidential(endpoint) {
             return Err(TransportError::Insecure);
         }
         let client = self.client(oauth.connect_timeout)?;
-        let answer = match request(&client).send().await {
-            Err(error) if error.is_connect() => request(&client).send().await,
-            answer => answer,
-        };
-        let response = answer.map_err(|error| {
-            if error.is_connect() {
-                TransportError::Unreachable(outgoing::describe(error))
-            } else {
-                TransportError::Broken(outgoing::describe(error))
-            }
-        })?;
-        if response.status().is_redirection() {
-            return Err(TransportError::Redirected(response.status().as_u16()));
+        let deadline = Instant::now() + oauth.timeout;
+        let late = TransportError::TimedOut(oauth.timeout);
+        match tokio::time::timeout_at(deadline, send(&client, request)).await {
+            Ok(response) => Ok(Reply::read(response?, deadline, late).await),
+            Err(_) => Err(late),
         }
-        Ok(response)
     }
 
     fn client(&self, connect_timeout: Duration) -> Result<Client, SetupError> {
@@ -166,84 +184,23 @@ fn setup(error: reqwest::Error) -> SetupError {
     SetupError(outgoing::describe(error))
 }
 
-/// Gives a whole call, from connecting to the last byte, the institution's time limit.
-pub async fn within<T>(
-    oauth: &OAuth,
-    call: impl Future<Output = Result<T, TransportError>>,
-) -> Result<T, TransportError> {
-    tokio::time::timeout(oauth.timeout, call)
-        .await
-        .unwrap_or(Err(TransportError::TimedOut(oauth.timeout)))
-}
-
-/// Reads a token endpoint's answer: JSON with status 200, or an OAuth error (RFC 6749 sections 5.1
-/// and 5.2); everything else is an error of its own.
-pub async fn read_token_answer(response: Response) -> Result<HttpResponse, TransportError> {
-    let status = response.status();
-    if status.as_u16() != 200 {
-        if !(status.is_client_error() || status.is_server_error()) {
-            return Err(TransportError::Status(status.as_u16()));
+async fn send(
+    client: &Client,
+    request: impl Fn(&Client) -> RequestBuilder,
+) -> Result<Response, TransportError> {
+    let answer = match request(client).send().await {
+        Err(error) if error.is_connect() => request(client).send().await,
+        answer => answer,
+    };
+    answer.map_err(|error| {
+        let (is_tls, is_connect) = (outgoing::is_tls_fault(&error), error.is_connect());
+        let text = outgoing::describe(error);
+        match (is_tls, is_connect) {
+            (true, _) => TransportError::Tls(text),
+            (false, true) => TransportError::Unreachable(text),
+            (false, false) => TransportError::Broken(text),
         }
-        let answer = read_json(response).await;
-        let answer = answer.map_err(|_| TransportError::Status(status.as_u16()))?;
-        let is_error =
-            serde_json::from_slice::<oauth2::basic::BasicErrorResponse>(answer.body()).is_ok();
-        return is_error
-            .then_some(answer)
-            .ok_or(TransportError::Status(status.as_u16()));
-    }
-    read_json(response).await
-}
-
-/// Reads the answer to a GET: a JSON object with status 200; everything else is an error.
-pub async fn read_object(response: Response) -> Result<Map<String, Value>, TransportError> {
-    let status = response.status().as_u16();
-    if status != 200 {
-        return Err(TransportError::Status(status));
-    }
-    let answer = read_json(response).await?;
-    serde_json::from_slice(answer.body()).map_err(|_| json::JsonError::Syntax.into())
-}
-
-async fn read_json(response: Response) -> Result<HttpResponse, TransportError> {
-    let header = |name| response.headers().get(name).map(|value| value.as_bytes());
-    if let Some(coding) = header(CONTENT_ENCODING)
-        && !coding.eq_ignore_ascii_case(b"identity")
-    {
-        return Err(TransportError::Encoded(header_text(coding)));
-    }
-    match header(CONTENT_TYPE) {
-        None => return Err(TransportError::MediaType("no media type".to_owned())),
-        Some(value) if !is_json(value) => {
-            return Err(TransportError::MediaType(header_text(value)));
-        }
-        Some(_) => {}
-    }
-    let status = response.status();
-    let media_type = response.headers()[CONTENT_TYPE].clone();
-    let body = outgoing::read_body(response, BODY_LIMIT)
-        .await
-        .map_err(|error| match error {
-            BodyError::TooLong(_) => TransportError::TooLong(error.to_string()),
-            BodyError::Broken(text) => TransportError::Broken(text),
-        })?;
-    json::check(&body)?;
-    let mut answer = HttpResponse::new(body);
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, media_type);
-    Ok(answer)
-}
-
-/// Whether a `Content-Type` names JSON, whatever its parameters.
-fn is_json(value: &[u8]) -> bool {
-    let essence = value.split(|b| *b == b';').next().unwrap_or_default();
-    essence
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/json")
-}
-
-fn header_text(value: &[u8]) -> String {
-    printable(&String::from_utf8_lossy(value), HEADER_TEXT)
+    })
 }
 
 #[cfg(test)]
@@ -288,7 +245,7 @@ mod tests {
             assert_eq!(server.requests().len(), arrived);
             assert_eq!(asked.load(Ordering::SeqCst), tries);
             match outcome {
-                Ok(response) => assert_eq!(response.status(), 200),
+                Ok(reply) => assert!(reply.is_success()),
                 Err(error) => {
                     assert_eq!(arrived, 0);
                     assert!(matches!(error, TransportError::Unreachable(_)), "{error}");

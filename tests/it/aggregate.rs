@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use guichet::domain::id::MemberGuid;
+use guichet::flow::Clock as _;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
 use crate::support::aggregation::{count, failed, job, lease, nth_push, report};
+use crate::support::behaviour::Behaviour;
 use crate::support::gateway::{BANK_GUID, Backend, SIGNING_SECRET, Setup, TestGateway, eventually};
 use crate::support::loopback::Recorded;
 use crate::support::receiver::Reply;
@@ -21,6 +23,7 @@ crate::on_both_stores!(
     a_push_is_signed_and_says_what_is_to_be_done,
     a_job_goes_through_its_states,
     a_finished_job_lends_nothing_and_stays_as_it_ended,
+    a_token_that_has_ended_is_not_lent,
     the_aggregators_door_has_its_own_key,
     a_silent_aggregator_is_pushed_again_and_then_given_up,
     a_push_that_is_not_taken_is_repeated,
@@ -128,9 +131,63 @@ async fn a_finished_job_lends_nothing_and_stays_as_it_ended(backend: Backend) {
 
     let (status, problem) = lease(&gateway, &job).await;
     assert_eq!(status, 409, "{problem}");
+    assert_eq!(problem["error"]["reason"], "job_not_open");
     assert!(problem.get("access_token").is_none());
     let again = report(&gateway, &job, failed("denied")).await;
     assert_eq!(again, (200, "SUCCEEDED".into()), "as it ended");
+    assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+}
+
+async fn a_token_that_has_ended_is_not_lent(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    gateway
+        .bank
+        .on_token(Behaviour::With("expires_in", json!(30)));
+    let member = connected(&gateway).await;
+    let (_, lent) = lease(&gateway, &job(&nth_push(&gateway, 1).await)).await;
+    assert!(lent["access_token"].is_string(), "{lent}");
+    let end: jiff::Timestamp = lent["expires_at"]
+        .as_str()
+        .expect("an end")
+        .parse()
+        .expect("a time");
+    assert!(end > gateway.clock.now());
+
+    gateway.pass(Duration::from_secs(31));
+    let job = job(&nth_push(&gateway, 1).await);
+    let (status, refused) = lease(&gateway, &job).await;
+    assert_eq!(status, 409, "{refused}");
+    assert_eq!(refused["error"]["reason"], "token_ended");
+    let answer = refused.to_string();
+    assert!(!answer.contains(lent["access_token"].as_str().expect("a token")));
+
+    // The aggregator need not say anything: the job has failed, and the person has to come back.
+    let read = gateway.read(member).await;
+    assert_eq!(read["is_being_aggregated"], false);
+    assert_eq!(read["connection_status"], "IMPAIRED");
+    let (_, again) = lease(&gateway, &job).await;
+    assert_eq!(again["error"]["reason"], "job_not_open");
+    let late = report(&gateway, &job, json!({"status": "succeeded"})).await;
+    assert_eq!(late, (200, "FAILED".into()));
+    gateway
+        .hooks
+        .wait_for(
+            |told| told.iter().any(|event| event.text().contains("IMPAIRED")),
+            LIMIT,
+        )
+        .await;
+
+    // A new consent connects it again.
+    gateway.bank.on_token(Behaviour::Honest);
+    let path = format!("/members/{member}/oauth_window_uri");
+    let (status, minted) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{minted}");
+    let link = minted["member"]["oauth_window_uri"]
+        .as_str()
+        .expect("a link");
+    let link = link.parse().expect("a link");
+    let page = gateway.connect(&gateway.visitor(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
     assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
 }
 

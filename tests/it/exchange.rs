@@ -10,9 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use guichet::domain::id::MemberGuid;
 use serde_json::json;
 
-use crate::support::behaviour::{Behaviour, Gate};
+use crate::support::behaviour::{Behaviour, Gate, answer};
+use crate::support::fake_bank::{Decoding, Registration};
 use crate::support::gateway::{
-    BANK_SECRET, Backend, CLIENT, FORM_BANK_GUID, Setup, TestGateway, bank_client_id,
+    BANK_SECRET, Backend, CLIENT, FORM_BANK_GUID, Setup, TestGateway, bank_client_id, eventually,
 };
 use crate::support::receiver::WebhookReceiver;
 use crate::support::served::Served;
@@ -20,11 +21,15 @@ use crate::support::visitor::{Page, Visitor};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// What an honest answer is labelled.
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
 /// `PROVIDER_ERROR` as the API numbers it.
 const PROVIDER_ERROR: u8 = 4;
 
 crate::on_both_stores!(
     t1_the_token_request_is_what_the_standards_name,
+    a_refused_client_is_told_to_the_operator_and_promised_no_retry,
     what_the_institution_said_is_kept_for_the_operator_alone,
     k1_k6_secrets_are_seen_nowhere,
 );
@@ -97,6 +102,17 @@ async fn t8_t9_answers_that_will_do() {
         Behaviour::Without("refresh_token"),
         Behaviour::With("id_token", json!("never.read.here")),
         Behaviour::With("padding", json!("x".repeat(60_000))),
+        Behaviour::With("scope", json!(["accounts", "transactions"])),
+        Behaviour::With("refresh_token", json!(7)),
+        Behaviour::With("nested", json!({"a": [{"b": 1}]})),
+        Behaviour::Without("token_type"),
+        Behaviour::wrapped(200, &[], ""),
+        Behaviour::wrapped(201, JSON, ""),
+        Behaviour::wrapped(200, JSON, "\u{feff}"),
+        Behaviour::wrapped(200, &[("content-type", "text/plain; charset=utf-8")], ""),
+        Behaviour::wrapped(200, &[("content-type", "application/octet-stream")], ""),
+        Behaviour::wrapped(200, &[("content-encoding", "utf-8")], ""),
+        Behaviour::wrapped(200, &[("content-encoding", "")], ""),
     ] {
         let what = format!("{good:.60?}");
         let (member, page) = attempt(&gateway, good).await;
@@ -133,7 +149,6 @@ async fn t8_t12_answers_that_will_not_do() {
         Behaviour::Drip,
         Behaviour::Hold(Gate::closed()),
         Behaviour::invalid_grant(),
-        Behaviour::invalid_client(),
         Behaviour::unavailable(),
     ];
     for bad in bad.into_iter().chain(redirects) {
@@ -160,6 +175,133 @@ async fn t8_t12_answers_that_will_not_do() {
         );
     }
     assert!(canary.received().is_empty(), "no redirect is followed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i10_what_held_a_token_and_is_refused_is_given_back() {
+    let setup = Setup {
+        oauth: "[oauth.timeouts]\nconnect_seconds = 1\ntotal_seconds = 3".to_owned(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+    for refused in [
+        Behaviour::With("token_type", json!("mac")),
+        Behaviour::DuplicateAccessToken,
+        Behaviour::With("login", json!({"a": 1})),
+        Behaviour::Deep(10_000),
+        Behaviour::Huge(1 << 20),
+        Behaviour::wrapped(200, &[("content-type", "text/html")], ""),
+        Behaviour::wrapped(500, JSON, ""),
+        Behaviour::made(|_, honest| {
+            let mut fields = honest.fields.clone();
+            fields.insert("error".to_owned(), json!("invalid_grant"));
+            answer(
+                400,
+                "application/json",
+                serde_json::Value::Object(fields).to_string(),
+            )
+        }),
+    ] {
+        let what = format!("{refused:.60?}");
+        let is_good = matches!(refused, Behaviour::With("login", _));
+        let (_, page) = attempt(&gateway, refused).await;
+        let expected = if is_good {
+            "connected"
+        } else {
+            "provider-error"
+        };
+        assert_eq!(page.name(), Some(expected), "{what}: {}", page.body);
+        let live = if is_good { 2 } else { 0 };
+        eventually(async || (gateway.bank.live_tokens() == live).then_some(())).await;
+        gateway.bank.forget_tokens();
+    }
+}
+
+/// A client whose secret has signs, at servers that decode HTTP Basic in each way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t2_the_basic_pair_is_encoded_as_the_institution_decodes_it() {
+    const SECRET: &str = "a b+c%41/é&";
+    for (encoding, decodings) in [
+        ("form", &[Decoding::Form][..]),
+        ("percent", &[Decoding::Form, Decoding::Percent]),
+        ("raw", &[Decoding::Raw]),
+    ] {
+        let setup = Setup {
+            oauth: format!("basic_encoding = \"{encoding}\""),
+            swaps: vec![(BANK_SECRET, SECRET)],
+            ..Setup::default()
+        };
+        let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+        gateway.bank.register(Registration {
+            client_id: bank_client_id(CLIENT, "fake_bank"),
+            client_secret: Some(SECRET.to_owned()),
+            redirect_uri: gateway.at("oauth/redirect_from/acme/fake_bank").to_string(),
+        });
+        for decoding in [Decoding::Form, Decoding::Percent, Decoding::Raw] {
+            gateway.bank.decodes_basic(decoding);
+            let (_, page) = attempt(&gateway, Behaviour::Honest).await;
+            let expected = match decodings.contains(&decoding) {
+                true => "connected",
+                false => "not-set-up",
+            };
+            assert_eq!(page.name(), Some(expected), "{encoding} at {decoding:?}");
+        }
+    }
+}
+
+async fn a_refused_client_is_told_to_the_operator_and_promised_no_retry(backend: Backend) {
+    let served = Served::with(backend, Setup::default()).await;
+    let gateway = &served.gateway;
+    let mut flows = Vec::new();
+    for refused in [
+        Behaviour::invalid_client(),
+        Behaviour::Error(400, "unauthorized_client", "not for codes"),
+        Behaviour::Says(401, "text/html", "<p>who are you?".to_owned()),
+    ] {
+        flows.push(attempt(gateway, refused).await);
+    }
+    flows.push(self::refused(gateway, "unauthorized_client", "not you").await);
+    for (member, page) in &flows {
+        assert_eq!(
+            (page.status, page.name()),
+            (200, Some("not-set-up")),
+            "{}",
+            page.body
+        );
+        let words = "Acme Budget’s connection to Fake Bank is not set up correctly.";
+        assert!(page.body.contains(words), "{}", page.body);
+        assert!(
+            !page.body.contains("data-action=\"retry\""),
+            "no retry is promised"
+        );
+        assert!(page.body.contains("<code"), "a support code: {}", page.body);
+        let state = gateway.state(*member).await;
+        assert_eq!(
+            (&state["auth_status"], &state["error_reason"]),
+            (&json!(3), &json!(5))
+        );
+    }
+    let log = served.log();
+    let told = |line: &&str| {
+        line.contains("ERROR") && line.contains("the institution refused this client")
+    };
+    assert_eq!(log.lines().filter(told).count(), flows.len(), "{log}");
+    let metrics = gateway.operator.join("metrics").expect("a path");
+    let counted = gateway.visitor().get(&metrics).await.body;
+    let line = counted.lines().find(|line| {
+        line.starts_with("guichet_institution_not_set_up_total{")
+            && line.contains("institution=\"fake_bank\"")
+            && line.contains("cause=\"client_refused\"")
+            && line.contains("client=\"acme\"")
+    });
+    assert!(line.is_some_and(|line| line.ends_with(" 4")), "{counted}");
+    // The window was seen to end so: it is read from the store again.
+    let (member, link) = gateway.member().await;
+    gateway.bank.next_token(Behaviour::invalid_client());
+    let visitor = gateway.visitor();
+    let page = gateway.connect(&visitor, &link).await;
+    let again = visitor.get(&page.url).await;
+    assert_eq!(again.name(), Some("not-set-up"), "{member}: {}", again.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,10 +358,16 @@ async fn an_institution_can_name_its_own_errors() {
     let (member, page) = refused(&gateway, "access_denied", "words").await;
     assert_eq!(page.name(), Some("denied"));
     assert_eq!(gateway.state(member).await["error_reason"], 2);
-    // The map counts at the token endpoint too.
-    let (member, page) = attempt(&gateway, Behaviour::invalid_grant()).await;
-    assert_eq!(page.name(), Some("impeded"));
-    assert_eq!(gateway.state(member).await["error_reason"], 3);
+    // The map counts at the token endpoint too, whatever the status.
+    for said in [
+        Behaviour::invalid_grant(),
+        Behaviour::Error(200, "invalid_grant", "no"),
+        Behaviour::Error(503, "invalid_grant", "no"),
+    ] {
+        let (member, page) = attempt(&gateway, said).await;
+        assert_eq!(page.name(), Some("impeded"));
+        assert_eq!(gateway.state(member).await["error_reason"], 3);
+    }
 }
 
 async fn what_the_institution_said_is_kept_for_the_operator_alone(backend: Backend) {

@@ -83,7 +83,7 @@ pub async fn returned(
     match taken {
         Ok(Taken::Known(attempt)) => to_outcome(&door, &shown, &attempt),
         Ok(Taken::Refused(refused)) => {
-            let refusal = Refusal::new(&refused, raw);
+            let refusal = Refusal::new(&refused, &at, raw);
             match own_attempt(&door.gateway, &at, &bindings).await {
                 Ok(Some((attempt, record))) => {
                     refusal.log_of(&attempt, &record);
@@ -149,6 +149,6 @@ pub async fn posted(
         Err(refused) => refused,
     };
     // Whose browser it is, its Lax cookie says, which comes along by GET only.
-    Refusal::new(&refused, &body).log();
+    Refusal::new(&refused, &at, &body).log();
     see_other(&door, &shown, &path)
 }

@@ -3,9 +3,10 @@
 
 use crate::domain::id::AttemptId;
 use crate::domain::support_code::SupportCode;
+use crate::flow::callback::Door;
 use crate::flow::unproven::Refused;
 use crate::log_context;
-use crate::oauth::{masked, words};
+use crate::oauth::{Scrubber, words};
 use crate::printable::printable;
 use crate::store::AttemptRecord;
 use crate::telemetry::STRANGERS;
@@ -20,11 +21,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Of what arrived as `raw`, query or form.
-    pub fn new(refused: &Refused, raw: &[u8]) -> Self {
+    /// Of what arrived as `raw`, query or form, at that registration.
+    pub fn new(refused: &Refused, at: &Door, raw: &[u8]) -> Self {
+        let scrubber = at.scrubber(raw);
         Self {
-            reason: masked(&refused.to_string(), raw),
-            words: words(raw),
+            reason: scrubber.cleaned(&refused.to_string()),
+            words: words(raw, &scrubber),
         }
     }
 
@@ -33,7 +35,7 @@ impl Refusal {
         let path = printable(&format!("{client}/{institution}"), PATH);
         Self {
             reason: format!("there is no registration at {path}"),
-            words: words(raw),
+            words: words(raw, &Scrubber::of_response(None, raw)),
         }
     }
 

@@ -63,6 +63,8 @@ pub enum Page {
     ProviderError(Ending),
     /// We failed.
     ServerError(Ending),
+    /// The connection to the institution is not set up correctly, which only the app's people can mend.
+    NotSetUp(Ending),
     /// The login is connected already, and the app wants it only once. Another try would end the same
     /// way, so none is offered.
     Duplicate(Ending),
@@ -213,6 +215,7 @@ impl Page {
             Page::Impeded(_) => "impeded",
             Page::ProviderError(_) => "provider-error",
             Page::ServerError(_) => "server-error",
+            Page::NotSetUp(_) => "not-set-up",
             Page::Duplicate(_) => "duplicate",
             Page::OtherLogin(_) => "other-login",
             Page::Used { .. } => "used",
@@ -240,6 +243,7 @@ impl Page {
             | Page::Denied(_)
             | Page::Impeded(_)
             | Page::ProviderError(_)
+            | Page::NotSetUp(_)
             | Page::Duplicate(_)
             | Page::OtherLogin(_)
             | Page::Connecting { .. }
@@ -265,7 +269,7 @@ impl Page {
             Page::Denied(_) => Some("DENIED"),
             Page::Impeded(_) => Some("IMPEDED"),
             Page::ProviderError(_) => Some("PROVIDER_ERROR"),
-            Page::ServerError(_) => Some("SERVER_ERROR"),
+            Page::ServerError(_) | Page::NotSetUp(_) => Some("SERVER_ERROR"),
             Page::Duplicate(_) | Page::OtherLogin(_) => Some("UNKNOWN_ERROR"),
             Page::Used { .. }
             | Page::Expired(_)
@@ -312,6 +316,7 @@ impl Page {
             | Page::Impeded(_)
             | Page::ProviderError(_)
             | Page::ServerError(_)
+            | Page::NotSetUp(_)
             | Page::Duplicate(_)
             | Page::OtherLogin(_)
             | Page::Used { .. }
@@ -354,6 +359,7 @@ impl Page {
             | Page::Impeded(ending)
             | Page::ProviderError(ending)
             | Page::ServerError(ending)
+            | Page::NotSetUp(ending)
             | Page::Duplicate(ending)
             | Page::OtherLogin(ending)
             | Page::Expired(Some(ending)) => Some(ending),

@@ -277,7 +277,11 @@ pub fn all() -> Vec<Sample> {
 /// Labels of an ending that no other try follows: a plain one, one in a popup, one with a way back.
 type FinalSample = ([&'static str; 3], fn(Ending) -> Page);
 
-const FINAL: [FinalSample; 2] = [
+const FINAL: [FinalSample; 3] = [
+    (
+        ["not-set-up", "not-set-up-popup", "not-set-up-app"],
+        Page::NotSetUp,
+    ),
     (
         ["duplicate", "duplicate-popup", "duplicate-app"],
         Page::Duplicate,

@@ -219,7 +219,10 @@ fn tone(page: &Page) -> Tone {
         | Page::OtherLogin(_)
         | Page::NoAnswer { .. }
         | Page::WrongBrowser { .. } => Tone::Attention,
-        Page::ProviderError(_) | Page::ServerError(_) | Page::BadReturn { .. } => Tone::Trouble,
+        Page::ProviderError(_)
+        | Page::ServerError(_)
+        | Page::NotSetUp(_)
+        | Page::BadReturn { .. } => Tone::Trouble,
         Page::Expired(_) | Page::Superseded => Tone::Late,
         Page::Unknown | Page::NotFound => Tone::Lost,
         Page::Busy { .. } | Page::Connecting { .. } => Tone::Wait,
@@ -253,7 +256,8 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
             None => &["body", "again"],
         },
         Page::Expired(Some(Ending { retry: Some(_), .. })) => &["body", "retry"],
-        Page::Duplicate(_)
+        Page::NotSetUp(_)
+        | Page::Duplicate(_)
         | Page::OtherLogin(_)
         | Page::Used { check_again: None }
         | Page::Expired(_)

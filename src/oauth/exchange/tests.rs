@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::json::JsonError;
+use super::super::reply::MediaType;
 use super::super::test_support::{oauth, registration, secrets};
 use super::*;
 use crate::domain::institution::Pkce;
@@ -21,11 +22,25 @@ async fn exchange_with(
     oauth: &OAuth,
     registration: &Registration,
 ) -> Result<Grant, ExchangeError> {
-    let code = AuthorizationCode::parse("CANARY-code/+=").unwrap();
-    client
-        .exchange(oauth, registration, &code, &secrets(), now())
+    outcome(client, oauth, registration)
         .await
         .map(|granted| granted.grant)
+        .map_err(|failed| failed.error)
+}
+
+async fn outcome(
+    client: &OAuthClient,
+    oauth: &OAuth,
+    registration: &Registration,
+) -> Result<Granted, Box<NotGranted>> {
+    let authorized = Authorized {
+        state: &AuthorizationState::parse(&format!("07{}", "s".repeat(43))).unwrap(),
+        code: &AuthorizationCode::parse("CANARY-code/+=").unwrap(),
+        secrets: &secrets(),
+    };
+    client
+        .exchange(oauth, registration, &authorized, now())
+        .await
 }
 
 async fn exchange(oauth: &OAuth) -> Result<Grant, ExchangeError> {
@@ -113,7 +128,7 @@ async fn t2_basic_authentication_form_encodes_id_and_secret() {
     let server = FakeServer::start(|_| json("200 OK", GOOD));
     let mut registration = registration();
     registration.client_id = "id:1".to_owned();
-    registration.client_secret = Some(SecretString::from("a:b+c%/é&"));
+    registration.client_secret = Some(secrecy::SecretString::from("a:b+c%/é&"));
     let client = OAuthClient::new().unwrap();
     exchange_with(&client, &oauth(&server.url("/")), &registration)
         .await
@@ -173,20 +188,22 @@ async fn nothing_is_sent_without_the_secret_or_in_clear_to_another_machine() {
         .await
         .err();
     assert_eq!(error, Some(ExchangeError::NoSecret));
-    assert_eq!(error.unwrap().reason(&bank), ErrorReason::ServerError);
+    let configuration = Meaning::NotSetUp(SetupFault::Configuration);
+    assert_eq!(error.unwrap().meaning(&bank), configuration);
     assert!(server.requests().is_empty());
 
     bank.token_endpoint = "http://bank.example/token".parse().unwrap();
     let error = exchange(&bank).await.err();
     assert_eq!(error, call(TransportError::Insecure));
-    assert_eq!(error.unwrap().reason(&bank), ErrorReason::ServerError);
+    let configuration = Meaning::NotSetUp(SetupFault::Configuration);
+    assert_eq!(error.unwrap().meaning(&bank), configuration);
 }
 
 #[tokio::test]
 async fn t8_another_token_type_is_refused() {
     let body = r#"{"access_token":"CANARY","token_type":"DPoP"}"#;
     let error = at(|_| json("200 OK", body)).await.err().unwrap();
-    let text = "the token answer is of no use: the token type is \"dpop\" instead of Bearer";
+    let text = "the token answer is of no use: the token type is DPoP instead of Bearer";
     assert_eq!(error.to_string(), text);
 }
 
@@ -249,29 +266,29 @@ async fn t11_an_answer_that_drips_or_never_comes_ends_at_the_limit() {
 }
 
 #[tokio::test]
-async fn t11_only_plain_unambiguous_json_is_read() {
+async fn t11_only_unambiguous_json_is_read() {
     let html: &[(&str, &str)] = &[("content-type", "text/html")];
-    let error = at(move |_| answer("200 OK", html, b"<p>CANARY"))
-        .await
-        .err();
-    assert_eq!(
-        error,
-        call(TransportError::MediaType("text/html".to_owned()))
-    );
-    let error = at(|_| answer("200 OK", &[], GOOD.as_bytes())).await.err();
-    assert_eq!(
-        error,
-        call(TransportError::MediaType("no media type".to_owned()))
-    );
-
+    for body in ["<p>CANARY", GOOD] {
+        let error = at(move |_| answer("200 OK", html, body.as_bytes())).await;
+        assert_eq!(
+            error.err(),
+            call(TransportError::MediaType(MediaType::Html))
+        );
+    }
     let packed: &[(&str, &str)] = &[
         ("content-type", "application/json"),
         ("content-encoding", "gzip"),
     ];
-    let error = at(move |_| answer("200 OK", packed, b"\x1f\x8b\x08"))
-        .await
-        .err();
-    assert_eq!(error, call(TransportError::Encoded("gzip".to_owned())));
+    for body in [b"\x1f\x8b\x08", GOOD.as_bytes()] {
+        let error = at(move |_| answer("200 OK", packed, body)).await.err();
+        assert_eq!(error, call(TransportError::Encoded));
+    }
+    let form: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded")];
+    let error = at(move |_| answer("200 OK", form, b"access_token=CANARY")).await;
+    assert_eq!(
+        error.err(),
+        call(TransportError::MediaType(MediaType::Other))
+    );
 
     let deep = format!("{{\"a\":{}", "[".repeat(5000));
     for (body, expected) in [
@@ -281,39 +298,150 @@ async fn t11_only_plain_unambiguous_json_is_read() {
         ),
         (r#"["CANARY"]"#, JsonError::NotAnObject),
         ("{\"access_token\":\"CANARY", JsonError::Syntax),
-        (&deep, JsonError::Syntax),
+        (&deep, JsonError::Depth),
     ] {
         let body = body.to_owned();
         let error = at(move |_| json("200 OK", &body)).await.err();
         assert_eq!(error, call(TransportError::Json(expected)));
     }
-
-    let with_charset: &[(&str, &str)] = &[("content-type", "Application/JSON; charset=utf-8")];
-    assert!(
-        at(move |_| answer("200 OK", with_charset, GOOD.as_bytes()))
-            .await
-            .is_ok()
-    );
 }
 
 #[tokio::test]
-async fn t11_a_member_of_the_wrong_type_is_named_and_not_quoted() {
-    for (body, expected) in [
+async fn a_complete_token_response_is_one_however_it_is_wrapped() {
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    let headers: [&[(&str, &str)]; 11] = [
+        &[("content-type", "Application/JSON; charset=utf-8")],
+        &[("content-type", "text/plain; charset=utf-8")],
+        &[("content-type", "text/javascript")],
+        &[("content-type", "application/x-www-form-urlencoded")],
+        &[("content-type", "application/octet-stream")],
+        &[("content-type", "")],
+        &[],
+        &[JSON, ("content-encoding", "identity")],
+        &[JSON, ("content-encoding", "utf-8")],
+        &[JSON, ("content-encoding", "UTF-8")],
+        &[JSON, ("content-encoding", "")],
+    ];
+    for headers in headers {
+        let outcome = at(move |_| answer("200 OK", headers, GOOD.as_bytes())).await;
+        assert!(outcome.is_ok(), "{headers:?}: {:?}", outcome.err());
+    }
+    for status in ["200 OK", "201 Created", "202 Accepted", "203 A", "206 A"] {
+        assert!(at(move |_| json(status, GOOD)).await.is_ok(), "{status}");
+    }
+    for body in [
+        format!("\u{feff}{GOOD}"),
+        format!("\r\n {GOOD}\n"),
+        r#"{"access_token":"a"}"#.to_owned(),
+        r#"{"access_token":"a","error":null}"#.to_owned(),
+        r#"{"access_token":"a","error":""}"#.to_owned(),
+        r#"{"access_token":"a","error":"none"}"#.to_owned(),
+        r#"{"access_token":"a","nested":{"x":1,"x":2},"amount":1e999}"#.to_owned(),
+    ] {
+        let what = body.clone();
+        assert!(at(move |_| json("200 OK", &body)).await.is_ok(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_without_a_token_is_that_error_whatever_its_status_or_label() {
+    let body = r#"{"error":"x_withdrawn","error_description":"gone","access_token":""}"#;
+    for status in [
+        "200 OK", "201 A", "302 A", "400 A", "401 A", "418 A", "500 A", "503 A",
+    ] {
+        for label in ["application/json", "text/plain", "text/html"] {
+            let reply = move |_: &Request| {
+                let headers = [
+                    ("content-type", label),
+                    ("location", "https://elsewhere.example"),
+                ];
+                answer(status, &headers, body.as_bytes())
+            };
+            let error = at(reply).await.err().unwrap();
+            let told = "the institution refused the code: x_withdrawn: gone";
+            assert_eq!(error.to_string(), told, "{status} {label}");
+            let mut oauth = oauth(&"https://bank.example".parse().unwrap());
+            oauth.error_map = [("x_withdrawn".to_owned(), ErrorReason::Cancelled)].into();
+            let cancelled = Meaning::Reason(ErrorReason::Cancelled);
+            assert_eq!(error.meaning(&oauth), cancelled);
+        }
+    }
+}
+
+/// What an institution issued in an answer that was refused.
+async fn left_by(
+    limit: Duration,
+    reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> Vec<String> {
+    let server = FakeServer::start(reply);
+    let mut oauth = oauth(&server.url("/"));
+    oauth.timeout = limit;
+    let failed = outcome(&OAuthClient::new().unwrap(), &oauth, &registration()).await;
+    let failed = failed.err().expect("it is refused");
+    let mut tokens = Vec::new();
+    for token in failed.issued.all() {
+        let token = token.expose_secret();
+        assert_eq!(failed.scrubber.shown(token, 100), "[secret]");
+        tokens.push(token.to_owned());
+    }
+    tokens
+}
+
+#[tokio::test]
+async fn i10_what_held_a_token_and_is_refused_keeps_it_to_be_given_back() {
+    let held = r#"{"refresh_token":"CANARY-r","access_token":"CANARY-a","#;
+    let long = Duration::from_secs(10);
+    for (what, body) in [
+        ("another type", format!(r#"{held}"token_type":"mac"}}"#)),
+        ("a member twice", format!(r#"{held}"x":1,"x":2}}"#)),
         (
-            r#"{"token_type":"Bearer","x":"CANARY"}"#,
-            "access_token or token_type",
+            "too deep",
+            format!(r#"{held}"x":{}{}}}"#, "[".repeat(900), "]".repeat(900)),
         ),
         (
-            r#"{"access_token":["CANARY"],"token_type":"Bearer"}"#,
-            "access_token",
+            "too long",
+            format!(r#"{held}"x":"{}"}}"#, "x".repeat(70_000)),
         ),
-        (
-            r#"{"access_token":"CANARY","token_type":"Bearer","scope":["CANARY"]}"#,
-            "scope",
-        ),
+        ("cut", held.to_owned()),
+        ("more after it", format!(r#"{held}"x":1}} <p>"#)),
+    ] {
+        let left = left_by(long, move |_| json("200 OK", &body)).await;
+        assert_eq!(left, ["CANARY-r", "CANARY-a"], "{what}");
+    }
+    let body = format!(r#"{held}"access_token":"CANARY-b"}}"#);
+    let left = left_by(long, move |_| json("200 OK", &body)).await;
+    assert_eq!(left, ["CANARY-r", "CANARY-a", "CANARY-b"]);
+
+    let html: &[(&str, &str)] = &[("content-type", "text/html")];
+    let left = left_by(long, move |_| answer("200 OK", html, GOOD.as_bytes())).await;
+    assert_eq!(left, ["CANARY-refresh", "CANARY-access"]);
+    let body = format!(r#"{held}"error":"invalid_grant"}}"#);
+    let left = left_by(long, move |_| json("400 A", &body)).await;
+    assert_eq!(left, ["CANARY-r", "CANARY-a"]);
+
+    // The connection breaks, or the time is over, after the tokens came.
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n";
+    let cut = format!("{head}{held}");
+    let left = left_by(long, move |_| Reply::Bytes(cut.clone().into_bytes())).await;
+    assert_eq!(left, ["CANARY-r", "CANARY-a"]);
+    let slow = format!("{head}{held}{}", " ".repeat(9000));
+    let short = Duration::from_millis(2500);
+    let left = left_by(short, move |_| Reply::Drip(slow.clone().into_bytes())).await;
+    assert_eq!(left, ["CANARY-r", "CANARY-a"]);
+}
+
+#[tokio::test]
+async fn t11_an_answer_without_a_sound_token_is_of_no_use() {
+    for body in [
+        r#"{"token_type":"Bearer","x":"CANARY"}"#,
+        r#"{"access_token":["CANARY"],"token_type":"Bearer"}"#,
+        r#"{"access_token":"","token_type":"Bearer"}"#,
+        r#"{"access_token":"a\u0000b"}"#,
+        "{}",
     ] {
         let error = at(move |_| json("200 OK", body)).await.err();
-        assert_eq!(error, Some(ExchangeError::Malformed(expected.to_owned())));
+        let expected = ExchangeError::Unusable(UnusableAnswer::NoToken);
+        assert_eq!(error, Some(expected), "{body}");
     }
 }
 
@@ -323,13 +451,35 @@ async fn t11_a_status_without_an_oauth_error_is_named() {
         ("500 A", "<p>"),
         ("503 A", ""),
         ("400 A", r#"{"message":"no"}"#),
-        ("201 A", GOOD),
-        ("204 A", ""),
+        ("400 A", r#"{"error":{"code":1}}"#),
+        ("400 A", r#"{"error":"a","error":"b"}"#),
     ] {
         let error = at(move |_| json(status, body)).await.err();
         let number = status[..3].parse().unwrap();
         assert_eq!(error, call(TransportError::Status(number)));
     }
+    let error = at(|_| json("204 A", "")).await.err();
+    assert_eq!(error, call(TransportError::Json(JsonError::Syntax)));
+}
+
+#[tokio::test]
+async fn a_refused_client_is_the_operators_to_mend() {
+    let bank = oauth(&"https://bank.example".parse().unwrap());
+    for (status, body) in [
+        ("401 A", r#"{"error":"invalid_client"}"#),
+        ("400 A", r#"{"error":"invalid_client"}"#),
+        ("200 A", r#"{"error":"invalid_client"}"#),
+        ("400 A", r#"{"error":"unauthorized_client"}"#),
+        ("401 A", "<p>who are you?"),
+        ("401 A", ""),
+    ] {
+        let error = at(move |_| json(status, body)).await.err().unwrap();
+        let refused = Meaning::NotSetUp(SetupFault::ClientRefused);
+        assert_eq!(error.meaning(&bank), refused, "{status} {body}");
+    }
+    let error = at(|_| json("400 A", r#"{"error":"invalid_grant"}"#)).await;
+    let provider = Meaning::Reason(ErrorReason::ProviderError);
+    assert_eq!(error.err().unwrap().meaning(&bank), provider);
 }
 
 #[tokio::test]
@@ -361,13 +511,14 @@ async fn a_refusal_keeps_the_institutions_words_without_our_secrets() {
         )
     });
     let error = error.await.err().unwrap();
-    let ExchangeError::Refused { error: code, said } = &error else {
+    let ExchangeError::Refused(Refusal { error: code, said }) = &error else {
         panic!("{error}");
     };
     assert_eq!(code, "invalid_grant");
     assert!(said.starts_with(r"invalid_grant: [secret] [secret]\u{d}\u{a}grant_type="));
     let mut oauth = oauth(&"https://bank.example".parse().unwrap());
-    assert_eq!(error.reason(&oauth), ErrorReason::ProviderError);
+    let meaning = |reason| Meaning::Reason(reason);
+    assert_eq!(error.meaning(&oauth), meaning(ErrorReason::ProviderError));
     oauth.error_map = [("invalid_grant".to_owned(), ErrorReason::Denied)].into();
-    assert_eq!(error.reason(&oauth), ErrorReason::Denied);
+    assert_eq!(error.meaning(&oauth), meaning(ErrorReason::Denied));
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::test_support::oauth;
+use super::super::test_support::{oauth, registration};
 use super::*;
 
 fn state() -> String {
@@ -112,8 +112,8 @@ fn c12_the_whole_has_a_limit() {
 fn a1_tokens_in_the_front_channel_are_no_code() {
     let callback = parse("access_token=CANARY&token_type=Bearer").unwrap();
     assert!(matches!(callback.answer, Answer::Nothing));
-    let (reason, detail) = callback.answer.refusal(&bank()).unwrap();
-    assert_eq!(reason, ErrorReason::ProviderError);
+    let (meaning, detail) = callback.refusal(&bank(), &registration(), None).unwrap();
+    assert_eq!(meaning, Meaning::Reason(ErrorReason::ProviderError));
     assert!(!detail.contains("CANARY"));
 }
 
@@ -122,22 +122,30 @@ fn c10_an_errors_words_are_bounded_and_cannot_leave_their_line() {
     let long = "x".repeat(2000);
     let rest = format!("error=access_denied&error_description=no%0D%0A%1B[2J<b>%FF{long}");
     let callback = parse(&rest).unwrap();
-    let (reason, detail) = callback.answer.refusal(&bank()).unwrap();
-    assert_eq!(reason, ErrorReason::Cancelled);
+    let (meaning, detail) = callback.refusal(&bank(), &registration(), None).unwrap();
+    assert_eq!(meaning, Meaning::Reason(ErrorReason::Cancelled));
     assert!(detail.starts_with(r"access_denied: no\u{d}\u{a}\u{1b}[2J<b>"));
-    assert!(detail.chars().count() <= ERROR_LIMIT + 2 + DESCRIPTION_LIMIT);
+    assert!(detail.chars().count() <= 300);
     assert!(!detail.chars().any(char::is_control));
-    assert!(parse("code=a").unwrap().answer.refusal(&bank()).is_none());
+    assert!(
+        parse("code=a")
+            .unwrap()
+            .refusal(&bank(), &registration(), None)
+            .is_none()
+    );
+}
+
+fn issuer(oauth: &OAuth, iss: Option<&str>) -> Result<(), IssuerMismatch> {
+    let mut callback = parse("code=a").unwrap();
+    callback.iss = iss.map(str::to_owned);
+    callback.check_issuer(oauth, &registration())
 }
 
 #[test]
 fn c7_the_issuer_is_compared_character_by_character() {
     let mut oauth = bank();
-    assert_eq!(
-        check_issuer(&oauth, Some("https://bank.example"), true),
-        Ok(())
-    );
-    assert_eq!(check_issuer(&oauth, None, true), Ok(()));
+    assert_eq!(issuer(&oauth, Some("https://bank.example")), Ok(()));
+    assert_eq!(issuer(&oauth, None), Ok(()));
     for wrong in [
         "",
         "https://bank.example/",
@@ -148,56 +156,82 @@ fn c7_the_issuer_is_compared_character_by_character() {
         "https://evil.example",
     ] {
         let expected = Err(IssuerMismatch::Other(wrong.to_owned()));
-        assert_eq!(check_issuer(&oauth, Some(wrong), true), expected);
+        assert_eq!(issuer(&oauth, Some(wrong)), expected);
     }
     oauth.issuer = None;
-    assert_eq!(
-        check_issuer(&oauth, Some("https://bank.example"), true),
-        Ok(())
-    );
+    assert_eq!(issuer(&oauth, Some("https://bank.example")), Ok(()));
 }
 
 #[test]
 fn c6_an_issuer_that_always_comes_may_not_be_missing() {
     let mut oauth = bank();
     oauth.iss = IssuerRule::Required;
-    assert_eq!(
-        check_issuer(&oauth, None, true),
-        Err(IssuerMismatch::Missing)
-    );
-    assert_eq!(
-        check_issuer(&oauth, Some("https://bank.example"), true),
-        Ok(())
-    );
+    assert_eq!(issuer(&oauth, None), Err(IssuerMismatch::Missing));
+    assert_eq!(issuer(&oauth, Some("https://bank.example")), Ok(()));
 }
 
 #[test]
 fn c6_an_error_may_come_without_issuer_where_only_a_code_needs_it() {
     let mut oauth = bank();
     oauth.iss = IssuerRule::RequiredWithCode;
+    let refused = |oauth: &OAuth, iss: Option<&str>| {
+        let mut callback = parse("error=access_denied").unwrap();
+        callback.iss = iss.map(str::to_owned);
+        callback.check_issuer(oauth, &registration())
+    };
     let (missing, right) = (Err(IssuerMismatch::Missing), Some("https://bank.example"));
-    assert_eq!(check_issuer(&oauth, None, true), missing);
-    assert_eq!(check_issuer(&oauth, None, false), Ok(()));
-    assert_eq!(check_issuer(&oauth, right, true), Ok(()));
-    let wrong = check_issuer(&oauth, Some("https://evil.example"), false);
+    assert_eq!(issuer(&oauth, None), missing);
+    assert_eq!(refused(&oauth, None), Ok(()));
+    assert_eq!(issuer(&oauth, right), Ok(()));
+    let wrong = refused(&oauth, Some("https://evil.example"));
     assert!(wrong.is_err(), "one that is there is compared");
     oauth.iss = IssuerRule::Required;
-    assert_eq!(check_issuer(&oauth, None, false), missing);
+    assert_eq!(refused(&oauth, None), missing);
 }
 
 #[test]
 fn l1_words_of_an_answer_hold_none_of_its_secrets() {
     let state = format!("00{}", "s".repeat(43));
+    let said = |raw: &str| words(raw.as_bytes(), &Scrubber::of_response(None, raw.as_bytes()));
     let raw = format!(
         "error=access_denied&code=CODE-1234&error_description=no+code+CODE-1234+for+{state}%0Aat+once"
     );
-    let said = words(raw.as_bytes()).unwrap();
-    assert_eq!(said, r"access_denied: no code […] for […]\u{a}at once");
-    assert_eq!(words(b"error=access_denied").unwrap(), "access_denied");
-    assert_eq!(words(b"error=&error_description=gone").unwrap(), "gone");
-    assert_eq!(words(b"state=x&code=y&foo=z"), None);
+    let expected = r"access_denied: no code [secret] for [long value]\u{a}at once";
+    assert_eq!(said(&raw).unwrap(), expected);
+    assert_eq!(said("error=access_denied").unwrap(), "access_denied");
+    assert_eq!(said("error=&error_description=gone").unwrap(), "gone");
+    assert_eq!(said("state=x&code=y&foo=z"), None);
+    let (bank, registration) = (bank(), registration());
+    let raw = b"error=no&error_description=CANARY-client-secret";
+    let scrubber = Scrubber::of_response(Some((&bank, &registration)), raw);
+    assert_eq!(words(raw, &scrubber).unwrap(), "no: [secret]");
     let trace = "trace 0f8fad5b-d9cb-469f-a165-70867728950e, code a";
-    assert_eq!(masked(trace, b"code=a"), trace, "what may help is left");
+    let scrubber = Scrubber::of_response(None, b"code=a");
+    assert_eq!(scrubber.cleaned(trace), trace, "what may help is left");
+}
+
+#[test]
+fn what_an_answer_repeats_of_the_request_is_not_kept() {
+    let (verifier, nonce) = ("v".repeat(43), "n".repeat(43));
+    let all = format!("{}%20{nonce}%20{verifier}%20CANARY-client-secret", state());
+    let callback = parse(&format!("error={all}&error_description={all}")).unwrap();
+    for secrets in [None, Some(&super::super::test_support::secrets())] {
+        let (_, detail) = callback.refusal(&bank(), &registration(), secrets).unwrap();
+        for secret in [&state(), &nonce, &verifier] {
+            assert!(!detail.contains(secret.as_str()), "{detail}");
+        }
+        assert!(!detail.contains("CANARY"), "{detail}");
+    }
+    let iss = format!("https://evil.example/{}/{nonce}?code=CODE-1234", state());
+    let mut callback = parse("code=CODE-1234").unwrap();
+    callback.iss = Some(iss);
+    let told = callback
+        .check_issuer(&bank(), &registration())
+        .unwrap_err()
+        .to_string();
+    let expected =
+        "the answer names the issuer https://evil.example/[secret]/[long value]?code=[secret]";
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -216,8 +250,8 @@ fn c15_a_held_answer_is_the_answer_that_came() {
         assert_eq!(held.iss, callback.iss);
         assert_eq!(code(&held), code(&callback));
         assert_eq!(
-            held.answer.refusal(&bank()),
-            callback.answer.refusal(&bank())
+            held.refusal(&bank(), &registration(), None),
+            callback.refusal(&bank(), &registration(), None)
         );
     }
     assert!(Callback::from_bytes(b"").is_none());
@@ -242,7 +276,7 @@ proptest! {
         form.extend_pairs(&parts);
         if let Ok(callback) = Callback::parse(form.finish().as_bytes()) {
             let held = Callback::from_bytes(&callback.to_bytes()).unwrap();
-            prop_assert_eq!(held.answer.refusal(&bank()), callback.answer.refusal(&bank()));
+            prop_assert_eq!(held.refusal(&bank(), &registration(), None), callback.refusal(&bank(), &registration(), None));
             prop_assert_eq!(code(&held), code(&callback));
         }
     }

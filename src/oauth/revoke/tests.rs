@@ -1,14 +1,23 @@
 use super::super::test_support::{oauth, registration};
 use super::*;
+use crate::domain::institution::ClientAuthentication;
 use crate::fake_server::{FakeServer, Reply, Request, answer, json};
 
-fn grant(refresh_token: Option<&str>) -> Grant {
-    Grant {
-        access_token: SecretString::from("CANARY-access"),
-        refresh_token: refresh_token.map(SecretString::from),
-        scope: None,
-        expires_at: None,
+fn issued(refresh_token: Option<&str>) -> Issued {
+    Issued {
+        access: vec![SecretString::from("CANARY-access")],
+        refresh: refresh_token.into_iter().map(SecretString::from).collect(),
     }
+}
+
+async fn revoke(
+    oauth: &OAuth,
+    registration: &Registration,
+    issued: &Issued,
+) -> Result<(), RevokeError> {
+    let client = OAuthClient::new().unwrap();
+    let scrubber = Scrubber::of(["CANARY-code"]);
+    client.revoke(oauth, registration, issued, &scrubber).await
 }
 
 /// Revokes at a server that answers so; gives the outcome and the token hints that arrived.
@@ -17,14 +26,8 @@ async fn at(
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
 ) -> (Result<(), RevokeError>, Vec<String>) {
     let server = FakeServer::start(reply);
-    let client = OAuthClient::new().unwrap();
-    let outcome = client
-        .revoke(
-            &oauth(&server.url("/")),
-            &registration(),
-            &grant(refresh_token),
-        )
-        .await;
+    let bank = oauth(&server.url("/"));
+    let outcome = revoke(&bank, &registration(), &issued(refresh_token)).await;
     if let Err(error) = &outcome {
         assert!(!format!("{error} {error:?}").contains("CANARY"));
     }
@@ -62,7 +65,6 @@ async fn k5_the_refresh_token_is_revoked_first() {
 #[tokio::test]
 async fn k5_the_request_proves_who_asks() {
     let server = FakeServer::start(ok);
-    let client = OAuthClient::new().unwrap();
     let mut oauth = oauth(&server.url("/"));
     let mut registration = registration();
     registration.client_secret = Some(SecretString::from("a:b+c%/é&"));
@@ -70,24 +72,16 @@ async fn k5_the_request_proves_who_asks() {
         ("token".to_owned(), "CANARY-access".to_owned()),
         ("token_type_hint".to_owned(), "access_token".to_owned()),
     ];
-    client
-        .revoke(&oauth, &registration, &grant(None))
-        .await
-        .unwrap();
+    revoke(&oauth, &registration, &issued(None)).await.unwrap();
     let request = server.requests().remove(0);
     assert!(request.head.starts_with("POST /revoke HTTP/1.1\r\n"));
-    let credentials = STANDARD.encode("guichet-1:a%3Ab%2Bc%25%2F%C3%A9%26");
-    assert_eq!(
-        request.header("authorization"),
-        Some(&*format!("Basic {credentials}"))
-    );
+    // guichet-1:a%3Ab%2Bc%25%2F%C3%A9%26
+    let credentials = "Basic Z3VpY2hldC0xOmElM0FiJTJCYyUyNSUyRiVDMyVBOSUyNg==";
+    assert_eq!(request.header("authorization"), Some(credentials));
     assert_eq!(request.form(), expected);
 
     oauth.client_authentication = ClientAuthentication::ClientSecretPost;
-    client
-        .revoke(&oauth, &registration, &grant(None))
-        .await
-        .unwrap();
+    revoke(&oauth, &registration, &issued(None)).await.unwrap();
     let request = server.requests().remove(1);
     assert_eq!(request.header("authorization"), None);
     expected.push(("client_id".to_owned(), "guichet-1".to_owned()));
@@ -95,10 +89,7 @@ async fn k5_the_request_proves_who_asks() {
     assert_eq!(request.form(), expected);
 
     oauth.client_authentication = ClientAuthentication::None;
-    client
-        .revoke(&oauth, &registration, &grant(None))
-        .await
-        .unwrap();
+    revoke(&oauth, &registration, &issued(None)).await.unwrap();
     let request = server.requests().remove(2);
     expected.pop();
     assert_eq!(request.form(), expected);
@@ -115,8 +106,11 @@ async fn k5_a_failure_is_told_and_does_not_spare_the_other_token() {
         ),
         (
             "400 A",
-            r#"{"error":"invalid_client","error_description":"CANARY-refresh\n"}"#,
-            RevokeError::Refused(r"invalid_client: [secret]\u{a}".to_owned()),
+            r#"{"error":"invalid_client","error_description":"CANARY-refresh CANARY-code\n"}"#,
+            RevokeError::Refused(Refusal {
+                error: "invalid_client".to_owned(),
+                said: r"invalid_client: [secret] [secret]\u{a}".to_owned(),
+            }),
         ),
     ] {
         let (outcome, hints) = at(Some("CANARY-refresh"), move |request| {
@@ -144,17 +138,16 @@ async fn k5_an_access_token_that_cannot_be_revoked_ends_with_its_refresh_token()
 #[tokio::test]
 async fn k5_without_an_endpoint_or_a_secret_nothing_is_sent() {
     let server = FakeServer::start(ok);
-    let client = OAuthClient::new().unwrap();
     let mut oauth = oauth(&server.url("/"));
     let mut registration = registration();
     registration.client_secret = None;
     assert_eq!(
-        client.revoke(&oauth, &registration, &grant(None)).await,
+        revoke(&oauth, &registration, &issued(None)).await,
         Err(RevokeError::NoSecret)
     );
     oauth.revocation_endpoint = None;
     assert_eq!(
-        client.revoke(&oauth, &registration, &grant(None)).await,
+        revoke(&oauth, &registration, &issued(None)).await,
         Err(RevokeError::NoEndpoint)
     );
     assert!(server.requests().is_empty());

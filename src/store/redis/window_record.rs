@@ -85,7 +85,7 @@ fn read_options(fields: &Fields) -> Result<WindowOptions> {
     Ok(options)
 }
 
-const ENDINGS: [Ending; 7] = [
+const ENDINGS: [Ending; 8] = [
     Ending::Failed,
     Ending::Superseded,
     Ending::Expired,
@@ -93,6 +93,7 @@ const ENDINGS: [Ending; 7] = [
     Ending::Unbound,
     Ending::Duplicate,
     Ending::OtherLogin,
+    Ending::NotSetUp,
 ];
 
 fn letter(ending: Ending) -> char {
@@ -104,6 +105,7 @@ fn letter(ending: Ending) -> char {
         Ending::Unbound => 'u',
         Ending::Duplicate => 'c',
         Ending::OtherLogin => 'o',
+        Ending::NotSetUp => 'n',
     }
 }
 

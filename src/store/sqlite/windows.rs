@@ -156,7 +156,7 @@ fn columns(status: WindowStatus) -> (&'static str, Option<ErrorReason>, Option<&
     }
 }
 
-const ENDINGS: [Ending; 7] = [
+const ENDINGS: [Ending; 8] = [
     Ending::Failed,
     Ending::Superseded,
     Ending::Expired,
@@ -164,6 +164,7 @@ const ENDINGS: [Ending; 7] = [
     Ending::Unbound,
     Ending::Duplicate,
     Ending::OtherLogin,
+    Ending::NotSetUp,
 ];
 
 fn ending_name(ending: Ending) -> &'static str {
@@ -175,6 +176,7 @@ fn ending_name(ending: Ending) -> &'static str {
         Ending::Unbound => "unbound",
         Ending::Duplicate => "duplicate",
         Ending::OtherLogin => "other_login",
+        Ending::NotSetUp => "not_set_up",
     }
 }
 

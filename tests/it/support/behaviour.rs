@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Interval, interval};
 use url::Url;
 
-use super::loopback::{Answer, HangUp};
+use super::loopback::{Answer, HangUp, Recorded};
 
 /// What an endpoint does with the next request. An honest answer is worked out first where
 /// one is needed, so that a code is spent or a token issued exactly as it would have been.
@@ -52,9 +52,48 @@ pub enum Behaviour {
     DuplicateAccessToken,
     /// The honest answer with a field that holds this many arrays in one another.
     Deep(usize),
+    /// What the test makes of the request and the honest answer.
+    Made(Made),
+}
+
+/// See [`Behaviour::Made`].
+#[derive(Clone)]
+pub struct Made(Arc<Maker>);
+
+type Maker = dyn Fn(&Recorded, &Honest) -> Response<Body> + Send + Sync;
+
+impl std::fmt::Debug for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Made")
+    }
 }
 
 impl Behaviour {
+    /// What the test makes of the request and the honest answer.
+    pub fn made(
+        make: impl Fn(&Recorded, &Honest) -> Response<Body> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Made(Made(Arc::new(make)))
+    }
+
+    /// The honest answer with another status and other headers, and a text before it.
+    pub fn wrapped(
+        status: u16,
+        headers: &'static [(&'static str, &'static str)],
+        before: &'static str,
+    ) -> Self {
+        Self::made(move |_, honest| {
+            let body = format!("{before}{}", Value::Object(honest.fields.clone()));
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = StatusCode::from_u16(status).expect("a real status");
+            for (name, value) in headers {
+                let value = header::HeaderValue::from_static(value);
+                response.headers_mut().append(*name, value);
+            }
+            response
+        })
+    }
+
     /// The refusal of a code or refresh token.
     pub fn invalid_grant() -> Self {
         Self::Error(400, "invalid_grant", "the code is not valid")
@@ -72,7 +111,10 @@ impl Behaviour {
 
     /// Turns what an honest endpoint would say into what this one says. An honest refusal
     /// (a status of 400 or more) is passed on: only good answers are worth bending.
-    pub async fn apply(self, honest: Honest) -> Answer {
+    pub async fn apply(self, request: &Recorded, honest: Honest) -> Answer {
+        if let Self::Made(Made(make)) = &self {
+            return Ok(make(request, &honest));
+        }
         let Honest { status, fields } = honest;
         let plain = Value::Object(fields.clone()).to_string();
         let good = status < 400;
@@ -137,6 +179,7 @@ impl Behaviour {
                 Ok(response)
             }
             Self::Honest
+            | Self::Made(_)
             | Self::With(..)
             | Self::Without(_)
             | Self::Huge(_)

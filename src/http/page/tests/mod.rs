@@ -78,6 +78,7 @@ fn names_statuses_and_reasons_are_as_documented() {
         ("impeded", 200, Some("IMPEDED")),
         ("provider-error", 200, Some("PROVIDER_ERROR")),
         ("server-error", 500, Some("SERVER_ERROR")),
+        ("not-set-up", 200, Some("SERVER_ERROR")),
         ("duplicate", 200, Some("UNKNOWN_ERROR")),
         ("other-login", 200, Some("UNKNOWN_ERROR")),
         ("used", 410, Some("SESSION_ERROR")),
@@ -128,6 +129,10 @@ fn headings_are_as_documented() {
         ("impeded", "First Harbour Bank needs something from you"),
         ("provider-error", "First Harbour Bank is having trouble"),
         ("server-error", "Something went wrong on our side"),
+        (
+            "not-set-up",
+            "Budgetly cannot connect to First Harbour Bank at the moment",
+        ),
         ("duplicate", "First Harbour Bank is already connected"),
         ("other-login", "That was a different sign-in"),
         ("used", "This link has already been used"),
@@ -216,7 +221,8 @@ fn errors_end_with_a_support_code_and_nothing_else_does() {
     each(|sample, rendered, what| {
         let wanted = match sample.page.name() {
             "cancelled" | "denied" | "impeded" | "provider-error" | "server-error"
-            | "duplicate" | "other-login" | "bad-return" | "wrong-browser" | "no-answer" => 1,
+            | "not-set-up" | "duplicate" | "other-login" | "bad-return" | "wrong-browser"
+            | "no-answer" => 1,
             // A link that nobody followed has no attempt to name.
             "expired" if sample.page.ending().is_some() => 1,
             _ => 0,
@@ -371,7 +377,7 @@ fn each_page_offers_what_it_can_in_order() {
     assert_eq!(offered("denied-last"), [""; 0]);
     assert_eq!(offered("impeded"), ["institution", "retry"]);
     assert_eq!(offered("impeded-popup"), ["institution", "retry"]);
-    for ending in ["duplicate", "other-login"] {
+    for ending in ["not-set-up", "duplicate", "other-login"] {
         assert_eq!(offered(ending), [""; 0]);
         assert_eq!(offered(&format!("{ending}-popup")), ["close"]);
         assert_eq!(offered(&format!("{ending}-app")), ["return"]);
@@ -455,6 +461,7 @@ fn a_page_says_what_did_not_happen_when_that_calms() {
         "impeded",
         "provider-error",
         "server-error",
+        "not-set-up",
         "wrong-browser",
         "no-answer",
     ] {

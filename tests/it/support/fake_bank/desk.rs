@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 use url::{Url, form_urlencoded};
 
-use super::{AUTHORIZE, CallbackParams, Registration};
+use super::{AUTHORIZE, CallbackParams, Decoding, Registration};
 use crate::support::behaviour::{Honest, answer};
 use crate::support::loopback::{Recorded, once};
 use crate::support::random_token;
@@ -23,6 +23,8 @@ pub struct Desk {
     clients: HashMap<String, Registration>,
     /// Whether a request without a code challenge is let through.
     pub pkce_optional: bool,
+    /// How the halves of HTTP Basic are decoded.
+    pub decoding: Decoding,
     /// Added to the address that browsers are sent back to.
     pub fragment: Option<String>,
     /// Where a browser was sent back to last.
@@ -58,6 +60,11 @@ impl Desk {
 
     pub fn live_tokens(&self) -> usize {
         self.access_tokens.len() + self.refresh_tokens.len()
+    }
+
+    pub fn forget_tokens(&mut self) {
+        self.access_tokens.clear();
+        self.refresh_tokens.clear();
     }
 
     /// A browser at the authorization endpoint: approved at once, or told what is wrong.
@@ -216,7 +223,7 @@ impl Desk {
         let posted = request
             .field("client_id")
             .zip(Some(request.field("client_secret")));
-        let (client_id, secret) = match (basic(request), posted) {
+        let (client_id, secret) = match (basic(request, self.decoding), posted) {
             (Some((id, secret)), None) => (id, Some(secret)),
             (Some((id, secret)), Some((same, None))) if same == id => (id, Some(secret)),
             (None, Some(posted)) => posted,
@@ -227,12 +234,17 @@ impl Desk {
     }
 }
 
-/// The credentials of a Basic header. Both halves are form-encoded (RFC 6749, 2.3.1).
-fn basic(request: &Recorded) -> Option<(String, String)> {
+/// The credentials of a Basic header.
+fn basic(request: &Recorded, decoding: Decoding) -> Option<(String, String)> {
     let encoded = request.header("authorization")?.strip_prefix("Basic ")?;
     let pair = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
     let (id, secret) = pair.split_once(':')?;
-    Some((form_decoded(id), form_decoded(secret)))
+    let decoded = |half: &str| match decoding {
+        Decoding::Form => form_decoded(half),
+        Decoding::Percent => form_decoded(&half.replace('+', "%2B")),
+        Decoding::Raw => half.to_owned(),
+    };
+    Some((decoded(id), decoded(secret)))
 }
 
 fn form_decoded(text: &str) -> String {

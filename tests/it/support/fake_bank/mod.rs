@@ -24,6 +24,18 @@ const TOKEN: &str = "/token";
 const REVOKE: &str = "/revoke";
 const IDENTIFY: &str = "/userinfo";
 
+/// How a server decodes the halves of HTTP Basic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decoding {
+    /// As a form (RFC 6749, section 2.3.1).
+    #[default]
+    Form,
+    /// As percent-encoding, where `+` is a plus sign.
+    Percent,
+    /// Not at all (RFC 7617).
+    Raw,
+}
+
 /// A client as the institution knows it.
 #[derive(Clone, Debug)]
 pub struct Registration {
@@ -139,6 +151,11 @@ impl FakeBank {
     /// institution that has not heard of PKCE.
     pub fn make_pkce_optional(&self) {
         self.state().desk.pkce_optional = true;
+    }
+
+    /// From now on the halves of HTTP Basic are decoded like this.
+    pub fn decodes_basic(&self, decoding: Decoding) {
+        self.state().desk.decoding = decoding;
     }
 
     /// The issuer identifier (RFC 8414), sent as `iss`.
@@ -293,6 +310,11 @@ impl FakeBank {
         self.state().desk.live_tokens()
     }
 
+    /// Ends every token that is live.
+    pub fn forget_tokens(&self) {
+        self.state().desk.forget_tokens();
+    }
+
     fn requests(&self, path: &str) -> Vec<Recorded> {
         let mut requests = self.server.requests();
         requests.retain(|request| request.path == path);
@@ -321,5 +343,5 @@ async fn serve(state: Arc<Mutex<State>>, request: Recorded) -> Answer {
             _ => return Ok(answer(404, "text/plain", "")),
         }
     };
-    behaviour.apply(honest).await
+    behaviour.apply(&request, honest).await
 }

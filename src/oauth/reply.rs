@@ -1,0 +1,306 @@
+//! What an institution sent to a call of ours, read to its end or to a limit, and what of it is
+//! believed.
+//!
+//! Strict where it protects, lenient where it does not: a JSON object is read whatever its label says
+//! short of HTML, and an OAuth error is one whatever its status. What is refused keeps what it held,
+//! so that it can be given back.
+
+use oauth2::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
+use reqwest::Response;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::json::{JsonError, Members};
+use super::scrub::Scrubber;
+use super::transport::TransportError;
+use crate::outgoing::{self, BodyError};
+
+/// How long a body may be, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// How much of an institution's own words is kept, in characters.
+const SAID: usize = 300;
+
+/// A media type, as much of it as may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// None was named.
+    Unnamed,
+    /// JSON, by any of its names.
+    Json,
+    /// HTML.
+    Html,
+    /// Any other text.
+    Text,
+    /// Anything else.
+    Other,
+}
+
+impl MediaType {
+    fn of(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(CONTENT_TYPE) else {
+            return Self::Unnamed;
+        };
+        let essence = value.as_bytes().split(|b| *b == b';').next();
+        let essence = essence
+            .unwrap_or_default()
+            .trim_ascii()
+            .to_ascii_lowercase();
+        match essence.as_slice() {
+            b"" => Self::Unnamed,
+            b"text/html" | b"application/xhtml+xml" => Self::Html,
+            b"application/json" | b"text/json" => Self::Json,
+            other if other.ends_with(b"+json") => Self::Json,
+            other if other.starts_with(b"text/") => Self::Text,
+            _ => Self::Other,
+        }
+    }
+
+    /// Its class, in a word for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unnamed => "no media type",
+            Self::Json => "JSON",
+            Self::Html => "HTML",
+            Self::Text => "text",
+            Self::Other => "something else",
+        }
+    }
+}
+
+/// An OAuth error as the institution put it (RFC 6749 section 5.2, RFC 6750 section 3). Foreign: may
+/// hold our secrets until it is scrubbed.
+pub struct OAuthError {
+    error: Zeroizing<String>,
+    description: Option<Zeroizing<String>>,
+}
+
+/// The same, without our secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error code.
+    pub error: String,
+    /// The error code and its description, for the operator.
+    pub said: String,
+}
+
+impl OAuthError {
+    /// What may be kept of it.
+    pub fn scrubbed(&self, scrubber: &Scrubber) -> Refusal {
+        refusal(
+            scrubber,
+            &self.error,
+            self.description.as_deref().map(String::as_str),
+        )
+    }
+}
+
+/// What may be kept of an error code and its description.
+pub fn refusal(scrubber: &Scrubber, error: &str, description: Option<&str>) -> Refusal {
+    let said = match description {
+        Some(description) => &format!("{error}: {description}"),
+        None => error,
+    };
+    Refusal {
+        error: scrubber.shown(error, SAID),
+        said: scrubber.shown(said, SAID),
+    }
+}
+
+/// Why a reply is not what was asked for.
+pub enum Unfit {
+    /// The institution refused.
+    Refused(OAuthError),
+    /// It cannot be relied on, or says nothing of OAuth.
+    Unusable(TransportError),
+}
+
+/// A reply: status, what its headers say of the body, and the body as far as it came.
+pub struct Reply {
+    status: u16,
+    media_type: MediaType,
+    /// Whether the body is in a content coding, though none was offered.
+    is_coded: bool,
+    /// The error named in `WWW-Authenticate`.
+    challenge: Option<Zeroizing<String>>,
+    /// What the body's top level holds, as far as it came.
+    pub members: Members,
+    /// Why the body is no whole object.
+    sound: Result<(), TransportError>,
+}
+
+impl Reply {
+    /// Reads the body until `deadline`; what came until then counts, and `late` says that it is not all.
+    pub async fn read(mut response: Response, deadline: Instant, late: TransportError) -> Self {
+        let mut body = Zeroizing::new(Vec::with_capacity(BODY_LIMIT));
+        let reading = outgoing::read_into(&mut response, BODY_LIMIT, &mut body);
+        let whole = match tokio::time::timeout_at(deadline, reading).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ BodyError::TooLong(_))) => {
+                Err(TransportError::TooLong(error.to_string()))
+            }
+            Ok(Err(BodyError::Broken(text))) => Err(TransportError::Broken(text)),
+            Err(_) => Err(late),
+        };
+        let (members, sound) = Members::read(&body);
+        let headers = response.headers();
+        Self {
+            status: response.status().as_u16(),
+            media_type: MediaType::of(headers),
+            is_coded: is_coded(headers),
+            challenge: challenge(headers),
+            members,
+            sound: whole.and_then(|()| sound.map_err(TransportError::Json)),
+        }
+    }
+
+    /// Whether it is what was asked for. `has_answer` says that the body holds that, so that an `error`
+    /// beside it is a member like any other.
+    pub fn judge(&self, has_answer: bool) -> Result<(), Unfit> {
+        let is_success = (200..300).contains(&self.status);
+        if !(is_success && has_answer)
+            && let Some(error) = self.error()
+        {
+            return Err(Unfit::Refused(error));
+        }
+        let unusable = |error| Err(Unfit::Unusable(error));
+        if (300..400).contains(&self.status) {
+            return unusable(TransportError::Redirected(self.status));
+        }
+        if !is_success {
+            return unusable(TransportError::Status(self.status));
+        }
+        // A body that did not come whole is that, whatever its head says.
+        let is_whole = matches!(self.sound, Ok(()) | Err(TransportError::Json(_)));
+        if is_whole && self.is_coded {
+            return unusable(TransportError::Encoded);
+        }
+        if is_whole && self.media_type == MediaType::Html {
+            return unusable(TransportError::MediaType(MediaType::Html));
+        }
+        match &self.sound {
+            Ok(()) => Ok(()),
+            // What is not JSON and is not said to be: its label says more.
+            Err(TransportError::Json(JsonError::Syntax)) if self.media_type != MediaType::Json => {
+                unusable(TransportError::MediaType(self.media_type))
+            }
+            Err(error) => unusable(error.clone()),
+        }
+    }
+
+    /// Whether the status says that the call did what it should.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The OAuth error it names, in its body or else in its head.
+    fn error(&self) -> Option<OAuthError> {
+        let text = |name| self.members.text(name).filter(|text| !text.is_empty());
+        let in_body = || {
+            self.sound.as_ref().ok()?;
+            Some(OAuthError {
+                error: text("error")?,
+                description: text("error_description"),
+            })
+        };
+        let in_head = || {
+            Some(OAuthError {
+                error: self.challenge.clone()?,
+                description: None,
+            })
+        };
+        in_body().or_else(in_head)
+    }
+}
+
+/// Whether the body is in another content coding than none: servers name `identity`, the character set
+/// or nothing there.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    let mut codings = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    codings.any(|coding| {
+        let coding = coding.trim_ascii().to_ascii_lowercase();
+        !matches!(coding.as_slice(), b"" | b"identity" | b"utf-8" | b"utf8")
+    })
+}
+
+/// The `error` of a `WWW-Authenticate` header (RFC 6750 section 3).
+fn challenge(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+    let values = headers.get_all(WWW_AUTHENTICATE).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .find_map(|value| {
+            let parts = value.split([',', ' ']);
+            let error = parts
+                .filter_map(|part| part.trim().strip_prefix("error="))
+                .next()?;
+            let error = error.trim_matches('"');
+            (!error.is_empty()).then(|| Zeroizing::new(error.to_owned()))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            oauth2::http::HeaderName::from_static(name),
+            oauth2::http::HeaderValue::from_static(value),
+        )])
+    }
+
+    #[test]
+    fn a_media_type_is_shown_by_its_class() {
+        for (value, expected) in [
+            ("application/json", "JSON"),
+            ("Application/JSON; charset=utf-8", "JSON"),
+            ("application/problem+json", "JSON"),
+            ("text/html; charset=utf-8", "HTML"),
+            ("application/xhtml+xml", "HTML"),
+            ("text/plain", "text"),
+            ("application/CANARY", "something else"),
+            ("", "no media type"),
+        ] {
+            let class = MediaType::of(&headers("content-type", value)).name();
+            assert_eq!(class, expected, "{value}");
+        }
+        assert_eq!(MediaType::of(&HeaderMap::new()).name(), "no media type");
+    }
+
+    #[test]
+    fn a_coding_that_codes_nothing_is_none() {
+        for none in [
+            "identity",
+            "Identity",
+            "utf-8",
+            "UTF-8",
+            "",
+            " ",
+            "identity, utf-8",
+        ] {
+            assert!(!is_coded(&headers("content-encoding", none)), "{none}");
+        }
+        for coding in ["gzip", "br", "identity, gzip", "CANARY"] {
+            assert!(is_coded(&headers("content-encoding", coding)), "{coding}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_challenge_is_read() {
+        for (value, expected) in [
+            ("Bearer error=\"invalid_token\"", Some("invalid_token")),
+            (
+                "Bearer realm=\"x\", error=\"x_closed\", error_description=\"a b\"",
+                Some("x_closed"),
+            ),
+            ("Bearer realm=\"x\",error=expired", Some("expired")),
+            ("Bearer", None),
+            ("Basic realm=\"error\"", None),
+            ("Bearer error=\"\"", None),
+        ] {
+            let error = challenge(&headers("www-authenticate", value));
+            assert_eq!(error.as_deref().map(String::as_str), expected, "{value}");
+        }
+    }
+}

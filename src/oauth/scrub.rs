@@ -1,0 +1,297 @@
+//! Foreign text without our secrets: the one place that everything passes which an institution said
+//! and a log line or the store keeps.
+//!
+//! An institution may repeat what it was sent, in any place it can write to: an error's description,
+//! `iss`, a token type. What it repeats is searched for every secret of the exchange, as it is, form-
+//! or percent-encoded, and in Base64. What merely looks like a secret of ours (43 characters or more
+//! of Base64url, as `state`, verifier, nonce and long tokens are) is not shown either: that covers the
+//! moments when a secret is not at hand.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
+use super::proof::Proof;
+use super::{AttemptSecrets, AuthorizationCode};
+use crate::domain::client::Registration;
+use crate::domain::institution::OAuth;
+use crate::domain::secret::AuthorizationState;
+use crate::printable::printable;
+
+/// What stands for a secret.
+const SECRET: &str = "[secret]";
+/// What stands for a text that looks like one.
+const LOOKS_SECRET: &str = "[long value]";
+
+/// The least length of a secret that is searched for, in bytes: shorter ones are found everywhere.
+const LEAST: usize = 4;
+/// The length of 256 random bits in Base64url, in characters.
+const RANDOM: usize = 43;
+
+/// The secrets of one exchange. Cannot be printed.
+#[derive(Clone, Default)]
+pub struct Scrubber {
+    /// Each secret, and its Base64.
+    forms: Vec<Zeroizing<Vec<u8>>>,
+}
+
+impl Scrubber {
+    /// Knows these secrets.
+    pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut scrubber = Self::default();
+        secrets
+            .into_iter()
+            .for_each(|secret| scrubber.learn(secret));
+        scrubber
+    }
+
+    /// Knows those of one exchange, as far as they are at hand: what proves the client, `state`, code,
+    /// verifier and nonce. Tokens are learnt as they come.
+    pub(super) fn of_exchange(
+        oauth: &OAuth,
+        registration: &Registration,
+        state: &AuthorizationState,
+        code: Option<&AuthorizationCode>,
+        secrets: Option<&AttemptSecrets>,
+    ) -> Self {
+        let mut scrubber = Self::of([state.expose()]);
+        if let Ok(proof) = Proof::of(oauth, registration) {
+            proof.secrets().for_each(|secret| scrubber.learn(secret));
+        }
+        let kept = secrets.map(|secrets| [secrets.verifier(), secrets.nonce()]);
+        let code = code.map(AuthorizationCode::expose);
+        for secret in code.into_iter().chain(kept.into_iter().flatten()) {
+            scrubber.learn(secret);
+        }
+        scrubber
+    }
+
+    /// Knows what came as `raw`, the query or form of an authorization response that is not provably one,
+    /// and what proves the client where it arrived, if that is a registration of ours.
+    pub fn of_response(registered: Option<(&OAuth, &Registration)>, raw: &[u8]) -> Self {
+        const SECRET: [&str; 6] = [
+            "state",
+            "code",
+            "access_token",
+            "id_token",
+            "refresh_token",
+            "response",
+        ];
+        let mut scrubber = Self::default();
+        let proof =
+            registered.and_then(|(oauth, registration)| Proof::of(oauth, registration).ok());
+        if let Some(proof) = proof {
+            proof.secrets().for_each(|secret| scrubber.learn(secret));
+        }
+        for (name, value) in form_urlencoded::parse(raw) {
+            if SECRET.contains(&name.as_ref()) {
+                scrubber.learn(&value);
+            }
+        }
+        scrubber
+    }
+
+    /// A short text of ours that may repeat a foreign one.
+    pub fn cleaned(&self, text: &str) -> String {
+        self.shown(text, 500)
+    }
+
+    /// Knows one more.
+    pub(super) fn learn(&mut self, secret: &str) {
+        if secret.len() < LEAST {
+            return;
+        }
+        self.forms.push(Zeroizing::new(secret.as_bytes().to_vec()));
+        // Base64 of a longer text has the secret at one of three offsets. The characters at either
+        // end belong to its neighbours as well.
+        for offset in 0..3 {
+            let mut padded = Zeroizing::new(vec![0; offset]);
+            padded.extend_from_slice(secret.as_bytes());
+            let first = (offset * 8).div_ceil(6);
+            let last = padded.len() * 8 / 6;
+            for written in [
+                Zeroizing::new(STANDARD_NO_PAD.encode(&*padded)),
+                Zeroizing::new(URL_SAFE_NO_PAD.encode(&*padded)),
+            ] {
+                let inner = &written.as_bytes()[first..last];
+                if inner.len() >= LEAST {
+                    self.forms.push(Zeroizing::new(inner.to_vec()));
+                }
+            }
+        }
+        // The longest first: what contains another is replaced as a whole.
+        self.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    }
+
+    /// `text` without any of the secrets, fit for printing, cut to `limit` characters.
+    pub(super) fn shown(&self, text: &str, limit: usize) -> String {
+        let bytes = text.as_bytes();
+        let mut shown = String::with_capacity(text.len());
+        let (mut kept, mut at) = (0, 0);
+        // What lies beyond the limit is not shown, whatever it is.
+        while at < bytes.len() && shown.len() <= limit * 4 {
+            let secret = self
+                .forms
+                .iter()
+                .find_map(|form| length_of(form, &bytes[at..]));
+            let (length, instead) = match (secret, run_of_base64url(&bytes[kept..], at - kept)) {
+                (Some(length), _) => (length, SECRET),
+                (None, Some(length)) => (length, LOOKS_SECRET),
+                (None, None) => {
+                    at += 1;
+                    continue;
+                }
+            };
+            // A match begins and ends between characters: it consists of whole ones.
+            shown.push_str(text.get(kept..at).unwrap_or_default());
+            shown.push_str(instead);
+            at += length;
+            kept = at;
+        }
+        if at >= bytes.len() {
+            shown.push_str(text.get(kept..).unwrap_or_default());
+        }
+        printable(&shown, limit)
+    }
+}
+
+impl fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrubber(…)")
+    }
+}
+
+/// How many bytes of `text` write `secret`, with any of its bytes percent-encoded and a space as `+`.
+fn length_of(secret: &[u8], text: &[u8]) -> Option<usize> {
+    // A percent sign of the secret may be written either way: as `%25`, or as itself.
+    length_written(secret, text, true).or_else(|| length_written(secret, text, false))
+}
+
+fn length_written(secret: &[u8], text: &[u8], is_percent_encoded: bool) -> Option<usize> {
+    let mut rest = text;
+    for byte in secret {
+        rest = match rest {
+            [b'%', high, low, rest @ ..]
+                if hex(*high, *low) == Some(*byte) && (is_percent_encoded || *byte != b'%') =>
+            {
+                rest
+            }
+            [same, rest @ ..] if same == byte => rest,
+            [b'+', rest @ ..] if *byte == b' ' => rest,
+            _ => return None,
+        };
+    }
+    Some(text.len() - rest.len())
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// The length of the run of Base64url characters that begins at `at`, any of them percent-encoded, if it
+/// is as long as a secret of ours and is no part of a longer one.
+fn run_of_base64url(text: &[u8], at: usize) -> Option<usize> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if at > 0 && is_part(&text[at - 1]) {
+        return None;
+    }
+    let (mut rest, mut count) = (&text[at..], 0);
+    loop {
+        rest = match rest {
+            [byte, rest @ ..] if is_part(byte) => rest,
+            [b'%', high, low, rest @ ..] if hex(*high, *low).as_ref().is_some_and(is_part) => rest,
+            _ => break,
+        };
+        count += 1;
+    }
+    (count >= RANDOM).then(|| text.len() - at - rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use url::form_urlencoded::byte_serialize;
+
+    use super::*;
+
+    const ODD: &str = "a:b+c%/é& d";
+
+    fn percent(text: &str, upper: bool) -> String {
+        let write = |byte: u8| match upper {
+            true => format!("%{byte:02X}"),
+            false => format!("%{byte:02x}"),
+        };
+        text.bytes().map(write).collect()
+    }
+
+    #[test]
+    fn a_secret_is_found_in_every_form() {
+        let scrubber = Scrubber::of([ODD, "CODE-1234"]);
+        let form: String = byte_serialize(ODD.as_bytes()).collect();
+        for written in [
+            ODD.to_owned(),
+            form,
+            percent(ODD, true),
+            percent(ODD, false),
+        ] {
+            let shown = scrubber.shown(&format!("é no: {written}; go"), 300);
+            assert_eq!(shown, "é no: [secret]; go", "{written}");
+        }
+        for before in ["", "x", "xy", "xyz"] {
+            for after in ["", "x", "xy"] {
+                let whole = format!("{before}{ODD}{after}");
+                for text in [
+                    STANDARD_NO_PAD.encode(&whole),
+                    URL_SAFE_NO_PAD.encode(&whole),
+                ] {
+                    let shown = scrubber.shown(&format!("<{text}>"), 300);
+                    assert!(shown.contains("[secret]"), "{whole}: {shown}");
+                    assert!(shown.len() <= "<[secret]>".len() + 8, "{whole}: {shown}");
+                }
+            }
+        }
+        assert_eq!(
+            scrubber.shown("CODE-1234CODE-1234", 300),
+            "[secret][secret]"
+        );
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_of_ours_is_not_shown() {
+        let scrubber = Scrubber::default();
+        let long = "nA-_".repeat(11);
+        let text = format!("https://bank.example/{long}?a=b");
+        assert_eq!(
+            scrubber.shown(&text, 300),
+            "https://bank.example/[long value]?a=b"
+        );
+        for text in [&long, &percent(&long, true), &percent(&long, false)] {
+            assert_eq!(
+                scrubber.shown(&format!("a {text} b"), 300),
+                "a [long value] b"
+            );
+        }
+        for sound in [
+            "https://login.bank.example/0b6c9c3a-6f2e-4b57-9a55-0d1f7f6f2c11/v2.0",
+            "invalid_grant: the code has expired. Trace 0123456789abcdef0123456789abcdef",
+        ] {
+            assert_eq!(scrubber.shown(sound, 300), sound);
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_secret_that_the_limit_would_cut() {
+        let scrubber = Scrubber::of(["secret-secret"]);
+        let shown = scrubber.shown(&format!("{}secret-secret", "x ".repeat(18)), 42);
+        assert_eq!(shown, format!("{}[secr…", "x ".repeat(18)));
+    }
+
+    #[test]
+    fn a_text_of_a_few_bytes_is_no_secret_and_none_is_printed() {
+        assert_eq!(Scrubber::of(["", "a", "abc"]).shown("abc a", 300), "abc a");
+        assert_eq!(format!("{:?}", Scrubber::of(["CANARY"])), "Scrubber(…)");
+    }
+}

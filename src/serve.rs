@@ -90,6 +90,12 @@ impl Server {
             operator.serve(listeners.operator)
         );
         closing.cancel();
+        let (tasks, longest_s) = (gateway.tasks.len(), GRACE.as_secs());
+        tracing::info!(
+            tasks,
+            longest_s,
+            "stopping, waiting for exchanges and deliveries"
+        );
         gateway.tasks.close();
         let finished = async {
             gateway.tasks.wait().await;
@@ -101,7 +107,9 @@ impl Server {
         served?;
         ended.context(
             "some work did not end in time; it is in the store and goes on at the next start",
-        )?
+        )??;
+        tracing::info!("stopped");
+        Ok(())
     }
 }
 

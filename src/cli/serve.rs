@@ -55,8 +55,15 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         public: bind(config.listen.address)?,
         operator,
     };
+    let clients = names(config.clients.iter().map(|client| client.id.as_str()));
+    let institutions = names(config.institutions.iter().map(|it| it.code.as_str()));
+    let place = config.store.location.to_string();
     let server = app::build_on(store, config, app::Sources::real())?;
     tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        store = place,
+        clients,
+        institutions,
         address = %listeners.public.local_addr()?,
         operator = %listeners.operator.local_addr()?,
         public_url = %server.door.gateway.settings.public_url,
@@ -96,6 +103,21 @@ async fn open(
         Ok(None)
     };
     Ok(serve::without_store(operator, told, opening).await??)
+}
+
+/// How many names the line at start has of each kind.
+const NAMED: usize = 20;
+
+/// The first of them, and how many more there are.
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let mut all: Vec<&str> = all.collect();
+    all.sort_unstable();
+    let more = all.len().saturating_sub(NAMED);
+    all.truncate(NAMED);
+    match more {
+        0 => all.join(", "),
+        more => format!("{} and {more} more", all.join(", ")),
+    }
 }
 
 pub(super) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

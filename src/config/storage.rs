@@ -1,5 +1,6 @@
 //! `[store]` and `[seal]`: where everything is kept, and what it is sealed under.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,24 @@ pub enum StoreLocation {
     Sqlite(PathBuf),
     /// A `redis://` or `rediss://` address, which may hold a password.
     Redis(SecretString),
+}
+
+impl fmt::Display for StoreLocation {
+    /// For a log: without user name, password and query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Redis(address) => match Url::parse(address.expose_secret()) {
+                Ok(url) => {
+                    let host = url.host_str().unwrap_or_default();
+                    write!(f, "{}://{host}", url.scheme())?;
+                    url.port().map_or(Ok(()), |port| write!(f, ":{port}"))?;
+                    write!(f, "{}", url.path())
+                }
+                Err(_) => f.write_str("redis"),
+            },
+        }
+    }
 }
 
 impl StoreSettings {

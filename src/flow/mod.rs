@@ -47,7 +47,7 @@ use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{ClientId, EventGuid, InstitutionCode, InstitutionGuid, Partition};
 use crate::domain::institution::Institution;
 use crate::domain::random::Random;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, QUEUES};
 use crate::oauth::OAuthClient;
 use crate::store::seal::Sealer;
 use crate::store::{Store, StoreError};
@@ -214,6 +214,19 @@ impl Gateway {
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         self.tasks.spawn(work.in_current_span())
+    }
+
+    /// Measures the queues, for a look at the metrics.
+    pub async fn measure_queues(&self) -> Result<(), Internal> {
+        let queues = self.store.queues().await?;
+        let now = self.now();
+        for (name, queue) in QUEUES.into_iter().zip([queues.events, queues.jobs]) {
+            let due_for = queue.due_at.map(|at| now.duration_since(at).as_secs_f64());
+            self.metrics.queue_length.set([name], queue.length as f64);
+            let due_for = due_for.unwrap_or_default().max(0.0);
+            self.metrics.queue_oldest_due.set([name], due_for);
+        }
+        Ok(())
     }
 
     /// Says that the store now holds work for the worker.

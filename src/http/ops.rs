@@ -153,6 +153,9 @@ async fn metrics(State(operator): State<Operator>, headers: HeaderMap) -> Respon
                 .into_response();
         }
     }
+    if let Err(error) = operator.gateway.measure_queues().await {
+        tracing::debug!(%error, "the queues could not be measured");
+    }
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (
         [(CONTENT_TYPE, media_type)],

@@ -118,8 +118,8 @@ pub struct Metrics {
     pub store_step: Timers<1>,
     /// How many are in a queue, those that wait for another try included.
     pub queue_length: Gauges<1>,
-    /// How old the oldest of a queue is, in seconds; 0 when it is empty.
-    pub queue_oldest_age: Gauges<1>,
+    /// For how long the longest due of a queue has been due, in seconds; 0 when none is.
+    pub queue_oldest_due: Gauges<1>,
 }
 
 impl Default for Metrics {
@@ -233,9 +233,9 @@ impl Metrics {
                 "How many wait to be delivered or pushed, or to be tried again",
                 queue(),
             ),
-            queue_oldest_age: new.gauges(
-                "queue_oldest_age_seconds",
-                "The age of the oldest that waits; 0 when none does",
+            queue_oldest_due: new.gauges(
+                "queue_oldest_due_seconds",
+                "For how long the longest due has been due; 0 when none is",
                 queue(),
             ),
             registry,

@@ -144,11 +144,12 @@ pub const STEPS: &[&str] = &[
     "finish_event",
     "postpone_event",
     "bury_event",
+    "queues",
     "probe",
 ];
 
-/// How many posted answers are held for one attempt.
-pub const HELD_ANSWERS: u32 = 3;
+/// How many posted answers are held for one attempt; the oldest gives way to another.
+pub const HELD_ANSWERS: u32 = 8;
 
 /// How long an exchange may take from the claim of its answer to the commit: twice an institution's
 /// longest time limit, for the code and for who signed in, and the patience with a store that is
@@ -425,7 +426,8 @@ impl Store {
     }
 
     /// Keeps an answer that came by POST, sealed, for the GET that follows it, until `expires_at`;
-    /// `false` when no attempt of that id awaits an answer, or [`HELD_ANSWERS`] of it are held.
+    /// `false` when no attempt of that id awaits an answer. Of one attempt [`HELD_ANSWERS`] are held: the
+    /// oldest, by its end, gives way.
     pub async fn hold_answer(
         &self,
         attempt: &AttemptId,
@@ -583,6 +585,11 @@ impl Store {
     /// Nobody took the event: it is kept for the operator, and not tried again.
     pub async fn bury_event(&self, event: EventGuid, now: Timestamp) -> Result<()> {
         on_either!(self.bury_event(event, now))
+    }
+
+    /// How much is on its way.
+    pub async fn queues(&self) -> Result<Queues> {
+        on_either!(self.queues())
     }
 
     /// Whether the store takes a write: makes a small one that changes nothing anybody reads.

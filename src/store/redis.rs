@@ -36,7 +36,7 @@ use jiff::Timestamp;
 use self::call::Call;
 use self::keys::Keys;
 use self::link::Link;
-use super::{Result, Retention, SOFT_DELETED, StoreError};
+use super::{Queue, Queues, Result, Retention, SOFT_DELETED, StoreError};
 use crate::domain::id::Partition;
 
 /// How long an attempt is kept at least after its deadline: its browser holds the cookie of the
@@ -117,6 +117,48 @@ impl RedisStore {
     fn attempt_life(&self, deadline: Timestamp, now: Timestamp) -> u64 {
         let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
         millis(left.saturating_add(self.retention.finished.max(OUTCOME)))
+    }
+
+    /// How much is on its way: one round trip for each queue.
+    pub(in crate::store) async fn queues(&self) -> Result<Queues> {
+        Ok(Queues {
+            events: self.queue("de").await?,
+            jobs: self.queue("dj").await?,
+        })
+    }
+
+    async fn queue(&self, index: &str) -> Result<Queue> {
+        let unreadable = |_| reply::unreadable("an index of what is due");
+        let keys = Partition::all().map(|it| format!("{}{index}", self.keys.partition(it)));
+        let (mut lengths, mut firsts) = (Vec::new(), Vec::new());
+        for key in keys {
+            lengths.push(redis::cmd("ZCARD").arg(&key).to_owned());
+            let first = redis::cmd("ZRANGE")
+                .arg(&key)
+                .arg(0)
+                .arg(0)
+                .arg("WITHSCORES")
+                .to_owned();
+            firsts.push(first);
+        }
+        let mut queue = Queue {
+            length: 0,
+            due_at: None,
+        };
+        let partitions = lengths.len();
+        let answers = self.link.query_all([lengths, firsts].concat()).await?;
+        for (nth, answer) in answers.into_iter().enumerate() {
+            if nth < partitions {
+                queue.length += redis::from_redis_value::<u64>(answer).map_err(unreadable)?;
+                continue;
+            }
+            let first: Vec<(String, f64)> = redis::from_redis_value(answer).map_err(unreadable)?;
+            for (_, score) in first {
+                let due_at = Timestamp::from_millisecond(score as i64).ok();
+                queue.due_at = queue.due_at.into_iter().chain(due_at).min();
+            }
+        }
+        Ok(queue)
     }
 
     /// Runs `call` for each partition, once it is known how many of the things due before `now` are

@@ -16,6 +16,24 @@ use crate::domain::window::{
     AuthStatus, Binding, Ending, ErrorReason, NewAttempt, NewWindow, Window, WindowStatus,
 };
 
+/// What is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// Events that no client has taken yet.
+    pub events: Queue,
+    /// Jobs that have not ended.
+    pub jobs: Queue,
+}
+
+/// One of the queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// How many there are, due or not.
+    pub length: u64,
+    /// When the first of them is, or was, due.
+    pub due_at: Option<Timestamp>,
+}
+
 /// What a store step can fail with, beside its documented outcomes.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

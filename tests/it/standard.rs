@@ -6,7 +6,7 @@ use guichet::domain::id::MemberGuid;
 use serde_json::{Value, json};
 
 use crate::support::aggregation::{
-    challenged, count, failed, job, lease, nth_job, nth_push, report,
+    challenged, count, distinct, failed, job, lease, nth_job, nth_push, report,
 };
 use crate::support::gateway::{
     BANK_GUID, BRANCH, Backend, LOGIN, PAPER_BANK_GUID, PASSWORD, Setup, TestGateway,
@@ -654,14 +654,14 @@ async fn changes(gateway: &TestGateway, many: usize) -> Vec<String> {
         .hooks
         .wait_for(|told| count(told, "CHANGED") >= many, LIMIT)
         .await;
-    let change = |event: &Recorded| {
+    let change = |event: &&Recorded| {
         let body = event.json();
         (body["action"] == "CHANGED").then(|| {
             let status = body["connection_status"].as_str();
             status.expect("a status").to_owned()
         })
     };
-    let mut statuses: Vec<String> = told.iter().filter_map(change).collect();
+    let mut statuses: Vec<String> = distinct(&told).iter().filter_map(change).collect();
     statuses.sort();
     statuses
 }

@@ -53,13 +53,18 @@ impl SqliteStore {
             .write(move |tx| {
                 let open_for_answers: bool = tx
                     .prepare_cached(
-                        "SELECT EXISTS (SELECT 1 FROM attempts WHERE id = ?1 AND sealed IS NOT NULL)
-                         AND (SELECT count(*) FROM held_answers WHERE attempt = ?1) < ?2",
+                        "SELECT EXISTS (SELECT 1 FROM attempts WHERE id = ? AND sealed IS NOT NULL)",
                     )?
-                    .query_row(params![attempt, HELD_ANSWERS], |row| row.get(0))?;
+                    .query_row(params![attempt], |row| row.get(0))?;
                 if !open_for_answers {
                     return Ok(false);
                 }
+                tx.prepare_cached(
+                    "DELETE FROM held_answers WHERE handle IN
+                         (SELECT handle FROM held_answers WHERE attempt = ? AND handle <> ?
+                          ORDER BY expires_at DESC LIMIT -1 OFFSET ?)",
+                )?
+                .execute(params![attempt, handle, HELD_ANSWERS - 1])?;
                 tx.prepare_cached(
                     "INSERT OR REPLACE INTO held_answers (handle, attempt, sealed, expires_at)
                      VALUES (?, ?, ?, ?)",

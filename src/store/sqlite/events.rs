@@ -11,7 +11,7 @@ use crate::domain::id::{ClientId, EventGuid, JobGuid, MemberGuid, OauthStateGuid
 use crate::domain::job::Pulled;
 use crate::domain::member::Member;
 use crate::domain::window::{Ending, ErrorReason, Window, WindowOptions, WindowStatus};
-use crate::store::Result;
+use crate::store::{Queue, Queues, Result};
 
 impl SqliteStore {
     pub(in crate::store) async fn reserve_events(
@@ -47,6 +47,30 @@ impl SqliteStore {
                 )?
                 .execute(params![Millis(due_at), event])?;
                 Ok(())
+            })
+            .await
+    }
+
+    pub(in crate::store) async fn queues(&self) -> Result<Queues> {
+        self.threads
+            .read(|tx| {
+                let queue = |sql: &str| {
+                    tx.prepare_cached(sql)?.query_row([], |row| {
+                        let due_at: Option<Millis> = row.get(1)?;
+                        Ok(Queue {
+                            length: row.get::<_, u32>(0)?.into(),
+                            due_at: due_at.map(|Millis(at)| at),
+                        })
+                    })
+                };
+                Ok(Queues {
+                    events: queue(
+                        "SELECT count(*), min(due_at) FROM events WHERE dead_at IS NULL",
+                    )?,
+                    jobs: queue(
+                        "SELECT count(*), min(due_at) FROM jobs WHERE finished_at IS NULL",
+                    )?,
+                })
             })
             .await
     }

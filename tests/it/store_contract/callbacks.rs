@@ -2,10 +2,11 @@
 
 use guichet::domain::client::UnboundCallback;
 use guichet::domain::event::EventKind;
+use guichet::domain::secret::Digest;
 use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, OpenPolicy, WindowOptions, WindowStatus,
 };
-use guichet::store::{Claim, Claimed};
+use guichet::store::{Claim, Claimed, HELD_ANSWERS};
 
 use super::Bench;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
@@ -21,6 +22,7 @@ on_each_store!(
     of_a_multi_links_attempts_any_one_claims,
     an_unopened_links_successor_settles_it,
     a_held_answer_is_given_until_it_expires,
+    of_an_attempts_held_answers_the_oldest_gives_way,
     an_attempt_reads_with_its_window,
 );
 
@@ -260,6 +262,37 @@ async fn a_held_answer_is_given_until_it_expires(bench: Bench) {
     );
     assert_eq!(held(handle, at(60)).await, None);
     assert_eq!(held(bench.a_digest(), at(3)).await, None);
+}
+
+async fn of_an_attempts_held_answers_the_oldest_gives_way(bench: Bench) {
+    let visited = bench.visited().await;
+    let partition = visited.linked.user.guid.partition();
+    let handles: Vec<Digest> = (0..HELD_ANSWERS + 2).map(|_| bench.a_digest()).collect();
+    let hold = async |nth: usize| {
+        let end = at(60 + nth as i64);
+        let (store, attempt) = (&bench.store, &visited.attempt.id);
+        let held = store
+            .hold_answer(attempt, handles[nth], b"sealed", end)
+            .await;
+        assert!(held.expect("answered"), "the attempt awaits an answer");
+    };
+    let held = async || {
+        let mut held = Vec::new();
+        for (nth, handle) in handles.iter().enumerate() {
+            let answer = bench.store.held_answer(partition, *handle, at(3)).await;
+            held.extend(answer.expect("answered").map(|_| nth as u32));
+        }
+        held
+    };
+    for nth in 0..handles.len() {
+        hold(nth).await;
+        // Sent again because its answer was lost.
+        hold(nth).await;
+        let newest = nth as u32;
+        let oldest = (newest + 1).saturating_sub(HELD_ANSWERS);
+        assert_eq!(held().await, (oldest..=newest).collect::<Vec<_>>());
+    }
+    assert_eq!(HELD_ANSWERS, 8, "as decided");
 }
 
 async fn an_attempt_reads_with_its_window(bench: Bench) {

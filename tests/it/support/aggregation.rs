@@ -1,5 +1,6 @@
 //! The aggregator's side of a job: pushed, leased, reported.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -53,9 +54,18 @@ pub async fn report(gateway: &TestGateway, job: &str, report: Value) -> (u16, St
     (status, job.to_owned())
 }
 
-/// How many deliveries have that `action`.
-pub fn count(told: &[Recorded], action: &str) -> usize {
+/// What was told, without repeats: a webhook may arrive more than once, always under the same id.
+pub fn distinct(told: &[Recorded]) -> Vec<&Recorded> {
+    let mut ids = HashSet::new();
     told.iter()
+        .filter(|event| ids.insert(event.header("webhook-id").map(str::to_owned)))
+        .collect()
+}
+
+/// How many events have that `action`.
+pub fn count(told: &[Recorded], action: &str) -> usize {
+    let events = distinct(told).into_iter();
+    events
         .filter(|event| event.json()["action"] == action)
         .count()
 }

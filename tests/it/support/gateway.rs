@@ -18,6 +18,7 @@ use guichet::telemetry::Sums;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -94,6 +95,28 @@ pub struct TestGateway {
     pub store: String,
     shutdown: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
+    _ports: [Port; 2],
+}
+
+/// A port of the loopback interface that stays the test's own while nobody listens on it: the system
+/// hands it out to no other listener and to no outgoing connection.
+struct Port(TcpSocket);
+
+impl Port {
+    fn take() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // Who listens on it says the same, as the standard library does.
+        socket.set_reuseaddr(true).expect("an option");
+        socket
+            .bind("127.0.0.1:0".parse().expect("an address"))
+            .expect("a free port");
+        Self(socket)
+    }
+
+    fn listen(&self) -> TcpListener {
+        let address = self.0.local_addr().expect("an address");
+        TcpListener::bind(address).expect("a port of our own")
+    }
 }
 
 impl Drop for TestGateway {
@@ -110,10 +133,10 @@ impl TestGateway {
 
     /// Starts one that differs.
     pub async fn with(backend: Backend, setup: Setup) -> Self {
-        let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let ports = [Port::take(), Port::take()];
         let listeners = Listeners {
-            public: bind(),
-            operator: bind(),
+            public: ports[0].listen(),
+            operator: ports[1].listen(),
         };
         let origin = |listener: &TcpListener| {
             let port = listener.local_addr().expect("an address").port();
@@ -187,6 +210,7 @@ impl TestGateway {
             store,
             shutdown,
             running: Some(running),
+            _ports: ports,
         }
     }
 

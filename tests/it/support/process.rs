@@ -73,13 +73,18 @@ impl Guarded {
     /// Ends the program at once, as a crash or a power cut would (SIGKILL), and waits until
     /// it is gone.
     pub fn kill9(mut self) {
-        let killed = Command::new("sh")
-            .args(["-c", "kill -KILL \"$1\"", "kill"])
+        self.signal("KILL");
+        self.release();
+    }
+
+    /// Sends the program that signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh")
+            .args(["-c", "kill -\"$1\" \"$2\"", "kill", name])
             .arg(self.pid.to_string())
             .status()
             .expect("sh starts");
-        assert!(killed.success(), "process {} could not be killed", self.pid);
-        self.release();
+        assert!(sent.success(), "process {} took no {name}", self.pid);
     }
 
     /// What the program has printed so far.

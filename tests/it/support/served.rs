@@ -78,6 +78,14 @@ impl Served {
         .await;
     }
 
+    /// Asks the process to stop, as an operator would.
+    pub fn terminate(&self) {
+        self.process
+            .as_ref()
+            .expect("a process runs")
+            .signal("TERM");
+    }
+
     /// Kills the process as a crash would.
     pub fn kill(&mut self) {
         self.process.take().expect("a process runs").kill9();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::redis::AsyncCommands as _;
 use guichet::domain::id::ClientId;
 use guichet::domain::secret::AnswerHandle;
-use guichet::flow::callback;
+use guichet::flow::held;
 use guichet::flow::idempotency::{self, Admission, KeyedRequest};
 use serde_json::json;
 use url::Url;
@@ -223,7 +223,7 @@ async fn post(gateway: &TestGateway, to: &Url, pairs: &[(&'static str, String)])
 }
 
 async fn is_held(gateway: &TestGateway, handle: &AnswerHandle) -> bool {
-    let held = callback::held(&gateway.inside, handle).await;
+    let held = held::held(&gateway.inside, handle).await;
     held.expect("answered").is_some()
 }
 

@@ -41,11 +41,14 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
              the hard limit to {FEWEST_FILES} or more (ulimit -Hn, LimitNOFILE= of a unit)"
         );
     }
-    check_store(&config, options.online).await?;
+    let store = check_store(&config, options.online).await;
     if options.online {
-        check_hosts(&config).await?;
+        // Both are told, whatever the first one finds; the store's fault is the one to end with.
+        let hosts = check_hosts(&config).await;
+        store?;
+        return hosts;
     }
-    Ok(())
+    Ok(store?)
 }
 
 /// Whether the store can be used, and what is risky about it.

@@ -285,6 +285,7 @@ pub(super) async fn fail(
         window,
         reason,
         ending,
+        only_in: None,
         detail: Some(detail),
         inbound,
         finished,

@@ -45,19 +45,26 @@ pub async fn decline(
     token: &LinkToken,
     browser: Vec<Binding>,
 ) -> Result<Declined, Internal> {
-    let mut subject = match open(gateway, member, token, Knock::Look, browser).await? {
+    let mut subject = match open(gateway, member, token, Knock::Look, browser.clone()).await? {
         Arrival::AskFirst(subject) => subject,
         other => return Ok(Declined::No(other)),
     };
-    end(gateway, &subject.window).await?;
+    if !end(gateway, &subject.window).await? {
+        let arrival = open(gateway, member, token, Knock::Look, browser).await?;
+        return Ok(Declined::No(arrival));
+    }
     subject.window.status = WindowStatus::Errored(ErrorReason::Cancelled, Ending::Failed);
     let back = finish::back(gateway, &subject.window);
     Ok(Declined::Yes { subject, back })
 }
 
-async fn end(gateway: &Gateway, window: &Window) -> Result<(), Internal> {
-    if deadlines::end(gateway, window, ErrorReason::Cancelled, Ending::Failed).await? {
+/// Ends the window as it was seen: once another browser has opened it, or an answer has come, a page
+/// drawn before has no say any more. `false`: it went on.
+async fn end(gateway: &Gateway, window: &Window) -> Result<bool, Internal> {
+    let (reason, seen) = (ErrorReason::Cancelled, Some(window.status));
+    let ended = deadlines::end(gateway, window, reason, Ending::Failed, seen).await?;
+    if ended {
         tracing::info!("cancelled on a page of ours");
     }
-    Ok(())
+    Ok(ended)
 }

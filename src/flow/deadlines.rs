@@ -4,7 +4,7 @@ use tracing::Instrument;
 
 use super::{Gateway, Internal};
 use crate::domain::event::EventKind;
-use crate::domain::window::{Ending, ErrorReason, Window};
+use crate::domain::window::{Ending, ErrorReason, Window, WindowStatus};
 use crate::log_context;
 use crate::metrics;
 use crate::store::Failure;
@@ -34,7 +34,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
 /// Ends one window whose deadline has passed; `false` when something else ended it first.
 pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, Internal> {
     let reason = ErrorReason::SessionError;
-    let ended = end(gateway, window, reason, Ending::Expired).await?;
+    let ended = end(gateway, window, reason, Ending::Expired, None).await?;
     if ended {
         tracing::info!("deadline passed");
     }
@@ -42,12 +42,13 @@ pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, I
 }
 
 /// Ends an unfinished window for no fault of the institution's, tells of it and counts it; `false` when
-/// something else ended it first.
+/// something else ended it first, or it is no longer in the status that `only_in` names.
 pub(super) async fn end(
     gateway: &Gateway,
     window: &Window,
     reason: ErrorReason,
     ending: Ending,
+    only_in: Option<WindowStatus>,
 ) -> Result<bool, Internal> {
     log_context::window(window);
     let member = gateway.store.member(window.user, window.member).await?;
@@ -66,6 +67,7 @@ pub(super) async fn end(
         window: window.guid,
         reason,
         ending,
+        only_in,
         detail: None,
         inbound: None,
         finished,

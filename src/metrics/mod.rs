@@ -108,7 +108,8 @@ pub struct Metrics {
     pub mint: Timers<0>,
     /// From a visit of a link to its answer.
     pub open: Timers<0>,
-    /// From an authorization response to its answer, the exchange included.
+    /// From an authorization response to the redirect that answers it, which waits for the exchange a
+    /// moment at most.
     pub callback: Timers<0>,
     /// Token requests, by client and institution.
     pub token_endpoint: Timers<2>,
@@ -218,7 +219,7 @@ impl Metrics {
             open: new.timers("open", "From a visit of a link to its answer", []),
             callback: new.timers(
                 "callback",
-                "From an authorization response to its answer, the exchange included",
+                "From an authorization response to the redirect that answers it",
                 [],
             ),
             token_endpoint: new.timers("token_endpoint", "Token requests", flow()),

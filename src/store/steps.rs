@@ -488,6 +488,8 @@ pub struct Failure {
     pub reason: ErrorReason,
     /// How.
     pub ending: Ending,
+    /// The status that it must still have, where what was seen decides; `None`: any unfinished one.
+    pub only_in: Option<WindowStatus>,
     /// What the institution said, for the operator.
     pub detail: Option<String>,
     /// The member the login turned out to belong to, where that is why it failed.

@@ -275,6 +275,43 @@ async fn o7_unknown_links_are_limited_by_source_and_known_ones_never_count() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o7_responses_that_are_nobodys_are_looked_for_thirty_times_a_minute() {
+    let swaps = vec![
+        (
+            "unknown_links_per_minute = 1000",
+            "unknown_links_per_minute = 30",
+        ),
+        ("[store]", "trusted_proxies = [\"127.0.0.0/8\"]\n[store]"),
+    ];
+    let setup = Setup {
+        swaps,
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+    let (member, link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    let request = gateway.open(&visitor, &link).await;
+    let mut nothing = gateway.bank.code_for(&request).redirect_uri;
+    nothing.set_query(Some("error=access_denied"));
+    let from = [("x-forwarded-for", "198.51.100.7")];
+    // The browser that left leads back, and counts for nothing.
+    for _ in 0..40 {
+        let back = visitor.get_with(&nothing, &from).await;
+        assert_eq!(back.status, 303, "{}", back.body);
+    }
+    for _ in 0..30 {
+        let page = gateway.visitor().get_with(&nothing, &from).await;
+        assert_eq!((page.status, page.name()), (400, Some("bad-return")));
+    }
+    // Nothing is looked up for that source any more; for others it is, and nothing was lost.
+    let page = visitor.get_with(&nothing, &from).await;
+    assert_eq!((page.status, page.name()), (400, Some("bad-return")));
+    let others = [("x-forwarded-for", "198.51.100.8")];
+    assert_eq!(visitor.get_with(&nothing, &others).await.status, 303);
+    assert_eq!(gateway.state(member).await["auth_status"], 1);
+}
+
 async fn o8_unknown_links_are_all_alike_and_known_ones_tell(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let (member, link) = gateway.member().await;

@@ -16,6 +16,7 @@ use crate::flow::callback::{self, Taken, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::unproven::{Refused, own_attempt};
 use crate::http::page::{Page, Parties};
+use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit};
 use crate::http::{Door, show};
 use crate::oauth::Callback;
@@ -47,6 +48,7 @@ pub async fn returned(
     method: Method,
     Segments((client, institution)): Segments<(String, String)>,
     RawQuery(query): RawQuery,
+    source: Source,
     headers: HeaderMap,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
@@ -84,12 +86,20 @@ pub async fn returned(
         Ok(Taken::Known(attempt)) => to_outcome(&door, &shown, &attempt),
         Ok(Taken::Refused(refused)) => {
             let refusal = Refusal::new(&refused, &at, raw);
+            // Cookies can be invented, and each costs a look: too many of them cost none.
+            if door.limits.may_follow(source).is_err() {
+                return shown.bad_return(&refusal);
+            }
             match own_attempt(&door.gateway, &at, &bindings).await {
                 Ok(Some((attempt, record))) => {
                     refusal.log_of(&attempt, &record);
                     to_outcome(&door, &shown, &attempt)
                 }
-                Ok(None) => shown.bad_return(&refusal),
+                Ok(None) => {
+                    // What is over the limit is looked for no more; this one was.
+                    let _ = door.limits.followed_unknown(source);
+                    shown.bad_return(&refusal)
+                }
                 Err(error) => shown.failure(error),
             }
         }

@@ -1,9 +1,13 @@
 -- fail_window: an unfinished window ends without success; its member stays as it is.
-local guid, status, detail, inbound = arg(), arg(), list(), arg()
+local guid, status, only_in, detail, inbound = arg(), arg(), arg(), list(), arg()
 local now, retention, notices = arg(), arg(), arg()
 
 local window = hash('w' .. guid)
 if not window or finished(window) or call('EXISTS', base .. 'm' .. window.m) == 0 then
+  return false
+end
+-- It went on since it was seen.
+if only_in ~= '' and only_in ~= (window.s or '0') then
   return false
 end
 -- Opened since it was seen to be overdue, by a gateway whose clock is a little behind.

@@ -114,6 +114,17 @@ pub(super) fn write_errored(reason: ErrorReason, ending: Ending) -> String {
     format!("4{}{}", reason.id(), letter(ending))
 }
 
+/// A status as it is kept; a window that was only issued keeps none, which counts as this one.
+pub(super) fn write_status(status: WindowStatus) -> String {
+    match status {
+        WindowStatus::Issued => "0".to_owned(),
+        WindowStatus::Opened => "1".to_owned(),
+        WindowStatus::Returned => "2".to_owned(),
+        WindowStatus::Succeeded => "3".to_owned(),
+        WindowStatus::Errored(reason, ending) => write_errored(reason, ending),
+    }
+}
+
 fn read_status(text: &str) -> Option<WindowStatus> {
     match text {
         "1" => Some(WindowStatus::Opened),

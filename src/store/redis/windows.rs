@@ -7,7 +7,9 @@ use super::RedisStore;
 use super::call::{self, Call};
 use super::record::{each, member_guid, member_of};
 use super::reply::{Reply, unreadable};
-use super::window_record::{Found, read_window, window_guid, write_errored, write_options};
+use super::window_record::{
+    Found, read_window, window_guid, write_errored, write_options, write_status,
+};
 use crate::domain::client::UnboundCallback;
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
@@ -198,6 +200,7 @@ impl RedisStore {
         let call = Call::new(&call::FAIL, base)
             .text(failure.window.compact())
             .text(write_errored(failure.reason, failure.ending))
+            .text(failure.only_in.map(write_status).unwrap_or_default())
             .list(failure.detail.clone())
             .text(inbound.unwrap_or_default())
             .time(now)

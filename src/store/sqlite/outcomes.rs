@@ -120,7 +120,10 @@ fn named_inbound(
 
 fn fail(tx: &Connection, failure: &Failure, now: Timestamp) -> Result<Option<Window>> {
     let window = windows::load(tx, failure.window)?;
-    let Some(mut window) = window.filter(|window| !window.status.is_finished()) else {
+    let may_end = |status: WindowStatus| {
+        !status.is_finished() && failure.only_in.is_none_or(|only| only == status)
+    };
+    let Some(mut window) = window.filter(|window| may_end(window.status)) else {
         return Ok(None);
     };
     // It was opened, and its deadline moved, since it was seen to be overdue.

@@ -277,6 +277,7 @@ impl Bench {
             window: linked.window,
             reason: ErrorReason::Denied,
             ending,
+            only_in: None,
             detail: Some("access_denied: the person said no".to_owned()),
             inbound: None,
             finished: self.a_notice(linked.user.guid.partition(), EventKind::OauthStateFinished),

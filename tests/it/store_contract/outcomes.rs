@@ -6,7 +6,9 @@ use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{
     Ending, ErrorReason, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
-use guichet::store::{Committed, Connection, Lease, Recorded, Reported, SealedMeans, Standing};
+use guichet::store::{
+    Committed, Connection, Failure, Lease, Recorded, Reported, SealedMeans, Standing,
+};
 
 use super::Bench;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
@@ -20,6 +22,7 @@ on_each_store!(
     a_commit_repeated_is_the_same_commit,
     a_failure_ends_the_window_alone,
     what_is_finished_does_not_fail,
+    what_was_seen_in_one_status_ends_in_no_other,
     a_window_does_not_expire_before_its_deadline,
 );
 
@@ -285,6 +288,34 @@ async fn what_is_finished_does_not_fail(bench: Bench) {
     let ended = bench.store.fail_window(&failure, at(5)).await;
     assert_eq!(ended.expect("answered"), None);
     assert_eq!(bench.told(at(9)).await, []);
+}
+
+async fn what_was_seen_in_one_status_ends_in_no_other(bench: Bench) {
+    let statuses = [
+        WindowStatus::Issued,
+        WindowStatus::Opened,
+        WindowStatus::Returned,
+    ];
+    let options = WindowOptions::default;
+    for status in statuses {
+        let linked = match status {
+            WindowStatus::Issued => bench.linked(options()).await,
+            WindowStatus::Opened => bench.visited().await.linked,
+            _ => bench.returned().await.linked,
+        };
+        let fail = async |seen| {
+            let failure = Failure {
+                only_in: Some(seen),
+                ..bench.a_failure(&linked, Ending::Failed)
+            };
+            let ended = bench.store.fail_window(&failure, at(5)).await;
+            ended.expect("answered").is_some()
+        };
+        for seen in statuses.into_iter().filter(|seen| *seen != status) {
+            assert!(!fail(seen).await, "{seen:?}, and it is {status:?}");
+        }
+        assert!(fail(status).await, "{status:?}");
+    }
 }
 
 async fn a_window_does_not_expire_before_its_deadline(bench: Bench) {

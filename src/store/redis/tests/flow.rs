@@ -287,6 +287,7 @@ async fn try_again_goes_three_times_and_no_further() {
             window,
             reason: ErrorReason::Cancelled,
             ending: Ending::Failed,
+            only_in: None,
             detail: Some("access_denied: \"no\"".to_owned()),
             inbound: None,
             finished: Vec::new(),

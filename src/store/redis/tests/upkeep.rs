@@ -54,6 +54,7 @@ async fn what_is_finished_is_forgotten_in_time_and_nothing_else() {
         window,
         reason: ErrorReason::SessionError,
         ending: Ending::Expired,
+        only_in: None,
         detail: None,
         inbound: None,
         finished: vec![notice(window.partition(), EventKind::OauthStateFinished)],

@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::domain::client::SigningSecret;
 use crate::domain::job::Job;
+use crate::outgoing::Outgoing;
 use crate::{outgoing, signature};
 
 /// How long the aggregator may take to answer a push, connecting included, unless configured.
@@ -71,6 +72,7 @@ impl Aggregator {
         url: Url,
         secrets: Vec<SigningSecret>,
         timeout: Duration,
+        outgoing: &Outgoing,
     ) -> Result<Self, SetupError> {
         if !outgoing::is_confidential(&url) {
             return Err(SetupError::Insecure);
@@ -78,7 +80,8 @@ impl Aggregator {
         if secrets.is_empty() {
             return Err(SetupError::NoSecret);
         }
-        let client = outgoing::builder()
+        let client = outgoing
+            .builder()
             .connect_timeout(timeout)
             .build()
             .map_err(|error| SetupError::Outgoing(outgoing::describe(error)))?;
@@ -179,7 +182,13 @@ mod tests {
     }
 
     async fn push(server: &FakeServer, timeout: Duration) -> Result<(), PushError> {
-        let aggregator = Aggregator::new(server.url("/jobs"), vec![secret()], timeout).unwrap();
+        let aggregator = Aggregator::new(
+            server.url("/jobs"),
+            vec![secret()],
+            timeout,
+            &Outgoing::default(),
+        )
+        .unwrap();
         aggregator.push(&job(0, 2), Timestamp::now()).await
     }
 
@@ -248,8 +257,9 @@ mod tests {
 
     #[test]
     fn plain_http_to_another_machine_and_no_secret_are_refused_at_start() {
-        let new =
-            |url: &str, secrets| Aggregator::new(url.parse().unwrap(), secrets, TIMEOUT).err();
+        let new = |url: &str, secrets| {
+            Aggregator::new(url.parse().unwrap(), secrets, TIMEOUT, &Outgoing::default()).err()
+        };
         let away = "http://aggregator.example/jobs";
         assert_eq!(new(away, vec![secret()]), Some(SetupError::Insecure));
         let near = "http://localhost:9/jobs";

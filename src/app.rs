@@ -19,6 +19,7 @@ use crate::http::limits::{CallerRates, Limits, Rates};
 use crate::http::{Door, ops};
 use crate::metrics::{Configured, Metrics};
 use crate::oauth::OAuthClient;
+use crate::outgoing::Outgoing;
 use crate::serve::{Caps, Server, descriptors};
 use crate::store::redis::{RedisSettings, RedisStore};
 use crate::store::seal::{KeyRing, SealKey, Sealer};
@@ -117,11 +118,13 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         .map(|key| SealKey::new(&key.id, key.key.as_slice()));
     let active = keys.next().context("no seal key is configured")??;
     let ring = KeyRing::new(active, keys.collect::<Result<Vec<_>, _>>()?)?;
+    let outgoing = outgoing(&config)?;
     let aggregator = match &config.aggregator {
         Some(settings) => Some(Aggregator::new(
             settings.url.clone(),
             vec![settings.secret.clone()],
             aggregator::TIMEOUT,
+            &outgoing,
         )?),
         None => None,
     };
@@ -129,14 +132,14 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         .aggregator
         .as_ref()
         .map(|settings| secret_text(settings.key.expose_secret()));
-    let webhooks = Webhooks::new(webhook_settings(&config.webhooks)?)?;
+    let webhooks = Webhooks::new(webhook_settings(&config.webhooks)?, &outgoing)?;
     let configured = Configured::of(&config.clients, &config.institutions);
     let metrics = Metrics::new(configured, store::STEPS, sources.clock.now());
     let metrics = Arc::new(metrics);
     let gateway = Arc::new(Gateway {
         store: store.measured(metrics.clone()),
         sealer: Sealer::new(ring),
-        oauth: OAuthClient::new()?,
+        oauth: OAuthClient::new(outgoing)?,
         aggregator,
         clients: Clients::new(config.clients),
         institutions: Institutions::new(config.institutions),
@@ -194,6 +197,14 @@ fn asked(listen: &config::Listen) -> Caps {
         all: at_most(listen.connections),
         per_source: at_most(listen.connections_per_source),
     }
+}
+
+/// By which way calls leave, as `config` says.
+pub fn outgoing(config: &Config) -> anyhow::Result<Outgoing> {
+    let Some(proxy) = &config.proxy else {
+        return Ok(Outgoing::default());
+    };
+    Outgoing::through(proxy.url.expose_secret(), &proxy.except).map_err(anyhow::Error::msg)
 }
 
 fn rates(limits: &config::Limits) -> Rates {

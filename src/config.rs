@@ -13,6 +13,7 @@ mod clients;
 mod document;
 mod fault;
 pub mod institutions;
+mod outgoing;
 mod raw;
 mod reading;
 mod repair;
@@ -30,6 +31,7 @@ use secrecy::SecretString;
 
 pub use address::{HostPort, Network, PublicUrl};
 pub use fault::{ConfigError, Fault, Place, Warning};
+pub use outgoing::ProxySettings;
 pub use reading::Environment;
 pub use sections::{
     AggregatorSettings, Limits, Links, Listen, Log, LogFormat, Operator, Sessions, WebhookSettings,
@@ -72,6 +74,8 @@ pub struct Config {
     pub aggregator: Option<AggregatorSettings>,
     /// How events are delivered.
     pub webhooks: WebhookSettings,
+    /// The proxy that outgoing calls go through, if any.
+    pub proxy: Option<ProxySettings>,
     /// What is logged.
     pub log: Log,
     /// The banks.
@@ -151,6 +155,7 @@ impl Config {
                 "slow receivers are cut off and get the same event again; give 5 seconds or more",
             );
         }
+        let proxy = ProxySettings::build(reading, &tree.outgoing);
         let found = institutions::load(&reading.path(&tree.institutions.folder));
         let surroundings = Surroundings {
             public_url: &tree.public_url,
@@ -172,6 +177,7 @@ impl Config {
             sessions: tree.sessions,
             aggregator: aggregator.transpose()?,
             webhooks: tree.webhooks,
+            proxy: proxy?,
             log: tree.log,
             institutions,
             clients,

@@ -1,13 +1,13 @@
 //! What every outgoing call has in common, whoever makes it.
 //!
-//! No redirect is followed, nothing is repeated behind the caller's back, no proxy is taken from the
-//! environment, no compressed answer is asked for, and no body is read further than its limit.
+//! No redirect is followed, nothing is repeated behind the caller's back, no proxy is used but the one
+//! that the configuration says, no compressed answer is asked for, and no body is read further than its limit.
 //! Time limits are each caller's own.
 
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::{ClientBuilder, Response};
+use reqwest::{ClientBuilder, NoProxy, Proxy, Response};
 use url::Url;
 
 use crate::domain::return_address::is_loopback;
@@ -21,15 +21,49 @@ const IDLE: Duration = Duration::from_secs(4);
 /// How much of an error's text is kept, in characters.
 const ERROR_TEXT: usize = 300;
 
-/// A client that keeps the rules above.
-pub fn builder() -> ClientBuilder {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .referer(false)
-        .pool_idle_timeout(IDLE)
-        .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")))
+/// Hosts that are on this machine, which no proxy could reach.
+const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
+
+/// By which way calls leave.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    proxy: Option<Proxy>,
+}
+
+impl Outgoing {
+    /// Calls to https addresses go through the proxy at `url`, unless `except` lists their host as
+    /// `NO_PROXY` does, or it is this machine.
+    ///
+    /// # Errors
+    ///
+    /// `url` is no address of a proxy.
+    pub fn through(url: &str, except: &str) -> Result<Self, String> {
+        let proxy = Proxy::https(url).map_err(describe)?;
+        let except = NoProxy::from_string(&format!("{except},{THIS_MACHINE}"));
+        Ok(Self {
+            proxy: Some(proxy.no_proxy(except)),
+        })
+    }
+
+    /// Whether calls to https addresses go through a proxy, which then resolves their names.
+    pub fn has_proxy(&self) -> bool {
+        self.proxy.is_some()
+    }
+
+    /// A client that keeps the rules above.
+    pub fn builder(&self) -> ClientBuilder {
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .pool_idle_timeout(IDLE)
+            .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")));
+        match &self.proxy {
+            Some(proxy) => builder.proxy(proxy.clone()),
+            None => builder,
+        }
+    }
 }
 
 /// Whether the host of `url` can be called: its name is known, it takes connections and, for `https`, its
@@ -38,10 +72,14 @@ pub fn builder() -> ClientBuilder {
 /// # Errors
 ///
 /// Why not, in words for the operator.
-pub async fn reach(url: &Url) -> Result<(), String> {
+pub async fn reach(outgoing: &Outgoing, url: &Url) -> Result<(), String> {
     const CONNECT: Duration = Duration::from_secs(5);
     const TOTAL: Duration = Duration::from_secs(10);
-    let client = builder().connect_timeout(CONNECT).timeout(TOTAL).build();
+    let client = outgoing
+        .builder()
+        .connect_timeout(CONNECT)
+        .timeout(TOTAL)
+        .build();
     let client = client.map_err(describe)?;
     let mut front = url.clone();
     front.set_path("/");
@@ -153,5 +191,51 @@ mod tests {
             let url = Url::parse(url).unwrap();
             assert_eq!(is_confidential(&url), expected, "{url}");
         }
+    }
+
+    /// A proxy that refuses: what it was asked for, line by line.
+    fn refusing_proxy() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<String>) {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (asked, seen) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let mut line = String::new();
+                let mut reader = BufReader::new(stream.try_clone().expect("a reader"));
+                reader.read_line(&mut line).expect("a line");
+                if asked.send(line).is_err() {
+                    return;
+                }
+                let _ = stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        (address, seen)
+    }
+
+    #[tokio::test]
+    async fn https_goes_through_the_proxy_unless_its_host_is_excepted_or_on_this_machine() {
+        let (address, seen) = refusing_proxy();
+        let url = format!("http://{address}");
+        let through = Outgoing::through(&url, "direct.invalid").expect("a proxy");
+        for (host, is_asked) in [
+            ("https://bank.invalid/token", true),
+            ("https://direct.invalid/token", false),
+            ("https://localhost:1/token", false),
+            ("https://127.0.0.1:1/token", false),
+            ("http://127.0.0.1:1/token", false),
+        ] {
+            let target: Url = host.parse().expect("a URL");
+            assert!(reach(&through, &target).await.is_err(), "{host}");
+            let asked = seen.try_recv().ok();
+            assert_eq!(asked.is_some(), is_asked, "{host}: {asked:?}");
+            if let Some(line) = asked {
+                assert_eq!(line.trim_end(), "CONNECT bank.invalid:443 HTTP/1.1");
+            }
+        }
+        let bank: Url = "https://bank.invalid/".parse().expect("a URL");
+        assert!(reach(&Outgoing::default(), &bank).await.is_err());
+        assert!(seen.try_recv().is_err(), "nobody asks for a proxy");
     }
 }

@@ -110,9 +110,10 @@ async fn check_hosts(config: &Config) -> anyhow::Result<()> {
     if let Some(aggregator) = &config.aggregator {
         add(&aggregator.url, "aggregator".to_owned());
     }
+    let way = app::outgoing(config)?;
     let mut unreached = 0;
     for (origin, (url, what)) in &hosts {
-        match outgoing::reach(url).await {
+        match outgoing::reach(&way, url).await {
             Ok(()) => println!("{what}: {origin} is reached"),
             Err(error) => {
                 println!("{what}: {origin} is not reached: {error}");

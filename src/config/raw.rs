@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::address::{HttpsUrl, Origin, PublicUrl};
+use super::outgoing::RawOutgoing;
 use super::secrets::Inline;
 use super::sections::{Limits, Links, Listen, Log, Sessions, WebhookSettings};
 use super::value::{
@@ -41,6 +42,8 @@ pub struct Tree {
     pub aggregator: Option<Aggregator>,
     #[serde(default, deserialize_with = "section")]
     pub webhooks: WebhookSettings,
+    #[serde(default, deserialize_with = "section")]
+    pub outgoing: RawOutgoing,
     #[serde(default, deserialize_with = "section")]
     pub institutions: Institutions,
     #[serde(default, deserialize_with = "section")]

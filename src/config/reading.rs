@@ -114,6 +114,12 @@ impl<'a> Reading<'a> {
         self.has_secrets
     }
 
+    /// The environment variable of that name, where it is set to something.
+    pub fn variable(&self, name: &str) -> Option<&'a str> {
+        let value = self.environment.0.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
     /// `path`, taken from the document's folder unless it is absolute.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.folder.join(path)

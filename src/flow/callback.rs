@@ -48,8 +48,9 @@ impl Door {
             .then_some(door)
     }
 
-    /// Keeps secrets out of what is said in `raw`, an answer that arrived here.
-    pub fn scrubber(&self, raw: &[u8]) -> Scrubber {
+    /// Keeps secrets out of what is said in `raw`, an answer that arrived here; `None` where nothing of
+    /// it is to be shown.
+    pub fn scrubber(&self, raw: &[u8]) -> Option<Scrubber> {
         Scrubber::of_response(means(&self.client, &self.institution).ok(), raw)
     }
 

@@ -104,8 +104,9 @@ fn failure(status: StatusCode, is_returning: bool) -> Failure {
 /// Whether a window of a browser navigates. One that does not say so would rather have HTML, and
 /// shows no key of an API: some programs ask for HTML by habit.
 fn is_navigation(headers: &HeaderMap) -> bool {
-    const KEYS: [HeaderName; 3] = [
+    const KEYS: [HeaderName; 4] = [
         AUTHORIZATION,
+        HeaderName::from_static("md-api-token"),
         HeaderName::from_static("md-session-token"),
         HeaderName::from_static("md-api-key"),
     ];
@@ -159,7 +160,12 @@ mod tests {
         check(&[("accept", "text/htmlx")], false);
         check(&[("accept", html), ("sec-fetch-dest", "empty")], false);
         check(&[("accept", html), ("sec-fetch-dest", "iframe")], false);
-        for key in ["authorization", "md-session-token", "md-api-key"] {
+        for key in [
+            "authorization",
+            "md-session-token",
+            "md-api-token",
+            "md-api-key",
+        ] {
             check(&[("accept", html), (key, "x")], false);
             check(&[("sec-fetch-dest", "document"), (key, "x")], true);
         }

@@ -102,11 +102,13 @@ impl<'a> Shown<'a> {
         self.page(&Page::Unknown, &Parties::default())
     }
 
-    /// The same for somebody who asked for too many of them.
+    /// For somebody from where too many of them were asked for. Nothing was looked up, so it says nothing
+    /// about the link: it may be a good one, and the page asks again by itself.
     pub fn too_many(&self, wait: std::time::Duration) -> Response {
-        let mut response = self.neutral();
-        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         let wait_s = super::limits::whole_seconds(wait);
+        let refresh_s = u8::try_from(wait_s).unwrap_or(u8::MAX).min(60);
+        let mut response = self.page(&Page::Busy { refresh_s }, &Parties::default());
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         response.headers_mut().insert("retry-after", wait_s.into());
         response
     }

@@ -125,7 +125,7 @@ mod tests {
             endpoint: server.url("/userinfo"),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new().unwrap();
+        let client = OAuthClient::new(Default::default()).unwrap();
         let outcome = client.identify(&oauth, &granted(None)).await;
         if let Err(error) = &outcome {
             let texts = format!("{error} {error:?}");
@@ -262,7 +262,7 @@ mod tests {
             endpoint: "http://bank.example/userinfo".parse().unwrap(),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new().unwrap();
+        let client = OAuthClient::new(Default::default()).unwrap();
         let error = client.identify(&oauth, &granted(None)).await.unwrap_err();
         assert_eq!(error, IdentifyError::Call(TransportError::Insecure));
         let expected = Meaning::NotSetUp(reason::SetupFault::Configuration);
@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_no_call_is_needed_none_is_made() {
-        let client = OAuthClient::new().unwrap();
+        let client = OAuthClient::new(Default::default()).unwrap();
         let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
         let of_answer = granted(Some("ada"));
         assert_eq!(client.identify(&oauth, &of_answer).await, Ok(None));

@@ -51,6 +51,7 @@ use transport::Transport;
 
 use crate::domain::client::Registration;
 use crate::domain::institution::OAuth;
+use crate::outgoing::Outgoing;
 
 /// Calls institutions. Built once; connections are shared between calls.
 pub struct OAuthClient {
@@ -58,11 +59,10 @@ pub struct OAuthClient {
 }
 
 impl OAuthClient {
-    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no proxy, no
-    /// redirects.
-    pub fn new() -> Result<Self, SetupError> {
+    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects.
+    pub fn new(outgoing: Outgoing) -> Result<Self, SetupError> {
         Ok(Self {
-            transport: Transport::new(crate::outgoing::builder)?,
+            transport: Transport::new(move || outgoing.builder())?,
         })
     }
 }

@@ -15,6 +15,7 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::proof::Proof;
+use super::response::ANSWER_LIMIT;
 use super::{AttemptSecrets, AuthorizationCode};
 use crate::domain::client::Registration;
 use crate::domain::institution::OAuth;
@@ -28,6 +29,8 @@ const LOOKS_SECRET: &str = "[long value]";
 
 /// The least length of a secret that is searched for, in bytes: shorter ones are found everywhere.
 const LEAST: usize = 4;
+/// The most values of a response that are searched for: each secret twice.
+const MOST_NAMED: usize = 12;
 /// The length of 256 random bits in Base64url, in characters.
 const RANDOM: usize = 43;
 
@@ -71,7 +74,10 @@ impl Scrubber {
 
     /// Knows what came as `raw`, the query or form of an authorization response that is not provably one,
     /// and what proves the client where it arrived, if that is a registration of ours.
-    pub fn of_response(registered: Option<(&OAuth, &Registration)>, raw: &[u8]) -> Self {
+    ///
+    /// `None` where it is longer, or names more, than any genuine one: whoever sends that would choose
+    /// how long the search takes, so nothing of it is to be shown.
+    pub fn of_response(registered: Option<(&OAuth, &Registration)>, raw: &[u8]) -> Option<Self> {
         const SECRET: [&str; 6] = [
             "state",
             "code",
@@ -80,18 +86,23 @@ impl Scrubber {
             "refresh_token",
             "response",
         ];
+        if raw.len() > ANSWER_LIMIT {
+            return None;
+        }
         let mut scrubber = Self::default();
         let proof =
             registered.and_then(|(oauth, registration)| Proof::of(oauth, registration).ok());
         if let Some(proof) = proof {
             proof.secrets().for_each(|secret| scrubber.learn(secret));
         }
-        for (name, value) in form_urlencoded::parse(raw) {
-            if SECRET.contains(&name.as_ref()) {
-                scrubber.learn(&value);
+        let named = form_urlencoded::parse(raw).filter(|(name, _)| SECRET.contains(&name.as_ref()));
+        for (count, (_, value)) in named.enumerate() {
+            if count == MOST_NAMED {
+                return None;
             }
+            scrubber.learn(&value);
         }
-        scrubber
+        Some(scrubber)
     }
 
     /// A short text of ours that may repeat a foreign one.
@@ -216,6 +227,14 @@ mod tests {
     use url::form_urlencoded::byte_serialize;
 
     use super::*;
+
+    #[test]
+    fn a_response_that_would_take_long_to_search_is_not_searched() {
+        let some = |raw: &str| Scrubber::of_response(None, raw.as_bytes()).is_some();
+        assert!(some("state=abcd&code=efgh&error=no"));
+        assert!(!some(&format!("error={}", "no".repeat(ANSWER_LIMIT))));
+        assert!(!some(&"code=abcd&".repeat(MOST_NAMED + 1)));
+    }
 
     const ODD: &str = "a:b+c%/é& d";
 

@@ -235,7 +235,9 @@ mod tests {
             let counter = asked.clone();
             let transport = Transport::new(move || {
                 let asked = counter.clone();
-                outgoing::builder().dns_resolver(Resolver { refused, asked })
+                outgoing::Outgoing::default()
+                    .builder()
+                    .dns_resolver(Resolver { refused, asked })
             });
             let oauth = oauth(&server.url_by_name("/"));
             let outcome = transport

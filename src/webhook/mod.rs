@@ -27,6 +27,7 @@ pub use payload::{IncompleteEvent, Message};
 pub use schedule::next_try;
 
 use crate::domain::client::{BasicCredentials, WebhookEndpoint};
+use crate::outgoing::Outgoing;
 use crate::{outgoing, signature};
 use guard::{GuardedResolver, Route};
 
@@ -88,7 +89,10 @@ pub struct Webhooks {
 
 impl Webhooks {
     /// Sets up the outgoing side.
-    pub fn new(settings: Settings) -> Result<Self, SetupError> {
+    ///
+    /// Through a proxy names are resolved there: what guards private addresses is then the proxy, and
+    /// here only addresses written as such are refused.
+    pub fn new(settings: Settings, outgoing: &Outgoing) -> Result<Self, SetupError> {
         let build = |builder: reqwest::ClientBuilder| {
             builder
                 .connect_timeout(CONNECT)
@@ -97,8 +101,11 @@ impl Webhooks {
         };
         Ok(Self {
             settings,
-            guarded: build(outgoing::builder().dns_resolver(GuardedResolver))?,
-            allowed: build(outgoing::builder())?,
+            guarded: build(match outgoing.has_proxy() {
+                true => outgoing.builder(),
+                false => outgoing.builder().dns_resolver(GuardedResolver),
+            })?,
+            allowed: build(outgoing.builder())?,
         })
     }
 

@@ -27,10 +27,13 @@ fn endpoint(url: Url, secrets: &[u8]) -> WebhookEndpoint {
 
 fn webhooks(allow: &[&Url], timeout: Duration) -> Webhooks {
     let host = |url: &&Url| url[url::Position::BeforeHost..url::Position::AfterPort].parse();
-    Webhooks::new(Settings {
-        timeout,
-        allow_hosts: allow.iter().map(host).map(Result::unwrap).collect(),
-    })
+    Webhooks::new(
+        Settings {
+            timeout,
+            allow_hosts: allow.iter().map(host).map(Result::unwrap).collect(),
+        },
+        &Outgoing::default(),
+    )
     .unwrap()
 }
 

@@ -288,3 +288,34 @@ fn a_configuration_cannot_be_printed() {
     <crate::config::Operator as Probe<_>>::holds();
     <crate::config::AggregatorSettings as Probe<_>>::holds();
 }
+
+#[test]
+fn a_proxy_of_the_environment_counts_where_it_is_asked_for_and_is_said_to_be_ignored_elsewhere() {
+    let asked = "[outgoing]\nproxy = \"environment\"\n";
+    let variables = [
+        ("HTTPS_PROXY", "http://name:secret@proxy.example:3128"),
+        ("no_proxy", "bank.example"),
+    ];
+    let (config, warnings) = loaded(asked, &variables);
+    let proxy = config.proxy.expect("a proxy");
+    assert_eq!(proxy.url.expose_secret(), variables[0].1);
+    assert_eq!(proxy.except, "bank.example");
+    let is_ignored = |warnings: &[String]| warnings.iter().any(|key| key == "outgoing.proxy");
+    assert!(!is_ignored(&warnings), "{warnings:?}");
+
+    let (config, warnings) = loaded("", &variables);
+    assert!(config.proxy.is_none());
+    assert!(is_ignored(&warnings), "{warnings:?}");
+
+    let (config, warnings) = loaded(asked, &[]);
+    assert!(config.proxy.is_none());
+    assert!(!is_ignored(&warnings), "{warnings:?}");
+
+    let nonsense = [("HTTPS_PROXY", "secret:3128/")];
+    let refused = load(asked, &nonsense).map(drop).expect_err("no address");
+    let text = refused.to_string();
+    assert!(
+        text.contains("HTTPS_PROXY") && !text.contains("secret"),
+        "{text}"
+    );
+}

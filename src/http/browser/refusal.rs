@@ -7,7 +7,6 @@ use crate::flow::callback::Door;
 use crate::flow::unproven::Refused;
 use crate::log_context;
 use crate::oauth::{Scrubber, words};
-use crate::printable::printable;
 use crate::store::AttemptRecord;
 use crate::telemetry::STRANGERS;
 
@@ -25,17 +24,24 @@ impl Refusal {
     pub fn new(refused: &Refused, at: &Door, raw: &[u8]) -> Self {
         let scrubber = at.scrubber(raw);
         Self {
-            reason: scrubber.cleaned(&refused.to_string()),
-            words: words(raw, &scrubber),
+            reason: match &scrubber {
+                Some(scrubber) => scrubber.cleaned(&refused.to_string()),
+                None => refused.to_string(),
+            },
+            words: scrubber.and_then(|scrubber| words(raw, &scrubber)),
         }
     }
 
     /// At a path that is no registration's.
     pub fn nowhere(client: &str, institution: &str, raw: &[u8]) -> Self {
-        let path = printable(&format!("{client}/{institution}"), PATH);
+        // A bank that writes its parameters behind the path puts a code there.
+        let path = format!("{client}/{institution}");
+        let is_named = |sign: &char| sign.is_ascii_alphanumeric() || "._-/".contains(*sign);
+        let named: String = path.chars().take_while(is_named).take(PATH).collect();
+        let rest = if named.len() < path.len() { "…" } else { "" };
         Self {
-            reason: format!("there is no registration at {path}"),
-            words: words(raw, &Scrubber::of_response(None, raw)),
+            reason: format!("there is no registration at {named}{rest}"),
+            words: Scrubber::of_response(None, raw).and_then(|scrubber| words(raw, &scrubber)),
         }
     }
 

@@ -44,7 +44,12 @@ async fn outcome(
 }
 
 async fn exchange(oauth: &OAuth) -> Result<Grant, ExchangeError> {
-    exchange_with(&OAuthClient::new().unwrap(), oauth, &registration()).await
+    exchange_with(
+        &OAuthClient::new(Default::default()).unwrap(),
+        oauth,
+        &registration(),
+    )
+    .await
 }
 
 /// Exchanges at a server that answers so.
@@ -129,7 +134,7 @@ async fn t2_basic_authentication_form_encodes_id_and_secret() {
     let mut registration = registration();
     registration.client_id = "id:1".to_owned();
     registration.client_secret = Some(secrecy::SecretString::from("a:b+c%/é&"));
-    let client = OAuthClient::new().unwrap();
+    let client = OAuthClient::new(Default::default()).unwrap();
     exchange_with(&client, &oauth(&server.url("/")), &registration)
         .await
         .ok()
@@ -184,7 +189,7 @@ async fn nothing_is_sent_without_the_secret_or_in_clear_to_another_machine() {
     let mut bank = oauth(&server.url("/"));
     let mut poor = registration();
     poor.client_secret = None;
-    let error = exchange_with(&OAuthClient::new().unwrap(), &bank, &poor)
+    let error = exchange_with(&OAuthClient::new(Default::default()).unwrap(), &bank, &poor)
         .await
         .err();
     assert_eq!(error, Some(ExchangeError::NoSecret));
@@ -376,7 +381,12 @@ async fn left_by(
     let server = FakeServer::start(reply);
     let mut oauth = oauth(&server.url("/"));
     oauth.timeout = limit;
-    let failed = outcome(&OAuthClient::new().unwrap(), &oauth, &registration()).await;
+    let failed = outcome(
+        &OAuthClient::new(Default::default()).unwrap(),
+        &oauth,
+        &registration(),
+    )
+    .await;
     let failed = failed.err().expect("it is refused");
     let mut tokens = Vec::new();
     for token in failed.issued.all() {

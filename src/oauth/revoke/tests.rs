@@ -15,7 +15,7 @@ async fn revoke(
     registration: &Registration,
     issued: &Issued,
 ) -> Result<(), RevokeError> {
-    let client = OAuthClient::new().unwrap();
+    let client = OAuthClient::new(Default::default()).unwrap();
     let scrubber = Scrubber::of(["CANARY-code"]);
     client.revoke(oauth, registration, issued, &scrubber).await
 }

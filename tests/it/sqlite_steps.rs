@@ -30,6 +30,26 @@ fn open(path: &Path) -> Result<Store, StoreError> {
     SqliteStore::open(path, RETENTION).map(Store::from)
 }
 
+#[test]
+fn processes_that_make_the_file_together_all_find_it_ours() {
+    for _ in 0..40 {
+        let folder = a_folder();
+        let path = folder.path().join("store.sqlite");
+        let together = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            let opener = || {
+                together.wait();
+                open(&path).map(drop)
+            };
+            let openers: Vec<_> = (0..4).map(|_| scope.spawn(opener)).collect();
+            for opener in openers {
+                let opened = opener.join().expect("no panic");
+                assert!(opened.is_ok(), "{:?}", opened.err());
+            }
+        });
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_take_turns() {
     let folder = a_folder();

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -19,6 +19,9 @@ const APPLICATION: i32 = 0x4755_4943;
 
 /// How long a step waits for another process that writes, such as a command that adds an API key.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to wait before a change that SQLite does not wait for is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How many statements a connection keeps prepared; more than there are.
 const STATEMENTS: usize = 128;
@@ -72,10 +75,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<(Connection, Opened)> {
     create(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     refuse_foreign(path, &connection)?;
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| {
-        row.get("journal_mode")
-    })?;
-    if mode != "wal" {
+    if journal_mode(&connection)? != "wal" {
         return Err(unfit(
             path,
             "is where SQLite cannot keep a write-ahead log; use a local disk",
@@ -89,6 +89,28 @@ pub(super) fn open_to_write(path: &Path) -> Result<(Connection, Opened)> {
     migrate(path, &mut connection)?;
     guard_statuses(&connection)?;
     Ok((connection, Opened::now(path)))
+}
+
+/// Asks for a write-ahead log, and gives the mode that there is then.
+///
+/// Of several processes that make the file together all but one may be told at once that it is locked:
+/// SQLite does not apply its own patience to this change. It is ours to ask again.
+fn journal_mode(connection: &Connection) -> Result<String> {
+    let since = Instant::now();
+    loop {
+        let asked = connection.query_row("PRAGMA journal_mode = WAL", [], |row| {
+            row.get("journal_mode")
+        });
+        match asked {
+            Err(rusqlite::Error::SqliteFailure(error, _))
+                if error.code == rusqlite::ErrorCode::DatabaseBusy
+                    && since.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(ASK_AGAIN);
+            }
+            asked => return Ok(asked?),
+        }
+    }
 }
 
 /// Makes the connection refuse what the domain's table of transitions does not allow, whatever a step
@@ -195,6 +217,8 @@ fn create(path: &Path) -> Result<()> {
 
 /// Refuses what is not a database, or is another program's, before anything in it is changed.
 fn refuse_foreign(path: &Path, connection: &Connection) -> Result<()> {
+    // One state of the file: another process may be making it ours between two looks.
+    let connection = connection.unchecked_transaction()?;
     let number =
         |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let application = match number("application_id") {

@@ -1,6 +1,6 @@
 //! Logs: one line per event, readable or JSON, its fields flat. What may be in them is in
 //! `docs/LOGGING.md`; what the lines of one piece of work have in common is in
-//! [`log_context`](crate::log_context).
+//! [`log_context`].
 
 mod sums;
 

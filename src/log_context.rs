@@ -86,6 +86,11 @@ pub fn attempt(attempt: &AttemptId) {
     record("support_code", SupportCode::of(attempt));
 }
 
+/// Its person sees this code, on a page that is about no attempt.
+pub fn support_code(code: &SupportCode) {
+    record("support_code", code);
+}
+
 /// It is about this job.
 pub fn job(job: &Job) {
     client(&job.client);

@@ -93,8 +93,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         &Environment::of(std::iter::empty::<(String, String)>()),
     )?;
     let (server, doubts) = app::build(config, sources).await?;
-    for doubt in doubts {
-        tracing::warn!("{doubt}");
+    for risk in doubts {
+        tracing::warn!("{risk}");
     }
     let gateway = server.door.gateway.clone();
     let way_in = WayIn::open(&gateway).await?;

@@ -35,11 +35,11 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let (config, warnings) = Config::load(Some(&options.file.config), &environment)?;
     let sums = telemetry::install(config.log.format, &config.log.filter);
     descriptors::raise();
-    if let Some(doubt) = app::few_descriptors(&config.listen) {
-        tracing::warn!("{doubt}");
+    if let Some(risk) = app::few_descriptors(&config.listen) {
+        tracing::warn!("{risk}");
     }
-    for warning in &warnings {
-        tracing::warn!("{warning}");
+    for risk in &warnings {
+        tracing::warn!("{risk}");
     }
     let stop = super::on_signal();
     let operator = bind(config.listen.operator)?;
@@ -48,8 +48,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let Some((store, doubts)) = open(&config, &operator, !options.no_wait, &stop).await? else {
         return Ok(());
     };
-    for doubt in &doubts {
-        tracing::warn!("{doubt}");
+    for risk in &doubts {
+        tracing::warn!("{risk}");
     }
     let listeners = Listeners {
         public: bind(config.listen.address)?,

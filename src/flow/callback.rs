@@ -19,9 +19,10 @@ use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
     Answer, AttemptSecrets, Authorized, Callback, Granted, Issued, Meaning, NotGranted, Scrubber,
-    SetupFault,
+    SetupFault, words,
 };
 use crate::store::{Claim, Claimed, Failure, Subject};
+use crate::telemetry::STRANGERS;
 
 /// Where an answer arrived: the path of a registration's redirect URI.
 #[derive(Clone)]
@@ -52,6 +53,11 @@ impl Door {
     /// it is to be shown.
     pub fn scrubber(&self, raw: &[u8]) -> Option<Scrubber> {
         Scrubber::of_response(means(&self.client, &self.institution).ok(), raw)
+    }
+
+    /// What `raw`, an answer that arrived here, says went wrong: for the log, also where it is refused.
+    pub fn words(&self, raw: &[u8]) -> Option<String> {
+        words(raw, &self.scrubber(raw)?)
     }
 
     /// How answers travel to it.
@@ -85,11 +91,12 @@ pub async fn callback(
 ) -> Result<Taken, Internal> {
     let _timing = gateway.metrics.callback.start([]);
     let (oauth, registration) = means(&door.client, &door.institution)?;
+    let attempt = AttemptId::of(&callback.state);
+    log_context::attempt(&attempt);
     let iss = callback.iss.as_deref();
     if let Err(mismatch) = callback.check_issuer(oauth, registration) {
         return Ok(Taken::Refused(mismatch.into()));
     }
-    let attempt = AttemptId::of(&callback.state);
     // A cookie that cannot be read may be the right one: what is unknown burns nothing.
     let part = attempt.cookie_part();
     let is_unknown = browser.unreadable.iter().any(|it| it == part);
@@ -111,13 +118,15 @@ pub async fn callback(
             attempt.partition(),
         ),
     };
-    log_context::attempt(&attempt);
+    let said = || door.words(&callback.to_bytes());
     let claimed = gateway.store.claim_callback(&claim, gateway.now()).await?;
     match claimed {
         Claimed::Unknown => return Ok(Taken::Refused(Refused::UnknownState)),
-        Claimed::Settled => {}
+        Claimed::Settled => {
+            tracing::info!(target: STRANGERS, words = said(), "authorization response arrived after the end; nothing was done");
+        }
         Claimed::Ignored => {
-            tracing::warn!("authorization response arrived in another browser; nothing was done");
+            tracing::warn!(target: STRANGERS, words = said(), "authorization response arrived in another browser; nothing was done");
         }
         Claimed::Yes { subject, sealed } => {
             log_context::subject(&subject.window, &subject.member);
@@ -140,7 +149,10 @@ pub async fn callback(
         }
         Claimed::Burnt { subject, sealed } => {
             log_context::subject(&subject.window, &subject.member);
-            tracing::warn!("authorization response arrived in another browser; attempt ended");
+            tracing::warn!(
+                words = said(),
+                "authorization response arrived in another browser; attempt ended"
+            );
             let counters = &gateway.metrics.responses_in_another_browser;
             counters.count(metrics::of(&subject.member));
             gateway.wake_worker();

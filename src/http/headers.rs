@@ -57,7 +57,7 @@ pub async fn baseline(
     let method = request.method().clone();
     let is_page = request.uri().path().starts_with("/oauth/");
     let spoken = json::media_type(request.headers());
-    let person = Person::behind(&request);
+    let person = Person::behind(&request, &door);
     let address = request.uri().clone();
     let mut response = match params {
         // A guid of bytes that are no text is as absent as any other malformed one; pages say so

@@ -9,15 +9,23 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::Door;
+use super::browser::refusal::Refusal;
 use super::page::{Ending, Page, Parties};
 use super::show::Shown;
+use super::source::Source;
+use crate::flow::callback;
 use crate::telemetry::STRANGERS;
 
 /// A person who waits for the answer to a request.
 pub struct Person {
     headers: HeaderMap,
-    is_returning: bool,
+    source: Source,
+    /// The path, below that of all callbacks, at which an institution's answer is brought.
+    returning: Option<String>,
 }
+
+/// Where institutions' answers arrive.
+const CALLBACKS: &str = "/oauth/redirect_from/";
 
 /// The longest that a page waits before it asks again by itself, in seconds.
 const LONGEST_WAIT_S: u8 = 60;
@@ -25,10 +33,16 @@ const LONGEST_WAIT_S: u8 = 60;
 impl Person {
     /// Who waits for the answer to `request`; `None` where it is a program: an API's caller, or a
     /// browser that fetches something for a page.
-    pub fn behind(request: &Request) -> Option<Self> {
-        is_navigation(request.headers()).then(|| Self {
-            headers: request.headers().clone(),
-            is_returning: request.uri().path().starts_with("/oauth/redirect_from/"),
+    pub fn behind(request: &Request, door: &Door) -> Option<Self> {
+        let headers = request.headers();
+        is_navigation(headers).then(|| Self {
+            headers: headers.clone(),
+            source: Source::told(request.extensions(), headers, door),
+            returning: request
+                .uri()
+                .path()
+                .strip_prefix(CALLBACKS)
+                .map(str::to_owned),
         })
     }
 
@@ -41,25 +55,32 @@ impl Person {
         }
         let wait = response.headers().get(RETRY_AFTER);
         let shown = Shown::new(door, &self.headers);
-        let page = match failure(status, self.is_returning) {
-            Failure::Nothing => Page::NotFound,
-            Failure::Passing => Page::Busy {
+        let of_nobody = |page: &Page| shown.page(page, &Parties::default());
+        let mut answer = match failure(status, self.returning.is_some()) {
+            Failure::Nothing => of_nobody(&Page::NotFound),
+            Failure::Passing => of_nobody(&Page::Busy {
                 refresh_s: seconds(wait),
-            },
-            Failure::Unreadable => Page::BadReturn {
-                support_code: shown.support_code(),
-            },
-            Failure::Ours => Page::ServerError(Ending {
-                retry: None,
-                back: None,
-                notify: None,
-                support_code: shown.support_code(),
             }),
+            Failure::Unreadable => {
+                let at = self.returning.as_deref().and_then(|at| at.split_once('/'));
+                if let Some((client, institution)) = at {
+                    // For the log: whether there is such a registration changes nothing here.
+                    let _ = callback::Door::find(&door.gateway, client, institution);
+                }
+                shown.bad_return(&Refusal::unread(status), self.source)
+            }
+            Failure::Ours => {
+                let support_code = shown.support_code();
+                let (source, status) = (self.source, status.as_u16());
+                tracing::warn!(target: STRANGERS, %support_code, status, %source, "error page shown");
+                of_nobody(&Page::ServerError(Ending {
+                    retry: None,
+                    back: None,
+                    notify: None,
+                    support_code,
+                }))
+            }
         };
-        let mut answer = shown.page(&page, &Parties::default());
-        if let Some(code) = page.support_code() {
-            tracing::warn!(target: STRANGERS, support_code = %code, status = status.as_u16(), "error page shown");
-        }
         // Where an API asks for a key, a person has nothing to look for.
         let is_door = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if !is_door {

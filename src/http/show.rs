@@ -10,6 +10,7 @@ use super::page::{
     Accent, AppBrand, Back, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page,
     Parties, Share, SupportCode, SupportLink, render,
 };
+use super::source::Source;
 use super::{Door, fields};
 use crate::domain::client::Client;
 use crate::domain::id::AttemptId;
@@ -20,6 +21,7 @@ use crate::domain::window::{
     Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowOptions, WindowStatus,
 };
 use crate::flow::Internal;
+use crate::log_context;
 use crate::store::{AttemptRecord, StoreError};
 use crate::telemetry::STRANGERS;
 
@@ -115,9 +117,10 @@ impl<'a> Shown<'a> {
 
     /// The page for an answer that is malformed or not from the institution, in a browser that has no
     /// attempt under way there.
-    pub fn bad_return(&self, refusal: &Refusal) -> Response {
+    pub fn bad_return(&self, refusal: &Refusal, source: Source) -> Response {
         let support_code = self.support_code();
-        refusal.log_under(&support_code);
+        log_context::support_code(&support_code);
+        refusal.log(source);
         let page = Page::BadReturn { support_code };
         self.page(&page, &Parties::default())
     }

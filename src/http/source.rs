@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 
 use super::Door;
 
@@ -50,12 +50,15 @@ impl Source {
 
     /// The host that a request to `door` comes from.
     pub fn of_parts(parts: &Parts, door: &Door) -> Self {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Self::told(&parts.extensions, &parts.headers, door)
+    }
+
+    /// The host that a request to `door` with these extensions and headers comes from.
+    pub fn told(extensions: &Extensions, headers: &HeaderMap, door: &Door) -> Self {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
         // Only a listener of ours makes requests, and it says who sent them.
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-        Self::of_request(peer, &parts.headers, |address| {
-            door.is_trusted_proxy(address)
-        })
+        Self::of_request(peer, headers, |address| door.is_trusted_proxy(address))
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Field {
     ChallengeAnswers,
     /// The answer to a request with an `Idempotency-Key`.
     IdempotentAnswer,
+    /// Why an institution's answer was refused, on its way from its POST to the GET that follows.
+    Refusal,
 }
 
 impl Field {
@@ -65,6 +67,7 @@ impl Field {
             Self::Credentials => "credentials",
             Self::ChallengeAnswers => "challenge-answers",
             Self::IdempotentAnswer => "idempotent-answer",
+            Self::Refusal => "refusal",
         }
     }
 }

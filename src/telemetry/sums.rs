@@ -11,22 +11,52 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// The target of lines that anybody can cause, as often as they like. Of each kind the first
-/// few are written in every period, and then how many more there were.
+/// The target of lines that anybody can cause, as often as they like. Of each kind some are written in
+/// every period, and then how many more there were.
+///
+/// Each source has a share of its own, so that whoever asks for many lines hides nobody else's: a line of
+/// a page that has a support code names its `source`. Those that name none share one.
 pub const STRANGERS: &str = "guichet_strangers";
 
-/// How many lines of a kind are written in a period.
-const FEW: u64 = 10;
+/// How many lines of a kind one source has in a period, as long as there are not [`MANY`].
+const FEW: u32 = 10;
+
+/// How many lines of a kind are written before each source has but one.
+const MANY: u32 = 100;
+
+/// How many lines of a kind are written in a period at most.
+const MOST: u32 = 1_000;
 
 /// What was left out.
 #[derive(Clone, Default)]
 pub struct Sums(Arc<Mutex<HashMap<Identifier, Sum>>>);
 
-/// How often a line was asked for in this period, and its text.
+/// The lines of one kind in this period.
 #[derive(Default)]
 struct Sum {
-    count: u64,
+    /// How many were written.
+    written: u32,
+    /// Of which source.
+    by_source: HashMap<String, u32>,
+    /// How many were not, and their text.
+    left_out: u64,
     line: String,
+}
+
+impl Sum {
+    /// Counts one more from `source`: whether it is to be written.
+    fn takes(&mut self, source: String) -> bool {
+        let share = if self.written < MANY { FEW } else { 1 };
+        let of_it = self.by_source.get(&source).copied().unwrap_or_default();
+        let is_taken = self.written < MOST && of_it < share;
+        if is_taken {
+            self.written += 1;
+            self.by_source.insert(source, of_it + 1);
+        } else {
+            self.left_out += 1;
+        }
+        is_taken
+    }
 }
 
 impl Sums {
@@ -37,8 +67,7 @@ impl Sums {
     pub fn write(&self) {
         // The lines below go through the layer, which asks for the lock.
         let sums = std::mem::take(&mut *self.lock());
-        for sum in sums.into_values().filter(|sum| sum.count > FEW) {
-            let (left_out, line) = (sum.count - FEW, sum.line);
+        for Sum { left_out, line, .. } in sums.into_values().filter(|sum| sum.left_out > 0) {
             tracing::warn!(left_out, line, "similar lines were left out");
         }
     }
@@ -61,23 +90,31 @@ impl<S: Subscriber> Layer<S> for Counting {
         if event.metadata().target() != STRANGERS {
             return true;
         }
+        let mut told = Told::default();
+        event.record(&mut told);
         let mut sums = self.0.lock();
         let sum = sums.entry(event.metadata().callsite()).or_default();
-        sum.count += 1;
-        if sum.count == FEW + 1 {
-            event.record(&mut Text(&mut sum.line));
+        let is_written = sum.takes(told.source);
+        if !is_written {
+            sum.line = told.message;
         }
-        sum.count <= FEW
+        is_written
     }
 }
 
-/// Takes the text of a line, without its fields.
-struct Text<'a>(&'a mut String);
+/// Whom a line is about, and its text.
+#[derive(Default)]
+struct Told {
+    source: String,
+    message: String,
+}
 
-impl Visit for Text<'_> {
+impl Visit for Told {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            *self.0 = format!("{value:?}");
+        match field.name() {
+            "source" => self.source = format!("{value:?}"),
+            "message" => self.message = format!("{value:?}"),
+            _ => {}
         }
     }
 }
@@ -103,8 +140,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_strangers_cause_is_summed_up_by_kind_and_the_rest_is_written() {
+    /// What `work` writes, through the layer.
+    fn written(work: impl FnOnce(&Sums, &dyn Fn() -> String)) {
         let (sums, written) = (Sums::default(), Written::default());
         let writer = written.clone();
         let lines = tracing_subscriber::fmt::layer().with_ansi(false);
@@ -112,7 +149,12 @@ mod tests {
             .with(sums.layer())
             .with(lines.with_writer(move || writer.clone()));
         let text = || String::from_utf8(written.0.lock().expect("no panic").clone()).expect("text");
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(subscriber, || work(&sums, &text));
+    }
+
+    #[test]
+    fn what_strangers_cause_is_summed_up_by_kind_and_the_rest_is_written() {
+        written(|sums, text| {
             for number in 0..1000 {
                 tracing::warn!(target: STRANGERS, number, "an answer could not be read");
                 tracing::info!(number, "link opened");
@@ -121,24 +163,41 @@ mod tests {
             sums.write();
             let first = text();
             assert_eq!(first.matches("link opened").count(), 1000);
-            assert_eq!(
-                first
-                    .matches(": an answer could not be read number=")
-                    .count(),
-                10
-            );
+            let of_kind = ": an answer could not be read number=";
+            assert_eq!(first.matches(of_kind).count(), 10);
             assert_eq!(first.matches("another kind").count(), 1);
             assert_eq!(first.matches("left out").count(), 1, "one line a kind");
-            assert!(
-                first.contains(
-                    "similar lines were left out left_out=990 line=\"an answer could not be read\""
-                ),
-                "{first}"
-            );
+            let sum =
+                "similar lines were left out left_out=990 line=\"an answer could not be read\"";
+            assert!(first.contains(sum), "{first}");
             // A new period.
             tracing::warn!(target: STRANGERS, number = 1, "an answer could not be read");
             sums.write();
             assert_eq!(text().matches("left out").count(), 1);
+        });
+    }
+
+    #[test]
+    fn one_source_that_floods_hides_no_other_and_all_of_them_together_have_a_bound() {
+        let tell = |source: &str| {
+            tracing::warn!(target: STRANGERS, %source, "error page shown");
+        };
+        written(|sums, text| {
+            (0..1000).for_each(|_| tell("192.0.2.1"));
+            tell("192.0.2.2");
+            assert_eq!(text().matches("source=192.0.2.1").count(), 10);
+            assert_eq!(text().matches("source=192.0.2.2").count(), 1);
+            // Many of them: one line each is left, and each still has it.
+            for _ in 0..20 {
+                (0..500).for_each(|host| tell(&format!("2001:db8:{host:x}::/64")));
+            }
+            tell("192.0.2.3");
+            assert_eq!(text().matches("source=192.0.2.3").count(), 1);
+            assert_eq!(text().matches("source=2001:db8:1f3::/64").count(), 1);
+            (0..5000).for_each(|host| tell(&format!("2001:db8:ffff:{host:x}::/64")));
+            assert_eq!(text().matches(": error page shown").count(), 1000);
+            sums.write();
+            assert!(text().contains(&format!("left_out={}", 16_002 - 1000)));
         });
     }
 }

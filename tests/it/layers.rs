@@ -1,7 +1,7 @@
 //! Imports run downwards only. The tables of `docs/ARCHITECTURE.md` say what that means, and these
 //! tests read them there: what the document says is what holds.
 
-mod source;
+pub mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

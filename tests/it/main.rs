@@ -48,6 +48,7 @@ mod links_multi;
 mod links_open;
 mod log_lines;
 mod log_secrets;
+mod log_table;
 mod metrics;
 mod mint_returns;
 mod navigations;

@@ -368,6 +368,7 @@ async fn l1_each_refused_answer_is_logged_with_the_banks_words_and_no_secret() {
         .post(&answer.redirect_uri, &[("error", "posted_error")])
         .await;
     assert_eq!(posted.status, 303);
+    is_led_back(&visitor.follow_from(posted).await, "posted");
     let foreign = CallbackParams {
         iss: Some(format!("https://evil.example/{state}")),
         ..answer

@@ -8,10 +8,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use zeroize::Zeroizing;
+
 use super::refusal::Refusal;
 use super::{form_field, look_ahead, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::AnswerHandle;
+use crate::domain::window::Binding;
 use crate::flow::callback::{self, Taken, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::unproven::{Refused, own_attempt};
@@ -19,7 +22,11 @@ use crate::http::page::{Page, Parties};
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit};
 use crate::http::{Door, show};
+use crate::log_context;
 use crate::oauth::Callback;
+
+/// The parameter that brings a refusal from a POST to the GET that follows.
+const REFUSED: &str = "refused";
 
 /// Come back from the institution.
 #[utoipa::path(
@@ -34,6 +41,7 @@ use crate::oauth::Callback;
         ("error" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
         ("error_description" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
         ("answer" = Option<String>, Query, description = "Names a response that arrived by POST and is held."),
+        ("refused" = Option<String>, Query, description = "Says, for the log alone, why a response that arrived by POST was refused."),
     ),
     responses(
         (status = 200, description = "A page for machines.", content_type = "text/html"),
@@ -58,25 +66,33 @@ pub async fn returned(
         Visit::LookAhead => return look_ahead(&shown),
         _ => return shown.page(&Page::Preview, &Parties::default()),
     }
-    let raw = query.unwrap_or_default();
-    let raw = raw.as_bytes();
+    let raw = Zeroizing::new(query.unwrap_or_default().into_bytes());
     let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
-        return shown.bad_return(&Refusal::nowhere(&client, &institution, raw));
+        return shown.bad_return(&Refusal::nowhere(&client, &institution, &raw), source);
     };
-    let handle = form_field(raw, "answer");
+    let browser = door.cookies(&headers).browser();
+    let bindings = browser.bindings.clone();
+    let carried = form_field(&raw, REFUSED);
+    if let Some(refusal) = carried.and_then(|it| Refusal::arrived(&door.gateway, &at, &it)) {
+        return refuse(&door, &shown, &at, source, &bindings, &refusal).await;
+    }
+    let handle = form_field(&raw, "answer");
     let answer = match (at.response_mode(), handle.as_deref()) {
         (ResponseMode::FormPost, Some(handle)) => match AnswerHandle::parse(handle) {
             Some(handle) => held(&door.gateway, &handle).await,
             None => Ok(None),
         }
         .map(|held| held.ok_or(Refused::NotHeld)),
-        (ResponseMode::FormPost, None) if Callback::has_part_in(raw) => {
+        (ResponseMode::FormPost, None) if Callback::has_part_in(&raw) => {
             Ok(Err(Refused::Mode("GET")))
         }
-        _ => Ok(Callback::parse(raw).map_err(Refused::from)),
+        _ => Ok(Callback::parse(&raw).map_err(Refused::from)),
     };
-    let browser = door.cookies(&headers).browser();
-    let bindings = browser.bindings.clone();
+    // What was held says more than its handle.
+    let raw = match &answer {
+        Ok(Ok(held)) if handle.is_some() => held.to_bytes(),
+        _ => raw,
+    };
     let taken = match answer {
         Ok(Ok(answer)) => callback(&door.gateway, &at, answer, browser).await,
         Ok(Err(refused)) => Ok(Taken::Refused(refused)),
@@ -85,25 +101,45 @@ pub async fn returned(
     match taken {
         Ok(Taken::Known(attempt)) => to_outcome(&door, &shown, &attempt),
         Ok(Taken::Refused(refused)) => {
-            let refusal = Refusal::new(&refused, &at, raw);
-            // Cookies can be invented, and each costs a look: too many of them cost none.
-            if door.limits.may_follow(source).is_err() {
-                return shown.bad_return(&refusal);
-            }
-            match own_attempt(&door.gateway, &at, &bindings).await {
-                Ok(Some((attempt, record))) => {
-                    refusal.log_of(&attempt, &record);
-                    to_outcome(&door, &shown, &attempt)
-                }
-                Ok(None) => {
-                    // What is over the limit is looked for no more; this one was.
-                    let _ = door.limits.followed_unknown(source);
-                    shown.bad_return(&refusal)
-                }
-                Err(error) => shown.failure(error),
-            }
+            let refusal = Refusal::new(&refused, &at, &raw);
+            refuse(&door, &shown, &at, source, &bindings, &refusal).await
         }
         Err(error) => shown.failure(error),
+    }
+}
+
+/// Does nothing about an answer; a browser with an attempt under way there is led back to it.
+async fn refuse(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    at: &callback::Door,
+    source: Source,
+    bindings: &[Binding],
+    refusal: &Refusal,
+) -> Response {
+    // Cookies can be invented, and each costs a look: too many of them cost none.
+    if door.limits.may_follow(source).is_err() {
+        return shown.bad_return(refusal, source);
+    }
+    match own_attempt(&door.gateway, at, bindings).await {
+        Ok(Some((attempt, record))) => {
+            log_context::attempt(&attempt);
+            match &record.member {
+                Some(member) => log_context::subject(&record.window, member),
+                None => log_context::window(&record.window),
+            }
+            refusal.log(source);
+            to_outcome(door, shown, &attempt)
+        }
+        Ok(None) => {
+            // What is over the limit is looked for no more; this one was.
+            let _ = door.limits.followed_unknown(source);
+            shown.bad_return(refusal, source)
+        }
+        Err(error) => {
+            refusal.log(source);
+            shown.failure(error)
+        }
     }
 }
 
@@ -130,15 +166,18 @@ pub async fn posted(
     State(door): State<Door>,
     Segments((client, institution)): Segments<(String, String)>,
     RawQuery(query): RawQuery,
+    source: Source,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
     let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
-        return shown.bad_return(&Refusal::nowhere(&client, &institution, &body));
+        return shown.bad_return(&Refusal::nowhere(&client, &institution, &body), source);
     };
+    let query = Zeroizing::new(query.unwrap_or_default().into_bytes());
     // Half an answer in the query and half in the form is no answer (`security` C11).
-    let answer = if query.is_some_and(|query| Callback::has_part_in(query.as_bytes())) {
+    let is_split = Callback::has_part_in(&query);
+    let answer = if is_split {
         Err(Refused::Split)
     } else if at.response_mode() != ResponseMode::FormPost {
         Err(Refused::Mode("POST"))
@@ -158,7 +197,11 @@ pub async fn posted(
         },
         Err(refused) => refused,
     };
-    // Whose browser it is, its Lax cookie says, which comes along by GET only.
-    Refusal::new(&refused, &at, &body).log();
-    see_other(&door, &shown, &path)
+    // Whose browser it is, its Lax cookie says, which comes along by GET only; so that is logged there.
+    let refusal = match is_split {
+        true => Refusal::new(&refused, &at, &[&body[..], b"&", &query].concat()),
+        false => Refusal::new(&refused, &at, &body),
+    };
+    let carried = refusal.carried(&door.gateway, &at);
+    see_other(&door, &shown, &format!("{path}?{REFUSED}={carried}"))
 }

@@ -12,6 +12,8 @@ pub struct Module {
     pub names: Vec<Vec<String>>,
     /// Modules it declares, which hide crates of the same name.
     pub children: Vec<String>,
+    /// Its code, without comments and tests.
+    pub code: String,
 }
 
 /// Reads `file` as the module `path`, and every module below it that is not a test's.
@@ -56,6 +58,7 @@ pub fn read(text: &str, path: Vec<String>) -> Module {
         names: names(&code),
         path,
         children,
+        code,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The page that explains the API: its code runs as it stands there, its examples can be sent, and
 //! its events are those that are told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -12,11 +12,15 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::sdk::demo;
+use crate::support::aggregation::{lease, nth_job};
 use crate::support::browser::{Browser, Options};
 use crate::support::clients::python;
-use crate::support::gateway::{BANK, Backend, CLIENT, SIGNING_SECRET, Setup, TestGateway};
+use crate::support::gateway::{
+    BANK, Backend, CLIENT, SIGNING_SECRET, SSO_KEY, Setup, TestGateway, eventually,
+};
+use crate::support::guichet;
 use crate::support::interop::node;
-use crate::support::visitor::http;
+use crate::support::visitor::{Visitor, http};
 
 async fn page(gateway: &Url) -> String {
     let answer = http()
@@ -209,60 +213,202 @@ async fn events_have_the_fields_that_are_described() {
     assert_eq!(webhooks.len(), 6);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn request_examples_are_taken_as_they_are() {
-    let (_demo, line) = demo(Backend::Sqlite);
-    let demo: Value = serde_json::from_str(&line).expect("JSON");
-    let at = |path: &str| {
-        format!(
-            "{}{path}",
-            demo["gateway"]
-                .as_str()
-                .expect("an address")
-                .trim_end_matches('/')
-        )
-    };
-    let description = http().get(at("/openapi.json")).send().await;
-    let description: Value = description.expect("an answer").json().await.expect("JSON");
-    let mut member = String::new();
-    for (method, path, body) in [
-        (reqwest::Method::POST, "/users", "UserRequestBody"),
-        (reqwest::Method::PUT, "/users/ada", "UserRequestBody"),
-        (
-            reqwest::Method::POST,
-            "/users/ada/members",
-            "PlatformMemberRequestBody",
-        ),
-        (
-            reqwest::Method::PUT,
-            "/users/ada/members/{}",
-            "PlatformMemberChangeBody",
-        ),
-        (
-            reqwest::Method::POST,
-            "/users/ada/members/{}/oauth_authorization_url",
-            "WindowRequestBody",
-        ),
-    ] {
-        let keys = &demo["platform"];
-        let answer = http()
-            .request(method, at(&path.replace("{}", &member)))
-            .basic_auth(
-                keys["client_id"].as_str().expect("an id"),
-                keys["api_key"].as_str(),
-            )
-            .json(&description["components"]["schemas"][body]["example"])
-            .send()
-            .await
-            .expect("an answer");
-        let status = answer.status();
-        let answer: Value = answer.json().await.expect("JSON");
-        assert!(status.is_success(), "{path}: {answer}");
-        if let Some(guid) = answer["member"]["guid"].as_str() {
-            member = guid.to_owned();
+/// What the description says of an operation: its method, path, door and the example of its body.
+struct Operation {
+    method: reqwest::Method,
+    path: String,
+    door: String,
+    example: Value,
+}
+
+/// Every operation that takes JSON, by its name.
+fn operations_with_json(description: &Value) -> BTreeMap<String, Operation> {
+    let mut operations = BTreeMap::new();
+    for (path, item) in description["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("methods") {
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let Some(at) = body.as_str().and_then(|at| at.strip_prefix('#')) else {
+                continue;
+            };
+            let known = Operation {
+                method: method.to_uppercase().parse().expect("a method"),
+                path: path.clone(),
+                door: text(&operation["tags"][0]),
+                example: description.pointer(at).expect("a schema")["example"].clone(),
+            };
+            operations.insert(text(&operation["operationId"]), known);
         }
     }
-    assert_ne!(json!(member), json!(""));
+    operations
+}
+
+#[track_caller]
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("no text: {value}"))
+        .to_owned()
+}
+
+/// The demo as a member service sees it, by both APIs.
+struct Demo {
+    said: Value,
+    _running: guichet::Running,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let (running, line) = demo(Backend::Sqlite);
+        Self {
+            said: serde_json::from_str(&line).expect("JSON"),
+            _running: running,
+        }
+    }
+
+    /// Sends a request as the API's users do; it must succeed.
+    async fn send(&self, door: &str, method: reqwest::Method, path: &str, body: &Value) -> Value {
+        let base = text(&self.said["gateway"]);
+        let request = http().request(method, format!("{}{path}", base.trim_end_matches('/')));
+        let keys = &self.said["platform"];
+        let nexus = &self.said["nexus"];
+        let request = match door {
+            "Platform API" => {
+                request.basic_auth(text(&keys["client_id"]), keys["api_key"].as_str())
+            }
+            "Nexus API" => request.header("md-session-token", text(&nexus["session_token"])),
+            other => panic!("{other}"),
+        };
+        let request = if body.is_null() {
+            request
+        } else {
+            request.json(body)
+        };
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status();
+        let answer = answer.text().await.expect("a body");
+        assert!(status.is_success(), "{path} {body}: {status} {answer}");
+        serde_json::from_str(&answer).unwrap_or_default()
+    }
+
+    /// A member of that login, once it has that status. The bank of the demo does what the password
+    /// says.
+    async fn member_with(&self, login: &str, password: &str, status: &str) -> String {
+        let get = async |path: &str| {
+            self.send("Nexus API", reqwest::Method::GET, path, &Value::Null)
+                .await
+        };
+        let fields = get("/institutions/mxbank/credentials").await;
+        let credentials: Vec<Value> = fields["credentials"]
+            .as_array()
+            .expect("fields")
+            .iter()
+            .zip([login, password])
+            .map(|(field, value)| json!({"guid": field["guid"], "value": value}))
+            .collect();
+        let body = json!({"member": {"institution_code": "mxbank", "credentials": credentials}});
+        let post = reqwest::Method::POST;
+        let member = self.send("Nexus API", post, "/members", &body).await;
+        let path = format!("/members/{}", text(&member["member"]["guid"]));
+        eventually(async || {
+            let member = get(&path).await;
+            (member["member"]["connection_status"] == json!(status)).then_some(())
+        })
+        .await;
+        text(&member["member"]["guid"])
+    }
+}
+
+/// The example of every operation that takes JSON, sent as it stands in the description. Only the
+/// guid of a question is put in: each question has its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_examples_are_taken_as_they_are() {
+    let demo = Demo::start();
+    let description = http()
+        .get(format!("{}/openapi.json", text(&demo.said["gateway"])))
+        .send()
+        .await;
+    let description: Value = description.expect("an answer").json().await.expect("JSON");
+    let mut operations = operations_with_json(&description);
+
+    let connected = demo.member_with("grace", "correct", "CONNECTED").await;
+    let asked = async |login| demo.member_with(login, "challenge", "CHALLENGED").await;
+    let [first, second, third] = [asked("a").await, asked("b").await, asked("c").await];
+    let nexus_user = text(&demo.said["nexus"]["user_guid"]);
+    let (ada, nobody) = (String::from("ada"), String::new());
+    let mut new_member = String::new();
+    for (operation, user, member) in [
+        ("platformCreateUser", &nobody, &nobody),
+        ("platformUpdateUser", &ada, &nobody),
+        ("nexusSearchInstitutions", &nobody, &nobody),
+        ("platformCreateMember", &ada, &nobody),
+        ("platformUpdateMember", &ada, &nobody),
+        ("platformOauthAuthorizationUrl", &ada, &nobody),
+        ("nexusCreateMember", &nobody, &nobody),
+        ("nexusUpdateMember", &nobody, &nobody),
+        ("nexusDeleteMember", &nobody, &nobody),
+        ("nexusAggregateMembers", &nobody, &nobody),
+        ("nexusAggregateMember", &nobody, &connected),
+        ("nexusRefreshMember", &nobody, &connected),
+        ("nexusUnthrottledAggregate", &nobody, &connected),
+        ("platformAggregateMember", &nexus_user, &connected),
+        ("platformResumeMember", &nexus_user, &first),
+        ("nexusResumeMember", &nobody, &second),
+        ("nexusUpdateMfa", &nobody, &third),
+    ] {
+        let Operation {
+            method,
+            path,
+            door,
+            mut example,
+        } = operations.remove(operation).expect(operation);
+        let member = if member.is_empty() {
+            &new_member
+        } else {
+            member
+        };
+        let path = path
+            .replace("{user_identifier}", user)
+            .replace("{member_identifier}", member)
+            .replace("{member_guid}", member);
+        for list in ["challenges", "credentials"] {
+            if example["member"][list][0]["guid"].is_string() {
+                let questions = format!("/members/{member}/challenges");
+                let get = reqwest::Method::GET;
+                let questions = demo.send("Nexus API", get, &questions, &Value::Null).await;
+                example["member"][list][0]["guid"] = questions["challenges"][0]["guid"].clone();
+            }
+        }
+        let answer = demo.send(&door, method, &path, &example).await;
+        if operation.ends_with("CreateMember") {
+            new_member = text(&answer["member"]["guid"]);
+        }
+    }
+
+    // The demo's app begins its session and its aggregator reports by themselves.
+    let session = operations
+        .remove("nexusBeginSession")
+        .expect("an operation");
+    let report = operations.remove("reportJob").expect("an operation");
+    let gateway = TestGateway::start(Backend::Sqlite).await;
+    let token = format!("/{CLIENT}/users/{}/api_token", gateway.user);
+    let with = |request: reqwest::RequestBuilder| request.header("md-api-key", SSO_KEY);
+    let (_, token) = gateway.call("GET", &token, None, with).await;
+    let token = text(&token["api_token"]["token"]);
+    let with = |request: reqwest::RequestBuilder| request.header("md-api-token", token);
+    let (status, answer) = gateway
+        .call("POST", &session.path, Some(session.example), with)
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, link) = gateway.member().await;
+    gateway.connect(&Visitor::new(), &link).await;
+    let job = nth_job(&gateway, 1).await;
+    assert_eq!(lease(&gateway, &job).await.0, 200);
+    let path = report.path.replace("{guid}", &job);
+    let (status, answer) = gateway.aggregation(&path, Some(report.example)).await;
+    assert_eq!(status, 200, "{answer}");
+
+    let left: Vec<&String> = operations.keys().collect();
+    assert!(left.is_empty(), "not sent: {left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,12 +1,12 @@
-//! What errors look like.
+//! What requests and errors look like.
 
 use serde_json::{Value, json};
 
 use crate::http::problem::{Dialect, Kind, Problem};
 
-/// Bodies of requests that can be sent to the demo as they are; but for the guids of questions and
-/// fields, which are each one's own.
-pub fn requests() -> [(&'static str, Value); 10] {
+/// Bodies of requests, by the name of their schema. The demo takes each as it is, but for the guids
+/// of questions: every question has its own.
+pub fn requests() -> [(&'static str, Value); 13] {
     let value = json!({"guid": "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c", "value": "correct"});
     let oauth_bank = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c";
     [
@@ -35,9 +35,21 @@ pub fn requests() -> [(&'static str, Value); 10] {
             json!({"member": {"metadata": "{\"shelf\":4}"}}),
         ),
         ("PullRequestBody", json!({"include_transactions": true})),
-        ("WindowRequestBody", json!({"referral_source": "BROWSER"})),
+        ("WindowWishes", json!({"referral_source": "BROWSER"})),
         ("InstitutionSearchBody", json!({"name": "bank"})),
-        ("AnswersBody", json!({"member": {"challenges": [value]}})),
+        (
+            "AnswersBody",
+            json!({"member": {"challenges": [value.clone()]}}),
+        ),
+        (
+            "MfaAnswersBody",
+            json!({"member": {"credentials": [value]}}),
+        ),
+        ("SilentRequestBody", json!({"skip_webhook": true})),
+        (
+            "ReportRequestBody",
+            json!({"status": "succeeded", "transactions_created_count": 12, "transactions_updated_count": 0}),
+        ),
     ]
 }
 

@@ -168,6 +168,27 @@ mod tests {
     }
 
     #[test]
+    fn every_body_in_json_has_an_example_and_every_example_a_schema() {
+        for (path, method, operation) in operations() {
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let Some(named) = body["$ref"].as_str() else {
+                assert!(body.is_null(), "{method} {path}: {body}");
+                continue;
+            };
+            let schema = named.strip_prefix('#').and_then(|at| DOCUMENT.pointer(at));
+            let schema = schema.expect("a schema");
+            assert!(schema["example"].is_object(), "{method} {path}");
+        }
+        for (name, _) in examples::requests() {
+            let schema = &DOCUMENT["components"]["schemas"][name];
+            assert!(
+                schema["properties"].is_object() || schema["allOf"].is_array(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
     fn every_reference_leads_somewhere() {
         fn follow(value: &Value) {
             match value {

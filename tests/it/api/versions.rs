@@ -39,21 +39,6 @@ async fn both_versions_and_none_are_spoken_and_no_other() {
             assert!(message.contains("v20111101 or v20250224"), "{message}");
         }
     }
-    // The release candidate is taken where it answers as the others do, and nowhere else.
-    let user = &gateway.user;
-    let paths = [
-        (406, "/users".to_owned()),
-        (406, "/institutions".to_owned()),
-        (406, format!("/users/{user}/members")),
-        (
-            404,
-            format!("/users/{user}/members/nobody/oauth_window_uri"),
-        ),
-    ];
-    for (expected, path) in paths {
-        let (status, answer) = asked(&path, Some("rc20260430")).await;
-        assert_eq!(status, expected, "{path}: {answer}");
-    }
     // A session has no version.
     let with = |request: reqwest::RequestBuilder| {
         request
@@ -61,4 +46,25 @@ async fn both_versions_and_none_are_spoken_and_no_other() {
             .header("accept-version", "v9")
     };
     assert_eq!(gateway.call("GET", "/members", None, with).await.0, 200);
+    // The release candidate is taken where it answers as the others do, and nowhere else.
+    let (member, _) = gateway.member().await;
+    let user = format!("/users/{}", gateway.user);
+    let member = format!("{user}/members/{member}");
+    for (method, path, expected) in [
+        ("GET", "/users".to_owned(), 406),
+        ("GET", "/institutions".to_owned(), 406),
+        ("GET", format!("{user}/members"), 406),
+        ("GET", member.clone(), 406),
+        ("GET", format!("{member}/oauth_window_uri"), 200),
+        ("DELETE", member, 204),
+        ("DELETE", user, 204),
+    ] {
+        let key = gateway.api_key.clone();
+        let with = |request: reqwest::RequestBuilder| {
+            let request = request.basic_auth(CLIENT, Some(key));
+            request.header("accept-version", "rc20260430")
+        };
+        let (status, answer) = gateway.call(method, &path, None, with).await;
+        assert_eq!(status, expected, "{method} {path}: {answer}");
+    }
 }

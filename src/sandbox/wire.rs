@@ -76,6 +76,15 @@ pub(super) fn asset(media_type: &'static str, content: &'static str) -> Response
     (headers, content).into_response()
 }
 
+/// `GET /style.css`: what the app's pages and the bank's have in common.
+pub(super) async fn style() -> Response {
+    let css = concat!(
+        include_str!("../../templates/colours.css"),
+        include_str!("../../templates/sandbox/style.css")
+    );
+    asset("text/css; charset=utf-8", css)
+}
+
 /// `GET /logos/{brand}.svg`
 pub(super) async fn logo(Path(file): Path<String>) -> Response {
     let code = file.strip_suffix(".svg");

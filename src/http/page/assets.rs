@@ -12,8 +12,12 @@ pub(super) struct Inline {
     pub hash: String,
 }
 
-pub(super) static STYLE: LazyLock<Inline> =
-    LazyLock::new(|| Inline::new(include_str!("../../../templates/page.css")));
+pub(super) static STYLE: LazyLock<Inline> = LazyLock::new(|| {
+    Inline::new(concat!(
+        include_str!("../../../templates/colours.css"),
+        include_str!("../../../templates/page.css")
+    ))
+});
 
 pub(super) static SCRIPT: LazyLock<Inline> =
     LazyLock::new(|| Inline::new(include_str!("../../../templates/page.js")));

@@ -27,7 +27,7 @@ use serde_json::json;
 use super::pulls::Pulls;
 use super::settings::{Brand, Institution, Settings};
 use super::signature::Verifier;
-use super::wire::{asset, http_client, logo, now, see_other, trimmed};
+use super::wire::{asset, http_client, logo, now, see_other, style, trimmed};
 use gateway::{Gateway, GatewayError, Given, Link};
 use home::{show, trouble};
 use webhooks::Log;
@@ -255,11 +255,6 @@ async fn own_forms_only(
         }
         _ => next.run(request).await,
     }
-}
-
-async fn style() -> Response {
-    let css = include_str!("../../../templates/sandbox/style.css");
-    asset("text/css; charset=utf-8", css)
 }
 
 async fn app_style() -> Response {

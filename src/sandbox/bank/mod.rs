@@ -98,7 +98,7 @@ pub(super) fn router(settings: &Settings) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/stats", get(stats))
-        .route("/style.css", get(style))
+        .route("/style.css", get(wire::style))
         .route("/logos/{file}", get(wire::logo))
         .route("/form_post.js", get(form_post_script))
         .route("/{code}/authorize", get(authorize::authorize))
@@ -140,11 +140,6 @@ async fn index(State(bank): State<Arc<Bank>>) -> Response {
 
 async fn stats(State(bank): State<Arc<Bank>>) -> Response {
     Json(&bank.stats).into_response()
-}
-
-async fn style() -> Response {
-    let css = include_str!("../../../templates/sandbox/style.css");
-    wire::asset("text/css; charset=utf-8", css)
 }
 
 async fn form_post_script() -> Response {

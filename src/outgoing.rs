@@ -28,6 +28,7 @@ const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 #[derive(Clone, Debug, Default)]
 pub struct Outgoing {
     proxy: Option<Proxy>,
+    proxy_host: Option<String>,
 }
 
 impl Outgoing {
@@ -39,15 +40,27 @@ impl Outgoing {
     /// `url` is no address of a proxy.
     pub fn through(url: &str, except: &str) -> Result<Self, String> {
         let proxy = Proxy::https(url).map_err(describe)?;
+        let address = Url::parse(url).map_err(|error| error.to_string())?;
         let except = NoProxy::from_string(&format!("{except},{THIS_MACHINE}"));
         Ok(Self {
             proxy: Some(proxy.no_proxy(except)),
+            proxy_host: address.host_str().map(str::to_owned),
         })
     }
 
-    /// Whether calls to https addresses go through a proxy, which then resolves their names.
-    pub fn has_proxy(&self) -> bool {
-        self.proxy.is_some()
+    /// Calls to https addresses go through the proxy at `url`, those to this machine too.
+    #[cfg(test)]
+    pub fn always_through(url: &Url) -> Self {
+        Self {
+            proxy: Some(Proxy::https(url.as_str()).expect("a proxy")),
+            proxy_host: url.host_str().map(str::to_owned),
+        }
+    }
+
+    /// The host of the proxy that calls to https addresses go through, if there is one; it resolves their
+    /// names then.
+    pub fn proxy_host(&self) -> Option<&str> {
+        self.proxy_host.as_deref()
     }
 
     /// A client that keeps the rules above.

@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
@@ -97,15 +98,41 @@ pub fn route(url: &Url, allowed: &[AllowedHost]) -> Result<Route, Forbidden> {
 }
 
 /// Resolves names with the system's resolver and keeps the public addresses.
-pub struct GuardedResolver;
+#[derive(Default)]
+pub struct GuardedResolver {
+    /// The host of the operator's proxy, which may be anywhere.
+    pub proxy: Option<String>,
+}
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let is_proxy = self.proxy.as_deref() == Some(name.as_str());
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            if is_proxy {
+                return Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs);
+            }
             let public = public_only(found)?;
             Ok(Box::new(public.into_iter()) as Addrs)
         })
+    }
+}
+
+/// Looks at what the host of `url` is here, before a proxy looks at what it is there: refused where any
+/// of its addresses is not public, because the proxy may call that one. A name that is not found here, or not
+/// within 5 seconds, is the proxy's to judge.
+pub async fn look_here(url: &Url) -> Result<(), Forbidden> {
+    const TIME: Duration = Duration::from_secs(5);
+    let Some(Host::Domain(name)) = url.host() else {
+        return Ok(());
+    };
+    let found = tokio::time::timeout(TIME, tokio::net::lookup_host((name, 0))).await;
+    let Ok(Ok(mut found)) = found else {
+        return Ok(());
+    };
+    match found.all(|address| is_public(address.ip())) {
+        true => Ok(()),
+        false => Err(Forbidden::NotPublic),
     }
 }
 

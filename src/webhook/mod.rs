@@ -85,13 +85,15 @@ pub struct Webhooks {
     guarded: Client,
     /// For the hosts that the operator allowed.
     allowed: Client,
+    /// Whether a proxy resolves names, out of sight of the guard.
+    has_proxy: bool,
 }
 
 impl Webhooks {
     /// Sets up the outgoing side.
     ///
-    /// Through a proxy names are resolved there: what guards private addresses is then the proxy, and
-    /// here only addresses written as such are refused.
+    /// Through a proxy names are resolved there, and only the proxy can guard what it finds. What is refused
+    /// here are addresses written as such, and names that are private ones' here too.
     pub fn new(settings: Settings, outgoing: &Outgoing) -> Result<Self, SetupError> {
         let build = |builder: reqwest::ClientBuilder| {
             builder
@@ -99,12 +101,11 @@ impl Webhooks {
                 .build()
                 .map_err(|error| SetupError(outgoing::describe(error)))
         };
+        let proxy = outgoing.proxy_host().map(str::to_owned);
         Ok(Self {
             settings,
-            guarded: build(match outgoing.has_proxy() {
-                true => outgoing.builder(),
-                false => outgoing.builder().dns_resolver(GuardedResolver),
-            })?,
+            has_proxy: proxy.is_some(),
+            guarded: build(outgoing.builder().dns_resolver(GuardedResolver { proxy }))?,
             allowed: build(outgoing.builder())?,
         })
     }
@@ -120,11 +121,17 @@ impl Webhooks {
         message: &Message,
         timestamp: Timestamp,
     ) -> Delivery {
-        let client = match guard::route(&endpoint.url, &self.settings.allow_hosts) {
-            Ok(Route::Guarded) => &self.guarded,
-            Ok(Route::Allowed) => &self.allowed,
+        let (route, client) = match guard::route(&endpoint.url, &self.settings.allow_hosts) {
+            Ok(route @ Route::Guarded) => (route, &self.guarded),
+            Ok(route @ Route::Allowed) => (route, &self.allowed),
             Err(forbidden) => return again(forbidden.to_string()),
         };
+        if self.has_proxy
+            && route == Route::Guarded
+            && let Err(forbidden) = guard::look_here(&endpoint.url).await
+        {
+            return again(forbidden.to_string());
+        }
         let body = message.body.to_string();
         let request = client
             .post(endpoint.url.clone())

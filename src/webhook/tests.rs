@@ -26,13 +26,17 @@ fn endpoint(url: Url, secrets: &[u8]) -> WebhookEndpoint {
 }
 
 fn webhooks(allow: &[&Url], timeout: Duration) -> Webhooks {
+    by_way_of(&Outgoing::default(), allow, timeout)
+}
+
+fn by_way_of(outgoing: &Outgoing, allow: &[&Url], timeout: Duration) -> Webhooks {
     let host = |url: &&Url| url[url::Position::BeforeHost..url::Position::AfterPort].parse();
     Webhooks::new(
         Settings {
             timeout,
             allow_hosts: allow.iter().map(host).map(Result::unwrap).collect(),
         },
-        &Outgoing::default(),
+        outgoing,
     )
     .unwrap()
 }
@@ -238,6 +242,54 @@ async fn s2_an_address_of_this_machine_is_not_called_unless_allowed() {
         assert!(named, "{address}: {reason}");
     }
     assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn s2_through_a_proxy_what_is_private_here_is_refused_and_unknown_names_are_left_to_it() {
+    let proxy = FakeServer::start(|_| answer("502 Bad Gateway", &[], b""));
+    let excepting = Outgoing::through(proxy.url("/").as_str(), "").unwrap();
+    let always = Outgoing::always_through(&proxy.url("/"));
+    let allowed: Url = "https://localhost:2/".parse().unwrap();
+    let refused = guard::Forbidden::NotPublic.to_string();
+    for (outgoing, address, is_refused, asked) in [
+        (&excepting, "https://localhost:1/", true, None),
+        (&always, "https://localhost:1/", true, None),
+        (&always, "https://10.0.0.1/", true, None),
+        (&always, "https://localhost:2/", false, Some("localhost:2")),
+        (
+            &always,
+            "https://hooks.invalid/",
+            false,
+            Some("hooks.invalid:443"),
+        ),
+        (
+            &excepting,
+            "https://hooks.invalid/",
+            false,
+            Some("hooks.invalid:443"),
+        ),
+    ] {
+        let before = proxy.requests().len();
+        let webhooks = by_way_of(outgoing, &[&allowed], Duration::from_secs(30));
+        let delivery = webhooks
+            .deliver(
+                &endpoint(address.parse().unwrap(), &[1]),
+                &message(),
+                Timestamp::now(),
+            )
+            .await;
+        let Delivery::Again { reason, .. } = delivery else {
+            panic!("{address} was called");
+        };
+        assert_eq!(reason.contains(&refused), is_refused, "{address}: {reason}");
+        let requests = proxy.requests().split_off(before);
+        let lines: Vec<&str> = requests
+            .iter()
+            .filter_map(|request| request.head.lines().next())
+            .collect();
+        let expected = asked.map(|asked| format!("CONNECT {asked} HTTP/1.1"));
+        assert_eq!(lines, expected.as_slice(), "{address}");
+    }
 }
 
 #[test]

@@ -52,6 +52,7 @@ mod log_table;
 mod metrics;
 mod mint_returns;
 mod navigations;
+mod outgoing;
 mod pages_served;
 mod published;
 mod races;

@@ -17,6 +17,7 @@ pub mod receiver;
 pub mod redis;
 pub mod served;
 pub mod settings;
+pub mod tls;
 pub mod visitor;
 
 use std::path::{Path, PathBuf};

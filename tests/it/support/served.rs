@@ -1,5 +1,6 @@
 //! The gateway as a process of its own, `guichet serve`, which can be killed.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub struct Served {
     /// The bank, the receivers, and the way to ask. Its own gateway is stopped while a process runs.
     pub gateway: TestGateway,
     process: Option<Guarded>,
+    environment: Vec<(&'static str, String)>,
     redis: Option<Redis>,
 }
 
@@ -32,11 +34,13 @@ impl Served {
             store: redis.as_ref().map(Redis::url),
             ..setup
         };
+        let environment = setup.environment.clone();
         let mut gateway = TestGateway::with(backend, setup).await;
         gateway.stop().await;
         let mut served = Self {
             gateway,
             process: None,
+            environment,
             redis,
         };
         served.serve().await;
@@ -47,9 +51,13 @@ impl Served {
     pub async fn serve(&mut self) {
         let file = self.gateway.file();
         let log = self.gateway.folder.path().join("serve.log");
-        let program = Path::new(env!("CARGO_BIN_EXE_guichet"));
-        let arguments = ["serve".as_ref(), "--config".as_ref(), file.as_os_str()];
-        let process = Guarded::start(program, arguments, &log, None);
+        let variables = self.environment.iter();
+        let variables = variables.map(|(name, value)| format!("{name}={value}").into());
+        let program = env!("CARGO_BIN_EXE_guichet");
+        let command: [OsString; 3] = [program.into(), "serve".into(), "--config".into()];
+        let arguments = variables.chain(command).chain([file.into_os_string()]);
+        // It becomes the program.
+        let process = Guarded::start(Path::new("env"), arguments, &log, None);
         self.process = Some(process);
         self.ready().await;
     }

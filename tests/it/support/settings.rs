@@ -84,6 +84,10 @@ pub struct Setup {
     pub elsewhere: bool,
     /// How many links a member may have per minute, in place of as many as tests want.
     pub mints_per_member_per_minute: Option<u32>,
+    /// Where the bank's endpoints for the gateway are, if not at its own origin.
+    pub bank_origin: Option<String>,
+    /// Variables of the environment, where the gateway is a process of its own.
+    pub environment: Vec<(&'static str, String)>,
     /// Text of the configuration or of an institution file, and what stands there instead.
     pub swaps: Vec<(&'static str, &'static str)>,
 }
@@ -122,13 +126,17 @@ pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setu
             "[oauth.subject]\nfrom = \"token_answer\"\nfield = \"login\"\n".to_owned()
         }
     };
+    let called = |url: Url| match &setup.bank_origin {
+        Some(origin) => format!("{origin}{}", url.path()),
+        None => url.to_string(),
+    };
     let oauth = |mode: &str| {
         format!(
             "[oauth]\nauthorization_endpoint = \"{}\"\ntoken_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\nissuer = \"{}\"\n\
              client_authentication = \"{}\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n{subject}",
             bank.authorize_url(),
-            bank.token_url(),
-            bank.revoke_url(),
+            called(bank.token_url()),
+            called(bank.revoke_url()),
             bank.issuer(),
             setup.client_authentication.unwrap_or("client_secret_basic"),
             setup.oauth,

@@ -1,0 +1,216 @@
+//! TLS in front of a double, with certificates that nobody else trusts (`tests/certificates/make`), and a
+//! proxy that tunnels to it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use url::Url;
+
+use super::package_folder;
+
+/// The name that the good certificate is for, beside those of this machine; no resolver knows it.
+pub const BANK_HOST: &str = "bank.example";
+
+/// A file of the folder of certificates.
+fn file(name: &str) -> PathBuf {
+    package_folder().join("tests/certificates").join(name)
+}
+
+/// The file of the authority that a gateway may be told to trust.
+pub fn authority() -> String {
+    file("ca.pem").display().to_string()
+}
+
+fn certificates(name: &str) -> Vec<CertificateDer<'static>> {
+    let certificates = CertificateDer::pem_file_iter(file(name)).expect("a file");
+    certificates.map(|it| it.expect("a certificate")).collect()
+}
+
+/// How the server shows itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// A certificate of the authority, for its name.
+    Good,
+    /// One that has ended.
+    Expired,
+    /// One for another name.
+    Elsewhere,
+    /// One of nobody but itself.
+    Unknown,
+    /// The good one; but it ends the handshake by an alert, for want of a certificate of the client's.
+    Demanding,
+}
+
+impl Shows {
+    fn configuration(self) -> ServerConfig {
+        let name = match self {
+            Self::Good | Self::Demanding => "good.pem",
+            Self::Expired => "expired.pem",
+            Self::Elsewhere => "elsewhere.pem",
+            Self::Unknown => "unknown.pem",
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("versions");
+        let builder = match self {
+            Self::Demanding => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(certificates("ca.pem"));
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let key = PrivateKeyDer::from_pem_file(file("key.pem")).expect("a key");
+        builder
+            .with_single_cert(certificates(name), key)
+            .expect("they belong together")
+    }
+}
+
+/// A server that ends TLS in front of another one. It stops when it is dropped.
+pub struct TlsFront {
+    address: SocketAddr,
+    behind: Arc<OnceLock<SocketAddr>>,
+    accepting: AbortHandle,
+}
+
+impl TlsFront {
+    /// Starts to serve on a free port.
+    pub async fn start(shows: Shows) -> Self {
+        let acceptor = TlsAcceptor::from(Arc::new(shows.configuration()));
+        let behind = Arc::new(OnceLock::new());
+        let to = behind.clone();
+        let (address, accepting) = serve(move |stream| {
+            let (acceptor, to) = (acceptor.clone(), to.clone());
+            async move {
+                let mut plain = TcpStream::connect(to.get().expect("something is behind")).await?;
+                let mut stream = acceptor.accept(stream).await?;
+                copy_bidirectional(&mut stream, &mut plain).await?;
+                Ok(())
+            }
+        })
+        .await;
+        Self {
+            address,
+            behind,
+            accepting,
+        }
+    }
+
+    /// What it is in front of: the server at the origin of `url`, from now on.
+    pub fn is_before(&self, url: &Url) {
+        let address = format!("127.0.0.1:{}", url.port().expect("a port"));
+        let address = address.parse().expect("an address");
+        self.behind.set(address).expect("it is told once");
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its origin on this machine, by name.
+    pub fn local_origin(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// A proxy that tunnels (RFC 9110 section 9.3.6), whatever host it is asked for, to one server. It stops
+/// when it is dropped.
+pub struct TunnelProxy {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    accepting: AbortHandle,
+}
+
+impl TunnelProxy {
+    /// Starts to tunnel to the server at `to`.
+    pub async fn start(to: SocketAddr) -> Self {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let told = asked.clone();
+        let (address, accepting) = serve(move |stream| {
+            let told = told.clone();
+            async move {
+                let mut stream = BufReader::new(stream);
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    if stream.read_until(b'\n', &mut head).await? == 0 {
+                        return Ok(());
+                    }
+                }
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let target = head
+                    .strip_prefix("CONNECT ")
+                    .and_then(|rest| rest.split_once(" HTTP/1.1\r\n"));
+                let Some((target, _)) = target else {
+                    return stream.write_all(b"HTTP/1.1 405 No\r\n\r\n").await;
+                };
+                told.lock().expect("no panic").push(target.to_owned());
+                let mut server = TcpStream::connect(to).await?;
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                copy_bidirectional(&mut stream, &mut server).await?;
+                Ok(())
+            }
+        })
+        .await;
+        Self {
+            address,
+            asked,
+            accepting,
+        }
+    }
+
+    /// Its address, as `HTTPS_PROXY` has it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The hosts and ports that tunnels were asked for, oldest first.
+    pub fn tunnels(&self) -> Vec<String> {
+        self.asked.lock().expect("no panic").clone()
+    }
+}
+
+impl Drop for TunnelProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Listens on a free port, and does `converse` with every connection.
+async fn serve<F, Fut>(converse: F) -> (SocketAddr, AbortHandle)
+where
+    F: Fn(TcpStream) -> Fut + Send + 'static,
+    Fut: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a free port on the loopback interface");
+    let address = listener.local_addr().expect("an address");
+    let accepting = tokio::spawn(async move {
+        // Dropped with this task, and with it every connection.
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            // An error is a peer that left, or a handshake that failed: both are meant.
+            connections.spawn(converse(stream));
+        }
+    });
+    (address, accepting.abort_handle())
+}

@@ -48,12 +48,14 @@ pub fn install(format: LogFormat, filter: &str) -> Sums {
     sums
 }
 
-/// The operator's filter, with the spans of [`log_context`] in any case.
+/// The operator's filter, with the spans of [`log_context`] in any case, and never with the lines of a
+/// library that says at each try what our line says of the call.
 fn filter_of(filter: &str) -> EnvFilter {
     let spans = format!("{}=error", log_context::TARGET);
     EnvFilter::try_new(filter)
         .unwrap_or_else(|_| EnvFilter::new("info"))
         .add_directive(spans.parse().expect("a directive"))
+        .add_directive("rustls_platform_verifier=off".parse().expect("a directive"))
 }
 
 /// The fields of a line or a span, in the order they were told; a later value of a name stands in

@@ -1,4 +1,7 @@
-//! Calls that leave by TLS: through the environment's proxy where that is asked for, else directly.
+//! Calls that leave by TLS: through the environment's proxy where that is asked for, and what becomes of a
+//! flow whose institution cannot be trusted.
+
+use serde_json::json;
 
 use crate::support::gateway::{Backend, Setup};
 use crate::support::served::Served;
@@ -59,4 +62,79 @@ async fn c5_without_the_setting_the_proxy_is_said_to_be_ignored_and_calls_go_dir
     let page = connect(&served).await;
     assert_eq!(page.name(), Some("provider-error"), "{}", served.log());
     assert_eq!(proxy.tunnels(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a9_an_institution_that_tls_cannot_trust_is_the_operators_fault() {
+    for (shows, words) in [
+        (Shows::Unknown, "certificate"),
+        (Shows::Expired, "expired"),
+        (Shows::Elsewhere, "not valid for name"),
+        (Shows::Demanding, "alert"),
+    ] {
+        let front = TlsFront::start(shows).await;
+        let setup = Setup {
+            bank_origin: Some(front.local_origin()),
+            environment: vec![("SSL_CERT_FILE", authority())],
+            ..Setup::default()
+        };
+        let served = Served::with(Backend::Sqlite, setup).await;
+        let gateway = &served.gateway;
+        front.is_before(&gateway.bank.token_url());
+        let (member, link) = gateway.member().await;
+        let visitor = gateway.visitor();
+        let authorization = gateway.open(&visitor, &link).await;
+        let response = gateway.bank.code_for(&authorization);
+        let page = visitor.follow(&response.url()).await;
+        assert_eq!(
+            (page.status, page.name()),
+            (200, Some("not-set-up")),
+            "{shows:?}: {}",
+            served.log()
+        );
+        assert!(!page.body.contains("data-action=\"retry\""), "{shows:?}");
+        let state = gateway.state(member).await;
+        assert_eq!(
+            (&state["auth_status"], &state["error_reason"]),
+            (&json!(3), &json!(5)),
+            "{shows:?}"
+        );
+        let member = gateway.read(member).await;
+        assert_eq!(member["connection_status"], "PENDING", "{shows:?}");
+        assert_eq!(gateway.bank.hits().token, 0, "{shows:?}");
+
+        let log = served.log();
+        let told: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains(" ERROR "))
+            .collect();
+        assert_eq!(told.len(), 1, "told once: {shows:?}: {log}");
+        let ours = "guichet::flow::callback: no trusted connection (TLS) to the institution";
+        assert!(told[0].contains(ours), "{}", told[0]);
+        assert!(
+            told[0].to_lowercase().contains(words),
+            "{shows:?}: {}",
+            told[0]
+        );
+        let secrets = [
+            response.code.expect("a code"),
+            response.state.expect("a state"),
+            crate::support::gateway::BANK_SECRET.to_owned(),
+        ];
+        for secret in secrets {
+            assert!(!log.contains(&secret), "{shows:?}: {log}");
+        }
+        let metrics = gateway.operator.join("metrics").expect("a path");
+        let counted = gateway.visitor().get(&metrics).await.body;
+        let line = counted.lines().find(|line| {
+            line.starts_with("guichet_institution_not_set_up_total{")
+                && line.contains("institution=\"fake_bank\"")
+                && line.contains("cause=\"tls\"")
+                && line.contains("client=\"acme\"")
+        });
+        assert!(
+            line.is_some_and(|line| line.ends_with(" 1")),
+            "{shows:?}: {counted}"
+        );
+    }
 }

@@ -351,7 +351,7 @@ mod tests {
             let refused = wrong.parse::<ReturnAddress>();
             let is_reserved = matches!(
                 refused,
-                Err(InvalidReturn::Scheme(InvalidScheme::Reserved(_)))
+                Err(InvalidReturn::Scheme(InvalidScheme::Reserved(..)))
             );
             assert!(is_reserved, "{wrong:?}: {refused:?}");
         }

@@ -17,151 +17,239 @@ pub enum InvalidScheme {
     #[error("{0:?} is not a URI scheme: a letter, then letters, digits, '+', '-' or '.'")]
     Malformed(String),
     /// It never leads to the client's app.
-    #[error("the scheme {0:?} belongs to browsers or systems and can never be a return scheme")]
-    Reserved(String),
+    #[error("the scheme {0:?} belongs to {1} and can never be a return scheme")]
+    Reserved(String, Owner),
 }
 
 /// The longest scheme, in bytes.
 const LONGEST: usize = 64;
 
-/// Schemes that a browser answers itself.
-const OF_BROWSERS: &[&str] = &[
-    "about",
-    "blob",
-    "brave",
-    "chrome",
-    "cid",
-    "data",
-    "devtools",
-    "edge",
-    "file",
-    "filesystem",
-    "firefox",
-    "ftp",
-    "ftps",
-    "googlechrome",
-    "googlechromes",
-    "http",
-    "https",
-    "ie.http",
-    "isolated-app",
-    "jar",
-    "javascript",
-    "livescript",
-    "mhtml",
-    "mid",
-    "mk",
-    "mocha",
-    "opera",
-    "res",
-    "resource",
-    "safari",
-    "tor",
-    "urn",
-    "uuid-in-package",
-    "vbscript",
-    "view-source",
-    "vivaldi",
-    "ws",
-    "wss",
-    "wyciwyg",
-    "x-safari-http",
-    "x-safari-https",
+/// Who answers a scheme that no app can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Browsers: what runs in them, what they show of themselves, and what opens one of them.
+    Browsers,
+    /// Operating systems, and programs that come with them or act on a link's word.
+    Systems,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Browsers => "browsers",
+            Self::Systems => "operating systems",
+        })
+    }
+}
+
+/// The schemes of one owner, in lower case.
+struct Reserved {
+    owner: Owner,
+    names: &'static [&'static str],
+    /// How the names of whole families of them begin.
+    families: &'static [&'static str],
+}
+
+/// Every scheme that no app can have.
+const RESERVED: [Reserved; 2] = [
+    Reserved {
+        owner: Owner::Browsers,
+        names: &[
+            "about",
+            "blob",
+            "brave",
+            "chrome",
+            "chromium",
+            "cid",
+            "data",
+            "ddglaunch",
+            "ddgquicklink",
+            "devtools",
+            "dolphin",
+            "edge",
+            "file",
+            "filesystem",
+            "firefox",
+            "ftp",
+            "ftps",
+            "http",
+            "https",
+            "ie.http",
+            "isolated-app",
+            "jar",
+            "javascript",
+            "livescript",
+            "mhtml",
+            "mid",
+            "mk",
+            "mocha",
+            "opera",
+            "operagx",
+            "res",
+            "resource",
+            "safari",
+            "tor",
+            "touch-http",
+            "touch-https",
+            "ucbrowser",
+            "urn",
+            "uuid-in-package",
+            "vbscript",
+            "view-source",
+            "vivaldi",
+            "ws",
+            "wss",
+            "wyciwyg",
+            "x-safari-http",
+            "x-safari-https",
+        ],
+        // `web+` and `ext+` are handed out by browsers to any website or extension that asks.
+        families: &[
+            "brave-",
+            "chrome-",
+            "com.google.chrome",
+            "edge-",
+            "ext+",
+            "firefox-",
+            "googlechrome",
+            "microsoft-edge",
+            "moz-",
+            "opera-",
+            "safari-",
+            "vivaldi-",
+            "web+",
+            "yandexbrowser-",
+        ],
+    },
+    Reserved {
+        owner: Owner::Systems,
+        names: &[
+            "addressbook",
+            "admin",
+            "afc",
+            "afp",
+            "aim",
+            "app-prefs",
+            "app-settings",
+            "applescript",
+            "apt",
+            "archive",
+            "callto",
+            "calshow",
+            "cifs",
+            "computer",
+            "content",
+            "dav",
+            "davs",
+            "diagnostics",
+            "dict",
+            "dns-sd",
+            "facetime",
+            "facetime-audio",
+            "feed",
+            "finger",
+            "fish",
+            "geo",
+            "ghelp",
+            "gopher",
+            "hcp",
+            "help",
+            "ibooks",
+            "im",
+            "imap",
+            "intent",
+            "ipp",
+            "ipps",
+            "irc",
+            "ircs",
+            "its",
+            "jnlp",
+            "jnlps",
+            "ldap",
+            "ldaps",
+            "macappstore",
+            "macappstores",
+            "magnet",
+            "mailto",
+            "man",
+            "mapi",
+            "maps",
+            "market",
+            "message",
+            "mms",
+            "mmsto",
+            "mobilenotes",
+            "mtp",
+            "network",
+            "news",
+            "nfs",
+            "nntp",
+            "onenote",
+            "package",
+            "photos-redirect",
+            "pop",
+            "prefs",
+            "pres",
+            "rdp",
+            "rlogin",
+            "rtsp",
+            "search",
+            "search-ms",
+            "sftp",
+            "shell",
+            "shortcuts",
+            "sip",
+            "sips",
+            "smb",
+            "sms",
+            "smsto",
+            "snews",
+            "ssh",
+            "tel",
+            "telnet",
+            "telprompt",
+            "terminal",
+            "tn3270",
+            "trash",
+            "vnc",
+            "vnd.ms.radio",
+            "voicemail",
+            "vscode",
+            "vscodium",
+            "wais",
+            "webcal",
+            "webcals",
+            "windowsdefender",
+            "workflow",
+            "wtai",
+            "x-man-page",
+            "xcode",
+            "xmpp",
+        ],
+        families: &[
+            "android-",
+            "android.",
+            "apple-",
+            "com.apple.",
+            "itms",
+            "microsoft-",
+            "microsoft.",
+            "ms-",
+            "vscode-",
+            "windows-",
+            "windows.",
+            "x-apple",
+        ],
+    },
 ];
 
-/// Schemes that an operating system, or a program that comes with one, answers.
-const OF_SYSTEMS: &[&str] = &[
-    "aim",
-    "android.resource",
-    "app-prefs",
-    "app-settings",
-    "applescript",
-    "callto",
-    "content",
-    "dav",
-    "davs",
-    "facetime",
-    "facetime-audio",
-    "feed",
-    "geo",
-    "gopher",
-    "hcp",
-    "help",
-    "im",
-    "imap",
-    "intent",
-    "ipp",
-    "ipps",
-    "irc",
-    "ircs",
-    "its",
-    "itms",
-    "itmss",
-    "ldap",
-    "ldaps",
-    "magnet",
-    "mailto",
-    "maps",
-    "market",
-    "message",
-    "mms",
-    "mmsto",
-    "news",
-    "nfs",
-    "nntp",
-    "package",
-    "pop",
-    "prefs",
-    "pres",
-    "rdp",
-    "rlogin",
-    "rtsp",
-    "search",
-    "search-ms",
-    "sftp",
-    "shell",
-    "shortcuts",
-    "sip",
-    "sips",
-    "sms",
-    "smsto",
-    "smb",
-    "snews",
-    "ssh",
-    "tel",
-    "telnet",
-    "telprompt",
-    "terminal",
-    "tn3270",
-    "vnc",
-    "vnd.ms.radio",
-    "voicemail",
-    "wais",
-    "webcal",
-    "webcals",
-    "workflow",
-    "xmpp",
-];
-
-/// How the names of whole families of such schemes begin. `web+` and `ext+` are handed out by
-/// browsers to any website or extension that asks.
-const FAMILIES: &[&str] = &[
-    "android-",
-    "apple-",
-    "chrome-",
-    "com.apple.",
-    "com.google.chrome",
-    "ext+",
-    "itms-",
-    "microsoft-",
-    "microsoft.",
-    "moz-",
-    "ms-",
-    "opera-",
-    "safari-",
-    "web+",
-    "x-apple",
-];
+/// Who answers that scheme, given in lower case, if no app can have it.
+fn owner_of(lower: &str) -> Option<Owner> {
+    let is_of = |it: &&Reserved| {
+        it.names.contains(&lower) || it.families.iter().any(|family| lower.starts_with(family))
+    };
+    RESERVED.iter().find(is_of).map(|it| it.owner)
+}
 
 impl Scheme {
     /// The scheme as written.
@@ -206,12 +294,9 @@ impl FromStr for Scheme {
             return Err(InvalidScheme::Malformed(text.to_owned()));
         }
         let lower = text.to_ascii_lowercase();
-        let is_reserved = OF_BROWSERS.contains(&lower.as_str())
-            || OF_SYSTEMS.contains(&lower.as_str())
-            || FAMILIES.iter().any(|family| lower.starts_with(family));
-        match is_reserved {
-            true => Err(InvalidScheme::Reserved(lower)),
-            false => Ok(Self(text.to_owned())),
+        match owner_of(&lower) {
+            Some(owner) => Err(InvalidScheme::Reserved(lower, owner)),
+            None => Ok(Self(text.to_owned())),
         }
     }
 }
@@ -229,39 +314,65 @@ mod tests {
 
     #[test]
     fn m7_schemes_of_browsers_and_systems_are_never_registrable() {
-        for wrong in [
+        let of_browsers = [
+            "about",
+            "blob",
+            "brave",
+            "chrome-extension",
+            "data",
+            "devtools",
+            "edge",
+            "file",
+            "filesystem",
+            "firefox-focus",
+            "googlechrome",
+            "googlechrome-x-callback",
+            "googlechromes",
+            "https",
             "javascript",
             "JavaScript",
-            "data",
-            "blob",
-            "file",
+            "microsoft-edge-http",
+            "microsoft-edge-https",
+            "moz-extension",
+            "opera-http",
+            "safari-web-extension",
+            "touch-http",
+            "touch-https",
             "vbscript",
-            "about",
             "view-source",
-            "intent",
+            "web+bank",
+        ];
+        let of_systems = [
+            "afp",
+            "android-app",
             "content",
-            "filesystem",
-            "https",
+            "help",
+            "intent",
+            "itms-apps",
+            "itmss",
+            "jnlp",
+            "jnlps",
             "mailto",
             "MailTo",
-            "tel",
-            "sms",
             "ms-msdt",
             "ms-settings",
+            "nfs",
             "search-ms",
-            "microsoft-edge",
-            "devtools",
-            "googlechrome",
-            "googlechromes",
-            "chrome-extension",
-            "moz-extension",
-            "itms-apps",
-            "x-apple.systempreferences",
-            "web+bank",
+            "shortcuts",
+            "smb",
+            "sms",
+            "tel",
             "vnd.ms.radio",
-        ] {
+            "vscode",
+            "vscode-insiders",
+            "x-apple.systempreferences",
+            "x-man-page",
+        ];
+        let of_browsers = of_browsers.map(|wrong| (wrong, Owner::Browsers));
+        let of_systems = of_systems.map(|wrong| (wrong, Owner::Systems));
+        for (wrong, owner) in of_browsers.into_iter().chain(of_systems) {
             let refused = wrong.parse::<Scheme>();
-            let expected = InvalidScheme::Reserved(wrong.to_ascii_lowercase());
+            let expected = InvalidScheme::Reserved(wrong.to_ascii_lowercase(), owner);
             assert_eq!(refused, Err(expected), "{wrong:?}");
         }
         for malformed in [
@@ -278,9 +389,44 @@ mod tests {
             let expected = InvalidScheme::Malformed(malformed.to_owned());
             assert_eq!(refused, Err(expected), "{malformed:?}");
         }
-        for right in ["mx", "com.example.App", "acme-app", "a+b", "exp"] {
+        // A family takes no word that only begins like it.
+        for right in [
+            "mx",
+            "com.example.App",
+            "acme-app",
+            "a+b",
+            "exp",
+            "operations",
+            "bravebank",
+            "edgebank",
+            "msbank",
+            "chrome.example.app",
+        ] {
             assert!(right.parse::<Scheme>().is_ok(), "{right:?} was refused");
         }
+    }
+
+    #[test]
+    fn m7_the_list_of_reserved_schemes_says_each_once_and_in_lower_case() {
+        let mut said = Vec::new();
+        for Reserved {
+            names, families, ..
+        } in &RESERVED
+        {
+            assert!(names.is_sorted() && families.is_sorted());
+            for (at, name) in names.iter().enumerate() {
+                let is_told = |others: &[&str]| others.iter().any(|it| name.starts_with(it));
+                assert!(!is_told(families), "{name} is of a family");
+                assert!(!names[..at].contains(name), "{name} is there twice");
+            }
+            said.extend(names.iter().chain(*families));
+        }
+        let lower = |it: &&str| it.bytes().all(|it| !it.is_ascii_uppercase());
+        assert!(said.iter().all(|it| lower(it)));
+        let count = said.len();
+        said.sort_unstable();
+        said.dedup();
+        assert_eq!(said.len(), count, "one owner each");
     }
 
     #[test]

@@ -87,18 +87,30 @@ fn clients() {
         let named = format!("clients[0].{key}: mx is a single word");
         check(&client(line), &[&named, "allow_legacy_schemes = true"]);
     }
-    for (line, key) in [
-        (
-            "return_addresses = [\"mailto:x@a.example\"]\n",
-            "return_addresses[0]",
-        ),
-        (
-            "return_schemes = [\"ms-msdt\"]\nallow_legacy_schemes = true\n",
-            "return_schemes[0]",
-        ),
-        ("home = \"devtools://x\"\n", "home"),
+    // Whatever the client is allowed.
+    for (scheme, owner) in [
+        ("mailto", "operating systems"),
+        ("ms-msdt", "operating systems"),
+        ("vscode", "operating systems"),
+        ("devtools", "browsers"),
+        ("firefox-focus", "browsers"),
+        ("googlechrome-x-callback", "browsers"),
     ] {
-        check(&client(line), &[&format!("clients[0].{key}:"), "systems"]);
+        for (line, key) in [
+            (
+                format!("return_schemes = [\"{scheme}\"]"),
+                "return_schemes[0]",
+            ),
+            (
+                format!("return_addresses = [\"{scheme}://x\"]"),
+                "return_addresses[0]",
+            ),
+            (format!("home = \"{scheme}://x\""), "home"),
+        ] {
+            let line = format!("{line}\nallow_legacy_schemes = true\n");
+            let named = format!("clients[0].{key}:");
+            check(&client(&line), &[&named, &format!("belongs to {owner}")]);
+        }
     }
     check(
         &client("home = \"http://a.example/\"\n"),

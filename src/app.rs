@@ -15,7 +15,7 @@ use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
 use crate::flow::{Clients, Clock, Gateway, Institutions, Settings};
-use crate::http::limits::{CallerRates, Limits, Rates};
+use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{Door, ops};
 use crate::metrics::{Configured, Metrics};
 use crate::oauth::OAuthClient;
@@ -216,9 +216,12 @@ fn rates(limits: &config::Limits) -> Rates {
     };
     Rates {
         mints_per_member_per_minute: at_least_one(limits.mints_per_member_per_minute),
-        unknown_links_per_minute: at_least_one(limits.unknown_links_per_minute),
-        wrong_keys_per_minute: at_least_one(limits.wrong_keys_per_minute),
-        unknown_sessions_per_minute: at_least_one(limits.unknown_sessions_per_minute),
+        misses: MissRates {
+            links: at_least_one(limits.unknown_links_per_minute),
+            keys: at_least_one(limits.wrong_keys_per_minute),
+            sessions: at_least_one(limits.unknown_sessions_per_minute),
+            credentials: at_least_one(limits.failed_look_ups_per_minute),
+        },
         client: CallerRates {
             reads: at_least_one(limits.reads_per_client_per_second),
             writes: at_least_one(limits.writes_per_client_per_second),

@@ -200,6 +200,9 @@ pub struct Limits {
     /// Unknown or expired sessions and SSO tokens from one source address.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub unknown_sessions_per_minute: u64,
+    /// Credentials from one source address that were looked up and are not there.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub failed_look_ups_per_minute: u64,
     /// Requests of one client that only read.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub reads_per_client_per_second: u64,
@@ -231,6 +234,7 @@ impl Default for Limits {
             unknown_links_per_minute: 30,
             wrong_keys_per_minute: 30,
             unknown_sessions_per_minute: 600,
+            failed_look_ups_per_minute: 3000,
             reads_per_client_per_second: 2000,
             writes_per_client_per_second: 750,
             deletes_per_client_per_second: 150,

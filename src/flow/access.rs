@@ -224,23 +224,17 @@ pub async fn user(
     })
 }
 
-/// The client that `id` and `key` belong to, if the key is one of its active ones.
+/// The client of that id, if the key is one of its active ones.
 ///
 /// An unknown client, an unknown key and a wrong secret take the same steps and look alike.
 pub async fn client_of_key(
     gateway: &Gateway,
-    id: &str,
-    key: &str,
+    id: &ClientId,
+    key: &ApiKey,
 ) -> Result<Option<Arc<Client>>, Internal> {
-    let Ok(id) = id.parse::<ClientId>() else {
-        return Ok(None);
-    };
-    let Some(key) = ApiKey::parse(key) else {
-        return Ok(None);
-    };
-    let kept = gateway.store.api_key(&id, key.id()).await?;
-    let matches = kept.is_some_and(|kept| kept.matches(&key.digest(&id)));
-    Ok(gateway.clients.get(&id).filter(|_| matches).cloned())
+    let kept = gateway.store.api_key(id, key.id()).await?;
+    let matches = kept.is_some_and(|kept| kept.matches(&key.digest(id)));
+    Ok(gateway.clients.get(id).filter(|_| matches).cloned())
 }
 
 /// Creates an API key of the client; `None`: it already has two active ones.

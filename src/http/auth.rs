@@ -13,13 +13,13 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::limits::{Asked, Credential};
+use super::limits::{Asked, Sought, too_many};
 use super::problem::{Dialect, Kind, Problem};
 use super::source::Source;
 use super::{Door, version};
 use crate::domain::client::Client;
 use crate::domain::id::ClientId;
-use crate::domain::secret::{Digest, SessionToken};
+use crate::domain::secret::{ApiKey, SessionToken};
 use crate::domain::user::User;
 use crate::flow::access;
 use crate::log_context;
@@ -128,14 +128,10 @@ impl FromRequestParts<Door> for NexusUser {
         };
         let gateway = &door.gateway;
         let sent = header.to_str().unwrap_or_default();
-        let look_up = async {
-            match SessionToken::parse(sent) {
-                Some(token) => Ok(access::session(gateway, &token).await?),
-                None => Ok(None),
-            }
-        };
+        let look_up = SessionToken::parse(sent)
+            .map(async |token| Ok(access::session(gateway, &token).await?));
         let source = Source::of_parts(parts, door);
-        let owner = proven(door, source, Credential::Session, None, sent, look_up).await;
+        let owner = proven(door, source, Credential::Session, None, look_up).await;
         let owner = owner.map_err(nexus)?.ok_or_else(expired)?;
         let client = gateway
             .clients
@@ -175,18 +171,12 @@ impl FromRequestParts<Door> for PlatformClient {
             Problem::new(Kind::Unauthenticated, message)
         };
         let (id, key) = basic(parts).ok_or_else(refused)?;
-        let sent = zeroize::Zeroizing::new(format!("{id}:{}", *key));
-        let look_up = async { Ok(access::client_of_key(&door.gateway, &id, &key).await?) };
+        let id: Option<ClientId> = id.parse().ok();
+        let look_up = id.as_ref().zip(ApiKey::parse(&key));
+        let look_up = look_up
+            .map(async |(id, key)| Ok(access::client_of_key(&door.gateway, id, &key).await?));
         let source = Source::of_parts(parts, door);
-        let client = id.parse().ok();
-        let client = proven(
-            door,
-            source,
-            Credential::ApiKey,
-            client.as_ref(),
-            &sent,
-            look_up,
-        );
+        let client = proven(door, source, Credential::ApiKey, id.as_ref(), look_up);
         let client = client.await?.ok_or_else(refused)?;
         log_context::client(&client.id);
         let asked = Asked::by(&parts.method);
@@ -241,51 +231,85 @@ impl FromRequestParts<Door> for AggregatorAccess {
             .ok_or_else(refused)?;
         let expected = door.aggregator_key.as_deref();
         let matches = expected.is_some_and(|expected| same(sent, expected.as_bytes()));
-        let sent = String::from_utf8_lossy(sent);
         let source = Source::of_parts(parts, door);
-        let look_up = async { Ok(matches.then_some(Self)) };
-        let known = proven(
-            door,
-            source,
-            Credential::AggregatorKey,
-            None,
-            &sent,
-            look_up,
-        );
+        let look_up = Some(async { Ok(matches.then_some(Self)) });
+        let known = proven(door, source, Credential::AggregatorKey, None, look_up);
         known.await?.ok_or_else(refused)
     }
 }
 
-/// What `look_up` finds of a credential, unless its source showed too many wrong ones. A wrong one is
-/// counted and told; `client` is whose it claims to be.
+/// What somebody proves themselves with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A client's API key.
+    ApiKey,
+    /// A client's `MD-API-KEY`.
+    SsoKey,
+    /// The aggregator's key.
+    AggregatorKey,
+    /// An SSO token.
+    SsoToken,
+    /// A session.
+    Session,
+}
+
+impl Credential {
+    /// Its name in logs and metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::SsoKey => "sso_key",
+            Self::AggregatorKey => "aggregator_key",
+            Self::SsoToken => "sso_token",
+            Self::Session => "session",
+        }
+    }
+
+    /// What wrong ones count as.
+    fn sought(self) -> Sought {
+        match self {
+            Self::ApiKey | Self::SsoKey | Self::AggregatorKey => Sought::Key,
+            Self::SsoToken | Self::Session => Sought::Session,
+        }
+    }
+}
+
+/// What `look_up` finds of a credential; without one it cannot be one of ours. A wrong one is counted and
+/// told, and too many of them are refused by source; what is right is not, before the look-ups are too
+/// many themselves (docs/SECURITY.md, Q1). `client` is whose it claims to be.
 pub async fn proven<T>(
     door: &Door,
     source: Source,
     credential: Credential,
     client: Option<&ClientId>,
-    sent: &str,
-    look_up: impl Future<Output = Result<Option<T>, Problem>>,
+    look_up: Option<impl Future<Output = Result<Option<T>, Problem>>>,
 ) -> Result<Option<T>, Problem> {
-    let digest = Digest::of(credential.name(), sent);
-    door.limits.may_prove(source, credential, &digest)?;
-    let found = look_up.await?;
-    if found.is_some() {
-        door.limits.was_right(digest);
-        return Ok(found);
+    let limits = &door.limits;
+    let sought = credential.sought();
+    let refused = |wait| too_many(&format!("{} from this address", sought.name()), wait);
+    if let Some(look_up) = look_up {
+        let may_look = limits.may_look(source, Sought::Credential);
+        may_look.map_err(refused)?;
+        if let Some(found) = look_up.await? {
+            return Ok(Some(found));
+        }
+        // Whether there were too many is asked before the next one.
+        let _ = limits.missed(source, Sought::Credential);
     }
-    door.limits.was_wrong(source, credential);
+    limits.missed(source, sought).map_err(refused)?;
     door.gateway
         .metrics
         .credentials_refused
         .count([credential.name()]);
     let client = client.filter(|client| door.gateway.clients.get(client).is_some());
     let client = client.map(tracing::field::display);
-    let (credential, is_passing) = (credential.name(), credential.is_passing());
-    match is_passing {
-        true => tracing::debug!(target: STRANGERS, credential, %source, "credential refused"),
-        false => {
-            tracing::warn!(target: STRANGERS, credential, %source, client, "credential refused");
+    let credential = credential.name();
+    match sought {
+        // They end by themselves.
+        Sought::Session => {
+            tracing::debug!(target: STRANGERS, credential, %source, "credential refused");
         }
+        _ => tracing::warn!(target: STRANGERS, credential, %source, client, "credential refused"),
     }
     Ok(None)
 }

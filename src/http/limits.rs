@@ -1,28 +1,23 @@
 //! Local shields: how much is too much, counted by each process for itself.
 
 mod buckets;
+mod callers;
+mod misses;
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use axum::http::Method;
 
 use super::problem::{Kind, Problem};
 use super::source::Source;
 use crate::domain::id::{ClientId, MemberGuid, UserGuid};
-use crate::domain::secret::Digest;
 use crate::metrics::Metrics;
 use buckets::Buckets;
+use callers::Callers;
+pub use callers::{Asked, CallerRates};
+use misses::Misses;
+pub use misses::{MissRates, Sought};
 
-/// How long a credential that was good counts as good to come before its source's failures.
-const PROVEN_FOR: Duration = Duration::from_secs(30 * 60);
-
-/// How many such credentials are remembered.
-const MOST_PROVEN: usize = 100_000;
-
-const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The limits of the configuration, each at least 1.
@@ -30,95 +25,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct Rates {
     /// Links minted for one member.
     pub mints_per_member_per_minute: NonZeroU32,
-    /// Links followed from one source that nobody minted.
-    pub unknown_links_per_minute: NonZeroU32,
-    /// Wrong keys from one source.
-    pub wrong_keys_per_minute: NonZeroU32,
-    /// Unknown sessions and SSO tokens from one source.
-    pub unknown_sessions_per_minute: NonZeroU32,
+    /// What may be missed from one source.
+    pub misses: MissRates,
     /// What one client may have (contract section 2.5).
     pub client: CallerRates,
     /// What may be had for one of its users.
     pub user: CallerRates,
-}
-
-/// How much a client, or what is done for a user, may have in a second; each at least 1.
-#[derive(Clone, Copy, Debug)]
-pub struct CallerRates {
-    /// GET requests.
-    pub reads: NonZeroU32,
-    /// POST and PUT requests.
-    pub writes: NonZeroU32,
-    /// DELETE requests.
-    pub deletes: NonZeroU32,
-    /// Links.
-    pub mints: NonZeroU32,
-}
-
-/// What a caller asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// To see something.
-    Read,
-    /// To make or change something.
-    Write,
-    /// To take something away.
-    Delete,
-    /// A link.
-    Mint,
-}
-
-impl Asked {
-    /// What a request of that method asks for.
-    pub fn by(method: &Method) -> Self {
-        match *method {
-            Method::GET | Method::HEAD => Self::Read,
-            Method::DELETE => Self::Delete,
-            _ => Self::Write,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Read => "GET requests",
-            Self::Write => "POST and PUT requests",
-            Self::Delete => "DELETE requests",
-            Self::Mint => "links",
-        }
-    }
-}
-
-/// What somebody proves themselves with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// A client's API key.
-    ApiKey,
-    /// A client's `MD-API-KEY`.
-    SsoKey,
-    /// The aggregator's key.
-    AggregatorKey,
-    /// An SSO token.
-    SsoToken,
-    /// A session.
-    Session,
-}
-
-impl Credential {
-    /// Its name in logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ApiKey => "api_key",
-            Self::SsoKey => "sso_key",
-            Self::AggregatorKey => "aggregator_key",
-            Self::SsoToken => "sso_token",
-            Self::Session => "session",
-        }
-    }
-
-    /// Whether it ends by itself, so that honest clients show it once too often as a matter of course.
-    pub fn is_passing(self) -> bool {
-        matches!(self, Self::SsoToken | Self::Session)
-    }
 }
 
 /// The user of a client.
@@ -129,45 +41,8 @@ pub struct Limits {
     clients: Callers<ClientId>,
     users: Callers<OneUser>,
     members: Buckets<(ClientId, MemberGuid)>,
-    unknown_links: Buckets<Source>,
-    wrong_keys: Buckets<Source>,
-    unknown_sessions: Buckets<Source>,
-    proven: Mutex<HashMap<Digest, Instant>>,
+    misses: Misses,
     metrics: Arc<Metrics>,
-}
-
-/// A count of each kind for each caller.
-struct Callers<K> {
-    reads: Buckets<K>,
-    writes: Buckets<K>,
-    deletes: Buckets<K>,
-    mints: Buckets<K>,
-}
-
-impl<K: Eq + std::hash::Hash + Clone> Callers<K> {
-    fn new(rates: CallerRates) -> Self {
-        Self {
-            reads: Buckets::new(rates.reads, SECOND),
-            writes: Buckets::new(rates.writes, SECOND),
-            deletes: Buckets::new(rates.deletes, SECOND),
-            mints: Buckets::new(rates.mints, SECOND),
-        }
-    }
-
-    fn of(&self, asked: Asked) -> &Buckets<K> {
-        match asked {
-            Asked::Read => &self.reads,
-            Asked::Write => &self.writes,
-            Asked::Delete => &self.deletes,
-            Asked::Mint => &self.mints,
-        }
-    }
-
-    fn forget_quiet_ones(&self, now: Instant) {
-        for counted in [&self.reads, &self.writes, &self.deletes, &self.mints] {
-            counted.forget_quiet_ones(now);
-        }
-    }
 }
 
 impl Limits {
@@ -177,10 +52,7 @@ impl Limits {
             clients: Callers::new(rates.client),
             users: Callers::new(rates.user),
             members: Buckets::new(rates.mints_per_member_per_minute, MINUTE),
-            unknown_links: Buckets::new(rates.unknown_links_per_minute, MINUTE),
-            wrong_keys: Buckets::new(rates.wrong_keys_per_minute, MINUTE),
-            unknown_sessions: Buckets::new(rates.unknown_sessions_per_minute, MINUTE),
-            proven: Mutex::default(),
+            misses: Misses::new(rates.misses),
             metrics,
         }
     }
@@ -239,61 +111,17 @@ impl Limits {
         self.admit(client, Some(user), Asked::Mint)
     }
 
-    /// Whether a link from there is looked for at all: not after too many that do not exist
-    /// (docs/SECURITY.md, O7). Counts nothing; an error says how long to wait.
-    pub fn may_follow(&self, source: Source) -> Result<(), Duration> {
-        let looked = self.unknown_links.look(&source, Instant::now());
-        looked.inspect_err(|_| self.metrics.requests_limited.count(["unknown_links"]))
+    /// Whether such a thing is looked for at all when that source asks: not after it has missed too many
+    /// (docs/SECURITY.md, O7 and Q1). Counts nothing; an error says how long to wait.
+    pub fn may_look(&self, source: Source, sought: Sought) -> Result<(), Duration> {
+        let looked = self.misses.of(sought).look(&source, Instant::now());
+        looked.inspect_err(|_| self.metrics.requests_limited.count([sought.limit()]))
     }
 
-    /// Counts a link that does not exist; an error once there were too many.
-    pub fn followed_unknown(&self, source: Source) -> Result<(), Duration> {
-        let taken = self.unknown_links.take(&source, Instant::now());
-        taken.inspect_err(|_| self.metrics.requests_limited.count(["unknown_links"]))
-    }
-
-    /// Whether a credential from there is looked up at all: not after too many wrong ones, unless it
-    /// was good lately (docs/SECURITY.md, Q1). Counts nothing.
-    pub fn may_prove(
-        &self,
-        source: Source,
-        credential: Credential,
-        sent: &Digest,
-    ) -> Result<(), Problem> {
-        let now = Instant::now();
-        let Err(wait) = self.wrong(credential).look(&source, now) else {
-            return Ok(());
-        };
-        let is_proven = |at: &Instant| now.duration_since(*at) < PROVEN_FOR;
-        if self.proven().get(sent).is_some_and(is_proven) {
-            return Ok(());
-        }
-        let (limit, what) = match credential.is_passing() {
-            true => ("unknown_sessions", "unknown sessions from this address"),
-            false => ("wrong_keys", "wrong keys from this address"),
-        };
-        Err(self.too_many(limit, what, wait))
-    }
-
-    /// Counts a wrong credential.
-    pub fn was_wrong(&self, source: Source, credential: Credential) {
-        // Whether there were too many is asked before the next one.
-        let _ = self.wrong(credential).take(&source, Instant::now());
-    }
-
-    fn wrong(&self, credential: Credential) -> &Buckets<Source> {
-        match credential.is_passing() {
-            true => &self.unknown_sessions,
-            false => &self.wrong_keys,
-        }
-    }
-
-    /// Remembers a good credential.
-    pub fn was_right(&self, credential: Digest) {
-        let mut proven = self.proven();
-        if proven.len() < MOST_PROVEN || proven.contains_key(&credential) {
-            proven.insert(credential, Instant::now());
-        }
+    /// Counts one that is not there; an error, with how long to wait, once there were too many.
+    pub fn missed(&self, source: Source, sought: Sought) -> Result<(), Duration> {
+        let taken = self.misses.of(sought).take(&source, Instant::now());
+        taken.inspect_err(|_| self.metrics.requests_limited.count([sought.limit()]))
     }
 
     /// Forgets who has been quiet.
@@ -302,24 +130,20 @@ impl Limits {
         self.clients.forget_quiet_ones(now);
         self.users.forget_quiet_ones(now);
         self.members.forget_quiet_ones(now);
-        self.unknown_links.forget_quiet_ones(now);
-        self.wrong_keys.forget_quiet_ones(now);
-        self.unknown_sessions.forget_quiet_ones(now);
-        self.proven()
-            .retain(|_, at| now.duration_since(*at) < PROVEN_FOR);
+        self.misses.forget_quiet_ones(now);
     }
 
     fn too_many(&self, limit: &'static str, what: &str, wait: Duration) -> Problem {
         self.metrics.requests_limited.count([limit]);
-        let wait_s = whole_seconds(wait);
-        let message = format!("Too many {what}; wait {wait_s} s and send the request again.");
-        Problem::new(Kind::TooMany, message).after(wait_s)
+        too_many(what, wait)
     }
+}
 
-    fn proven(&self) -> MutexGuard<'_, HashMap<Digest, Instant>> {
-        // Nothing under this lock panics half-way.
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// 429, which says how long to wait.
+pub fn too_many(what: &str, wait: Duration) -> Problem {
+    let wait_s = whole_seconds(wait);
+    let message = format!("Too many {what}; wait {wait_s} s and send the request again.");
+    Problem::new(Kind::TooMany, message).after(wait_s)
 }
 
 /// A wait as `Retry-After` says it: at least 1.
@@ -331,7 +155,7 @@ pub fn whole_seconds(wait: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
+    use axum::http::{Method, StatusCode};
     use axum::response::IntoResponse;
 
     use super::*;
@@ -352,9 +176,12 @@ mod tests {
     fn limits(client: CallerRates, user: CallerRates) -> Limits {
         let rates = Rates {
             mints_per_member_per_minute: rate(1),
-            unknown_links_per_minute: rate(1),
-            wrong_keys_per_minute: rate(2),
-            unknown_sessions_per_minute: rate(3),
+            misses: MissRates {
+                links: rate(1),
+                keys: rate(2),
+                sessions: rate(3),
+                credentials: rate(4),
+            },
             client,
             user,
         };
@@ -428,31 +255,28 @@ mod tests {
     }
 
     #[test]
-    fn q1_wrong_credentials_hold_up_their_source_but_not_what_was_good_there() {
+    fn what_is_missed_is_counted_by_source_and_kind() {
         let source = |text: &str| Source::of(text.parse().expect("an address"));
         let (here, there) = (source("192.0.2.1"), source("192.0.2.2"));
-        let digest = |text: &str| Digest::of("test", text);
-        for (kind, most, longest) in [
-            (Credential::ApiKey, 2, 30),
-            (Credential::SsoKey, 2, 30),
-            (Credential::AggregatorKey, 2, 30),
-            (Credential::SsoToken, 3, 20),
-            (Credential::Session, 3, 20),
+        let limits = limits(rates(1, 1, 1, 1), rates(1, 1, 1, 1));
+        for (sought, most, longest_s) in [
+            (Sought::Link, 1, 60),
+            (Sought::Key, 2, 30),
+            (Sought::Session, 3, 20),
+            (Sought::Credential, 4, 15),
         ] {
-            let limits = limits(rates(1, 1, 1, 1), rates(1, 1, 1, 1));
-            let may = |source, text: &str| limits.may_prove(source, kind, &digest(text));
-            limits.was_right(digest("good"));
             for _ in 0..most {
-                assert!(may(here, "wrong").is_ok(), "{kind:?}");
-                limits.was_wrong(here, kind);
+                assert!(limits.may_look(here, sought).is_ok(), "{sought:?}");
+                assert!(limits.missed(here, sought).is_ok(), "{sought:?}");
             }
-            let wait_s = wait_of(may(here, "wrong"));
+            let wait_s = limits.may_look(here, sought).map_err(whole_seconds);
+            let wait_s = wait_s.expect_err("too many");
             assert!(
-                (longest - 5..=longest).contains(&wait_s),
-                "{kind:?} {wait_s}"
+                (longest_s - 5..=longest_s).contains(&wait_s),
+                "{sought:?} {wait_s}"
             );
-            assert!(may(here, "good").is_ok(), "{kind:?}");
-            assert!(may(there, "wrong").is_ok(), "{kind:?}");
+            assert!(limits.missed(here, sought).is_err(), "{sought:?}");
+            assert!(limits.may_look(there, sought).is_ok(), "{sought:?}");
         }
     }
 
@@ -460,12 +284,14 @@ mod tests {
     fn o7_unknown_links_of_one_64_are_of_one_source() {
         let limits = limits(rates(1, 1, 1, 1), rates(1, 1, 1, 1));
         let source = |text: &str| Source::of(text.parse().expect("an address"));
-        assert!(limits.followed_unknown(source("2001:db8::1")).is_ok());
-        assert!(limits.may_follow(source("2001:db8::2")).is_err());
-        assert!(limits.followed_unknown(source("2001:db8::3")).is_err());
-        assert!(limits.may_follow(source("2001:db8:0:1::1")).is_ok());
-        assert!(limits.followed_unknown(source("192.0.2.1")).is_ok());
-        assert!(limits.may_follow(source("::ffff:192.0.2.1")).is_err());
-        assert!(limits.may_follow(source("::ffff:192.0.2.2")).is_ok());
+        let may_look = |text| limits.may_look(source(text), Sought::Link).is_ok();
+        let missed = |text| limits.missed(source(text), Sought::Link).is_ok();
+        assert!(missed("2001:db8::1"));
+        assert!(!may_look("2001:db8::2"));
+        assert!(!missed("2001:db8::3"));
+        assert!(may_look("2001:db8:0:1::1"));
+        assert!(missed("192.0.2.1"));
+        assert!(!may_look("::ffff:192.0.2.1"));
+        assert!(may_look("::ffff:192.0.2.2"));
     }
 }

@@ -35,10 +35,11 @@ const CREDENTIALS: [&str; 5] = [
 ];
 
 /// What is limited (`docs/SECURITY.md`).
-const LIMITS: [&str; 6] = [
+const LIMITS: [&str; 7] = [
     "client",
     "user",
     "member",
+    "failed_look_ups",
     "unknown_links",
     "unknown_sessions",
     "wrong_keys",

@@ -18,6 +18,7 @@ use crate::domain::window::Binding;
 use crate::flow::callback::{self, Taken, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::unproven::{Refused, own_attempt};
+use crate::http::limits::Sought;
 use crate::http::page::{Page, Parties};
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit};
@@ -118,7 +119,7 @@ async fn refuse(
     refusal: &Refusal,
 ) -> Response {
     // Cookies can be invented, and each costs a look: too many of them cost none.
-    if door.limits.may_follow(source).is_err() {
+    if door.limits.may_look(source, Sought::Link).is_err() {
         return shown.bad_return(refusal, source);
     }
     match own_attempt(&door.gateway, at, bindings).await {
@@ -133,7 +134,7 @@ async fn refuse(
         }
         Ok(None) => {
             // What is over the limit is looked for no more; this one was.
-            let _ = door.limits.followed_unknown(source);
+            let _ = door.limits.missed(source, Sought::Link);
             shown.bad_return(refusal, source)
         }
         Err(error) => {

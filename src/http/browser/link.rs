@@ -11,6 +11,7 @@ use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
 use crate::http::cookies::Cookies;
+use crate::http::limits::Sought;
 use crate::http::page::{self, Form, Page, Parties};
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit, is_same_origin};
@@ -73,7 +74,7 @@ pub async fn link(
             None => Knock::Continue,
         },
     };
-    if let Err(wait) = door.limits.may_follow(source) {
+    if let Err(wait) = door.limits.may_look(source, Sought::Link) {
         return vary(shown.too_many(wait));
     }
     let named = member.parse().ok().zip(LinkToken::parse(&token));
@@ -114,7 +115,7 @@ pub async fn link(
         }
         Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired(None)),
         Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),
-        Ok(Arrival::Unknown) => match door.limits.followed_unknown(source) {
+        Ok(Arrival::Unknown) => match door.limits.missed(source, Sought::Link) {
             Ok(()) => {
                 tracing::info!(target: STRANGERS, %source, "unknown link followed");
                 shown.neutral()

@@ -3,17 +3,15 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
-use zeroize::Zeroizing;
-
 use super::{Answer, nexus};
 use crate::domain::id::ClientId;
 use crate::domain::secret::ApiToken;
 use crate::domain::user::User;
 use crate::flow::access;
 use crate::http::answers::{self, ApiTokenBody, Empty, SessionBody};
-use crate::http::auth::{proven, refuse_credentials_in_query, same};
+use crate::http::auth::{Credential, proven, refuse_credentials_in_query, same};
 use crate::http::body::Sent;
-use crate::http::limits::{Asked, Credential};
+use crate::http::limits::Asked;
 use crate::http::openapi::params::SsoPath;
 use crate::http::openapi::requests::SessionRequestBody;
 use crate::http::problem::{Kind, Problem};
@@ -137,15 +135,9 @@ async fn sso_user(
     let expected = client_id.as_ref().and_then(|id| door.sso_keys.get(id));
     // An unknown client is compared with a key nobody has, so that it takes as long as a wrong key.
     let matches = same(sent, expected.map_or(&b""[..], |key| key.as_bytes())) && expected.is_some();
-    let whole = Zeroizing::new(format!("{client}:{}", String::from_utf8_lossy(sent)));
-    let known = proven(
-        door,
-        source,
-        Credential::SsoKey,
-        client_id.as_ref(),
-        &whole,
-        async { Ok(client_id.clone().filter(|_| matches)) },
-    );
+    let look_up = Some(async { Ok(client_id.clone().filter(|_| matches)) });
+    let claimed = client_id.as_ref();
+    let known = proven(door, source, Credential::SsoKey, claimed, look_up);
     let client_id = known.await?.ok_or_else(refused)?;
     let asked = Asked::by(method);
     door.limits.admit(&client_id, None, asked)?;
@@ -184,13 +176,9 @@ pub async fn begin_session(
         .get("md-api-token")
         .and_then(|value| value.to_str().ok())
         .ok_or_else(refused)?;
-    let look_up = async {
-        match ApiToken::parse(header) {
-            Some(token) => Ok(access::begin_session(&door.gateway, &token).await?),
-            None => Ok(None),
-        }
-    };
-    let session = proven(&door, source, Credential::SsoToken, None, header, look_up).await;
+    let look_up = ApiToken::parse(header)
+        .map(async |token| Ok(access::begin_session(&door.gateway, &token).await?));
+    let session = proven(&door, source, Credential::SsoToken, None, look_up).await;
     let session = session.map_err(nexus)?.ok_or_else(refused)?;
     Ok(json::answer(
         &headers,

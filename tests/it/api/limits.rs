@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::RequestBuilder;
 use serde_json::json;
 
-use crate::support::gateway::{Backend, CLIENT, RIVAL, Setup, TestGateway};
+use crate::support::gateway::{Backend, CLIENT, RIVAL, SSO_KEY, Setup, TestGateway};
+use crate::support::random_token;
 use crate::support::visitor::http;
 
 /// Twenty at once, where one a second is let through: however slow the machine, some are refused.
@@ -107,34 +108,46 @@ async fn one_user_does_not_use_up_its_clients_limits() {
     );
 }
 
-/// Wrong keys are counted by source; a key that was good is taken from there all the same.
+/// What is counted in one flood of wrong credentials.
+fn limited(keys: u32, sessions: u32, look_ups: u32) -> Setup {
+    let limits = format!(
+        "wrong_keys_per_minute = {keys}\nunknown_sessions_per_minute = {sessions}\n\
+         failed_look_ups_per_minute = {look_ups}"
+    );
+    Setup {
+        swaps: vec![("unknown_links_per_minute = 1000", limits.leak())],
+        ..Setup::default()
+    }
+}
+
+fn with(name: &'static str, value: String) -> impl FnOnce(RequestBuilder) -> RequestBuilder {
+    move |request| request.header(name, value)
+}
+
+fn basic(id: &str, key: &str) -> impl FnOnce(RequestBuilder) -> RequestBuilder + use<> {
+    with(
+        "Authorization",
+        format!("Basic {}", STANDARD.encode(format!("{id}:{key}"))),
+    )
+}
+
+/// A key in the form of ours that nobody made.
+fn wrong_key() -> String {
+    format!("ogk_12345678_{}", random_token())
+}
+
+/// Wrong keys are counted by source and end in 429; right ones are taken from there all the same, also
+/// those that were never seen there.
 #[tokio::test(flavor = "multi_thread")]
 async fn q1_wrong_keys_are_limited_by_source_and_counted() {
-    let setup = Setup {
-        swaps: vec![(
-            "unknown_links_per_minute = 1000",
-            "wrong_keys_per_minute = 5\nunknown_sessions_per_minute = 4",
-        )],
-        ..Setup::default()
-    };
-    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
-    assert_eq!(gateway.platform("GET", "/users", None).await.0, 200);
-    let with = |name: &'static str, value: String| {
-        move |request: RequestBuilder| request.header(name, value)
-    };
-    let basic = |key: &str| with("Authorization", format!("Basic {}", STANDARD.encode(key)));
+    let gateway = TestGateway::with(Backend::Sqlite, limited(5, 4, 1000)).await;
     let sso = format!("/{CLIENT}/users/user-1/api_token");
     // API keys, SSO keys and the aggregator's key share a count, sessions and SSO tokens another.
-    let wrong_key = format!("{CLIENT}:{}", "x".repeat(43));
     let job = "/aggregation/jobs/JOB-ad533d14-b4f1-49a4-8093-b0ae9aa8d023/lease";
-    for _ in 0..2 {
-        assert_eq!(
-            gateway
-                .call("GET", "/users", None, basic(&wrong_key))
-                .await
-                .0,
-            401
-        );
+    let malformed = "x".repeat(43);
+    for key in [&malformed, &wrong_key()] {
+        let wrong = basic(CLIENT, key);
+        assert_eq!(gateway.call("GET", "/users", None, wrong).await.0, 401);
         let wrong = with("MD-API-KEY", "wrong".to_owned());
         assert_eq!(gateway.call("GET", &sso, None, wrong).await.0, 401);
     }
@@ -142,32 +155,33 @@ async fn q1_wrong_keys_are_limited_by_source_and_counted() {
     assert_eq!(gateway.call("POST", job, None, wrong).await.0, 401);
     let wrong = with("MD-API-KEY", "wrong".to_owned());
     assert_eq!(gateway.call("GET", &sso, None, wrong).await.0, 429);
-    assert_eq!(
-        gateway
-            .call("GET", "/users", None, basic(&wrong_key))
-            .await
-            .0,
-        429
-    );
+    for key in [&malformed, &wrong_key()] {
+        let wrong = basic(CLIENT, key);
+        assert_eq!(gateway.call("GET", "/users", None, wrong).await.0, 429);
+    }
     let wrong = with("Authorization", "Bearer wrong".to_owned());
     assert_eq!(gateway.call("POST", job, None, wrong).await.0, 429);
-    assert_eq!(
-        gateway.platform("GET", "/users", None).await.0,
-        200,
-        "a good key"
-    );
+    // None of these was seen here before.
+    assert_eq!(gateway.platform("GET", "/users", None).await.0, 200);
+    let right = basic(RIVAL, &gateway.key_of(RIVAL).await);
+    assert_eq!(gateway.call("GET", "/users", None, right).await.0, 200);
+    let right = with("MD-API-KEY", SSO_KEY.to_owned());
+    assert_eq!(gateway.call("GET", &sso, None, right).await.0, 200);
+    let right = gateway.aggregation(job, None).await;
+    assert_eq!(right.0, 404, "{}", right.1);
 
-    assert_eq!(gateway.nexus("GET", "/members", None).await.0, 200);
     for _ in 0..2 {
         let wrong = with("MD-SESSION-TOKEN", "wrong".to_owned());
         assert_eq!(gateway.call("GET", "/members", None, wrong).await.0, 401);
         let wrong = with("MD-API-TOKEN", "wrong".to_owned());
         assert_eq!(gateway.call("POST", "/sessions", None, wrong).await.0, 401);
     }
-    let wrong = with("MD-SESSION-TOKEN", "wrong".to_owned());
-    let (status, body) = gateway.call("GET", "/members", None, wrong).await;
-    assert_eq!(status, 429);
-    assert_eq!(body["error"]["code"], "4290", "{body}");
+    for wrong in ["wrong".to_owned(), format!("00{}", random_token())] {
+        let wrong = with("MD-SESSION-TOKEN", wrong);
+        let (status, body) = gateway.call("GET", "/members", None, wrong).await;
+        assert_eq!(status, 429);
+        assert_eq!(body["error"]["code"], "4290", "{body}");
+    }
     assert_eq!(
         gateway.nexus("GET", "/members", None).await.0,
         200,
@@ -186,4 +200,32 @@ async fn q1_wrong_keys_are_limited_by_source_and_counted() {
             format!("guichet_credentials_refused_total{{credential=\"{credential}\"}} {count}\n");
         assert!(metrics.contains(&line), "{line}{metrics}");
     }
+}
+
+/// Guessing in the right form ends in 429 too, and then the store is asked for nothing any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn q1_look_ups_of_wrong_credentials_end() {
+    let gateway = TestGateway::with(Backend::Sqlite, limited(2, 2, 8)).await;
+    let looked_up = async || gateway.store_steps("api_key").await;
+    let before = looked_up().await;
+    let guess = async || {
+        let wrong = basic(CLIENT, &wrong_key());
+        gateway.call("GET", "/users", None, wrong).await.0
+    };
+    for nth in 0..8 {
+        let expected = if nth < 2 { 401 } else { 429 };
+        assert_eq!(guess().await, expected, "{nth}");
+    }
+    // What cannot be a key is never looked up.
+    let wrong = basic(CLIENT, "ogk_wrong");
+    assert_eq!(gateway.call("GET", "/users", None, wrong).await.0, 429);
+    assert_eq!(looked_up().await, before + 8);
+    for _ in 0..5 {
+        assert_eq!(guess().await, 429);
+    }
+    assert_eq!(gateway.platform("GET", "/users", None).await.0, 429);
+    assert_eq!(looked_up().await, before + 8, "nothing is looked up");
+    let metrics = gateway.metrics().await;
+    let line = "guichet_requests_limited_total{limit=\"failed_look_ups\"} 6\n";
+    assert!(metrics.contains(line), "{metrics}");
 }

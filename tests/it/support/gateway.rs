@@ -331,6 +331,14 @@ impl TestGateway {
         answer.expect("an answer").text().await.expect("a text")
     }
 
+    /// How often that step of the store was asked for, as the metrics say.
+    pub async fn store_steps(&self, step: &str) -> u32 {
+        let metrics = self.metrics().await;
+        let counted = format!("guichet_store_step_seconds_count{{step=\"{step}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&counted));
+        line.expect("a count").parse().expect("a number")
+    }
+
     /// Any call; the answer's status and JSON (null when it is none).
     pub async fn call(
         &self,

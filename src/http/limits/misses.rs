@@ -1,0 +1,98 @@
+//! What strangers look for and do not find, counted for each source.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use super::buckets::Buckets;
+use crate::http::source::Source;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What somebody looks for that may not be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// A link.
+    Link,
+    /// A client's or the aggregator's key.
+    Key,
+    /// A session or an SSO token: they end by themselves, so that honest clients show one once too often
+    /// as a matter of course.
+    Session,
+    /// Any of these credentials, in a form that one of ours could have: these are looked up.
+    Credential,
+}
+
+impl Sought {
+    const ALL: [Self; 4] = [Self::Link, Self::Key, Self::Session, Self::Credential];
+
+    /// The limit's name in metrics.
+    pub fn limit(self) -> &'static str {
+        match self {
+            Self::Link => "unknown_links",
+            Self::Key => "wrong_keys",
+            Self::Session => "unknown_sessions",
+            Self::Credential => "failed_look_ups",
+        }
+    }
+
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Link => "unknown links",
+            Self::Key => "wrong keys",
+            Self::Session => "unknown sessions",
+            Self::Credential => "wrong credentials",
+        }
+    }
+}
+
+/// How many of each may be missed from one source in a minute; each at least 1.
+#[derive(Clone, Copy, Debug)]
+pub struct MissRates {
+    /// Links that nobody minted.
+    pub links: NonZeroU32,
+    /// Wrong keys.
+    pub keys: NonZeroU32,
+    /// Unknown sessions and SSO tokens.
+    pub sessions: NonZeroU32,
+    /// Credentials that were looked up in vain.
+    pub credentials: NonZeroU32,
+}
+
+/// What was missed lately.
+pub(super) struct Misses {
+    links: Buckets<Source>,
+    keys: Buckets<Source>,
+    sessions: Buckets<Source>,
+    credentials: Buckets<Source>,
+}
+
+impl Misses {
+    /// Nothing yet.
+    pub(super) fn new(rates: MissRates) -> Self {
+        let counted = |rate| Buckets::new(rate, MINUTE);
+        Self {
+            links: counted(rates.links),
+            keys: counted(rates.keys),
+            sessions: counted(rates.sessions),
+            credentials: counted(rates.credentials),
+        }
+    }
+
+    /// The count of that kind.
+    pub(super) fn of(&self, sought: Sought) -> &Buckets<Source> {
+        match sought {
+            Sought::Link => &self.links,
+            Sought::Key => &self.keys,
+            Sought::Session => &self.sessions,
+            Sought::Credential => &self.credentials,
+        }
+    }
+
+    /// Forgets who has been quiet.
+    pub(super) fn forget_quiet_ones(&self, now: Instant) {
+        for sought in Sought::ALL {
+            self.of(sought).forget_quiet_ones(now);
+        }
+    }
+}

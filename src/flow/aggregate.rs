@@ -7,7 +7,8 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::challenges::answers_context;
-use super::connect::{grant_context, persistently};
+use super::connect::grant_context;
+use super::persistently::persistently;
 use super::{Gateway, Internal, credentials};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::connect;
 use super::open::{attempt_context, means};
+use super::persistently::persistently;
 use super::under_way::PATIENCE;
 use super::unproven::Refused;
 use super::{Gateway, Internal};
@@ -303,7 +304,7 @@ pub(super) async fn fail(
         inbound,
         finished,
     };
-    connect::persistently(|| Box::pin(gateway.store.fail_window(&failure, gateway.now()))).await?;
+    persistently(|| Box::pin(gateway.store.fail_window(&failure, gateway.now()))).await?;
     let [client, institution] = metrics::of(&subject.member);
     let counters = &gateway.metrics.flows_failed;
     counters.count([client, institution, reason.name()]);

@@ -1,11 +1,9 @@
 //! connect: a grant → the member CONNECTED, the grant sealed, the state SUCCESS, events and job, in
 //! one atomic step.
 
-use std::pin::Pin;
-use std::time::Duration;
-
 use super::callback::{self, Door, Fault};
 use super::open::means;
+use super::persistently::persistently;
 use super::{Gateway, Internal};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
@@ -18,11 +16,7 @@ use crate::domain::window::{Ending, ErrorReason};
 use crate::metrics;
 use crate::oauth::{Granted, IdentifyError, Issued, Meaning, Scrubber};
 use crate::store::seal::{Context, Field};
-use crate::store::{Committed, Connection, StoreError, Subject};
-
-/// How often a step that must not be lost is sent again while the store is away, and how long to
-/// wait between: about twelve seconds in all.
-const STORE_WAITS_MS: [u64; 7] = [50, 150, 500, 1_000, 2_000, 4_000, 4_000];
+use crate::store::{Committed, Connection, Subject};
 
 /// How often a grant is passed on to the member that has its login: that member may lose it while
 /// the grant is on its way.
@@ -249,25 +243,6 @@ pub(super) async fn give_back(
         tracing::warn!(%error, "unused tokens could not be revoked");
         if let Some(setup) = error.setup_fault(oauth) {
             callback::tell_operator(gateway, door, setup, &error.to_string());
-        }
-    }
-}
-
-/// One sending of a store step.
-type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
-/// Sends a step again while the store is away: what it holds cannot be had a second time.
-pub(super) async fn persistently<'a, T>(
-    mut step: impl FnMut() -> Step<'a, T>,
-) -> Result<T, StoreError> {
-    let mut waits = STORE_WAITS_MS.into_iter();
-    loop {
-        match (step().await, waits.next()) {
-            (Err(StoreError::Unavailable(cause)), Some(wait)) => {
-                tracing::warn!(%cause, wait_ms = wait, "the store cannot be reached; step sent again");
-                tokio::time::sleep(Duration::from_millis(wait)).await;
-            }
-            (outcome, _) => return outcome,
         }
     }
 }

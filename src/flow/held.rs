@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::persistently::persistently;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::secret::AnswerHandle;
@@ -30,7 +31,8 @@ pub enum Held {
 }
 
 /// Keeps an answer that came by POST, where no Lax cookie comes along, for the GET that follows it
-/// (OAuth 2.0 Form Post Response Mode section 2).
+/// (OAuth 2.0 Form Post Response Mode section 2). Nobody sends it again: a store that is away for some
+/// seconds is waited for.
 pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Internal> {
     let attempt = AttemptId::of(&callback.state);
     let random = gateway.random.as_ref();
@@ -38,17 +40,14 @@ pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Intern
     let sealed = gateway.sealer.seal(random, &ANSWER, &callback.to_bytes());
     let expires_at = gateway.now() + HELD_ANSWER_TTL;
     let store = &gateway.store;
-    if store
-        .hold_answer(&attempt, handle.digest(), &sealed, expires_at)
-        .await?
-    {
+    let hold = || store.hold_answer(&attempt, handle.digest(), &sealed, expires_at);
+    if persistently(|| Box::pin(hold())).await? {
         return Ok(Held::Under(handle));
     }
-    let is_known = store.attempt(&attempt).await?.is_some();
-    Ok(if is_known {
-        Held::Settled(attempt)
-    } else {
-        Held::Unknown
+    let known = persistently(|| Box::pin(store.attempt(&attempt))).await?;
+    Ok(match known {
+        Some(_) => Held::Settled(attempt),
+        None => Held::Unknown,
     })
 }
 

@@ -10,7 +10,8 @@
 //! [`credentials`] where there is no OAuth, [`order`] an aggregation that is asked for, [`challenges`]
 //! what the institution asks during one, [`unproven`] and [`held`] the answers that need more than one
 //! look, [`cancel`] a person's own no, [`finish`] where a person goes at the end, [`deadlines`] what
-//! happens when nobody comes, and [`idempotency`] what happens when a request comes twice.
+//! happens when nobody comes, [`idempotency`] what happens when a request comes twice, and `persistently`
+//! what is done about a store that is away for seconds.
 
 pub mod access;
 pub mod aggregate;
@@ -27,6 +28,7 @@ pub mod members;
 pub mod mint;
 pub mod open;
 pub mod order;
+mod persistently;
 pub mod retry;
 pub mod under_way;
 pub mod unproven;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_nexus, assert_platform};
-use crate::support::gateway::{BANK, BANK_GUID, Backend, Setup, TestGateway};
+use crate::support::gateway::{BANK, BANK_GUID, Backend, FORM_BANK_GUID, Setup, TestGateway};
 use crate::support::redis::Redis;
 use crate::support::visitor::http;
 
@@ -101,4 +101,39 @@ async fn while_the_store_is_down_everybody_is_asked_to_come_again() {
         let read: Value = gateway.read(guid).await;
         assert_eq!(read["connection_status"], "CONNECTED");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c15_a_posted_response_waits_for_a_store_that_is_away_for_seconds() {
+    let mut redis = Redis::start();
+    let setup = Setup {
+        store: Some(redis.url()),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Redis, setup).await;
+    let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
+    let (member, link) = gateway.member_with(body).await;
+    let visitor = gateway.visitor();
+    let request = gateway.open(&visitor, &link).await;
+    let answer = gateway.bank.code_for(&request);
+    redis.kill9();
+
+    // It comes without cookies from another site.
+    let form = gateway.visitor();
+    let (to, pairs) = (answer.redirect_uri.clone(), answer.pairs());
+    let posting = tokio::spawn(async move {
+        let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        form.post(&to, &fields).await
+    });
+    // Until it was tried twice in vain.
+    while gateway.store_steps("hold_answer").await < 2 {
+        assert!(!posting.is_finished(), "given up at once");
+    }
+    redis.restart();
+    let held = posting.await.expect("no panic");
+    assert_eq!(held.status, 303, "{}", held.body);
+    let page = visitor.follow_from(held).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+    assert_eq!(gateway.bank.token_requests().len(), 1);
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use super::Door;
 use super::browser::refusal::Refusal;
-use super::page::{Ending, Page, Parties};
+use super::page::{Ending, Page};
 use super::show::Shown;
 use super::source::Source;
 use crate::flow::callback;
@@ -55,25 +55,21 @@ impl Person {
         }
         let wait = response.headers().get(RETRY_AFTER);
         let shown = Shown::new(door, &self.headers);
-        let of_nobody = |page: &Page| shown.page(page, &Parties::default());
+        let shown = match self.registration(door) {
+            Some(at) => shown.of_registration(&at),
+            None => shown,
+        };
         let mut answer = match failure(status, self.returning.is_some()) {
-            Failure::Nothing => of_nobody(&Page::NotFound),
-            Failure::Passing => of_nobody(&Page::Busy {
+            Failure::Nothing => shown.page(&Page::NotFound),
+            Failure::Passing => shown.page(&Page::Busy {
                 refresh_s: seconds(wait),
             }),
-            Failure::Unreadable => {
-                let at = self.returning.as_deref().and_then(|at| at.split_once('/'));
-                if let Some((client, institution)) = at {
-                    // For the log: whether there is such a registration changes nothing here.
-                    let _ = callback::Door::find(&door.gateway, client, institution);
-                }
-                shown.bad_return(&Refusal::unread(status), self.source)
-            }
+            Failure::Unreadable => shown.bad_return(&Refusal::unread(status), self.source),
             Failure::Ours => {
                 let support_code = shown.support_code();
                 let (source, status) = (self.source, status.as_u16());
                 tracing::warn!(target: STRANGERS, %support_code, status, %source, "error page shown");
-                of_nobody(&Page::ServerError(Ending {
+                shown.page(&Page::ServerError(Ending {
                     retry: None,
                     back: None,
                     notify: None,
@@ -92,6 +88,11 @@ impl Person {
             }
         }
         answer
+    }
+
+    fn registration(&self, door: &Door) -> Option<callback::Door> {
+        let (client, institution) = self.returning.as_ref()?.split_once('/')?;
+        callback::Door::find(&door.gateway, client, institution)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::domain::return_address::ReturnTo;
 use crate::domain::window::{
     Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowOptions, WindowStatus,
 };
-use crate::flow::Internal;
+use crate::flow::{Internal, callback};
 use crate::log_context;
 use crate::store::{AttemptRecord, StoreError};
 use crate::telemetry::STRANGERS;
@@ -29,6 +29,10 @@ use crate::telemetry::STRANGERS;
 pub struct Shown<'a> {
     door: &'a Door,
     accept_language: Option<String>,
+    /// Whom the request's address names.
+    parties: Parties,
+    /// Their language.
+    usual_locale: Option<String>,
 }
 
 /// Draws pages for one request about one window.
@@ -77,6 +81,19 @@ impl<'a> Shown<'a> {
         Self {
             door,
             accept_language: (!languages.is_empty()).then(|| languages.join(",")),
+            parties: Parties::default(),
+            usual_locale: None,
+        }
+    }
+
+    /// For a request to where authorization responses of a registration arrive: every page names its
+    /// client, and leads back to it, and its institution.
+    #[must_use]
+    pub fn of_registration(self, at: &callback::Door) -> Self {
+        Self {
+            parties: parties(Some(&at.client), Some(&at.institution)),
+            usual_locale: at.client.locale.clone(),
+            ..self
         }
     }
 
@@ -89,8 +106,9 @@ impl<'a> Shown<'a> {
     }
 
     /// A page that is about no window in particular.
-    pub fn page(&self, page: &Page, parties: &Parties) -> Response {
-        render(page, parties, self.locale(None, None)).into_response()
+    pub fn page(&self, page: &Page) -> Response {
+        let locale = self.locale(None, self.usual_locale.as_deref());
+        render(page, &self.parties, locale).into_response()
     }
 
     /// A new code, for a page that is about no attempt.
@@ -101,7 +119,7 @@ impl<'a> Shown<'a> {
 
     /// The one page for links that are unknown or malformed.
     pub fn neutral(&self) -> Response {
-        self.page(&Page::Unknown, &Parties::default())
+        self.page(&Page::Unknown)
     }
 
     /// For somebody from where too many of them were asked for. Nothing was looked up, so it says nothing
@@ -109,7 +127,7 @@ impl<'a> Shown<'a> {
     pub fn too_many(&self, wait: std::time::Duration) -> Response {
         let wait_s = super::limits::whole_seconds(wait);
         let refresh_s = u8::try_from(wait_s).unwrap_or(u8::MAX).min(60);
-        let mut response = self.page(&Page::Busy { refresh_s }, &Parties::default());
+        let mut response = self.page(&Page::Busy { refresh_s });
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         response.headers_mut().insert("retry-after", wait_s.into());
         response
@@ -122,12 +140,12 @@ impl<'a> Shown<'a> {
         log_context::support_code(&support_code);
         refusal.log(source);
         let page = Page::BadReturn { support_code };
-        self.page(&page, &Parties::default())
+        self.page(&page)
     }
 
     /// The page for a moment: the browser asks again by itself.
     pub fn busy(&self) -> Response {
-        let mut response = self.page(&Page::Busy { refresh_s: 2 }, &Parties::default());
+        let mut response = self.page(&Page::Busy { refresh_s: 2 });
         response
             .headers_mut()
             .insert("retry-after", axum::http::HeaderValue::from_static("2"));
@@ -148,7 +166,7 @@ impl<'a> Shown<'a> {
             notify: None,
             support_code,
         };
-        self.page(&Page::ServerError(ending), &Parties::default())
+        self.page(&Page::ServerError(ending))
     }
 
     /// The body of a redirect: the same link.
@@ -179,13 +197,9 @@ impl<'a> Shown<'a> {
             window.options.ui_locales.as_deref(),
             client.and_then(|client| client.locale.as_deref()),
         );
-        let parties = Parties {
-            app: client.map(app),
-            institution: institution.map(brand),
-        };
         About {
             shown: self,
-            parties,
+            parties: parties(client, institution),
             locale,
             client,
             institution,
@@ -369,6 +383,13 @@ fn leaves_to(options: &WindowOptions) -> Option<Url> {
         ReturnTo::Page => None,
         ReturnTo::Address(address) => Url::parse(address).ok(),
         ReturnTo::Scheme(scheme) => Url::parse(&format!("{scheme}:")).ok(),
+    }
+}
+
+fn parties(client: Option<&Client>, institution: Option<&Institution>) -> Parties {
+    Parties {
+        app: client.map(app),
+        institution: institution.map(brand),
     }
 }
 

@@ -6,7 +6,9 @@ use url::Url;
 
 use crate::support::at_the_bank::{AtTheBank, is_led_back, is_refused};
 use crate::support::fake_bank::CallbackParams;
-use crate::support::gateway::{BANK_GUID, Backend, FORM_BANK_GUID, Setup, TestGateway, parameter};
+use crate::support::gateway::{
+    BANK, BANK_GUID, Backend, CLIENT, FORM_BANK_GUID, Setup, TestGateway, parameter,
+};
 use crate::support::served::Served;
 use crate::support::visitor::{Page, Visitor};
 
@@ -401,5 +403,50 @@ async fn l1_each_refused_answer_is_logged_with_the_banks_words_and_no_secret() {
     assert!(lines[3].contains("https://evil.example/"), "{}", lines[3]);
     for secret in [&state, &code] {
         assert!(!log.contains(secret.as_str()), "{log}");
+    }
+}
+
+/// The callback path says whose it is, whatever comes there: a dead end leads back to the app.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_return_names_both_parties_and_leads_back_to_the_app() {
+    let setup = Setup {
+        client: "home = \"https://app.example/start\"".to_owned(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+    let visitor = gateway.visitor();
+    let path = format!("/oauth/redirect_from/{CLIENT}/{BANK}");
+    let names = |page: &Page| page.body.contains("Acme Budget") && page.body.contains("Fake Bank");
+    let leads_back = "data-action=\"return\" href=\"https://app.example/start\"";
+    let forged = visitor
+        .get(&gateway.at(&format!("{path}?state=x&code=y")))
+        .await;
+    let document = [
+        ("sec-fetch-dest", "document"),
+        ("sec-fetch-mode", "navigate"),
+    ];
+    let large = Some(format!("code={}", "x".repeat(70_000)));
+    // What is refused before the handler is asked.
+    let large = visitor
+        .send("POST", &gateway.at(&path), &document, large)
+        .await;
+    for (page, status) in [(forged, 400), (large, 413)] {
+        assert_eq!((page.status, page.name()), (status, Some("bad-return")));
+        assert!(names(&page), "{}", page.body);
+        assert!(page.body.contains(leads_back), "{}", page.body);
+    }
+    for elsewhere in [
+        format!("{path}x"),
+        format!("/oauth/redirect_from/nobody/{BANK}"),
+    ] {
+        let page = visitor
+            .get(&gateway.at(&format!("{elsewhere}?state=x&code=y")))
+            .await;
+        assert_eq!((page.status, page.name()), (400, Some("bad-return")));
+        assert!(
+            !names(&page) && !page.body.contains(leads_back),
+            "{}",
+            page.body
+        );
     }
 }

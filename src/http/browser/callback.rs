@@ -19,7 +19,7 @@ use crate::flow::callback::{self, Taken, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::unproven::{Refused, own_attempt};
 use crate::http::limits::Sought;
-use crate::http::page::{Page, Parties};
+use crate::http::page::Page;
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit};
 use crate::http::{Door, show};
@@ -65,12 +65,13 @@ pub async fn returned(
         Visit::Navigation => {}
         Visit::Probe => return StatusCode::OK.into_response(),
         Visit::LookAhead => return look_ahead(&shown),
-        _ => return shown.page(&Page::Preview, &Parties::default()),
+        _ => return shown.page(&Page::Preview),
     }
     let raw = Zeroizing::new(query.unwrap_or_default().into_bytes());
     let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
         return shown.bad_return(&Refusal::nowhere(&client, &institution, &raw), source);
     };
+    let shown = shown.of_registration(&at);
     let browser = door.cookies(&headers).browser();
     let bindings = browser.bindings.clone();
     let carried = form_field(&raw, REFUSED);
@@ -175,6 +176,7 @@ pub async fn posted(
     let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
         return shown.bad_return(&Refusal::nowhere(&client, &institution, &body), source);
     };
+    let shown = shown.of_registration(&at);
     let query = Zeroizing::new(query.unwrap_or_default().into_bytes());
     // Half an answer in the query and half in the form is no answer (`security` C11).
     let is_split = Callback::has_part_in(&query);

@@ -12,7 +12,7 @@ use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
 use crate::http::cookies::Cookies;
 use crate::http::limits::Sought;
-use crate::http::page::{self, Form, Page, Parties};
+use crate::http::page::{self, Form, Page};
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit, is_same_origin};
 use crate::http::{Door, show};
@@ -59,7 +59,7 @@ pub async fn link(
     let knock = match Visit::of(&method, &headers) {
         Visit::Navigation => Knock::Navigate,
         Visit::LookAhead => return look_ahead(&shown),
-        Visit::Machine => return vary(shown.page(&Page::Preview, &Parties::default())),
+        Visit::Machine => return vary(shown.page(&Page::Preview)),
         Visit::Probe => return vary(StatusCode::OK.into_response()),
         Visit::Other => return method_not_allowed("GET, HEAD, POST"),
         Visit::Post if !is_same_origin(&headers, &door.gateway.settings.public_url) => {

@@ -14,7 +14,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::cookies::Cookies;
-use super::page::{Back, Page, Parties};
+use super::page::{Back, Page};
 use super::visitor::is_phone;
 use super::{Door, logos, show};
 use crate::domain::id::AttemptId;
@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<Door> {
 }
 
 fn look_ahead(shown: &show::Shown<'_>) -> Response {
-    let mut response = shown.page(&Page::Preview, &Parties::default());
+    let mut response = shown.page(&Page::Preview);
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     vary(response)
 }

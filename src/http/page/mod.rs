@@ -322,10 +322,8 @@ impl Page {
             | Page::Used { .. }
             | Page::Expired(_)
             | Page::Superseded
-            | Page::Unknown
-            | Page::NotFound
             | Page::BadReturn { .. } => true,
-            // On from the first ones; from the last in another browser or tab.
+            // On from the first ones; from the last in another browser or tab, or nobody is known.
             Page::Interstitial { .. }
             | Page::Resume { .. }
             | Page::Busy { .. }
@@ -333,6 +331,8 @@ impl Page {
             | Page::NoAnswer { .. }
             | Page::Replaced
             | Page::Preview
+            | Page::Unknown
+            | Page::NotFound
             | Page::WrongBrowser { .. } => false,
         }
     }

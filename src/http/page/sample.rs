@@ -197,7 +197,6 @@ pub fn all() -> Vec<Sample> {
         both("superseded", Page::Superseded),
         home("superseded-home", Page::Superseded),
         nobody("unknown", Page::Unknown),
-        home("unknown-home", Page::Unknown),
         nobody("not-found", Page::NotFound),
         nobody("preview", Page::Preview),
         both("busy", Page::Busy { refresh_s: 5 }),
@@ -214,6 +213,12 @@ pub fn all() -> Vec<Sample> {
         both("replaced", Page::Replaced),
         both(
             "bad-return",
+            Page::BadReturn {
+                support_code: code(),
+            },
+        ),
+        home(
+            "bad-return-home",
             Page::BadReturn {
                 support_code: code(),
             },

@@ -306,7 +306,7 @@ fn only_a_page_with_something_to_tell_or_on_the_way_to_it_keeps_its_opener() {
             "used-home",
             "expired-home",
             "superseded-home",
-            "unknown-home",
+            "bad-return-home",
         ];
         let tells = sample.label.ends_with("-popup")
             || sample.label.ends_with("-home") && !home.contains(&sample.label);
@@ -384,7 +384,7 @@ fn each_page_offers_what_it_can_in_order() {
     }
     assert_eq!(offered("connected-home"), ["return", "close"]);
     assert_eq!(offered("denied-home"), ["retry", "return", "close"]);
-    for over in ["used", "expired", "superseded", "unknown"] {
+    for over in ["used", "expired", "superseded", "bad-return"] {
         assert_eq!(offered(&format!("{over}-home")), ["return"]);
     }
     assert_eq!(offered("used"), [""; 0]);

@@ -218,6 +218,7 @@ fn rates(limits: &config::Limits) -> Rates {
         mints_per_member_per_minute: at_least_one(limits.mints_per_member_per_minute),
         misses: MissRates {
             links: at_least_one(limits.unknown_links_per_minute),
+            attempts: at_least_one(limits.unknown_attempts_per_minute),
             keys: at_least_one(limits.wrong_keys_per_minute),
             sessions: at_least_one(limits.unknown_sessions_per_minute),
             credentials: at_least_one(limits.failed_look_ups_per_minute),

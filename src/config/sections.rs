@@ -194,6 +194,9 @@ pub struct Limits {
     /// Links followed from one source address that nobody minted.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub unknown_links_per_minute: u64,
+    /// Authorization responses and outcomes asked for from one source address that belong to no attempt.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub unknown_attempts_per_minute: u64,
     /// Wrong keys from one source address.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub wrong_keys_per_minute: u64,
@@ -232,6 +235,7 @@ impl Default for Limits {
             mints_per_member_per_minute: 10,
             mints_per_client_per_second: 100,
             unknown_links_per_minute: 30,
+            unknown_attempts_per_minute: 300,
             wrong_keys_per_minute: 30,
             unknown_sessions_per_minute: 600,
             failed_look_ups_per_minute: 3000,

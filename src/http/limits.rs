@@ -178,6 +178,7 @@ mod tests {
             mints_per_member_per_minute: rate(1),
             misses: MissRates {
                 links: rate(1),
+                attempts: rate(6),
                 keys: rate(2),
                 sessions: rate(3),
                 credentials: rate(4),
@@ -261,6 +262,7 @@ mod tests {
         let limits = limits(rates(1, 1, 1, 1), rates(1, 1, 1, 1));
         for (sought, most, longest_s) in [
             (Sought::Link, 1, 60),
+            (Sought::Attempt, 6, 10),
             (Sought::Key, 2, 30),
             (Sought::Session, 3, 20),
             (Sought::Credential, 4, 15),

@@ -35,11 +35,12 @@ const CREDENTIALS: [&str; 5] = [
 ];
 
 /// What is limited (`docs/SECURITY.md`).
-const LIMITS: [&str; 7] = [
+const LIMITS: [&str; 8] = [
     "client",
     "user",
     "member",
     "failed_look_ups",
+    "unknown_attempts",
     "unknown_links",
     "unknown_sessions",
     "wrong_keys",

@@ -1,8 +1,10 @@
 //! Opening (`security` sections 0 and 1.2): who gets through, who does not, and what they see.
 
+use guichet::domain::id::AttemptId;
+use guichet::domain::secret::AuthorizationState;
 use url::Url;
 
-use crate::support::gateway::{Backend, Setup, TestGateway, parameter};
+use crate::support::gateway::{Backend, CLIENT, FORM_BANK, Setup, TestGateway, parameter};
 use crate::support::random_token;
 use crate::support::visitor::Page;
 
@@ -275,12 +277,14 @@ async fn o7_unknown_links_are_limited_by_source_and_known_ones_never_count() {
     );
 }
 
+/// What comes back from an institution, and outcomes: whatever belongs to no attempt of the browser's is
+/// looked for a few times only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o7_responses_that_are_nobodys_are_looked_for_thirty_times_a_minute() {
+async fn o7_unknown_attempts_are_limited_by_source_and_known_ones_never_count() {
     let swaps = vec![
         (
             "unknown_links_per_minute = 1000",
-            "unknown_links_per_minute = 30",
+            "unknown_links_per_minute = 1000\nunknown_attempts_per_minute = 5",
         ),
         ("[store]", "trusted_proxies = [\"127.0.0.0/8\"]\n[store]"),
     ];
@@ -292,23 +296,62 @@ async fn o7_responses_that_are_nobodys_are_looked_for_thirty_times_a_minute() {
     let (member, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let mut nothing = gateway.bank.code_for(&request).redirect_uri;
+    let answer = gateway.bank.code_for(&request);
+    let mut nothing = answer.redirect_uri.clone();
     nothing.set_query(Some("error=access_denied"));
     let from = [("x-forwarded-for", "198.51.100.7")];
-    // The browser that left leads back, and counts for nothing.
-    for _ in 0..40 {
+    // The browser that left leads back, and counts for nothing; nor does an outcome that is another's.
+    for _ in 0..10 {
         let back = visitor.get_with(&nothing, &from).await;
         assert_eq!(back.status, 303, "{}", back.body);
+        let outcome = back.location().expect("a location");
+        let own = visitor.get_with(&outcome, &from).await;
+        assert_eq!(own.name(), Some("no-answer"), "{}", own.body);
+        let others = gateway.visitor().get_with(&outcome, &from).await;
+        assert_eq!(others.name(), Some("wrong-browser"), "{}", others.body);
     }
-    for _ in 0..30 {
-        let page = gateway.visitor().get_with(&nothing, &from).await;
-        assert_eq!((page.status, page.name()), (400, Some("bad-return")));
+
+    let state = format!("00{}", random_token());
+    let id = AttemptId::of(&AuthorizationState::parse(&state).expect("a state"));
+    let outcome = gateway.at(&format!("/oauth/result/{id}"));
+    let mut unknown = answer.redirect_uri.clone();
+    unknown.set_query(Some(&format!("code=x&state={state}")));
+    let form = gateway.at(&format!("/oauth/redirect_from/{CLIENT}/{FORM_BANK}"));
+    let fields = [("code", "x"), ("state", state.as_str())];
+    let choice = [("action", "cancel")];
+    // Each kind once.
+    let ask = async || {
+        let stranger = gateway.visitor();
+        [
+            stranger.get_with(&nothing, &from).await,
+            stranger.get_with(&unknown, &from).await,
+            stranger.get_with(&outcome, &from).await,
+            stranger.post_with(&outcome, &choice, &from).await,
+            stranger.post_with(&form, &fields, &from).await,
+        ]
+    };
+    let statuses = ask().await.map(|page| page.status);
+    assert_eq!(statuses, [400, 400, 404, 404, 303]);
+    let asked = async || {
+        let mut sum = 0;
+        for step in ["claim_callback", "attempt", "hold_answer", "held_answer"] {
+            sum += gateway.store_steps(step).await;
+        }
+        sum
+    };
+    let before = asked().await;
+    for page in ask().await {
+        assert_eq!((page.status, page.name()), (429, Some("busy")));
+        assert!(page.header("refresh").is_some() && page.header("retry-after").is_some());
     }
-    // Nothing is looked up for that source any more; for others it is, and nothing was lost.
-    let page = visitor.get_with(&nothing, &from).await;
-    assert_eq!((page.status, page.name()), (400, Some("bad-return")));
+    // Nothing is looked up for that source: what exists has to wait there as well.
+    let page = visitor.get_with(&answer.url(), &from).await;
+    assert_eq!((page.status, page.name()), (429, Some("busy")));
+    assert_eq!(asked().await, before);
+    // For others it is, and nothing was lost; nor is it another limit's.
     let others = [("x-forwarded-for", "198.51.100.8")];
     assert_eq!(visitor.get_with(&nothing, &others).await.status, 303);
+    assert_eq!(visitor.get_with(&link, &from).await.name(), Some("resume"));
     assert_eq!(gateway.state(member).await["auth_status"], 1);
 }
 

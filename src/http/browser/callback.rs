@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use zeroize::Zeroizing;
 
 use super::refusal::Refusal;
-use super::{form_field, look_ahead, see_other, to_outcome};
+use super::{Look, form_field, look_ahead, looked_for, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::AnswerHandle;
 use crate::domain::window::Binding;
@@ -48,6 +48,7 @@ const REFUSED: &str = "refused";
         (status = 200, description = "A page for machines.", content_type = "text/html"),
         (status = 303, description = "To the outcome, or, when the answer is none, to what this browser may do."),
         (status = 400, description = "The response cannot be read, or belongs to no attempt.", content_type = "text/html"),
+        (status = 429, description = "Too many responses that belong to no attempt from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "A prefetch; or the store cannot be reached.", content_type = "text/html"),
     ),
@@ -72,42 +73,45 @@ pub async fn returned(
         return shown.bad_return(&Refusal::nowhere(&client, &institution, &raw), source);
     };
     let shown = shown.of_registration(&at);
-    let browser = door.cookies(&headers).browser();
-    let bindings = browser.bindings.clone();
-    let carried = form_field(&raw, REFUSED);
-    if let Some(refusal) = carried.and_then(|it| Refusal::arrived(&door.gateway, &at, &it)) {
-        return refuse(&door, &shown, &at, source, &bindings, &refusal).await;
-    }
-    let handle = form_field(&raw, "answer");
-    let answer = match (at.response_mode(), handle.as_deref()) {
-        (ResponseMode::FormPost, Some(handle)) => match AnswerHandle::parse(handle) {
-            Some(handle) => held(&door.gateway, &handle).await,
-            None => Ok(None),
+    let look = async {
+        let browser = door.cookies(&headers).browser();
+        let bindings = browser.bindings.clone();
+        let carried = form_field(&raw, REFUSED);
+        if let Some(refusal) = carried.and_then(|it| Refusal::arrived(&door.gateway, &at, &it)) {
+            return refuse(&door, &shown, &at, source, &bindings, &refusal).await;
         }
-        .map(|held| held.ok_or(Refused::NotHeld)),
-        (ResponseMode::FormPost, None) if Callback::has_part_in(&raw) => {
-            Ok(Err(Refused::Mode("GET")))
-        }
-        _ => Ok(Callback::parse(&raw).map_err(Refused::from)),
+        let handle = form_field(&raw, "answer");
+        let answer = match (at.response_mode(), handle.as_deref()) {
+            (ResponseMode::FormPost, Some(handle)) => match AnswerHandle::parse(handle) {
+                Some(handle) => held(&door.gateway, &handle).await,
+                None => Ok(None),
+            }
+            .map(|held| held.ok_or(Refused::NotHeld)),
+            (ResponseMode::FormPost, None) if Callback::has_part_in(&raw) => {
+                Ok(Err(Refused::Mode("GET")))
+            }
+            _ => Ok(Callback::parse(&raw).map_err(Refused::from)),
+        };
+        // What was held says more than its handle.
+        let raw = match &answer {
+            Ok(Ok(held)) if handle.is_some() => &held.to_bytes(),
+            _ => &raw,
+        };
+        let taken = match answer {
+            Ok(Ok(answer)) => callback(&door.gateway, &at, answer, browser).await,
+            Ok(Err(refused)) => Ok(Taken::Refused(refused)),
+            Err(error) => Err(error),
+        };
+        Look::Found(match taken {
+            Ok(Taken::Known(attempt)) => to_outcome(&door, &shown, &attempt),
+            Ok(Taken::Refused(refused)) => {
+                let refusal = Refusal::new(&refused, &at, raw);
+                return refuse(&door, &shown, &at, source, &bindings, &refusal).await;
+            }
+            Err(error) => shown.failure(error),
+        })
     };
-    // What was held says more than its handle.
-    let raw = match &answer {
-        Ok(Ok(held)) if handle.is_some() => held.to_bytes(),
-        _ => raw,
-    };
-    let taken = match answer {
-        Ok(Ok(answer)) => callback(&door.gateway, &at, answer, browser).await,
-        Ok(Err(refused)) => Ok(Taken::Refused(refused)),
-        Err(error) => Err(error),
-    };
-    match taken {
-        Ok(Taken::Known(attempt)) => to_outcome(&door, &shown, &attempt),
-        Ok(Taken::Refused(refused)) => {
-            let refusal = Refusal::new(&refused, &at, &raw);
-            refuse(&door, &shown, &at, source, &bindings, &refusal).await
-        }
-        Err(error) => shown.failure(error),
-    }
+    looked_for(&door, &shown, source, Sought::Attempt, look).await
 }
 
 /// Does nothing about an answer; a browser with an attempt under way there is led back to it.
@@ -118,12 +122,8 @@ async fn refuse(
     source: Source,
     bindings: &[Binding],
     refusal: &Refusal,
-) -> Response {
-    // Cookies can be invented, and each costs a look: too many of them cost none.
-    if door.limits.may_look(source, Sought::Link).is_err() {
-        return shown.bad_return(refusal, source);
-    }
-    match own_attempt(&door.gateway, at, bindings).await {
+) -> Look {
+    Look::Found(match own_attempt(&door.gateway, at, bindings).await {
         Ok(Some((attempt, record))) => {
             log_context::attempt(&attempt);
             match &record.member {
@@ -133,16 +133,12 @@ async fn refuse(
             refusal.log(source);
             to_outcome(door, shown, &attempt)
         }
-        Ok(None) => {
-            // What is over the limit is looked for no more; this one was.
-            let _ = door.limits.missed(source, Sought::Link);
-            shown.bad_return(refusal, source)
-        }
+        Ok(None) => return Look::Missing(shown.bad_return(refusal, source)),
         Err(error) => {
             refusal.log(source);
             shown.failure(error)
         }
-    }
+    })
 }
 
 /// Come back from the institution by a form.
@@ -160,6 +156,7 @@ async fn refuse(
         (status = 303, description = "Redirect to the same path by GET, or to the outcome."),
         (status = 400, description = "There is no such path.", content_type = "text/html"),
         (status = 413, description = "The body is over 64 kB."),
+        (status = 429, description = "Too many responses that belong to no attempt from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
     ),
@@ -188,23 +185,29 @@ pub async fn posted(
         Callback::parse(&body).map_err(Refused::from)
     };
     let path = format!("/oauth/redirect_from/{client}/{institution}");
-    let refused = match answer {
-        Ok(answer) => match hold(&door.gateway, &answer).await {
+    // Whose browser it is, its Lax cookie says, which comes along by GET only; so that is logged there.
+    let go_back = |refused: &Refused| {
+        let refusal = match is_split {
+            true => Refusal::new(refused, &at, &[&body[..], b"&", &query].concat()),
+            false => Refusal::new(refused, &at, &body),
+        };
+        let carried = refusal.carried(&door.gateway, &at);
+        see_other(&door, &shown, &format!("{path}?{REFUSED}={carried}"))
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(refused) => return go_back(&refused),
+    };
+    let look = async {
+        Look::Found(match hold(&door.gateway, &answer).await {
             Ok(Held::Under(handle)) => {
                 let path = format!("{path}?answer={}", handle.expose());
-                return see_other(&door, &shown, &path);
+                see_other(&door, &shown, &path)
             }
-            Ok(Held::Settled(attempt)) => return to_outcome(&door, &shown, &attempt),
-            Ok(Held::Unknown) => Refused::UnknownState,
-            Err(error) => return shown.failure(error),
-        },
-        Err(refused) => refused,
+            Ok(Held::Settled(attempt)) => to_outcome(&door, &shown, &attempt),
+            Ok(Held::Unknown) => return Look::Missing(go_back(&Refused::UnknownState)),
+            Err(error) => shown.failure(error),
+        })
     };
-    // Whose browser it is, its Lax cookie says, which comes along by GET only; so that is logged there.
-    let refusal = match is_split {
-        true => Refusal::new(&refused, &at, &[&body[..], b"&", &query].concat()),
-        false => Refusal::new(&refused, &at, &body),
-    };
-    let carried = refusal.carried(&door.gateway, &at);
-    see_other(&door, &shown, &format!("{path}?{REFUSED}={carried}"))
+    looked_for(&door, &shown, source, Sought::Attempt, look).await
 }

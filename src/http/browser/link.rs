@@ -6,7 +6,9 @@ use axum::http::header::{ALLOW, SET_COOKIE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{WayBack, depart, form_field, header_value, jump, look_ahead, outcome, vary};
+use super::{
+    Look, WayBack, depart, form_field, header_value, jump, look_ahead, looked_for, outcome, vary,
+};
 use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
@@ -74,56 +76,57 @@ pub async fn link(
             None => Knock::Continue,
         },
     };
-    if let Err(wait) = door.limits.may_look(source, Sought::Link) {
-        return vary(shown.too_many(wait));
-    }
-    let named = member.parse().ok().zip(LinkToken::parse(&token));
-    let browser = cookies.browser().bindings;
-    let arrival = match named {
-        Some((member, token)) if is_declined => {
-            match decline(&door.gateway, member, &token, browser).await {
+    let look = async {
+        let named = member.parse().ok().zip(LinkToken::parse(&token));
+        let Some((member_guid, link_token)) = named else {
+            return unknown(&shown, source);
+        };
+        let browser = cookies.browser().bindings;
+        let arrival = if is_declined {
+            match decline(&door.gateway, member_guid, &link_token, browser).await {
                 Ok(Declined::Yes { subject, back }) => {
-                    return declined(&shown, &headers, &subject, back);
+                    return Look::Found(declined(&shown, &headers, &subject, back));
                 }
                 Ok(Declined::No(arrival)) => Ok(arrival),
                 Err(error) => Err(error),
             }
-        }
-        Some((member, token)) => open(&door.gateway, member, &token, knock, browser).await,
-        None => Ok(Arrival::Unknown),
-    };
-    let this_link = format!("/oauth/predirect_to/{member}/{token}");
-    let response = match arrival {
-        Err(error) => shown.failure(error),
-        Ok(Arrival::Depart(departure)) => depart(&shown, &cookies, departure),
-        Ok(Arrival::AskFirst(subject)) => ask_first(&door, &shown, &cookies, this_link, &subject),
-        Ok(Arrival::Resume(subject)) => {
-            let form = Form::to(this_link);
-            shown
-                .about(&subject.window, Some(&subject.member))
-                .leading_to_institution(&Page::Resume { form })
-        }
-        Ok(Arrival::Used {
-            window,
-            may_be_ours,
-        }) => {
-            let check_again = may_be_ours.then_some(this_link);
-            shown.about(&window, None).page(&Page::Used { check_again })
-        }
-        Ok(Arrival::Outcome(attempt)) => {
-            outcome::outcome(&door, &headers, &attempt, Some(StatusCode::GONE)).await
-        }
-        Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired(None)),
-        Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),
-        Ok(Arrival::Unknown) => match door.limits.missed(source, Sought::Link) {
-            Ok(()) => {
-                tracing::info!(target: STRANGERS, %source, "unknown link followed");
-                shown.neutral()
+        } else {
+            open(&door.gateway, member_guid, &link_token, knock, browser).await
+        };
+        let this_link = format!("/oauth/predirect_to/{member}/{token}");
+        Look::Found(match arrival {
+            Err(error) => shown.failure(error),
+            Ok(Arrival::Depart(departure)) => depart(&shown, &cookies, departure),
+            Ok(Arrival::AskFirst(subject)) => {
+                ask_first(&door, &shown, &cookies, this_link, &subject)
             }
-            Err(wait) => shown.too_many(wait),
-        },
+            Ok(Arrival::Resume(subject)) => {
+                let form = Form::to(this_link);
+                shown
+                    .about(&subject.window, Some(&subject.member))
+                    .leading_to_institution(&Page::Resume { form })
+            }
+            Ok(Arrival::Used {
+                window,
+                may_be_ours,
+            }) => {
+                let check_again = may_be_ours.then_some(this_link);
+                shown.about(&window, None).page(&Page::Used { check_again })
+            }
+            Ok(Arrival::Outcome(attempt)) => {
+                return outcome::outcome(&door, &headers, &attempt, Some(StatusCode::GONE)).await;
+            }
+            Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired(None)),
+            Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),
+            Ok(Arrival::Unknown) => return unknown(&shown, source),
+        })
     };
-    vary(response)
+    vary(looked_for(&door, &shown, source, Sought::Link, look).await)
+}
+
+fn unknown(shown: &show::Shown<'_>, source: Source) -> Look {
+    tracing::info!(target: STRANGERS, %source, "unknown link followed");
+    Look::Missing(shown.neutral())
 }
 
 fn method_not_allowed(allowed: &'static str) -> Response {

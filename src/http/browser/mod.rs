@@ -14,7 +14,9 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::cookies::Cookies;
+use super::limits::Sought;
 use super::page::{Back, Page};
+use super::source::Source;
 use super::visitor::is_phone;
 use super::{Door, logos, show};
 use crate::domain::id::AttemptId;
@@ -29,6 +31,35 @@ pub fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(outcome::result, outcome::act))
         .routes(routes!(logos::client))
         .routes(routes!(logos::institution))
+}
+
+/// What somebody gets who looks for something that may not be there.
+enum Look {
+    /// It is there.
+    Found(Response),
+    /// It is not: the page that says so.
+    Missing(Response),
+}
+
+/// Shows what was looked for. What is not there is counted, and once one source has missed too many nothing
+/// is looked for (docs/SECURITY.md, O7).
+async fn looked_for(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    source: Source,
+    sought: Sought,
+    look: impl Future<Output = Look>,
+) -> Response {
+    if let Err(wait) = door.limits.may_look(source, sought) {
+        return shown.too_many(wait);
+    }
+    match look.await {
+        Look::Found(response) => response,
+        Look::Missing(response) => match door.limits.missed(source, sought) {
+            Ok(()) => response,
+            Err(wait) => shown.too_many(wait),
+        },
+    }
 }
 
 fn look_ahead(shown: &show::Shown<'_>) -> Response {

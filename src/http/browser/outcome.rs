@@ -6,14 +6,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::{WayBack, depart, form_field, jump, to_outcome};
+use super::{Look, WayBack, depart, form_field, jump, looked_for, to_outcome};
 use crate::domain::id::AttemptId;
 use crate::flow::cancel::cancel;
 use crate::flow::finish::{Finish, finish};
 use crate::flow::open::{Arrival, Departure, go_on};
 use crate::flow::retry::{Again, retry};
 use crate::http::cookies::Cookies;
+use crate::http::limits::Sought;
 use crate::http::page::{ACTION_FIELD, Page};
+use crate::http::source::Source;
 use crate::http::visitor::{Segments, is_same_origin};
 use crate::http::{Door, show};
 use crate::store::AttemptRecord;
@@ -31,6 +33,7 @@ const REFRESH_S: u8 = 2;
         (status = 303, description = "Redirect to the app, with the outcome.", content_type = "text/html"),
         (status = 404, description = "There is no such attempt.", content_type = "text/html"),
         (status = 410, description = "It is over, or went on in another tab.", content_type = "text/html"),
+        (status = 429, description = "Too many unknown attempts from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
     ),
@@ -38,12 +41,15 @@ const REFRESH_S: u8 = 2;
 pub async fn result(
     State(door): State<Door>,
     Segments(attempt): Segments<String>,
+    source: Source,
     headers: HeaderMap,
 ) -> Response {
-    match attempt.parse() {
-        Ok(attempt) => outcome(&door, &headers, &attempt, None).await,
-        Err(_) => show::Shown::new(&door, &headers).neutral(),
-    }
+    let shown = show::Shown::new(&door, &headers);
+    let Ok(attempt) = attempt.parse() else {
+        return shown.neutral();
+    };
+    let look = outcome(&door, &headers, &attempt, None);
+    looked_for(&door, &shown, source, Sought::Attempt, look).await
 }
 
 pub(super) async fn outcome(
@@ -51,17 +57,12 @@ pub(super) async fn outcome(
     headers: &HeaderMap,
     attempt: &AttemptId,
     status: Option<StatusCode>,
-) -> Response {
+) -> Look {
     let shown = show::Shown::new(door, headers);
-    match finish(
-        &door.gateway,
-        attempt,
-        &door.cookies(headers).browser().bindings,
-    )
-    .await
-    {
+    let browser = door.cookies(headers).browser().bindings;
+    Look::Found(match finish(&door.gateway, attempt, &browser).await {
         Err(error) => shown.failure(error),
-        Ok(Finish::Unknown) => shown.neutral(),
+        Ok(Finish::Unknown) => return Look::Missing(shown.neutral()),
         Ok(Finish::Connecting(record)) => {
             let page = Page::Connecting {
                 refresh_s: REFRESH_S,
@@ -79,7 +80,7 @@ pub(super) async fn outcome(
             tracing::info!("outcome shown");
             let about = match shown.about_outcome(&record).await {
                 Ok(about) => about,
-                Err(error) => return shown.failure(error.into()),
+                Err(error) => return Look::Found(shown.failure(error.into())),
             };
             let way = WayBack::new(back, headers, status.is_some());
             let page = about.outcome(attempt, &record, way.back);
@@ -94,7 +95,7 @@ pub(super) async fn outcome(
                 }
             }
         }
-    }
+    })
 }
 
 fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<'a> {
@@ -114,6 +115,7 @@ fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<
         (status = 303, description = "To the institution, with the cookie that binds the browser; or to the outcome."),
         (status = 404, description = "This browser has no such attempt.", content_type = "text/html"),
         (status = 410, description = "No more tries are allowed.", content_type = "text/html"),
+        (status = 429, description = "Too many unknown attempts from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
     ),
@@ -121,6 +123,7 @@ fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<
 pub async fn act(
     State(door): State<Door>,
     Segments(attempt): Segments<String>,
+    source: Source,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -134,26 +137,30 @@ pub async fn act(
     };
     let cookies = door.cookies(&headers);
     let browser = cookies.browser().bindings;
-    match form_field(&body, ACTION_FIELD).as_deref() {
-        Some("continue") => match go_on(&door.gateway, &attempt, browser).await {
-            Ok(Some(Arrival::Depart(departure))) => leave(&shown, &cookies, departure),
-            Ok(Some(_)) => to_outcome(&door, &shown, &attempt),
-            Ok(None) => shown.neutral(),
-            Err(error) => shown.failure(error),
-        },
-        Some("cancel") => match cancel(&door.gateway, &attempt, &browser).await {
-            Ok(true) => to_outcome(&door, &shown, &attempt),
-            Ok(false) => shown.neutral(),
-            Err(error) => shown.failure(error),
-        },
-        Some("retry") | None => match retry(&door.gateway, &attempt, browser).await {
-            Ok(Again::Depart(departure)) => leave(&shown, &cookies, departure),
-            Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
-            Ok(Again::Refused) => shown.neutral(),
-            Err(error) => shown.failure(error),
-        },
-        Some(_) => shown.neutral(),
-    }
+    let look = async {
+        let is_not_theirs = || Look::Missing(shown.neutral());
+        Look::Found(match form_field(&body, ACTION_FIELD).as_deref() {
+            Some("continue") => match go_on(&door.gateway, &attempt, browser).await {
+                Ok(Some(Arrival::Depart(departure))) => leave(&shown, &cookies, departure),
+                Ok(Some(_)) => to_outcome(&door, &shown, &attempt),
+                Ok(None) => return is_not_theirs(),
+                Err(error) => shown.failure(error),
+            },
+            Some("cancel") => match cancel(&door.gateway, &attempt, &browser).await {
+                Ok(true) => to_outcome(&door, &shown, &attempt),
+                Ok(false) => return is_not_theirs(),
+                Err(error) => shown.failure(error),
+            },
+            Some("retry") | None => match retry(&door.gateway, &attempt, browser).await {
+                Ok(Again::Depart(departure)) => leave(&shown, &cookies, departure),
+                Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
+                Ok(Again::Refused) => return is_not_theirs(),
+                Err(error) => shown.failure(error),
+            },
+            Some(_) => shown.neutral(),
+        })
+    };
+    looked_for(&door, &shown, source, Sought::Attempt, look).await
 }
 
 /// To the institution, after a form.

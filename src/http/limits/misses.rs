@@ -13,6 +13,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub enum Sought {
     /// A link.
     Link,
+    /// An attempt, by the `state` or the cookie that comes back from an institution, or by its outcome's
+    /// address.
+    Attempt,
     /// A client's or the aggregator's key.
     Key,
     /// A session or an SSO token: they end by themselves, so that honest clients show one once too often
@@ -23,12 +26,19 @@ pub enum Sought {
 }
 
 impl Sought {
-    const ALL: [Self; 4] = [Self::Link, Self::Key, Self::Session, Self::Credential];
+    const ALL: [Self; 5] = [
+        Self::Link,
+        Self::Attempt,
+        Self::Key,
+        Self::Session,
+        Self::Credential,
+    ];
 
     /// The limit's name in metrics.
     pub fn limit(self) -> &'static str {
         match self {
             Self::Link => "unknown_links",
+            Self::Attempt => "unknown_attempts",
             Self::Key => "wrong_keys",
             Self::Session => "unknown_sessions",
             Self::Credential => "failed_look_ups",
@@ -39,6 +49,7 @@ impl Sought {
     pub fn name(self) -> &'static str {
         match self {
             Self::Link => "unknown links",
+            Self::Attempt => "unknown attempts",
             Self::Key => "wrong keys",
             Self::Session => "unknown sessions",
             Self::Credential => "wrong credentials",
@@ -51,6 +62,8 @@ impl Sought {
 pub struct MissRates {
     /// Links that nobody minted.
     pub links: NonZeroU32,
+    /// Attempts that nobody began, or another browser.
+    pub attempts: NonZeroU32,
     /// Wrong keys.
     pub keys: NonZeroU32,
     /// Unknown sessions and SSO tokens.
@@ -62,6 +75,7 @@ pub struct MissRates {
 /// What was missed lately.
 pub(super) struct Misses {
     links: Buckets<Source>,
+    attempts: Buckets<Source>,
     keys: Buckets<Source>,
     sessions: Buckets<Source>,
     credentials: Buckets<Source>,
@@ -73,6 +87,7 @@ impl Misses {
         let counted = |rate| Buckets::new(rate, MINUTE);
         Self {
             links: counted(rates.links),
+            attempts: counted(rates.attempts),
             keys: counted(rates.keys),
             sessions: counted(rates.sessions),
             credentials: counted(rates.credentials),
@@ -83,6 +98,7 @@ impl Misses {
     pub(super) fn of(&self, sought: Sought) -> &Buckets<Source> {
         match sought {
             Sought::Link => &self.links,
+            Sought::Attempt => &self.attempts,
             Sought::Key => &self.keys,
             Sought::Session => &self.sessions,
             Sought::Credential => &self.credentials,

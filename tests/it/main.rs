@@ -60,6 +60,7 @@ mod readiness;
 mod readme;
 mod retry;
 mod returns;
+mod rolling_restart;
 mod schemathesis;
 mod sdk;
 mod shared_headers;

@@ -6,7 +6,7 @@ mod sent;
 mod wishes;
 
 pub use given::MOST_VALUES;
-pub use sent::{Sent, callback_payload, telling_of};
+pub use sent::{Sent, TooSlow, Whole, callback_payload, telling_of};
 
 use std::str::FromStr;
 

@@ -4,16 +4,17 @@
 //! hands that on: the handler neither asks nor counts again.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequest as _, FromRequestParts, Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::Door;
 use super::auth::{NexusUser, PlatformClient};
+use super::body::Whole;
 use super::problem::{Dialect, Kind, Problem};
-use super::{Door, LARGEST_BODY};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::flow::idempotency::{self, Admission, KeyedRequest};
 use crate::store::IdempotentRequest;
@@ -80,9 +81,8 @@ async fn keyed<A: Asker>(door: Door, request: Request, next: Next) -> Result<Res
     let (mut parts, body) = request.into_parts();
     let asker = A::from_request_parts(&mut parts, &door).await?;
     let key = key(&parts.headers)?;
-    let body = axum::body::to_bytes(body, LARGEST_BODY)
-        .await
-        .map_err(|_| Problem::too_large())?;
+    let request = Request::from_parts(parts.clone(), body);
+    let Whole(body) = Whole::from_request(request, &door).await?;
     let (client, user) = asker.owner();
     let target = parts.uri.path_and_query();
     let keyed = KeyedRequest {

@@ -35,7 +35,6 @@ mod visitor;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -43,7 +42,6 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use tower_http::timeout::RequestBodyTimeoutLayer;
 use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -53,13 +51,11 @@ use crate::config::Network;
 use crate::domain::id::ClientId;
 use crate::flow::Gateway;
 use crate::log_context;
+pub use body::TooSlow;
 use problem::{Dialect, Kind, Problem};
 
 /// The largest request body that is read: 64 kB.
 const LARGEST_BODY: usize = 64 * 1024;
-
-/// How long a request's body may keep us waiting for its next part.
-const BODY_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -102,7 +98,6 @@ pub fn routes(door: Door) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
         .layer(from_fn_with_state(door.clone(), headers::baseline))
         .layer(from_fn(in_log_context))
         .with_state(door);

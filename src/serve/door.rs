@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::paced::Paced;
+use super::paced::{Paced, PacedBody};
 use super::places::{Caps, Offer, Place, Places, Taken};
 use crate::config::Network;
 use crate::http::source::Source;
@@ -201,7 +201,7 @@ async fn converse(
             routes.clone(),
             request,
             peer,
-            Work::on(place.clone()),
+            place.clone(),
             stopping.draining.is_cancelled(),
         )
     });
@@ -229,11 +229,13 @@ async fn answer(
     mut routes: Router,
     mut request: Request<Incoming>,
     peer: SocketAddr,
-    work: Work,
+    place: Arc<Place>,
     is_draining: bool,
 ) -> Result<Response<Body>, Infallible> {
+    let work = Work::on(place.clone());
     request.extensions_mut().insert(ConnectInfo(peer));
-    let mut response = routes.call(request.map(Body::new)).await?;
+    let request = request.map(|body| Body::new(PacedBody::new(body, place)));
+    let mut response = routes.call(request).await?;
     drop(work);
     if is_draining {
         let close = HeaderValue::from_static("close");
@@ -247,7 +249,7 @@ struct Work(Arc<Place>);
 
 impl Work {
     fn on(place: Arc<Place>) -> Self {
-        place.pace().begins();
+        place.pace().begins(Instant::now());
         Self(place)
     }
 }

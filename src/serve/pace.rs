@@ -2,76 +2,122 @@
 
 use std::time::{Duration, Instant};
 
-/// How many bytes a second a peer has to take at least, over time.
+/// How many bytes a second a peer has to send or to take at least, over time.
 const SLOWEST: u32 = 1024;
 
-/// How long a peer may keep us waiting while it takes nothing, or less than [`SLOWEST`].
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a peer may keep us waiting for the rest of a request's body, or for room to write to, while
+/// nothing moves, or less than [`SLOWEST`].
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is known of one connection's progress.
+/// What is known of one connection's progress. While it is the peer's turn, its debt grows by the time that
+/// passes; every byte that moves pays back what it takes at [`SLOWEST`].
 #[derive(Debug)]
 pub struct Pace {
-    moved_at: Instant,
-    stalled_at: Option<Instant>,
-    owed: Duration,
+    debt: Duration,
+    counted_at: Instant,
     at_work: usize,
+    must_send: bool,
+    must_take: bool,
 }
 
 impl Pace {
     /// A connection that was just made.
     pub fn new(now: Instant) -> Self {
         Self {
-            moved_at: now,
-            stalled_at: None,
-            owed: Duration::ZERO,
+            debt: Duration::ZERO,
+            counted_at: now,
             at_work: 0,
+            must_send: false,
+            must_take: false,
         }
     }
 
-    /// Bytes came in.
-    pub fn was_read(&mut self, now: Instant) {
-        self.moved_at = now;
+    /// So many bytes came in.
+    pub fn was_read(&mut self, bytes: usize, now: Instant) {
+        self.count(now);
+        self.pay(bytes);
     }
 
     /// There is something to write and no room for it: the peer has to take what was sent.
     pub fn stalled(&mut self, now: Instant) {
-        self.stalled_at.get_or_insert(now);
+        self.count(now);
+        self.must_take = true;
     }
 
-    /// So many bytes found room. Time that was waited is owed, and paid back by what is taken.
+    /// So many bytes found room.
     pub fn was_written(&mut self, bytes: usize, now: Instant) {
-        self.moved_at = now;
-        if let Some(stalled_at) = self.stalled_at.take() {
-            self.owed += now.saturating_duration_since(stalled_at);
-        }
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let paid = Duration::from_secs(1) * bytes / SLOWEST;
-        self.owed = self.owed.saturating_sub(paid);
+        self.count(now);
+        self.must_take = false;
+        self.pay(bytes);
     }
 
     /// A request is being answered.
-    pub fn begins(&mut self) {
+    pub fn begins(&mut self, now: Instant) {
+        self.forgive(now);
         self.at_work += 1;
+    }
+
+    /// The answer needs more of the request's body: the peer has to send it. How long it may still take.
+    pub fn awaits_body(&mut self, now: Instant) -> Duration {
+        self.count(now);
+        self.must_send = true;
+        PATIENCE.saturating_sub(self.debt)
+    }
+
+    /// More of the body is there, or no more is wanted.
+    pub fn has_body(&mut self, now: Instant) {
+        self.count(now);
+        self.must_send = false;
     }
 
     /// Its answer is ready to be written.
     pub fn ends(&mut self, now: Instant) {
+        self.forgive(now);
         self.at_work = self.at_work.saturating_sub(1);
-        self.moved_at = now;
     }
 
     /// Whether the peer has taken less than it has to.
     pub fn is_too_slow(&self, now: Instant) -> bool {
-        let stalled = self
-            .stalled_at
-            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.owed + stalled > PATIENCE
+        self.must_take && self.debt_at(now) > PATIENCE
     }
 
-    /// How long we have been waiting for the peer; `None` while we are the ones at work.
+    /// How long we have been waiting for the peer, less what it has moved meanwhile; `None` while we are the
+    /// ones at work.
     pub fn waiting(&self, now: Instant) -> Option<Duration> {
-        let is_peers_turn = self.at_work == 0 || self.stalled_at.is_some();
-        is_peers_turn.then(|| now.saturating_duration_since(self.moved_at))
+        self.is_peers_turn().then(|| self.debt_at(now))
+    }
+
+    fn is_peers_turn(&self) -> bool {
+        self.at_work == 0 || self.must_send || self.must_take
+    }
+
+    fn debt_at(&self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.counted_at);
+        self.debt
+            + if self.is_peers_turn() {
+                passed
+            } else {
+                Duration::ZERO
+            }
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.debt = self.debt_at(now);
+        self.counted_at = now;
+    }
+
+    fn pay(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let paid = Duration::from_secs(1) * bytes / SLOWEST;
+        self.debt = self.debt.saturating_sub(paid);
+    }
+
+    /// Head, body and answer are each judged by themselves; what was not taken stays owed.
+    fn forgive(&mut self, now: Instant) {
+        self.count(now);
+        if !self.must_take {
+            self.debt = Duration::ZERO;
+        }
     }
 }
 
@@ -109,6 +155,38 @@ mod tests {
     }
 
     #[test]
+    fn asking_for_more_does_not_pay_for_what_was_not_taken() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        pace.stalled(now);
+        for _ in 0..3 {
+            now += 4 * SECOND;
+            pace.was_read(20, now);
+            pace.begins(now);
+            pace.ends(now);
+        }
+        assert!(pace.is_too_slow(now));
+    }
+
+    #[test]
+    fn a_body_that_comes_in_crumbs_runs_out_of_patience_and_a_slow_line_does_not() {
+        for (bytes, expected) in [(1, true), (9 * 1024 / 2, true), (9 * 1024, false)] {
+            let mut now = Instant::now();
+            let mut pace = Pace::new(now);
+            pace.begins(now);
+            let mut left = PATIENCE;
+            for _ in 0..10 {
+                left = left.min(pace.awaits_body(now));
+                now += 9 * SECOND;
+                pace.was_read(bytes, now);
+                pace.has_body(now);
+            }
+            assert_eq!(left < SECOND, expected, "{bytes} bytes in 9 seconds");
+            assert!(!pace.is_too_slow(now), "the body's reader says so itself");
+        }
+    }
+
+    #[test]
     fn nobody_is_slow_who_is_not_asked_to_take_anything() {
         let now = Instant::now();
         let mut pace = Pace::new(now);
@@ -119,18 +197,35 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_peers_turn_unless_we_are_at_work() {
+    fn it_is_the_peers_turn_unless_we_are_at_work_with_all_that_we_need() {
         let now = Instant::now();
         let mut pace = Pace::new(now);
         assert_eq!(pace.waiting(now + SECOND), Some(SECOND));
-        pace.was_read(now + SECOND);
-        pace.begins();
+        pace.begins(now + SECOND);
         assert_eq!(pace.waiting(now + 5 * SECOND), None);
-        pace.stalled(now + 2 * SECOND);
-        assert_eq!(pace.waiting(now + 5 * SECOND), Some(4 * SECOND));
-        pace.was_written(1, now + 5 * SECOND);
+        pace.awaits_body(now + 2 * SECOND);
+        assert_eq!(pace.waiting(now + 5 * SECOND), Some(3 * SECOND));
+        pace.has_body(now + 5 * SECOND);
         assert_eq!(pace.waiting(now + 6 * SECOND), None);
         pace.ends(now + 6 * SECOND);
         assert_eq!(pace.waiting(now + 7 * SECOND), Some(SECOND));
+        pace.begins(now + 8 * SECOND);
+        pace.stalled(now + 8 * SECOND);
+        assert_eq!(pace.waiting(now + 9 * SECOND), Some(SECOND));
+        pace.was_written(2048, now + 9 * SECOND);
+        assert_eq!(pace.waiting(now + 10 * SECOND), None);
+    }
+
+    #[test]
+    fn crumbs_do_not_hide_how_long_a_peer_keeps_us_waiting() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        for half in 1..=10 {
+            pace.was_read(1, now + half * SECOND / 2);
+        }
+        let waiting = pace.waiting(now + 5 * SECOND).expect("its turn");
+        assert!(waiting > 4 * SECOND, "{waiting:?}");
+        pace.was_read(8 * 1024, now + 5 * SECOND);
+        assert_eq!(pace.waiting(now + 5 * SECOND), Some(Duration::ZERO));
     }
 }

@@ -1,4 +1,4 @@
-//! A stream whose progress is noted.
+//! A stream, and a request's body, whose progress is noted.
 
 use std::io;
 use std::pin::Pin;
@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use axum::BoxError;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
 
 use super::places::Place;
+use crate::http::TooSlow;
 
 /// A connection that tells its place what it reads and writes.
 pub struct Paced {
@@ -41,8 +45,9 @@ impl AsyncRead for Paced {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
-        if into.filled().len() > before {
-            self.place.pace().was_read(Instant::now());
+        let bytes = into.filled().len() - before;
+        if bytes > 0 {
+            self.place.pace().was_read(bytes, Instant::now());
         }
         read
     }
@@ -79,5 +84,63 @@ impl AsyncWrite for Paced {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// A request's body that tells its place when it is waited for, and ends as [`TooSlow`] when its sender's
+/// time is over.
+pub struct PacedBody {
+    body: Incoming,
+    place: Arc<Place>,
+    /// Made when it is waited for the first time.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl PacedBody {
+    /// Notes at `place` when `body` is waited for.
+    pub fn new(body: Incoming, place: Arc<Place>) -> Self {
+        Self {
+            body,
+            place,
+            patience: None,
+        }
+    }
+}
+
+impl Body for PacedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        let now = Instant::now();
+        if frame.is_ready() {
+            self.place.pace().has_body(now);
+            return frame.map_err(Into::into);
+        }
+        let until = (now + self.place.pace().awaits_body(now)).into();
+        let patience = self
+            .patience
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        patience.as_mut().reset(until);
+        let is_over = patience.as_mut().poll(context);
+        is_over.map(|()| Some(Err(TooSlow.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for PacedBody {
+    fn drop(&mut self) {
+        self.place.pace().has_body(Instant::now());
     }
 }

@@ -265,8 +265,8 @@ mod tests {
         let taken: Vec<_> = (1..=3)
             .map(|number| take(places.offer(source(&format!("192.0.2.{number}")), now)))
             .collect();
-        taken[0].place.pace().begins();
-        taken[2].place.pace().was_read(now + SECOND);
+        taken[0].place.pace().begins(now);
+        taken[2].place.pace().was_read(1024, now + SECOND);
         let later = now + 2 * SECOND;
         assert!(matches!(
             places.offer(source("192.0.2.9"), now),
@@ -306,9 +306,9 @@ mod tests {
         });
         let now = Instant::now();
         let [idle, slow, served] = [(); 3].map(|()| take(places.offer(None, now)));
-        slow.place.pace().begins();
+        slow.place.pace().begins(now);
         slow.place.pace().stalled(now);
-        served.place.pace().begins();
+        served.place.pace().begins(now);
         assert_eq!(places.cut_slow(now + 5 * SECOND), 0);
         assert_eq!(places.cut_slow(now + 11 * SECOND), 1);
         assert_eq!(places.cut_slow(now + 11 * SECOND), 0, "it is cut once");

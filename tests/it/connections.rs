@@ -1,28 +1,35 @@
-//! Connections: bounded in number and in time.
+//! Connections: bounded in number, in time and in what they leave behind.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use guichet::serve::descriptors;
 use reqwest::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::interval;
 use url::Url;
 
-use crate::support::gateway::{Backend, TestGateway, eventually};
+use crate::support::gateway::{BANK, Backend, CLIENT, TestGateway, eventually};
 use crate::support::process::Guarded;
 
-/// A connection from `source` that asks for much and takes next to nothing.
-async fn reader_that_never_reads(source: Ipv4Addr, to: &Url) -> Option<TcpStream> {
+/// A socket of `source` on the way to `to`, for whoever takes next to nothing.
+async fn connect_from(source: Ipv4Addr, to: &Url) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     socket.bind((source, 0).into()).expect("a loopback address");
     let port = to.port().expect("a port");
-    let stream = socket
-        .connect((Ipv4Addr::LOCALHOST, port).into())
-        .await
-        .ok()?;
+    let to = (Ipv4Addr::LOCALHOST, port).into();
+    socket.connect(to).await.ok()
+}
+
+/// A connection from `source` that asks for much and takes next to nothing.
+async fn reader_that_never_reads(source: Ipv4Addr, to: &Url) -> Option<TcpStream> {
+    let stream = connect_from(source, to).await?;
     let asking = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(64);
     // A connection that was refused takes nothing; what is left of it counts as a reader as well.
     let _ = stream.try_write(asking.as_bytes());
@@ -41,6 +48,46 @@ async fn ask_from(source: Ipv4Addr, url: Url) -> Option<u16> {
     Some(client.get(url).send().await.ok()?.status().as_u16())
 }
 
+/// `guichet serve` in a process of its own with so many descriptors, in the place of `gateway`, which was
+/// stopped. It is ready.
+async fn serve_within(gateway: &TestGateway, descriptors: u32, log: &str) -> Guarded {
+    let log = gateway.folder.path().join(log);
+    let program = env!("CARGO_BIN_EXE_guichet");
+    let file = gateway.file();
+    let limited = format!(r#"ulimit -n {descriptors}; exec "$0" serve --config "$1""#);
+    let arguments = [
+        "-c".as_ref(),
+        limited.as_ref(),
+        program.as_ref(),
+        file.as_os_str(),
+    ];
+    let process = Guarded::start(Path::new("sh"), arguments, &log, None);
+    let readiness = gateway.operator.join("readyz").expect("a path");
+    eventually(async || {
+        let status = ask_from(Ipv4Addr::LOCALHOST, readiness.clone()).await;
+        status.filter(|status| *status == 200)
+    })
+    .await;
+    process
+}
+
+/// What the gateway has counted as `series`, if there is such a series yet.
+async fn counted(gateway: &TestGateway, series: &str) -> Option<f64> {
+    let metrics = gateway.metrics().await;
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(value.parse().expect("a number"))
+}
+
+/// How many connections the public door has.
+const OPEN: &str = "guichet_connections{door=\"public\"}";
+
+/// How many made room for others.
+const MADE_ROOM: &str = "guichet_connections_cut_total{reason=\"room\"}";
+
+/// How many the system would not hand over.
+const ACCEPT_ERRORS: &str = "guichet_accept_errors_total{}";
+
 /// A gateway in a process of its own, with 1 024 descriptors, met by 1 300 readers that never read: from
 /// one source, and from ten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,23 +96,7 @@ async fn readers_that_never_read_keep_nobody_else_out() {
     let mut gateway = TestGateway::start(Backend::Sqlite).await;
     gateway.stop().await;
     for sources in [1, 10] {
-        let log = gateway.folder.path().join(format!("flooded-{sources}.log"));
-        let program = env!("CARGO_BIN_EXE_guichet");
-        let file = gateway.file();
-        let limited = r#"ulimit -n 1024; exec "$0" serve --config "$1""#;
-        let arguments = [
-            "-c".as_ref(),
-            limited.as_ref(),
-            program.as_ref(),
-            file.as_os_str(),
-        ];
-        let process = Guarded::start(Path::new("sh"), arguments, &log, None);
-        let readiness = gateway.operator.join("readyz").expect("a path");
-        let is_ready = async || {
-            let status = ask_from(Ipv4Addr::LOCALHOST, readiness.clone()).await;
-            status.filter(|status| *status == 200)
-        };
-        eventually(is_ready).await;
+        let process = serve_within(&gateway, 1024, &format!("flooded-{sources}.log")).await;
 
         let mut readers = Vec::new();
         for number in (0..sources).cycle().take(1300) {
@@ -81,37 +112,22 @@ async fn readers_that_never_read_keep_nobody_else_out() {
                 assert_eq!(status, Some(200), "{source}: {}", process.log());
             }
         }
-        assert_eq!(is_ready().await, Some(200), "the operator");
-        let metrics = eventually(async || {
-            let metrics = gateway.metrics().await;
-            metrics
-                .contains("guichet_connections{door=\"public\"}")
-                .then_some(metrics)
-        })
-        .await;
-        let open = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("guichet_connections{door=\"public\"} "));
-        let open: f64 = open.and_then(|open| open.parse().ok()).expect("a number");
+        let readiness = gateway.operator.join("readyz").expect("a path");
+        let status = ask_from(Ipv4Addr::LOCALHOST, readiness).await;
+        assert_eq!(status, Some(200), "the operator");
+        let open = eventually(async || counted(&gateway, OPEN).await).await;
         let most = if sources == 1 { 208.0 + 8.0 } else { 416.0 };
-        assert!(open <= most, "{open} of {most}: {metrics}");
-        let count = |name: &str| {
-            let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
-            lines
-                .filter_map(|count| count.parse::<f64>().ok())
-                .sum::<f64>()
-        };
+        assert!(open <= most, "{open} of {most}");
         // How fast the readers came decides whether they found no place or somebody else's.
         let full = if sources == 1 { "source" } else { "all" };
-        let refused = count(&format!(
-            "guichet_connections_refused_total{{reason=\"{full}\"}} "
-        ));
-        let made_room = count("guichet_connections_cut_total{reason=\"room\"} ");
-        assert!(refused + made_room >= 1300.0 - most, "{metrics}");
+        let refused = format!("guichet_connections_refused_total{{reason=\"{full}\"}}");
+        let refused = counted(&gateway, &refused).await.expect("a count");
+        let made_room = counted(&gateway, MADE_ROOM).await.expect("a count");
         assert!(
-            !metrics.contains("guichet_accept_errors_total 1"),
-            "{metrics}"
+            refused + made_room >= 1300.0 - most,
+            "{refused} {made_room}"
         );
+        assert_eq!(counted(&gateway, ACCEPT_ERRORS).await, Some(0.0));
         let said = process.log();
         let lines = said.lines().filter(|line| {
             line.contains("every place is taken") || line.contains("their peers kept us waiting")
@@ -127,7 +143,62 @@ async fn readers_that_never_read_keep_nobody_else_out() {
     }
 }
 
-/// Who stops half-way, in a head, in a body or while being answered, is let go of.
+/// Writes `text` at once, and then `part` again and again, one every `pause`, until the other end has
+/// enough or `times` were sent; what it was answered.
+fn trickle(
+    mut stream: TcpStream,
+    text: String,
+    part: String,
+    pause: Duration,
+    times: usize,
+) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let (mut reading, mut writing) = stream.split();
+        let sending = async {
+            writing.write_all(text.as_bytes()).await?;
+            let mut pace = interval(pause);
+            for _ in 0..times {
+                pace.tick().await;
+                writing.write_all(part.as_bytes()).await?;
+            }
+            Ok::<(), std::io::Error>(())
+        };
+        let mut answer = Vec::new();
+        let reading = async {
+            let mut chunk = [0; 4096];
+            while let Ok(bytes @ 1..) = reading.read(&mut chunk).await {
+                answer.extend_from_slice(&chunk[..bytes]);
+            }
+        };
+        // Sent or not: what counts is what came back.
+        let (_, ()) = tokio::join!(sending, reading);
+        String::from_utf8(answer).expect("text")
+    })
+}
+
+/// A POST's head, for a body of so many bytes.
+fn head_of_post(path: &str, length: usize, fields: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n{fields}\r\n"
+    )
+}
+
+/// A body near the limit from a telephone on a bad line, 5 kB a second; what it was answered.
+async fn upload_of_a_phone(gateway: &TestGateway) -> JoinHandle<String> {
+    let key = STANDARD.encode(format!("{CLIENT}:{}", gateway.api_key));
+    let (times, part) = (24, " ".repeat(2560));
+    let user = r#"{"user":{}}"#;
+    let length = user.len() + times * part.len();
+    let authorization = format!("Authorization: Basic {key}\r\n");
+    let head = head_of_post("/users", length, &authorization) + user;
+    let stream = connect_from(Ipv4Addr::LOCALHOST, &gateway.url).await;
+    let stream = stream.expect("a connection");
+    trickle(stream, head, part, Duration::from_millis(500), times)
+}
+
+/// Who stops half-way, in a head, in a body or while being answered, is let go of, and so is who sends a
+/// body in crumbs. Who is only slow is served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_stops_half_way_is_let_go_of() {
     let gateway = TestGateway::start(Backend::Sqlite).await;
@@ -142,6 +213,20 @@ async fn a_peer_that_stops_half_way_is_let_go_of() {
         "POST /sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"se",
     )
     .await;
+    let in_crumbs = trickle(
+        send("").await,
+        head_of_post("/sessions", 100, ""),
+        "{".to_owned(),
+        Duration::from_secs(5),
+        100,
+    );
+    // Wherever a body is read: under a key for doing it once, and in a browser.
+    let key = STANDARD.encode(format!("{CLIENT}:{}", gateway.api_key));
+    let once = format!("Authorization: Basic {key}\r\nIdempotency-Key: one\r\n");
+    let in_keyed = send(&head_of_post("/users", 100, &once)).await;
+    let callback = format!("/oauth/redirect_from/{CLIENT}/{BANK}");
+    let in_form = send(&head_of_post(&callback, 100, "Accept: text/html\r\n")).await;
+    let phone = upload_of_a_phone(&gateway).await;
     let idle = send("").await;
     let reader = reader_that_never_reads(Ipv4Addr::LOCALHOST, &gateway.url).await;
     let to_the_end = async |mut stream: TcpStream| {
@@ -150,12 +235,63 @@ async fn a_peer_that_stops_half_way_is_let_go_of() {
         read.await.expect("let go of in time").expect("text");
         text
     };
-    let (head, body, nothing) =
-        tokio::join!(to_the_end(in_head), to_the_end(in_body), to_the_end(idle));
+    let (head, body, nothing, keyed, form) = tokio::join!(
+        to_the_end(in_head),
+        to_the_end(in_body),
+        to_the_end(idle),
+        to_the_end(in_keyed),
+        to_the_end(in_form),
+    );
     assert_eq!((head.as_str(), nothing.as_str()), ("", ""));
-    assert!(body.starts_with("HTTP/1.1 408 "), "{body}");
-    assert!(body.contains("did not arrive"), "{body}");
+    let limit = Duration::from_secs(40);
+    let crumbs = tokio::time::timeout(limit, in_crumbs).await;
+    let crumbs = crumbs.expect("let go of in time").expect("no panic");
+    for body in [&body, &crumbs, &keyed] {
+        assert!(body.starts_with("HTTP/1.1 408 "), "{body}");
+        assert!(body.contains("did not arrive"), "{body}");
+    }
+    assert!(form.starts_with("HTTP/1.1 408 "), "{form}");
+    assert!(form.contains("data-page="), "{form}");
+    let served = phone.await.expect("no panic");
+    assert!(served.starts_with("HTTP/1.1 200 "), "{served}");
     let slow = "guichet_connections_cut_total{reason=\"slow\"} 1";
     eventually(async || gateway.metrics().await.contains(slow).then_some(())).await;
     drop(reader);
+}
+
+/// A gateway with few descriptors, all of whose places are taken by peers that trickle their requests'
+/// bodies: others are served, and a slow telephone is not the one who makes room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_trickle_keep_nobody_else_out() {
+    let mut gateway = TestGateway::start(Backend::Sqlite).await;
+    gateway.stop().await;
+    // 29 places, 14 of them for one source.
+    let process = serve_within(&gateway, 250, "trickled.log").await;
+    let phone = upload_of_a_phone(&gateway).await;
+    let mut trickling = Vec::new();
+    for number in 0..28 {
+        let source = Ipv4Addr::new(127, 0, 1, 1 + number % 4);
+        let stream = connect_from(source, &gateway.url).await;
+        let head = head_of_post("/sessions", 60_000, "");
+        let pause = Duration::from_millis(500);
+        let stream = stream.expect("a connection");
+        trickling.push(trickle(stream, head, " ".to_owned(), pause, usize::MAX));
+    }
+    eventually(async || (counted(&gateway, OPEN).await? == 29.0).then_some(())).await;
+    let public = gateway.at("/openapi.json");
+    eventually(async || ask_from(Ipv4Addr::LOCALHOST, public.clone()).await).await;
+    let mut asking = JoinSet::new();
+    for number in 0..8 {
+        asking.spawn(ask_from(
+            Ipv4Addr::new(127, 0, 2, 1 + number),
+            public.clone(),
+        ));
+    }
+    let asked = asking.join_all().await;
+    assert_eq!(asked, [Some(200); 8], "{}", process.log());
+    let served = phone.await.expect("no panic");
+    assert!(served.starts_with("HTTP/1.1 200 "), "{served}");
+    let room = counted(&gateway, MADE_ROOM).await;
+    assert!(room >= Some(1.0), "{room:?}");
+    trickling.iter().for_each(JoinHandle::abort);
 }

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use tower_http::timeout::TimeoutError;
+use thiserror::Error as ThisError;
 
 use super::Fields;
 use crate::domain::member::CallbackPayload;
@@ -14,7 +14,47 @@ use crate::flow::Telling;
 use crate::http::dialect_of;
 use crate::http::problem::{Kind, Problem};
 
-/// A body of at most 64 kB that is JSON by its `Content-Type`, or has none.
+/// What a body ends with whose sender keeps us waiting.
+#[derive(Debug, ThisError)]
+#[error("the sender is too slow")]
+pub struct TooSlow;
+
+/// A body as it came, whole: of at most 64 kB, where a route says nothing else.
+pub struct Whole(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let dialect = dialect_of(request.headers());
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|rejection| {
+            let problem = match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+                _ if came_too_slowly(&rejection) => Problem::new(
+                    Kind::TimedOut,
+                    "The rest of the body did not arrive in time: no pause may be longer than 10 seconds, \
+                     and 1 kB a second is the least.",
+                ),
+                _ => Problem::new(Kind::Malformed, "The body ended too early."),
+            };
+            problem.in_dialect(dialect)
+        })
+    }
+}
+
+fn came_too_slowly(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<TooSlow>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// A whole body that is JSON by its `Content-Type`, or has none.
 pub struct Sent(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Sent {
@@ -24,19 +64,7 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
         let dialect = dialect_of(request.headers());
         let is_json = is_json(request.headers());
         let encoding = request.headers().get(CONTENT_ENCODING).cloned();
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| {
-                let problem = match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-                    _ if stopped_half_way(&rejection) => Problem::new(
-                        Kind::TimedOut,
-                        "The rest of the body did not arrive within 10 seconds.",
-                    ),
-                    _ => Problem::new(Kind::Malformed, "The body ended too early."),
-                };
-                problem.in_dialect(dialect)
-            })?;
+        let Whole(body) = Whole::from_request(request, state).await?;
         if let Some(problem) = encoded(&encoding, &body) {
             return Err(problem.in_dialect(dialect));
         }
@@ -46,18 +74,6 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
         }
         Ok(Self(body))
     }
-}
-
-/// Whether a body broke off because its sender kept us waiting.
-fn stopped_half_way(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<TimeoutError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// What is wrong with a body that is not in plain UTF-8: compressed, or begun with a byte order mark.

@@ -3,7 +3,6 @@
 //! An answer that is not provably ours changes nothing. A browser with an attempt under way at that path
 //! goes on to it, where the page says what may be done; any other gets a neutral page.
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +17,7 @@ use crate::domain::window::Binding;
 use crate::flow::callback::{self, Taken, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::unproven::{Refused, own_attempt};
+use crate::http::body::Whole;
 use crate::http::limits::Sought;
 use crate::http::page::Page;
 use crate::http::source::Source;
@@ -167,7 +167,7 @@ pub async fn posted(
     RawQuery(query): RawQuery,
     source: Source,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
     let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {

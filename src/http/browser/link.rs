@@ -1,6 +1,5 @@
 //! Following a one-time link: the claim, or a page that says why not.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::{ALLOW, SET_COOKIE};
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -12,6 +11,7 @@ use super::{
 use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
+use crate::http::body::Whole;
 use crate::http::cookies::Cookies;
 use crate::http::limits::Sought;
 use crate::http::page::{self, Form, Page};
@@ -53,7 +53,7 @@ pub async fn link(
     source: Source,
     Segments((member, token)): Segments<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
     let cookies = door.cookies(&headers);

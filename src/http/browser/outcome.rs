@@ -1,7 +1,6 @@
 //! The outcome of an attempt, in the browser that went through it, and what that browser may do: go on,
 //! leave it, try again.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -12,6 +11,7 @@ use crate::flow::cancel::cancel;
 use crate::flow::finish::{Finish, finish};
 use crate::flow::open::{Arrival, Departure, go_on};
 use crate::flow::retry::{Again, retry};
+use crate::http::body::Whole;
 use crate::http::cookies::Cookies;
 use crate::http::limits::Sought;
 use crate::http::page::{ACTION_FIELD, Page};
@@ -125,7 +125,7 @@ pub async fn act(
     Segments(attempt): Segments<String>,
     source: Source,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
     let attempt: Option<AttemptId> = attempt

@@ -295,3 +295,55 @@ async fn bodies_that_trickle_keep_nobody_else_out() {
     assert!(room >= Some(1.0), "{room:?}");
     trickling.iter().for_each(JoinHandle::abort);
 }
+
+/// A gateway whose operator's door, which has places of its own, takes the last descriptor: the system
+/// then refuses every further connection. That is counted, it is said without flooding the log, and whoever
+/// waited is served when there is room again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_the_system_refuses_are_counted_and_summed_up_and_taken_in_later() {
+    let mut gateway = TestGateway::start(Backend::Sqlite).await;
+    gateway.stop().await;
+    let process = serve_within(&gateway, 64, "refused.log").await;
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        idle.push(connect_from(Ipv4Addr::LOCALHOST, &gateway.operator).await);
+    }
+    let line = "a connection could not be accepted";
+    let errors = || {
+        let said = process.log();
+        let lines = said.lines().filter(|said| said.contains(line));
+        let written = lines
+            .clone()
+            .filter(|line| !line.contains("left_out="))
+            .count();
+        let left_out = lines.filter_map(|line| {
+            let (_, rest) = line.split_once("left_out=")?;
+            rest.split(' ').next()?.parse::<usize>().ok()
+        });
+        let left_out: usize = left_out.sum();
+        (written, left_out)
+    };
+    process.wait_for(|| (errors().0 > 0).then_some(()));
+    let waiting = connect_from(Ipv4Addr::LOCALHOST, &gateway.url).await;
+    let waiting = waiting.expect("a place in the system's queue");
+    let request = "GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let pause = Duration::from_secs(1);
+    let waiting = trickle(waiting, request.to_owned(), String::new(), pause, 0);
+    process.wait_for(|| (errors().1 > 0).then_some(()));
+    drop(idle);
+    let served = waiting.await.expect("no panic");
+    assert!(served.starts_with("HTTP/1.1 200 "), "{served}");
+    // Each is told, by itself or in a sum.
+    let all = counted(&gateway, ACCEPT_ERRORS).await.expect("a count");
+    let (written, left_out) = process.wait_for(|| {
+        let (written, left_out) = errors();
+        ((written + left_out) as f64 >= all).then_some((written, left_out))
+    });
+    let said = process.log();
+    assert_eq!((written + left_out) as f64, all, "{said}");
+    assert!(
+        written <= 30 && left_out > written,
+        "{written} lines: {said}"
+    );
+    assert!(said.contains("os error 24"), "{said}");
+}

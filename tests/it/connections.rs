@@ -1,5 +1,6 @@
 //! Connections: bounded in number, in time and in what they leave behind.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -346,4 +347,46 @@ async fn connections_that_the_system_refuses_are_counted_and_summed_up_and_taken
         "{written} lines: {said}"
     );
     assert!(said.contains("os error 24"), "{said}");
+}
+
+/// A burst of connections that fill the memory, heads and bodies that never end: a while after they are
+/// gone the gateway is about as large as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_is_given_back_after_a_burst() {
+    descriptors::raise();
+    let mut gateway = TestGateway::start(Backend::Sqlite).await;
+    gateway.stop().await;
+    let process = serve_within(&gateway, 4096, "burst.log").await;
+    let resident = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.pid()));
+        let status = status.expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        line.and_then(|size| size.parse::<u64>().ok())
+            .expect("a size")
+            / 1024
+    };
+    let before = resident();
+    let mut burst = Vec::new();
+    for number in 0..1500_u16 {
+        let source = Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(number % 4).expect("small"));
+        let mut stream = connect_from(source, &gateway.url)
+            .await
+            .expect("a connection");
+        let text = match number % 2 {
+            0 => format!(
+                "GET /users HTTP/1.1\r\nHost: x\r\nX-Long: {}",
+                "x".repeat(60_000)
+            ),
+            _ => head_of_post("/sessions", 60_000, "") + " ".repeat(59_000).as_str(),
+        };
+        stream.write_all(text.as_bytes()).await.expect("sent");
+        burst.push(stream);
+    }
+    let most = eventually(async || Some(resident()).filter(|now| *now > before + 48)).await;
+    drop(burst);
+    println!("{before} MB before, {most} MB in the burst");
+    let gone = Instant::now();
+    let after = process.wait_for(|| Some(resident()).filter(|now| *now <= before + 24));
+    println!("{after} MB {:?} after it", gone.elapsed());
 }

@@ -235,7 +235,7 @@ impl Default for Limits {
             mints_per_member_per_minute: 10,
             mints_per_client_per_second: 100,
             unknown_links_per_minute: 30,
-            unknown_attempts_per_minute: 300,
+            unknown_attempts_per_minute: 3000,
             wrong_keys_per_minute: 30,
             unknown_sessions_per_minute: 600,
             failed_look_ups_per_minute: 3000,

@@ -178,9 +178,10 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     })
 }
 
-/// What the operator should know when there are descriptors for fewer connections than are asked for.
-pub fn few_descriptors(listen: &config::Listen) -> Option<String> {
-    let (asked, descriptors) = (asked(listen), descriptors::limit());
+/// What the operator should know when so many descriptors leave room for fewer connections than are asked
+/// for.
+pub fn few_descriptors(listen: &config::Listen, descriptors: usize) -> Option<String> {
+    let asked = asked(listen);
     let within = asked.within(descriptors);
     (within.all < asked.all).then(|| {
         format!(

@@ -11,11 +11,9 @@ use crate::app;
 use crate::config::{Config, Environment, StoreLocation};
 use crate::domain::institution::SubjectSource;
 use crate::outgoing;
+use crate::serve::descriptors;
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
-
-/// Fewer open files than this do not last for a busy hour.
-const FEWEST_FILES: u64 = 4096;
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -35,11 +33,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     for warning in &warnings {
         println!("warning: {warning}");
     }
-    if let Some(most) = most_open_files().filter(|most| *most < FEWEST_FILES) {
-        println!(
-            "warning: this process may open {most} files at most, and every connection is one; raise \
-             the hard limit to {FEWEST_FILES} or more (ulimit -Hn, LimitNOFILE= of a unit)"
-        );
+    // `serve` raises the soft limit to the hard one.
+    if let Some(risk) = app::few_descriptors(&config.listen, descriptors::hard_limit()) {
+        println!("warning: {risk}");
     }
     let store = check_store(&config, options.online).await;
     if options.online {
@@ -125,18 +121,4 @@ async fn check_hosts(config: &Config) -> anyhow::Result<()> {
         bail!("{unreached} of {} hosts are not reached", hosts.len());
     }
     Ok(())
-}
-
-/// How many files this process may open at most, sockets included; `None` where the system does not say.
-fn most_open_files() -> Option<u64> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))?;
-    // Name, soft limit, hard limit, unit.
-    let hard = line.split_whitespace().rev().nth(1)?;
-    match hard {
-        "unlimited" => None,
-        hard => hard.parse().ok(),
-    }
 }

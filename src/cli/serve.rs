@@ -35,7 +35,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let (config, warnings) = Config::load(Some(&options.file.config), &environment)?;
     let sums = telemetry::install(config.log.format, &config.log.filter);
     descriptors::raise();
-    if let Some(risk) = app::few_descriptors(&config.listen) {
+    if let Some(risk) = app::few_descriptors(&config.listen, descriptors::limit()) {
         tracing::warn!("{risk}");
     }
     for risk in &warnings {

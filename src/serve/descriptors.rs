@@ -16,7 +16,15 @@ pub fn raise() {
 
 /// The limit as it is.
 pub fn limit() -> usize {
-    let limit = getrlimit(Resource::Nofile).current;
+    count(getrlimit(Resource::Nofile).current)
+}
+
+/// The limit as [`raise`] would leave it.
+pub fn hard_limit() -> usize {
+    count(getrlimit(Resource::Nofile).maximum)
+}
+
+fn count(limit: Option<u64>) -> usize {
     limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     })

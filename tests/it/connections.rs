@@ -49,13 +49,13 @@ async fn ask_from(source: Ipv4Addr, url: Url) -> Option<u16> {
     Some(client.get(url).send().await.ok()?.status().as_u16())
 }
 
-/// `guichet serve` in a process of its own with so many descriptors, in the place of `gateway`, which was
-/// stopped. It is ready.
-async fn serve_within(gateway: &TestGateway, descriptors: u32, log: &str) -> Guarded {
+/// `guichet serve` in a process of its own, in the place of `gateway`, which was stopped, with what `ulimit`
+/// makes of its number of descriptors. It is ready.
+async fn serve_within(gateway: &TestGateway, limits: &str, log: &str) -> Guarded {
     let log = gateway.folder.path().join(log);
     let program = env!("CARGO_BIN_EXE_guichet");
     let file = gateway.file();
-    let limited = format!(r#"ulimit -n {descriptors}; exec "$0" serve --config "$1""#);
+    let limited = format!(r#"ulimit {limits}; exec "$0" serve --config "$1""#);
     let arguments = [
         "-c".as_ref(),
         limited.as_ref(),
@@ -86,8 +86,22 @@ const OPEN: &str = "guichet_connections{door=\"public\"}";
 /// How many made room for others.
 const MADE_ROOM: &str = "guichet_connections_cut_total{reason=\"room\"}";
 
+/// How many descriptors the process may have.
+const DESCRIPTORS: &str = "process_max_fds";
+
 /// How many the system would not hand over.
 const ACCEPT_ERRORS: &str = "guichet_accept_errors_total{}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_raises_the_soft_limit_of_descriptors_to_the_hard_one() {
+    let hard = u32::try_from(descriptors::hard_limit()).expect("a limit");
+    assert!(hard > 256, "there is nothing to raise to");
+    let mut gateway = TestGateway::start(Backend::Sqlite).await;
+    gateway.stop().await;
+    let _process = serve_within(&gateway, "-S -n 256", "raised.log").await;
+    let descriptors = eventually(async || counted(&gateway, DESCRIPTORS).await).await;
+    assert_eq!(descriptors, f64::from(hard));
+}
 
 /// A gateway in a process of its own, with 1 024 descriptors, met by 1 300 readers that never read: from
 /// one source, and from ten.
@@ -97,7 +111,7 @@ async fn readers_that_never_read_keep_nobody_else_out() {
     let mut gateway = TestGateway::start(Backend::Sqlite).await;
     gateway.stop().await;
     for sources in [1, 10] {
-        let process = serve_within(&gateway, 1024, &format!("flooded-{sources}.log")).await;
+        let process = serve_within(&gateway, "-n 1024", &format!("flooded-{sources}.log")).await;
 
         let (began, mut readers) = (Instant::now(), Vec::new());
         for number in (0..sources).cycle().take(1300) {
@@ -270,7 +284,7 @@ async fn bodies_that_trickle_keep_nobody_else_out() {
     let mut gateway = TestGateway::start(Backend::Sqlite).await;
     gateway.stop().await;
     // 29 places, 14 of them for one source.
-    let process = serve_within(&gateway, 250, "trickled.log").await;
+    let process = serve_within(&gateway, "-n 250", "trickled.log").await;
     let phone = upload_of_a_phone(&gateway).await;
     let mut trickling = Vec::new();
     for number in 0..28 {
@@ -307,7 +321,7 @@ async fn bodies_that_trickle_keep_nobody_else_out() {
 async fn connections_that_the_system_refuses_are_counted_and_summed_up_and_taken_in_later() {
     let mut gateway = TestGateway::start(Backend::Sqlite).await;
     gateway.stop().await;
-    let process = serve_within(&gateway, 64, "refused.log").await;
+    let process = serve_within(&gateway, "-n 64", "refused.log").await;
     let mut idle = Vec::new();
     for _ in 0..60 {
         idle.push(connect_from(Ipv4Addr::LOCALHOST, &gateway.operator).await);
@@ -359,7 +373,7 @@ async fn memory_is_given_back_after_a_burst() {
     descriptors::raise();
     let mut gateway = TestGateway::start(Backend::Sqlite).await;
     gateway.stop().await;
-    let process = serve_within(&gateway, 4096, "burst.log").await;
+    let process = serve_within(&gateway, "-n 4096", "burst.log").await;
     let resident = || {
         let status = fs::read_to_string(format!("/proc/{}/status", process.pid()));
         let status = status.expect("the process runs");

@@ -116,10 +116,10 @@ pub fn is_confidential(url: &Url) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// It is longer than the limit, in bytes.
-    #[error("the answer is longer than {0} bytes")]
+    #[error("the response is longer than {0} bytes")]
     TooLong(usize),
     /// The connection failed.
-    #[error("the answer broke off: {0}")]
+    #[error("the response broke off: {0}")]
     Broken(String),
 }
 

@@ -163,7 +163,7 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
             let grant = Grant::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?;
             let now = gateway.now();
             if grant.expires_at.is_some_and(|end| end <= now) {
-                tracing::warn!(job = %guid, %member, %client, institution = %job.institution, "access token has ended; not lent");
+                tracing::warn!("access token has ended; not lent");
                 report(gateway, guid, Said::Failed(JobFailure::Impaired)).await?;
                 return Err(LeaseError::Ended(guid));
             }

@@ -6,7 +6,7 @@ use super::open::{Departing, Departure};
 use super::{Gateway, Internal};
 use crate::domain::id::{AttemptId, OauthStateGuid};
 use crate::domain::secret::LinkToken;
-use crate::domain::window::{Binding, NewWindow, ReferralSource};
+use crate::domain::window::{Binding, NewWindow, ReferralSource, Window};
 use crate::log_context;
 use crate::metrics;
 use crate::store::{Retried, Retry};
@@ -17,7 +17,7 @@ pub enum Again {
     Depart(Departure),
     /// The attempt is not this browser's, or has nothing to try again.
     Refused,
-    /// Three tries were made, or their time is over, or a newer link exists.
+    /// Three tries were made, or their time is over, or a newer link exists, or the user is disabled.
     Over,
 }
 
@@ -35,6 +35,11 @@ pub async fn retry(
     log_context::window(&record.window);
     if record.window.options.referral_source == ReferralSource::App {
         return Ok(Again::Refused);
+    }
+    let Window { client, user, .. } = &record.window;
+    let user = gateway.store.user(client, *user).await?;
+    if user.is_some_and(|user| user.is_disabled) && record.is_held_by(failed, &browser) {
+        return Ok(Again::Over);
     }
     // The link of a retried window is made and thrown away: nobody but this browser gets to it.
     let token = LinkToken::new(gateway.random.as_ref(), failed.partition());

@@ -1,5 +1,5 @@
-//! An answer that is not provably ours: it changes nothing and reaches no bank. A browser that has an
-//! attempt under way there is led back to it; its cookie says so, whatever the answer left out.
+//! An authorization response that is not provably ours: it changes nothing and reaches no bank. A browser
+//! that has an attempt under way there is led back to it; its cookie says so, whatever the response left out.
 
 use super::callback::Door;
 use super::{Gateway, Internal};
@@ -8,14 +8,14 @@ use crate::domain::window::Binding;
 use crate::oauth::{InvalidCallback, IssuerMismatch};
 use crate::store::AttemptRecord;
 
-/// Why an answer is refused. For the log; the browser is not told.
+/// Why an authorization response is refused. For the log; the browser is not told.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// It is none, or says two things at once.
     #[error(transparent)]
     Invalid(#[from] InvalidCallback),
     /// It travelled in another way than the institution was asked for.
-    #[error("it came by {0}, which is not how the institution was asked to answer")]
+    #[error("it came by {0}, which is not the response mode that was asked for")]
     Mode(&'static str),
     /// Half of it is in the query and half in the form.
     #[error("parts of it are in the query and in the form")]
@@ -26,8 +26,8 @@ pub enum Refused {
     /// Its `state` names no attempt at this path.
     #[error("its state names no attempt of this client at this institution")]
     UnknownState,
-    /// No answer is held under the handle it names.
-    #[error("no answer is held under its handle")]
+    /// No authorization response is held under the handle it names.
+    #[error("no authorization response is held under its handle")]
     NotHeld,
 }
 

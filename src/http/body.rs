@@ -327,6 +327,7 @@ mod tests {
     fn page_sizes_out_of_range_count_as_25() {
         let page = |query: &str| Fields::of_query(query).page().per_page;
         assert_eq!(page("records_per_page=100"), 100);
+        assert_eq!(page("records_per_page=1000"), 1000);
         for wrong in [
             "",
             "records_per_page=9",

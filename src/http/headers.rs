@@ -144,6 +144,11 @@ async fn caught<T>(answer: impl Future<Output = T>) -> Option<T> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_request_has_a_minute() {
+        assert_eq!(LONGEST_REQUEST, Duration::from_secs(60));
+    }
+
     #[tokio::test]
     async fn a_panic_is_an_answer_too() {
         assert_eq!(caught(async { 1 }).await, Some(1));

@@ -8,11 +8,11 @@ use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::Door;
 use super::browser::refusal::Refusal;
 use super::page::{Ending, Page};
 use super::show::Shown;
 use super::source::Source;
+use super::{Door, fields};
 use crate::flow::callback;
 use crate::telemetry::STRANGERS;
 
@@ -123,25 +123,29 @@ fn failure(status: StatusCode, is_returning: bool) -> Failure {
     }
 }
 
-/// Whether a window of a browser navigates. One that does not say so would rather have HTML, and
-/// shows no key of an API: some programs ask for HTML by habit.
+/// What a window or a frame of a browser loads, as `Sec-Fetch-Dest` names it (a navigation request of the
+/// Fetch standard). Whatever else is named there is fetched for a page, and so by a program.
+const NAVIGATIONS: [&str; 5] = ["document", "iframe", "frame", "embed", "object"];
+
+/// Whether a window or a frame of a browser navigates. A window says so. Anything else has to ask for HTML,
+/// and to show no key of an API: some programs ask for HTML by habit.
 fn is_navigation(headers: &HeaderMap) -> bool {
+    const DESTINATION: &str = "sec-fetch-dest";
     const KEYS: [HeaderName; 4] = [
         AUTHORIZATION,
         HeaderName::from_static("md-api-token"),
         HeaderName::from_static("md-session-token"),
         HeaderName::from_static("md-api-key"),
     ];
-    match headers.get("sec-fetch-dest") {
-        Some(destination) => destination == "document",
-        None => accepts_html(headers) && !KEYS.iter().any(|key| headers.contains_key(key)),
-    }
+    let loads = |what: &&str| fields::says(headers, DESTINATION, what);
+    loads(&"document")
+        || (!headers.contains_key(DESTINATION) || NAVIGATIONS.iter().any(loads))
+            && accepts_html(headers)
+            && !KEYS.iter().any(|key| headers.contains_key(key))
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
-    let fields = headers.get_all(ACCEPT).iter();
-    fields
-        .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
+    fields::parts(headers, ACCEPT.as_str(), b',')
         .filter_map(|range| range.split(|byte| *byte == b';').next())
         .any(|range| range.trim_ascii().eq_ignore_ascii_case(b"text/html"))
 }
@@ -165,11 +169,11 @@ mod tests {
     #[test]
     fn a_window_that_navigates_is_a_person_and_a_program_is_none() {
         let check = |pairs: &[(&'static str, &'static str)], expected: bool| {
-            let headers = pairs.iter().map(|(name, value)| {
-                let name = HeaderName::from_static(name);
-                (name, HeaderValue::from_static(value))
-            });
-            let headers: HeaderMap = headers.collect();
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                let value = HeaderValue::from_bytes(value.as_bytes()).expect("a value");
+                headers.append(HeaderName::from_static(name), value);
+            }
             assert_eq!(is_navigation(&headers), expected, "{pairs:?}");
         };
         let html = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
@@ -180,8 +184,16 @@ mod tests {
         check(&[("accept", "*/*")], false);
         check(&[("accept", "application/json, text/plain, */*")], false);
         check(&[("accept", "text/htmlx")], false);
-        check(&[("accept", html), ("sec-fetch-dest", "empty")], false);
-        check(&[("accept", html), ("sec-fetch-dest", "iframe")], false);
+        check(&[("sec-fetch-dest", " Document")], true);
+        let twice = [("sec-fetch-dest", "document"), ("sec-fetch-dest", "empty")];
+        check(&twice, false);
+        for fetched in ["empty", "image", "script", "\u{fffd}"] {
+            check(&[("accept", html), ("sec-fetch-dest", fetched)], false);
+        }
+        for framed in ["iframe", "frame", "embed", "object", "IFRAME"] {
+            check(&[("accept", html), ("sec-fetch-dest", framed)], true);
+            check(&[("accept", "*/*"), ("sec-fetch-dest", framed)], false);
+        }
         for key in [
             "authorization",
             "md-session-token",

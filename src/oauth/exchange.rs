@@ -69,7 +69,7 @@ pub enum ExchangeError {
     #[error("the institution refused the code: {}", .0.said)]
     Refused(Refusal),
     /// The answer is well formed and of no use.
-    #[error("the token answer is of no use: {0}")]
+    #[error("the token response is of no use: {0}")]
     Unusable(UnusableAnswer),
 }
 

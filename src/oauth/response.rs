@@ -74,7 +74,7 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCallback {
     /// The whole is longer than 8 kB.
-    #[error("the answer is longer than {ANSWER_LIMIT} bytes")]
+    #[error("the authorization response is longer than {ANSWER_LIMIT} bytes")]
     TooLong,
     /// A parameter that matters is there twice (RFC 6749 section 3.1).
     #[error("the parameter {0} is there twice")]
@@ -160,7 +160,7 @@ impl Callback {
                 Some((reason::of_authorization(oauth, error), refusal.said))
             }
             Answer::Nothing => {
-                let detail = "the institution's answer has neither a code nor an error";
+                let detail = "the authorization response has neither a code nor an error";
                 let meaning = Meaning::Reason(ErrorReason::ProviderError);
                 Some((meaning, detail.to_owned()))
             }
@@ -238,10 +238,10 @@ impl Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerMismatch {
     /// The answer names none, though the institution's always do.
-    #[error("the answer names no issuer")]
+    #[error("the authorization response names no issuer")]
     Missing,
     /// The answer names another one.
-    #[error("the answer names the issuer {0}")]
+    #[error("the authorization response names the issuer {0}")]
     Other(String),
 }
 

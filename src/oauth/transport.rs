@@ -62,7 +62,7 @@ pub enum TransportError {
     #[error("{0}")]
     TooLong(String),
     /// JSON that cannot be relied on.
-    #[error("the institution's answer cannot be relied on: {0}")]
+    #[error("the institution's response cannot be relied on: {0}")]
     Json(#[from] json::JsonError),
 }
 

@@ -259,3 +259,17 @@ impl Drop for Work {
         self.0.pace().ends(Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::OPERATORS;
+
+    #[test]
+    fn the_doors_have_their_numbers() {
+        assert_eq!(HEAD, Duration::from_secs(10));
+        assert_eq!(LARGEST_HEAD, 32 * 1024);
+        assert_eq!(OUT_OF_ROOM, Duration::from_secs(1) / 10);
+        assert_eq!(OPERATORS.all, 64);
+    }
+}

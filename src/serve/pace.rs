@@ -134,8 +134,8 @@ mod tests {
         pace.was_written(1_000_000, now);
         pace.stalled(now);
         pace.stalled(now + 5 * SECOND);
-        assert!(!pace.is_too_slow(now + PATIENCE));
-        assert!(pace.is_too_slow(now + PATIENCE + SECOND));
+        assert!(!pace.is_too_slow(now + 10 * SECOND));
+        assert!(pace.is_too_slow(now + 11 * SECOND));
     }
 
     #[test]
@@ -174,7 +174,8 @@ mod tests {
             let mut now = Instant::now();
             let mut pace = Pace::new(now);
             pace.begins(now);
-            let mut left = PATIENCE;
+            let mut left = 10 * SECOND;
+            assert_eq!(pace.awaits_body(now), left);
             for _ in 0..10 {
                 left = left.min(pace.awaits_body(now));
                 now += 9 * SECOND;
@@ -225,6 +226,10 @@ mod tests {
         }
         let waiting = pace.waiting(now + 5 * SECOND).expect("its turn");
         assert!(waiting > 4 * SECOND, "{waiting:?}");
+        // What moves is paid back at 1 kB a second.
+        pace.was_read(2 * 1024, now + 5 * SECOND);
+        let less = pace.waiting(now + 5 * SECOND);
+        assert_eq!(less, Some(waiting - 2 * SECOND));
         pace.was_read(8 * 1024, now + 5 * SECOND);
         assert_eq!(pace.waiting(now + 5 * SECOND), Some(Duration::ZERO));
     }

@@ -187,6 +187,7 @@ mod tests {
             tell("192.0.2.2");
             assert_eq!(text().matches("source=192.0.2.1").count(), 10);
             assert_eq!(text().matches("source=192.0.2.2").count(), 1);
+            assert_eq!((MANY, Sums::PERIOD), (100, Duration::from_secs(10)));
             // Many of them: one line each is left, and each still has it.
             for _ in 0..20 {
                 (0..500).for_each(|host| tell(&format!("2001:db8:{host:x}::/64")));

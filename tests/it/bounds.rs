@@ -52,8 +52,8 @@ fn tests() -> BTreeSet<String> {
     found
 }
 
-#[test]
-fn every_bound_is_held_by_a_test() {
+/// The rows of the table: what can be repeated, its bound, and the tests that hold it.
+fn rows() -> Vec<[String; 3]> {
     let document = package_folder().join("docs/SECURITY.md");
     let document = fs::read_to_string(document).expect("docs/SECURITY.md");
     let rows = document
@@ -61,18 +61,112 @@ fn every_bound_is_held_by_a_test() {
         .skip_while(|line| *line != "| what can be repeated | bound | held by |")
         .skip(2)
         .take_while(|line| line.starts_with('|'));
-    let known = tests();
-    let mut count = 0;
-    for row in rows {
-        let cell = row.trim_matches('|').rsplit('|').next().expect("a cell");
-        let tests: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
-        assert!(!tests.is_empty(), "no test: {row}");
+    let rows = rows.map(|row| {
+        let cells = row.trim_matches('|').split('|');
+        let cells: Vec<String> = cells.map(|cell| cell.trim().to_owned()).collect();
+        cells.try_into().expect("three cells")
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_bound_is_held_by_a_test() {
+    let (rows, known) = (rows(), tests());
+    for [what, _, held_by] in &rows {
+        let tests: Vec<&str> = held_by.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test: {what}");
         for test in tests {
-            assert!(known.contains(test), "there is no test {test}: {row}");
+            assert!(known.contains(test), "there is no test {test}: {what}");
         }
-        count += 1;
     }
-    assert!(count > 20, "only {count} rows");
+    assert!(rows.len() > 20, "only {} rows", rows.len());
+}
+
+/// The rows whose numbers are settings, and which those are, in the order of the row. The numbers of all
+/// others stand in the tests that the row names.
+const SETTINGS: [(&str, &[&str]); 9] = [
+    ("connections", &["connections", "connections_per_source"]),
+    ("links that nobody minted", &["unknown_links_per_minute"]),
+    (
+        "responses at the callback, outcomes and what is pressed there, that belong to no attempt of the browser's",
+        &["unknown_attempts_per_minute"],
+    ),
+    (
+        "wrong keys (API, SSO, aggregator)",
+        &["wrong_keys_per_minute"],
+    ),
+    (
+        "unknown sessions and SSO tokens",
+        &["unknown_sessions_per_minute"],
+    ),
+    (
+        "looking up wrong keys, sessions and SSO tokens that have the form of ours",
+        &["failed_look_ups_per_minute"],
+    ),
+    (
+        "requests of one client",
+        &[
+            "reads_per_client_per_second",
+            "writes_per_client_per_second",
+            "deletes_per_client_per_second",
+            "mints_per_client_per_second",
+        ],
+    ),
+    (
+        "requests about one user",
+        &[
+            "reads_per_user_per_second",
+            "writes_per_user_per_second",
+            "deletes_per_user_per_second",
+            "mints_per_user_per_second",
+        ],
+    ),
+    ("links for one member", &["mints_per_member_per_minute"]),
+];
+
+/// The whole numbers in a text, in which a space parts the thousands.
+fn numbers(text: &str) -> Vec<i64> {
+    let mut numbers: Vec<i64> = Vec::new();
+    let mut goes_on = false;
+    for word in text.split(' ') {
+        let number = word.parse().ok();
+        match (number, numbers.last_mut()) {
+            (Some(more), Some(last)) if goes_on && word.len() == 3 => *last = *last * 1000 + more,
+            (Some(number), _) => numbers.push(number),
+            (None, _) => {}
+        }
+        goes_on = number.is_some();
+    }
+    numbers
+}
+
+#[test]
+fn bounds_that_are_settings_have_the_numbers_of_the_reference_file() {
+    let file = package_folder().join("guichet.default.toml");
+    let file = fs::read_to_string(file).expect("guichet.default.toml");
+    let file: toml::Table = file.parse().expect("TOML");
+    let mut limits: BTreeSet<&str> = file["limits"]
+        .as_table()
+        .expect("a table")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let rows = rows();
+    for (what, keys) in SETTINGS {
+        let row = rows.iter().find(|row| row[0] == what);
+        let [_, bound, _] = row.unwrap_or_else(|| panic!("there is no row {what}"));
+        let section = if what == "connections" {
+            "listen"
+        } else {
+            "limits"
+        };
+        let set = keys.iter().map(|key| {
+            limits.remove(key);
+            file[section][*key].as_integer().expect("a number")
+        });
+        assert_eq!(numbers(bound), set.collect::<Vec<_>>(), "{what}: {bound}");
+    }
+    assert!(limits.is_empty(), "in no row: {limits:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,6 +224,14 @@ async fn what_is_too_large_is_refused_by_its_name() {
             .0
     };
     assert_eq!((head(31 * 1024).await, head(65 * 1024).await), (200, 431));
+    let fits = with("x-callback-payload", 1024);
+    let body = json!({"member": {"institution_code": PAPER_BANK}});
+    let (status, answer) = gateway.call("POST", &members, Some(body), fits).await;
+    assert_eq!(status, 400, "{answer}");
+    assert!(
+        !answer.to_string().contains("X-CALLBACK-PAYLOAD"),
+        "{answer}"
+    );
     let payload = with("x-callback-payload", 1025);
     let body = json!({"member": {"institution_code": PAPER_BANK}});
     let (status, answer) = gateway.call("POST", &members, Some(body), payload).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::gateway::{Backend, Setup};
 use crate::support::served::Served;
-use crate::support::tls::{BANK_HOST, Shows, TlsFront, TunnelProxy, authority};
+use crate::support::tls::{BANK_HOST, Shows, TlsFront, TunnelProxy, another_authority, authority};
 use crate::support::visitor::Page;
 
 /// A gateway that trusts the tests' authority and has that proxy in its environment. It calls the bank, by
@@ -65,17 +65,19 @@ async fn c5_without_the_setting_the_proxy_is_said_to_be_ignored_and_calls_go_dir
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a9_an_institution_that_tls_cannot_trust_is_the_operators_fault() {
-    for (shows, words) in [
-        (Shows::Unknown, "certificate"),
-        (Shows::Expired, "expired"),
-        (Shows::Elsewhere, "not valid for name"),
-        (Shows::Demanding, "alert"),
+async fn t13_an_institution_that_tls_cannot_trust_is_the_operators_fault() {
+    for (shows, trusted, words) in [
+        (Shows::SelfSigned, authority(), "certificate"),
+        (Shows::Good, another_authority(), "certificate"),
+        (Shows::Expired, authority(), "expired"),
+        (Shows::Elsewhere, authority(), "not valid for name"),
+        (Shows::Demanding, authority(), "alert"),
+        (Shows::Old, authority(), "incompatible"),
     ] {
         let front = TlsFront::start(shows).await;
         let setup = Setup {
             bank_origin: Some(front.local_origin()),
-            environment: vec![("SSL_CERT_FILE", authority())],
+            environment: vec![("SSL_CERT_FILE", trusted)],
             ..Setup::default()
         };
         let served = Served::with(Backend::Sqlite, setup).await;

@@ -355,7 +355,7 @@ async fn p3_cookies_are_bound_short_lived_and_few() {
             .expect("cookies")
             .split("; ")
             .count();
-        assert!(held <= 10, "{held} cookies after {turn} more links");
+        assert_eq!(held, (turn + 1).min(10), "after {turn} more links");
         if turn == 11 {
             let request = opened.location().expect("a location");
             let page = visitor.follow(&gateway.bank.code_for(&request).url()).await;

@@ -14,6 +14,7 @@ crate::on_both_stores!(
     decision_8_three_tries_follow_a_link_and_no_more,
     decision_8_only_the_same_browser_tries_again,
     decision_8_the_time_to_try_again_ends,
+    nobody_tries_again_for_a_disabled_user,
 );
 
 async fn decision_8_trying_again_is_a_new_window_for_the_same_member(backend: Backend) {
@@ -106,6 +107,30 @@ async fn decision_8_the_time_to_try_again_ends(backend: Backend) {
     let pressed = visitor.post(&page.form().expect("a form"), &[]).await;
     assert_eq!((pressed.status, pressed.name()), (410, Some("expired")));
     assert!(visitor.get(&page.url).await.form().is_none());
+}
+
+async fn nobody_tries_again_for_a_disabled_user(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let (member, link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    let request = gateway.open(&visitor, &link).await;
+    let page = decline(&gateway, &visitor, &request).await;
+    let form = page.form().expect("a form");
+    gateway.disable_user(true).await;
+    let pressed = visitor.post(&form, &[]).await;
+    assert_eq!((pressed.status, pressed.name()), (410, Some("expired")));
+    let stranger = gateway.visitor().post(&form, &[]).await;
+    assert_eq!((stranger.status, stranger.name()), (404, Some("unknown")));
+    gateway.disable_user(false).await;
+    let again = visitor.post(&form, &[]).await;
+    assert_eq!(again.status, 303, "{}", again.body);
+    gateway.disable_user(true).await;
+    let begun = again.location().expect("a location");
+    let connected = visitor.follow(&gateway.bank.code_for(&begun).url()).await;
+    assert_eq!(connected.name(), Some("connected"), "it was begun before");
+    let path = format!("/users/{}/members/{member}", gateway.user);
+    let (_, read) = gateway.platform("GET", &path, None).await;
+    assert_eq!(read["member"]["connection_status"], "CONNECTED", "{read}");
 }
 
 /// Presses "Try again"; the authorization request it leads to.

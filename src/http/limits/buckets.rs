@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn invented_keys_do_not_fill_the_memory() {
         let (buckets, now) = (buckets(1), Instant::now());
-        let most = u32::try_from(MOST_KEYS).expect("a small number");
+        let most = 100_000;
         for key in 0..most {
             assert_eq!(buckets.take(&key, now), Ok(()));
         }
@@ -151,7 +151,7 @@ mod tests {
             "the rest share a count"
         );
         assert!(buckets.take(&(most + 1), now).is_err());
-        assert_eq!(buckets.counts().full_at.len(), MOST_KEYS);
+        assert_eq!(buckets.counts().full_at.len(), 100_000);
         buckets.forget_quiet_ones(now + MINUTE);
         assert_eq!(buckets.counts().full_at.len(), 0);
     }

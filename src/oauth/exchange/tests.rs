@@ -208,7 +208,7 @@ async fn nothing_is_sent_without_the_secret_or_in_clear_to_another_machine() {
 async fn t8_another_token_type_is_refused() {
     let body = r#"{"access_token":"CANARY","token_type":"DPoP"}"#;
     let error = at(|_| json("200 OK", body)).await.err().unwrap();
-    let text = "the token answer is of no use: the token type is DPoP instead of Bearer";
+    let text = "the token response is of no use: the token type is DPoP instead of Bearer";
     assert_eq!(error.to_string(), text);
 }
 
@@ -236,14 +236,14 @@ async fn t10_no_redirect_is_followed() {
 }
 
 #[tokio::test]
-async fn t11_an_answer_that_is_too_long_is_not_read() {
+async fn t11_a_response_that_is_too_long_is_not_read() {
     let error = at(|_| json("200 OK", &format!("{{\"a\":\"{}\"}}", "x".repeat(70_000)))).await;
     let error = error.err().unwrap();
     assert!(matches!(
         error,
         ExchangeError::Call(TransportError::TooLong(_))
     ));
-    assert_eq!(error.to_string(), "the answer is longer than 65536 bytes");
+    assert_eq!(error.to_string(), "the response is longer than 65536 bytes");
     // Without an announced length, and without an end.
     let error = at(|_| {
         let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_vec();
@@ -257,7 +257,7 @@ async fn t11_an_answer_that_is_too_long_is_not_read() {
 }
 
 #[tokio::test]
-async fn t11_an_answer_that_drips_or_never_comes_ends_at_the_limit() {
+async fn t11_a_response_that_drips_or_never_comes_ends_at_the_limit() {
     let limit = Duration::from_millis(500);
     let drip = |_: &Request| {
         let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_vec();

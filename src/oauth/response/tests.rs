@@ -76,7 +76,7 @@ fn c1_only_a_state_of_our_form_passes() {
 
 #[test]
 fn c12_a_code_is_visible_ascii_of_at_most_four_kilobytes() {
-    let longest = "c".repeat(CODE_LIMIT);
+    let longest = "c".repeat(4 * 1024);
     assert_eq!(
         code(&parse(&format!("code={longest}")).unwrap()),
         Some(&*longest)
@@ -101,9 +101,9 @@ fn c12_the_whole_has_a_limit() {
         raw.push_str(&"x".repeat(length - raw.len()));
         raw
     };
-    assert!(Callback::parse(padding(ANSWER_LIMIT).as_bytes()).is_ok());
+    assert!(Callback::parse(padding(8 * 1024).as_bytes()).is_ok());
     assert_eq!(
-        Callback::parse(padding(ANSWER_LIMIT + 1).as_bytes()).err(),
+        Callback::parse(padding(8 * 1024 + 1).as_bytes()).err(),
         Some(InvalidCallback::TooLong)
     );
 }
@@ -234,8 +234,7 @@ fn what_an_answer_repeats_of_the_request_is_not_kept() {
         .check_issuer(&bank(), &registration())
         .unwrap_err()
         .to_string();
-    let expected =
-        "the answer names the issuer https://evil.example/[secret]/[long value]?code=[secret]";
+    let expected = "the authorization response names the issuer https://evil.example/[secret]/[long value]?code=[secret]";
     assert_eq!(told, expected);
 }
 

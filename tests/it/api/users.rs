@@ -134,9 +134,8 @@ async fn nothing_is_begun_for_a_disabled_user(backend: Backend) {
         .as_str()
         .expect("a token")
         .to_owned();
-    let able = |disabled: bool| Some(json!({"user": {"is_disabled": disabled}}));
     let user = "/users/user-1";
-    assert_eq!(gateway.platform("PUT", user, able(true)).await.0, 200);
+    gateway.disable_user(true).await;
 
     let (status, answer) = gateway.nexus("GET", "/members", None).await;
     assert_eq!((status, &answer["error"]["code"]), (401, &json!("4011")));
@@ -170,7 +169,7 @@ async fn nothing_is_begun_for_a_disabled_user(backend: Backend) {
         assert_eq!(gateway.platform("GET", path, None).await.0, 200, "{path}");
     }
 
-    assert_eq!(gateway.platform("PUT", user, able(false)).await.0, 200);
+    gateway.disable_user(false).await;
     assert_eq!(
         gateway.nexus("GET", "/members", None).await.0,
         401,
@@ -182,6 +181,6 @@ async fn nothing_is_begun_for_a_disabled_user(backend: Backend) {
     assert_eq!(gateway.platform("GET", &uri, None).await.0, 200);
     let new = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
     assert_eq!(gateway.nexus("POST", "/members", Some(new)).await.0, 200);
-    assert_eq!(gateway.platform("PUT", user, able(true)).await.0, 200);
+    gateway.disable_user(true).await;
     assert_eq!(gateway.platform("DELETE", &one, None).await.0, 204);
 }

@@ -203,6 +203,14 @@ async fn a_body_over_64_kb_is_413() {
     let body = json!({"user": {"metadata": "x".repeat(65 * 1024)}});
     let answer = gateway.platform("POST", "/users", Some(body)).await;
     assert_platform(answer, (413, "payload_too_large"), &["64 kB"]);
+    // Pictures are sent back here.
+    let pictures = async |size: usize| {
+        let path = format!("/members/MBR-{UNKNOWN}/update_mfa");
+        let text = json!("x".repeat(size - 2));
+        gateway.nexus("PUT", &path, Some(text)).await.0
+    };
+    assert_ne!(pictures(256 * 1024).await, 413);
+    assert_eq!(pictures(256 * 1024 + 1).await, 413);
 }
 
 async fn an_unknown_member_is_404(backend: Backend) {

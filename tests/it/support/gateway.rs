@@ -358,6 +358,14 @@ impl TestGateway {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
+    /// Disables the user, or enables it again.
+    pub async fn disable_user(&self, is_disabled: bool) {
+        let path = format!("/users/{}", self.user);
+        let body = json!({"user": {"is_disabled": is_disabled}});
+        let (status, answer) = self.platform("PUT", &path, Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
     /// Creates an OAuth member at the bank; its guid and its link.
     pub async fn member(&self) -> (MemberGuid, Url) {
         self.member_with(json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}}))

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -30,6 +30,11 @@ pub fn authority() -> String {
     file("ca.pem").display().to_string()
 }
 
+/// The file of another one, which signed none of these certificates but its own.
+pub fn another_authority() -> String {
+    file("unknown.pem").display().to_string()
+}
+
 fn certificates(name: &str) -> Vec<CertificateDer<'static>> {
     let certificates = CertificateDer::pem_file_iter(file(name)).expect("a file");
     certificates.map(|it| it.expect("a certificate")).collect()
@@ -45,18 +50,20 @@ pub enum Shows {
     /// One for another name.
     Elsewhere,
     /// One of nobody but itself.
-    Unknown,
+    SelfSigned,
     /// The good one; but it ends the handshake by an alert, for want of a certificate of the client's.
     Demanding,
+    /// Nothing yet: it speaks TLS 1.1 and nothing newer.
+    Old,
 }
 
 impl Shows {
     fn configuration(self) -> ServerConfig {
         let name = match self {
-            Self::Good | Self::Demanding => "good.pem",
+            Self::Good | Self::Demanding | Self::Old => "good.pem",
             Self::Expired => "expired.pem",
             Self::Elsewhere => "elsewhere.pem",
-            Self::Unknown => "unknown.pem",
+            Self::SelfSigned => "unknown.pem",
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -79,6 +86,17 @@ impl Shows {
     }
 }
 
+/// Chooses TLS 1.1, whatever the client offers, and waits until it hangs up.
+async fn choose_tls_1_1(mut stream: TcpStream) -> std::io::Result<()> {
+    // A record with one message: ServerHello (RFC 4346 section 7.4.1.3), with a random of zeros, no session
+    // and TLS_RSA_WITH_AES_128_CBC_SHA.
+    let mut hello = vec![0x16, 0x03, 0x02, 0, 42, 0x02, 0, 0, 38, 0x03, 0x02];
+    hello.extend([0; 32]);
+    hello.extend([0, 0x00, 0x2f, 0]);
+    stream.write_all(&hello).await?;
+    stream.read_to_end(&mut Vec::new()).await.map(drop)
+}
+
 /// A server that ends TLS in front of another one. It stops when it is dropped.
 pub struct TlsFront {
     address: SocketAddr,
@@ -96,6 +114,9 @@ impl TlsFront {
             let (acceptor, to) = (acceptor.clone(), to.clone());
             async move {
                 let mut plain = TcpStream::connect(to.get().expect("something is behind")).await?;
+                if shows == Shows::Old {
+                    return choose_tls_1_1(stream).await;
+                }
                 let mut stream = acceptor.accept(stream).await?;
                 copy_bidirectional(&mut stream, &mut plain).await?;
                 Ok(())

@@ -135,10 +135,7 @@ superseded-next = Use the newest link from { $app }.
 
 unknown-heading = This link does not work
 unknown-body = Part of it may be missing.
-unknown-next = { $has-app ->
-    [no] Go back to where you found it and open it again.
-   *[yes] Open the link from { $app } again.
-}
+unknown-next = Go back to where you found it and open it again.
 
 not-found-heading = There is nothing here
 not-found-body = The address may be wrong, or part of it may be missing.
@@ -152,7 +149,8 @@ preview-body = Open this link in your browser to connect your bank. It is person
 ## Waiting, and answers we cannot use
 
 busy-heading = One moment
-busy-body = Something is taking longer than usual. Your link still works, and this page tries again by itself.
+busy-body = This is taking longer than usual. You do not have to do anything: this page tries again by itself.
+busy-press = If nothing happens, press the button below.
 
 connecting-heading = Connecting { $institution }
 connecting-body = This may take a moment. You do not have to do anything: this page goes on by itself.
@@ -172,9 +170,9 @@ bad-return-heading = { $has-institution ->
     [no] We could not read your bank’s answer
    *[yes] We could not read { $institution }’s answer
 }
-bad-return-body = Nothing was shared.
+bad-return-body = It changed nothing.
 bad-return-next = Go back to { $app } and start again.
 
-wrong-browser-heading = Please finish in the browser where you started
-wrong-browser-body = To keep you safe, connecting starts and ends in the same browser. Nothing was shared with { $app }.
-wrong-browser-next = Go back to the browser where you started. If it does not go on there, open { $app } in it and start again.
+wrong-browser-heading = Please go on in the browser where you started
+wrong-browser-body = To keep you safe, connecting starts and ends in the same browser, and only that one can show how it went, for a short time.
+wrong-browser-next = Go back to the browser where you started. If it does not go on there, open { $app } in it and see whether { $institution } is connected.

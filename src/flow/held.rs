@@ -3,22 +3,29 @@
 
 use std::time::Duration;
 
-use super::persistently::persistently;
+use tokio::time::timeout;
+
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::secret::AnswerHandle;
 use crate::oauth::Callback;
+use crate::store::StoreError;
 use crate::store::seal::{Context, Field};
 
 /// How long an answer that came by POST waits for the GET that follows it.
-const HELD_ANSWER_TTL: Duration = Duration::from_secs(120);
+pub const HELD_ANSWER_TTL: Duration = Duration::from_secs(120);
 
-/// What goes with an answer when it is sealed; its handle is drawn at random for it alone.
-const ANSWER: Context<'static> = Context {
-    client: None,
-    subject: "",
-    field: Field::Answer,
-};
+/// How long the store may take to keep one: whoever brought it waits at the institution's page.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What goes with an answer when it is sealed: its handle's digest, which no other one has.
+fn place(handle: &str) -> Context<'_> {
+    Context {
+        client: None,
+        subject: handle,
+        field: Field::Answer,
+    }
+}
 
 /// What became of an answer that came by POST.
 pub enum Held {
@@ -31,24 +38,34 @@ pub enum Held {
 }
 
 /// Keeps an answer that came by POST, where no Lax cookie comes along, for the GET that follows it
-/// (OAuth 2.0 Form Post Response Mode section 2). Nobody sends it again: a store that is away for some
-/// seconds is waited for.
+/// (OAuth 2.0 Form Post Response Mode section 2). A store that takes long is away: what it still keeps then
+/// is forgotten with the others.
 pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Internal> {
     let attempt = AttemptId::of(&callback.state);
     let random = gateway.random.as_ref();
     let handle = AnswerHandle::new(random, attempt.partition());
-    let sealed = gateway.sealer.seal(random, &ANSWER, &callback.to_bytes());
+    let sealed = gateway.sealer.seal(
+        random,
+        &place(&handle.digest().to_text()),
+        &callback.to_bytes(),
+    );
     let expires_at = gateway.now() + HELD_ANSWER_TTL;
     let store = &gateway.store;
-    let hold = || store.hold_answer(&attempt, handle.digest(), &sealed, expires_at);
-    if persistently(|| Box::pin(hold())).await? {
-        return Ok(Held::Under(handle));
-    }
-    let known = persistently(|| Box::pin(store.attempt(&attempt))).await?;
-    Ok(match known {
-        Some(_) => Held::Settled(attempt),
-        None => Held::Unknown,
-    })
+    let keeping = async {
+        if store
+            .hold_answer(&attempt, handle.digest(), &sealed, expires_at)
+            .await?
+        {
+            return Ok(Held::Under(handle));
+        }
+        Ok(match store.attempt(&attempt).await? {
+            Some(_) => Held::Settled(attempt),
+            None => Held::Unknown,
+        })
+    };
+    timeout(PATIENCE, keeping)
+        .await
+        .unwrap_or_else(|late| Err(StoreError::Unavailable(Box::new(late)).into()))
 }
 
 /// The answer held under `handle`, unless it has expired.
@@ -60,6 +77,7 @@ pub async fn held(gateway: &Gateway, handle: &AnswerHandle) -> Result<Option<Cal
     let Some(sealed) = sealed else {
         return Ok(None);
     };
-    let bytes = gateway.sealer.open(&ANSWER, &sealed).ok();
+    let digest = handle.digest().to_text();
+    let bytes = gateway.sealer.open(&place(&digest), &sealed).ok();
     Ok(bytes.and_then(|bytes| Callback::from_bytes(&bytes)))
 }

@@ -63,6 +63,7 @@ impl Person {
             Failure::Nothing => shown.page(&Page::NotFound),
             Failure::Passing => shown.page(&Page::Busy {
                 refresh_s: seconds(wait),
+                again: None,
             }),
             Failure::Unreadable => shown.bad_return(&Refusal::unread(status), self.source),
             Failure::Ours => {

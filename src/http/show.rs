@@ -1,7 +1,9 @@
 //! From what the flow says to the page a person sees.
 
-use axum::http::header::ACCEPT_LANGUAGE;
-use axum::http::{HeaderMap, StatusCode};
+use std::error::Error;
+
+use axum::http::header::{ACCEPT_LANGUAGE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use url::Url;
 
@@ -24,6 +26,9 @@ use crate::flow::{Internal, callback};
 use crate::log_context;
 use crate::store::{AttemptRecord, StoreError};
 use crate::telemetry::STRANGERS;
+
+/// After how many seconds the page for a moment asks again.
+const MOMENT_S: u8 = 2;
 
 /// Draws pages for one request.
 pub struct Shown<'a> {
@@ -127,7 +132,10 @@ impl<'a> Shown<'a> {
     pub fn too_many(&self, wait: std::time::Duration) -> Response {
         let wait_s = super::limits::whole_seconds(wait);
         let refresh_s = u8::try_from(wait_s).unwrap_or(u8::MAX).min(60);
-        let mut response = self.page(&Page::Busy { refresh_s });
+        let mut response = self.page(&Page::Busy {
+            refresh_s,
+            again: None,
+        });
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         response.headers_mut().insert("retry-after", wait_s.into());
         response
@@ -145,17 +153,40 @@ impl<'a> Shown<'a> {
 
     /// The page for a moment: the browser asks again by itself.
     pub fn busy(&self) -> Response {
-        let mut response = self.page(&Page::Busy { refresh_s: 2 });
-        response
-            .headers_mut()
-            .insert("retry-after", axum::http::HeaderValue::from_static("2"));
-        response
+        soon(self.page(&Page::Busy {
+            refresh_s: MOMENT_S,
+            again: None,
+        }))
+    }
+
+    /// The page for a moment, for a response that arrived at that registration by POST while the store is
+    /// away: `form` is posted by itself.
+    pub fn post_again(&self, at: &callback::Door, form: Form, cause: &dyn Error) -> Response {
+        store_is_away(cause);
+        let page = Page::Busy {
+            refresh_s: MOMENT_S,
+            again: Some(form),
+        };
+        let locale = self.locale(None, self.usual_locale.as_deref());
+        // Whose flow it is, and so where it leaves to, is not known yet.
+        let client = &at.client;
+        let addresses = client
+            .return_addresses
+            .iter()
+            .map(|it| it.as_str().to_owned());
+        let schemes = client.return_schemes.iter().map(|it| format!("{it}:"));
+        let ways = addresses.chain(schemes);
+        let ways = ways.filter_map(|way| Url::parse(&way).ok());
+        let rendered = ways.fold(render(&page, &self.parties, locale), |page, way| {
+            page.allow_form_action(&way)
+        });
+        soon(rendered.into_response())
     }
 
     /// The page for what went wrong inside; logged here, never said.
     pub fn failure(&self, error: Internal) -> Response {
         if let Internal::Store(StoreError::Unavailable(cause)) = &error {
-            tracing::error!(target: STRANGERS, %cause, "the store cannot be reached");
+            store_is_away(cause.as_ref());
             return self.busy();
         }
         let support_code = self.support_code();
@@ -321,7 +352,10 @@ impl About<'_> {
             (Ending::OtherLogin, _) => Page::OtherLogin(ending),
             (Ending::Superseded, _) => Page::Superseded,
             (Ending::MemberDeleted, _) => Page::Expired(None),
-            (Ending::Unbound, _) => Page::Used { check_again: None },
+            (Ending::Unbound, _) => Page::Used {
+                check_again: None,
+                support_code: Some(ending.support_code),
+            },
             (Ending::Failed | Ending::Expired, reason) => match reason {
                 ErrorReason::Cancelled => Page::Cancelled(ending),
                 ErrorReason::Denied => Page::Denied(ending),
@@ -373,6 +407,18 @@ impl About<'_> {
             origins: client.message_origins.clone(),
         })
     }
+}
+
+/// Says so in the log.
+fn store_is_away(cause: &dyn Error) {
+    tracing::error!(target: STRANGERS, %cause, "the store cannot be reached");
+}
+
+/// Says to programs too when to come back.
+fn soon(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(MOMENT_S)));
+    response
 }
 
 fn leaves_to(options: &WindowOptions) -> Option<Url> {

@@ -198,26 +198,31 @@ impl Callback {
         }
     }
 
+    /// Its parameters, names and values, without those that do not matter.
+    pub fn parameters(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let (code, error, description) = match &self.answer {
+            Answer::Code(code) => (Some(code.expose()), None, None),
+            Answer::Error { error, description } => {
+                (None, Some(error.as_str()), description.as_deref())
+            }
+            Answer::Nothing => (None, None, None),
+        };
+        let values = [
+            Some(self.state.expose()),
+            code,
+            error,
+            description,
+            self.iss.as_deref(),
+        ];
+        let named = KNOWN.into_iter().zip(values);
+        named.filter_map(|(name, value)| Some((name, value?)))
+    }
+
     /// The bytes to seal while an answer that came by POST waits for its GET.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         // Room for everything, so that no half-written copy is left behind by growing.
         let mut form = Serializer::new(String::with_capacity(4 * ANSWER_LIMIT));
-        form.append_pair("state", self.state.expose());
-        if let Some(iss) = &self.iss {
-            form.append_pair("iss", iss);
-        }
-        match &self.answer {
-            Answer::Code(code) => {
-                form.append_pair("code", code.expose());
-            }
-            Answer::Error { error, description } => {
-                form.append_pair("error", error);
-                if let Some(description) = description {
-                    form.append_pair("error_description", description);
-                }
-            }
-            Answer::Nothing => {}
-        }
+        form.extend_pairs(self.parameters());
         Zeroizing::new(form.finish().into_bytes())
     }
 

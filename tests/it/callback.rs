@@ -88,6 +88,7 @@ async fn c2_a_repeated_answer_shows_the_first_outcome(backend: Backend) {
     // Somebody else sees neither the outcome nor undoes it.
     let page = at.gateway.visitor().follow(&at.answer.url()).await;
     assert_eq!((page.status, page.name()), (400, Some("wrong-browser")));
+    assert!(!page.body.contains("shared"), "it was: {}", page.body);
     assert_eq!(at.gateway.bank.hits().token, 1);
     assert_eq!(at.gateway.bank.hits().revoke, 0);
     assert_eq!(

@@ -5,13 +5,18 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::aggregation::{challenged, lease, nth_job, nth_push, report};
-use crate::support::gateway::{Backend, LOGIN, PAPER_BANK_GUID, PASSWORD, RIVAL, TestGateway};
+use crate::support::at_the_bank::is_led_back;
+use crate::support::gateway::{
+    BANK_GUID, Backend, FORM_BANK_GUID, LOGIN, PAPER_BANK_GUID, PASSWORD, RIVAL, TestGateway,
+};
 
 crate::on_both_stores!(
     k2_the_grant_of_another_member_does_not_open,
     k2_the_credentials_of_another_member_do_not_open,
     k2_the_answers_of_another_job_do_not_open,
     k2_the_secrets_of_another_attempt_do_not_open,
+    k2_the_held_answer_of_another_handle_does_not_open,
+    k2_the_stored_response_of_another_key_does_not_open,
     k2_nothing_of_another_client_opens,
 );
 
@@ -24,6 +29,10 @@ enum Place {
     Attempts,
     /// The answers to the questions of jobs.
     Answers,
+    /// Answers that came by POST.
+    Held,
+    /// Responses to requests with an `Idempotency-Key`.
+    Stored,
 }
 
 impl Place {
@@ -33,6 +42,8 @@ impl Place {
             Self::Means => ("grants", "member", "sealed"),
             Self::Attempts => ("attempts", "id", "sealed"),
             Self::Answers => ("jobs", "guid", "sealed_answers"),
+            Self::Held => ("held_answers", "handle", "sealed"),
+            Self::Stored => ("idempotent_requests", "key", "answer"),
         }
     }
 
@@ -42,6 +53,8 @@ impl Place {
             Self::Means => ('g', None),
             Self::Attempts => ('a', Some("z")),
             Self::Answers => ('q', None),
+            Self::Held => ('h', Some("z")),
+            Self::Stored => ('i', Some("z")),
         }
     }
 }
@@ -69,7 +82,8 @@ async fn keys_of(
     count: usize,
 ) -> Vec<String> {
     let keys: Vec<String> = ::redis::cmd("KEYS")
-        .arg(format!("*}}{kind}*"))
+        // A guid or a digest follows: other keys, such as `ids`, are short.
+        .arg(format!("*}}{kind}{}*", "?".repeat(20)))
         .query_async(connection)
         .await
         .expect("keys");
@@ -237,6 +251,56 @@ async fn k2_the_secrets_of_another_attempt_do_not_open(backend: Backend) {
         0,
         "no code is sent with another's verifier"
     );
+}
+
+async fn k2_the_held_answer_of_another_handle_does_not_open(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let mut returns = Vec::new();
+    for _ in 0..2 {
+        let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
+        let (_, link) = gateway.member_with(body).await;
+        let visitor = gateway.visitor();
+        let answer = gateway.bank.code_for(&gateway.open(&visitor, &link).await);
+        let pairs = answer.pairs();
+        let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let held = gateway.visitor().post(&answer.redirect_uri, &fields).await;
+        returns.push((visitor, held.location().expect("a location")));
+    }
+    swap(&gateway, Place::Held).await;
+    for (visitor, held) in &returns {
+        is_led_back(&visitor.follow(held).await, "another's answer");
+    }
+    assert_eq!(gateway.bank.hits().token, 0);
+    swap(&gateway, Place::Held).await;
+    for (visitor, held) in &returns {
+        let page = visitor.follow(held).await;
+        assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    }
+}
+
+async fn k2_the_stored_response_of_another_key_does_not_open(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let ask = async |key: &str| {
+        let body = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
+        let (gateway, session) = (&gateway, gateway.session.clone());
+        let with = |request: reqwest::RequestBuilder| {
+            request
+                .header("md-session-token", session)
+                .header("idempotency-key", key)
+        };
+        gateway.call("POST", "/members", Some(body), with).await
+    };
+    let (one, other) = (ask("one").await, ask("other").await);
+    assert_eq!((one.0, other.0), (200, 200), "{one:?} {other:?}");
+    assert_ne!(one.1, other.1);
+    swap(&gateway, Place::Stored).await;
+    for key in ["one", "other"] {
+        let (status, refused) = ask(key).await;
+        assert_eq!(status, 500, "{refused}");
+        assert!(refused["member"].is_null(), "{refused}");
+    }
+    swap(&gateway, Place::Stored).await;
+    assert_eq!((ask("one").await, ask("other").await), (one, other));
 }
 
 async fn k2_nothing_of_another_client_opens(backend: Backend) {

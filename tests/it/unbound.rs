@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use guichet::domain::support_code::SupportCode;
 use serde_json::json;
 use url::Url;
 
@@ -99,6 +100,10 @@ async fn c4_an_answer_in_another_browser_is_burnt(backend: Backend) {
         page.form().is_none(),
         "nothing to try again: the link is spent"
     );
+    let attempt = page.url.path().rsplit('/').next().expect("an attempt");
+    let code = SupportCode::of(&attempt.parse().expect("an attempt's id"));
+    let shown = format!("<code translate=\"no\">{code}</code>");
+    assert!(page.body.contains(&shown), "{shown}: {}", page.body);
     assert_eq!(
         gateway.bank.hits().token,
         1,

@@ -370,7 +370,11 @@ async fn l1_each_refused_answer_is_logged_with_the_banks_words_and_no_secret() {
         .post(&answer.redirect_uri, &[("error", "posted_error")])
         .await;
     assert_eq!(posted.status, 303);
+    // Why it was refused is to be read at its own registration alone.
+    let mut elsewhere = posted.location().expect("a location");
+    elsewhere.set_path("/oauth/redirect_from/rival/fake_bank");
     is_led_back(&visitor.follow_from(posted).await, "posted");
+    is_refused(&visitor.get(&elsewhere).await, "of another registration");
     let foreign = CallbackParams {
         iss: Some(format!("https://evil.example/{state}")),
         ..answer
@@ -382,6 +386,10 @@ async fn l1_each_refused_answer_is_logged_with_the_banks_words_and_no_secret() {
         .lines()
         .filter(|line| line.contains("authorization response refused"))
         .collect();
+    let (of_another, lines): (Vec<&str>, Vec<&str>) =
+        lines.into_iter().partition(|line| line.contains("rival"));
+    assert_eq!(of_another.len(), 1, "{log}");
+    assert!(!of_another[0].contains("posted_error"), "{}", of_another[0]);
     assert_eq!(lines.len(), 4, "one line each: {log}");
     for line in &lines {
         assert!(
@@ -403,6 +411,39 @@ async fn l1_each_refused_answer_is_logged_with_the_banks_words_and_no_secret() {
     assert!(lines[3].contains("https://evil.example/"), "{}", lines[3]);
     for secret in [&state, &code] {
         assert!(!log.contains(secret.as_str()), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l1_a_response_that_the_limit_refuses_is_logged_with_where_it_arrived() {
+    let setup = Setup {
+        swaps: vec![(
+            "unknown_links_per_minute = 1000",
+            "unknown_links_per_minute = 1000\nunknown_attempts_per_minute = 1",
+        )],
+        ..Setup::default()
+    };
+    let served = Served::with(Backend::Sqlite, setup).await;
+    let url = served.gateway.at(&format!(
+        "/oauth/redirect_from/{CLIENT}/{BANK}?error=access_denied"
+    ));
+    is_refused(&Visitor::new().get(&url).await, "the first");
+    let limited = Visitor::new().get(&url).await;
+    assert_eq!((limited.status, limited.name()), (429, Some("busy")));
+    let posted = Visitor::new()
+        .post(&url, &[("error", "access_denied")])
+        .await;
+    assert_eq!((posted.status, posted.name()), (429, Some("busy")));
+    let log = served.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("authorization response refused") && line.contains("429"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for line in lines {
+        for known in [format!("client={CLIENT}"), format!("institution={BANK}")] {
+            assert!(line.contains(&known), "{known}: {line}");
+        }
     }
 }
 

@@ -47,6 +47,11 @@ async fn a_slow_exchange_is_waited_for_on_a_page_of_ours(backend: Backend) {
     assert_eq!(again.location(), Some(result.clone()));
     let stranger = at.gateway.visitor().get(&result).await;
     assert_eq!(stranger.name(), Some("wrong-browser"));
+    assert!(
+        !stranger.body.contains("shared"),
+        "not known yet: {}",
+        stranger.body
+    );
 
     gate.open();
     let page = at.visitor.follow(&result).await;

@@ -10,23 +10,26 @@ use axum::response::{IntoResponse, Response};
 use zeroize::Zeroizing;
 
 use super::refusal::Refusal;
-use super::{Look, form_field, look_ahead, looked_for, see_other, to_outcome};
+use super::{Look, counted, form_field, look_ahead, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::AnswerHandle;
 use crate::domain::window::Binding;
+use crate::flow::Internal;
 use crate::flow::callback::{self, Taken, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::unproven::{Refused, own_attempt};
 use crate::http::body::Whole;
 use crate::http::limits::Sought;
-use crate::http::page::Page;
+use crate::http::page::{Form, Page};
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit};
 use crate::http::{Door, show};
 use crate::log_context;
 use crate::oauth::Callback;
+use crate::store::StoreError;
 
-/// The parameter that brings a refusal from a POST to the GET that follows.
+/// The parameter that brings a refusal from a POST to the GET that follows. It travels sealed, where a sound
+/// response is held in the store: a stranger can make any number of refusals, and writes none of them there.
 const REFUSED: &str = "refused";
 
 /// Come back from the institution.
@@ -111,7 +114,23 @@ pub async fn returned(
             Err(error) => shown.failure(error),
         })
     };
-    looked_for(&door, &shown, source, Sought::Attempt, look).await
+    answered(&door, &shown, source, look).await
+}
+
+/// Shows what came of a response; one from where too many belonged to no attempt is refused unread.
+async fn answered(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    source: Source,
+    look: impl Future<Output = Look>,
+) -> Response {
+    match door.limits.may_look(source, Sought::Attempt) {
+        Ok(()) => counted(door, shown, source, Sought::Attempt, look.await),
+        Err(wait) => {
+            Refusal::unread(StatusCode::TOO_MANY_REQUESTS).log(source);
+            shown.too_many(wait)
+        }
+    }
 }
 
 /// Does nothing about an answer; a browser with an attempt under way there is led back to it.
@@ -158,7 +177,7 @@ async fn refuse(
         (status = 413, description = "The body is over 64 kB."),
         (status = 429, description = "Too many responses that belong to no attempt from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
+        (status = 503, description = "The store cannot be reached: a page that posts the response again.", content_type = "text/html"),
     ),
 )]
 pub async fn posted(
@@ -194,11 +213,11 @@ pub async fn posted(
         let carried = refusal.carried(&door.gateway, &at);
         see_other(&door, &shown, &format!("{path}?{REFUSED}={carried}"))
     };
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(refused) => return go_back(&refused),
-    };
     let look = async {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(refused) => return Look::Missing(go_back(&refused)),
+        };
         Look::Found(match hold(&door.gateway, &answer).await {
             Ok(Held::Under(handle)) => {
                 let path = format!("{path}?answer={}", handle.expose());
@@ -206,8 +225,23 @@ pub async fn posted(
             }
             Ok(Held::Settled(attempt)) => to_outcome(&door, &shown, &attempt),
             Ok(Held::Unknown) => return Look::Missing(go_back(&Refused::UnknownState)),
+            // The institution posts it no second time.
+            Err(Internal::Store(StoreError::Unavailable(cause))) => {
+                shown.post_again(&at, posting(path.clone(), &answer), cause.as_ref())
+            }
             Err(error) => shown.failure(error),
         })
     };
-    looked_for(&door, &shown, source, Sought::Attempt, look).await
+    answered(&door, &shown, source, look).await
+}
+
+/// The form that brings the response once more.
+fn posting(path: String, answer: &Callback) -> Form {
+    let fields = answer.parameters();
+    Form {
+        action: path,
+        fields: fields
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect(),
+    }
 }

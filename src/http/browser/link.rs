@@ -111,10 +111,15 @@ pub async fn link(
                 may_be_ours,
             }) => {
                 let check_again = may_be_ours.then_some(this_link);
-                shown.about(&window, None).page(&Page::Used { check_again })
+                let page = Page::Used {
+                    check_again,
+                    support_code: None,
+                };
+                shown.about(&window, None).page(&page)
             }
             Ok(Arrival::Outcome(attempt)) => {
-                return outcome::outcome(&door, &headers, &attempt, Some(StatusCode::GONE)).await;
+                let status = Some(StatusCode::GONE);
+                return outcome::outcome(&door, &headers, source, &attempt, status).await;
             }
             Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired(None)),
             Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),

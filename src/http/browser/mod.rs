@@ -50,10 +50,21 @@ async fn looked_for(
     sought: Sought,
     look: impl Future<Output = Look>,
 ) -> Response {
-    if let Err(wait) = door.limits.may_look(source, sought) {
-        return shown.too_many(wait);
+    match door.limits.may_look(source, sought) {
+        Ok(()) => counted(door, shown, source, sought, look.await),
+        Err(wait) => shown.too_many(wait),
     }
-    match look.await {
+}
+
+/// Shows what came of a look, and counts it if nothing did.
+fn counted(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    source: Source,
+    sought: Sought,
+    look: Look,
+) -> Response {
+    match look {
         Look::Found(response) => response,
         Look::Missing(response) => match door.limits.missed(source, sought) {
             Ok(()) => response,

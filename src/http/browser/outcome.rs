@@ -19,6 +19,7 @@ use crate::http::source::Source;
 use crate::http::visitor::{Segments, is_same_origin};
 use crate::http::{Door, show};
 use crate::store::AttemptRecord;
+use crate::telemetry::STRANGERS;
 
 /// After how many seconds the page of an exchange that takes long asks again.
 const REFRESH_S: u8 = 2;
@@ -31,6 +32,7 @@ const REFRESH_S: u8 = 2;
     responses(
         (status = 200, description = "The outcome, or that it is still to come.", content_type = "text/html"),
         (status = 303, description = "Redirect to the app, with the outcome.", content_type = "text/html"),
+        (status = 400, description = "This browser did not begin the attempt, or no longer has its cookie.", content_type = "text/html"),
         (status = 404, description = "There is no such attempt.", content_type = "text/html"),
         (status = 410, description = "It is over, or went on in another tab.", content_type = "text/html"),
         (status = 429, description = "Too many unknown attempts from this address.", content_type = "text/html"),
@@ -48,13 +50,14 @@ pub async fn result(
     let Ok(attempt) = attempt.parse() else {
         return shown.neutral();
     };
-    let look = outcome(&door, &headers, &attempt, None);
+    let look = outcome(&door, &headers, source, &attempt, None);
     looked_for(&door, &shown, source, Sought::Attempt, look).await
 }
 
 pub(super) async fn outcome(
     door: &Door,
     headers: &HeaderMap,
+    source: Source,
     attempt: &AttemptId,
     status: Option<StatusCode>,
 ) -> Look {
@@ -77,7 +80,7 @@ pub(super) async fn outcome(
             about(&shown, &record).page(&show::to_a_stranger(attempt, &record.window))
         }
         Ok(Finish::Over { record, back }) => {
-            tracing::info!("outcome shown");
+            tracing::info!(target: STRANGERS, %source, "outcome shown");
             let about = match shown.about_outcome(&record).await {
                 Ok(about) => about,
                 Err(error) => return Look::Found(shown.failure(error.into())),

@@ -4,18 +4,26 @@
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::id::{ClientId, InstitutionCode};
+use crate::domain::random::Random;
 use crate::flow::Gateway;
 use crate::flow::callback::Door;
+use crate::flow::held::HELD_ANSWER_TTL;
 use crate::flow::unproven::Refused;
 use crate::http::source::Source;
 use crate::oauth::{Scrubber, words};
-use crate::store::seal::{Context, Field};
+use crate::store::seal::{Context, Field, Sealer};
 use crate::telemetry::STRANGERS;
 
 /// How much of a path that names nothing is logged, in characters.
 const PATH: usize = 140;
+
+/// The longest that a carried refusal is, in characters: several times what a reason and words, which are
+/// cut, come to.
+const CARRIED: usize = 8 * 1024;
 
 /// One refused response.
 #[derive(Serialize, Deserialize)]
@@ -66,28 +74,126 @@ impl Refusal {
     }
 
     /// The text that brings it from a POST to the GET that follows, which alone knows whose browser it
-    /// is: by the browser, which can neither read nor change it, and at that registration only.
-    pub fn carried(&self, gateway: &Gateway, at: &Door) -> String {
-        let plain = serde_json::to_vec(self).expect("texts are JSON");
-        let sealed = gateway
-            .sealer
-            .seal(gateway.random.as_ref(), &place(at), &plain);
-        BASE64_URL_SAFE_NO_PAD.encode(sealed)
+    /// is: by the browser, which can neither read nor change it, at that registration only, and for as
+    /// long as a sound response would be held.
+    pub fn carried(self, gateway: &Gateway, at: &Door) -> String {
+        let place = place(&at.client.id, &at.institution.code);
+        self.sealed(
+            &gateway.sealer,
+            gateway.random.as_ref(),
+            &place,
+            gateway.clock.now(),
+        )
     }
 
-    /// What [`Self::carried`] wrote at that registration; `None` for anything else.
+    /// What [`Self::carried`] wrote at that registration, in time; `None` for anything else.
     pub fn arrived(gateway: &Gateway, at: &Door, text: &str) -> Option<Self> {
+        let place = place(&at.client.id, &at.institution.code);
+        Self::opened(&gateway.sealer, &place, gateway.clock.now(), text)
+    }
+
+    fn sealed(
+        self,
+        sealer: &Sealer,
+        random: &dyn Random,
+        place: &Context<'_>,
+        now: Timestamp,
+    ) -> String {
+        let carried = Carried {
+            sealed_at_ms: now.as_millisecond(),
+            refusal: self,
+        };
+        let plain = serde_json::to_vec(&carried).expect("texts are JSON");
+        BASE64_URL_SAFE_NO_PAD.encode(sealer.seal(random, place, &plain))
+    }
+
+    fn opened(sealer: &Sealer, place: &Context<'_>, now: Timestamp, text: &str) -> Option<Self> {
+        if text.len() > CARRIED {
+            return None;
+        }
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-        let plain = gateway.sealer.open(&place(at), &sealed).ok()?;
-        serde_json::from_slice(&plain).ok()
+        let plain = sealer.open(place, &sealed).ok()?;
+        let carried: Carried = serde_json::from_slice(&plain).ok()?;
+        let age_ms = now.as_millisecond() - carried.sealed_at_ms;
+        (i128::from(age_ms) < HELD_ANSWER_TTL.as_millis().cast_signed()).then_some(carried.refusal)
     }
 }
 
+/// A refusal on its way.
+#[derive(Serialize, Deserialize)]
+struct Carried {
+    /// Milliseconds since 1970.
+    sealed_at_ms: i64,
+    refusal: Refusal,
+}
+
 /// Where a carried refusal can be opened.
-fn place(at: &Door) -> Context<'_> {
+fn place<'a>(client: &'a ClientId, institution: &'a InstitutionCode) -> Context<'a> {
     Context {
-        client: Some(&at.client.id),
-        subject: at.institution.code.as_str(),
+        client: Some(client),
+        subject: institution.as_str(),
         field: Field::Refusal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::seal::{KeyRing, SealKey};
+
+    struct Same;
+
+    impl Random for Same {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    fn refusal(words: &str) -> Refusal {
+        Refusal {
+            reason: "it is none".to_owned(),
+            words: Some(words.to_owned()),
+        }
+    }
+
+    /// What arrives at `there` of a refusal sealed at `here`, `age` milliseconds later.
+    fn arrives(
+        words: &str,
+        here: (&str, &str),
+        there: (&str, &str),
+        age_ms: i64,
+    ) -> Option<String> {
+        let key = SealKey::new("k1", &[1; 32]).expect("a key");
+        let sealer = Sealer::new(KeyRing::new(key, vec![]).expect("a ring"));
+        let at = |ms| Timestamp::from_millisecond(1_800_000_000_000 + ms).expect("a time");
+        let parties = |(client, institution): (&str, &str)| -> (ClientId, InstitutionCode) {
+            let client = client.parse().expect("a client");
+            (client, institution.parse().expect("a code"))
+        };
+        let (here, there) = (parties(here), parties(there));
+        let sealed = refusal(words).sealed(&sealer, &Same, &place(&here.0, &here.1), at(0));
+        let opened = Refusal::opened(&sealer, &place(&there.0, &there.1), at(age_ms), &sealed);
+        opened.and_then(|refusal| refusal.words)
+    }
+
+    #[test]
+    fn k2_a_carried_refusal_opens_at_its_registration_for_two_minutes() {
+        let here = ("acme", "bank");
+        let words = Some("declined".to_owned());
+        assert_eq!(arrives("declined", here, here, 0), words);
+        assert_eq!(arrives("declined", here, here, 119_999), words);
+        assert_eq!(arrives("declined", here, here, 120_000), None, "late");
+        for elsewhere in [("rival", "bank"), ("acme", "other_bank")] {
+            assert_eq!(arrives("declined", here, elsewhere, 0), None);
+        }
+    }
+
+    #[test]
+    fn the_longest_refusal_is_carried_and_a_longer_text_is_not_read() {
+        let here = ("acme", "bank");
+        // A cut `error` and a cut `error_description`, of the longest characters there are.
+        let longest = "\u{10ffff}".repeat(1_000);
+        assert_eq!(arrives(&longest, here, here, 0), Some(longest));
+        assert_eq!(arrives(&"x".repeat(CARRIED), here, here, 0), None);
     }
 }

@@ -273,7 +273,10 @@ impl Door {
                 "A field, a parameter or a header is missing or wrong: the message names it.",
             ),
             ("401", "The credentials are missing or wrong."),
-            ("408", "The request took longer than 60 seconds."),
+            (
+                "408",
+                "The request came too slowly (nothing for 10 seconds, or less than 1 kB a second), or took longer than 60 seconds.",
+            ),
             ("500", "Something went wrong on our side."),
             (
                 "503",

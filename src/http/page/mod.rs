@@ -8,8 +8,8 @@
 //! on everything that can be pressed: `continue`, `cancel`, `retry`, `return`, `close`, and
 //! `institution` for the way to the institution's own site.
 //!
-//! Every page works without script. The one script there is tells the window that opened this one
-//! how it ended, and closes this one after success.
+//! Every page works without script. The one script there is goes on by itself, tells the window that opened
+//! this one how it ended, and closes this one after success.
 
 mod assets;
 mod brand;
@@ -76,6 +76,8 @@ pub enum Page {
         /// The link's own address, when this may yet be the browser that used it: the second tab
         /// of a double click learns more by asking again.
         check_again: Option<String>,
+        /// For support, where this browser's own attempt was ended by another one.
+        support_code: Option<SupportCode>,
     },
     /// The link has been used by this browser, and the connection is not finished.
     Resume {
@@ -95,8 +97,10 @@ pub enum Page {
     Preview,
     /// Something we need is away for a moment and a retry is safe.
     Busy {
-        /// Seconds until the browser asks for the same address again.
+        /// Seconds until the browser asks for the same address again, or the script posts the form.
         refresh_s: u8,
+        /// What has to be posted again: nothing is to be had at the address by asking.
+        again: Option<Form>,
     },
     /// The code is being exchanged, and that takes longer than a moment.
     Connecting {
@@ -295,6 +299,7 @@ impl Page {
             Page::BadReturn { support_code }
             | Page::WrongBrowser { support_code }
             | Page::NoAnswer { support_code, .. } => Some(*support_code),
+            Page::Used { support_code, .. } => *support_code,
             _ => self.ending().map(|ending| ending.support_code),
         }
     }
@@ -340,7 +345,22 @@ impl Page {
     /// After how many seconds the browser asks for the same address again.
     fn refresh_s(&self) -> Option<u8> {
         match self {
-            Page::Busy { refresh_s } | Page::Connecting { refresh_s } => Some(*refresh_s),
+            Page::Busy {
+                refresh_s,
+                again: None,
+            }
+            | Page::Connecting { refresh_s } => Some(*refresh_s),
+            _ => None,
+        }
+    }
+
+    /// After how many seconds the script posts the page's form.
+    fn post_s(&self) -> Option<u8> {
+        match self {
+            Page::Busy {
+                refresh_s,
+                again: Some(_),
+            } => Some(*refresh_s),
             _ => None,
         }
     }
@@ -348,7 +368,10 @@ impl Page {
     /// Whether the flow goes on from here in the same window, to a page that may have something to tell
     /// the window's opener.
     fn is_on_the_way(&self) -> bool {
-        self.refresh_s().is_some() || matches!(self, Page::NoAnswer { .. })
+        matches!(
+            self,
+            Page::Busy { .. } | Page::Connecting { .. } | Page::NoAnswer { .. }
+        )
     }
 
     /// The ending it tells of, when it tells of one.

@@ -169,13 +169,12 @@ pub fn all() -> Vec<Sample> {
                 notify: notify("success"),
             },
         ),
-        both("used", Page::Used { check_again: None }),
-        home("used-home", Page::Used { check_again: None }),
+        both("used", used(None, None)),
+        home("used-home", used(None, None)),
+        both("used-check", used(Some("?"), None)),
         both(
-            "used-check",
-            Page::Used {
-                check_again: Some("?".to_owned()),
-            },
+            "used-elsewhere",
+            used(None, Some(SupportCode::from_bytes(b"unbound!"))),
         ),
         both(
             "resume",
@@ -199,8 +198,9 @@ pub fn all() -> Vec<Sample> {
         nobody("unknown", Page::Unknown),
         nobody("not-found", Page::NotFound),
         nobody("preview", Page::Preview),
-        both("busy", Page::Busy { refresh_s: 5 }),
-        nobody("busy-unknown", Page::Busy { refresh_s: 5 }),
+        both("busy", busy(None)),
+        both("busy-posted", busy(Some(Form::to("?").choosing("x")))),
+        nobody("busy-unknown", busy(None)),
         both("connecting", Page::Connecting { refresh_s: 2 }),
         both(
             "no-answer",
@@ -359,6 +359,20 @@ fn both(label: &'static str, page: Page) -> Sample {
         label,
         page,
         known: Known::Both,
+    }
+}
+
+fn busy(again: Option<Form>) -> Page {
+    Page::Busy {
+        refresh_s: 5,
+        again,
+    }
+}
+
+fn used(check_again: Option<&str>, support_code: Option<SupportCode>) -> Page {
+    Page::Used {
+        check_again: check_again.map(str::to_owned),
+        support_code,
     }
 }
 

@@ -31,6 +31,8 @@ struct Frame<'a> {
     tell: Option<Tell>,
     /// Where it goes by itself.
     go: Option<&'a str>,
+    /// After how many seconds it posts its form by itself.
+    post_s: Option<u8>,
     icon: Option<&'a str>,
     app: Option<Tile<'a>>,
     institution: Option<Tile<'a>>,
@@ -159,6 +161,7 @@ impl<'a> Frame<'a> {
         let website = institution.and_then(|bank| web_address(bank.url.as_deref()?));
         let back = back(page, parties);
         let go = page.back().filter(|own| own.by_itself).and(back);
+        let post_s = page.post_s();
         let actions = actions(page, website, back, words);
         let tell = tell(page);
         // With a second action there already, one more would be noise. The way back does not count:
@@ -174,9 +177,11 @@ impl<'a> Frame<'a> {
             reason: page.reason(),
             style: &STYLE.text,
             accent: app.and_then(|app| app.accent.as_ref()),
-            script: (tell.is_some() || go.is_some()).then_some(SCRIPT.text.as_str()),
+            script: (tell.is_some() || go.is_some() || post_s.is_some())
+                .then_some(SCRIPT.text.as_str()),
             tell,
             go,
+            post_s,
             icon: app.and_then(|app| app.logo.as_deref()),
             app: app.map(|app| Tile::new(&app.name, app.logo.as_deref())),
             institution: institution.map(|bank| Tile::new(&bank.name, bank.logo.as_deref())),
@@ -236,8 +241,9 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         Page::Interstitial { .. }
         | Page::Resume { .. }
         | Page::Preview
-        | Page::Busy { .. }
+        | Page::Busy { again: None, .. }
         | Page::Connecting { .. } => &["body"],
+        Page::Busy { again: Some(_), .. } => &["body", "press"],
         Page::Connected { again, .. } => match (again, has_back) {
             (false, true) => &["body", "return"],
             (false, false) => &["body", "close"],
@@ -246,6 +252,7 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         },
         Page::Used {
             check_again: Some(_),
+            ..
         } => &["body", "check"],
         Page::Cancelled(Ending { retry, .. })
         | Page::Denied(Ending { retry, .. })
@@ -259,7 +266,9 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         Page::NotSetUp(_)
         | Page::Duplicate(_)
         | Page::OtherLogin(_)
-        | Page::Used { check_again: None }
+        | Page::Used {
+            check_again: None, ..
+        }
         | Page::Expired(_)
         | Page::Superseded
         | Page::Unknown
@@ -303,9 +312,13 @@ fn actions<'a>(
         }
         Page::Used {
             check_again: Some(link),
+            ..
         } => Some(action("retry", "action-check", Target::Link(link))),
+        Page::Busy {
+            again: Some(form), ..
+        } => Some(action("retry", "action-reload", Target::Post(form))),
         // An empty reference is the page's own address.
-        Page::Busy { .. } => Some(action("retry", "action-reload", Target::Link(""))),
+        Page::Busy { again: None, .. } => Some(action("retry", "action-reload", Target::Link(""))),
         Page::Replaced => Some(action("retry", "action-check", Target::Link(""))),
         Page::Impeded(_) => {
             website.map(|url| action("institution", "action-institution", Target::NewTab(url)))

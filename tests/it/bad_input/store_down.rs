@@ -1,5 +1,7 @@
 //! The store is away: everybody is asked to come again, and nothing was half done.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{assert_nexus, assert_platform};
@@ -103,37 +105,77 @@ async fn while_the_store_is_down_everybody_is_asked_to_come_again() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c15_a_posted_response_waits_for_a_store_that_is_away_for_seconds() {
-    let mut redis = Redis::start();
-    let setup = Setup {
-        store: Some(redis.url()),
-        ..Setup::default()
-    };
-    let gateway = TestGateway::with(Backend::Redis, setup).await;
-    let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
-    let (member, link) = gateway.member_with(body).await;
-    let visitor = gateway.visitor();
-    let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
-    redis.kill9();
+/// How long a person may be kept at the bank's page.
+const AT_MOST: Duration = Duration::from_secs(2);
 
-    // It comes without cookies from another site.
-    let form = gateway.visitor();
-    let (to, pairs) = (answer.redirect_uri.clone(), answer.pairs());
-    let posting = tokio::spawn(async move {
+/// How the store is away.
+#[derive(Clone, Copy, Debug)]
+enum Away {
+    /// Nobody listens.
+    Gone,
+    /// It is silent.
+    Silent,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c15_a_posted_response_waits_on_a_page_of_ours_while_the_store_is_away() {
+    for away in [Away::Gone, Away::Silent] {
+        let mut redis = Redis::start();
+        let setup = Setup {
+            store: Some(redis.url()),
+            ..Setup::default()
+        };
+        let gateway = TestGateway::with(Backend::Redis, setup).await;
+        let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
+        let (member, link) = gateway.member_with(body).await;
+        let visitor = gateway.visitor();
+        let request = gateway.open(&visitor, &link).await;
+        let answer = gateway.bank.code_for(&request);
+        match away {
+            Away::Gone => redis.kill9(),
+            Away::Silent => drop(redis.command("CLIENT PAUSE 60000 WRITE")),
+        }
+
+        // It comes without cookies from another site.
+        let pairs = answer.pairs();
         let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        form.post(&to, &fields).await
-    });
-    // Until it was tried twice in vain.
-    while gateway.store_steps("hold_answer").await < 2 {
-        assert!(!posting.is_finished(), "given up at once");
+        let form = gateway.visitor();
+        let posting = form.post(&answer.redirect_uri, &fields);
+        let posted = tokio::time::timeout(AT_MOST, posting).await;
+        let posted = posted.unwrap_or_else(|_| panic!("{away:?}: a page within {AT_MOST:?}"));
+        assert_eq!((posted.status, posted.name()), (503, Some("busy")));
+        assert_eq!(posted.between("data-post=\"", "\""), Some("2"));
+        assert!(
+            posted.header("refresh").is_none(),
+            "a GET would bring nothing"
+        );
+        assert_eq!(posted.header("cache-control"), Some("no-store"));
+        let policy = posted.header("content-security-policy").expect("a policy");
+        assert!(
+            policy.contains("com.example.acme:"),
+            "the way back into the app: {policy}"
+        );
+        let (to, sent) = posted.button("retry").expect("a form");
+        assert_eq!(to, answer.redirect_uri);
+        let sent: Vec<(&str, &str)> = sent.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        for field in &sent {
+            assert!(fields.contains(field), "{field:?}");
+        }
+        let again = form.press(&posted, "retry").await;
+        assert_eq!((again.status, again.name()), (503, Some("busy")));
+
+        match away {
+            Away::Gone => redis.restart(),
+            Away::Silent => drop(redis.command("CLIENT UNPAUSE")),
+        }
+        let mut held = visitor.press(&again, "retry").await;
+        while held.name() == Some("busy") {
+            held = visitor.press(&held, "retry").await;
+        }
+        assert_eq!(held.status, 303, "{}", held.body);
+        let page = visitor.follow_from(held).await;
+        assert_eq!(page.name(), Some("connected"), "{}", page.body);
+        assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+        assert_eq!(gateway.bank.token_requests().len(), 1);
     }
-    redis.restart();
-    let held = posting.await.expect("no panic");
-    assert_eq!(held.status, 303, "{}", held.body);
-    let page = visitor.follow_from(held).await;
-    assert_eq!(page.name(), Some("connected"), "{}", page.body);
-    assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
-    assert_eq!(gateway.bank.token_requests().len(), 1);
 }

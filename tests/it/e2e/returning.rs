@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::demo::{BANK, Demo};
 use crate::support::browser::{Browser, Options};
-use crate::support::gateway::{BANK_GUID, Backend, TestGateway};
+use crate::support::gateway::{BANK_GUID, Backend, FORM_BANK_GUID, Setup, TestGateway};
+use crate::support::redis::Redis;
 
 crate::on_both_stores!(c19_only_the_outcome_stays_in_the_history);
 
@@ -51,6 +52,51 @@ async fn c19_only_the_outcome_stays_in_the_history(backend: Backend) {
     browser.arrives_at("connected").await;
     assert_eq!(browser.address().await, outcome);
     assert_eq!(gateway.bank.hits().token, 1);
+}
+
+/// Coming from the bank's page, while the store is silent for a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c15_a_posted_response_is_posted_again_by_the_page_itself() {
+    let redis = Redis::start();
+    let setup = Setup {
+        store: Some(redis.url()),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Redis, setup).await;
+    let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
+    let (member, link) = gateway.member_with(body).await;
+    let visitor = gateway.visitor();
+    let answer = gateway.bank.code_for(&gateway.open(&visitor, &link).await);
+    let cookie = visitor.cookie_header().expect("a cookie");
+    let (name, value) = cookie.split_once('=').expect("a pair");
+
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&gateway.at("/nothing")).await;
+    let driver = browser.driver();
+    let cookie = thirtyfour::Cookie::new(name, value);
+    driver.add_cookie(cookie).await.expect("a cookie");
+    browser.go("about:blank").await;
+    redis.command("CLIENT PAUSE 60000 WRITE");
+    let posting = "const [to, pairs] = arguments;
+        const form = document.createElement('form');
+        form.method = 'post';
+        form.action = to;
+        for (const [name, value] of pairs) {
+            const input = document.createElement('input');
+            Object.assign(input, {type: 'hidden', name, value});
+            form.append(input);
+        }
+        document.body.append(form);
+        form.submit();";
+    let arguments = vec![json!(answer.redirect_uri), json!(answer.pairs())];
+    driver.execute(posting, arguments).await.expect("posted");
+    browser.arrives_at("busy").await;
+    redis.command("CLIENT UNPAUSE");
+    browser.arrives_at("connected").await;
+    assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+    let visited = history(&browser).await;
+    let code = answer.code.as_deref().expect("a code");
+    assert!(!visited.iter().any(|it| it.contains(code)), "{visited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -146,6 +146,7 @@ fn names_and_messages_cannot_become_markup() {
             },
             Page::Used {
                 check_again: Some(evil.to_owned()),
+                support_code: None,
             },
         ];
         for page in clean.iter().map(|sample| &sample.page).chain(&pages) {

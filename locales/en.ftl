@@ -174,5 +174,5 @@ bad-return-body = It changed nothing.
 bad-return-next = Go back to { $app } and start again.
 
 wrong-browser-heading = Please go on in the browser where you started
-wrong-browser-body = To keep you safe, connecting starts and ends in the same browser, and only that one can show how it went, for a short time.
-wrong-browser-next = Go back to the browser where you started. If it does not go on there, open { $app } in it and see whether { $institution } is connected.
+wrong-browser-body = For your safety, only the browser where you started can show how it went.
+wrong-browser-next = Go back to that browser. If it does not go on there, open { $app } and see whether { $institution } is connected.

@@ -121,7 +121,12 @@ impl Body for PacedBody {
             self.place.pace().has_body(now);
             return frame.map_err(Into::into);
         }
-        let until = (now + self.place.pace().awaits_body(now)).into();
+        let left = self.place.pace().awaits_body(now);
+        if left.is_zero() {
+            return Poll::Ready(Some(Err(TooSlow.into())));
+        }
+        // The timer only wakes: set anew by each poll, it might never be found to have run out.
+        let until = (now + left).into();
         let patience = self
             .patience
             .get_or_insert_with(|| Box::pin(sleep_until(until)));

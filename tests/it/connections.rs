@@ -249,7 +249,7 @@ async fn a_peer_that_stops_half_way_is_let_go_of() {
     let reader = reader_that_never_reads(Ipv4Addr::LOCALHOST, &gateway.url).await;
     let to_the_end = async |mut stream: TcpStream| {
         let mut text = String::new();
-        let read = tokio::time::timeout(Duration::from_secs(40), stream.read_to_string(&mut text));
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut text));
         read.await.expect("let go of in time").expect("text");
         text
     };

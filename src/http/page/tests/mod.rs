@@ -479,7 +479,6 @@ fn a_page_says_what_did_not_happen_when_that_calms() {
         "provider-error",
         "server-error",
         "not-set-up",
-        "wrong-browser",
         "no-answer",
     ] {
         let text = visible(sampled(label).html()).to_lowercase();

@@ -422,7 +422,7 @@ mod tests {
             said.extend(names.iter().chain(*families));
         }
         let lower = |it: &&str| it.bytes().all(|it| !it.is_ascii_uppercase());
-        assert!(said.iter().all(|it| lower(it)));
+        assert!(said.iter().all(lower));
         let count = said.len();
         said.sort_unstable();
         said.dedup();

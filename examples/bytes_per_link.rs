@@ -23,9 +23,10 @@ use guichet::domain::id::{MemberGuid, OauthStateGuid, UserGuid};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::random::Random;
 use guichet::domain::secret::LinkToken;
+use guichet::domain::user::User;
 use guichet::domain::window::{NewWindow, WindowOptions};
 use guichet::store::redis::{RedisSettings, RedisStore};
-use guichet::store::{NewMember, Retention, Store};
+use guichet::store::{MemberCreation, NewMember, Retention, Store};
 use jiff::{SignedDuration, Timestamp};
 use rand::Rng;
 use tokio::task::JoinSet;
@@ -147,7 +148,18 @@ async fn create(
             job: None,
             created: Vec::new(),
         };
-        store.create_member(&new, now).await?;
+        let its_user = User {
+            guid: user,
+            client: "demo".parse()?,
+            id: None,
+            email: None,
+            metadata: None,
+            is_disabled: false,
+            created_at: now,
+        };
+        store.create_user(&its_user).await?;
+        let created = store.create_member(&new, now).await?;
+        ensure!(matches!(created, MemberCreation::Created), "{created:?}");
         members.push((user, guid));
     }
     Ok(members)

@@ -7,6 +7,9 @@
 //! them, [`app`] and [`serve`] what puts them together, [`cli`] the commands. Imports run downwards only,
 //! and `tests/it/layers.rs` says so.
 
+// A dependency that nothing uses any more does not pass the lints.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
+
 pub mod aggregator;
 pub mod app;
 pub mod cli;
@@ -28,3 +31,7 @@ pub mod store;
 pub mod telemetry;
 pub mod webhook;
 pub mod worker;
+
+// What only `main` uses.
+#[cfg(not(test))]
+use tikv_jemallocator as _;

@@ -33,6 +33,7 @@ mod connect;
 mod connections;
 mod crash;
 mod deadlines;
+mod dependencies;
 mod docs;
 mod doubles;
 mod duplicates;

@@ -20,7 +20,6 @@ mod authorization_server;
 mod floor;
 mod gateway;
 mod generator;
-mod measure;
 mod rounds;
 mod serve;
 mod sink;

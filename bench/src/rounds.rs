@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use guichet_bench::measure::{self, RedisWork};
 
 use super::gateway::{self, Gateway, Process, Wanted};
 use super::generator::{self, LEGS, Load};
-use super::measure::{self, RedisWork};
 use super::table;
 
 /// What is to be measured.

@@ -7,7 +7,7 @@
 //! - What is unfinished is kept until it is finished; what is finished carries a time to live, so
 //!   purging has nothing to do.
 //! - A pending link costs at most 400 bytes of the server's memory, and about 270 with a short prefix
-//!   (`examples/bytes_per_link.rs` measures it).
+//!   (`bench/src/bin/bytes_per_link.rs` measures it).
 //! - [`RedisStore::open`] refuses a server that may lose what it accepted (`fitness.rs`).
 
 mod call;

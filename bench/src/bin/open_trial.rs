@@ -15,23 +15,19 @@
 //! one script that compares the version and runs the commands it is given. It knows keys, versions and
 //! bytes, and is the same for every step.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use guichet::domain::data_request::DataRequest;
-use guichet::domain::id::{AttemptId, MemberGuid, OauthStateGuid, UserGuid};
-use guichet::domain::member::{ConnectionStatus, Member};
-use guichet::domain::random::Random;
-use guichet::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
-use guichet::domain::user::User;
-use guichet::domain::window::{Binding, NewAttempt, NewWindow, WindowOptions};
+use guichet::domain::id::{AttemptId, MemberGuid};
+use guichet::domain::secret::{AuthorizationState, BindingSecret};
+use guichet::domain::window::{Binding, NewAttempt};
 use guichet::store::redis::{RedisSettings, RedisStore};
-use guichet::store::{Knock, MemberCreation, NewMember, Opened, Opening, Retention, Store};
+use guichet::store::{Knock, Opened, Opening, Retention, Store};
+use guichet_bench::links::{Chance, Link};
+use guichet_bench::measure;
 use jiff::{SignedDuration, Timestamp};
-use rand::Rng;
 use redis::aio::MultiplexedConnection;
 use redis::{Script, ScriptInvocation};
 use serde::{Deserialize, Serialize};
@@ -41,18 +37,6 @@ use tokio::task::JoinSet;
 const TASKS: usize = 32;
 /// How often each way is measured.
 const ROUNDS: usize = 5;
-
-struct Chance;
-
-impl Random for Chance {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a measurement picks its own randomness"
-    )]
-    fn fill(&self, bytes: &mut [u8]) {
-        rand::rng().fill_bytes(bytes);
-    }
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -79,15 +63,13 @@ async fn main() -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         let links = links(count);
         for link in &links {
-            store.create_user(&link.user()).await?;
-            let created = store.create_member(&link.member(), link.now).await?;
-            ensure!(matches!(created, MemberCreation::Created), "{created:?}");
+            link.keep(&store).await?;
         }
         let before = Cost::so_far(server, &mut redis).await?;
         in_tasks(links, |link| {
             let store = Arc::clone(&store);
             async move {
-                let opened = store.open_window(&link.opening(), link.now).await?;
+                let opened = store.open_window(&opening(&link), link.now).await?;
                 ensure!(matches!(opened, Opened::Claimed(_)), "{opened:?}");
                 Ok(())
             }
@@ -106,7 +88,7 @@ async fn main() -> anyhow::Result<()> {
         in_tasks(links, |link| {
             let trial = Arc::clone(&trial);
             async move {
-                let outcome = trial.open(&link.opening(), link.now).await?;
+                let outcome = trial.open(&opening(&link), link.now).await?;
                 ensure!(matches!(outcome, Outcome::Claimed(_)), "not claimed");
                 Ok(())
             }
@@ -141,107 +123,30 @@ where
     Ok(())
 }
 
-/// A link that somebody is about to follow.
-struct Link {
-    now: Timestamp,
-    user: UserGuid,
-    member: MemberGuid,
-    window: OauthStateGuid,
-}
-
 fn links(count: usize) -> Vec<Link> {
     let now = Timestamp::from_millisecond(1_767_225_600_000).expect("a time");
-    let link = || {
-        let user = UserGuid::new(&Chance);
-        let member = MemberGuid::new(&Chance, user.partition());
-        let window = OauthStateGuid::of(&LinkToken::new(&Chance, member.partition()));
-        Link {
-            now,
-            user,
-            member,
-            window,
-        }
-    };
-    (0..count).map(|_| link()).collect()
+    (0..count).map(|_| Link::new(now)).collect()
 }
 
-impl Link {
-    fn user(&self) -> User {
-        User {
-            guid: self.user,
-            client: "demo".parse().expect("a client"),
-            id: None,
-            email: None,
-            metadata: None,
-            is_disabled: false,
-            created_at: self.now,
-        }
-    }
-
-    fn member(&self) -> NewMember {
-        let window = NewWindow {
-            guid: self.window,
-            options: WindowOptions::default(),
-            deadline: self.now + SignedDuration::from_mins(10),
-        };
-        let member = Member {
-            guid: self.member,
-            user: self.user,
-            user_id: None,
-            client: "demo".parse().expect("a client"),
-            institution: "mx_bank_oauth".parse().expect("a code"),
-            institution_guid: "INS-68e96dd6-eabd-42d3-9f05-416897f0746c"
-                .parse()
-                .expect("a guid"),
-            name: "MX Bank (OAuth)".to_owned(),
-            external_guid: None,
-            metadata: None,
-            use_cases: Vec::new(),
-            background_aggregation_is_disabled: false,
-            is_oauth: true,
-            skip_aggregation: false,
-            status: ConnectionStatus::Pending,
-            revision: 1,
-            created_at: self.now,
-            aggregated_at: None,
-            successfully_aggregated_at: None,
-            current_job: None,
-            most_recent_job: None,
-            latest_window: Some(self.window),
-            fingerprint: None,
-            refusals: 0,
-            data_request: DataRequest::default(),
-            callback_payload: None,
-        };
-        NewMember {
-            member,
-            window: Some(window),
-            sealed_credentials: None,
-            fingerprints: Vec::new(),
-            job: None,
-            created: Vec::new(),
-        }
-    }
-
-    fn opening(&self) -> Opening {
-        let state = AuthorizationState::new(&Chance, self.member.partition());
-        let id = AttemptId::of(&state);
-        let binding = Binding {
-            attempt: id.clone(),
-            digest: BindingSecret::new(&Chance).digest(),
-        };
-        Opening {
-            window: self.window,
-            member: self.member,
-            knock: Knock::Navigate,
-            browser: Vec::new(),
-            attempt: NewAttempt {
-                id,
-                binding,
-                sealed: vec![7; 200],
-                deadline: self.now + SignedDuration::from_mins(15),
-            },
-        }
+/// A browser that follows it.
+fn opening(link: &Link) -> Opening {
+    let state = AuthorizationState::new(&Chance, link.member.partition());
+    let id = AttemptId::of(&state);
+    let binding = Binding {
+        attempt: id.clone(),
+        digest: BindingSecret::new(&Chance).digest(),
+    };
+    Opening {
+        window: link.window,
+        member: link.member,
+        knock: Knock::Navigate,
+        browser: Vec::new(),
+        attempt: NewAttempt {
+            id,
+            binding,
+            sealed: vec![7; 200],
+            deadline: link.now + SignedDuration::from_mins(15),
+        },
     }
 }
 
@@ -522,8 +427,8 @@ impl Cost {
             .lines()
             .find_map(|line| line.strip_prefix("total_commands_processed:"));
         Ok(Self {
-            gateway: cpu("self")?,
-            redis: cpu(&server.to_string())?,
+            gateway: measure::cpu(std::process::id())?,
+            redis: measure::cpu(server)?,
             commands: commands.context("INFO")?.trim().parse()?,
         })
     }
@@ -537,13 +442,4 @@ impl Cost {
             (self.commands - before.commands) as f64 / count as f64
         )
     }
-}
-
-/// The user and system time of a process.
-fn cpu(process: &str) -> anyhow::Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let rest = stat.rsplit_once(')').context("stat")?.1;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(Duration::from_millis(ticks * 10))
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! redis-server --port 6399 --save "" --appendonly no &
-//! cargo run --example bytes_per_link -- redis://127.0.0.1:6399/ 100000
+//! cargo run --package guichet-bench --bin bytes_per_link -- redis://127.0.0.1:6399/ 100000
 //! ```
 //!
 //! Members are created first, each with its first link. Then every member gets a second link, and the
@@ -18,34 +18,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use guichet::domain::data_request::DataRequest;
-use guichet::domain::id::{MemberGuid, OauthStateGuid, UserGuid};
-use guichet::domain::member::{ConnectionStatus, Member};
-use guichet::domain::random::Random;
-use guichet::domain::secret::LinkToken;
-use guichet::domain::user::User;
-use guichet::domain::window::{NewWindow, WindowOptions};
+use guichet::domain::id::{MemberGuid, UserGuid};
 use guichet::store::redis::{RedisSettings, RedisStore};
-use guichet::store::{MemberCreation, NewMember, Retention, Store};
-use jiff::{SignedDuration, Timestamp};
-use rand::Rng;
+use guichet::store::{Retention, Store};
+use guichet_bench::links::{Link, new_window};
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 use url::Url;
 
 /// How many steps are under way at once.
 const TASKS: usize = 64;
-
-struct Chance;
-
-impl Random for Chance {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a measurement picks its own randomness"
-    )]
-    fn fill(&self, bytes: &mut [u8]) {
-        rand::rng().fill_bytes(bytes);
-    }
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -110,57 +92,9 @@ async fn create(
 ) -> anyhow::Result<Vec<(UserGuid, MemberGuid)>> {
     let mut members = Vec::with_capacity(count);
     for _ in 0..count {
-        let user = UserGuid::new(&Chance);
-        let guid = MemberGuid::new(&Chance, user.partition());
-        let window = new_window(guid, now);
-        let member = Member {
-            guid,
-            user,
-            user_id: None,
-            client: "demo".parse()?,
-            institution: "mx_bank_oauth".parse()?,
-            institution_guid: "INS-68e96dd6-eabd-42d3-9f05-416897f0746c".parse()?,
-            name: "MX Bank (OAuth)".to_owned(),
-            external_guid: None,
-            metadata: None,
-            use_cases: Vec::new(),
-            background_aggregation_is_disabled: false,
-            is_oauth: true,
-            skip_aggregation: false,
-            status: ConnectionStatus::Pending,
-            revision: 1,
-            created_at: now,
-            aggregated_at: None,
-            successfully_aggregated_at: None,
-            current_job: None,
-            most_recent_job: None,
-            latest_window: Some(window.guid),
-            fingerprint: None,
-            refusals: 0,
-            data_request: DataRequest::default(),
-            callback_payload: None,
-        };
-        let new = NewMember {
-            member,
-            window: Some(window),
-            sealed_credentials: None,
-            fingerprints: Vec::new(),
-            job: None,
-            created: Vec::new(),
-        };
-        let its_user = User {
-            guid: user,
-            client: "demo".parse()?,
-            id: None,
-            email: None,
-            metadata: None,
-            is_disabled: false,
-            created_at: now,
-        };
-        store.create_user(&its_user).await?;
-        let created = store.create_member(&new, now).await?;
-        ensure!(matches!(created, MemberCreation::Created), "{created:?}");
-        members.push((user, guid));
+        let link = Link::new(now);
+        link.keep(&store).await?;
+        members.push((link.user, link.member));
     }
     Ok(members)
 }
@@ -177,14 +111,6 @@ async fn mint(
         ensure!(minted.is_some(), "a member is missing");
     }
     Ok(())
-}
-
-fn new_window(member: MemberGuid, now: Timestamp) -> NewWindow {
-    NewWindow {
-        guid: OauthStateGuid::of(&LinkToken::new(&Chance, member.partition())),
-        options: WindowOptions::default(),
-        deadline: now + SignedDuration::from_mins(10),
-    }
 }
 
 /// The server, asked in its inline protocol.

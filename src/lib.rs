@@ -24,7 +24,6 @@ pub mod metrics;
 pub mod oauth;
 pub mod outgoing;
 pub mod printable;
-pub mod sandbox;
 pub mod serve;
 pub mod signature;
 pub mod store;

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use guichet_sandbox::{BankClient, PlatformCredentials, Sandbox, Settings};
 use secrecy::SecretString;
 use url::Url;
 
@@ -21,7 +22,6 @@ use way_in::WayIn;
 use crate::app;
 use crate::config::{Config, Environment, LogFormat};
 use crate::domain::random::{self, Random};
-use crate::sandbox::{self, BankClient, PlatformCredentials, Sandbox, Settings};
 use crate::serve::{Listeners, descriptors};
 use crate::telemetry;
 
@@ -100,7 +100,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let way_in = WayIn::open(&gateway).await?;
 
     let settings = sandbox_settings(&addresses, &secrets, &way_in);
-    let listeners = sandbox::Listeners {
+    let listeners = guichet_sandbox::Listeners {
         bank: addresses.bank,
         app: addresses.app,
     };
@@ -178,7 +178,7 @@ impl Secrets {
 
 fn sandbox_settings(addresses: &Addresses, secrets: &Secrets, way_in: &WayIn) -> Settings {
     let gateway = addresses.gateway_url.origin().ascii_serialization();
-    let institutions = sandbox::institutions();
+    let institutions = guichet_sandbox::institutions();
     let redirect_uris = institutions
         .iter()
         .filter(|institution| institution.supports_oauth())

@@ -12,11 +12,6 @@ use source::{Module, read, read_tree};
 /// Which row of the table a part of the crate is in, counted from the top.
 type Rows = BTreeMap<String, usize>;
 
-/// The part that stands apart: it uses nothing of the crate, and few may use it.
-const APART: &str = "sandbox";
-/// Who may use it.
-const REACH_IT: [&str; 1] = ["cli"];
-
 /// The rows of the document's table that follows `heading`, cell by cell, without its two head lines.
 fn table(document: &str, head: &str) -> Vec<Vec<String>> {
     let lines = document.lines().skip_while(|line| *line != head).skip(2);
@@ -102,11 +97,8 @@ fn faults(module: &Module, rows: &Rows) -> BTreeSet<String> {
         let Some(used) = part(module, name).filter(|used| *used != own) else {
             continue;
         };
-        let runs_down = match (rows.get(own), rows.get(used)) {
-            (Some(own), Some(used)) => own < used,
-            (Some(_), None) => used == APART && REACH_IT.contains(&own.as_str()),
-            (None, _) => false,
-        };
+        let both = rows.get(own).zip(rows.get(used));
+        let runs_down = both.is_some_and(|(own, used)| own < used);
         if !runs_down {
             let module = module.path.join("::");
             faults.insert(format!("{module} may not use {}", name.join("::")));
@@ -156,7 +148,6 @@ fn the_table_has_every_part_of_the_crate() {
     let parts: BTreeSet<String> = crate_modules()
         .iter()
         .filter_map(|module| module.path.first().cloned())
-        .filter(|part| part != APART)
         .collect();
     let listed: BTreeSet<String> = rows().into_keys().collect();
     assert_eq!(parts, listed);
@@ -198,8 +189,6 @@ fn a_planted_edge_is_caught() {
         (&["worker"], "use crate::http::limits::Limits;\n"),
         (&["oauth", "exchange"], "use super::super::store::Store;\n"),
         (&["webhook"], "use super::aggregator::Aggregator;\n"),
-        (&["sandbox", "bank"], "use crate::domain::id;\n"),
-        (&["serve"], "use crate::sandbox::Sandbox;\n"),
     ];
     for (path, code) in planted {
         let found = faults(&module_named(path, code), &rows);
@@ -215,7 +204,6 @@ fn honest_edges_and_tests_are_not_complained_about() {
             &["http", "nexus"][..],
             "use crate::flow::access;\nuse super::body::Fields;\n",
         ),
-        (&["cli", "demo"], "use crate::sandbox::Sandbox;\n"),
         (&["store"], "/// [`crate::flow`] uses it.\nmod redis;\n"),
         (
             &["store", "sqlite"],
@@ -251,6 +239,7 @@ fn a_planted_crate_is_caught() {
         (&["domain", "secret"], "use rand::Rng;\n"),
         (&["flow"], "use std::{env, fs};\n"),
         (&["worker"], "fn f() {\n    std::env::var(\"A\");\n}\n"),
+        (&["cli", "serve"], "use guichet_sandbox::Sandbox;\n"),
     ];
     for (path, code) in planted {
         let found = strays(&module_named(path, code), &confinement);

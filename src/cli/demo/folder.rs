@@ -10,7 +10,6 @@ use url::Url;
 use super::{Addresses, BANK_CLIENT, CLIENT, Secrets};
 use crate::app;
 use crate::domain::random::{self, Random};
-use crate::sandbox;
 
 /// Where the demo keeps its things: a folder of the person's, or a temporary one.
 pub(super) enum DataFolder {
@@ -70,7 +69,7 @@ impl DataFolder {
             write_private(&seal_key, &STANDARD.encode(random::bytes::<32>(random)))?;
         }
         let institutions = folder.join("institutions");
-        for institution in sandbox::institutions() {
+        for institution in guichet_sandbox::institutions() {
             let file = institutions.join(format!("{}.toml", institution.code));
             write_private(&file, &institution_file(&institution, &addresses.bank_url))?;
             write_private(
@@ -78,7 +77,7 @@ impl DataFolder {
                 institution.brand.logo,
             )?;
         }
-        let app = sandbox::Brand::DEMO_BUDGET;
+        let app = guichet_sandbox::Brand::DEMO_BUDGET;
         write_private(&folder.join(logo_file(app)), app.logo)?;
         let config_file = folder.join("guichet.toml");
         write_private(&config_file, &configuration(addresses, secrets, store))?;
@@ -102,12 +101,12 @@ fn restrict(path: &Path, mode: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn logo_file(brand: sandbox::Brand) -> String {
+fn logo_file(brand: guichet_sandbox::Brand) -> String {
     format!("{}.svg", brand.code)
 }
 
-fn institution_file(institution: &sandbox::Institution, bank: &Url) -> String {
-    let sandbox::Institution {
+fn institution_file(institution: &guichet_sandbox::Institution, bank: &Url) -> String {
+    let guichet_sandbox::Institution {
         guid,
         code,
         name,
@@ -132,7 +131,7 @@ supports_oauth = {supports_oauth}
     )
 }
 
-fn oauth_section(institution: &sandbox::Institution, bank: &Url) -> String {
+fn oauth_section(institution: &guichet_sandbox::Institution, bank: &Url) -> String {
     let code = &institution.code;
     let response_mode = match institution.form_post {
         true => "form_post",
@@ -158,7 +157,7 @@ endpoint = "{bank}{code}/identify"
     )
 }
 
-fn credential(field: &sandbox::CredentialField) -> String {
+fn credential(field: &guichet_sandbox::CredentialField) -> String {
     format!(
         r#"
 [[credentials]]
@@ -183,7 +182,7 @@ fn configuration(addresses: &Addresses, secrets: &Secrets, store: Option<&str>) 
         addresses.gateway_url.authority(),
         addresses.operator_url.authority(),
     );
-    let registrations: String = sandbox::institutions()
+    let registrations: String = guichet_sandbox::institutions()
         .iter()
         .filter(|institution| institution.supports_oauth())
         .map(|institution| {
@@ -255,6 +254,6 @@ secret = "{webhook_signing}"
         aggregator_key = secrets.aggregator_key,
         webhook_signing = secrets.webhook_signing,
         sso_key = secrets.sso_key,
-        logo = logo_file(sandbox::Brand::DEMO_BUDGET),
+        logo = logo_file(guichet_sandbox::Brand::DEMO_BUDGET),
     )
 }

@@ -10,7 +10,6 @@ use crate::domain::secret::{ApiKey, SessionToken};
 use crate::domain::user::User;
 use crate::flow::Gateway;
 use crate::flow::access::{self, UserRequest};
-use crate::sandbox;
 
 /// What somebody needs to call the demo's APIs.
 pub(super) struct WayIn {
@@ -55,7 +54,7 @@ impl WayIn {
 
     pub(super) fn to_json(&self, [gateway, bank, app, operator]: [&Url; 4]) -> String {
         let origin = |url: &Url| url.origin().ascii_serialization();
-        let institutions: Vec<_> = sandbox::institutions()
+        let institutions: Vec<_> = guichet_sandbox::institutions()
             .into_iter()
             .map(|institution| json!({"guid": institution.guid, "code": institution.code, "name": institution.name}))
             .collect();
@@ -74,15 +73,15 @@ impl WayIn {
     pub(super) fn to_text(&self, [gateway, bank, app, operator]: [&Url; 4]) -> String {
         let origin = |url: &Url| url.origin().ascii_serialization();
         let row = |word: &str, effect: &str| format!("    {word:<16} {effect}\n");
-        let passwords: String = sandbox::PASSWORDS
+        let passwords: String = guichet_sandbox::PASSWORDS
             .iter()
             .map(|(word, effect)| row(word, effect))
             .collect();
-        let credential_passwords: String = sandbox::CREDENTIAL_PASSWORDS
+        let credential_passwords: String = guichet_sandbox::CREDENTIAL_PASSWORDS
             .iter()
             .map(|password| row(password.word, password.effect))
             .collect();
-        let institutions: String = sandbox::institutions()
+        let institutions: String = guichet_sandbox::institutions()
             .iter()
             .map(|institution| row(&institution.code, &institution.name))
             .collect();
@@ -131,7 +130,7 @@ Ctrl-C stops it."#,
 
 /// The body that connects a member by name and password, at the first institution that takes them.
 fn curl_member() -> String {
-    let institutions = sandbox::institutions();
+    let institutions = guichet_sandbox::institutions();
     let institution = institutions.iter().find(|one| !one.supports_oauth());
     let values = ["ada", "challenge"];
     let credentials: Vec<_> = institution

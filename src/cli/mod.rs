@@ -9,6 +9,7 @@
 //! | 4 | the store cannot be used |
 
 mod check;
+#[cfg(feature = "demo")]
 mod demo;
 mod keys;
 mod openapi;
@@ -34,6 +35,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Start everything on this machine: gateway, sandbox bank, demo app. Nothing else is needed.
+    #[cfg(feature = "demo")]
     Demo(demo::Options),
     /// Run the gateway.
     Serve(serve::Options),
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
+            #[cfg(feature = "demo")]
             Command::Demo(options) => demo::run(options).await,
             Command::Serve(options) => serve::run(options).await,
             Command::Check(options) => check::run(options).await,

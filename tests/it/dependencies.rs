@@ -24,11 +24,12 @@ const LICENCES: [&str; 9] = [
 ];
 
 /// Everything that is built into the server on this machine, by name, with its licence.
-fn built() -> BTreeMap<String, String> {
+fn built(options: &[&str]) -> BTreeMap<String, String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--package", "guichet"])
         .args(["--edges", "normal,build", "--prefix", "none"])
         .args(["--format", "{p}|{l}"])
+        .args(options)
         .current_dir(package_folder())
         .output()
         .expect("cargo runs");
@@ -50,7 +51,7 @@ fn every_licence_is_on_the_list() {
         let name = required.license.to_string();
         LICENCES.contains(&name.as_str())
     };
-    let built = built();
+    let built = built(&[]);
     assert!(built.len() > 100, "{built:?}");
     for (name, licence) in built {
         let expression = Expression::parse_mode(&licence, ParseMode::LAX);
@@ -61,11 +62,17 @@ fn every_licence_is_on_the_list() {
 
 #[test]
 fn one_library_does_tls_and_one_cryptography() {
-    let built = built();
+    let built = built(&[]);
     for wanted in ["rustls", "aws-lc-rs"] {
         assert!(built.contains_key(wanted), "{wanted}");
     }
     for other in ["ring", "openssl", "openssl-sys", "native-tls", "boring"] {
         assert!(!built.contains_key(other), "{other}");
     }
+}
+
+#[test]
+fn the_sandbox_is_left_out_with_the_demo() {
+    assert!(built(&[]).contains_key("guichet-sandbox"));
+    assert!(!built(&["--no-default-features"]).contains_key("guichet-sandbox"));
 }

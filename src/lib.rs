@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod oauth;
 pub mod outgoing;
 pub mod printable;
+pub mod seal;
 pub mod serve;
 pub mod signature;
 pub mod store;

@@ -18,7 +18,7 @@ use crate::domain::id::{CredentialGuid, JobGuid};
 use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus, Pulled};
 use crate::domain::member::ConnectionStatus;
 use crate::log_context;
-use crate::store::seal::Context;
+use crate::seal::Context;
 use crate::store::{Lease, Recorded, Reported, SealedMeans, Standing};
 
 /// How long to wait before a job is pushed again after the n-th push was not taken.

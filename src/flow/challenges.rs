@@ -13,7 +13,7 @@ use crate::domain::job::{Job, JobStatus};
 use crate::domain::member::{CallbackPayload, Member};
 use crate::domain::user::User;
 use crate::log_context;
-use crate::store::seal::{Context, Field};
+use crate::seal::{Context, Field};
 use crate::store::{Answered, Answering, StoreError};
 
 /// Answers as they came.

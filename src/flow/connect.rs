@@ -15,7 +15,7 @@ use crate::domain::secret::Digest;
 use crate::domain::window::{Ending, ErrorReason};
 use crate::metrics;
 use crate::oauth::{Granted, IdentifyError, Issued, Meaning, Scrubber};
-use crate::store::seal::{Context, Field};
+use crate::seal::{Context, Field};
 use crate::store::{Committed, Connection, Subject};
 
 /// How often a grant is passed on to the member that has its login: that member may lose it while

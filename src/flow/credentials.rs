@@ -8,7 +8,7 @@ use crate::domain::credential::{
 use crate::domain::id::{ClientId, CredentialGuid, MemberGuid, UserGuid};
 use crate::domain::institution::Institution;
 use crate::domain::secret::Digest;
-use crate::store::seal::{Context, Field};
+use crate::seal::{Context, Field};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The longest credential, and the longest answer to a challenge, in bytes.

@@ -9,8 +9,8 @@ use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::secret::AnswerHandle;
 use crate::oauth::Callback;
+use crate::seal::{Context, Field};
 use crate::store::StoreError;
-use crate::store::seal::{Context, Field};
 
 /// How long an answer that came by POST waits for the GET that follows it.
 pub const HELD_ANSWER_TTL: Duration = Duration::from_secs(120);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Gateway, Internal};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::Digest;
-use crate::store::seal::{Context, Field, Sealer};
+use crate::seal::{Context, Field, Sealer};
 use crate::store::{Idempotence, IdempotentRequest, StoreError};
 
 /// How long a key is held for a request that is being done: longer than one can take.
@@ -116,7 +116,7 @@ fn context<'a>(request: &'a IdempotentRequest, subject: &'a str) -> Context<'a> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::seal::{KeyRing, SealKey};
+    use crate::seal::{KeyRing, SealKey};
 
     const USER: &str = "USR-68e96dd6-eabd-42d3-9f05-416897f0746c";
 

@@ -51,7 +51,7 @@ use crate::domain::institution::Institution;
 use crate::domain::random::Random;
 use crate::metrics::{Metrics, QUEUES};
 use crate::oauth::OAuthClient;
-use crate::store::seal::Sealer;
+use crate::seal::Sealer;
 use crate::store::{Store, StoreError};
 
 /// Everything a verb needs.

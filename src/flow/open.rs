@@ -13,7 +13,7 @@ use crate::domain::window::{Binding, Ending, NewAttempt, RETRY_GRACE, Window, Wi
 use crate::log_context;
 use crate::metrics;
 use crate::oauth::{self, AttemptSecrets, AuthorizationRequest};
-use crate::store::seal::{Context, Field};
+use crate::seal::{Context, Field};
 use crate::store::{Knock, Opened, Opening, Subject};
 
 /// A person on the way to their institution.

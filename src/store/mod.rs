@@ -10,7 +10,6 @@
 //! Time is an argument: `now` is the caller's clock, in whole milliseconds.
 
 pub mod redis;
-pub mod seal;
 pub mod sqlite;
 mod steps;
 

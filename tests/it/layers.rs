@@ -210,7 +210,7 @@ fn honest_edges_and_tests_are_not_complained_about() {
             "#[cfg(test)]\nmod tests {\n    use crate::flow::Gateway;\n    fn f() {}\n}\n",
         ),
         (
-            &["store", "seal"],
+            &["seal"],
             "#[cfg(test)]\nuse crate::flow::Gateway;\nuse crate::domain::id;\n",
         ),
         (

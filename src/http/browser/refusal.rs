@@ -15,7 +15,7 @@ use crate::flow::held::HELD_ANSWER_TTL;
 use crate::flow::unproven::Refused;
 use crate::http::source::Source;
 use crate::oauth::{Scrubber, words};
-use crate::store::seal::{Context, Field, Sealer};
+use crate::seal::{Context, Field, Sealer};
 use crate::telemetry::STRANGERS;
 
 /// How much of a path that names nothing is logged, in characters.
@@ -139,7 +139,7 @@ fn place<'a>(client: &'a ClientId, institution: &'a InstitutionCode) -> Context<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::seal::{KeyRing, SealKey};
+    use crate::seal::{KeyRing, SealKey};
 
     struct Same;
 

@@ -17,9 +17,11 @@ use super::value::{BasicUser, Parsed, Section};
 use crate::domain::client::{
     BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
 };
+use crate::domain::client_authentication::{
+    AuthenticationMethod, BasicEncoding, ClientAuthentication,
+};
 use crate::domain::event::EventKind;
 use crate::domain::id::ClientId;
-use crate::domain::institution::{BasicEncoding, ClientAuthentication};
 
 /// What clients are built against.
 pub struct Surroundings<'a> {
@@ -253,8 +255,9 @@ impl Surroundings<'_> {
                 format!("{code} does not support OAuth; remove the registration"),
             ));
         };
-        let is_raw = ClientAuthentication::ClientSecretBasic(BasicEncoding::Raw);
-        if oauth.client_authentication == is_raw && raw.client_id.contains(':') {
+        let method = oauth.client_authentication;
+        let is_raw = AuthenticationMethod::ClientSecretBasic(BasicEncoding::Raw);
+        if method == is_raw && raw.client_id.contains(':') {
             reading.wrong(
                 &format!("{at}.client_id"),
                 format!(
@@ -264,25 +267,29 @@ impl Surroundings<'_> {
                 ),
             );
         }
-        let is_public = oauth.client_authentication == ClientAuthentication::None;
-        if matches!(client_secret, Ok(None)) && !is_public {
-            reading.wrong(
-                &key,
-                format!(
-                    "is missing, and {code} asks clients to prove themselves; give \
-                     client_secret_file or client_secret_env"
-                ),
-            );
-        }
-        if matches!(client_secret, Ok(Some(_))) && is_public {
-            reading.wrong(
+        let client_authentication = client_secret.and_then(|secret| match (method, secret) {
+            (AuthenticationMethod::None, None) => Ok(ClientAuthentication::None),
+            (AuthenticationMethod::ClientSecretBasic(encoding), Some(secret)) => {
+                Ok(ClientAuthentication::ClientSecretBasic(encoding, secret))
+            }
+            (AuthenticationMethod::ClientSecretPost, Some(secret)) => {
+                Ok(ClientAuthentication::ClientSecretPost(secret))
+            }
+            (AuthenticationMethod::None, Some(_)) => Err(reading.wrong(
                 &key,
                 format!(
                     "would not be used: {code} has client_authentication = \"none\"; remove it or \
                      correct the institution"
                 ),
-            );
-        }
+            )),
+            (_, None) => Err(reading.wrong(
+                &key,
+                format!(
+                    "is missing, and {code} asks clients to prove themselves; give \
+                     client_secret_file or client_secret_env"
+                ),
+            )),
+        });
         if raw.unbound_callback == UnboundCallback::Ignore {
             reading.warn(
                 &format!("{at}.unbound_callback"),
@@ -297,7 +304,7 @@ impl Surroundings<'_> {
             redirect_uri: self.redirect_uri(reading, at, client, &code, redirect_uri)?,
             institution: code,
             client_id: raw.client_id,
-            client_secret: client_secret?,
+            client_authentication: client_authentication?,
             scopes: raw
                 .scopes
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),

@@ -14,10 +14,10 @@ use super::document::{Document, Reference};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Scope, Section};
+use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    BasicEncoding, ClientAuthentication, Institution, IssuerRule, OAuth, Pkce, ResponseMode,
-    SubjectSource,
+    Institution, IssuerRule, OAuth, Pkce, ResponseMode, SubjectSource,
 };
 use crate::domain::window::ErrorReason;
 
@@ -206,7 +206,7 @@ struct RawOAuth {
     issuer: Option<Issuer>,
     #[serde(default)]
     iss: IssuerRule,
-    client_authentication: AuthenticationMethod,
+    client_authentication: MethodName,
     basic_encoding: Option<BasicEncoding>,
     #[serde(default)]
     scopes: Vec<Scope>,
@@ -228,7 +228,7 @@ struct RawOAuth {
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum AuthenticationMethod {
+enum MethodName {
     ClientSecretBasic,
     ClientSecretPost,
     None,
@@ -401,15 +401,13 @@ impl RawOAuth {
     fn client_authentication(
         &self,
         reading: &Reading<'_>,
-    ) -> Result<ClientAuthentication, Refused> {
+    ) -> Result<AuthenticationMethod, Refused> {
         match (self.client_authentication, self.basic_encoding) {
-            (AuthenticationMethod::ClientSecretBasic, encoding) => Ok(
-                ClientAuthentication::ClientSecretBasic(encoding.unwrap_or_default()),
+            (MethodName::ClientSecretBasic, encoding) => Ok(
+                AuthenticationMethod::ClientSecretBasic(encoding.unwrap_or_default()),
             ),
-            (AuthenticationMethod::ClientSecretPost, None) => {
-                Ok(ClientAuthentication::ClientSecretPost)
-            }
-            (AuthenticationMethod::None, None) => Ok(ClientAuthentication::None),
+            (MethodName::ClientSecretPost, None) => Ok(AuthenticationMethod::ClientSecretPost),
+            (MethodName::None, None) => Ok(AuthenticationMethod::None),
             (_, Some(_)) => Err(reading.invalid(
                 "oauth.basic_encoding",
                 "is only for client_authentication = \"client_secret_basic\"; remove it",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::client_authentication::ClientAuthentication;
 use super::event::EventKind;
 use super::id::{ClientId, InstitutionCode};
 use super::return_address::ReturnAddress;
@@ -118,8 +119,8 @@ pub struct Registration {
     pub institution: InstitutionCode,
     /// The OAuth `client_id` there.
     pub client_id: String,
-    /// The OAuth client secret there; none for a public client.
-    pub client_secret: Option<SecretString>,
+    /// What it proves itself with there.
+    pub client_authentication: ClientAuthentication,
     /// The registered redirect URI: `{public_url}/oauth/redirect_from/{client}/{institution}` unless configured.
     pub redirect_uri: Url,
     /// Scopes asked for instead of the institution's.

@@ -1,8 +1,10 @@
-//! What an institution gave: tokens, scope, expiry, subject.
+//! What an institution gave: tokens, scope, expiry.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+
+use super::layout::LayoutError;
 
 /// A grant, in clear. Lives only between the token endpoint and the seal, or the seal and a lease.
 pub struct Grant {
@@ -17,8 +19,18 @@ pub struct Grant {
     pub expires_at: Option<Timestamp>,
 }
 
+/// The layout that [`Grant::to_bytes`] writes.
+const LAYOUT: u32 = 1;
+
+/// What every layout begins with.
+#[derive(Deserialize)]
+struct Layout {
+    version: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Written {
+    version: u32,
     access_token: String,
     refresh_token: Option<String>,
     scope: Option<String>,
@@ -37,6 +49,7 @@ impl Grant {
     /// The bytes to seal.
     pub fn to_bytes(&self) -> zeroize::Zeroizing<Vec<u8>> {
         let written = Written {
+            version: LAYOUT,
             access_token: self.access_token.expose_secret().to_owned(),
             refresh_token: self
                 .refresh_token
@@ -48,14 +61,55 @@ impl Grant {
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
 
-    /// Reads what [`Self::to_bytes`] wrote; `None` when the bytes are something else.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut written: Written = serde_json::from_slice(bytes).ok()?;
-        Some(Self {
+    /// Reads what [`Self::to_bytes`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`] when the bytes are something else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LayoutError> {
+        let malformed = |_| LayoutError::Malformed;
+        let Layout { version } = serde_json::from_slice(bytes).map_err(malformed)?;
+        if version != LAYOUT {
+            return Err(LayoutError::Version(version));
+        }
+        let mut written: Written = serde_json::from_slice(bytes).map_err(malformed)?;
+        Ok(Self {
             access_token: SecretString::from(std::mem::take(&mut written.access_token)),
             refresh_token: written.refresh_token.take().map(SecretString::from),
             scope: written.scope.take(),
             expires_at: written.expires_at,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_survives_writing_and_another_layout_is_told_from_damage() {
+        let grant = Grant {
+            access_token: SecretString::from("access"),
+            refresh_token: Some(SecretString::from("refresh")),
+            scope: Some("accounts".to_owned()),
+            expires_at: Timestamp::from_second(1_800_000_000).ok(),
+        };
+        let read = Grant::from_bytes(&grant.to_bytes()).expect("what was written");
+        assert_eq!(read.access_token.expose_secret(), "access");
+        let refresh_token = read.refresh_token.expect("it is kept");
+        assert_eq!(refresh_token.expose_secret(), "refresh");
+        assert_eq!(
+            (read.scope, read.expires_at),
+            (grant.scope, grant.expires_at)
+        );
+        for (bytes, expected) in [
+            (r#"{"version":2,"tokens":[]}"#, LayoutError::Version(2)),
+            (r#"{"version":1}"#, LayoutError::Malformed),
+            (r#"{"access_token":"a"}"#, LayoutError::Malformed),
+            ("", LayoutError::Malformed),
+        ] {
+            let read = Grant::from_bytes(bytes.as_bytes()).err();
+            assert_eq!(read, Some(expected), "{bytes}");
+        }
     }
 }

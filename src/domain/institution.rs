@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::client::Logo;
+use super::client_authentication::AuthenticationMethod;
 use super::credential::CredentialField;
 use super::id::{InstitutionCode, InstitutionGuid};
 use super::window::ErrorReason;
@@ -93,7 +94,7 @@ pub struct OAuth {
     /// Which answers must name their issuer.
     pub iss: IssuerRule,
     /// How the client proves itself at the token endpoint.
-    pub client_authentication: ClientAuthentication,
+    pub client_authentication: AuthenticationMethod,
     /// What is asked for.
     pub scopes: Vec<String>,
     /// What stands between scopes; a space but where an institution deviates.
@@ -151,31 +152,6 @@ pub enum SubjectSource {
         /// Its name; `sub` unless the institution deviates.
         field: String,
     },
-}
-
-/// How the client proves itself at the token endpoint (RFC 6749 section 2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuthentication {
-    /// HTTP Basic.
-    ClientSecretBasic(BasicEncoding),
-    /// Id and secret in the form.
-    ClientSecretPost,
-    /// A public client: the id alone.
-    None,
-}
-
-/// How id and secret are written before they become the Base64 of HTTP Basic. Servers that decode them
-/// otherwise refuse every secret with signs in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BasicEncoding {
-    /// Form-encoded, a space as `+`: what RFC 6749 section 2.3.1 says.
-    #[default]
-    Form,
-    /// Percent-encoded, a space as `%20` (RFC 3986 section 2.1).
-    Percent,
-    /// As they are (RFC 7617).
-    Raw,
 }
 
 /// Whether the code is bound by PKCE (RFC 7636); always with S256.

@@ -11,11 +11,13 @@
 //! event    due ─▶ delivered | dead
 //! ```
 //!
-//! Reading order: [`id`], [`secret`], [`client`], [`institution`], [`credential`], [`member`],
+//! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`],
+//! [`institution`], [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`grant`], [`job`], [`challenge`], [`event`].
 
 pub mod challenge;
 pub mod client;
+pub mod client_authentication;
 pub mod connection_status;
 pub mod credential;
 pub mod data_request;
@@ -24,6 +26,7 @@ pub mod grant;
 pub mod id;
 pub mod institution;
 pub mod job;
+pub mod layout;
 pub mod member;
 pub mod random;
 pub mod return_address;

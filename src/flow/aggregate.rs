@@ -6,10 +6,8 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::challenges::answers_context;
-use super::connect::grant_context;
 use super::persistently::persistently;
-use super::{Gateway, Internal, credentials};
+use super::{Gateway, Internal, seal_contexts};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
 use crate::domain::event::{EventKind, Notice};
@@ -159,8 +157,11 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
     let (client, member, subject) = (&job.client, job.member.to_string(), guid.to_string());
     let means = match sealed {
         SealedMeans::Grant(sealed) => {
-            let bytes = unseal(gateway, &grant_context(client, &member), &sealed)?;
-            let grant = Grant::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?;
+            let bytes = unseal(gateway, &seal_contexts::grant(client, &member), &sealed)?;
+            let grant = Grant::from_bytes(&bytes).map_err(|error| {
+                tracing::error!(%error, "a member's token set could not be read");
+                LeaseError::Unreadable
+            })?;
             let now = gateway.now();
             if grant.expires_at.is_some_and(|end| end <= now) {
                 tracing::warn!("access token has ended; not lent");
@@ -174,7 +175,7 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
             }
         }
         SealedMeans::Credentials(sealed) => {
-            let context = credentials::context(client, &member);
+            let context = seal_contexts::credentials(client, &member);
             let bytes = unseal(gateway, &context, &sealed)?;
             Means::Credentials(Credentials::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?)
         }
@@ -182,7 +183,11 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
     let answers = match sealed_answers {
         None => None,
         Some(sealed) => {
-            let bytes = unseal(gateway, &answers_context(client, &subject), &sealed)?;
+            let bytes = unseal(
+                gateway,
+                &seal_contexts::challenge_answers(client, &subject),
+                &sealed,
+            )?;
             Some(Credentials::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?)
         }
     };

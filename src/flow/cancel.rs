@@ -1,7 +1,7 @@
 //! cancel: a person decides on a page of ours not to connect.
 
 use super::open::{Arrival, open};
-use super::{Gateway, Internal, deadlines, finish};
+use super::{Gateway, Internal, failure, finish};
 use crate::domain::id::{AttemptId, MemberGuid};
 use crate::domain::secret::LinkToken;
 use crate::domain::window::{Binding, Ending, ErrorReason, Window, WindowStatus};
@@ -62,7 +62,7 @@ pub async fn decline(
 /// drawn before has no say any more. `false`: it went on.
 async fn end(gateway: &Gateway, window: &Window) -> Result<bool, Internal> {
     let (reason, seen) = (ErrorReason::Cancelled, Some(window.status));
-    let ended = deadlines::end(gateway, window, reason, Ending::Failed, seen).await?;
+    let ended = failure::end(gateway, window, reason, Ending::Failed, seen).await?;
     if ended {
         tracing::info!("cancelled on a page of ours");
     }

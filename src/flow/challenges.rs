@@ -3,17 +3,17 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::VALUE_LIMIT;
+use super::seal_contexts::challenge_answers;
 use super::{Gateway, Internal, Telling};
 use crate::domain::challenge::Challenge;
 use crate::domain::client::Client;
 use crate::domain::credential::{Credential, Credentials, GivenValue};
 use crate::domain::event::EventKind;
-use crate::domain::id::{ClientId, CredentialGuid, MemberGuid};
+use crate::domain::id::{CredentialGuid, MemberGuid};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::member::{CallbackPayload, Member};
 use crate::domain::user::User;
 use crate::log_context;
-use crate::seal::{Context, Field};
 use crate::store::{Answered, Answering, StoreError};
 
 /// Answers as they came.
@@ -96,7 +96,7 @@ pub async fn answer(
         round: job.round,
         sealed_answers: gateway.sealer.seal(
             gateway.random.as_ref(),
-            &answers_context(&job.client, &subject),
+            &challenge_answers(&job.client, &subject),
             &checked.to_bytes(),
         ),
         callback_payload: request.callback_payload,
@@ -163,15 +163,6 @@ fn check(asked: &[Challenge], given: &[GivenValue]) -> Result<Credentials, Answe
     };
     let answers: Result<Vec<Credential>, AnswerError> = asked.iter().map(answer_to).collect();
     answers.map(Credentials)
-}
-
-/// What goes with the answers to a job's challenges when they are sealed.
-pub(super) fn answers_context<'a>(client: &'a ClientId, job: &'a str) -> Context<'a> {
-    Context {
-        client: Some(client),
-        subject: job,
-        field: Field::ChallengeAnswers,
-    }
 }
 
 #[cfg(test)]

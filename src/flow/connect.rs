@@ -1,21 +1,21 @@
 //! connect: a grant → the member CONNECTED, the grant sealed, the state SUCCESS, events and job, in
 //! one atomic step.
 
-use super::callback::{self, Door, Fault};
-use super::open::means;
+use super::failure::{Fault, fail, tell_operator};
 use super::persistently::persistently;
-use super::{Gateway, Internal};
+use super::registration::Door;
+use super::{Gateway, Internal, seal_contexts};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
 use crate::domain::grant::Grant;
-use crate::domain::id::{ClientId, JobGuid, MemberGuid};
+use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::job::NewJob;
+use crate::domain::member::Member;
 use crate::domain::secret::Digest;
 use crate::domain::window::{Ending, ErrorReason};
 use crate::metrics;
-use crate::oauth::{Granted, IdentifyError, Issued, Meaning, Scrubber};
-use crate::seal::{Context, Field};
+use crate::oauth::{Granted, IdentifyError, Issued, Scrubber};
 use crate::store::{Committed, Connection, Subject};
 
 /// How often a grant is passed on to the member that has its login: that member may lose it while
@@ -36,10 +36,7 @@ pub(super) async fn connect(
     let fingerprints = match fingerprints(gateway, door, subject, &granted).await {
         Ok(fingerprints) => fingerprints,
         Err(error) => {
-            let meaning = match &door.institution.oauth {
-                Some(oauth) => error.meaning(oauth),
-                None => Meaning::Reason(ErrorReason::ServerError),
-            };
+            let meaning = error.meaning(door.registered().oauth);
             let fault = Fault::of(meaning, error.to_string());
             return turn_away(gateway, door, subject, &granted, fault).await;
         }
@@ -97,7 +94,7 @@ pub(super) async fn connect(
             }
             Committed::Over => {
                 tracing::warn!("window ended during the exchange; tokens given back");
-                give_back_grant(gateway, door, &granted).await;
+                give_back_grant(gateway, door, subject, &granted).await;
                 return Ok(());
             }
         }
@@ -115,8 +112,8 @@ async fn turn_away(
     granted: &Granted,
     fault: Fault,
 ) -> Result<(), Internal> {
-    let ended = callback::fail(gateway, door, subject, fault).await;
-    give_back_grant(gateway, door, granted).await;
+    let ended = fail(gateway, subject, fault).await;
+    give_back_grant(gateway, door, subject, granted).await;
     ended
 }
 
@@ -128,18 +125,16 @@ async fn fingerprints(
     subject: &Subject,
     granted: &Granted,
 ) -> Result<Vec<Digest>, IdentifyError> {
-    let Some(oauth) = &door.institution.oauth else {
-        return Ok(Vec::new());
-    };
     if door.client.duplicates == Duplicates::Allow {
         return Ok(Vec::new());
     }
-    let login = gateway.oauth.identify(oauth, granted).await?;
+    let at = door.registered();
+    let login = gateway.oauth.identify(at, granted).await?;
     let (user, institution) = (subject.member.user, &door.institution.code);
     Ok(login.map_or_else(Vec::new, |login| {
         gateway
             .sealer
-            .fingerprints(user, institution, &source(oauth), &login)
+            .fingerprints(user, institution, &source(at.oauth), &login)
     }))
 }
 
@@ -190,7 +185,7 @@ async fn connection(
         data_request: asked,
     });
     let guid = receiving.guid.to_string();
-    let context = grant_context(&outbound.client, &guid);
+    let context = seal_contexts::grant(&outbound.client, &guid);
     let notices = |kind| gateway.notices(&door.client, &[kind], partition);
     Ok(Some(Connection {
         window: window.guid,
@@ -208,41 +203,28 @@ async fn connection(
     }))
 }
 
-/// What goes with a member's grant when it is sealed.
-pub(super) fn grant_context<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
-    Context {
-        client: Some(client),
-        subject: member,
-        field: Field::Grant,
-    }
-}
-
-async fn give_back_grant(gateway: &Gateway, door: &Door, granted: &Granted) {
+async fn give_back_grant(gateway: &Gateway, door: &Door, subject: &Subject, granted: &Granted) {
     let issued = Issued::from(&granted.grant);
-    give_back(gateway, door, &issued, &granted.scrubber).await;
+    give_back(gateway, door, &subject.member, &issued, &granted.scrubber).await;
 }
 
 /// Revokes tokens that will not be used, if there are any and the institution has a way to.
 pub(super) async fn give_back(
     gateway: &Gateway,
     door: &Door,
+    member: &Member,
     issued: &Issued,
     scrubber: &Scrubber,
 ) {
-    let Ok((oauth, registration)) = means(&door.client, &door.institution) else {
-        return;
-    };
-    if oauth.revocation_endpoint.is_none() || issued.is_empty() {
+    let at = door.registered();
+    if at.oauth.revocation_endpoint.is_none() || issued.is_empty() {
         return;
     }
-    let revoked = gateway
-        .oauth
-        .revoke(oauth, registration, issued, scrubber)
-        .await;
+    let revoked = gateway.oauth.revoke(at, issued, scrubber).await;
     if let Err(error) = revoked {
         tracing::warn!(%error, "unused tokens could not be revoked");
-        if let Some(setup) = error.setup_fault(oauth) {
-            callback::tell_operator(gateway, door, setup, &error.to_string());
+        if let Some(setup) = error.setup_fault(at.oauth) {
+            tell_operator(gateway, member, setup, &error.to_string());
         }
     }
 }

@@ -1,14 +1,13 @@
 //! What people sign in with at institutions without OAuth: checked against what the institution asks
 //! for, sealed for one member, and fingerprinted.
 
-use super::Gateway;
+use super::{Gateway, seal_contexts};
 use crate::domain::credential::{
     Credential, CredentialField, Credentials, FieldType, GivenValue, chosen,
 };
 use crate::domain::id::{ClientId, CredentialGuid, MemberGuid, UserGuid};
 use crate::domain::institution::Institution;
 use crate::domain::secret::Digest;
-use crate::seal::{Context, Field};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The longest credential, and the longest answer to a challenge, in bytes.
@@ -119,7 +118,7 @@ pub(super) fn seal(
     let member = member.to_string();
     let envelope = gateway.sealer.seal(
         gateway.random.as_ref(),
-        &context(client, &member),
+        &seal_contexts::credentials(client, &member),
         &credentials.to_bytes(),
     );
     let login = credentials.login(&institution.credentials);
@@ -131,15 +130,6 @@ pub(super) fn seal(
     Sealed {
         envelope,
         fingerprints,
-    }
-}
-
-/// What goes with a member's credentials when they are sealed.
-pub(super) fn context<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
-    Context {
-        client: Some(client),
-        subject: member,
-        field: Field::Credentials,
     }
 }
 

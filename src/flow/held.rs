@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::seal_contexts::held_answer;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::secret::AnswerHandle;
 use crate::oauth::Callback;
-use crate::seal::{Context, Field};
 use crate::store::StoreError;
 
 /// How long an answer that came by POST waits for the GET that follows it.
@@ -17,15 +17,6 @@ pub const HELD_ANSWER_TTL: Duration = Duration::from_secs(120);
 
 /// How long the store may take to keep one: whoever brought it waits at the institution's page.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What goes with an answer when it is sealed: its handle's digest, which no other one has.
-fn place(handle: &str) -> Context<'_> {
-    Context {
-        client: None,
-        subject: handle,
-        field: Field::Answer,
-    }
-}
 
 /// What became of an answer that came by POST.
 pub enum Held {
@@ -46,7 +37,7 @@ pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Intern
     let handle = AnswerHandle::new(random, attempt.partition());
     let sealed = gateway.sealer.seal(
         random,
-        &place(&handle.digest().to_text()),
+        &held_answer(&handle.digest().to_text()),
         &callback.to_bytes(),
     );
     let expires_at = gateway.now() + HELD_ANSWER_TTL;
@@ -78,6 +69,6 @@ pub async fn held(gateway: &Gateway, handle: &AnswerHandle) -> Result<Option<Cal
         return Ok(None);
     };
     let digest = handle.digest().to_text();
-    let bytes = gateway.sealer.open(&place(&digest), &sealed).ok();
+    let bytes = gateway.sealer.open(&held_answer(&digest), &sealed).ok();
     Ok(bytes.and_then(|bytes| Callback::from_bytes(&bytes)))
 }

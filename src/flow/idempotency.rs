@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Gateway, Internal};
+use super::{Gateway, Internal, seal_contexts};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::Digest;
-use crate::seal::{Context, Field, Sealer};
+use crate::seal::Sealer;
 use crate::store::{Idempotence, IdempotentRequest, StoreError};
 
 /// How long a key is held for a request that is being done: longer than one can take.
@@ -54,7 +54,9 @@ pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admi
         Idempotence::Differs => Admission::Differs,
         Idempotence::Answered(sealed) => {
             let subject = asked.key.to_text();
-            let opened = gateway.sealer.open(&context(&asked, &subject), &sealed);
+            let opened = gateway
+                .sealer
+                .open(&seal_contexts::idempotent_answer(&asked, &subject), &sealed);
             let answer = opened
                 .map_err(|error| StoreError::Unreadable(format!("a kept answer: {error}")))?;
             Admission::Answered(answer.to_vec())
@@ -69,9 +71,11 @@ pub async fn keep(
     answer: &[u8],
 ) -> Result<(), Internal> {
     let subject = request.key.to_text();
-    let sealed = gateway
-        .sealer
-        .seal(gateway.random.as_ref(), &context(request, &subject), answer);
+    let sealed = gateway.sealer.seal(
+        gateway.random.as_ref(),
+        &seal_contexts::idempotent_answer(request, &subject),
+        answer,
+    );
     let store = &gateway.store;
     Ok(store
         .finish_idempotent(request, &sealed, gateway.now())
@@ -101,15 +105,6 @@ impl KeyedRequest<'_> {
     fn owned_key(&self) -> [Vec<u8>; 3] {
         let user = self.user.map(|user| user.to_string()).unwrap_or_default();
         [self.client.as_str().into(), user.into(), self.key.into()]
-    }
-}
-
-/// What goes with an answer when it is sealed.
-fn context<'a>(request: &'a IdempotentRequest, subject: &'a str) -> Context<'a> {
-    Context {
-        client: Some(&request.client),
-        subject,
-        field: Field::IdempotentAnswer,
     }
 }
 

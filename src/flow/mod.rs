@@ -21,6 +21,7 @@ pub mod challenges;
 pub mod connect;
 pub mod credentials;
 pub mod deadlines;
+mod failure;
 pub mod finish;
 pub mod held;
 pub mod idempotency;
@@ -29,7 +30,9 @@ pub mod mint;
 pub mod open;
 pub mod order;
 mod persistently;
+pub mod registration;
 pub mod retry;
+pub mod seal_contexts;
 pub mod under_way;
 pub mod unproven;
 

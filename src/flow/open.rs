@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Gateway, Internal};
-use crate::domain::client::{Client, Registration};
+use super::failure::{Fault, fail};
+use super::registration::Door;
+use super::{Gateway, Internal, seal_contexts};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
-use crate::domain::institution::{Institution, OAuth};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
 use crate::domain::window::{Binding, Ending, NewAttempt, RETRY_GRACE, Window, WindowStatus};
 use crate::log_context;
 use crate::metrics;
-use crate::oauth::{self, AttemptSecrets, AuthorizationRequest};
-use crate::seal::{Context, Field};
+use crate::oauth::{self, AttemptSecrets, AuthorizationRequest, Meaning, SetupFault};
 use crate::store::{Knock, Opened, Opening, Subject};
 
 /// A person on the way to their institution.
 pub struct Departure {
-    /// The authorization request (RFC 6749 section 4.1.1).
-    pub to: Url,
+    /// The authorization request (RFC 6749 section 4.1.1). `None`: it could not be made, so the attempt
+    /// has ended, and its outcome says why.
+    pub to: Option<Url>,
     /// What binds this browser to the attempt.
     pub cookie: BindingCookie,
 }
@@ -118,7 +118,7 @@ async fn visit(
                 .links_opened
                 .count(metrics::of(&subject.member));
             tracing::info!("link opened");
-            Arrival::Depart(departing.into_departure(gateway, &subject)?)
+            Arrival::Depart(departing.into_departure(gateway, &subject).await?)
         }
         Opened::AskFirst(subject) => Arrival::AskFirst(subject),
         Opened::Resumable(subject) => Arrival::Resume(subject),
@@ -184,7 +184,7 @@ impl Departing {
         let id = AttemptId::of(&state);
         let sealed = gateway
             .sealer
-            .seal(random, &attempt_context(&id), &secrets.to_bytes());
+            .seal(random, &seal_contexts::attempt(&id), &secrets.to_bytes());
         let attempt = NewAttempt {
             binding: Binding {
                 attempt: id.clone(),
@@ -202,23 +202,21 @@ impl Departing {
         }
     }
 
-    /// The authorization request and the cookie of the claimed window.
-    pub(super) fn into_departure(
+    /// The authorization request and the cookie of the claimed window; one whose request cannot be made
+    /// ends.
+    pub(super) async fn into_departure(
         self,
         gateway: &Gateway,
         subject: &Subject,
     ) -> Result<Departure, Internal> {
-        let client = gateway.client(&subject.window.client)?;
-        let institution = gateway.institution(&subject.member.institution)?;
-        let (oauth, registration) = means(client, institution)?;
-        let to = oauth::authorize(&AuthorizationRequest {
-            oauth,
-            registration,
-            state: &self.state,
-            secrets: &self.secrets,
-            ui_locales: subject.window.options.ui_locales.as_deref(),
-            hints: &[],
-        });
+        let to = match self.request(gateway, subject) {
+            Ok(to) => Some(to),
+            Err(error) => {
+                let meaning = Meaning::NotSetUp(SetupFault::Configuration);
+                fail(gateway, subject, Fault::of(meaning, error.to_string())).await?;
+                None
+            }
+        };
         let left = subject.window.deadline.duration_since(gateway.now());
         let cookie = BindingCookie {
             attempt: self.attempt.id,
@@ -227,29 +225,16 @@ impl Departing {
         };
         Ok(Departure { to, cookie })
     }
-}
 
-/// What goes with an attempt's secrets when they are sealed.
-pub(super) fn attempt_context(attempt: &AttemptId) -> Context<'_> {
-    Context {
-        client: None,
-        subject: attempt.as_str(),
-        field: Field::Attempt,
+    fn request(&self, gateway: &Gateway, subject: &Subject) -> Result<Url, Internal> {
+        let Subject { window, member } = subject;
+        let door = Door::of(gateway, &window.client, &member.institution)?;
+        Ok(oauth::authorize(&AuthorizationRequest {
+            at: door.registered(),
+            state: &self.state,
+            secrets: &self.secrets,
+            ui_locales: window.options.ui_locales.as_deref(),
+            hints: &[],
+        }))
     }
-}
-
-/// The institution's OAuth and the client's registration there.
-pub(super) fn means<'a>(
-    client: &'a Client,
-    institution: &'a Institution,
-) -> Result<(&'a OAuth, &'a Registration), Internal> {
-    let oauth = institution.oauth.as_ref();
-    oauth
-        .zip(client.registration(&institution.code))
-        .ok_or_else(|| {
-            Internal::NotConfigured(format!(
-                "the registration of client {} at {}",
-                client.id, institution.code
-            ))
-        })
 }

@@ -70,7 +70,7 @@ pub async fn retry(
                 .metrics
                 .flows_retried
                 .count(metrics::of(&subject.member));
-            Again::Depart(departing.into_departure(gateway, &subject)?)
+            Again::Depart(departing.into_departure(gateway, &subject).await?)
         }
         Retried::Refused => Again::Refused,
         Retried::Over => Again::Over,

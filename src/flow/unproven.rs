@@ -1,7 +1,7 @@
 //! An authorization response that is not provably ours: it changes nothing and reaches no bank. A browser
 //! that has an attempt under way there is led back to it; its cookie says so, whatever the response left out.
 
-use super::callback::Door;
+use super::registration::Door;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::window::Binding;

@@ -13,7 +13,7 @@ use super::page::{Ending, Page};
 use super::show::Shown;
 use super::source::Source;
 use super::{Door, fields};
-use crate::flow::callback;
+use crate::flow::registration;
 use crate::telemetry::STRANGERS;
 
 /// A person who waits for the answer to a request.
@@ -91,9 +91,9 @@ impl Person {
         answer
     }
 
-    fn registration(&self, door: &Door) -> Option<callback::Door> {
+    fn registration(&self, door: &Door) -> Option<registration::Door> {
         let (client, institution) = self.returning.as_ref()?.split_once('/')?;
-        callback::Door::find(&door.gateway, client, institution)
+        registration::Door::find(&door.gateway, client, institution)
     }
 }
 

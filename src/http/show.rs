@@ -22,7 +22,7 @@ use crate::domain::return_address::ReturnTo;
 use crate::domain::window::{
     Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowOptions, WindowStatus,
 };
-use crate::flow::{Internal, callback};
+use crate::flow::{Internal, registration};
 use crate::log_context;
 use crate::store::{AttemptRecord, StoreError};
 use crate::telemetry::STRANGERS;
@@ -94,10 +94,10 @@ impl<'a> Shown<'a> {
     /// For a request to where authorization responses of a registration arrive: every page names its
     /// client, and leads back to it, and its institution.
     #[must_use]
-    pub fn of_registration(self, at: &callback::Door) -> Self {
+    pub fn of_registration(self, at: &registration::Door) -> Self {
         Self {
-            parties: parties(Some(&at.client), Some(&at.institution)),
-            usual_locale: at.client.locale.clone(),
+            parties: parties(Some(at.client()), Some(at.institution())),
+            usual_locale: at.client().locale.clone(),
             ..self
         }
     }
@@ -161,7 +161,7 @@ impl<'a> Shown<'a> {
 
     /// The page for a moment, for a response that arrived at that registration by POST while the store is
     /// away: `form` is posted by itself.
-    pub fn post_again(&self, at: &callback::Door, form: Form, cause: &dyn Error) -> Response {
+    pub fn post_again(&self, at: &registration::Door, form: Form, cause: &dyn Error) -> Response {
         store_is_away(cause);
         let page = Page::Busy {
             refresh_s: MOMENT_S,
@@ -169,7 +169,7 @@ impl<'a> Shown<'a> {
         };
         let locale = self.locale(None, self.usual_locale.as_deref());
         // Whose flow it is, and so where it leaves to, is not known yet.
-        let client = &at.client;
+        let client = at.client();
         let addresses = client
             .return_addresses
             .iter()

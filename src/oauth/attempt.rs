@@ -5,8 +5,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use crate::domain::layout::LayoutError;
 use crate::domain::random::{self, Random};
 
+/// The layout that [`AttemptSecrets::to_bytes`] writes: this byte, the verifier, the nonce.
+const LAYOUT: u8 = 1;
 /// 32 bytes in Base64url.
 const LENGTH: usize = 43;
 
@@ -47,21 +50,28 @@ impl AttemptSecrets {
 
     /// The bytes to seal.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LENGTH));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1 + 2 * LENGTH));
+        bytes.push(LAYOUT);
         bytes.extend_from_slice(self.verifier.as_bytes());
         bytes.extend_from_slice(self.nonce.as_bytes());
         bytes
     }
 
-    /// Reads what [`Self::to_bytes`] wrote; `None` when the bytes are something else.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if text.len() != 2 * LENGTH || !text.bytes().all(base64url) {
-            return None;
+    /// Reads what [`Self::to_bytes`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`] when the bytes are something else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LayoutError> {
+        let (version, bytes) = bytes.split_first().ok_or(LayoutError::Malformed)?;
+        if *version != LAYOUT {
+            return Err(LayoutError::Version(u32::from(*version)));
         }
-        let (verifier, nonce) = text.split_at(LENGTH);
-        Some(Self {
+        let base64url = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let text = std::str::from_utf8(bytes).ok();
+        let sound = text.filter(|text| text.len() == 2 * LENGTH && bytes.iter().all(base64url));
+        let (verifier, nonce) = sound.ok_or(LayoutError::Malformed)?.split_at(LENGTH);
+        Ok(Self {
             verifier: Zeroizing::new(verifier.to_owned()),
             nonce: Zeroizing::new(nonce.to_owned()),
         })
@@ -77,7 +87,7 @@ mod tests {
     fn a2_the_challenge_is_that_of_the_standards_own_example() {
         // RFC 7636 appendix B.
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let bytes = format!("{verifier}{}", "n".repeat(LENGTH));
+        let bytes = format!("\u{1}{verifier}{}", "n".repeat(LENGTH));
         let secrets = AttemptSecrets::from_bytes(bytes.as_bytes()).unwrap();
         assert_eq!(
             secrets.challenge(),
@@ -103,8 +113,13 @@ mod tests {
         let read = AttemptSecrets::from_bytes(&bytes).unwrap();
         assert_eq!(read.verifier(), secrets.verifier());
         assert_eq!(read.nonce(), secrets.nonce());
-        assert!(AttemptSecrets::from_bytes(&bytes[1..]).is_none());
-        assert!(AttemptSecrets::from_bytes("é".repeat(LENGTH).as_bytes()).is_none());
-        assert!(AttemptSecrets::from_bytes(&[b' '; 2 * LENGTH]).is_none());
+        let refused = |bytes: &[u8]| AttemptSecrets::from_bytes(bytes).err();
+        let malformed = Some(LayoutError::Malformed);
+        assert_eq!(refused(&[]), malformed);
+        assert_eq!(refused(&bytes[..2 * LENGTH]), malformed);
+        assert_eq!(refused(&[LAYOUT; 1 + 2 * LENGTH]), malformed);
+        let mut later = bytes.clone();
+        later[0] = 2;
+        assert_eq!(refused(&later), Some(LayoutError::Version(2)));
     }
 }

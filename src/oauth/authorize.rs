@@ -2,17 +2,15 @@
 
 use url::Url;
 
-use super::AttemptSecrets;
-use crate::domain::client::Registration;
+use super::attempt::AttemptSecrets;
+use super::registered::Registered;
 use crate::domain::institution::{OAuth, Pkce, ResponseMode};
 use crate::domain::secret::AuthorizationState;
 
 /// What one authorization request is made of.
 pub struct AuthorizationRequest<'a> {
-    /// The institution.
-    pub oauth: &'a OAuth,
-    /// Who asks.
-    pub registration: &'a Registration,
+    /// The institution, and who asks.
+    pub at: Registered<'a>,
     /// The attempt's `state`.
     pub state: &'a AuthorizationState,
     /// The attempt's verifier and nonce; only the verifier's digest is sent.
@@ -45,14 +43,16 @@ const OWN: [&str; 10] = [
 /// `authorize_parameters` nor `hints` can replace or repeat a parameter that is decided here.
 pub fn authorize(request: &AuthorizationRequest<'_>) -> Url {
     let AuthorizationRequest {
-        oauth,
-        registration,
+        at,
         state,
         secrets,
         ui_locales,
         hints,
     } = request;
-    let scopes = super::scopes(oauth, registration);
+    let Registered {
+        oauth,
+        registration,
+    } = *at;
 
     let mut url = oauth.authorization_endpoint.clone();
     url.set_fragment(None);
@@ -61,8 +61,8 @@ pub fn authorize(request: &AuthorizationRequest<'_>) -> Url {
         .append_pair("response_type", "code")
         .append_pair("client_id", &registration.client_id)
         .append_pair("redirect_uri", registration.redirect_uri.as_str());
-    if !scopes.is_empty() {
-        query.append_pair("scope", &scopes.join(&oauth.scope_separator));
+    if let Some(scope) = at.scope() {
+        query.append_pair("scope", &scope);
     }
     query.append_pair("state", state.expose());
     if sends_pkce(oauth) {
@@ -70,7 +70,7 @@ pub fn authorize(request: &AuthorizationRequest<'_>) -> Url {
             .append_pair("code_challenge", &secrets.challenge())
             .append_pair("code_challenge_method", "S256");
     }
-    if oauth.uses_openid(scopes) {
+    if oauth.uses_openid(at.scopes()) {
         query.append_pair("nonce", secrets.nonce());
     }
     match oauth.response_mode {
@@ -107,8 +107,9 @@ pub(super) fn sends_pkce(oauth: &OAuth) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{oauth, registration, secrets};
+    use super::super::test_support::{at, oauth, registration, secrets};
     use super::*;
+    use crate::domain::client::Registration;
 
     fn state() -> AuthorizationState {
         AuthorizationState::parse(&format!("07{}", "s".repeat(43))).unwrap()
@@ -116,8 +117,7 @@ mod tests {
 
     fn request(oauth: &OAuth, registration: &Registration, hints: &[(&str, &str)]) -> Url {
         authorize(&AuthorizationRequest {
-            oauth,
-            registration,
+            at: at(oauth, registration),
             state: &state(),
             secrets: &secrets(),
             ui_locales: Some("fr de"),

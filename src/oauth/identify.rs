@@ -5,11 +5,11 @@ use oauth2::http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::OAuthClient;
-use super::exchange::Granted;
-use super::json::Members;
 use super::reason::{self, Meaning};
+use super::registered::Registered;
 use super::reply::{Refusal, Unfit};
-use super::transport::TransportError;
+use super::token_endpoint::Granted;
+use super::transport_error::TransportError;
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::window::ErrorReason;
 
@@ -46,16 +46,16 @@ impl OAuthClient {
     /// limit; only success and a JSON object count (OpenID Connect Core section 5.3).
     pub async fn identify(
         &self,
-        oauth: &OAuth,
+        at: Registered<'_>,
         granted: &Granted,
     ) -> Result<Option<String>, IdentifyError> {
-        let (subject, field) = match &oauth.subject {
+        let (subject, field) = match &at.oauth.subject {
             None => return Ok(None),
             Some(SubjectSource::TokenAnswer { field }) => (granted.subject.clone(), field),
             Some(SubjectSource::Identify { endpoint, field }) => {
                 let headers = bearer(&granted.grant.access_token);
-                let reply = self.transport.get(oauth, endpoint, headers).await?;
-                let subject = subject(&reply.members, field);
+                let reply = self.transport.get(at, endpoint, headers).await?;
+                let subject = reply.members.somebody(field);
                 reply
                     .judge(subject.is_some())
                     .map_err(|unfit| match unfit {
@@ -73,13 +73,6 @@ impl OAuthClient {
     }
 }
 
-/// The field's text; a number counts as text, exactly as it was written.
-pub(super) fn subject(members: &Members, field: &str) -> Option<String> {
-    let text = members.text(field).map(|text| text.to_string());
-    text.or_else(|| members.number(field).map(str::to_owned))
-        .filter(|text| !text.trim().is_empty())
-}
-
 fn bearer(token: &SecretString) -> HeaderMap {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
         .expect("a grant's token was checked for its characters");
@@ -94,9 +87,9 @@ fn bearer(token: &SecretString) -> HeaderMap {
 mod tests {
     use std::time::Duration;
 
-    use super::super::reply::MediaType;
     use super::super::scrub::Scrubber;
-    use super::super::test_support::oauth;
+    use super::super::test_support::{at, oauth, registration};
+    use super::super::transport_error::MediaType;
     use super::*;
     use crate::domain::grant::Grant;
     use crate::fake_server::{FakeServer, Reply, Request, answer, json};
@@ -126,7 +119,9 @@ mod tests {
             field: "sub".to_owned(),
         });
         let client = OAuthClient::new(Default::default()).unwrap();
-        let outcome = client.identify(&oauth, &granted(None)).await;
+        let outcome = client
+            .identify(at(&oauth, &registration()), &granted(None))
+            .await;
         if let Err(error) = &outcome {
             let texts = format!("{error} {error:?}");
             assert!(!texts.contains("CANARY"), "{texts}");
@@ -263,7 +258,10 @@ mod tests {
             field: "sub".to_owned(),
         });
         let client = OAuthClient::new(Default::default()).unwrap();
-        let error = client.identify(&oauth, &granted(None)).await.unwrap_err();
+        let error = client
+            .identify(at(&oauth, &registration()), &granted(None))
+            .await
+            .unwrap_err();
         assert_eq!(error, IdentifyError::Call(TransportError::Insecure));
         let expected = Meaning::NotSetUp(reason::SetupFault::Configuration);
         assert_eq!(error.meaning(&oauth), expected);
@@ -274,14 +272,26 @@ mod tests {
         let client = OAuthClient::new(Default::default()).unwrap();
         let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
         let of_answer = granted(Some("ada"));
-        assert_eq!(client.identify(&oauth, &of_answer).await, Ok(None));
+        assert_eq!(
+            client
+                .identify(at(&oauth, &registration()), &of_answer)
+                .await,
+            Ok(None)
+        );
         oauth.subject = Some(SubjectSource::TokenAnswer {
             field: "user".to_owned(),
         });
         let ada = Ok(Some("ada".to_owned()));
-        assert_eq!(client.identify(&oauth, &of_answer).await, ada);
         assert_eq!(
-            client.identify(&oauth, &granted(None)).await,
+            client
+                .identify(at(&oauth, &registration()), &of_answer)
+                .await,
+            ada
+        );
+        assert_eq!(
+            client
+                .identify(at(&oauth, &registration()), &granted(None))
+                .await,
             Err(IdentifyError::Unnamed("user".to_owned()))
         );
     }

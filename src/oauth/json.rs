@@ -82,6 +82,13 @@ impl Members {
             .then_some(raw)
     }
 
+    /// Who the member `name` says that somebody is: a text that is not blank, or a number as it was written.
+    pub fn somebody(&self, name: &str) -> Option<String> {
+        let text = self.text(name).map(|text| text.to_string());
+        text.or_else(|| self.number(name).map(str::to_owned))
+            .filter(|text| !text.trim().is_empty())
+    }
+
     /// Whether the member is absent; `null` says as little.
     pub fn lacks(&self, name: &str) -> bool {
         self.raw(name).all(|raw| raw == "null")

@@ -21,36 +21,41 @@
 
 mod attempt;
 mod authorize;
+mod client_authentication;
+mod code;
 mod exchange;
 mod identify;
 mod json;
-mod proof;
 mod reason;
+mod registered;
 mod reply;
 mod response;
 mod revoke;
 mod scrub;
 mod token_answer;
+mod token_endpoint;
 mod transport;
+mod transport_error;
 
 #[cfg(test)]
 mod test_support;
 
 pub use attempt::AttemptSecrets;
 pub use authorize::{AuthorizationRequest, authorize};
-pub use exchange::{Authorized, ExchangeError, Granted, NotGranted};
+pub use code::AuthorizationCode;
+pub use exchange::Authorized;
 pub use identify::IdentifyError;
 pub use reason::{Meaning, SetupFault};
-pub use response::{Answer, AuthorizationCode, Callback, InvalidCallback, IssuerMismatch, words};
+pub use registered::Registered;
+pub use response::{Answer, Callback, InvalidCallback, IssuerMismatch, words};
 pub use revoke::RevokeError;
 pub use scrub::Scrubber;
 pub use token_answer::Issued;
-pub use transport::{SetupError, TransportError};
+pub use token_endpoint::{Granted, NotGranted, TokenError};
+pub use transport_error::{SetupError, TransportError};
 
 use transport::Transport;
 
-use crate::domain::client::Registration;
-use crate::domain::institution::OAuth;
 use crate::outgoing::Outgoing;
 
 /// Calls institutions. Built once; connections are shared between calls.
@@ -65,9 +70,4 @@ impl OAuthClient {
             transport: Transport::new(move || outgoing.builder())?,
         })
     }
-}
-
-/// What is asked for: the registration's scopes, or else the institution's.
-fn scopes<'a>(oauth: &'a OAuth, registration: &'a Registration) -> &'a [String] {
-    registration.scopes.as_ref().unwrap_or(&oauth.scopes)
 }

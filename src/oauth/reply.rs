@@ -5,14 +5,14 @@
 //! short of HTML, and an OAuth error is one whatever its status. What is refused keeps what it held,
 //! so that it can be given back.
 
-use oauth2::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
+use oauth2::http::header::{CONTENT_ENCODING, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::Response;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::json::{JsonError, Members};
 use super::scrub::Scrubber;
-use super::transport::TransportError;
+use super::transport_error::{MediaType, TransportError};
 use crate::outgoing::{self, BodyError};
 
 /// How long a body may be, in bytes.
@@ -20,53 +20,6 @@ const BODY_LIMIT: usize = 64 * 1024;
 
 /// How much of an institution's own words is kept, in characters.
 const SAID: usize = 300;
-
-/// A media type, as much of it as may be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MediaType {
-    /// None was named.
-    Unnamed,
-    /// JSON, by any of its names.
-    Json,
-    /// HTML.
-    Html,
-    /// Any other text.
-    Text,
-    /// Anything else.
-    Other,
-}
-
-impl MediaType {
-    fn of(headers: &HeaderMap) -> Self {
-        let Some(value) = headers.get(CONTENT_TYPE) else {
-            return Self::Unnamed;
-        };
-        let essence = value.as_bytes().split(|b| *b == b';').next();
-        let essence = essence
-            .unwrap_or_default()
-            .trim_ascii()
-            .to_ascii_lowercase();
-        match essence.as_slice() {
-            b"" => Self::Unnamed,
-            b"text/html" | b"application/xhtml+xml" => Self::Html,
-            b"application/json" | b"text/json" => Self::Json,
-            other if other.ends_with(b"+json") => Self::Json,
-            other if other.starts_with(b"text/") => Self::Text,
-            _ => Self::Other,
-        }
-    }
-
-    /// Its class, in a word for operators.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unnamed => "no media type",
-            Self::Json => "JSON",
-            Self::Html => "HTML",
-            Self::Text => "text",
-            Self::Other => "something else",
-        }
-    }
-}
 
 /// An OAuth error as the institution put it (RFC 6749 section 5.2, RFC 6750 section 3). Foreign: may
 /// hold our secrets until it is scrubbed.
@@ -248,24 +201,6 @@ mod tests {
             oauth2::http::HeaderName::from_static(name),
             oauth2::http::HeaderValue::from_static(value),
         )])
-    }
-
-    #[test]
-    fn a_media_type_is_shown_by_its_class() {
-        for (value, expected) in [
-            ("application/json", "JSON"),
-            ("Application/JSON; charset=utf-8", "JSON"),
-            ("application/problem+json", "JSON"),
-            ("text/html; charset=utf-8", "HTML"),
-            ("application/xhtml+xml", "HTML"),
-            ("text/plain", "text"),
-            ("application/CANARY", "something else"),
-            ("", "no media type"),
-        ] {
-            let class = MediaType::of(&headers("content-type", value)).name();
-            assert_eq!(class, expected, "{value}");
-        }
-        assert_eq!(MediaType::of(&HeaderMap::new()).name(), "no media type");
     }
 
     #[test]

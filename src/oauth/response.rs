@@ -6,40 +6,18 @@
 use url::form_urlencoded::{self, Serializer};
 use zeroize::Zeroizing;
 
-use super::AttemptSecrets;
+use super::attempt::AttemptSecrets;
+use super::code::{AuthorizationCode, CODE_LIMIT};
 use super::reason::{self, Meaning};
+use super::registered::Registered;
 use super::reply::refusal;
-use super::scrub::Scrubber;
-use crate::domain::client::Registration;
-use crate::domain::institution::{IssuerRule, OAuth};
+use super::scrub::{ANSWER_LIMIT, Scrubber};
+use crate::domain::institution::IssuerRule;
 use crate::domain::secret::AuthorizationState;
 use crate::domain::window::ErrorReason;
 
-/// How long a query or form may be, in bytes.
-pub const ANSWER_LIMIT: usize = 8 * 1024;
-/// How long a code may be, in characters.
-pub const CODE_LIMIT: usize = 4 * 1024;
 /// How much of an issuer's name is shown, in characters.
 const ISSUER_LIMIT: usize = 300;
-
-/// An authorization code. Cannot be printed; good for one token request.
-#[derive(Clone)]
-pub struct AuthorizationCode(Zeroizing<String>);
-
-impl AuthorizationCode {
-    /// Reads a code: 1 to 4096 visible ASCII characters (RFC 6749 appendix A.11, without the space).
-    pub fn parse(text: &str) -> Option<Self> {
-        let sound = !text.is_empty()
-            && text.len() <= CODE_LIMIT
-            && text.bytes().all(|b| b.is_ascii_graphic());
-        sound.then(|| Self(Zeroizing::new(text.to_owned())))
-    }
-
-    /// The text itself. Goes to the token endpoint of its institution and nowhere else.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
 
 /// An answer that is well formed. Whose it is, its `state` has yet to show.
 #[derive(Clone)]
@@ -147,17 +125,16 @@ impl Callback {
     /// `secrets` are those of its attempt: without them they are not searched for.
     pub fn refusal(
         &self,
-        oauth: &OAuth,
-        registration: &Registration,
+        at: Registered<'_>,
         secrets: Option<&AttemptSecrets>,
     ) -> Option<(Meaning, String)> {
         match &self.answer {
             Answer::Code(_) => None,
             Answer::Error { error, description } => {
                 let state = &self.state;
-                let scrubber = Scrubber::of_exchange(oauth, registration, state, None, secrets);
+                let scrubber = Scrubber::of_exchange(at, state, None, secrets);
                 let refusal = refusal(&scrubber, error, description.as_deref());
-                Some((reason::of_authorization(oauth, error), refusal.said))
+                Some((reason::of_authorization(at.oauth, error), refusal.said))
             }
             Answer::Nothing => {
                 let detail = "the authorization response has neither a code nor an error";
@@ -172,17 +149,13 @@ impl Callback {
     ///
     /// An issuer cannot be compared where the institution's file names none; the redirect URI, which is
     /// different for each institution, then stands alone against mix-up.
-    pub fn check_issuer(
-        &self,
-        oauth: &OAuth,
-        registration: &Registration,
-    ) -> Result<(), IssuerMismatch> {
-        let is_needed = match oauth.iss {
+    pub fn check_issuer(&self, at: Registered<'_>) -> Result<(), IssuerMismatch> {
+        let is_needed = match at.oauth.iss {
             IssuerRule::Required => true,
             IssuerRule::RequiredWithCode => self.answer.has_code(),
             IssuerRule::IfPresent => false,
         };
-        match (&oauth.issuer, self.iss.as_deref()) {
+        match (&at.oauth.issuer, self.iss.as_deref()) {
             (_, None) if is_needed => Err(IssuerMismatch::Missing),
             (_, None) | (None, Some(_)) => Ok(()),
             (Some(expected), Some(iss)) if expected == iss => Ok(()),
@@ -192,7 +165,7 @@ impl Callback {
                     Answer::Error { .. } | Answer::Nothing => None,
                 };
                 let state = &self.state;
-                let scrubber = Scrubber::of_exchange(oauth, registration, state, code, None);
+                let scrubber = Scrubber::of_exchange(at, state, code, None);
                 Err(IssuerMismatch::Other(scrubber.shown(iss, ISSUER_LIMIT)))
             }
         }

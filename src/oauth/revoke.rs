@@ -1,17 +1,14 @@
 //! Revocation: a grant is given back (RFC 7009).
 
-use oauth2::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use url::form_urlencoded::Serializer;
 
 use super::OAuthClient;
-use super::proof::{NoSecret, Proof};
 use super::reason::{self, Meaning, SetupFault};
+use super::registered::Registered;
 use super::reply::{OAuthError, Refusal, Unfit};
 use super::scrub::Scrubber;
 use super::token_answer::Issued;
-use super::transport::TransportError;
-use crate::domain::client::Registration;
+use super::transport_error::TransportError;
 use crate::domain::institution::OAuth;
 
 /// Why a grant may still be good at its institution. None of these holds a secret.
@@ -20,9 +17,6 @@ pub enum RevokeError {
     /// The institution has no revocation endpoint.
     #[error("the institution has no revocation endpoint")]
     NoEndpoint,
-    /// The institution wants a client secret, and the registration has none: nothing was sent.
-    #[error("the registration has no client secret, and the institution wants one")]
-    NoSecret,
     /// The call came to nothing.
     #[error(transparent)]
     Call(#[from] TransportError),
@@ -38,7 +32,6 @@ impl RevokeError {
     /// What the operator has to correct, if that is why.
     pub fn setup_fault(&self, oauth: &OAuth) -> Option<SetupFault> {
         let meaning = match self {
-            Self::NoSecret => Meaning::NotSetUp(SetupFault::Configuration),
             Self::Call(error) => error.meaning_to_a_client(),
             Self::Refused(refusal) => reason::of_call(oauth, &refusal.error),
             Self::NoEndpoint | Self::UnsupportedTokenType => return None,
@@ -59,24 +52,20 @@ impl OAuthClient {
     /// is one (RFC 7009 section 2.2).
     pub async fn revoke(
         &self,
-        oauth: &OAuth,
-        registration: &Registration,
+        at: Registered<'_>,
         issued: &Issued,
         scrubber: &Scrubber,
     ) -> Result<(), RevokeError> {
-        let endpoint = oauth
-            .revocation_endpoint
-            .as_ref()
-            .ok_or(RevokeError::NoEndpoint)?;
-        let proof = Proof::of(oauth, registration).map_err(|NoSecret| RevokeError::NoSecret)?;
+        let endpoint = at.oauth.revocation_endpoint.as_ref();
+        let endpoint = endpoint.ok_or(RevokeError::NoEndpoint)?;
         let mut scrubber = scrubber.clone();
-        proof.secrets().for_each(|secret| scrubber.learn(secret));
+        scrubber.learn_client(at.registration);
         for token in issued.all() {
             scrubber.learn(token.expose_secret());
         }
         let revoke = async |token: &SecretString, hint| {
-            let (headers, form) = request(&proof, token, hint);
-            let reply = self.transport.post(oauth, endpoint, headers, form).await?;
+            let fields = [("token", token.expose_secret()), ("token_type_hint", hint)];
+            let reply = self.post(at, endpoint, &fields).await?;
             match reply.judge(false) {
                 Err(Unfit::Refused(error)) => Err(refused(&error, &scrubber)),
                 // What a success says is in its status alone.
@@ -101,26 +90,6 @@ impl OAuthClient {
         }
         outcome
     }
-}
-
-/// The request of RFC 7009 section 2.1. Made here and not by the OAuth library, which allows none to an
-/// institution on this machine.
-fn request(proof: &Proof<'_>, token: &SecretString, hint: &str) -> (HeaderMap, Vec<u8>) {
-    let mut headers = HeaderMap::from_iter([
-        (ACCEPT, HeaderValue::from_static("application/json")),
-        (
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-www-form-urlencoded"),
-        ),
-    ]);
-    if let Some(basic) = proof.authorization() {
-        headers.insert(AUTHORIZATION, basic);
-    }
-    let mut form = Serializer::new(String::new());
-    form.append_pair("token", token.expose_secret())
-        .append_pair("token_type_hint", hint)
-        .extend_pairs(proof.fields());
-    (headers, form.finish().into_bytes())
 }
 
 fn refused(error: &OAuthError, scrubber: &Scrubber) -> RevokeError {

@@ -14,13 +14,17 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::proof::Proof;
-use super::response::ANSWER_LIMIT;
-use super::{AttemptSecrets, AuthorizationCode};
+use super::attempt::AttemptSecrets;
+use super::client_authentication;
+use super::code::AuthorizationCode;
+use super::registered::Registered;
 use crate::domain::client::Registration;
-use crate::domain::institution::OAuth;
 use crate::domain::secret::AuthorizationState;
 use crate::printable::printable;
+
+/// How long the query or form of an authorization response may be, in bytes: whoever sends more would
+/// choose how long it takes to search.
+pub const ANSWER_LIMIT: usize = 8 * 1024;
 
 /// What stands for a secret.
 const SECRET: &str = "[secret]";
@@ -54,16 +58,13 @@ impl Scrubber {
     /// Knows those of one exchange, as far as they are at hand: what proves the client, `state`, code,
     /// verifier and nonce. Tokens are learnt as they come.
     pub(super) fn of_exchange(
-        oauth: &OAuth,
-        registration: &Registration,
+        at: Registered<'_>,
         state: &AuthorizationState,
         code: Option<&AuthorizationCode>,
         secrets: Option<&AttemptSecrets>,
     ) -> Self {
         let mut scrubber = Self::of([state.expose()]);
-        if let Ok(proof) = Proof::of(oauth, registration) {
-            proof.secrets().for_each(|secret| scrubber.learn(secret));
-        }
+        scrubber.learn_client(at.registration);
         let kept = secrets.map(|secrets| [secrets.verifier(), secrets.nonce()]);
         let code = code.map(AuthorizationCode::expose);
         for secret in code.into_iter().chain(kept.into_iter().flatten()) {
@@ -77,7 +78,7 @@ impl Scrubber {
     ///
     /// `None` where it is longer, or names more, than any genuine one: whoever sends that would choose
     /// how long the search takes, so nothing of it is to be shown.
-    pub fn of_response(registered: Option<(&OAuth, &Registration)>, raw: &[u8]) -> Option<Self> {
+    pub fn of_response(at: Option<Registered<'_>>, raw: &[u8]) -> Option<Self> {
         const SECRET: [&str; 6] = [
             "state",
             "code",
@@ -90,10 +91,8 @@ impl Scrubber {
             return None;
         }
         let mut scrubber = Self::default();
-        let proof =
-            registered.and_then(|(oauth, registration)| Proof::of(oauth, registration).ok());
-        if let Some(proof) = proof {
-            proof.secrets().for_each(|secret| scrubber.learn(secret));
+        if let Some(at) = at {
+            scrubber.learn_client(at.registration);
         }
         let named = form_urlencoded::parse(raw).filter(|(name, _)| SECRET.contains(&name.as_ref()));
         for (count, (_, value)) in named.enumerate() {
@@ -108,6 +107,11 @@ impl Scrubber {
     /// A short text of ours that may repeat a foreign one.
     pub fn cleaned(&self, text: &str) -> String {
         self.shown(text, 500)
+    }
+
+    /// Knows what proves that client, too.
+    pub(super) fn learn_client(&mut self, registration: &Registration) {
+        client_authentication::secrets(registration).for_each(|secret| self.learn(&secret));
     }
 
     /// Knows one more.

@@ -6,11 +6,13 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::AttemptSecrets;
+use super::attempt::AttemptSecrets;
+use super::registered::Registered;
 use crate::domain::client::{Registration, UnboundCallback};
-use crate::domain::institution::{
-    BasicEncoding, ClientAuthentication, IssuerRule, OAuth, Pkce, ResponseMode,
+use crate::domain::client_authentication::{
+    AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
+use crate::domain::institution::{IssuerRule, OAuth, Pkce, ResponseMode};
 use crate::domain::random::Random;
 
 /// The operating system's randomness.
@@ -30,7 +32,7 @@ pub fn oauth(base: &Url) -> OAuth {
         revocation_endpoint: Some(base.join("/revoke").unwrap()),
         issuer: Some("https://bank.example".to_owned()),
         iss: IssuerRule::IfPresent,
-        client_authentication: ClientAuthentication::ClientSecretBasic(BasicEncoding::Form),
+        client_authentication: AuthenticationMethod::ClientSecretBasic(BasicEncoding::Form),
         scopes: vec!["accounts".to_owned(), "transactions".to_owned()],
         scope_separator: " ".to_owned(),
         authorize_parameters: BTreeMap::new(),
@@ -48,15 +50,26 @@ pub fn registration() -> Registration {
     Registration {
         institution: "bank".parse().unwrap(),
         client_id: "guichet-1".to_owned(),
-        client_secret: Some(SecretString::from("CANARY-client-secret")),
+        client_authentication: ClientAuthentication::ClientSecretBasic(
+            BasicEncoding::Form,
+            SecretString::from("CANARY-client-secret"),
+        ),
         redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
         scopes: None,
         unbound_callback: UnboundCallback::Burn,
     }
 }
 
+/// That registration at that institution.
+pub fn at<'a>(oauth: &'a OAuth, registration: &'a Registration) -> Registered<'a> {
+    Registered {
+        oauth,
+        registration,
+    }
+}
+
 /// Secrets that are `v…` and `n…`.
 pub fn secrets() -> AttemptSecrets {
-    let bytes = format!("{}{}", "v".repeat(43), "n".repeat(43));
+    let bytes = format!("\u{1}{}{}", "v".repeat(43), "n".repeat(43));
     AttemptSecrets::from_bytes(bytes.as_bytes()).unwrap()
 }

@@ -3,7 +3,6 @@
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
-use super::identify;
 use super::json::Members;
 use crate::domain::grant::Grant;
 
@@ -96,7 +95,7 @@ impl From<&Grant> for Issued {
 impl TokenAnswer {
     /// Who signed in, if the member `field` says.
     pub fn subject(&self, field: &str) -> Option<String> {
-        (!OWN.contains(&field)).then(|| identify::subject(&self.0, field))?
+        (!OWN.contains(&field)).then(|| self.0.somebody(field))?
     }
 
     /// The grant, as of `now`; its scope is `requested` where the answer names none.

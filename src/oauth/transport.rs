@@ -12,88 +12,10 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
 use tokio::time::Instant;
 use url::Url;
 
-use super::json;
-use super::reason::{Meaning, SetupFault};
-use super::reply::{MediaType, Reply};
-use crate::domain::institution::OAuth;
-use crate::domain::window::ErrorReason;
+use super::registered::Registered;
+use super::reply::Reply;
+use super::transport_error::{SetupError, TransportError};
 use crate::outgoing;
-
-/// The outgoing side could not be set up, usually for want of certificate authorities.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("outgoing calls cannot be set up: {0}")]
-pub struct SetupError(String);
-
-/// Why a call came to nothing. None of these holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransportError {
-    /// The endpoint is plain http on another machine: not called.
-    #[error("the endpoint is plain http, which is for this machine only; nothing was sent")]
-    Insecure,
-    /// The outgoing side could not be set up.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// No connection, twice: nothing was sent.
-    #[error("no connection to the institution: {0}")]
-    Unreachable(String),
-    /// No trusted connection: a certificate was refused, on either side, or the two sides have no
-    /// version or cipher in common. It is the operator's to mend.
-    #[error("no trusted connection (TLS) to the institution: {0}")]
-    Tls(String),
-    /// The connection failed after sending had begun; what arrived is unknown.
-    #[error("the connection failed during the call: {0}")]
-    Broken(String),
-    /// The whole call took longer than the institution's limit.
-    #[error("the institution did not answer within {0:?}")]
-    TimedOut(Duration),
-    /// A redirect, which is not followed.
-    #[error("the institution answered with a redirect (status {0}), which is not followed")]
-    Redirected(u16),
-    /// A status that is neither success nor an OAuth error.
-    #[error("the institution answered with status {0} and no OAuth error")]
-    Status(u16),
-    /// HTML, or something that is no JSON and does not say it is.
-    #[error("the institution answered with {} instead of JSON", .0.name())]
-    MediaType(MediaType),
-    /// A content coding, though none was offered.
-    #[error("the institution answered in a content coding, though none was offered")]
-    Encoded,
-    /// More than 64 kB.
-    #[error("{0}")]
-    TooLong(String),
-    /// JSON that cannot be relied on.
-    #[error("the institution's response cannot be relied on: {0}")]
-    Json(#[from] json::JsonError),
-}
-
-impl TransportError {
-    /// What it means: a call that was never made for reasons of ours, and a fault of TLS, are the
-    /// operator's to mend; everything else is the institution's failure.
-    pub fn meaning(&self) -> Meaning {
-        match self {
-            Self::Insecure | Self::Setup(_) => Meaning::NotSetUp(SetupFault::Configuration),
-            Self::Tls(_) => Meaning::NotSetUp(SetupFault::Tls),
-            Self::Unreachable(_)
-            | Self::Broken(_)
-            | Self::TimedOut(_)
-            | Self::Redirected(_)
-            | Self::Status(_)
-            | Self::MediaType(_)
-            | Self::Encoded
-            | Self::TooLong(_)
-            | Self::Json(_) => Meaning::Reason(ErrorReason::ProviderError),
-        }
-    }
-
-    /// The same for a call in which nobody but the client proves itself (RFC 6749 section 5.2): a bare
-    /// 401 refuses it.
-    pub fn meaning_to_a_client(&self) -> Meaning {
-        match self {
-            Self::Status(401) => Meaning::NotSetUp(SetupFault::ClientRefused),
-            error => error.meaning(),
-        }
-    }
-}
 
 /// Outgoing connections, shared by all calls.
 pub struct Transport {
@@ -120,12 +42,12 @@ impl Transport {
     /// Posts a form, within the institution's time limit from connecting to the last byte.
     pub async fn post(
         &self,
-        oauth: &OAuth,
+        at: Registered<'_>,
         endpoint: &Url,
         headers: HeaderMap,
         form: Vec<u8>,
     ) -> Result<Reply, TransportError> {
-        self.call(oauth, endpoint, |client| {
+        self.call(at, endpoint, |client| {
             let request = client.post(endpoint.clone());
             request.headers(headers.clone()).body(form.clone())
         })
@@ -135,11 +57,11 @@ impl Transport {
     /// Gets an address, within the same limit.
     pub async fn get(
         &self,
-        oauth: &OAuth,
+        at: Registered<'_>,
         endpoint: &Url,
         headers: HeaderMap,
     ) -> Result<Reply, TransportError> {
-        self.call(oauth, endpoint, |client| {
+        self.call(at, endpoint, |client| {
             client.get(endpoint.clone()).headers(headers.clone())
         })
         .await
@@ -147,10 +69,11 @@ impl Transport {
 
     async fn call(
         &self,
-        oauth: &OAuth,
+        at: Registered<'_>,
         endpoint: &Url,
         request: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Reply, TransportError> {
+        let oauth = at.oauth;
         if !outgoing::is_confidential(endpoint) {
             return Err(TransportError::Insecure);
         }
@@ -208,7 +131,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::test_support::oauth;
+    use super::super::test_support::{at, oauth, registration};
     use super::*;
     use crate::fake_server::{FakeServer, json};
 
@@ -242,7 +165,12 @@ mod tests {
             let oauth = oauth(&server.url_by_name("/"));
             let outcome = transport
                 .unwrap()
-                .post(&oauth, &oauth.token_endpoint, HeaderMap::new(), vec![])
+                .post(
+                    at(&oauth, &registration()),
+                    &oauth.token_endpoint,
+                    HeaderMap::new(),
+                    vec![],
+                )
                 .await;
             assert_eq!(server.requests().len(), arrived);
             assert_eq!(asked.load(Ordering::SeqCst), tries);

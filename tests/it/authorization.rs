@@ -61,7 +61,10 @@ async fn draw(
         let Ok(Arrival::Depart(departure)) = arrival else {
             panic!("not let through");
         };
-        let value = |name| parameter(&departure.to, name).expect("a value");
+        let value = |name| {
+            let to = departure.to.as_ref().expect("a request");
+            parameter(to, name).expect("a value")
+        };
         drawn.push([
             text[5..].to_owned(),
             value("state")[2..].to_owned(),

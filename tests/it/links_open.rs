@@ -15,6 +15,7 @@ crate::on_both_stores!(
     o4_machines_get_a_harmless_page,
     o4_a_link_pressed_in_a_messengers_own_window_is_a_persons,
     o8_unknown_links_are_all_alike_and_known_ones_tell,
+    o1_an_attempt_whose_registration_is_gone_ends_before_anybody_leaves,
 );
 
 fn assert_harmless(page: &Page, why: &str) {
@@ -70,6 +71,46 @@ async fn o1_a_navigation_goes_to_the_bank_with_everything_fresh(backend: Backend
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), count, "nothing is used twice");
+}
+
+async fn o1_an_attempt_whose_registration_is_gone_ends_before_anybody_leaves(backend: Backend) {
+    let mut gateway = TestGateway::start(backend).await;
+    let links = [gateway.member().await, gateway.member().await];
+    let browsers = [gateway.visitor(), gateway.visitor()];
+    // One follows the link while all is well, and presses "Continue" later.
+    let continued = &browsers[1];
+    gateway.open(continued, &links[1].1).await;
+    let resumed = continued.get(&links[1].1).await;
+
+    let text = std::fs::read_to_string(gateway.file()).expect("a file");
+    let start = text.find("[[clients.registrations]]").expect("one");
+    let length = text[start + 1..].find("[[").expect("another") + 1;
+    let without = [&text[..start], &text[start + length..]].concat();
+    std::fs::write(gateway.file(), without).expect("a file");
+    gateway.restart().await;
+
+    let opened = browsers[0].get(&links[0].1).await;
+    let left = continued.press(&resumed, "continue").await;
+    for ((member, _), browser, answer) in [
+        (&links[0], &browsers[0], opened),
+        (&links[1], continued, left),
+    ] {
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        let outcome = answer.location().expect("a location");
+        assert_eq!(outcome.origin(), gateway.url.origin());
+        let page = browser.get(&outcome).await;
+        assert_eq!(
+            (page.status, page.name(), page.reason()),
+            (200, Some("not-set-up"), Some("SERVER_ERROR")),
+            "{}",
+            page.body
+        );
+        let state = gateway.state(*member).await;
+        assert_eq!(
+            (&state["auth_status"], &state["error_reason"]),
+            (&serde_json::json!(3), &serde_json::json!(5))
+        );
+    }
 }
 
 async fn o2_other_methods_have_no_effect(backend: Backend) {

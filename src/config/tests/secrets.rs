@@ -83,8 +83,11 @@ fn what_few_secrets_have_is_warned_about() {
                 1,
                 "{secret:?}: {warnings:?}"
             );
-            let kept = config.clients[0].registrations[0].client_secret.as_ref();
-            assert_eq!(kept.expect("a secret").expose_secret(), meant);
+            let kept = &config.clients[0].registrations[0].client_authentication;
+            assert_eq!(
+                kept.client_secret().expect("a secret").expose_secret(),
+                meant
+            );
         }
     }
 }
@@ -98,8 +101,11 @@ fn one_newline_at_the_end_is_nobodys_secret() {
                 it.key.ends_with(key) && !it.message.contains("every user of this machine")
             });
             assert!(!about_it, "{secret:?}: {warnings:?}");
-            let kept = config.clients[0].registrations[0].client_secret.as_ref();
-            assert_eq!(kept.expect("a secret").expose_secret(), "s3cret");
+            let kept = &config.clients[0].registrations[0].client_authentication;
+            assert_eq!(
+                kept.client_secret().expect("a secret").expose_secret(),
+                "s3cret"
+            );
         }
     }
 }

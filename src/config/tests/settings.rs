@@ -66,7 +66,8 @@ fn a_client_is_built_with_its_registrations() {
         registration.redirect_uri.as_str(),
         "https://connect.example.com/oauth/redirect_from/acme/bank"
     );
-    let secret = registration.client_secret.as_ref().expect("a secret");
+    let secret = registration.client_authentication.client_secret();
+    let secret = secret.expect("a secret");
     assert_eq!(secret.expose_secret(), "s3cret");
 }
 

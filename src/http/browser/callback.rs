@@ -15,8 +15,9 @@ use crate::domain::institution::ResponseMode;
 use crate::domain::secret::AnswerHandle;
 use crate::domain::window::Binding;
 use crate::flow::Internal;
-use crate::flow::callback::{self, Taken, callback};
+use crate::flow::callback::{Taken, callback};
 use crate::flow::held::{Held, held, hold};
+use crate::flow::registration;
 use crate::flow::unproven::{Refused, own_attempt};
 use crate::http::body::Whole;
 use crate::http::limits::Sought;
@@ -72,7 +73,7 @@ pub async fn returned(
         _ => return shown.page(&Page::Preview),
     }
     let raw = Zeroizing::new(query.unwrap_or_default().into_bytes());
-    let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
+    let Some(at) = registration::Door::find(&door.gateway, &client, &institution) else {
         return shown.bad_return(&Refusal::nowhere(&client, &institution, &raw), source);
     };
     let shown = shown.of_registration(&at);
@@ -137,7 +138,7 @@ async fn answered(
 async fn refuse(
     door: &Door,
     shown: &show::Shown<'_>,
-    at: &callback::Door,
+    at: &registration::Door,
     source: Source,
     bindings: &[Binding],
     refusal: &Refusal,
@@ -189,7 +190,7 @@ pub async fn posted(
     Whole(body): Whole,
 ) -> Response {
     let shown = show::Shown::new(&door, &headers);
-    let Some(at) = callback::Door::find(&door.gateway, &client, &institution) else {
+    let Some(at) = registration::Door::find(&door.gateway, &client, &institution) else {
         return shown.bad_return(&Refusal::nowhere(&client, &institution, &body), source);
     };
     let shown = shown.of_registration(&at);

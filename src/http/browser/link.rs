@@ -96,7 +96,7 @@ pub async fn link(
         let this_link = format!("/oauth/predirect_to/{member}/{token}");
         Look::Found(match arrival {
             Err(error) => shown.failure(error),
-            Ok(Arrival::Depart(departure)) => depart(&shown, &cookies, departure),
+            Ok(Arrival::Depart(departure)) => depart(&door, &shown, &cookies, departure),
             Ok(Arrival::AskFirst(subject)) => {
                 ask_first(&door, &shown, &cookies, this_link, &subject)
             }

@@ -93,9 +93,18 @@ fn form_field(body: &[u8], name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// To the institution, with the binding cookie. No opener policy: a popup keeps its opener.
-fn depart(shown: &show::Shown<'_>, cookies: &Cookies<'_>, departure: Departure) -> Response {
-    let mut response = redirect(shown, StatusCode::FOUND, departure.to.as_str());
+/// To the institution, or to the outcome of an attempt that got nowhere, with the binding cookie. No
+/// opener policy: a popup keeps its opener.
+fn depart(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    cookies: &Cookies<'_>,
+    departure: Departure,
+) -> Response {
+    let mut response = match &departure.to {
+        Some(to) => redirect(shown, StatusCode::FOUND, to.as_str()),
+        None => to_outcome(door, shown, &departure.cookie.attempt),
+    };
     for cookie in cookies.bind(&departure.cookie) {
         response
             .headers_mut()

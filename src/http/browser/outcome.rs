@@ -144,7 +144,7 @@ pub async fn act(
         let is_not_theirs = || Look::Missing(shown.neutral());
         Look::Found(match form_field(&body, ACTION_FIELD).as_deref() {
             Some("continue") => match go_on(&door.gateway, &attempt, browser).await {
-                Ok(Some(Arrival::Depart(departure))) => leave(&shown, &cookies, departure),
+                Ok(Some(Arrival::Depart(departure))) => leave(&door, &shown, &cookies, departure),
                 Ok(Some(_)) => to_outcome(&door, &shown, &attempt),
                 Ok(None) => return is_not_theirs(),
                 Err(error) => shown.failure(error),
@@ -155,7 +155,7 @@ pub async fn act(
                 Err(error) => shown.failure(error),
             },
             Some("retry") | None => match retry(&door.gateway, &attempt, browser).await {
-                Ok(Again::Depart(departure)) => leave(&shown, &cookies, departure),
+                Ok(Again::Depart(departure)) => leave(&door, &shown, &cookies, departure),
                 Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
                 Ok(Again::Refused) => return is_not_theirs(),
                 Err(error) => shown.failure(error),
@@ -167,8 +167,13 @@ pub async fn act(
 }
 
 /// To the institution, after a form.
-fn leave(shown: &show::Shown<'_>, cookies: &Cookies<'_>, departure: Departure) -> Response {
-    let mut response = depart(shown, cookies, departure);
+fn leave(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    cookies: &Cookies<'_>,
+    departure: Departure,
+) -> Response {
+    let mut response = depart(door, shown, cookies, departure);
     *response.status_mut() = StatusCode::SEE_OTHER;
     response
 }

@@ -7,15 +7,15 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{ClientId, InstitutionCode};
 use crate::domain::random::Random;
 use crate::flow::Gateway;
-use crate::flow::callback::Door;
 use crate::flow::held::HELD_ANSWER_TTL;
+use crate::flow::registration::Door;
+use crate::flow::seal_contexts;
 use crate::flow::unproven::Refused;
 use crate::http::source::Source;
 use crate::oauth::{Scrubber, words};
-use crate::seal::{Context, Field, Sealer};
+use crate::seal::{Context, Sealer};
 use crate::telemetry::STRANGERS;
 
 /// How much of a path that names nothing is logged, in characters.
@@ -77,7 +77,7 @@ impl Refusal {
     /// is: by the browser, which can neither read nor change it, at that registration only, and for as
     /// long as a sound response would be held.
     pub fn carried(self, gateway: &Gateway, at: &Door) -> String {
-        let place = place(&at.client.id, &at.institution.code);
+        let place = seal_contexts::refusal(&at.client().id, &at.institution().code);
         self.sealed(
             &gateway.sealer,
             gateway.random.as_ref(),
@@ -88,7 +88,7 @@ impl Refusal {
 
     /// What [`Self::carried`] wrote at that registration, in time; `None` for anything else.
     pub fn arrived(gateway: &Gateway, at: &Door, text: &str) -> Option<Self> {
-        let place = place(&at.client.id, &at.institution.code);
+        let place = seal_contexts::refusal(&at.client().id, &at.institution().code);
         Self::opened(&gateway.sealer, &place, gateway.clock.now(), text)
     }
 
@@ -127,18 +127,10 @@ struct Carried {
     refusal: Refusal,
 }
 
-/// Where a carried refusal can be opened.
-fn place<'a>(client: &'a ClientId, institution: &'a InstitutionCode) -> Context<'a> {
-    Context {
-        client: Some(client),
-        subject: institution.as_str(),
-        field: Field::Refusal,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::{ClientId, InstitutionCode};
     use crate::seal::{KeyRing, SealKey};
 
     struct Same;
@@ -171,8 +163,18 @@ mod tests {
             (client, institution.parse().expect("a code"))
         };
         let (here, there) = (parties(here), parties(there));
-        let sealed = refusal(words).sealed(&sealer, &Same, &place(&here.0, &here.1), at(0));
-        let opened = Refusal::opened(&sealer, &place(&there.0, &there.1), at(age_ms), &sealed);
+        let sealed = refusal(words).sealed(
+            &sealer,
+            &Same,
+            &seal_contexts::refusal(&here.0, &here.1),
+            at(0),
+        );
+        let opened = Refusal::opened(
+            &sealer,
+            &seal_contexts::refusal(&there.0, &there.1),
+            at(age_ms),
+            &sealed,
+        );
         opened.and_then(|refusal| refusal.words)
     }
 

@@ -2,12 +2,21 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::super::json::JsonError;
-use super::super::reply::MediaType;
-use super::super::test_support::{oauth, registration, secrets};
+use super::super::reason::{Meaning, SetupFault};
+use super::super::reply::Refusal;
+use super::super::test_support::{at as registered, oauth, registration, secrets};
+use super::super::token_answer::UnusableAnswer;
+use super::super::token_endpoint::TokenError;
+use super::super::transport_error::{MediaType, TransportError};
 use super::*;
-use crate::domain::institution::Pkce;
+use crate::domain::client::Registration;
+use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
+use crate::domain::grant::Grant;
+use crate::domain::institution::{OAuth, Pkce};
+use crate::domain::window::ErrorReason;
 use crate::fake_server::{FakeServer, Reply, Request, answer, json};
 
 const GOOD: &str = r#"{"access_token":"CANARY-access","token_type":"Bearer","expires_in":3600,
@@ -21,7 +30,7 @@ async fn exchange_with(
     client: &OAuthClient,
     oauth: &OAuth,
     registration: &Registration,
-) -> Result<Grant, ExchangeError> {
+) -> Result<Grant, TokenError> {
     outcome(client, oauth, registration)
         .await
         .map(|granted| granted.grant)
@@ -38,12 +47,11 @@ async fn outcome(
         code: &AuthorizationCode::parse("CANARY-code/+=").unwrap(),
         secrets: &secrets(),
     };
-    client
-        .exchange(oauth, registration, &authorized, now())
-        .await
+    let at = registered(oauth, registration);
+    client.exchange(at, &authorized, now()).await
 }
 
-async fn exchange(oauth: &OAuth) -> Result<Grant, ExchangeError> {
+async fn exchange(oauth: &OAuth) -> Result<Grant, TokenError> {
     exchange_with(
         &OAuthClient::new(Default::default()).unwrap(),
         oauth,
@@ -55,7 +63,7 @@ async fn exchange(oauth: &OAuth) -> Result<Grant, ExchangeError> {
 /// Exchanges at a server that answers so.
 async fn at(
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
-) -> Result<Grant, ExchangeError> {
+) -> Result<Grant, TokenError> {
     within_limit(Duration::from_secs(30), reply).await
 }
 
@@ -64,7 +72,7 @@ async fn at(
 async fn within_limit(
     limit: Duration,
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
-) -> Result<Grant, ExchangeError> {
+) -> Result<Grant, TokenError> {
     let server = FakeServer::start(reply);
     let mut oauth = oauth(&server.url("/"));
     oauth.timeout = limit;
@@ -80,8 +88,8 @@ async fn within_limit(
     outcome
 }
 
-fn call(error: TransportError) -> Option<ExchangeError> {
-    Some(ExchangeError::Call(error))
+fn call(error: TransportError) -> Option<TokenError> {
+    Some(TokenError::Call(error))
 }
 
 #[tokio::test]
@@ -133,7 +141,9 @@ async fn t2_basic_authentication_form_encodes_id_and_secret() {
     let server = FakeServer::start(|_| json("200 OK", GOOD));
     let mut registration = registration();
     registration.client_id = "id:1".to_owned();
-    registration.client_secret = Some(secrecy::SecretString::from("a:b+c%/é&"));
+    let secret = SecretString::from("a:b+c%/é&");
+    registration.client_authentication =
+        ClientAuthentication::ClientSecretBasic(BasicEncoding::Form, secret);
     let client = OAuthClient::new(Default::default()).unwrap();
     exchange_with(&client, &oauth(&server.url("/")), &registration)
         .await
@@ -158,18 +168,21 @@ async fn t2_basic_authentication_form_encodes_id_and_secret() {
 async fn t1_one_way_of_client_authentication_is_used() {
     for (way, expected) in [
         (
-            ClientAuthentication::ClientSecretPost,
+            ClientAuthentication::ClientSecretPost(SecretString::from("CANARY-client-secret")),
             vec!["guichet-1", "CANARY-client-secret"],
         ),
         (ClientAuthentication::None, vec!["guichet-1"]),
     ] {
         let server = FakeServer::start(|_| json("200 OK", GOOD));
         let mut oauth = oauth(&server.url("/"));
-        oauth.client_authentication = way;
+        let mut registration = registration();
+        registration.client_authentication = way;
         oauth.pkce = Pkce::Off {
             reason: "refused".to_owned(),
         };
-        exchange(&oauth).await.ok().unwrap();
+        let client = OAuthClient::new(Default::default()).unwrap();
+        let exchanged = exchange_with(&client, &oauth, &registration).await;
+        exchanged.ok().unwrap();
         let request = server.requests().remove(0);
         assert_eq!(request.header("authorization"), None);
         let form = request.form();
@@ -184,19 +197,8 @@ async fn t1_one_way_of_client_authentication_is_used() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_without_the_secret_or_in_clear_to_another_machine() {
-    let server = FakeServer::start(|_| json("200 OK", GOOD));
-    let mut bank = oauth(&server.url("/"));
-    let mut poor = registration();
-    poor.client_secret = None;
-    let error = exchange_with(&OAuthClient::new(Default::default()).unwrap(), &bank, &poor)
-        .await
-        .err();
-    assert_eq!(error, Some(ExchangeError::NoSecret));
-    let configuration = Meaning::NotSetUp(SetupFault::Configuration);
-    assert_eq!(error.unwrap().meaning(&bank), configuration);
-    assert!(server.requests().is_empty());
-
+async fn nothing_is_sent_in_clear_to_another_machine() {
+    let mut bank = oauth(&"https://bank.example".parse().unwrap());
     bank.token_endpoint = "http://bank.example/token".parse().unwrap();
     let error = exchange(&bank).await.err();
     assert_eq!(error, call(TransportError::Insecure));
@@ -241,7 +243,7 @@ async fn t11_a_response_that_is_too_long_is_not_read() {
     let error = error.err().unwrap();
     assert!(matches!(
         error,
-        ExchangeError::Call(TransportError::TooLong(_))
+        TokenError::Call(TransportError::TooLong(_))
     ));
     assert_eq!(error.to_string(), "the response is longer than 65536 bytes");
     // Without an announced length, and without an end.
@@ -252,7 +254,7 @@ async fn t11_a_response_that_is_too_long_is_not_read() {
     });
     assert!(matches!(
         error.await.err(),
-        Some(ExchangeError::Call(TransportError::TooLong(_)))
+        Some(TokenError::Call(TransportError::TooLong(_)))
     ));
 }
 
@@ -363,7 +365,7 @@ async fn an_error_without_a_token_is_that_error_whatever_its_status_or_label() {
                 answer(status, &headers, body.as_bytes())
             };
             let error = at(reply).await.err().unwrap();
-            let told = "the institution refused the code: x_withdrawn: gone";
+            let told = "the institution refused the token request: x_withdrawn: gone";
             assert_eq!(error.to_string(), told, "{status} {label}");
             let mut oauth = oauth(&"https://bank.example".parse().unwrap());
             oauth.error_map = [("x_withdrawn".to_owned(), ErrorReason::Cancelled)].into();
@@ -450,7 +452,7 @@ async fn t11_an_answer_without_a_sound_token_is_of_no_use() {
         "{}",
     ] {
         let error = at(move |_| json("200 OK", body)).await.err();
-        let expected = ExchangeError::Unusable(UnusableAnswer::NoToken);
+        let expected = TokenError::Unusable(UnusableAnswer::NoToken);
         assert_eq!(error, Some(expected), "{body}");
     }
 }
@@ -500,7 +502,7 @@ async fn t12_a_cut_connection_is_not_tried_again() {
         let error = at(move |_| Reply::Bytes(bytes.to_vec())).await.err();
         assert!(matches!(
             error,
-            Some(ExchangeError::Call(TransportError::Broken(_)))
+            Some(TokenError::Call(TransportError::Broken(_)))
         ));
     }
 }
@@ -521,7 +523,7 @@ async fn a_refusal_keeps_the_institutions_words_without_our_secrets() {
         )
     });
     let error = error.await.err().unwrap();
-    let ExchangeError::Refused(Refusal { error: code, said }) = &error else {
+    let TokenError::Refused(Refusal { error: code, said }) = &error else {
         panic!("{error}");
     };
     assert_eq!(code, "invalid_grant");

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
-use super::super::test_support::{oauth, registration};
+use super::super::test_support::{at, oauth, registration};
 use super::*;
+use crate::domain::institution::OAuth;
 
 fn state() -> String {
     format!("07{}", "s".repeat(43))
@@ -112,7 +113,9 @@ fn c12_the_whole_has_a_limit() {
 fn a1_tokens_in_the_front_channel_are_no_code() {
     let callback = parse("access_token=CANARY&token_type=Bearer").unwrap();
     assert!(matches!(callback.answer, Answer::Nothing));
-    let (meaning, detail) = callback.refusal(&bank(), &registration(), None).unwrap();
+    let (meaning, detail) = callback
+        .refusal(at(&bank(), &registration()), None)
+        .unwrap();
     assert_eq!(meaning, Meaning::Reason(ErrorReason::ProviderError));
     assert!(!detail.contains("CANARY"));
 }
@@ -122,7 +125,9 @@ fn c10_an_errors_words_are_bounded_and_cannot_leave_their_line() {
     let long = "x".repeat(2000);
     let rest = format!("error=access_denied&error_description=no%0D%0A%1B[2J<b>%FF{long}");
     let callback = parse(&rest).unwrap();
-    let (meaning, detail) = callback.refusal(&bank(), &registration(), None).unwrap();
+    let (meaning, detail) = callback
+        .refusal(at(&bank(), &registration()), None)
+        .unwrap();
     assert_eq!(meaning, Meaning::Reason(ErrorReason::Cancelled));
     assert!(detail.starts_with(r"access_denied: no\u{d}\u{a}\u{1b}[2J<b>"));
     assert!(detail.chars().count() <= 300);
@@ -130,7 +135,7 @@ fn c10_an_errors_words_are_bounded_and_cannot_leave_their_line() {
     assert!(
         parse("code=a")
             .unwrap()
-            .refusal(&bank(), &registration(), None)
+            .refusal(at(&bank(), &registration()), None)
             .is_none()
     );
 }
@@ -138,7 +143,7 @@ fn c10_an_errors_words_are_bounded_and_cannot_leave_their_line() {
 fn issuer(oauth: &OAuth, iss: Option<&str>) -> Result<(), IssuerMismatch> {
     let mut callback = parse("code=a").unwrap();
     callback.iss = iss.map(str::to_owned);
-    callback.check_issuer(oauth, &registration())
+    callback.check_issuer(at(oauth, &registration()))
 }
 
 #[test]
@@ -177,7 +182,7 @@ fn c6_an_error_may_come_without_issuer_where_only_a_code_needs_it() {
     let refused = |oauth: &OAuth, iss: Option<&str>| {
         let mut callback = parse("error=access_denied").unwrap();
         callback.iss = iss.map(str::to_owned);
-        callback.check_issuer(oauth, &registration())
+        callback.check_issuer(at(oauth, &registration()))
     };
     let (missing, right) = (Err(IssuerMismatch::Missing), Some("https://bank.example"));
     assert_eq!(issuer(&oauth, None), missing);
@@ -208,7 +213,7 @@ fn l1_words_of_an_answer_hold_none_of_its_secrets() {
     assert_eq!(said("state=x&code=y&foo=z"), None);
     let (bank, registration) = (bank(), registration());
     let raw = b"error=no&error_description=CANARY-client-secret";
-    let scrubber = Scrubber::of_response(Some((&bank, &registration)), raw).expect("short");
+    let scrubber = Scrubber::of_response(Some(at(&bank, &registration)), raw).expect("short");
     assert_eq!(words(raw, &scrubber).unwrap(), "no: [secret]");
     let trace = "trace 0f8fad5b-d9cb-469f-a165-70867728950e, code a";
     let scrubber = Scrubber::of_response(None, b"code=a").expect("short");
@@ -221,7 +226,9 @@ fn what_an_answer_repeats_of_the_request_is_not_kept() {
     let all = format!("{}%20{nonce}%20{verifier}%20CANARY-client-secret", state());
     let callback = parse(&format!("error={all}&error_description={all}")).unwrap();
     for secrets in [None, Some(&super::super::test_support::secrets())] {
-        let (_, detail) = callback.refusal(&bank(), &registration(), secrets).unwrap();
+        let (_, detail) = callback
+            .refusal(at(&bank(), &registration()), secrets)
+            .unwrap();
         for secret in [&state(), &nonce, &verifier] {
             assert!(!detail.contains(secret.as_str()), "{detail}");
         }
@@ -231,7 +238,7 @@ fn what_an_answer_repeats_of_the_request_is_not_kept() {
     let mut callback = parse("code=CODE-1234").unwrap();
     callback.iss = Some(iss);
     let told = callback
-        .check_issuer(&bank(), &registration())
+        .check_issuer(at(&bank(), &registration()))
         .unwrap_err()
         .to_string();
     let expected = "the authorization response names the issuer https://evil.example/[secret]/[long value]?code=[secret]";
@@ -254,8 +261,8 @@ fn c15_a_held_answer_is_the_answer_that_came() {
         assert_eq!(held.iss, callback.iss);
         assert_eq!(code(&held), code(&callback));
         assert_eq!(
-            held.refusal(&bank(), &registration(), None),
-            callback.refusal(&bank(), &registration(), None)
+            held.refusal(at(&bank(), &registration()), None),
+            callback.refusal(at(&bank(), &registration()), None)
         );
     }
     assert!(Callback::from_bytes(b"").is_none());
@@ -280,7 +287,7 @@ proptest! {
         form.extend_pairs(&parts);
         if let Ok(callback) = Callback::parse(form.finish().as_bytes()) {
             let held = Callback::from_bytes(&callback.to_bytes()).unwrap();
-            prop_assert_eq!(held.refusal(&bank(), &registration(), None), callback.refusal(&bank(), &registration(), None));
+            prop_assert_eq!(held.refusal(at(&bank(), &registration()), None), callback.refusal(at(&bank(), &registration()), None));
             prop_assert_eq!(code(&held), code(&callback));
         }
     }

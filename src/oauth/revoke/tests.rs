@@ -1,6 +1,7 @@
-use super::super::test_support::{oauth, registration};
+use super::super::test_support::{at as registered, oauth, registration};
 use super::*;
-use crate::domain::institution::ClientAuthentication;
+use crate::domain::client::Registration;
+use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
 use crate::fake_server::{FakeServer, Reply, Request, answer, json};
 
 fn issued(refresh_token: Option<&str>) -> Issued {
@@ -17,7 +18,8 @@ async fn revoke(
 ) -> Result<(), RevokeError> {
     let client = OAuthClient::new(Default::default()).unwrap();
     let scrubber = Scrubber::of(["CANARY-code"]);
-    client.revoke(oauth, registration, issued, &scrubber).await
+    let at = registered(oauth, registration);
+    client.revoke(at, issued, &scrubber).await
 }
 
 /// Revokes at a server that answers so; gives the outcome and the token hints that arrived.
@@ -65,9 +67,11 @@ async fn k5_the_refresh_token_is_revoked_first() {
 #[tokio::test]
 async fn k5_the_request_proves_who_asks() {
     let server = FakeServer::start(ok);
-    let mut oauth = oauth(&server.url("/"));
+    let oauth = oauth(&server.url("/"));
+    let secret = SecretString::from("a:b+c%/é&");
     let mut registration = registration();
-    registration.client_secret = Some(SecretString::from("a:b+c%/é&"));
+    registration.client_authentication =
+        ClientAuthentication::ClientSecretBasic(BasicEncoding::Form, secret.clone());
     let mut expected = vec![
         ("token".to_owned(), "CANARY-access".to_owned()),
         ("token_type_hint".to_owned(), "access_token".to_owned()),
@@ -80,7 +84,7 @@ async fn k5_the_request_proves_who_asks() {
     assert_eq!(request.header("authorization"), Some(credentials));
     assert_eq!(request.form(), expected);
 
-    oauth.client_authentication = ClientAuthentication::ClientSecretPost;
+    registration.client_authentication = ClientAuthentication::ClientSecretPost(secret);
     revoke(&oauth, &registration, &issued(None)).await.unwrap();
     let request = server.requests().remove(1);
     assert_eq!(request.header("authorization"), None);
@@ -88,7 +92,7 @@ async fn k5_the_request_proves_who_asks() {
     expected.push(("client_secret".to_owned(), "a:b+c%/é&".to_owned()));
     assert_eq!(request.form(), expected);
 
-    oauth.client_authentication = ClientAuthentication::None;
+    registration.client_authentication = ClientAuthentication::None;
     revoke(&oauth, &registration, &issued(None)).await.unwrap();
     let request = server.requests().remove(2);
     expected.pop();
@@ -136,18 +140,12 @@ async fn k5_an_access_token_that_cannot_be_revoked_ends_with_its_refresh_token()
 }
 
 #[tokio::test]
-async fn k5_without_an_endpoint_or_a_secret_nothing_is_sent() {
+async fn k5_without_an_endpoint_nothing_is_sent() {
     let server = FakeServer::start(ok);
     let mut oauth = oauth(&server.url("/"));
-    let mut registration = registration();
-    registration.client_secret = None;
-    assert_eq!(
-        revoke(&oauth, &registration, &issued(None)).await,
-        Err(RevokeError::NoSecret)
-    );
     oauth.revocation_endpoint = None;
     assert_eq!(
-        revoke(&oauth, &registration, &issued(None)).await,
+        revoke(&oauth, &registration(), &issued(None)).await,
         Err(RevokeError::NoEndpoint)
     );
     assert!(server.requests().is_empty());

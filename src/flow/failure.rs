@@ -1,0 +1,150 @@
+//! How a window ends that connects nothing.
+
+use super::persistently::persistently;
+use super::{Gateway, Internal};
+use crate::domain::event::EventKind;
+use crate::domain::id::MemberGuid;
+use crate::domain::member::Member;
+use crate::domain::window::{Ending, ErrorReason, Window, WindowStatus};
+use crate::log_context;
+use crate::metrics;
+use crate::oauth::{Meaning, SetupFault};
+use crate::store::{Failure, Subject};
+
+/// Why a window connects nothing.
+pub(super) struct Fault {
+    /// What the person and the member service are told.
+    pub(super) reason: ErrorReason,
+    /// How the window ends.
+    pub(super) ending: Ending,
+    /// The member that the login belongs to, where that is why.
+    pub(super) inbound: Option<MemberGuid>,
+    /// For the operator.
+    pub(super) detail: String,
+    /// What the operator has to correct, where that is why.
+    pub(super) setup: Option<SetupFault>,
+}
+
+impl Fault {
+    /// What a failure of the protocol means.
+    pub(super) fn of(meaning: Meaning, detail: String) -> Self {
+        match meaning {
+            Meaning::Reason(reason) => Self::new(reason, detail),
+            Meaning::NotSetUp(setup) => Self {
+                ending: Ending::NotSetUp,
+                setup: Some(setup),
+                ..Self::new(ErrorReason::ServerError, detail)
+            },
+        }
+    }
+
+    /// The institution answered, or could not, or our own work failed.
+    pub(super) fn new(reason: ErrorReason, detail: String) -> Self {
+        Self {
+            reason,
+            ending: Ending::Failed,
+            inbound: None,
+            detail,
+            setup: None,
+        }
+    }
+}
+
+/// Ends the window as that fault says.
+pub(super) async fn fail(
+    gateway: &Gateway,
+    subject: &Subject,
+    fault: Fault,
+) -> Result<(), Internal> {
+    let (window, member) = (&subject.window, &subject.member);
+    let Fault {
+        reason,
+        ending,
+        inbound,
+        detail,
+        setup,
+    } = fault;
+    if let Some(setup) = setup {
+        tell_operator(gateway, member, setup, &detail);
+    }
+    tracing::warn!(reason = reason.name(), detail, "flow failed");
+    let failure = Failure {
+        detail: Some(detail),
+        inbound,
+        ..failure(gateway, window, reason, ending)
+    };
+    persistently(|| Box::pin(gateway.store.fail_window(&failure, gateway.now()))).await?;
+    tell(gateway, window, Some(member), reason);
+    Ok(())
+}
+
+/// Ends an unfinished window for no fault of the institution's, tells of it and counts it; `false` when
+/// something else ended it first, or it is no longer in the status that `only_in` names.
+pub(super) async fn end(
+    gateway: &Gateway,
+    window: &Window,
+    reason: ErrorReason,
+    ending: Ending,
+    only_in: Option<WindowStatus>,
+) -> Result<bool, Internal> {
+    log_context::window(window);
+    let member = gateway.store.member(window.user, window.member).await?;
+    if let Some(member) = &member {
+        log_context::member(member);
+    }
+    let failure = Failure {
+        only_in,
+        ..failure(gateway, window, reason, ending)
+    };
+    let ended = gateway.store.fail_window(&failure, gateway.now()).await?;
+    if ended.is_some() {
+        tell(gateway, window, member.as_ref(), reason);
+    }
+    Ok(ended.is_some())
+}
+
+/// The step, with nothing that is not known of every failure.
+fn failure(gateway: &Gateway, window: &Window, reason: ErrorReason, ending: Ending) -> Failure {
+    let kinds = [EventKind::OauthStateFinished];
+    let finished = gateway.clients.get(&window.client).map(|client| {
+        let partition = window.guid.partition();
+        gateway.notices(client, &kinds, partition)
+    });
+    Failure {
+        window: window.guid,
+        reason,
+        ending,
+        only_in: None,
+        detail: None,
+        inbound: None,
+        finished: finished.unwrap_or_default(),
+    }
+}
+
+fn tell(gateway: &Gateway, window: &Window, member: Option<&Member>, reason: ErrorReason) {
+    let institution = member.map_or(metrics::OTHER, |member| member.institution.as_str());
+    let labels = [window.client.as_str(), institution, reason.name()];
+    gateway.metrics.flows_failed.count(labels);
+    gateway.wake_worker();
+}
+
+/// Says that nobody can connect the member's institution before the operator has corrected something.
+pub(super) fn tell_operator(gateway: &Gateway, member: &Member, setup: SetupFault, detail: &str) {
+    match setup {
+        SetupFault::ClientRefused => {
+            tracing::error!(detail, "the institution refused this client");
+        }
+        SetupFault::Tls => {
+            tracing::error!(detail, "no trusted connection (TLS) to the institution");
+        }
+        SetupFault::Configuration => {
+            tracing::error!(
+                detail,
+                "the institution cannot be called as it is configured"
+            );
+        }
+    }
+    let [client, institution] = metrics::of(member);
+    let counters = &gateway.metrics.institution_not_set_up;
+    counters.count([client, institution, setup.name()]);
+}

@@ -1,0 +1,85 @@
+//! Which client asks at which institution, and as whom it is registered there.
+
+use std::sync::Arc;
+
+use super::{Gateway, Internal};
+use crate::domain::client::Client;
+use crate::domain::id::{ClientId, InstitutionCode};
+use crate::domain::institution::{Institution, ResponseMode};
+use crate::log_context;
+use crate::oauth::{Registered, Scrubber, words};
+
+/// A client and an institution that it is registered at: whose redirect URI an answer arrives at.
+#[derive(Clone)]
+pub struct Door {
+    pub(super) client: Arc<Client>,
+    pub(super) institution: Arc<Institution>,
+}
+
+impl Door {
+    /// The one at that redirect URI's path, if there is one.
+    pub fn find(gateway: &Gateway, client: &str, institution: &str) -> Option<Self> {
+        let (client, institution) = (client.parse().ok()?, institution.parse().ok()?);
+        let door = Self::of(gateway, &client, &institution).ok()?;
+        log_context::client(&client);
+        log_context::institution(&institution);
+        Some(door)
+    }
+
+    /// The one of that client at that institution; stored data may name one that is gone.
+    pub(super) fn of(
+        gateway: &Gateway,
+        client: &ClientId,
+        institution: &InstitutionCode,
+    ) -> Result<Self, Internal> {
+        let door = Self {
+            client: gateway.client(client)?.clone(),
+            institution: gateway.institution(institution)?.clone(),
+        };
+        let gone = || {
+            let what = format!("the registration of client {client} at {institution}");
+            Internal::NotConfigured(what)
+        };
+        registered(&door.client, &door.institution).ok_or_else(gone)?;
+        Ok(door)
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The institution.
+    pub fn institution(&self) -> &Institution {
+        &self.institution
+    }
+
+    /// The institution's OAuth and the client's registration there.
+    pub(super) fn registered(&self) -> Registered<'_> {
+        registered(&self.client, &self.institution).expect("looked up when the door was found")
+    }
+
+    /// Keeps secrets out of what is said in `raw`, an answer that arrived here; `None` where nothing of
+    /// it is to be shown.
+    pub fn scrubber(&self, raw: &[u8]) -> Option<Scrubber> {
+        Scrubber::of_response(Some(self.registered()), raw)
+    }
+
+    /// What `raw`, an answer that arrived here, says went wrong: for the log, also where it is refused.
+    pub fn words(&self, raw: &[u8]) -> Option<String> {
+        words(raw, &self.scrubber(raw)?)
+    }
+
+    /// How answers travel to it.
+    pub fn response_mode(&self) -> ResponseMode {
+        self.registered().oauth.response_mode
+    }
+}
+
+/// The institution's OAuth and the client's registration there, if it has both.
+fn registered<'a>(client: &'a Client, institution: &'a Institution) -> Option<Registered<'a>> {
+    Some(Registered {
+        oauth: institution.oauth.as_ref()?,
+        registration: client.registration(&institution.code)?,
+    })
+}

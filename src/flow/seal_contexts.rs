@@ -1,0 +1,68 @@
+//! What goes with each thing that is sealed: an envelope opens in its own place and in no other.
+
+use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
+use crate::seal::{Context, Field};
+use crate::store::IdempotentRequest;
+
+/// An attempt's verifier and nonce.
+pub(super) fn attempt(attempt: &AttemptId) -> Context<'_> {
+    Context {
+        client: None,
+        subject: attempt.as_str(),
+        field: Field::Attempt,
+    }
+}
+
+/// An answer that waits for its GET, by its handle's digest, which no other one has.
+pub(super) fn held_answer(handle: &str) -> Context<'_> {
+    Context {
+        client: None,
+        subject: handle,
+        field: Field::Answer,
+    }
+}
+
+/// A member's grant.
+pub(super) fn grant<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
+    Context {
+        client: Some(client),
+        subject: member,
+        field: Field::Grant,
+    }
+}
+
+/// A member's credentials.
+pub(super) fn credentials<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
+    Context {
+        client: Some(client),
+        subject: member,
+        field: Field::Credentials,
+    }
+}
+
+/// The answers to a job's challenges.
+pub(super) fn challenge_answers<'a>(client: &'a ClientId, job: &'a str) -> Context<'a> {
+    Context {
+        client: Some(client),
+        subject: job,
+        field: Field::ChallengeAnswers,
+    }
+}
+
+/// The answer to a request with a key, by the key's digest.
+pub(super) fn idempotent_answer<'a>(request: &'a IdempotentRequest, key: &'a str) -> Context<'a> {
+    Context {
+        client: Some(&request.client),
+        subject: key,
+        field: Field::IdempotentAnswer,
+    }
+}
+
+/// Why an answer was refused at that registration, on its way from its POST to the GET that follows.
+pub fn refusal<'a>(client: &'a ClientId, institution: &'a InstitutionCode) -> Context<'a> {
+    Context {
+        client: Some(client),
+        subject: institution.as_str(),
+        field: Field::Refusal,
+    }
+}

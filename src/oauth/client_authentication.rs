@@ -1,0 +1,102 @@
+//! How the client proves itself (RFC 6749 section 2.3): written once, for every call that wants it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use oauth2::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded::{Serializer, byte_serialize};
+use zeroize::Zeroizing;
+
+use crate::domain::client::Registration;
+use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
+
+/// Adds to a request what proves that the registration's client sends it.
+pub fn authenticate(
+    registration: &Registration,
+    headers: &mut HeaderMap,
+    form: &mut Serializer<'_, String>,
+) {
+    let id = registration.client_id.as_str();
+    match &registration.client_authentication {
+        ClientAuthentication::ClientSecretBasic(encoding, secret) => {
+            let basic = format!("Basic {}", *basic(*encoding, id, secret));
+            let mut value = HeaderValue::try_from(basic).expect("Base64 is visible ASCII");
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        ClientAuthentication::ClientSecretPost(secret) => {
+            form.append_pair("client_id", id)
+                .append_pair("client_secret", secret.expose_secret());
+        }
+        ClientAuthentication::None => {
+            form.append_pair("client_id", id);
+        }
+    }
+}
+
+/// What of it nobody may see: the client secret, and the Basic value that holds it.
+pub fn secrets(registration: &Registration) -> impl Iterator<Item = Zeroizing<String>> {
+    let authentication = &registration.client_authentication;
+    let secret = authentication.client_secret();
+    let secret = secret.map(|secret| Zeroizing::new(secret.expose_secret().to_owned()));
+    let basic = match authentication {
+        ClientAuthentication::ClientSecretBasic(encoding, secret) => {
+            Some(basic(*encoding, &registration.client_id, secret))
+        }
+        ClientAuthentication::ClientSecretPost(_) | ClientAuthentication::None => None,
+    };
+    secret.into_iter().chain(basic)
+}
+
+/// The Base64 of id and secret, as HTTP Basic wants it.
+fn basic(encoding: BasicEncoding, id: &str, secret: &SecretString) -> Zeroizing<String> {
+    let encode = |text: &str| match encoding {
+        BasicEncoding::Form => byte_serialize(text.as_bytes()).collect(),
+        BasicEncoding::Percent => percent(text),
+        BasicEncoding::Raw => text.to_owned(),
+    };
+    let secret = Zeroizing::new(encode(secret.expose_secret()));
+    let pair = Zeroizing::new(format!("{}:{}", encode(id), *secret));
+    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
+}
+
+/// Percent-encodes everything but the unreserved characters (RFC 3986 section 2.3).
+fn percent(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::registration;
+    use super::*;
+
+    fn sent(encoding: BasicEncoding) -> String {
+        let mut registration = registration();
+        registration.client_id = "id 1".to_owned();
+        let secret = SecretString::from("a:b+c%/é&*~");
+        registration.client_authentication =
+            ClientAuthentication::ClientSecretBasic(encoding, secret);
+        let (mut headers, mut form) = (HeaderMap::new(), Serializer::new(String::new()));
+        authenticate(&registration, &mut headers, &mut form);
+        assert_eq!(form.finish(), "");
+        let value = &headers[AUTHORIZATION];
+        assert!(value.is_sensitive());
+        let pair = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
+        assert!(secrets(&registration).any(|secret| *secret == pair));
+        String::from_utf8(STANDARD.decode(pair).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn t2_each_way_to_encode_the_basic_pair_is_written_as_it_is_named() {
+        let form = "id+1:a%3Ab%2Bc%25%2F%C3%A9%26*%7E";
+        let percent = "id%201:a%3Ab%2Bc%25%2F%C3%A9%26%2A~";
+        assert_eq!(sent(BasicEncoding::Form), form);
+        assert_eq!(sent(BasicEncoding::Percent), percent);
+        assert_eq!(sent(BasicEncoding::Raw), "id 1:a:b+c%/é&*~");
+    }
+}

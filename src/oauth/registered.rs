@@ -1,0 +1,27 @@
+//! A client's registration together with the institution that it is at.
+
+use crate::domain::client::Registration;
+use crate::domain::institution::OAuth;
+
+/// Whom a call goes to, and as whom.
+#[derive(Clone, Copy)]
+pub struct Registered<'a> {
+    /// The institution.
+    pub oauth: &'a OAuth,
+    /// The client's registration there.
+    pub registration: &'a Registration,
+}
+
+impl<'a> Registered<'a> {
+    /// What is asked for: the registration's scopes, or else the institution's.
+    pub fn scopes(self) -> &'a [String] {
+        let own = self.registration.scopes.as_ref();
+        own.unwrap_or(&self.oauth.scopes)
+    }
+
+    /// The same as one text, in the institution's way; `None` where nothing is asked for.
+    pub fn scope(self) -> Option<String> {
+        let scopes = self.scopes();
+        (!scopes.is_empty()).then(|| scopes.join(&self.oauth.scope_separator))
+    }
+}

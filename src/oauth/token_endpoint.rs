@@ -1,0 +1,156 @@
+//! The token endpoint, and its neighbours at which a client proves itself in the same way: a form is
+//! written, sent once, and what comes back is read.
+
+use jiff::Timestamp;
+use oauth2::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::ExposeSecret;
+use url::Url;
+use url::form_urlencoded::Serializer;
+
+use super::OAuthClient;
+use super::client_authentication::authenticate;
+use super::reason::{self, Meaning};
+use super::registered::Registered;
+use super::reply::{Refusal, Reply, Unfit};
+use super::scrub::Scrubber;
+use super::token_answer::{Issued, TokenAnswer, UnusableAnswer, has_token};
+use super::transport_error::TransportError;
+use crate::domain::grant::Grant;
+use crate::domain::institution::{OAuth, SubjectSource};
+use crate::domain::window::ErrorReason;
+
+/// How much of a token type's name is kept, in characters.
+const TYPE_NAME: usize = 40;
+
+/// What a token request became.
+pub struct Granted {
+    /// The grant.
+    pub grant: Grant,
+    /// Who signed in, where the institution's token answer is to say so and does.
+    pub subject: Option<String>,
+    /// Keeps the secrets of this exchange out of what else the institution says.
+    pub scrubber: Scrubber,
+}
+
+/// A token request that became no grant.
+pub struct NotGranted {
+    /// Why.
+    pub error: TokenError,
+    /// What the institution issued all the same: to be given back.
+    pub issued: Issued,
+    /// Keeps the secrets of this exchange out of what else the institution says.
+    pub scrubber: Scrubber,
+}
+
+/// Why a token request did not become a grant. Written out, it is the operator's detail: short,
+/// without control characters, and without a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The call came to nothing.
+    #[error(transparent)]
+    Call(#[from] TransportError),
+    /// The institution refused (RFC 6749 section 5.2).
+    #[error("the institution refused the token request: {}", .0.said)]
+    Refused(Refusal),
+    /// The answer is well formed and of no use.
+    #[error("the token response is of no use: {0}")]
+    Unusable(UnusableAnswer),
+}
+
+impl TokenError {
+    /// What it means.
+    ///
+    /// The institution's own error map counts for its refusals. A refused client, a fault of TLS, and a
+    /// call that was never made are the operator's to mend; everything else is the institution's failure.
+    pub fn meaning(&self, oauth: &OAuth) -> Meaning {
+        match self {
+            Self::Call(error) => error.meaning_to_a_client(),
+            Self::Refused(refusal) => reason::of_call(oauth, &refusal.error),
+            Self::Unusable(_) => Meaning::Reason(ErrorReason::ProviderError),
+        }
+    }
+}
+
+impl OAuthClient {
+    /// Posts a form to an endpoint of the institution, with what proves the client.
+    pub(super) async fn post(
+        &self,
+        at: Registered<'_>,
+        endpoint: &Url,
+        fields: &[(&str, &str)],
+    ) -> Result<Reply, TransportError> {
+        let (headers, form) = request(at, fields);
+        self.transport.post(at, endpoint, headers, form).await
+    }
+
+    /// Makes a token request of these fields and reads the answer, within the institution's time limit.
+    /// It is sent a second time only when the first found no connection.
+    ///
+    /// `scrubber` knows the secrets among the fields; `now` is what the tokens' lifetime counts from.
+    pub(super) async fn request_tokens(
+        &self,
+        at: Registered<'_>,
+        fields: &[(&str, &str)],
+        mut scrubber: Scrubber,
+        now: Timestamp,
+    ) -> Result<Granted, Box<NotGranted>> {
+        let failed = |error, issued, scrubber| {
+            Err(Box::new(NotGranted {
+                error,
+                issued,
+                scrubber,
+            }))
+        };
+        let reply = match self.post(at, &at.oauth.token_endpoint, fields).await {
+            Ok(reply) => reply,
+            Err(error) => return failed(error.into(), Issued::default(), scrubber),
+        };
+        let issued = Issued::found_in(&reply.members);
+        for token in issued.all() {
+            scrubber.learn(token.expose_secret());
+        }
+        if let Err(unfit) = reply.judge(has_token(&reply.members)) {
+            let error = match unfit {
+                Unfit::Refused(error) => TokenError::Refused(error.scrubbed(&scrubber)),
+                Unfit::Unusable(error) => error.into(),
+            };
+            return failed(error, issued, scrubber);
+        }
+        let answer = TokenAnswer(reply.members);
+        let subject = match &at.oauth.subject {
+            Some(SubjectSource::TokenAnswer { field }) => answer.subject(field),
+            Some(SubjectSource::Identify { .. }) | None => None,
+        };
+        match answer.into_grant(at.scope(), now) {
+            Ok(grant) => Ok(Granted {
+                grant,
+                subject,
+                scrubber,
+            }),
+            Err(unusable) => {
+                let unusable = match unusable {
+                    UnusableAnswer::TokenType(name) => {
+                        UnusableAnswer::TokenType(scrubber.shown(&name, TYPE_NAME))
+                    }
+                    UnusableAnswer::NoToken => UnusableAnswer::NoToken,
+                };
+                failed(TokenError::Unusable(unusable), issued, scrubber)
+            }
+        }
+    }
+}
+
+/// Headers and body of a form with what proves the client.
+fn request(at: Registered<'_>, fields: &[(&str, &str)]) -> (HeaderMap, Vec<u8>) {
+    let mut headers = HeaderMap::from_iter([
+        (ACCEPT, HeaderValue::from_static("application/json")),
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        ),
+    ]);
+    let mut form = Serializer::new(String::new());
+    form.extend_pairs(fields);
+    authenticate(at.registration, &mut headers, &mut form);
+    (headers, form.finish().into_bytes())
+}

@@ -1,0 +1,160 @@
+//! How a call comes to nothing.
+
+use std::time::Duration;
+
+use oauth2::http::header::{CONTENT_TYPE, HeaderMap};
+
+use super::json;
+use super::reason::{Meaning, SetupFault};
+use crate::domain::window::ErrorReason;
+
+/// The outgoing side could not be set up, usually for want of certificate authorities.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("outgoing calls cannot be set up: {0}")]
+pub struct SetupError(pub(super) String);
+
+/// Why a call came to nothing. None of these holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// The endpoint is plain http on another machine: not called.
+    #[error("the endpoint is plain http, which is for this machine only; nothing was sent")]
+    Insecure,
+    /// The outgoing side could not be set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// No connection, twice: nothing was sent.
+    #[error("no connection to the institution: {0}")]
+    Unreachable(String),
+    /// No trusted connection: a certificate was refused, on either side, or the two sides have no
+    /// version or cipher in common. It is the operator's to mend.
+    #[error("no trusted connection (TLS) to the institution: {0}")]
+    Tls(String),
+    /// The connection failed after sending had begun; what arrived is unknown.
+    #[error("the connection failed during the call: {0}")]
+    Broken(String),
+    /// The whole call took longer than the institution's limit.
+    #[error("the institution did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// A redirect, which is not followed.
+    #[error("the institution answered with a redirect (status {0}), which is not followed")]
+    Redirected(u16),
+    /// A status that is neither success nor an OAuth error.
+    #[error("the institution answered with status {0} and no OAuth error")]
+    Status(u16),
+    /// HTML, or something that is no JSON and does not say it is.
+    #[error("the institution answered with {} instead of JSON", .0.name())]
+    MediaType(MediaType),
+    /// A content coding, though none was offered.
+    #[error("the institution answered in a content coding, though none was offered")]
+    Encoded,
+    /// More than 64 kB.
+    #[error("{0}")]
+    TooLong(String),
+    /// JSON that cannot be relied on.
+    #[error("the institution's response cannot be relied on: {0}")]
+    Json(#[from] json::JsonError),
+}
+
+impl TransportError {
+    /// What it means: a call that was never made for reasons of ours, and a fault of TLS, are the
+    /// operator's to mend; everything else is the institution's failure.
+    pub fn meaning(&self) -> Meaning {
+        match self {
+            Self::Insecure | Self::Setup(_) => Meaning::NotSetUp(SetupFault::Configuration),
+            Self::Tls(_) => Meaning::NotSetUp(SetupFault::Tls),
+            Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::TimedOut(_)
+            | Self::Redirected(_)
+            | Self::Status(_)
+            | Self::MediaType(_)
+            | Self::Encoded
+            | Self::TooLong(_)
+            | Self::Json(_) => Meaning::Reason(ErrorReason::ProviderError),
+        }
+    }
+
+    /// The same for a call in which nobody but the client proves itself (RFC 6749 section 5.2): a bare
+    /// 401 refuses it.
+    pub fn meaning_to_a_client(&self) -> Meaning {
+        match self {
+            Self::Status(401) => Meaning::NotSetUp(SetupFault::ClientRefused),
+            error => error.meaning(),
+        }
+    }
+}
+
+/// A media type, as much of it as may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// None was named.
+    Unnamed,
+    /// JSON, by any of its names.
+    Json,
+    /// HTML.
+    Html,
+    /// Any other text.
+    Text,
+    /// Anything else.
+    Other,
+}
+
+impl MediaType {
+    /// As the headers name it.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(CONTENT_TYPE) else {
+            return Self::Unnamed;
+        };
+        let essence = value.as_bytes().split(|b| *b == b';').next();
+        let essence = essence
+            .unwrap_or_default()
+            .trim_ascii()
+            .to_ascii_lowercase();
+        match essence.as_slice() {
+            b"" => Self::Unnamed,
+            b"text/html" | b"application/xhtml+xml" => Self::Html,
+            b"application/json" | b"text/json" => Self::Json,
+            other if other.ends_with(b"+json") => Self::Json,
+            other if other.starts_with(b"text/") => Self::Text,
+            _ => Self::Other,
+        }
+    }
+
+    /// Its class, in a word for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unnamed => "no media type",
+            Self::Json => "JSON",
+            Self::Html => "HTML",
+            Self::Text => "text",
+            Self::Other => "something else",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_is_shown_by_its_class() {
+        for (value, expected) in [
+            ("application/json", "JSON"),
+            ("Application/JSON; charset=utf-8", "JSON"),
+            ("application/problem+json", "JSON"),
+            ("text/html; charset=utf-8", "HTML"),
+            ("application/xhtml+xml", "HTML"),
+            ("text/plain", "text"),
+            ("application/CANARY", "something else"),
+            ("", "no media type"),
+        ] {
+            let class = MediaType::of(&HeaderMap::from_iter([(
+                CONTENT_TYPE,
+                value.parse().unwrap(),
+            )]))
+            .name();
+            assert_eq!(class, expected, "{value}");
+        }
+        assert_eq!(MediaType::of(&HeaderMap::new()).name(), "no media type");
+    }
+}

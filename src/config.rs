@@ -165,7 +165,8 @@ impl Config {
         };
         let (clients, sso_keys) = surroundings.clients(reading, tree.clients);
         warn_of_the_unused(reading, &clients, &found.institutions);
-        let institutions = reading.take_over(found);
+        let institutions = found.institutions;
+        reading.take_over(found.faults, found.warnings);
         Ok(Self {
             public_url: tree.public_url,
             listen: tree.listen,

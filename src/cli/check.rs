@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 use url::Url;
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::app;
 use crate::config::{Config, Environment, StoreLocation};
 use crate::domain::institution::SubjectSource;

@@ -4,35 +4,23 @@
 //! what the demo shows is what production runs.
 
 mod folder;
+mod parts;
 mod way_in;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use guichet_sandbox::{BankClient, PlatformCredentials, Sandbox, Settings};
 use secrecy::SecretString;
-use url::Url;
 
 use folder::DataFolder;
+use parts::{Addresses, BANK_CLIENT, CLIENT, Secrets};
 use way_in::WayIn;
 
 use crate::app;
 use crate::config::{Config, Environment, LogFormat};
-use crate::domain::random::{self, Random};
 use crate::serve::{Listeners, descriptors};
 use crate::telemetry;
-
-/// The client that stands for a member service.
-const CLIENT: &str = "demo";
-
-/// That client's own name for its one user.
-const USER: &str = "demo-user";
-
-/// The demo's `client_id` at the sandbox bank.
-const BANK_CLIENT: &str = "guichet-demo";
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -53,31 +41,10 @@ pub(super) struct Options {
     log: String,
 }
 
-/// The four sockets, and what they are called from outside.
-struct Addresses {
-    gateway: TcpListener,
-    bank: TcpListener,
-    app: TcpListener,
-    operator: TcpListener,
-    gateway_url: Url,
-    bank_url: Url,
-    app_url: Url,
-    operator_url: Url,
-}
-
-/// What the parts of the demo prove themselves to each other with; new at every start.
-struct Secrets {
-    bank: String,
-    aggregator_signing: String,
-    aggregator_key: String,
-    webhook_signing: String,
-    sso_key: String,
-}
-
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let sums = telemetry::install(LogFormat::Text, &options.log);
     descriptors::raise();
-    let shutdown = super::on_signal();
+    let shutdown = super::signal::on_signal();
     let addresses = Addresses::bind(options.port_base)?;
     let sources = app::Sources::real();
     let secrets = Secrets::draw(sources.random.as_ref());
@@ -125,55 +92,6 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     shutdown.cancel();
     sandbox.stopped.await.context("the sandbox was cut off")??;
     served
-}
-
-impl Addresses {
-    fn bind(port_base: u16) -> anyhow::Result<Self> {
-        let bind = |offset: u16| -> anyhow::Result<TcpListener> {
-            let port = match port_base {
-                0 => 0,
-                base => base
-                    .checked_add(offset)
-                    .context("--port-base must be at most 65526")?,
-            };
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            TcpListener::bind(address).with_context(|| {
-                format!("cannot listen on {address}; choose other ports with --port-base, 0 takes free ones")
-            })
-        };
-        let (gateway, bank, app, operator) = (bind(0)?, bind(1)?, bind(2)?, bind(9)?);
-        let url = |host: &str, listener: &TcpListener| -> anyhow::Result<Url> {
-            Ok(Url::parse(&format!(
-                "http://{host}:{}/",
-                listener.local_addr()?.port()
-            ))?)
-        };
-        Ok(Self {
-            // Another host name for the bank and the app makes them other sites than the gateway, as
-            // they are in production.
-            gateway_url: url("127.0.0.1", &gateway)?,
-            bank_url: url("localhost", &bank)?,
-            app_url: url("localhost", &app)?,
-            operator_url: url("127.0.0.1", &operator)?,
-            gateway,
-            bank,
-            app,
-            operator,
-        })
-    }
-}
-
-impl Secrets {
-    fn draw(random: &dyn Random) -> Self {
-        let text = || STANDARD.encode(random::bytes::<32>(random));
-        Self {
-            bank: text(),
-            aggregator_signing: format!("whsec_{}", text()),
-            aggregator_key: text(),
-            webhook_signing: format!("whsec_{}", text()),
-            sso_key: text(),
-        }
-    }
 }
 
 fn sandbox_settings(addresses: &Addresses, secrets: &Secrets, way_in: &WayIn) -> Settings {

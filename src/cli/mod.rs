@@ -9,14 +9,15 @@
 //! | 4 | the store cannot be used |
 
 mod check;
+mod config_file;
 #[cfg(feature = "demo")]
 mod demo;
 mod keys;
 mod openapi;
 mod pages;
 mod serve;
+mod signal;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -47,14 +48,6 @@ enum Command {
     Pages(pages::Options),
     /// Print the description of the API, as GET /openapi.json answers it.
     Openapi,
-}
-
-/// Which configuration to use.
-#[derive(clap::Args)]
-struct ConfigFile {
-    /// The configuration file; guichet.default.toml documents it.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
 }
 
 /// Runs the command line of this process.
@@ -105,36 +98,4 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return 4;
     }
     1
-}
-
-/// Cancelled by the first Ctrl-C or SIGTERM; a second one ends the process at once.
-fn on_signal() -> tokio_util::sync::CancellationToken {
-    let token = tokio_util::sync::CancellationToken::new();
-    let cancelled = token.clone();
-    tokio::spawn(async move {
-        wait_for_signal().await;
-        cancelled.cancel();
-        wait_for_signal().await;
-        std::process::exit(1);
-    });
-    token
-}
-
-async fn wait_for_signal() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminated) => {
-                tokio::select! {
-                    _ = interrupted => {}
-                    _ = terminated.recv() => {}
-                }
-            }
-            Err(_) => drop(interrupted.await),
-        }
-    }
-    #[cfg(not(unix))]
-    drop(interrupted.await);
 }

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use crate::http::openapi;
+use crate::http;
 
 pub(super) fn run() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(openapi::text().as_bytes())?;
+    out.write_all(http::DESCRIPTION.text.as_bytes())?;
     Ok(out.flush()?)
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::app;
 use crate::config::{Config, Environment};
 use crate::serve::{self, Listeners, descriptors};
@@ -41,7 +41,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     for risk in &warnings {
         tracing::warn!("{risk}");
     }
-    let stop = super::on_signal();
+    let stop = super::signal::on_signal();
     let operator = bind(config.listen.operator)?;
     // The public door is not open yet: whoever comes is refused at once, and not left waiting.
     drop(bind(config.listen.address)?);

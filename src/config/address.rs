@@ -7,36 +7,10 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer};
 use url::Url;
 
-use super::value::{InvalidValue, Parsed, from_text, refuse};
+use super::value::{InvalidValue, Parsed, from_text, refuse, web_url};
 use crate::domain::return_address::is_loopback;
 
 from_text!(PublicUrl, HttpsUrl, Issuer, Network, Origin, HostPort);
-
-/// Parses an absolute `https` URL, or an `http` one of this machine.
-///
-/// Tabs and newlines, which a URL parser silently drops, are refused, and so is what RFC 3986
-/// does not allow or a shell would read.
-pub(super) fn web_url(text: &str) -> Result<Url, InvalidValue> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?[]@&=+,%#".contains(&b);
-    if !text.bytes().all(allowed) {
-        return refuse(
-            "has a character that does not belong in an address; percent-encode it as %XX",
-        );
-    }
-    let Ok(url) = Url::parse(text) else {
-        return refuse("is not an absolute address; write it as https://host/path");
-    };
-    if !(url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)) {
-        return refuse("must begin with https:// (http:// is for localhost and 127.0.0.1 only)");
-    }
-    if text.contains('@') && (!url.username().is_empty() || url.password().is_some()) {
-        return refuse("has a user name or password in it; remove it");
-    }
-    if text.contains('#') {
-        return refuse("has a fragment (#…); remove it");
-    }
-    Ok(url)
-}
 
 /// The address that people and institutions reach the gateway under, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use super::address::{HttpsUrl, Origin, PublicUrl};
 use super::outgoing::RawOutgoing;
 use super::secrets::Inline;
-use super::sections::{Limits, Links, Listen, Log, Sessions, WebhookSettings};
+use super::sections::{
+    Limits, Links, Listen, Log, RawAggregator, RawOperator, Sessions, WebhookSettings,
+};
 use super::value::{
     Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section, section,
 };
@@ -27,7 +29,7 @@ pub struct Tree {
     #[serde(default, deserialize_with = "section")]
     pub listen: Listen,
     #[serde(default, deserialize_with = "section")]
-    pub operator: Operator,
+    pub operator: RawOperator,
     #[serde(default, deserialize_with = "section")]
     pub store: Store,
     #[serde(default, deserialize_with = "section")]
@@ -39,7 +41,7 @@ pub struct Tree {
     #[serde(default, deserialize_with = "section")]
     pub sessions: Sessions,
     #[serde(default, deserialize_with = "optional_section")]
-    pub aggregator: Option<Aggregator>,
+    pub aggregator: Option<RawAggregator>,
     #[serde(default, deserialize_with = "section")]
     pub webhooks: WebhookSettings,
     #[serde(default, deserialize_with = "section")]
@@ -50,15 +52,6 @@ pub struct Tree {
     pub log: Log,
     #[serde(default)]
     pub clients: Vec<Section<Client>>,
-}
-
-/// `[operator]`
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Operator {
-    pub token: Option<Inline>,
-    pub token_file: Option<PathBuf>,
-    pub token_env: Option<String>,
 }
 
 /// `[store]`
@@ -101,47 +94,6 @@ pub struct SealKey {
     pub key: Option<Inline>,
     pub key_file: Option<PathBuf>,
     pub key_env: Option<String>,
-}
-
-/// `[aggregator]`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Aggregator {
-    pub url: HttpsUrl,
-    pub secret: Option<Inline>,
-    pub secret_file: Option<PathBuf>,
-    pub secret_env: Option<String>,
-    pub key: Option<Inline>,
-    pub key_file: Option<PathBuf>,
-    pub key_env: Option<String>,
-    #[serde(default)]
-    pub deadline_seconds: DeadlineSeconds,
-    #[serde(default)]
-    pub answer_minutes: AnswerMinutes,
-}
-
-/// How long an aggregator may be silent about a job.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub struct DeadlineSeconds(
-    #[serde(deserialize_with = "super::value::between::<10, 86_400, _>")] pub u64,
-);
-
-impl Default for DeadlineSeconds {
-    fn default() -> Self {
-        Self(600)
-    }
-}
-
-/// How long the answer to an institution's question is awaited.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub struct AnswerMinutes(#[serde(deserialize_with = "super::value::between::<1, 60, _>")] pub u64);
-
-impl Default for AnswerMinutes {
-    fn default() -> Self {
-        Self(10)
-    }
 }
 
 /// `[institutions]`

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use super::document::{Document, Override, PREFIX};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use crate::domain::client::Logo;
-use crate::domain::institution::Institution;
 
 /// The largest logo, in bytes: it is sent with pages that people open on phones.
 const LOGO_LIMIT: u64 = 256 * 1024;
@@ -102,11 +101,10 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Takes over what was found in the institutions' files.
-    pub fn take_over(&mut self, found: super::institutions::Found) -> Vec<Institution> {
-        self.elsewhere.extend(found.faults);
-        self.warnings.extend(found.warnings);
-        found.institutions
+    /// Takes over what was found to be wrong, and what is warned about, in other files.
+    pub fn take_over(&mut self, faults: Vec<Fault>, warnings: Vec<Warning>) {
+        self.elsewhere.extend(faults);
+        self.warnings.extend(warnings);
     }
 
     /// Whether the document itself holds a secret.

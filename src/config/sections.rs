@@ -1,17 +1,17 @@
 //! The sections of the tree that stand for themselves, as the gateway uses them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::address::{HostPort, Network};
+use super::address::{HostPort, HttpsUrl, Network};
 use super::fault::Refused;
-use super::raw;
 use super::reading::Reading;
-use super::secrets::Written;
+use super::secrets::{Inline, Written};
 use super::value;
 use crate::domain::client::SigningSecret;
 use crate::domain::window::OpenPolicy;
@@ -66,6 +66,15 @@ fn socket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::E
     })
 }
 
+/// `[operator]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOperator {
+    pub token: Option<Inline>,
+    pub token_file: Option<PathBuf>,
+    pub token_env: Option<String>,
+}
+
 /// `[operator]`: who may use the operator's door.
 pub struct Operator {
     /// What the operator presents; `None` only when the door is on loopback.
@@ -75,7 +84,7 @@ pub struct Operator {
 impl Operator {
     pub(super) fn build(
         reading: &mut Reading<'_>,
-        raw: raw::Operator,
+        raw: RawOperator,
         listen: &Listen,
     ) -> Result<Self, Refused> {
         let written = Written {
@@ -315,6 +324,47 @@ impl Default for Sessions {
     }
 }
 
+/// `[aggregator]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAggregator {
+    pub url: HttpsUrl,
+    pub secret: Option<Inline>,
+    pub secret_file: Option<PathBuf>,
+    pub secret_env: Option<String>,
+    pub key: Option<Inline>,
+    pub key_file: Option<PathBuf>,
+    pub key_env: Option<String>,
+    #[serde(default)]
+    pub deadline_seconds: DeadlineSeconds,
+    #[serde(default)]
+    pub answer_minutes: AnswerMinutes,
+}
+
+/// How long an aggregator may be silent about a job.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct DeadlineSeconds(
+    #[serde(deserialize_with = "super::value::between::<10, 86_400, _>")] pub u64,
+);
+
+impl Default for DeadlineSeconds {
+    fn default() -> Self {
+        Self(600)
+    }
+}
+
+/// How long the answer to an institution's question is awaited.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct AnswerMinutes(#[serde(deserialize_with = "super::value::between::<1, 60, _>")] pub u64);
+
+impl Default for AnswerMinutes {
+    fn default() -> Self {
+        Self(10)
+    }
+}
+
 /// `[aggregator]`: who pulls the data.
 pub struct AggregatorSettings {
     /// Where jobs are pushed.
@@ -330,7 +380,7 @@ pub struct AggregatorSettings {
 }
 
 impl AggregatorSettings {
-    pub(super) fn build(reading: &mut Reading<'_>, raw: raw::Aggregator) -> Result<Self, Refused> {
+    pub(super) fn build(reading: &mut Reading<'_>, raw: RawAggregator) -> Result<Self, Refused> {
         let missing = "is missing; give it, or the same key with _file or _env";
         let written = Written {
             inline: raw.secret,

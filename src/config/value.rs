@@ -5,9 +5,11 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::address::web_url;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use url::Url;
+
+use crate::domain::return_address::is_loopback;
 
 /// A value that is written as text. What refuses it is reported at the very value, which a list
 /// cannot do for errors raised after an element was read.
@@ -273,4 +275,30 @@ pub fn minutes<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
     between::<MIN, MAX, D>(deserializer).map(|minutes| Duration::from_secs(60 * minutes))
+}
+
+/// Parses an absolute `https` URL, or an `http` one of this machine.
+///
+/// Tabs and newlines, which a URL parser silently drops, are refused, and so is what RFC 3986
+/// does not allow or a shell would read.
+pub(super) fn web_url(text: &str) -> Result<Url, InvalidValue> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?[]@&=+,%#".contains(&b);
+    if !text.bytes().all(allowed) {
+        return refuse(
+            "has a character that does not belong in an address; percent-encode it as %XX",
+        );
+    }
+    let Ok(url) = Url::parse(text) else {
+        return refuse("is not an absolute address; write it as https://host/path");
+    };
+    if !(url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)) {
+        return refuse("must begin with https:// (http:// is for localhost and 127.0.0.1 only)");
+    }
+    if text.contains('@') && (!url.username().is_empty() || url.password().is_some()) {
+        return refuse("has a user name or password in it; remove it");
+    }
+    if text.contains('#') {
+        return refuse("has a fragment (#…); remove it");
+    }
+    Ok(url)
 }

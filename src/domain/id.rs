@@ -12,8 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::digest::digest;
 use super::random::{self, Random};
-use super::secret::{self, AuthorizationState, LinkToken};
 
 /// How many partitions there are. Fixed: links, states and guids in circulation name theirs.
 pub const PARTITIONS: u8 = 16;
@@ -194,6 +194,14 @@ impl MemberGuid {
     }
 }
 
+/// A version 8 UUID made of a digest.
+fn uuid_of_image(image: &[u8; 32], partition: Partition) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&image[..16]);
+    partition.stamp(&mut bytes);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
 impl JobGuid {
     /// A new job for a user who lives in `partition`.
     pub fn new(random: &dyn Random, partition: Partition) -> Self {
@@ -210,11 +218,8 @@ impl CredentialGuid {
     /// The name of the option of this field or question that sends `value`: a version 8 UUID made of
     /// both, so that it needs no keeping.
     pub fn of_option(self, value: &str) -> Self {
-        let digest = secret::digest("option", &format!("{self}{value}"));
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        self.partition().stamp(&mut bytes);
-        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+        let image = digest("option", &format!("{self}{value}"));
+        Self(uuid_of_image(&image, self.partition()))
     }
 }
 
@@ -226,16 +231,9 @@ impl EventGuid {
 }
 
 impl OauthStateGuid {
-    /// The OAuth state of the window that `token` opens.
-    ///
-    /// It is a one-way image of the token (a version 8 UUID made of its SHA-256), so the store
-    /// finds a window from its link without keeping the link or a second index.
-    pub fn of(token: &LinkToken) -> Self {
-        let digest = secret::digest("window", token.expose());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        token.partition().stamp(&mut bytes);
-        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    /// The one that is known by that digest.
+    pub(super) fn of_image(image: &[u8; 32], partition: Partition) -> Self {
+        Self(uuid_of_image(image, partition))
     }
 }
 
@@ -246,11 +244,10 @@ impl OauthStateGuid {
 pub struct AttemptId(String);
 
 impl AttemptId {
-    /// The attempt that `state` belongs to.
-    pub fn of(state: &AuthorizationState) -> Self {
-        let digest = secret::digest("attempt", state.expose());
-        let name = URL_SAFE_NO_PAD.encode(&digest[..16]);
-        Self(format!("{}{name}", state.partition()))
+    /// The one that is known by that digest.
+    pub(super) fn of_image(image: &[u8; 32], partition: Partition) -> Self {
+        let name = URL_SAFE_NO_PAD.encode(&image[..16]);
+        Self(format!("{partition}{name}"))
     }
 
     /// Where the attempt lives.
@@ -349,6 +346,7 @@ name!(
 mod tests {
     use super::*;
     use crate::domain::random::Random;
+    use crate::domain::secret::{AuthorizationState, LinkToken};
 
     struct Counting(std::sync::Mutex<u8>);
 

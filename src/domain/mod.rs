@@ -21,6 +21,8 @@ pub mod client_authentication;
 pub mod connection_status;
 pub mod credential;
 pub mod data_request;
+pub mod digest;
+pub mod error_reason;
 pub mod event;
 pub mod grant;
 pub mod id;

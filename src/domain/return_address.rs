@@ -5,9 +5,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::error_reason::ErrorReason;
 use super::id::MemberGuid;
 use super::scheme::{InvalidScheme, Scheme};
-use super::window::ErrorReason;
 
 /// Where the flow ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,10 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::id::{AttemptId, ClientId, MemberGuid, OauthStateGuid, UserGuid};
 use super::iso8601;
 use super::return_address::ReturnTo;
-use super::secret::Digest;
+
+pub use super::error_reason::ErrorReason;
 
 /// How a link may be opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,65 +67,6 @@ pub struct WindowOptions {
     pub authorization_minutes: Option<u16>,
     /// The languages asked for at mint (`ui_locales`, OpenID Connect Core section 3.1.2.1).
     pub ui_locales: Option<String>,
-}
-
-/// `error_reason`: why an OAuth state ended ERRORED (contract section 4.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ErrorReason {
-    /// No reason is known.
-    UnknownError,
-    /// The person declined or left.
-    Cancelled,
-    /// The person could not sign in.
-    Denied,
-    /// The person has to act at the institution first.
-    Impeded,
-    /// The institution failed.
-    ProviderError,
-    /// We failed.
-    ServerError,
-    /// The link or the attempt is not usable: used, expired, superseded, returned in another browser.
-    SessionError,
-}
-
-impl ErrorReason {
-    /// Every reason, by id.
-    pub const ALL: [ErrorReason; 7] = [
-        Self::UnknownError,
-        Self::Cancelled,
-        Self::Denied,
-        Self::Impeded,
-        Self::ProviderError,
-        Self::ServerError,
-        Self::SessionError,
-    ];
-
-    /// The published id, 0 to 6.
-    pub fn id(self) -> u8 {
-        Self::ALL
-            .iter()
-            .position(|reason| *reason == self)
-            .expect("ALL holds every reason") as u8
-    }
-
-    /// The reason with this id.
-    pub fn from_id(id: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(id)).copied()
-    }
-
-    /// The published name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::UnknownError => "UNKNOWN_ERROR",
-            Self::Cancelled => "CANCELLED",
-            Self::Denied => "DENIED",
-            Self::Impeded => "IMPEDED",
-            Self::ProviderError => "PROVIDER_ERROR",
-            Self::ServerError => "SERVER_ERROR",
-            Self::SessionError => "SESSION_ERROR",
-        }
-    }
 }
 
 /// How a window ended without success: what a page tells that the reason alone does not.

@@ -9,8 +9,7 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::dialect_of;
-use super::problem::{Kind, Problem};
+use super::problem::{Dialect, Kind, Problem};
 
 /// Refuses a HEAD of a GET that does something.
 pub async fn no_head(headers: HeaderMap, request: Request, next: Next) -> Response {
@@ -18,7 +17,7 @@ pub async fn no_head(headers: HeaderMap, request: Request, next: Next) -> Respon
         return next.run(request).await;
     }
     let message = "This GET changes something, so HEAD is not allowed: send a GET.";
-    let problem = Problem::new(Kind::MethodNotAllowed, message).in_dialect(dialect_of(&headers));
+    let problem = Problem::new(Kind::MethodNotAllowed, message).in_dialect(Dialect::of(&headers));
     let mut response = problem.into_response();
     response
         .headers_mut()

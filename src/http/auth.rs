@@ -13,10 +13,11 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::door::Door;
 use super::limits::{Asked, Sought, too_many};
 use super::problem::{Dialect, Kind, Problem};
 use super::source::Source;
-use super::{Door, version};
+use super::version;
 use crate::domain::client::Client;
 use crate::domain::id::ClientId;
 use crate::domain::secret::{ApiKey, SessionToken};
@@ -130,7 +131,7 @@ impl FromRequestParts<Door> for NexusUser {
         let sent = header.to_str().unwrap_or_default();
         let look_up = SessionToken::parse(sent)
             .map(async |token| Ok(access::session(gateway, &token).await?));
-        let source = Source::of_parts(parts, door);
+        let source = door.source(&parts.extensions, &parts.headers);
         let owner = proven(door, source, Credential::Session, None, look_up).await;
         let owner = owner.map_err(nexus)?.ok_or_else(expired)?;
         let client = gateway
@@ -175,7 +176,7 @@ impl FromRequestParts<Door> for PlatformClient {
         let look_up = id.as_ref().zip(ApiKey::parse(&key));
         let look_up = look_up
             .map(async |(id, key)| Ok(access::client_of_key(&door.gateway, id, &key).await?));
-        let source = Source::of_parts(parts, door);
+        let source = door.source(&parts.extensions, &parts.headers);
         let client = proven(door, source, Credential::ApiKey, id.as_ref(), look_up);
         let client = client.await?.ok_or_else(refused)?;
         log_context::client(&client.id);
@@ -231,7 +232,7 @@ impl FromRequestParts<Door> for AggregatorAccess {
             .ok_or_else(refused)?;
         let expected = door.aggregator_key.as_deref();
         let matches = expected.is_some_and(|expected| same(sent, expected.as_bytes()));
-        let source = Source::of_parts(parts, door);
+        let source = door.source(&parts.extensions, &parts.headers);
         let look_up = Some(async { Ok(matches.then_some(Self)) });
         let known = proven(door, source, Credential::AggregatorKey, None, look_up);
         known.await?.ok_or_else(refused)

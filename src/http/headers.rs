@@ -13,9 +13,10 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::door::Door;
+use super::json;
 use super::people::Person;
 use super::problem::{ConditionNotMet, Dialect, Kind, Problem};
-use super::{Door, dialect_of, json};
 
 const BASELINE: [(HeaderName, &str); 8] = [
     (
@@ -53,7 +54,7 @@ pub async fn baseline(
     request: Request,
     next: Next,
 ) -> Response {
-    let dialect = dialect_of(request.headers());
+    let dialect = Dialect::of(request.headers());
     let method = request.method().clone();
     let is_page = request.uri().path().starts_with("/oauth/");
     let spoken = json::media_type(request.headers());

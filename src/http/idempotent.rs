@@ -11,9 +11,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::Door;
 use super::auth::{NexusUser, PlatformClient};
 use super::body::Whole;
+use super::door::Door;
 use super::problem::{Dialect, Kind, Problem};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::flow::idempotency::{self, Admission, KeyedRequest};

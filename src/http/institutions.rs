@@ -10,15 +10,14 @@ use super::answers::{
 };
 use super::auth::{Caller, NexusUser, PlatformClient};
 use super::body::{Fields, Sent};
-use super::openapi::params::{InstitutionPath, InstitutionsQuery, PagesQuery};
-use super::openapi::requests::InstitutionSearchBody;
-use super::problem::{Dialect, Problem};
-use super::{Door, json};
+use super::door::Door;
+use super::json;
+use super::params::{InstitutionPath, InstitutionsQuery, PagesQuery};
+use super::problem::{Answer, Dialect, Problem};
+use super::requests::InstitutionSearchBody;
 use crate::domain::client::Client;
 use crate::domain::institution::Institution;
 use crate::flow::Gateway;
-
-type Answer = Result<Response, Problem>;
 
 /// Search institutions.
 ///
@@ -201,7 +200,7 @@ fn named<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::openapi::requests::described;
+    use crate::http::requests::described;
 
     #[test]
     fn the_description_has_the_fields_that_are_read() {

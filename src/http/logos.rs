@@ -5,7 +5,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::Door;
+use super::door::Door;
 use crate::domain::client::Logo;
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =

@@ -8,11 +8,12 @@ use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::browser::refusal::Refusal;
+use super::door::Door;
+use super::fields;
 use super::page::{Ending, Page};
+use super::refusal::Refusal;
 use super::show::Shown;
 use super::source::Source;
-use super::{Door, fields};
 use crate::flow::registration;
 use crate::telemetry::STRANGERS;
 
@@ -37,7 +38,7 @@ impl Person {
         let headers = request.headers();
         is_navigation(headers).then(|| Self {
             headers: headers.clone(),
-            source: Source::told(request.extensions(), headers, door),
+            source: door.source(request.extensions(), headers),
             returning: request
                 .uri()
                 .path()

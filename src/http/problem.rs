@@ -4,7 +4,7 @@
 //! (contract sections 1.5 and 2.5). Every message names the field and the remedy. What went wrong
 //! inside is logged and never said.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
@@ -29,6 +29,19 @@ pub enum Dialect {
     #[default]
     Platform,
 }
+
+impl Dialect {
+    /// The one that a request with these headers is answered in.
+    pub fn of(headers: &HeaderMap) -> Self {
+        match headers.contains_key("md-session-token") {
+            true => Self::Nexus,
+            false => Self::Platform,
+        }
+    }
+}
+
+/// An answer of either API.
+pub type Answer = Result<Response, Problem>;
 
 /// An error as the API says it.
 #[derive(Debug)]
@@ -152,6 +165,11 @@ impl Kind {
 }
 
 impl Problem {
+    /// The same, as Nexus says it.
+    pub fn in_nexus(self) -> Self {
+        self.in_dialect(Dialect::Nexus)
+    }
+
     /// An error with a message for the caller.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {

@@ -7,13 +7,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use url::Url;
 
-use super::browser::refusal::Refusal;
+use super::door::Door;
+use super::fields;
 use super::page::{
     Accent, AppBrand, Back, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page,
     Parties, Share, SupportCode, SupportLink, render,
 };
+use super::refusal::Refusal;
 use super::source::Source;
-use super::{Door, fields};
 use crate::domain::client::Client;
 use crate::domain::id::AttemptId;
 use crate::domain::institution::Institution;

@@ -1,14 +1,9 @@
 //! Where a request comes from, as limits and logs count it.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap};
-
-use super::Door;
+use axum::http::HeaderMap;
 
 /// One host: an IPv4 address, or the /64 of an IPv6 one, because IPv6 hosts own whole networks. An
 /// IPv4 address mapped into IPv6 is that IPv4 address.
@@ -47,19 +42,6 @@ impl Source {
         }
         Self::of(source)
     }
-
-    /// The host that a request to `door` comes from.
-    pub fn of_parts(parts: &Parts, door: &Door) -> Self {
-        Self::told(&parts.extensions, &parts.headers, door)
-    }
-
-    /// The host that a request to `door` with these extensions and headers comes from.
-    pub fn told(extensions: &Extensions, headers: &HeaderMap, door: &Door) -> Self {
-        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-        // Only a listener of ours makes requests, and it says who sent them.
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-        Self::of_request(peer, headers, |address| door.is_trusted_proxy(address))
-    }
 }
 
 /// The address in an entry: bare or between quotes, with or without brackets, zone and port.
@@ -96,14 +78,6 @@ impl fmt::Display for Source {
             IpAddr::V4(v4) => write!(f, "{v4}"),
             IpAddr::V6(v6) => write!(f, "{v6}/64"),
         }
-    }
-}
-
-impl FromRequestParts<Door> for Source {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Infallible> {
-        Ok(Self::of_parts(parts, door))
     }
 }
 

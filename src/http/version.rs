@@ -10,7 +10,6 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::dialect_of;
 use super::problem::{Dialect, Kind, Problem};
 
 /// A version of the Platform API.
@@ -93,7 +92,7 @@ impl Version {
     /// The version that the caller reads: the one that `Accept-Version` names, else the one whose
     /// media type it accepts, else the first. `None`: the Nexus API has no versions.
     pub fn read_by(headers: &HeaderMap) -> Option<Self> {
-        if dialect_of(headers) == Dialect::Nexus {
+        if Dialect::of(headers) == Dialect::Nexus {
             return None;
         }
         let named = headers.get(HEADER).and_then(named);

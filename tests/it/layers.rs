@@ -1,16 +1,21 @@
 //! Imports run downwards only. The tables of `docs/ARCHITECTURE.md` say what that means, and these
 //! tests read them there: what the document says is what holds.
 
+pub mod circles;
 pub mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use crate::support::package_folder;
+use circles::circles;
 use source::{Module, read, read_tree};
 
 /// Which row of the table a part of the crate is in, counted from the top.
 type Rows = BTreeMap<String, usize>;
+
+/// Parts of the crate in which circles are not looked for.
+const UNCHECKED: [&str; 1] = ["store"];
 
 /// The rows of the document's table that follows `heading`, cell by cell, without its two head lines.
 fn table(document: &str, head: &str) -> Vec<Vec<String>> {
@@ -141,6 +146,98 @@ fn imports_run_downwards_only() {
         .flat_map(|module| faults(module, &rows))
         .collect();
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn no_module_uses_itself_by_way_of_another_in_its_folder() {
+    let mut modules = crate_modules();
+    modules.retain(|module| !UNCHECKED.contains(&module.path.first().map_or("", String::as_str)));
+    let circles = circles(&modules);
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn a_planted_circle_is_caught() {
+    let planted = [
+        // Of two, by whatever name.
+        (
+            &[
+                (&["flow"][..], "pub mod open;\nmod retry;\n"),
+                (&["flow", "open"], "use super::retry::Again;\n"),
+                (
+                    &["flow", "retry"],
+                    "fn f() {\n    crate::flow::open::open();\n}\n",
+                ),
+            ][..],
+            &["flow: open -> retry", "flow: retry -> open"][..],
+        ),
+        // Of three, one of them in a folder of its own.
+        (
+            &[
+                (&["http"], "mod auth;\nmod body;\nmod json;\n"),
+                (&["http", "auth"], "use super::body::Fields;\n"),
+                (&["http", "body"], "mod sent;\n"),
+                (
+                    &["http", "body", "sent"],
+                    "use crate::http::json::{self, answer};\n",
+                ),
+                (&["http", "json"], "use super::auth::Caller;\n"),
+            ],
+            &[
+                "http: auth -> body",
+                "http: body -> json",
+                "http: json -> auth",
+            ],
+        ),
+        // By way of the folder's own file: an item of its own, and one that it passes on.
+        (
+            &[
+                (
+                    &["oauth"],
+                    "mod transport;\nuse transport::Transport;\npub struct Client;\n",
+                ),
+                (&["oauth", "transport"], "use super::Client;\n"),
+            ],
+            &["oauth: mod -> transport", "oauth: transport -> mod"],
+        ),
+        (
+            &[
+                (
+                    &["oauth"],
+                    "mod code;\nmod scrub;\npub use code::{Code, LIMIT as MOST};\n",
+                ),
+                (&["oauth", "code"], "use super::scrub::Scrubber;\n"),
+                (&["oauth", "scrub"], "use super::Code;\n"),
+            ],
+            &["oauth: code -> scrub", "oauth: scrub -> code"],
+        ),
+    ];
+    for (files, expected) in planted {
+        let read = |(path, code): &(&[&str], &str)| module_named(path, code);
+        let found = circles(&files.iter().map(read).collect::<Vec<_>>());
+        let expected = expected.iter().map(|line| (*line).to_owned()).collect();
+        assert_eq!(found, expected, "{files:?}");
+    }
+}
+
+#[test]
+fn what_a_folder_declares_and_passes_on_is_no_circle() {
+    let honest = [
+        (
+            &["flow"][..],
+            "pub mod mint;\nmod open;\npub use open::Arrival;\npub struct Gateway;\n",
+        ),
+        (&["flow", "mint"], "use super::{Arrival, Gateway};\n"),
+        (
+            &["flow", "open"],
+            "use super::Gateway;\n#[cfg(test)]\nmod tests {\n    use super::super::mint;\n}\n",
+        ),
+    ];
+    let modules: Vec<Module> = honest
+        .iter()
+        .map(|(path, code)| module_named(path, code))
+        .collect();
+    assert_eq!(circles(&modules), BTreeSet::new());
 }
 
 #[test]

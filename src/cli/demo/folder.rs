@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::{Addresses, BANK_CLIENT, CLIENT, Secrets};
+use super::parts::{Addresses, BANK_CLIENT, CLIENT, Secrets};
 use crate::app;
 use crate::domain::random::{self, Random};
 

@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde_json::json;
 use url::Url;
 
-use super::{CLIENT, USER};
+use super::parts::{CLIENT, USER};
 use crate::domain::id::ClientId;
 use crate::domain::secret::{ApiKey, SessionToken};
 use crate::domain::user::User;

@@ -10,7 +10,7 @@ use crate::domain::data_request::DataRequest;
 use crate::domain::id::{CredentialGuid, InstitutionCode, JobGuid, MemberGuid, UserGuid};
 use crate::domain::iso8601;
 use crate::flow::aggregate::{Leased, Means};
-use crate::http::openapi::requests::PullRequest;
+use crate::http::requests::PullRequest;
 
 /// The token or credentials for one job.
 #[derive(Serialize, ToSchema)]

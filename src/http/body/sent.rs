@@ -11,8 +11,7 @@ use thiserror::Error as ThisError;
 use super::Fields;
 use crate::domain::member::CallbackPayload;
 use crate::flow::Telling;
-use crate::http::dialect_of;
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::{Dialect, Kind, Problem};
 
 /// What a body ends with whose sender keeps us waiting.
 #[derive(Debug, ThisError)]
@@ -26,7 +25,7 @@ impl<S: Send + Sync> FromRequest<S> for Whole {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let dialect = dialect_of(request.headers());
+        let dialect = Dialect::of(request.headers());
         let body = Bytes::from_request(request, state).await;
         body.map(Self).map_err(|rejection| {
             let problem = match rejection.status() {
@@ -61,7 +60,7 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let dialect = dialect_of(request.headers());
+        let dialect = Dialect::of(request.headers());
         let is_json = is_json(request.headers());
         let encoding = request.headers().get(CONTENT_ENCODING).cloned();
         let Whole(body) = Whole::from_request(request, state).await?;

@@ -9,8 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use zeroize::Zeroizing;
 
-use super::refusal::Refusal;
-use super::{Look, counted, form_field, look_ahead, see_other, to_outcome};
+use super::ways::{Look, counted, form_field, look_ahead, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::AnswerHandle;
 use crate::domain::window::Binding;
@@ -20,11 +19,13 @@ use crate::flow::held::{Held, held, hold};
 use crate::flow::registration;
 use crate::flow::unproven::{Refused, own_attempt};
 use crate::http::body::Whole;
+use crate::http::door::Door;
 use crate::http::limits::Sought;
 use crate::http::page::{Form, Page};
+use crate::http::refusal::Refusal;
+use crate::http::show;
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit};
-use crate::http::{Door, show};
 use crate::log_context;
 use crate::oauth::Callback;
 use crate::store::StoreError;

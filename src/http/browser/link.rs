@@ -5,19 +5,21 @@ use axum::http::header::{ALLOW, SET_COOKIE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{
-    Look, WayBack, depart, form_field, header_value, jump, look_ahead, looked_for, outcome, vary,
+use super::outcome;
+use super::ways::{
+    Look, WayBack, depart, form_field, header_value, jump, look_ahead, looked_for, vary,
 };
 use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
 use crate::http::body::Whole;
 use crate::http::cookies::Cookies;
+use crate::http::door::Door;
 use crate::http::limits::Sought;
 use crate::http::page::{self, Form, Page};
+use crate::http::show;
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit, is_same_origin};
-use crate::http::{Door, show};
 use crate::store::{Knock, Subject};
 use crate::telemetry::STRANGERS;
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::{Look, WayBack, depart, form_field, jump, looked_for, to_outcome};
+use super::ways::{Look, WayBack, depart, form_field, jump, looked_for, to_outcome};
 use crate::domain::id::AttemptId;
 use crate::flow::cancel::cancel;
 use crate::flow::finish::{Finish, finish};
@@ -13,11 +13,12 @@ use crate::flow::open::{Arrival, Departure, go_on};
 use crate::flow::retry::{Again, retry};
 use crate::http::body::Whole;
 use crate::http::cookies::Cookies;
+use crate::http::door::Door;
 use crate::http::limits::Sought;
 use crate::http::page::{ACTION_FIELD, Page};
+use crate::http::show;
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, is_same_origin};
-use crate::http::{Door, show};
 use crate::store::AttemptRecord;
 use crate::telemetry::STRANGERS;
 

@@ -2,14 +2,14 @@
 
 use axum::http::{HeaderMap, StatusCode};
 
-use super::{Answer, Scope, own_name};
+use super::{Scope, own_name};
 use crate::domain::id::MemberGuid;
 use crate::flow::access;
 use crate::flow::members::{self, CreateError, Created, InstitutionName, MemberRequest};
 use crate::http::answers::{NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody};
 use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
 use crate::http::json;
-use crate::http::problem::{Dialect, Problem};
+use crate::http::problem::{Answer, Dialect, Problem};
 
 impl Scope<'_> {
     /// Creates a member: with its first link, or with its credentials and its first job.

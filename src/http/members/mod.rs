@@ -11,10 +11,12 @@ use axum::response::Response;
 use super::answers::{
     AuthorizationBody, LinkBody, NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody,
 };
+use super::auth::{NexusUser, PlatformClient};
 use super::body::Fields;
+use super::door::Door;
 use super::json;
 use super::limits::Limits;
-use super::problem::{Dialect, Problem};
+use super::problem::{Answer, Dialect, Problem};
 use crate::domain::client::Client;
 use crate::domain::id::MemberGuid;
 use crate::domain::member::Member;
@@ -23,8 +25,6 @@ use crate::flow::access;
 use crate::flow::members;
 use crate::flow::mint::{self, Minted};
 use crate::flow::{Gateway, Telling};
-
-type Answer = Result<Response, Problem>;
 
 /// Whose member a request is about, and in which words it is answered.
 pub struct Scope<'a> {
@@ -40,6 +40,39 @@ pub struct Scope<'a> {
     pub dialect: Dialect,
     /// The request's headers.
     pub headers: &'a HeaderMap,
+}
+
+impl NexusUser {
+    /// The members of this session's user.
+    pub fn scope<'a>(&'a self, door: &'a Door, headers: &'a HeaderMap) -> Scope<'a> {
+        Scope {
+            gateway: &door.gateway,
+            limits: &door.limits,
+            client: &self.client,
+            user: &self.user,
+            dialect: Dialect::Nexus,
+            headers,
+        }
+    }
+}
+
+impl PlatformClient {
+    /// The members of that user of this client.
+    pub fn scope<'a>(
+        &'a self,
+        door: &'a Door,
+        user: &'a User,
+        headers: &'a HeaderMap,
+    ) -> Scope<'a> {
+        Scope {
+            gateway: &door.gateway,
+            limits: &door.limits,
+            client: &self.client,
+            user,
+            dialect: Dialect::Platform,
+            headers,
+        }
+    }
 }
 
 impl Scope<'_> {
@@ -154,7 +187,7 @@ mod tests {
     use super::order::order_request;
     use super::update::{answer_request, change_request, mfa_request};
     use super::*;
-    use crate::http::openapi::requests::{
+    use crate::http::requests::{
         AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody,
         PlatformMemberChangeBody, PlatformMemberRequestBody, PullRequestBody, WindowRequestBody,
         described,

@@ -2,13 +2,13 @@
 
 use axum::http::{HeaderMap, StatusCode};
 
-use super::{Answer, Scope};
+use super::Scope;
 use crate::flow::access;
 use crate::flow::order::{self, OrderRequest};
 use crate::http::answers::{NexusMember, NexusMembersBody};
 use crate::http::body::{Fields, callback_payload};
 use crate::http::json;
-use crate::http::problem::Problem;
+use crate::http::problem::{Answer, Problem};
 
 impl Scope<'_> {
     /// Orders an aggregation; what it is asked for stands in the body or in the query.

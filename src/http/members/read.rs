@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::{Answer, Scope};
+use super::Scope;
 use crate::domain::member::UseCase;
 use crate::flow::challenges;
 use crate::http::answers::{
@@ -12,7 +12,7 @@ use crate::http::answers::{
 use crate::http::body::Fields;
 use crate::http::institutions;
 use crate::http::json;
-use crate::http::problem::{Dialect, Kind, Problem};
+use crate::http::problem::{Answer, Dialect, Kind, Problem};
 
 impl Scope<'_> {
     /// One member.

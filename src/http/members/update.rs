@@ -2,14 +2,14 @@
 
 use axum::http::{HeaderMap, StatusCode};
 
-use super::{Answer, Scope, own_name};
+use super::{Scope, own_name};
 use crate::domain::credential::GivenValue;
 use crate::domain::id::MemberGuid;
 use crate::flow::access;
 use crate::flow::challenges::{self, AnswerRequest};
 use crate::flow::members::{self, ChangeError, ChangeRequest};
 use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
-use crate::http::problem::{Dialect, Kind, Problem};
+use crate::http::problem::{Answer, Dialect, Kind, Problem};
 
 /// How the answers of a body are read.
 type ReadAnswers = fn(&Fields, &HeaderMap) -> Result<AnswerRequest, Problem>;

@@ -3,13 +3,13 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 
-use super::{Answer, nexus};
 use crate::domain::job::Job;
 use crate::http::answers::{JobAnswer, JobBody, MfaCredentialAnswer, MfaCredentialsBody};
 use crate::http::auth::NexusUser;
-use crate::http::openapi::params::JobGuidPath;
-use crate::http::problem::Problem;
-use crate::http::{Door, json};
+use crate::http::door::Door;
+use crate::http::json;
+use crate::http::params::JobGuidPath;
+use crate::http::problem::{Answer, Problem};
 
 /// Read a job.
 #[utoipa::path(
@@ -23,7 +23,9 @@ pub async fn read(
     Path(guid): Path<String>,
     headers: HeaderMap,
 ) -> Answer {
-    let job = found(&door, &user, &guid).await.map_err(nexus)?;
+    let job = found(&door, &user, &guid)
+        .await
+        .map_err(Problem::in_nexus)?;
     let body = JobBody {
         job: JobAnswer::from(&job),
     };
@@ -44,9 +46,11 @@ pub async fn mfa_credentials(
     Path(guid): Path<String>,
     headers: HeaderMap,
 ) -> Answer {
-    let job = found(&door, &user, &guid).await.map_err(nexus)?;
+    let job = found(&door, &user, &guid)
+        .await
+        .map_err(Problem::in_nexus)?;
     let institution = door.gateway.institutions.get(&job.institution);
-    let institution = institution.ok_or_else(|| nexus(Problem::not_found("institution")))?;
+    let institution = institution.ok_or_else(|| Problem::not_found("institution").in_nexus())?;
     let body = MfaCredentialsBody {
         credentials: MfaCredentialAnswer::list(institution.guid, &job.challenges),
     };

@@ -3,20 +3,19 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 
-use super::{Answer, nexus};
 use crate::http::answers::{
     Empty, LinkBody, NexusChallengesBody, NexusCredentialsBody, NexusMemberBody, NexusMembersBody,
 };
 use crate::http::auth::NexusUser;
 use crate::http::body::{Fields, Sent, telling_of};
-use crate::http::openapi::params::{
-    CallbackHeader, MemberGuidPath, PullWishes, SkipWebhook, WindowWishes,
-};
-use crate::http::openapi::requests::{
+use crate::http::door::Door;
+use crate::http::json;
+use crate::http::params::{CallbackHeader, MemberGuidPath, PullWishes, SkipWebhook, WindowWishes};
+use crate::http::problem::{Answer, Problem};
+use crate::http::requests::{
     AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullRequestBody,
     SilentRequestBody,
 };
-use crate::http::{Door, json};
 
 /// Create a member.
 ///
@@ -43,7 +42,7 @@ pub async fn create(
     user.scope(&door, &headers)
         .create(&body)
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// List the user's members.
@@ -53,7 +52,10 @@ pub async fn create(
     responses((status = 200, description = "The members.", body = NexusMembersBody)),
 )]
 pub async fn list(State(door): State<Door>, user: NexusUser, headers: HeaderMap) -> Answer {
-    user.scope(&door, &headers).list("").await.map_err(nexus)
+    user.scope(&door, &headers)
+        .list("")
+        .await
+        .map_err(Problem::in_nexus)
 }
 
 /// Read a member.
@@ -71,7 +73,7 @@ pub async fn read(
     user.scope(&door, &headers)
         .read(&member)
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// Change a member.
@@ -100,7 +102,7 @@ pub async fn update(
     user.scope(&door, &headers)
         .update(&member, &body)
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// Delete a member.
@@ -124,12 +126,12 @@ pub async fn delete(
         true => telling_of(&headers),
         false => Fields::parse(&body, "member")
             .and_then(|fields| fields.telling(&headers))
-            .map_err(nexus)?,
+            .map_err(Problem::in_nexus)?,
     };
     user.scope(&door, &headers)
         .delete(&member, telling)
         .await
-        .map_err(nexus)?;
+        .map_err(Problem::in_nexus)?;
     Ok(json::answer(&headers, StatusCode::OK, &Empty {}))
 }
 
@@ -158,7 +160,7 @@ pub async fn aggregate(
     user.scope(&door, &headers)
         .aggregate(&member, &query.unwrap_or_default(), &body)
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// Aggregate a member: another name of the same operation.
@@ -228,7 +230,7 @@ pub async fn aggregate_all(
     user.scope(&door, &headers)
         .aggregate_all(&query.unwrap_or_default(), &body)
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// List the questions that the member's institution is asking now.
@@ -246,7 +248,7 @@ pub async fn challenges(
     user.scope(&door, &headers)
         .challenges(&member, "")
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// Answer the questions of the member's institution.
@@ -272,7 +274,7 @@ pub async fn resume(
     user.scope(&door, &headers)
         .resume(&member, &body)
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// Answer the questions of the member's institution: an older name of the same operation.
@@ -299,7 +301,7 @@ pub async fn update_mfa(
     user.scope(&door, &headers)
         .update_mfa(&member, &body)
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// List the fields of the member's sign-in, never their values.
@@ -317,7 +319,7 @@ pub async fn credentials(
     user.scope(&door, &headers)
         .credentials(&member, "")
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }
 
 /// List the fields of the member's sign-in, by the documented path.
@@ -353,5 +355,5 @@ pub async fn oauth_window_uri(
     user.scope(&door, &headers)
         .mint(&member, &query.unwrap_or_default())
         .await
-        .map_err(nexus)
+        .map_err(Problem::in_nexus)
 }

@@ -5,18 +5,12 @@ mod members;
 mod sessions;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::HeaderMap;
 use axum::middleware::from_fn;
-use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::NexusUser;
-use super::members::Scope;
-use super::problem::{Dialect, Problem};
-use super::{Door, acting};
-
-type Answer = Result<Response, Problem>;
+use super::acting;
+use super::door::Door;
 
 /// The largest body of `update_mfa`: MX's own widget sends the questions back with the answers, each
 /// picture as `meta_data` and as `image_data`. What asked them came in a body of 64 kB at most.
@@ -63,21 +57,4 @@ pub fn session_routes() -> OpenApiRouter<Door> {
         .merge(tokens)
         .routes(routes!(sessions::end_sessions))
         .routes(routes!(sessions::begin_session))
-}
-
-fn nexus(problem: Problem) -> Problem {
-    problem.in_dialect(Dialect::Nexus)
-}
-
-impl NexusUser {
-    fn scope<'a>(&'a self, door: &'a Door, headers: &'a HeaderMap) -> Scope<'a> {
-        Scope {
-            gateway: &door.gateway,
-            limits: &door.limits,
-            client: &self.client,
-            user: &self.user,
-            dialect: Dialect::Nexus,
-            headers,
-        }
-    }
 }

@@ -3,7 +3,6 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
-use super::{Answer, nexus};
 use crate::domain::id::ClientId;
 use crate::domain::secret::ApiToken;
 use crate::domain::user::User;
@@ -11,12 +10,13 @@ use crate::flow::access;
 use crate::http::answers::{self, ApiTokenBody, Empty, SessionBody};
 use crate::http::auth::{Credential, proven, refuse_credentials_in_query, same};
 use crate::http::body::Sent;
+use crate::http::door::Door;
+use crate::http::json;
 use crate::http::limits::Asked;
-use crate::http::openapi::params::SsoPath;
-use crate::http::openapi::requests::SessionRequestBody;
-use crate::http::problem::{Kind, Problem};
+use crate::http::params::SsoPath;
+use crate::http::problem::{Answer, Kind, Problem};
+use crate::http::requests::SessionRequestBody;
 use crate::http::source::Source;
-use crate::http::{Door, json};
 
 /// Create an SSO token for one session of the user.
 ///
@@ -38,17 +38,17 @@ pub async fn api_token(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
-    refuse_credentials_in_query(&uri).map_err(nexus)?;
+    refuse_credentials_in_query(&uri).map_err(Problem::in_nexus)?;
     let user = sso_user(&door, source, &client, &user, &method, &headers)
         .await
-        .map_err(nexus)?;
+        .map_err(Problem::in_nexus)?;
     access::enabled(&user)
         .map_err(Problem::from)
-        .map_err(nexus)?;
+        .map_err(Problem::in_nexus)?;
     let token = access::api_token(&door.gateway, &user)
         .await
         .map_err(Problem::from)
-        .map_err(nexus)?;
+        .map_err(Problem::in_nexus)?;
     Ok(json::answer(
         &headers,
         StatusCode::OK,
@@ -98,16 +98,16 @@ pub async fn end_sessions(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
-    refuse_credentials_in_query(&uri).map_err(nexus)?;
+    refuse_credentials_in_query(&uri).map_err(Problem::in_nexus)?;
     let user = sso_user(&door, source, &client, &user, &method, &headers)
         .await
-        .map_err(nexus)?;
+        .map_err(Problem::in_nexus)?;
     door.gateway
         .store
         .end_sessions(user.guid)
         .await
         .map_err(Problem::from)
-        .map_err(nexus)?;
+        .map_err(Problem::in_nexus)?;
     Ok(json::answer(&headers, StatusCode::OK, &Empty {}))
 }
 
@@ -166,11 +166,11 @@ pub async fn begin_session(
     headers: HeaderMap,
     _body: Sent,
 ) -> Answer {
-    refuse_credentials_in_query(&uri).map_err(nexus)?;
+    refuse_credentials_in_query(&uri).map_err(Problem::in_nexus)?;
     let refused = || {
         let message = "MD-API-TOKEN is missing, spent or older than 10 minutes: ask for a new one with \
                        GET /{client_id}/users/{user_id}/api_token.";
-        nexus(Problem::new(Kind::Unauthenticated, message))
+        Problem::new(Kind::Unauthenticated, message).in_nexus()
     };
     let header = headers
         .get("md-api-token")
@@ -179,7 +179,7 @@ pub async fn begin_session(
     let look_up = ApiToken::parse(header)
         .map(async |token| Ok(access::begin_session(&door.gateway, &token).await?));
     let session = proven(&door, source, Credential::SsoToken, None, look_up).await;
-    let session = session.map_err(nexus)?.ok_or_else(refused)?;
+    let session = session.map_err(Problem::in_nexus)?.ok_or_else(refused)?;
     Ok(json::answer(
         &headers,
         StatusCode::OK,

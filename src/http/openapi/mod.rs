@@ -9,29 +9,44 @@ mod events;
 mod examples;
 mod guide;
 mod page;
-pub mod params;
-pub mod requests;
 mod served;
 
-use std::sync::LazyLock;
-
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_SECURITY_POLICY;
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use self::served::Document;
+use super::door::Door;
 use super::problem::{NexusProblem, PlatformProblem};
-use super::{Door, described_routes};
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
-static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", *DOCUMENT));
-static JSON: LazyLock<Document> = LazyLock::new(|| Document::new("application/json", &TEXT));
-static PAGE: LazyLock<page::Page> = LazyLock::new(|| page::render(&DOCUMENT));
-static HTML: LazyLock<Document> =
-    LazyLock::new(|| Document::new("text/html; charset=utf-8", &PAGE.html));
+/// The description, ready to be sent.
+pub struct Description {
+    /// As JSON.
+    pub document: Value,
+    /// The same as text, as `GET /openapi.json` answers it.
+    pub text: String,
+    /// The same as it is sent.
+    pub json: Document,
+    /// The page as it is sent.
+    pub page: Document,
+    /// The page's content security policy.
+    pub policy: String,
+}
+
+impl Description {
+    /// Of what these routes serve.
+    pub fn new(routes: OpenApiRouter<Door>) -> Self {
+        let document = document(routes);
+        let text = format!("{document:#}\n");
+        let page = page::render(&document);
+        Self {
+            json: Document::new("application/json", &text),
+            page: Document::new("text/html; charset=utf-8", &page.html),
+            policy: page.policy,
+            document,
+            text,
+        }
+    }
+}
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -52,48 +67,9 @@ static HTML: LazyLock<Document> =
 )]
 struct Frame;
 
-/// The description and its page.
-pub fn routes() -> OpenApiRouter<Door> {
-    OpenApiRouter::new()
-        .routes(routes!(read))
-        .routes(routes!(show))
-}
-
-/// The description as JSON, as `GET /openapi.json` answers it.
-pub fn text() -> &'static str {
-    &TEXT
-}
-
-/// This description.
-#[utoipa::path(
-    get, path = "/openapi.json",
-    operation_id = "readDescription", tag = "Description",
-    responses(
-        (status = 200, description = "The description, as OpenAPI 3.1.", body = Object),
-        (status = 304, description = "`If-None-Match` has its `ETag`."),
-    ),
-)]
-async fn read(headers: HeaderMap) -> Response {
-    JSON.answer(&headers)
-}
-
-/// This description as a page.
-#[utoipa::path(
-    get, path = "/docs",
-    operation_id = "showDescription", tag = "Description",
-    responses(
-        (status = 200, description = "The page.", content_type = "text/html"),
-        (status = 304, description = "`If-None-Match` has its `ETag`."),
-    ),
-)]
-async fn show(headers: HeaderMap) -> Response {
-    let policy = [(CONTENT_SECURITY_POLICY, PAGE.policy.as_str())];
-    (policy, HTML.answer(&headers)).into_response()
-}
-
-fn document() -> Value {
+fn document(routes: OpenApiRouter<Door>) -> Value {
     let frame = <Frame as utoipa::OpenApi>::openapi();
-    let whole = OpenApiRouter::with_openapi(frame).merge(described_routes());
+    let whole = OpenApiRouter::with_openapi(frame).merge(routes);
     let mut document = serde_json::to_value(whole.into_openapi()).expect("a description is JSON");
     let info = &mut document["info"];
     info["version"] = env!("CARGO_PKG_VERSION").into();
@@ -114,9 +90,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::http::routes::DESCRIPTION;
 
     fn operations() -> Vec<(String, String, &'static Value)> {
-        let paths = DOCUMENT["paths"].as_object().expect("paths");
+        let paths = DESCRIPTION.document["paths"].as_object().expect("paths");
         let operations = paths.iter().flat_map(|(path, item)| {
             let methods = item.as_object().expect("methods").iter();
             methods.map(move |(method, operation)| (path.clone(), method.clone(), operation))
@@ -175,12 +152,14 @@ mod tests {
                 assert!(body.is_null(), "{method} {path}: {body}");
                 continue;
             };
-            let schema = named.strip_prefix('#').and_then(|at| DOCUMENT.pointer(at));
+            let schema = named
+                .strip_prefix('#')
+                .and_then(|at| DESCRIPTION.document.pointer(at));
             let schema = schema.expect("a schema");
             assert!(schema["example"].is_object(), "{method} {path}");
         }
         for (name, _) in examples::requests() {
-            let schema = &DOCUMENT["components"]["schemas"][name];
+            let schema = &DESCRIPTION.document["components"]["schemas"][name];
             assert!(
                 schema["properties"].is_object() || schema["allOf"].is_array(),
                 "{name}"
@@ -195,7 +174,7 @@ mod tests {
                 Value::Object(fields) => {
                     if let Some(Value::String(to)) = fields.get("$ref") {
                         let pointer = to.strip_prefix('#').expect("a place in this document");
-                        assert!(DOCUMENT.pointer(pointer).is_some(), "{to}");
+                        assert!(DESCRIPTION.document.pointer(pointer).is_some(), "{to}");
                     }
                     fields.values().for_each(follow);
                 }
@@ -203,12 +182,12 @@ mod tests {
                 _ => {}
             }
         }
-        follow(&DOCUMENT);
+        follow(&DESCRIPTION.document);
     }
 
     #[test]
     fn every_field_is_explained() {
-        let schemas = DOCUMENT["components"]["schemas"]
+        let schemas = DESCRIPTION.document["components"]["schemas"]
             .as_object()
             .expect("schemas");
         for (name, schema) in schemas {

@@ -4,19 +4,19 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::Answer;
-use crate::http::Door;
 use crate::http::answers::{
     AuthorizationBody, ChallengesBody, CredentialsBody, LinkBody, MemberStatusBody,
     PlatformMemberBody, PlatformMembersBody,
 };
 use crate::http::auth::PlatformClient;
 use crate::http::body::{Sent, telling_of};
-use crate::http::openapi::params::{
+use crate::http::door::Door;
+use crate::http::params::{
     CallbackHeader, PagesQuery, PullWishes, SkipWebhook, UseCaseQuery, UserMemberPath, UserPath,
     WindowWishes,
 };
-use crate::http::openapi::requests::{
+use crate::http::problem::Answer;
+use crate::http::requests::{
     AnswersBody, PlatformMemberChangeBody, PlatformMemberRequestBody, PullRequestBody,
     WindowRequestBody,
 };

@@ -3,19 +3,12 @@
 mod members;
 mod users;
 
-use axum::http::HeaderMap;
 use axum::middleware::from_fn;
-use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::PlatformClient;
-use super::members::Scope;
-use super::problem::{Dialect, Problem};
-use super::{Door, acting};
-use crate::domain::user::User;
-
-type Answer = Result<Response, Problem>;
+use super::acting;
+use super::door::Door;
 
 /// Its routes.
 pub fn routes() -> OpenApiRouter<Door> {
@@ -38,17 +31,4 @@ fn acting_gets() -> OpenApiRouter<Door> {
     OpenApiRouter::new()
         .routes(routes!(members::oauth_window_uri))
         .route_layer(from_fn(acting::no_head))
-}
-
-impl PlatformClient {
-    fn scope<'a>(&'a self, door: &'a Door, user: &'a User, headers: &'a HeaderMap) -> Scope<'a> {
-        Scope {
-            gateway: &door.gateway,
-            limits: &door.limits,
-            client: &self.client,
-            user,
-            dialect: Dialect::Platform,
-            headers,
-        }
-    }
 }

@@ -4,17 +4,17 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::Answer;
 use crate::domain::id::UserGuid;
 use crate::domain::user::User;
 use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
 use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
 use crate::http::auth::PlatformClient;
 use crate::http::body::{Fields, LONGEST_NAME, Sent, telling_of};
-use crate::http::openapi::params::{PagesQuery, SkipWebhook, UserPath, UsersQuery};
-use crate::http::openapi::requests::UserRequestBody;
-use crate::http::problem::{Kind, Problem};
-use crate::http::{Door, json};
+use crate::http::door::Door;
+use crate::http::json;
+use crate::http::params::{PagesQuery, SkipWebhook, UserPath, UsersQuery};
+use crate::http::problem::{Answer, Kind, Problem};
+use crate::http::requests::UserRequestBody;
 
 /// Create a user.
 #[utoipa::path(
@@ -160,7 +160,7 @@ fn change_request(fields: &Fields) -> Result<UserChangeRequest, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::openapi::requests::described;
+    use crate::http::requests::described;
 
     #[test]
     fn the_description_has_the_fields_that_are_read() {

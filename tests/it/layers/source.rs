@@ -10,6 +10,8 @@ pub struct Module {
     pub path: Vec<String>,
     /// Every path its code names that has at least two segments.
     pub names: Vec<Vec<String>>,
+    /// The paths that it re-exports (`pub use`).
+    pub passed_on: Vec<Vec<String>>,
     /// Modules it declares, which hide crates of the same name.
     pub children: Vec<String>,
     /// Its code, without comments and tests.
@@ -56,6 +58,7 @@ pub fn read(text: &str, path: Vec<String>) -> Module {
     let children = code.lines().filter_map(declared_module).collect();
     Module {
         names: names(&code),
+        passed_on: passed_on(&code),
         path,
         children,
         code,
@@ -97,6 +100,16 @@ fn without_tests(text: &str) -> String {
         }
     }
     kept
+}
+
+/// Every path of a `pub use`, whatever its visibility.
+fn passed_on(code: &str) -> Vec<Vec<String>> {
+    let items = code.split("pub").skip(1).filter_map(|item| {
+        let (visibility, uses) = item.split_once("use ")?;
+        let is_visibility = visibility.trim().is_empty() || visibility.ends_with(") ");
+        (is_visibility && !visibility.contains('\n')).then(|| uses.split(';').next())?
+    });
+    items.flat_map(names).collect()
 }
 
 fn is_of_name(character: char) -> bool {

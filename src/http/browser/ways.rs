@@ -1,0 +1,157 @@
+//! Where a browser is led next, and what it costs to look for what is not there.
+
+use axum::http::header::{LOCATION, SET_COOKIE, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use url::Url;
+
+use crate::domain::id::AttemptId;
+use crate::flow::open::Departure;
+use crate::http::cookies::Cookies;
+use crate::http::door::Door;
+use crate::http::limits::Sought;
+use crate::http::page::{Back, Page};
+use crate::http::show;
+use crate::http::source::Source;
+use crate::http::visitor::is_phone;
+
+/// What somebody gets who looks for something that may not be there.
+pub(super) enum Look {
+    /// It is there.
+    Found(Response),
+    /// It is not: the page that says so.
+    Missing(Response),
+}
+
+/// Shows what was looked for. What is not there is counted, and once one source has missed too many nothing
+/// is looked for (docs/SECURITY.md, O7).
+pub(super) async fn looked_for(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    source: Source,
+    sought: Sought,
+    look: impl Future<Output = Look>,
+) -> Response {
+    match door.limits.may_look(source, sought) {
+        Ok(()) => counted(door, shown, source, sought, look.await),
+        Err(wait) => shown.too_many(wait),
+    }
+}
+
+/// Shows what came of a look, and counts it if nothing did.
+pub(super) fn counted(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    source: Source,
+    sought: Sought,
+    look: Look,
+) -> Response {
+    match look {
+        Look::Found(response) => response,
+        Look::Missing(response) => match door.limits.missed(source, sought) {
+            Ok(()) => response,
+            Err(wait) => shown.too_many(wait),
+        },
+    }
+}
+
+pub(super) fn look_ahead(shown: &show::Shown<'_>) -> Response {
+    let mut response = shown.page(&Page::Preview);
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    vary(response)
+}
+
+/// The answer to a prefetch must never serve a person (docs/SECURITY.md).
+pub(super) fn vary(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Sec-Purpose, Purpose"));
+    response
+}
+
+pub(super) fn form_field(body: &[u8], name: &str) -> Option<String> {
+    url::form_urlencoded::parse(body)
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// To the institution, or to the outcome of an attempt that got nowhere, with the binding cookie. No
+/// opener policy: a popup keeps its opener.
+pub(super) fn depart(
+    door: &Door,
+    shown: &show::Shown<'_>,
+    cookies: &Cookies<'_>,
+    departure: Departure,
+) -> Response {
+    let mut response = match &departure.to {
+        Some(to) => redirect(shown, StatusCode::FOUND, to.as_str()),
+        None => to_outcome(door, shown, &departure.cookie.attempt),
+    };
+    for cookie in cookies.bind(&departure.cookie) {
+        response
+            .headers_mut()
+            .append(SET_COOKIE, header_value(&cookie));
+    }
+    response
+}
+
+/// A redirect whose body has the same link, for clients that do not follow it by themselves.
+pub(super) fn redirect(shown: &show::Shown<'_>, status: StatusCode, to: &str) -> Response {
+    let mut response = (status, shown.link_body(to)).into_response();
+    response.headers_mut().insert(LOCATION, header_value(to));
+    response
+}
+
+/// Text that is visible ASCII by its making: URLs serialized by a URL library, cookies of ours.
+pub(super) fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("/"))
+}
+
+/// 303 to a path of ours, absolute, from the configured origin.
+pub(super) fn see_other(door: &Door, shown: &show::Shown<'_>, path: &str) -> Response {
+    let origin = door
+        .gateway
+        .settings
+        .public_url
+        .origin()
+        .ascii_serialization();
+    redirect(shown, StatusCode::SEE_OTHER, &format!("{origin}{path}"))
+}
+
+/// To the outcome of an attempt, or what its browser may do. The bare '#' drops a fragment that the
+/// institution may have added (docs/SECURITY.md).
+pub(super) fn to_outcome(door: &Door, shown: &show::Shown<'_>, attempt: &AttemptId) -> Response {
+    see_other(door, shown, &format!("/oauth/result/{attempt}#"))
+}
+
+/// How the end of a flow leads back into the client's app.
+pub(super) struct WayBack {
+    /// What the page offers.
+    pub(super) back: Option<Back>,
+    /// Where the browser is redirected at once.
+    pub(super) jump: Option<String>,
+}
+
+impl WayBack {
+    /// By `link`. Every browser follows a redirect to a website; to an app by its scheme only a phone
+    /// surely does, and any other browser gets the page, which goes there by itself. On a visit that
+    /// comes `again`, the page says how it ended and goes nowhere.
+    pub(super) fn new(link: Option<String>, headers: &HeaderMap, again: bool) -> Self {
+        let is_web =
+            |link: &str| Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
+        let jumps = |link: &String| !again && (is_web(link) || is_phone(headers));
+        let jump = link.clone().filter(jumps);
+        let back = link.map(|link| Back {
+            by_itself: !again && !is_web(&link),
+            link,
+        });
+        Self { back, jump }
+    }
+}
+
+/// To the client's app. The same page stands in the body: some browsers refuse to jump to an app.
+pub(super) fn jump(mut page: Response, to: &str) -> Response {
+    *page.status_mut() = StatusCode::SEE_OTHER;
+    page.headers_mut().insert(LOCATION, header_value(to));
+    page
+}

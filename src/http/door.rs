@@ -1,0 +1,59 @@
+//! What the handlers share, and what it makes of a request.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
+use zeroize::Zeroizing;
+
+use super::cookies::Cookies;
+use super::limits::Limits;
+use super::source::Source;
+use crate::config::Network;
+use crate::domain::id::ClientId;
+use crate::flow::Gateway;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Door {
+    /// The verbs' needs.
+    pub gateway: Arc<Gateway>,
+    /// What the aggregator proves itself with.
+    pub aggregator_key: Option<Arc<Zeroizing<String>>>,
+    /// Each client's `MD-API-KEY`.
+    pub sso_keys: Arc<HashMap<ClientId, Zeroizing<String>>>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Arc<[Network]>,
+    /// How much is too much.
+    pub limits: Arc<Limits>,
+}
+
+impl Door {
+    /// The host that a request with these extensions and headers comes from.
+    pub fn source(&self, extensions: &Extensions, headers: &HeaderMap) -> Source {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+        // Only a listener of ours makes requests, and it says who sent them.
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let trusted = self.trusted_proxies.iter();
+        Source::of_request(peer, headers, |address| {
+            trusted.clone().any(|network| network.contains(address))
+        })
+    }
+
+    /// The cookies of a request with these headers.
+    pub fn cookies<'a>(&self, headers: &'a HeaderMap) -> Cookies<'a> {
+        Cookies::new(headers, &self.gateway.settings.public_url)
+    }
+}
+
+impl FromRequestParts<Door> for Source {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Infallible> {
+        Ok(door.source(&parts.extensions, &parts.headers))
+    }
+}

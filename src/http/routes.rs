@@ -1,0 +1,130 @@
+//! The table of contents: which handler is behind which path, and what is around all of them.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::extract::Request;
+use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::http::{HeaderMap, Uri};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::door::Door;
+use super::openapi::Description;
+use super::problem::{Dialect, Kind, Problem};
+use super::{
+    aggregation, auth, browser, headers, idempotent, institutions, nexus, oauth_states, platform,
+};
+use crate::log_context;
+
+/// The largest request body that is read: 64 kB.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// The description of all this, made once.
+pub static DESCRIPTION: LazyLock<Description> =
+    LazyLock::new(|| Description::new(described_routes()));
+
+/// Every public route.
+pub fn routes(door: Door) -> Router {
+    let nexus_once = from_fn_with_state(door.clone(), idempotent::once::<auth::NexusUser>);
+    let platform_once = from_fn_with_state(door.clone(), idempotent::once::<auth::PlatformClient>);
+    let (router, _) = OpenApiRouter::new()
+        .merge(nexus::routes().route_layer(nexus_once))
+        .merge(platform::routes().route_layer(platform_once))
+        .merge(open_routes())
+        .split_for_parts();
+    let router = router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn_with_state(door.clone(), headers::baseline))
+        .layer(from_fn(in_log_context))
+        .with_state(door);
+    // Around the router: a path is changed before it is looked for.
+    Router::new().fallback_service(tower::util::MapRequest::new(router, without_last_slash))
+}
+
+/// Takes the slash at a path's end away: clients join paths with one, and some institutions add one to
+/// what was registered.
+fn without_last_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else {
+        return request;
+    };
+    let shorter = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    if let Ok(shorter) = shorter.parse::<Uri>() {
+        *request.uri_mut() = shorter;
+    }
+    request
+}
+
+/// What [`routes`] serves, with its descriptions and without the layers.
+fn described_routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .merge(nexus::routes())
+        .merge(platform::routes())
+        .merge(open_routes())
+}
+
+/// The routes whose requests carry no `Idempotency-Key`.
+fn open_routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new()
+        .merge(nexus::session_routes())
+        .routes(routes!(oauth_states::list))
+        .routes(routes!(oauth_states::read))
+        .routes(routes!(institutions::read))
+        .routes(routes!(institutions::credentials))
+        .merge(aggregation::routes())
+        .merge(browser::routes())
+        .routes(routes!(read_description))
+        .routes(routes!(show_description))
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/openapi.json",
+    operation_id = "readDescription", tag = "Description",
+    responses(
+        (status = 200, description = "The description, as OpenAPI 3.1.", body = Object),
+        (status = 304, description = "`If-None-Match` has its `ETag`."),
+    ),
+)]
+async fn read_description(headers: HeaderMap) -> Response {
+    DESCRIPTION.json.answer(&headers)
+}
+
+/// This description as a page.
+#[utoipa::path(
+    get, path = "/docs",
+    operation_id = "showDescription", tag = "Description",
+    responses(
+        (status = 200, description = "The page.", content_type = "text/html"),
+        (status = 304, description = "`If-None-Match` has its `ETag`."),
+    ),
+)]
+async fn show_description(headers: HeaderMap) -> Response {
+    let policy = [(CONTENT_SECURITY_POLICY, DESCRIPTION.policy.as_str())];
+    (policy, DESCRIPTION.page.answer(&headers)).into_response()
+}
+
+/// Every line that a request causes says what it is about, as far as that is known.
+async fn in_log_context(request: Request, next: Next) -> Response {
+    next.run(request).instrument(log_context::span()).await
+}
+
+async fn no_such_path(headers: HeaderMap) -> Problem {
+    Problem::not_found("path").in_dialect(Dialect::of(&headers))
+}
+
+async fn no_such_method(headers: HeaderMap) -> Problem {
+    let message =
+        "This path does not allow that method; the Allow header names the methods it allows.";
+    Problem::new(Kind::MethodNotAllowed, message).in_dialect(Dialect::of(&headers))
+}

@@ -12,12 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::domain::event::{DELIVERY_TRIES, Event};
+use crate::domain::event::Event;
 use crate::domain::job::Job;
-use crate::flow::{Gateway, Internal, aggregate, deadlines};
+use crate::flow::{Gateway, Internal, aggregate, deadlines, deliver};
 use crate::log_context;
-use crate::metrics::Delivered;
-use crate::webhook::{self, Delivery, Message, Webhooks};
+use crate::webhook::Webhooks;
 
 /// How often the store is looked at without being woken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,9 +24,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many deliveries, and how many pushes, are under way at a time: one that waits for a slow
 /// receiver does not hold up the others.
 const SIDE_BY_SIDE: usize = 32;
-
-/// How long a reserved event stays with one worker: as long as a delivery may take at most.
-const HOLD: Duration = Duration::from_secs(60);
 
 /// Works until `shutdown`, then finishes what it has begun.
 pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: CancellationToken) {
@@ -57,8 +53,7 @@ impl Line {
     async fn take_due(self, gateway: &Gateway, limit: usize) -> Result<Vec<Errand>, Internal> {
         Ok(match self {
             Self::Deliveries => {
-                let now = gateway.clock.now();
-                let events = gateway.store.reserve_events(now, now + HOLD, limit).await?;
+                let events = deliver::take_due(gateway, limit).await?;
                 let errand = |event| Errand::Deliver(Box::new(event));
                 events.into_iter().map(errand).collect()
             }
@@ -75,7 +70,7 @@ impl Line {
 impl Errand {
     async fn run(self, gateway: &Gateway, webhooks: &Webhooks) -> Result<(), Internal> {
         match self {
-            Self::Deliver(event) => deliver(gateway, webhooks, *event).await,
+            Self::Deliver(event) => deliver::deliver(gateway, webhooks, *event).await,
             Self::Push(job) => aggregate::push(gateway, *job).await,
         }
     }
@@ -136,64 +131,4 @@ async fn sweep(gateway: &Gateway, shutdown: &CancellationToken) {
             () = shutdown.cancelled() => {}
         }
     }
-}
-
-/// Tries one event once, and says in the store what came of it.
-async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result<(), Internal> {
-    log_context::event(&event);
-    let subscriber = gateway.clients.get(&event.member.client);
-    let Some(endpoint) = subscriber.and_then(|client| client.webhook(event.kind)) else {
-        tracing::info!("no longer subscribed; event dropped");
-        return Ok(gateway.store.finish_event(event.guid).await?);
-    };
-    let now = gateway.clock.now();
-    let message = match Message::of(&event) {
-        Ok(Some(message)) => message,
-        Ok(None) => return Ok(gateway.store.finish_event(event.guid).await?),
-        Err(error) => {
-            tracing::error!(%error, "event cannot be written; not tried again");
-            return Ok(gateway.store.bury_event(event.guid, now).await?);
-        }
-    };
-    log_context::endpoint(&endpoint.url);
-    let client = event.member.client.as_str();
-    let timing = gateway.metrics.webhook_delivery.start([client]);
-    let delivery = webhooks.deliver(endpoint, &message, now).await;
-    drop(timing);
-    let (id, tries) = (event.guid, event.attempt);
-    let result = match delivery {
-        Delivery::Taken => {
-            tracing::info!("webhook delivered");
-            gateway.store.finish_event(id).await?;
-            Delivered::Delivered
-        }
-        Delivery::Gone => {
-            tracing::warn!("the webhook endpoint is gone; event not tried again");
-            gateway.store.bury_event(id, now).await?;
-            Delivered::Gone
-        }
-        Delivery::Again {
-            reason,
-            retry_after,
-        } => {
-            let wait = webhook::next_try(tries, gateway.random.as_ref())
-                .filter(|_| tries < DELIVERY_TRIES);
-            match wait.map(|wait| wait.max(retry_after.unwrap_or_default())) {
-                Some(wait) => {
-                    let wait_s = wait.as_secs();
-                    tracing::warn!(reason, wait_s, "webhook delivery failed; tried again later");
-                    gateway.store.postpone_event(id, now + wait).await?;
-                    Delivered::Retried
-                }
-                None => {
-                    tracing::error!(reason, "webhook delivery failed for the last time");
-                    gateway.store.bury_event(id, now).await?;
-                    Delivered::Abandoned
-                }
-            }
-        }
-    };
-    let counters = &gateway.metrics.webhook_deliveries;
-    counters.count([client, result.name()]);
-    Ok(())
 }

@@ -298,3 +298,18 @@ pub async fn session(
         .touch_session(token.partition(), token.digest(), expires_at, now)
         .await?)
 }
+
+/// The user whose session it is; none where the user is disabled, because a session that was begun while
+/// that happened outlives the end of the others.
+pub async fn user_of_session(
+    gateway: &Gateway,
+    owner: &SessionOwner,
+) -> Result<Option<User>, Internal> {
+    let user = gateway.store.user(&owner.client, owner.user).await?;
+    Ok(user.filter(|user| !user.is_disabled))
+}
+
+/// Ends every session of the user.
+pub async fn end_sessions(gateway: &Gateway, user: &User) -> Result<(), Internal> {
+    Ok(gateway.store.end_sessions(user.guid).await?)
+}

@@ -3,6 +3,7 @@
 use super::under_way::PATIENCE;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
+use crate::domain::member::Member;
 use crate::domain::return_address::{Outcome, ReturnTo};
 use crate::domain::window::{Binding, ReferralSource, Window, WindowStatus};
 use crate::log_context;
@@ -71,6 +72,24 @@ pub async fn finish(
         Finish::Connecting(record)
     } else {
         Finish::Unanswered(record)
+    })
+}
+
+/// The attempt of that id and its window.
+pub async fn attempt(
+    gateway: &Gateway,
+    attempt: &AttemptId,
+) -> Result<Option<AttemptRecord>, Internal> {
+    Ok(gateway.store.attempt(attempt).await?)
+}
+
+/// The member of an attempt. The one that it began with may be gone because the login was another one's,
+/// which is at the same institution.
+pub async fn member(gateway: &Gateway, record: &AttemptRecord) -> Result<Option<Member>, Internal> {
+    let window = &record.window;
+    Ok(match (&record.member, window.inbound) {
+        (None, Some(inbound)) => gateway.store.member(window.user, inbound).await?,
+        (member, _) => member.clone(),
     })
 }
 

@@ -6,7 +6,7 @@ use super::{Gateway, Internal, seal_contexts};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::Digest;
 use crate::seal::Sealer;
-use crate::store::{Idempotence, IdempotentRequest, StoreError};
+use crate::store::{Idempotence, IdempotentRequest};
 
 /// How long a key is held for a request that is being done: longer than one can take.
 const HELD: Duration = Duration::from_secs(60);
@@ -57,8 +57,8 @@ pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admi
             let opened = gateway
                 .sealer
                 .open(&seal_contexts::idempotent_answer(&asked, &subject), &sealed);
-            let answer = opened
-                .map_err(|error| StoreError::Unreadable(format!("a kept answer: {error}")))?;
+            let answer =
+                opened.map_err(|error| Internal::Unreadable(format!("a kept answer: {error}")))?;
             Admission::Answered(answer.to_vec())
         }
     })

@@ -169,6 +169,11 @@ impl From<StoreError> for CreateError {
     }
 }
 
+/// Every member of the user.
+pub async fn all(gateway: &Gateway, user: &User) -> Result<Vec<Member>, Internal> {
+    Ok(gateway.store.members(user.guid).await?)
+}
+
 /// The user's member that the client calls `identifier`: a guid, or the client's own name for it.
 pub async fn find(
     gateway: &Gateway,

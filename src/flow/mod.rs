@@ -8,10 +8,14 @@
 //! answers with a named outcome; none of them knows HTTP, pages or a database. [`access`] is the way
 //! in (users, keys, sessions), [`members`] what a member service does besides minting, with
 //! [`credentials`] where there is no OAuth, [`order`] an aggregation that is asked for, [`challenges`]
-//! what the institution asks during one, [`unproven`] and [`held`] the answers that need more than one
-//! look, [`cancel`] a person's own no, [`finish`] where a person goes at the end, [`deadlines`] what
-//! happens when nobody comes, [`idempotency`] what happens when a request comes twice, and `persistently`
-//! what is done about a store that is away for seconds.
+//! what the institution asks during one, [`oauth_states`] what a member service sees of it all,
+//! [`deliver`] how it is told. [`unproven`] and [`held`] are the answers that need more than one look,
+//! [`cancel`] a person's own no, [`finish`] where a person goes at the end, [`deadlines`] what happens
+//! when nobody comes, [`idempotency`] what happens when a request comes twice.
+//!
+//! What several of them need: [`registration`] (who asks where), `failure` (how a window ends that
+//! connects nothing), [`seal_contexts`] (what each envelope is for), and `persistently` (what is done
+//! about a store that is away for seconds).
 
 pub mod access;
 pub mod aggregate;
@@ -21,12 +25,14 @@ pub mod challenges;
 pub mod connect;
 pub mod credentials;
 pub mod deadlines;
+pub mod deliver;
 mod failure;
 pub mod finish;
 pub mod held;
 pub mod idempotency;
 pub mod members;
 pub mod mint;
+pub mod oauth_states;
 pub mod open;
 pub mod order;
 mod persistently;
@@ -37,6 +43,7 @@ pub mod under_way;
 pub mod unproven;
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +63,10 @@ use crate::metrics::{Metrics, QUEUES};
 use crate::oauth::OAuthClient;
 use crate::seal::Sealer;
 use crate::store::{Store, StoreError};
+
+pub use crate::store::{
+    AttemptRecord, IdempotentRequest, Knock, PageRequest, Paged, Subject, WindowQuery,
+};
 
 /// Everything a verb needs.
 pub struct Gateway {
@@ -177,12 +188,30 @@ pub enum Internal {
     /// A client or an institution that stored data names is no longer configured.
     #[error("{0} is no longer in the configuration")]
     NotConfigured(String),
+    /// What was kept is not what was to be kept there.
+    #[error("what is stored cannot be read: {0}")]
+    Unreadable(String),
     /// A task of ours was cut off.
     #[error("interrupted")]
     Interrupted,
 }
 
+impl Internal {
+    /// Why the store cannot be reached, where that is all: the same may be asked again.
+    pub fn store_is_away(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match self {
+            Self::Store(StoreError::Unavailable(cause)) => Some(cause.as_ref()),
+            _ => None,
+        }
+    }
+}
+
 impl Gateway {
+    /// That the store answers and takes writes.
+    pub async fn probe(&self) -> Result<(), Internal> {
+        Ok(self.store.probe().await?)
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -7,7 +7,7 @@ use crate::domain::client::Client;
 use crate::domain::data_request::DataRequest;
 use crate::domain::event::EventKind;
 use crate::domain::id::{JobGuid, MemberGuid};
-use crate::domain::job::NewJob;
+use crate::domain::job::{Job, NewJob};
 use crate::domain::member::{CallbackPayload, ConnectionStatus, Member};
 use crate::domain::user::User;
 use crate::log_context;
@@ -52,6 +52,12 @@ impl From<StoreError> for OrderError {
     fn from(error: StoreError) -> Self {
         Self::Internal(error.into())
     }
+}
+
+/// The job of that guid, if it is one of the user's.
+pub async fn job(gateway: &Gateway, user: &User, job: JobGuid) -> Result<Option<Job>, Internal> {
+    let job = gateway.store.job(job).await?;
+    Ok(job.filter(|job| job.user == user.guid && job.client == user.client))
 }
 
 /// What a member service can do about a member that cannot be aggregated.

@@ -143,14 +143,8 @@ impl FromRequestParts<Door> for NexusUser {
         let asked = Asked::by(&parts.method);
         let counted = door.limits.admit(&client.id, Some(owner.user), asked);
         counted.map_err(nexus)?;
-        let user = gateway
-            .store
-            .user(&owner.client, owner.user)
-            .await
-            .map_err(Problem::from)
-            .map_err(nexus)?;
-        // A session that was begun while its user was being disabled outlives the end of the others.
-        let user = user.filter(|user| !user.is_disabled);
+        let user = access::user_of_session(gateway, &owner).await;
+        let user = user.map_err(Problem::from).map_err(nexus)?;
         Ok(Self {
             client,
             user: user.ok_or_else(expired)?,

@@ -255,9 +255,9 @@ impl Fields {
     }
 
     /// `page` and `records_per_page`: out of range counts as the default (contract section 2.4).
-    pub fn page(&self) -> crate::store::PageRequest {
+    pub fn page(&self) -> crate::flow::PageRequest {
         let number = |name| self.whole_number(name).ok().flatten();
-        crate::store::PageRequest {
+        crate::flow::PageRequest {
             page: number("page").filter(|page| *page > 0).unwrap_or(1),
             per_page: number("records_per_page")
                 .filter(|count| (10..=1000).contains(count))

@@ -17,7 +17,7 @@ use super::door::Door;
 use super::problem::{Dialect, Kind, Problem};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::flow::idempotency::{self, Admission, KeyedRequest};
-use crate::store::IdempotentRequest;
+use crate::flow::{IdempotentRequest, Internal};
 
 /// The header.
 const KEY: &str = "idempotency-key";
@@ -174,11 +174,8 @@ async fn answered(door: &Door, first: &IdempotentRequest, response: Response) ->
 
 /// The answer again.
 fn replay(kept: &[u8]) -> Result<Response, Problem> {
-    let unreadable = |what: String| {
-        Problem::from(crate::store::StoreError::Unreadable(format!(
-            "kept answer: {what}"
-        )))
-    };
+    let unreadable =
+        |what: String| Problem::from(Internal::Unreadable(format!("kept answer: {what}")));
     let kept: Kept = serde_json::from_slice(kept).map_err(|error| unreadable(error.to_string()))?;
     let status =
         StatusCode::from_u16(kept.status).map_err(|error| unreadable(error.to_string()))?;

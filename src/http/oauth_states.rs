@@ -16,8 +16,7 @@ use super::params::{OauthStatePath, OauthStatesQuery};
 use super::problem::{Kind, Problem};
 use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::window::{AuthStatus, Window};
-use crate::flow::access;
-use crate::store::{StoreError, WindowQuery};
+use crate::flow::{Internal, WindowQuery, access, oauth_states};
 
 /// How many states one listing shows at most.
 const MOST: usize = 100;
@@ -82,10 +81,7 @@ async fn listed(
                     user.map(|user| user.guid)
                 }
                 (None, Some(member)) => {
-                    let owner = door.gateway.store.owner_of_member(member).await?;
-                    owner
-                        .filter(|owner| owner.client == *client)
-                        .map(|owner| owner.user)
+                    oauth_states::user_of_member(&door.gateway, client, member).await?
                 }
                 (None, None) => {
                     return Err(Problem::missing(
@@ -99,7 +95,7 @@ async fn listed(
     let Some(user) = user else {
         return Ok(Vec::new());
     };
-    let windows = door.gateway.store.windows(user, query).await?;
+    let windows = oauth_states::list(&door.gateway, user, query).await?;
     Ok(windows.iter().map(OauthStateAnswer::from).collect())
 }
 
@@ -135,19 +131,16 @@ async fn found(
     door: &Door,
     caller: &Caller,
     guid: OauthStateGuid,
-) -> Result<Option<Window>, StoreError> {
+) -> Result<Option<Window>, Internal> {
     let gateway = &door.gateway;
     let user = match caller {
         Caller::Nexus(nexus) => Some(nexus.user.guid),
         Caller::Platform(caller) => {
-            let owner = gateway.store.owner_of_window(guid).await?;
-            owner
-                .filter(|owner| owner.client == caller.client.id)
-                .map(|owner| owner.user)
+            oauth_states::user_of_window(gateway, &caller.client.id, guid).await?
         }
     };
     match user {
-        Some(user) => gateway.store.window(user, guid, gateway.clock.now()).await,
+        Some(user) => oauth_states::read(gateway, user, guid).await,
         None => Ok(None),
     }
 }

@@ -93,7 +93,7 @@ impl Operator {
                 return outcome.clone();
             }
         }
-        let probe = self.gateway.store.probe();
+        let probe = self.gateway.probe();
         let outcome = match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(NotReady::StoreFails(error.to_string())),

@@ -17,7 +17,6 @@ use crate::flow::challenges::AnswerError;
 use crate::flow::members::{ChangeError, CreateError, CredentialsError};
 use crate::flow::mint::MintError;
 use crate::flow::order::OrderError;
-use crate::store::StoreError;
 use crate::telemetry::STRANGERS;
 
 /// Whose envelope an error wears.
@@ -363,28 +362,22 @@ impl IntoResponse for Problem {
 
 impl From<Internal> for Problem {
     fn from(error: Internal) -> Self {
-        match error {
-            Internal::Store(StoreError::Unavailable(cause)) => {
+        match error.store_is_away() {
+            Some(cause) => {
                 tracing::error!(target: STRANGERS, %cause, "the store cannot be reached");
                 Self::new(
                     Kind::Unavailable,
                     "The service cannot reach its store just now. Send the request again.",
                 )
             }
-            other => {
-                tracing::error!(error = %other, "request failed");
+            None => {
+                tracing::error!(%error, "request failed");
                 Self::new(
                     Kind::Internal,
                     "Something went wrong on our side. Send the request again later.",
                 )
             }
         }
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        Internal::from(error).into()
     }
 }
 

@@ -23,9 +23,8 @@ use crate::domain::return_address::ReturnTo;
 use crate::domain::window::{
     Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowOptions, WindowStatus,
 };
-use crate::flow::{Internal, registration};
+use crate::flow::{AttemptRecord, Internal, finish, registration};
 use crate::log_context;
-use crate::store::{AttemptRecord, StoreError};
 use crate::telemetry::STRANGERS;
 
 /// After how many seconds the page for a moment asks again.
@@ -186,8 +185,8 @@ impl<'a> Shown<'a> {
 
     /// The page for what went wrong inside; logged here, never said.
     pub fn failure(&self, error: Internal) -> Response {
-        if let Internal::Store(StoreError::Unavailable(cause)) = &error {
-            store_is_away(cause.as_ref());
+        if let Some(cause) = error.store_is_away() {
+            store_is_away(cause);
             return self.busy();
         }
         let support_code = self.support_code();
@@ -239,25 +238,20 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// For the outcome of an attempt. Its member may be gone because the login was another one's,
-    /// which is at the same institution.
-    pub async fn about_outcome(&'a self, record: &AttemptRecord) -> Result<About<'a>, StoreError> {
-        let window = &record.window;
-        let inbound = match (&record.member, window.inbound) {
-            (None, Some(inbound)) => self.door.gateway.store.member(window.user, inbound).await?,
-            _ => None,
-        };
-        Ok(self.about(window, record.member.as_ref().or(inbound.as_ref())))
+    /// For the outcome of an attempt.
+    pub async fn about_outcome(&'a self, record: &AttemptRecord) -> Result<About<'a>, Internal> {
+        let member = finish::member(&self.door.gateway, record).await?;
+        Ok(self.about(&record.window, member.as_ref()))
     }
 
     /// A page about the window of `attempt`.
     pub async fn of_attempt(&self, attempt: &AttemptId, page: &Page) -> Response {
-        match self.door.gateway.store.attempt(attempt).await {
+        match finish::attempt(&self.door.gateway, attempt).await {
             Ok(Some(record)) => self
                 .about(&record.window, record.member.as_ref())
                 .page(page),
             Ok(None) => self.neutral(),
-            Err(error) => self.failure(error.into()),
+            Err(error) => self.failure(error),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Webhooks: one event told to one address, once. When it is tried again is decided here; that it
-//! is, is the store's and the worker's doing.
+//! Webhooks: one event told to one address, once. Whether and when it is tried again is decided by
+//! [`flow::deliver`](crate::flow::deliver).
 //!
 //! Deliveries are signed by Standard Webhooks, see [`crate::signature`], or carry HTTP Basic, or both,
 //! as the client configured. The addresses come from
@@ -8,7 +8,6 @@
 
 pub mod guard;
 mod payload;
-mod schedule;
 
 use std::time::Duration;
 
@@ -24,7 +23,6 @@ use zeroize::Zeroizing;
 
 pub use guard::AllowedHost;
 pub use payload::{IncompleteEvent, Message};
-pub use schedule::next_try;
 
 use crate::domain::client::{BasicCredentials, WebhookEndpoint};
 use crate::outgoing::Outgoing;

@@ -17,6 +17,9 @@ type Rows = BTreeMap<String, usize>;
 /// Parts of the crate in which circles are not looked for.
 const UNCHECKED: [&str; 1] = ["store"];
 
+/// Who reaches what only through whom: the doors and the worker ask the verbs, and those the store.
+const ONLY_THROUGH_FLOW: [&str; 2] = ["http", "worker"];
+
 /// The rows of the document's table that follows `heading`, cell by cell, without its two head lines.
 fn table(document: &str, head: &str) -> Vec<Vec<String>> {
     let lines = document.lines().skip_while(|line| *line != head).skip(2);
@@ -112,6 +115,24 @@ fn faults(module: &Module, rows: &Rows) -> BTreeSet<String> {
     faults
 }
 
+/// How a module reaches the store past the verbs: by a path, or by the field of the gateway.
+fn ways_past_flow(module: &Module) -> BTreeSet<String> {
+    let own = module.path.first().map_or("", String::as_str);
+    if !ONLY_THROUGH_FLOW.contains(&own) {
+        return BTreeSet::new();
+    }
+    let paths = module.names.iter();
+    let paths = paths.filter(|name| part(module, name) == Some("store"));
+    let paths = paths.map(|name| name.join("::"));
+    let fields = module.code.split(".store").skip(1);
+    let fields = fields.filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+    let fields = fields.map(|_| "gateway.store".to_owned());
+    let module = module.path.join("::");
+    let ways = paths.chain(fields);
+    ways.map(|way| format!("{module} may not use {way}"))
+        .collect()
+}
+
 /// Crates that a module names outside their places.
 fn strays(module: &Module, confinement: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
     let place = module.path.join("/");
@@ -146,6 +167,28 @@ fn imports_run_downwards_only() {
         .flat_map(|module| faults(module, &rows))
         .collect();
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn doors_and_worker_reach_the_store_through_flow() {
+    let modules = crate_modules();
+    let ways: BTreeSet<String> = modules.iter().flat_map(ways_past_flow).collect();
+    assert!(ways.is_empty(), "{ways:#?}");
+    for (path, code) in [
+        (&["worker"][..], "use crate::store::Store;\n"),
+        (
+            &["http", "show"],
+            "fn f() {\n    door.gateway\n        .store\n        .probe();\n}\n",
+        ),
+    ] {
+        let found = ways_past_flow(&module_named(path, code));
+        assert_eq!(found.len(), 1, "{path:?} {code:?} {found:?}");
+    }
+    let honest = module_named(
+        &["http", "ops"],
+        "fn f() {\n    error.store_is_away();\n}\n",
+    );
+    assert!(ways_past_flow(&honest).is_empty());
 }
 
 #[test]
@@ -213,8 +256,9 @@ fn a_planted_circle_is_caught() {
         ),
     ];
     for (files, expected) in planted {
-        let read = |(path, code): &(&[&str], &str)| module_named(path, code);
-        let found = circles(&files.iter().map(read).collect::<Vec<_>>());
+        let mut modules = vec![module_named(&[], "mod flow;\nmod http;\nmod oauth;\n")];
+        modules.extend(files.iter().map(|(path, code)| module_named(path, code)));
+        let found = circles(&modules);
         let expected = expected.iter().map(|line| (*line).to_owned()).collect();
         assert_eq!(found, expected, "{files:?}");
     }

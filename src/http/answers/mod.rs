@@ -33,7 +33,7 @@ pub use user::{UserAnswer, UserBody, UsersBody};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::{PageRequest, Paged};
+use crate::flow::{PageRequest, Paged};
 
 /// The position of a page in a list.
 #[derive(Debug, Serialize, ToSchema)]

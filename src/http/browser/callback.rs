@@ -13,7 +13,6 @@ use super::ways::{Look, counted, form_field, look_ahead, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::AnswerHandle;
 use crate::domain::window::Binding;
-use crate::flow::Internal;
 use crate::flow::callback::{Taken, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::registration;
@@ -28,7 +27,6 @@ use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit};
 use crate::log_context;
 use crate::oauth::Callback;
-use crate::store::StoreError;
 
 /// The parameter that brings a refusal from a POST to the GET that follows. It travels sealed, where a sound
 /// response is held in the store: a stranger can make any number of refusals, and writes none of them there.
@@ -228,10 +226,10 @@ pub async fn posted(
             Ok(Held::Settled(attempt)) => to_outcome(&door, &shown, &attempt),
             Ok(Held::Unknown) => return Look::Missing(go_back(&Refused::UnknownState)),
             // The institution posts it no second time.
-            Err(Internal::Store(StoreError::Unavailable(cause))) => {
-                shown.post_again(&at, posting(path.clone(), &answer), cause.as_ref())
-            }
-            Err(error) => shown.failure(error),
+            Err(error) => match error.store_is_away() {
+                Some(cause) => shown.post_again(&at, posting(path.clone(), &answer), cause),
+                None => shown.failure(error),
+            },
         })
     };
     answered(&door, &shown, source, look).await

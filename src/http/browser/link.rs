@@ -12,6 +12,7 @@ use super::ways::{
 use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
+use crate::flow::{Knock, Subject};
 use crate::http::body::Whole;
 use crate::http::cookies::Cookies;
 use crate::http::door::Door;
@@ -20,7 +21,6 @@ use crate::http::page::{self, Form, Page};
 use crate::http::show;
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit, is_same_origin};
-use crate::store::{Knock, Subject};
 use crate::telemetry::STRANGERS;
 
 /// How long an interstitial page may wait for its button.

@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use super::ways::{Look, WayBack, depart, form_field, jump, looked_for, to_outcome};
 use crate::domain::id::AttemptId;
+use crate::flow::AttemptRecord;
 use crate::flow::cancel::cancel;
 use crate::flow::finish::{Finish, finish};
 use crate::flow::open::{Arrival, Departure, go_on};
@@ -19,7 +20,6 @@ use crate::http::page::{ACTION_FIELD, Page};
 use crate::http::show;
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, is_same_origin};
-use crate::store::AttemptRecord;
 use crate::telemetry::STRANGERS;
 
 /// After how many seconds the page of an exchange that takes long asks again.
@@ -84,7 +84,7 @@ pub(super) async fn outcome(
             tracing::info!(target: STRANGERS, %source, "outcome shown");
             let about = match shown.about_outcome(&record).await {
                 Ok(about) => about,
-                Err(error) => return Look::Found(shown.failure(error.into())),
+                Err(error) => return Look::Found(shown.failure(error)),
             };
             let way = WayBack::new(back, headers, status.is_some());
             let page = about.outcome(attempt, &record, way.back);

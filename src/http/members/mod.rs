@@ -143,9 +143,9 @@ impl Scope<'_> {
         if self.dialect == Dialect::Platform {
             return problem;
         }
-        match self.gateway.store.member(self.user.guid, holder).await {
-            Ok(Some(_)) => problem,
-            _ => problem.about_nothing(),
+        match self.find(&holder.to_string()).await {
+            Ok(_) => problem,
+            Err(_) => problem.about_nothing(),
         }
     }
 

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use super::Scope;
 use crate::domain::member::UseCase;
-use crate::flow::challenges;
+use crate::flow::{challenges, members};
 use crate::http::answers::{
     ChallengeAnswer, ChallengesBody, MemberStatusBody, NexusChallengesBody, NexusMember,
     NexusMembersBody, Pagination, PlatformMember, PlatformMembersBody, page_of,
@@ -24,7 +24,7 @@ impl Scope<'_> {
     /// The user's members; Platform wants them in pages, and perhaps those of one use case.
     pub async fn list(&self, query: &str) -> Answer {
         let fields = Fields::of_query(query);
-        let mut all = self.gateway.store.members(self.user.guid).await?;
+        let mut all = members::all(self.gateway, self.user).await?;
         if self.dialect == Dialect::Nexus {
             let members = all.iter();
             let members = members.map(NexusMember::of);

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 
 use crate::domain::job::Job;
+use crate::flow::order;
 use crate::http::answers::{JobAnswer, JobBody, MfaCredentialAnswer, MfaCredentialsBody};
 use crate::http::auth::NexusUser;
 use crate::http::door::Door;
@@ -61,7 +62,6 @@ pub async fn mfa_credentials(
 async fn found(door: &Door, user: &NexusUser, guid: &str) -> Result<Job, Problem> {
     let absent = || Problem::not_found("job");
     let guid = guid.parse().map_err(|_| absent())?;
-    let job = door.gateway.store.job(guid).await?;
-    job.filter(|job| job.user == user.user.guid && job.client == user.client.id)
-        .ok_or_else(absent)
+    let job = order::job(&door.gateway, &user.user, guid).await?;
+    job.ok_or_else(absent)
 }

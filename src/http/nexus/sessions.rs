@@ -102,12 +102,8 @@ pub async fn end_sessions(
     let user = sso_user(&door, source, &client, &user, &method, &headers)
         .await
         .map_err(Problem::in_nexus)?;
-    door.gateway
-        .store
-        .end_sessions(user.guid)
-        .await
-        .map_err(Problem::from)
-        .map_err(Problem::in_nexus)?;
+    let ended = access::end_sessions(&door.gateway, &user).await;
+    ended.map_err(Problem::from).map_err(Problem::in_nexus)?;
     Ok(json::answer(&headers, StatusCode::OK, &Empty {}))
 }
 

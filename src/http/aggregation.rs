@@ -11,12 +11,12 @@ use utoipa_axum::routes;
 
 use super::answers::{LeaseBody, ReportedBody, ReportedJob};
 use super::auth::AggregatorAccess;
-use super::body::{Fields, Sent};
+use super::body::{Field, FieldError, Fields, Number, Sent, Word};
 use super::door::Door;
 use super::json;
 use super::params::JobPath;
-use super::problem::{Kind, Problem};
-use super::requests::ReportRequestBody;
+use super::problem::Problem;
+use super::requests::{ReportRequestBody, ReportStatus};
 use crate::domain::id::JobGuid;
 use crate::domain::job::{JobFailure, Pulled};
 use crate::flow::aggregate::{self, Said};
@@ -83,45 +83,34 @@ fn job_guid(text: &str) -> Result<JobGuid, Problem> {
 }
 
 fn read_report(body: &[u8]) -> Result<Said, Problem> {
-    let fields = Fields::parse(body, "report")?;
-    let wrong = |message: String| Problem::new(Kind::Malformed, message);
-    match fields.text("status")?.as_deref() {
-        Some("started") => Ok(Said::Started),
-        Some("succeeded") => Ok(Said::Succeeded(Pulled {
-            transactions_created_count: fields.count("transactions_created_count")?,
-            transactions_updated_count: fields.count("transactions_updated_count")?,
-        })),
-        Some("challenged") => {
-            let questions = questions::read(fields.get("challenges"));
-            questions.map(Said::Challenged).map_err(wrong)
-        }
-        Some("failed") => {
-            let reason = fields.text("reason")?;
-            let failure = reason
-                .as_deref()
-                .and_then(JobFailure::from_name)
-                .filter(may_be_reported);
-            failure.map(Said::Failed).ok_or_else(|| {
-                let known: Vec<&str> = JobFailure::ALL
+    let report: ReportRequestBody = Fields::parse(body, "report")?.take();
+    Ok(match report.status.required()? {
+        ReportStatus::Started => Said::Started,
+        ReportStatus::Succeeded => Said::Succeeded(Pulled {
+            transactions_created_count: count(&report.transactions_created_count)?,
+            transactions_updated_count: count(&report.transactions_updated_count)?,
+        }),
+        ReportStatus::Challenged => {
+            let asked = report.challenges.required()?;
+            Said::Challenged(
+                asked
                     .iter()
-                    .filter(|failure| may_be_reported(failure))
-                    .map(|failure| failure.name())
-                    .collect();
-                wrong(format!(
-                    "reason must be one of {} when status is failed.",
-                    known.join(", ")
-                ))
-            })
+                    .map(questions::read)
+                    .collect::<Result<_, _>>()?,
+            )
         }
-        _ => Err(wrong(
-            "status must be started, succeeded, challenged or failed.".to_owned(),
-        )),
-    }
+        ReportStatus::Failed => Said::Failed(report.reason.required().map_err(|_| {
+            let known = JobFailure::words().join(", ");
+            report
+                .reason
+                .name()
+                .must_be(format!("one of {known} when status is failed"))
+        })?),
+    })
 }
 
-/// Whether it is the aggregator's to say.
-fn may_be_reported(failure: &JobFailure) -> bool {
-    !failure.is_ours()
+fn count(field: &Field<Number>) -> Result<u64, FieldError> {
+    Ok(field.read()?.unwrap_or_default().into())
 }
 
 #[cfg(test)]

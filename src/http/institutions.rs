@@ -9,12 +9,12 @@ use super::answers::{
     NexusCredentialAnswer, NexusCredentialsBody, Pagination, page_of, supports_oauth,
 };
 use super::auth::{Caller, NexusUser, PlatformClient};
-use super::body::{Fields, Sent};
+use super::body::{FieldError, Fields, Sent};
 use super::door::Door;
 use super::json;
-use super::params::{InstitutionPath, InstitutionsQuery, PagesQuery};
+use super::params::InstitutionPath;
 use super::problem::{Answer, Dialect, Problem};
-use super::requests::InstitutionSearchBody;
+use super::requests::{InstitutionSearchBody, PagesQuery};
 use crate::domain::client::Client;
 use crate::domain::institution::Institution;
 use crate::flow::Gateway;
@@ -25,7 +25,7 @@ use crate::flow::Gateway;
 #[utoipa::path(
     post, path = "/institutions/search",
     operation_id = "nexusSearchInstitutions", tag = "Nexus API",
-    params(InstitutionsQuery),
+    params(InstitutionSearchBody),
     request_body = Option<InstitutionSearchBody>,
     responses((status = 200, description = "A page of institutions.", body = InstitutionsBody)),
 )]
@@ -46,7 +46,7 @@ pub async fn search(
 #[utoipa::path(
     get, path = "/institutions",
     operation_id = "platformListInstitutions", tag = "Platform API",
-    params(InstitutionsQuery),
+    params(InstitutionSearchBody),
     responses((status = 200, description = "A page of institutions.", body = InstitutionsBody)),
 )]
 pub async fn list(
@@ -61,10 +61,11 @@ pub async fn list(
 
 /// The page of institutions that the fields ask for.
 fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMap) -> Answer {
-    let wanted = search_request(fields)?;
+    let search: InstitutionSearchBody = fields.take();
+    let wanted = Wanted::of(&search)?;
     let mut all = gateway.institutions.all();
     all.retain(|institution| wanted.admits(client, institution));
-    let page = fields.page();
+    let page = search.pages.page();
     let paged = page_of(all, page);
     let institutions = paged.items.iter();
     let body = InstitutionsBody {
@@ -77,22 +78,21 @@ fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMa
 }
 
 /// Which institutions are wanted.
-pub struct SearchRequest {
+struct Wanted {
     name: Option<String>,
     countries: Vec<String>,
     supports_oauth: Option<bool>,
 }
 
-/// What the fields ask for.
-pub fn search_request(fields: &Fields) -> Result<SearchRequest, Problem> {
-    Ok(SearchRequest {
-        name: fields.name("name")?.map(|name| name.to_lowercase()),
-        countries: fields.texts("iso_country_code")?,
-        supports_oauth: fields.flag("supports_oauth")?,
-    })
-}
+impl Wanted {
+    fn of(search: &InstitutionSearchBody) -> Result<Self, FieldError> {
+        Ok(Self {
+            name: search.name.read()?.map(|name| name.to_lowercase()),
+            countries: search.iso_country_code.read()?.unwrap_or_default(),
+            supports_oauth: search.supports_oauth.read()?,
+        })
+    }
 
-impl SearchRequest {
     fn admits(&self, client: &Client, institution: &Institution) -> bool {
         let has_name = |name: &String| institution.name.to_lowercase().contains(name);
         let is_there = |country: &String| {
@@ -170,7 +170,7 @@ pub fn credentials_answer(
             credentials: NexusCredentialAnswer::list(institution.guid, fields),
         }),
         Dialect::Platform => {
-            let page = Fields::of_query(query).page();
+            let page = Fields::of_query(query).take::<PagesQuery>().page();
             let paged = page_of(CredentialAnswer::list(fields), page);
             EitherCredentialsBody::Platform(CredentialsBody {
                 pagination: Pagination::of(page, &paged),
@@ -195,19 +195,4 @@ fn named<'a>(
     };
     let found = by_guid.or_else(by_code).map(|institution| &**institution);
     found.ok_or_else(|| Problem::not_found("institution").in_dialect(dialect))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::requests::described;
-
-    #[test]
-    fn the_description_has_the_fields_that_are_read() {
-        let fields = Fields::of_query("");
-        search_request(&fields).expect("a search");
-        fields.page();
-        let names = described::<InstitutionSearchBody>("institution");
-        assert_eq!(fields.looked_for(), names);
-    }
 }

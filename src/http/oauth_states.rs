@@ -12,10 +12,11 @@ use super::auth::Caller;
 use super::body::Fields;
 use super::door::Door;
 use super::json;
-use super::params::{OauthStatePath, OauthStatesQuery};
+use super::params::OauthStatePath;
 use super::problem::{Kind, Problem};
+use super::requests::OauthStatesQuery;
 use crate::domain::id::{MemberGuid, OauthStateGuid};
-use crate::domain::window::{AuthStatus, Window};
+use crate::domain::window::Window;
 use crate::flow::{Internal, WindowQuery, access, oauth_states};
 
 /// How many states one listing shows at most.
@@ -50,22 +51,15 @@ async fn listed(
     caller: &Caller,
     query: &str,
 ) -> Result<Vec<OauthStateAnswer>, Problem> {
-    let fields = Fields::of_query(query);
-    let member = fields.text("outbound_member_guid")?;
+    let asked: OauthStatesQuery = Fields::of_query(query).take();
+    let member = asked.outbound_member_guid.read()?;
     let member: Option<MemberGuid> = match member.map(|text| text.parse()) {
         None => None,
         Some(Ok(guid)) => Some(guid),
         // An invalid guid finds no member, so the list is empty.
         Some(Err(_)) => return Ok(Vec::new()),
     };
-    let auth_status = match fields.text("auth_status")?.as_deref() {
-        None | Some("") => None,
-        Some(text) => {
-            let status = text.parse().ok().and_then(AuthStatus::from_id);
-            let message = "auth_status must be 1 (PENDING), 2 (SUCCESS) or 3 (ERRORED).";
-            Some(status.ok_or_else(|| Problem::new(Kind::Malformed, message))?)
-        }
-    };
+    let auth_status = asked.auth_status.read()?;
     let query = WindowQuery {
         member,
         auth_status,
@@ -75,7 +69,7 @@ async fn listed(
         Caller::Nexus(nexus) => Some(nexus.user.guid),
         Caller::Platform(caller) => {
             let client = &caller.client.id;
-            match (fields.text("user_guid")?, member) {
+            match (asked.user_guid.read()?, member) {
                 (Some(user), _) => {
                     let user = access::user(&door.gateway, client, &user).await?;
                     user.map(|user| user.guid)
@@ -84,10 +78,10 @@ async fn listed(
                     oauth_states::user_of_member(&door.gateway, client, member).await?
                 }
                 (None, None) => {
-                    return Err(Problem::missing(
-                        "user_guid or outbound_member_guid",
-                        "with an API key, say whose OAuth states you want",
-                    ));
+                    let remedy = "with an API key, say whose OAuth states you want";
+                    let or = asked.outbound_member_guid.missing(remedy);
+                    let message = format!("{} or {or}", asked.user_guid.name());
+                    return Err(Problem::new(Kind::Missing, message));
                 }
             }
         }

@@ -234,11 +234,6 @@ impl Problem {
     pub fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("There is no such {what}."))
     }
-
-    /// A required field is missing.
-    pub fn missing(field: &str, remedy: &str) -> Self {
-        Self::new(Kind::Missing, format!("{field} is missing: {remedy}."))
-    }
 }
 
 /// Marks an answer that says 405 because of a condition: the request's own method is allowed all the

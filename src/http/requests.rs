@@ -1,16 +1,31 @@
-//! Bodies of requests as the description has them. Nothing is read with these types: real clients
-//! put their fields in three places (contract section 1.2), and `body` finds
-//! them. A test beside every parser holds the two together.
-#![expect(dead_code, reason = "described, never built")]
+//! Every field that a request may have: how it is read, its limits and its description, declared
+//! once. Real clients put fields in three places (contract section 1.2); [`Fields`] finds them.
+//!
+//! A field that is declared and read nowhere is dead code, and the compiler says so.
+//!
+//! [`Fields`]: super::body::Fields
 
+use axum::http::HeaderMap;
 use utoipa::ToSchema;
 
-use super::params::{OpenPolicyName, UseCaseName};
-use crate::flow::credentials::VALUE_LIMIT;
-use crate::http::body::{LONGEST_METADATA, LONGEST_NAME, MOST_VALUES};
+use super::body::{
+    AnyText, Field, FieldError, FieldGuid, Filled, Flag, Label, Line, List, Metadata, Number,
+    Object, OwnName, Secret, SomeOf, Source, StatusId, Text, Texts, Word, request, telling_of,
+};
+use crate::domain::challenge::CHALLENGES_LIMIT;
+use crate::domain::credential::GivenValue;
+use crate::domain::data_request::{DataRequest, Product};
+use crate::domain::id::{MemberGuid, UserGuid};
+use crate::domain::job::JobFailure;
+use crate::domain::member::UseCase;
+use crate::domain::window::{OpenPolicy, ReferralSource};
+use crate::flow::PageRequest;
+use crate::flow::Telling;
+use crate::flow::mint;
 
 /// `{"session": {"skip_aggregation": true}}`, or nothing.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "a session's body is taken, whatever it is")]
 pub struct SessionRequestBody {
     /// Sent by older clients.
     #[schema(inline)]
@@ -19,506 +34,505 @@ pub struct SessionRequestBody {
 
 /// Sent by older clients.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "a session's body is taken, whatever it is")]
 pub struct SessionRequest {
     /// Has no effect: starting a session never starts an aggregation.
     skip_aggregation: Option<bool>,
 }
 
-/// `{"user": {…}}`
-#[derive(ToSchema)]
-pub struct UserRequestBody {
-    /// The user.
-    user: Option<UserRequest>,
-}
+request! {
+    /// `{"user": {…}}`
+    UserRequestBody in user: UserRequest "The user." {
+    }
 
-/// A new user.
-#[derive(ToSchema)]
-pub struct UserRequest {
-    /// Your own name for it, unique among your users.
-    #[schema(max_length = 255, example = "ada")]
-    id: Option<String>,
-    /// An e-mail address, stored and returned.
-    #[schema(max_length = 255, example = "ada@example.org")]
-    email: Option<String>,
-    /// Your own text about it, at most 4096 bytes.
-    #[schema(max_length = 4096, example = "{\"plan\":\"basic\"}")]
-    metadata: Option<String>,
-    /// Whether it is disabled.
-    is_disabled: Option<bool>,
-}
+    /// A new user.
+    UserRequest {
+        /// Your own name for it, unique among your users.
+        id: OwnName<UserGuid> = "ada",
+        /// An e-mail address, stored and returned.
+        email: Label = "ada@example.org",
+        /// Your own text about it, at most 4096 bytes.
+        metadata: Metadata = "{\"plan\":\"basic\"}",
+        /// Whether it is disabled.
+        is_disabled: Flag,
+    }
 
-/// A value for a field, or an answer to a question.
-#[derive(ToSchema)]
-pub struct ValueRequest {
-    /// The field's guid, or the question's.
-    #[schema(
-        pattern = "^CRD-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-        example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c"
-    )]
-    guid: String,
-    /// The value. It is encrypted at once, never logged and never returned.
-    #[schema(max_length = 4096, format = Password, example = "ada")]
-    value: Option<String>,
-}
+    /// Which users.
+    UsersQuery {
+        /// The user with this `id`.
+        id: Filled = "ada",
+        /// Users with this `email`.
+        email: Filled = "ada@example.org",
+        /// `true`: only disabled users. `false`: only the others.
+        is_disabled: Flag,
+    }
 
-/// The data to pull.
-#[derive(ToSchema)]
-pub struct DataRequestBody {
-    /// The kinds of data.
-    #[schema(inline)]
-    products: Option<Vec<ProductName>>,
-}
+    /// Which page of a listing.
+    PagesQuery {
+        /// The page, counted from 1. A value out of range is read as 1.
+        page: Number<1> = 1,
+        /// How many entries a page has. A value out of range is read as 25.
+        records_per_page: Number<10, 1000> = 25,
+    }
 
-/// A kind of data.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum ProductName {
-    /// Account and routing numbers.
-    AccountVerification,
-    /// Who owns the accounts.
-    IdentityVerification,
-    /// Recent transactions.
-    Transactions,
-    /// Transactions as far back as the institution has them.
-    TransactionHistory,
-    /// Statements as documents.
-    Statements,
-    /// Holdings.
-    Investments,
-    /// Rewards programmes.
-    Rewards,
-}
+    /// Filters for institutions.
+    InstitutionSearchBody {
+        /// Part of the name; upper and lower case are the same.
+        name: Filled = "bank",
+        /// Two-letter country codes (ISO 3166-1), a list or a single one; an institution in any of them
+        /// is listed.
+        iso_country_code: Texts = ["US"],
+        /// `true`: only institutions with OAuth where you are registered. `false`: only the others.
+        supports_oauth: Flag,
+        ..pages: PagesQuery,
+    }
 
-macro_rules! body_with_wishes {
-    ($(#[$doc:meta])* $name:ident { $($own:tt)* }) => {
-        $(#[$doc])*
-        #[derive(ToSchema)]
-        pub struct $name {
-            $($own)*
-            /// The data that its jobs ask for.
-            data_request: Option<DataRequestBody>,
-            /// Whether its jobs pull transactions.
-            include_transactions: Option<bool>,
-            /// Whether its jobs pull holdings.
-            include_holdings: Option<bool>,
-            /// `true`: this request sends no webhook.
-            skip_webhook: Option<bool>,
-            /// BROWSER (the default) or APP, in upper or lower case.
-            #[schema(pattern = "^([Bb][Rr][Oo][Ww][Ss][Ee][Rr]|[Aa][Pp][Pp])$", example = "BROWSER")]
-            referral_source: Option<String>,
-            /// Another name of `referral_source`.
-            #[schema(pattern = "^([Bb][Rr][Oo][Ww][Ss][Ee][Rr]|[Aa][Pp][Pp])$", example = "BROWSER")]
-            oauth_referral_source: Option<String>,
-            /// `true` is the same as APP.
-            is_mobile_webview: Option<bool>,
-            /// Where an APP flow ends: a registered address, byte for byte up to the `?`.
-            #[schema(max_length = 2000, example = "https://app.example/done")]
-            client_redirect_url: Option<String>,
-            /// The registered scheme of the app where an APP flow ends.
-            #[schema(max_length = 64, example = "com.example.acme")]
-            ui_message_webview_url_scheme: Option<String>,
-            /// Stored with the link, without effect; true by default.
-            enable_app2app: Option<bool>,
-            /// single, interstitial or multi; the default is in your configuration.
-            #[schema(inline)]
-            open_policy: Option<OpenPolicyName>,
-            /// How long the link may wait to be opened: at most 60 minutes for single, 7 days otherwise.
-            #[schema(minimum = 1, maximum = 10080, example = 10)]
-            link_minutes: Option<u32>,
-            /// How long the person may take at the institution, once the link was opened.
-            #[schema(minimum = 1, maximum = 60, example = 15)]
-            authorization_minutes: Option<u32>,
-            /// Languages for the pages, the preferred one first.
-            #[schema(max_length = 60, example = "de en")]
-            ui_locales: Option<String>,
-        }
-    };
-}
+    /// Which OAuth states.
+    OauthStatesQuery {
+        /// The user, by guid or by your own `id`; only with an API key. A session sees the states of its own user.
+        user_guid: AnyText = "USR-68e96dd6-eabd-42d3-9f05-416897f0746c",
+        /// The member that the link was made for. With an API key, this or `user_guid` is required. The
+        /// states of a member that was merged into another are found only with `user_guid`.
+        outbound_member_guid: AnyText = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c",
+        /// 1 PENDING, 2 SUCCESS, 3 ERRORED.
+        auth_status: StatusId = 1,
+    }
 
-body_with_wishes! {
+    /// Which members.
+    UseCaseQuery {
+        /// Only members with this use case.
+        use_case: UseCase,
+    }
+
+    /// How the link opens, and where the person ends up.
+    WindowWishes {
+        /// `true`: do not aggregate after the person has come back.
+        skip_aggregation: Flag,
+        ..wishes: Wishes,
+    }
+
+    /// What any request for a link may ask of it.
+    Wishes {
+        /// BROWSER (the default) or APP, in upper or lower case.
+        referral_source: Source = "BROWSER",
+        /// Another name of `referral_source`.
+        oauth_referral_source: Source = "BROWSER",
+        /// `true` is the same as APP.
+        is_mobile_webview: Flag,
+        /// Where an APP flow ends: a registered address, byte for byte up to the `?`. Ignored in BROWSER
+        /// flows.
+        client_redirect_url: Text<2000> = "https://app.example/done",
+        /// The registered scheme of the app where an APP flow ends. Ignored in BROWSER flows.
+        ui_message_webview_url_scheme: Text<64> = "com.example.acme",
+        /// Stored with the link, without effect; true by default.
+        enable_app2app: Flag,
+        /// single, interstitial or multi; the default is in your configuration.
+        open_policy: OpenPolicy,
+        /// How long the link may wait to be opened: at most 60 minutes for single, 7 days otherwise.
+        link_minutes: Number<1, 10080> = 10,
+        /// How long the person may take at the institution, once the link was opened.
+        authorization_minutes: Number<1, 60> = 15,
+        /// Languages for the pages, the preferred one first (OpenID Connect Core section 3.1.2.1).
+        ui_locales: Text<60> = "de en",
+    }
+
+    /// The data that a job asks for.
+    PullWishes {
+        /// Whether to pull transactions.
+        include_transactions: Flag,
+        /// Whether to pull holdings.
+        include_holdings: Flag,
+    }
+
+    /// The data that a job asks for.
+    PullRequestBody {
+        /// The data that this job asks for, if not the same as the member's other jobs.
+        data_request: Object<DataRequestBody>,
+        ..pull: PullWishes,
+        ..silence: SilentRequestBody,
+    }
+
+    /// The data to pull.
+    DataRequestBody {
+        /// The kinds of data.
+        products: SomeOf<Product>,
+    }
+
+    /// A request that may suppress its webhooks.
+    SilentRequestBody {
+        /// `true`: this request sends no webhook.
+        skip_webhook: Flag,
+    }
+
     /// A new member and, next to it, the options of its first link.
-    NexusMemberRequestBody {
-        /// The member.
-        member: NexusMemberRequest,
+    NexusMemberRequestBody in member (required): NexusMemberRequest "The member." {
+        ..jobs: Jobs,
+        ..wishes: Wishes,
+    }
+
+    /// A new member and, next to it, the options of its first link.
+    PlatformMemberRequestBody in member (required): PlatformMemberRequest "The member." {
+        ..jobs: Jobs,
+        ..wishes: Wishes,
+    }
+
+    /// What the jobs of a member are like.
+    Jobs {
+        /// The data that its jobs ask for from now on.
+        data_request: Object<DataRequestBody>,
+        ..pull: PullWishes,
+        ..silence: SilentRequestBody,
+    }
+
+    /// A new member.
+    NexusMemberRequest {
+        /// The institution, by guid.
+        institution_guid: AnyText = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c",
+        /// The institution, by code, if no guid is given.
+        institution_code: AnyText = "mxbank",
+        /// Your own name for it, unique among your members.
+        external_guid: OwnName<MemberGuid> = "acct-link-42",
+        ..new: NewMember,
+    }
+
+    /// A new member.
+    PlatformMemberRequest {
+        /// The institution, by code.
+        institution_code: AnyText = "mxbank",
+        /// The institution, by guid. If there is a code too, the guid is used.
+        institution_guid: AnyText = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c",
+        /// Your own name for it, unique among your members.
+        id: OwnName<MemberGuid> = "my-member-1",
+        ..new: NewMember,
+    }
+
+    /// What both APIs call alike of a new member.
+    NewMember {
+        /// Whether it connects by OAuth: required if the institution `supports_oauth`.
+        is_oauth: Flag,
+        /// A value for each field the institution asks for; not with `is_oauth`.
+        credentials: Values,
+        /// `true`: do not aggregate until you ask for it.
+        skip_aggregation: Flag,
+        /// The name that people see; by default the institution's name.
+        name: Label = "MX Bank",
+        /// Your own text about it, at most 4096 bytes.
+        metadata: Metadata = "{\"shelf\":4}",
+        /// The purpose of the data; PFM by default.
+        use_cases: SomeOf<UseCase>,
+        /// Returned as received, with the member.
+        background_aggregation_is_disabled: Flag,
+    }
+
+    /// The changes; fields that are left out stay as they are.
+    NexusMemberChangeBody in member: NexusMemberChange "The changes." {
+        ..jobs: Jobs,
+    }
+
+    /// The changes; fields that are left out stay as they are.
+    PlatformMemberChangeBody in member: PlatformMemberChange "The changes." {
+        ..jobs: Jobs,
+    }
+
+    /// The changes of a member.
+    NexusMemberChange {
+        /// Your own name for it, unique among your members; null removes it.
+        external_guid: OwnName<MemberGuid> = "acct-link-42",
+        ..change: MemberChange,
+    }
+
+    /// The changes of a member.
+    PlatformMemberChange {
+        /// Your own name for it, unique among your members; null removes it.
+        id: OwnName<MemberGuid> = "acct-link-42",
+        ..change: MemberChange,
+    }
+
+    /// What both APIs call alike of the changes of a member.
+    MemberChange {
+        /// New values, for members without OAuth: one for each field the institution asks for.
+        credentials: Values,
+        /// `true`: new credentials are stored but not tried.
+        skip_aggregation: Flag,
+        /// The name that people see.
+        name: Label = "MX Bank",
+        /// Your own text about it, at most 4096 bytes; null removes it.
+        metadata: Metadata = "{\"shelf\":4}",
+        /// The purpose of the data.
+        use_cases: SomeOf<UseCase>,
+        /// Returned as received, with the member.
+        background_aggregation_is_disabled: Flag,
+    }
+
+    /// The answers to an institution's questions.
+    AnswersBody in member (required): AnswersRequest "The answers." {
+        ..silence: SilentRequestBody,
+    }
+
+    /// One answer to each question.
+    AnswersRequest {
+        /// The guid and value of each answer.
+        challenges (required): Values,
+    }
+
+    /// The answers to what an institution asks, as MX's own widget sends them.
+    MfaAnswersBody in member (required): MfaAnswersRequest "The member, with the answers; its other fields are not read." {
+        ..silence: SilentRequestBody,
+    }
+
+    /// One answer to each question, under either name; `challenges` wins.
+    MfaAnswersRequest {
+        /// The guid and value of each answer.
+        challenges: Values,
+        /// The guid and value of each answer.
+        credentials: Values,
+    }
+
+    /// A value for a field, or an answer to a question.
+    ValueRequest, "objects of guid and value" {
+        /// The field's guid, or the question's.
+        guid (required): FieldGuid = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c",
+        /// The value. It is encrypted at once, never logged and never returned.
+        value: Secret = "ada",
+    }
+
+    /// An aggregator's report on a job.
+    ReportRequestBody {
+        /// The progress of a job.
+        status (required): ReportStatus,
+        /// Why it failed; required with failed.
+        reason: JobFailure,
+        /// The questions; required with challenged.
+        challenges: List<QuestionRequest, 1, CHALLENGES_LIMIT>,
+        /// With succeeded: the number of new transactions.
+        transactions_created_count: Number = 12,
+        /// With succeeded: the number of changed transactions.
+        transactions_updated_count: Number = 0,
+    }
+
+    /// One question.
+    QuestionRequest, "questions", QuestionRequest::fitting {
+        /// What kind of question it is.
+        r#type (required): QuestionType,
+        /// The institution's name for it.
+        field_name (required): Line<255> = "pet",
+        /// The question.
+        label (required): Line<1000> = "What was your first pet called?",
+        /// The choices, with OPTIONS only.
+        options: List<OptionRequest, 1, 100>,
+        /// The picture in Base64, with IMAGE_DATA only.
+        image_data: Picture,
+        /// The pictures to choose from, with IMAGE_OPTIONS only.
+        image_options: List<ImageOptionRequest, 1, 100>,
+    }
+
+    /// One of the values to choose from.
+    OptionRequest, "options", Request::declared {
+        /// The label.
+        label (required): Line<1000> = "Checking",
+        /// The value to send.
+        value (required): Line<255> = "1",
+    }
+
+    /// One of the pictures to choose from.
+    ImageOptionRequest, "options", Request::declared {
+        /// The picture's label.
+        label (required): Line<1000> = "A boat",
+        /// The value to send.
+        value (required): Line<255> = "boat",
+        /// The picture: an address, or Base64.
+        data_uri (required): Picture = "data:image/png;base64,iVBORw0KGgo=",
     }
 }
 
-body_with_wishes! {
-    /// A new member and, next to it, the options of its first link.
-    PlatformMemberRequestBody {
-        /// The member.
-        member: PlatformMemberRequest,
+/// The values of one request.
+pub type Values = List<ValueRequest, 0, 50>;
+
+/// A picture in text; the whole report has its own limit.
+pub type Picture = Line<{ 64 * 1024 }>;
+
+/// Gives values their words.
+macro_rules! words {
+    ($($of:ty: $($word:literal $value:ident)*;)*) => { $(
+        impl Word for $of {
+            fn all() -> Vec<(&'static str, Self)> {
+                vec![$(($word, Self::$value)),*]
+            }
+        }
+    )* };
+}
+
+words! {
+    OpenPolicy: "single" Single "interstitial" Interstitial "multi" Multi;
+    UseCase: "PFM" Pfm "MONEY_MOVEMENT" MoneyMovement;
+    ReportStatus: "started" Started "succeeded" Succeeded "challenged" Challenged "failed" Failed;
+    QuestionType: "TEXT" Text "OPTIONS" Options "TOKEN" Token "IMAGE_DATA" ImageData "IMAGE_OPTIONS" ImageOptions;
+    Product: "account_verification" AccountVerification "identity_verification" IdentityVerification
+        "transactions" Transactions "transaction_history" TransactionHistory "statements" Statements
+        "investments" Investments "rewards" Rewards;
+}
+
+impl Word for JobFailure {
+    /// Those that are the aggregator's to say.
+    fn all() -> Vec<(&'static str, Self)> {
+        let all = JobFailure::ALL.iter().filter(|failure| !failure.is_ours());
+        all.map(|failure| (failure.name(), *failure)).collect()
     }
 }
 
-/// A new member.
-#[derive(ToSchema)]
-pub struct NexusMemberRequest {
-    /// The institution, by guid.
-    #[schema(example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
-    institution_guid: Option<String>,
-    /// The institution, by code, if no guid is given.
-    #[schema(example = "mxbank")]
-    institution_code: Option<String>,
-    /// Whether it connects by OAuth: required if the institution `supports_oauth`.
-    is_oauth: Option<bool>,
-    /// A value for each field the institution asks for; not with `is_oauth`.
-    #[schema(max_items = 50)]
-    credentials: Option<Vec<ValueRequest>>,
-    /// `true`: do not aggregate until you ask for it.
-    skip_aggregation: Option<bool>,
-    /// The name that people see; by default the institution's name.
-    #[schema(max_length = 255, example = "MX Bank")]
-    name: Option<String>,
-    /// Your own name for it, unique among your members.
-    #[schema(max_length = 255, example = "acct-link-42")]
-    external_guid: Option<String>,
-    /// Your own text about it, at most 4096 bytes.
-    #[schema(max_length = 4096, example = "{\"shelf\":4}")]
-    metadata: Option<String>,
-    /// The purpose of the data; PFM by default.
-    #[schema(inline)]
-    use_cases: Option<Vec<UseCaseName>>,
-    /// Returned as received, with the member.
-    background_aggregation_is_disabled: Option<bool>,
-}
-
-/// A new member.
-#[derive(ToSchema)]
-pub struct PlatformMemberRequest {
-    /// The institution, by code.
-    #[schema(example = "mxbank")]
-    institution_code: Option<String>,
-    /// The institution, by guid. If there is a code too, the guid is used.
-    #[schema(example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
-    institution_guid: Option<String>,
-    /// Whether it connects by OAuth: required if the institution `supports_oauth`.
-    is_oauth: Option<bool>,
-    /// A value for each field the institution asks for; not with `is_oauth`.
-    #[schema(max_items = 50)]
-    credentials: Option<Vec<ValueRequest>>,
-    /// `true`: do not aggregate until you ask for it.
-    skip_aggregation: Option<bool>,
-    /// The name that people see; by default the institution's name.
-    #[schema(max_length = 255, example = "MX Bank")]
-    name: Option<String>,
-    /// Your own name for it, unique among your members.
-    #[schema(max_length = 255, example = "my-member-1")]
-    id: Option<String>,
-    /// Your own text about it, at most 4096 bytes.
-    #[schema(max_length = 4096, example = "{\"shelf\":4}")]
-    metadata: Option<String>,
-    /// The purpose of the data; PFM by default.
-    #[schema(inline)]
-    use_cases: Option<Vec<UseCaseName>>,
-    /// Returned as received, with the member.
-    background_aggregation_is_disabled: Option<bool>,
-}
-
-macro_rules! change_body {
-    ($body:ident $change:ident $(#[$doc:meta])* $own_name:ident) => {
-        /// The changes; fields that are left out stay as they are.
-        #[derive(ToSchema)]
-        pub struct $body {
-            /// The changes.
-            member: Option<$change>,
-            /// The data that its jobs ask for from now on.
-            data_request: Option<DataRequestBody>,
-            /// Whether its jobs pull transactions.
-            include_transactions: Option<bool>,
-            /// Whether its jobs pull holdings.
-            include_holdings: Option<bool>,
-            /// `true`: this request sends no webhook.
-            skip_webhook: Option<bool>,
-        }
-
-        /// The changes of a member.
-        #[derive(ToSchema)]
-        pub struct $change {
-            /// New values, for members without OAuth: one for each field the institution asks for.
-            #[schema(max_items = 50)]
-            credentials: Option<Vec<ValueRequest>>,
-            /// `true`: new credentials are stored but not tried.
-            skip_aggregation: Option<bool>,
-            /// The name that people see.
-            #[schema(max_length = 255, example = "MX Bank")]
-            name: Option<String>,
-            $(#[$doc])*
-            #[schema(max_length = 255, example = "acct-link-42")]
-            $own_name: Option<String>,
-            /// Your own text about it, at most 4096 bytes; null removes it.
-            #[schema(max_length = 4096, example = "{\"shelf\":4}")]
-            metadata: Option<String>,
-            /// The purpose of the data.
-            #[schema(inline)]
-            use_cases: Option<Vec<UseCaseName>>,
-            /// Returned as received, with the member.
-            background_aggregation_is_disabled: Option<bool>,
-        }
-    };
-}
-
-change_body! {
-    NexusMemberChangeBody NexusMemberChange
-    /// Your own name for it, unique among your members; null removes it.
-    external_guid
-}
-
-change_body! {
-    PlatformMemberChangeBody PlatformMemberChange
-    /// Your own name for it, unique among your members; null removes it.
-    id
-}
-
-/// The answers to an institution's questions.
-#[derive(ToSchema)]
-pub struct AnswersBody {
-    /// The answers.
-    member: AnswersRequest,
-    /// `true`: this request sends no webhook.
-    skip_webhook: Option<bool>,
-}
-
-/// One answer to each question.
-#[derive(ToSchema)]
-pub struct AnswersRequest {
-    /// The guid and value of each answer.
-    #[schema(max_items = 50)]
-    challenges: Vec<ValueRequest>,
-}
-
-/// The answers to what an institution asks, as MX's own widget sends them.
-#[derive(ToSchema)]
-pub struct MfaAnswersBody {
-    /// The member, with the answers; its other fields are not read.
-    member: MfaAnswersRequest,
-    /// `true`: this request sends no webhook.
-    skip_webhook: Option<bool>,
-}
-
-/// One answer to each question, under either name; `challenges` wins.
-#[derive(ToSchema)]
-pub struct MfaAnswersRequest {
-    /// The guid and value of each answer.
-    #[schema(max_items = 50)]
-    challenges: Option<Vec<ValueRequest>>,
-    /// The guid and value of each answer.
-    #[schema(max_items = 50)]
-    credentials: Option<Vec<ValueRequest>>,
-}
-
-/// The data that a job asks for.
-#[derive(ToSchema)]
-pub struct PullRequestBody {
-    /// The data that this job asks for, if not the same as the member's other jobs.
-    data_request: Option<DataRequestBody>,
-    /// Whether to pull transactions.
-    include_transactions: Option<bool>,
-    /// Whether to pull holdings.
-    include_holdings: Option<bool>,
-    /// `true`: this request sends no webhook.
-    skip_webhook: Option<bool>,
-}
-
-/// The data that a job asks for, as the aggregator gets it.
-#[derive(ToSchema)]
-pub struct PullRequest {
-    /// The kinds of data.
-    #[schema(inline)]
-    products: Option<Vec<ProductName>>,
-    /// Whether to pull transactions, if the client said so.
-    include_transactions: Option<bool>,
-    /// Whether to pull holdings, if the client said so.
-    include_holdings: Option<bool>,
-}
-
-/// An aggregator's report on a job.
-#[derive(ToSchema)]
-pub struct ReportRequestBody {
-    #[schema(inline)]
-    status: ReportStatus,
-    /// Why it failed; required with failed.
-    #[schema(inline)]
-    reason: Option<ReportReason>,
-    /// The questions; required with challenged.
-    #[schema(max_items = 20)]
-    challenges: Option<Vec<QuestionRequest>>,
-    /// With succeeded: the number of new transactions.
-    #[schema(minimum = 0, example = 12)]
-    transactions_created_count: Option<u32>,
-    /// With succeeded: the number of changed transactions.
-    #[schema(minimum = 0, example = 0)]
-    transactions_updated_count: Option<u32>,
-}
-
-/// The progress of a job.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
+/// How far a job has come, by its aggregator.
+#[derive(Clone, Copy, PartialEq)]
 pub enum ReportStatus {
-    /// It has begun.
     Started,
-    /// It has pulled the data.
     Succeeded,
-    /// The institution asks the person something.
     Challenged,
-    /// It could not.
     Failed,
-}
-
-/// Why a job failed.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum ReportReason {
-    /// The institution refused the token or the credentials.
-    Denied,
-    /// It did not accept the answer to its question.
-    Rejected,
-    /// It has locked the account.
-    Locked,
-    /// The person must act there first.
-    Impeded,
-    /// Some of what is needed to sign in is missing or has ended.
-    Impaired,
-    /// Another try will not help.
-    Failed,
-    /// Another try may help.
-    Unavailable,
-    /// Three or more failures in a short time.
-    Degraded,
-    /// Three or more failures, and no success for two weeks.
-    Disconnected,
-    /// The data now comes from elsewhere.
-    Reconnected,
-    /// The institution is no longer offered.
-    Discontinued,
-    /// The connection was closed there.
-    Closed,
-    /// Pulling is paused for now.
-    Disabled,
-}
-
-/// One question.
-#[derive(ToSchema)]
-pub struct QuestionRequest {
-    #[schema(rename = "type", inline)]
-    kind: QuestionType,
-    /// The institution's name for it.
-    #[schema(max_length = 255, example = "pet")]
-    field_name: String,
-    /// The question.
-    #[schema(max_length = 1000, example = "What was your first pet called?")]
-    label: String,
-    /// The choices, with OPTIONS only.
-    #[schema(min_items = 1, max_items = 100)]
-    options: Option<Vec<OptionRequest>>,
-    /// The picture in Base64, with IMAGE_DATA only.
-    #[schema(max_length = 65536)]
-    image_data: Option<String>,
-    /// The pictures to choose from, with IMAGE_OPTIONS only.
-    #[schema(min_items = 1, max_items = 100)]
-    image_options: Option<Vec<ImageOptionRequest>>,
 }
 
 /// What kind of question it is.
-#[derive(ToSchema)]
-#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Clone, Copy, PartialEq)]
 pub enum QuestionType {
-    /// Answered in words.
     Text,
-    /// Answered by the value of one of the options.
     Options,
-    /// Answered by a code that a device shows or a message brings.
     Token,
-    /// Answered by what a picture says.
     ImageData,
-    /// Answered by the value of one of the pictures.
     ImageOptions,
 }
 
-/// One of the values to choose from.
-#[derive(ToSchema)]
-pub struct OptionRequest {
-    /// The label.
-    #[schema(max_length = 1000, example = "Checking")]
-    label: String,
-    /// The value to send.
-    #[schema(max_length = 255, example = "1")]
-    value: String,
-}
-
-/// One of the pictures to choose from.
-#[derive(ToSchema)]
-pub struct ImageOptionRequest {
-    /// The picture's label.
-    #[schema(max_length = 1000, example = "A boat")]
-    label: String,
-    /// The value to send.
-    #[schema(max_length = 255, example = "boat")]
-    value: String,
-    /// The picture: an address, or Base64.
-    #[schema(max_length = 65536, example = "data:image/png;base64,iVBORw0KGgo=")]
-    data_uri: String,
-}
-
-/// How the link opens, and where the person ends up.
-pub type WindowRequestBody = super::params::WindowWishes;
-
-/// A request that may suppress its webhooks.
-#[derive(ToSchema)]
-pub struct SilentRequestBody {
-    /// `true`: this request sends no webhook.
-    skip_webhook: Option<bool>,
-}
-
-/// Filters for institutions.
-#[derive(ToSchema)]
-pub struct InstitutionSearchBody {
-    /// Part of the name; upper and lower case are the same.
-    #[schema(max_length = 255, example = "bank")]
-    name: Option<String>,
-    /// Two-letter country codes (ISO 3166-1): a list, or a single one.
-    #[schema(example = json!(["US"]))]
-    iso_country_code: Option<Vec<String>>,
-    /// `true`: only institutions with OAuth where you are registered. `false`: only the others.
-    supports_oauth: Option<bool>,
-    /// The page, counted from 1. A value out of range is read as 1.
-    #[schema(minimum = 1, example = 1)]
-    page: Option<u32>,
-    /// How many entries a page has. A value out of range is read as 25.
-    #[schema(minimum = 10, maximum = 1000, example = 25)]
-    records_per_page: Option<u32>,
-}
-
-// The limits above are written out, for the attributes take nothing else.
-const _: () = {
-    assert!(LONGEST_NAME == 255 && LONGEST_METADATA == 4096);
-    assert!(VALUE_LIMIT == 4096 && MOST_VALUES == 50);
-};
-
-/// The names of a body's fields: beside the root object and inside it.
-#[cfg(test)]
-pub fn described<T: ToSchema>(root: &str) -> std::collections::BTreeSet<String> {
-    let mut schemas = Vec::new();
-    T::schemas(&mut schemas);
-    let mut names = names_in(&serde_json::to_value(T::schema()).expect("JSON"));
-    if names.remove(root) {
-        let body = serde_json::to_value(T::schema()).expect("JSON").to_string();
-        let (_, inside) = schemas
-            .iter()
-            .find(|(name, _)| {
-                body.contains(&format!("#/components/schemas/{name}\""))
-                    && !["DataRequestBody", "ValueRequest"].contains(&name.as_str())
-            })
-            .expect("the root's schema");
-        names.extend(names_in(&serde_json::to_value(inside).expect("JSON")));
+impl QuestionRequest {
+    fn fitting(&self) -> Result<Vec<String>, FieldError> {
+        let own = match self.r#type.required()? {
+            QuestionType::Text | QuestionType::Token => None,
+            QuestionType::Options => Some(self.options.name()),
+            QuestionType::ImageData => Some(self.image_data.name()),
+            QuestionType::ImageOptions => Some(self.image_options.name()),
+        };
+        let all = [
+            self.r#type.name(),
+            self.field_name.name(),
+            self.label.name(),
+        ];
+        let all = all.into_iter().chain(own);
+        Ok(all.map(|name| name.key().to_owned()).collect())
     }
-    names
+}
+
+impl PagesQuery {
+    /// The page; what is out of range counts as the default (contract section 2.4).
+    pub fn page(&self) -> PageRequest {
+        PageRequest {
+            page: self.page.within().unwrap_or(1),
+            per_page: self.records_per_page.within().unwrap_or(25),
+        }
+    }
+}
+
+impl SilentRequestBody {
+    /// Whether this request's events are told (contract section 1.4).
+    pub fn telling(&self, headers: &HeaderMap) -> Result<Telling, FieldError> {
+        Ok(match self.skip_webhook.read()? {
+            Some(true) => Telling::Silent,
+            _ => telling_of(headers),
+        })
+    }
+}
+
+impl Wishes {
+    /// What the request asks of a window.
+    pub fn of_window(&self, skip_aggregation: Option<bool>) -> Result<mint::Wishes, FieldError> {
+        let by_name = match self.referral_source.read()? {
+            Some(source) => source,
+            None => self.oauth_referral_source.read()?.unwrap_or_default(),
+        };
+        Ok(mint::Wishes {
+            // A mobile webview is an app, whatever else is said (contract section 6.2).
+            referral_source: match self.is_mobile_webview.read()? {
+                Some(true) => ReferralSource::App,
+                _ => by_name,
+            },
+            client_redirect_url: self.client_redirect_url.read()?,
+            ui_message_webview_url_scheme: self.ui_message_webview_url_scheme.read()?,
+            skip_aggregation,
+            enable_app2app: self.enable_app2app.read()?,
+            open_policy: self.open_policy.read()?,
+            link_minutes: self.link_minutes.read()?,
+            authorization_minutes: self.authorization_minutes.read()?,
+            ui_locales: self.ui_locales.read()?,
+        })
+    }
+}
+
+impl PullWishes {
+    /// What a job is asked for: `data_request.products`, `include_transactions` and
+    /// `include_holdings` (contract sections 1.4 and 2.2).
+    pub fn data_request(
+        &self,
+        data_request: &Field<Object<DataRequestBody>>,
+    ) -> Result<DataRequest, FieldError> {
+        let products = data_request.read()?.map(|asked| asked.products.read());
+        Ok(DataRequest {
+            products: products.transpose()?.flatten().unwrap_or_default(),
+            include_transactions: self.include_transactions.read()?,
+            include_holdings: self.include_holdings.read()?,
+        })
+    }
+}
+
+/// The values in a list. One without a value says as little as one that is left out. What is refused is
+/// named by its place, for somebody may have confused guid and value.
+pub fn given(values: Option<Vec<ValueRequest>>) -> Result<Vec<GivenValue>, FieldError> {
+    let mut given = Vec::new();
+    for one in values.into_iter().flatten() {
+        let guid = one.guid.required()?;
+        given.extend(one.value.read()?.map(|value| GivenValue { guid, value }));
+    }
+    Ok(given)
 }
 
 #[cfg(test)]
-fn names_in(schema: &serde_json::Value) -> std::collections::BTreeSet<String> {
-    let properties = schema["properties"]
-        .as_object()
-        .expect("an object's schema");
-    properties.keys().cloned().collect()
+mod tests {
+    use secrecy::ExposeSecret;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::http::body::Fields;
+
+    const GUID: &str = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c";
+
+    fn values(list: &Value) -> Result<Vec<GivenValue>, String> {
+        let body = json!({"member": {"challenges": list}}).to_string();
+        let fields = Fields::parse(body.as_bytes(), "member").expect("a body");
+        let sent = fields.take::<AnswersBody>().member.challenges.read();
+        sent.and_then(given).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn values_are_read_and_absent_ones_left_out() {
+        let list = json!([
+            {"guid": GUID, "value": " ada "}, {"guid": GUID, "value": null}, {"guid": GUID},
+        ]);
+        let given = values(&list).expect("values");
+        assert_eq!(given.len(), 1);
+        assert_eq!(given[0].value.expose_secret(), " ada ");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_place_and_never_shown() {
+        for (wrong, place) in [
+            (json!("sesame"), "challenges must be a list of at most 50 "),
+            (
+                json!([{"guid": "sesame", "value": GUID}]),
+                "challenges[0].guid must be the guid of a field",
+            ),
+            (json!(["sesame"]), "challenges[0] must be an object"),
+            (
+                json!([{"guid": GUID, "value": ["sesame"]}]),
+                "challenges[0].value must be a string",
+            ),
+        ] {
+            let error = values(&wrong).expect_err("refused");
+            assert!(error.starts_with(place), "{error}");
+            assert!(!error.contains("sesame"), "{error}");
+        }
+    }
 }

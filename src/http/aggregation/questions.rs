@@ -1,167 +1,71 @@
 //! The questions of a `challenged` report, read strictly: what a person is asked must be what the
 //! aggregator meant.
 
-use serde_json::{Map, Value};
-
-use crate::domain::challenge::{CHALLENGES_LIMIT, ChallengeKind, ImageOption};
+use crate::domain::challenge::{ChallengeKind, ImageOption};
 use crate::domain::credential::FieldOption;
 use crate::flow::aggregate::Question;
+use crate::http::body::FieldError;
+use crate::http::requests::{ImageOptionRequest, OptionRequest, QuestionRequest, QuestionType};
 
-/// The longest name of a field and value of an option, in bytes.
-const NAME_LIMIT: usize = 255;
-
-/// The longest text that a person reads, in bytes.
-const LABEL_LIMIT: usize = 1000;
-
-/// The longest picture, in bytes; the whole report has its own limit.
-const IMAGE_LIMIT: usize = 64 * 1024;
-
-/// The most options one question may have.
-const OPTIONS_LIMIT: usize = 100;
-
-/// Reads `challenges`. An error is a sentence that names the field.
-pub fn read(challenges: Option<&Value>) -> Result<Vec<Question>, String> {
-    let list = list("challenges", challenges, CHALLENGES_LIMIT, "questions")?;
-    list.iter()
-        .enumerate()
-        .map(|(nth, value)| {
-            let at = format!("challenges[{nth}]");
-            question(&Object::new(at, value)?)
-        })
-        .collect()
-}
-
-fn question(fields: &Object) -> Result<Question, String> {
-    let kind = match fields.get("type").and_then(Value::as_str) {
-        Some("TEXT") => ChallengeKind::Text,
-        Some("TOKEN") => ChallengeKind::Token,
-        Some("OPTIONS") => ChallengeKind::Options {
-            options: fields.options("options", option)?,
+/// Reads a question.
+pub fn read(asked: &QuestionRequest) -> Result<Question, FieldError> {
+    let kind = match asked.r#type.required()? {
+        QuestionType::Text => ChallengeKind::Text,
+        QuestionType::Token => ChallengeKind::Token,
+        QuestionType::Options => {
+            let options = asked.options.required()?;
+            let options = options.iter().map(option).collect::<Result<_, _>>()?;
+            ChallengeKind::Options { options }
+        }
+        QuestionType::ImageData => ChallengeKind::ImageData {
+            image_data: asked.image_data.required()?,
         },
-        Some("IMAGE_DATA") => ChallengeKind::ImageData {
-            image_data: fields.text("image_data", IMAGE_LIMIT)?,
-        },
-        Some("IMAGE_OPTIONS") => ChallengeKind::ImageOptions {
-            image_options: fields.options("image_options", image_option)?,
-        },
-        _ => {
-            return Err(format!(
-                "{}.type must be TEXT, OPTIONS, TOKEN, IMAGE_DATA or IMAGE_OPTIONS.",
-                fields.at
-            ));
+        QuestionType::ImageOptions => {
+            let options = asked.image_options.required()?;
+            let image_options = options.iter().map(image_option).collect::<Result<_, _>>()?;
+            ChallengeKind::ImageOptions { image_options }
         }
     };
-    let own = match &kind {
-        ChallengeKind::Text | ChallengeKind::Token => None,
-        ChallengeKind::Options { .. } => Some("options"),
-        ChallengeKind::ImageData { .. } => Some("image_data"),
-        ChallengeKind::ImageOptions { .. } => Some("image_options"),
-    };
-    let known = ["type", "field_name", "label"];
-    fields.has_only(known.into_iter().chain(own))?;
     Ok(Question {
-        field_name: fields.text("field_name", NAME_LIMIT)?,
-        label: fields.text("label", LABEL_LIMIT)?,
+        field_name: asked.field_name.required()?,
+        label: asked.label.required()?,
         kind,
     })
 }
 
-fn option(fields: &Object) -> Result<FieldOption, String> {
-    fields.has_only(["label", "value"])?;
+fn option(sent: &OptionRequest) -> Result<FieldOption, FieldError> {
     Ok(FieldOption {
-        label: fields.text("label", LABEL_LIMIT)?,
-        value: fields.text("value", NAME_LIMIT)?,
+        label: sent.label.required()?,
+        value: sent.value.required()?,
     })
 }
 
-fn image_option(fields: &Object) -> Result<ImageOption, String> {
-    fields.has_only(["label", "value", "data_uri"])?;
+fn image_option(sent: &ImageOptionRequest) -> Result<ImageOption, FieldError> {
     Ok(ImageOption {
-        label: fields.text("label", LABEL_LIMIT)?,
-        value: fields.text("value", NAME_LIMIT)?,
-        data_uri: fields.text("data_uri", IMAGE_LIMIT)?,
+        label: sent.label.required()?,
+        value: sent.value.required()?,
+        data_uri: sent.data_uri.required()?,
     })
-}
-
-/// A JSON object and where it stands in the report.
-struct Object<'a> {
-    at: String,
-    fields: &'a Map<String, Value>,
-}
-
-impl<'a> Object<'a> {
-    fn new(at: String, value: &'a Value) -> Result<Self, String> {
-        match value {
-            Value::Object(fields) => Ok(Self { at, fields }),
-            _ => Err(format!("{at} must be an object.")),
-        }
-    }
-
-    /// The field's value; null is as good as absent.
-    fn get(&self, name: &str) -> Option<&'a Value> {
-        self.fields.get(name).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, name: &str, most: usize) -> Result<String, String> {
-        let text = self.get(name).and_then(Value::as_str);
-        let sound =
-            |text: &&str| (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
-        text.filter(sound).map(str::to_owned).ok_or_else(|| {
-            format!(
-                "{}.{name} must be a string of 1 to {most} bytes without control characters.",
-                self.at
-            )
-        })
-    }
-
-    fn options<T>(
-        &self,
-        name: &str,
-        read: impl Fn(&Object) -> Result<T, String>,
-    ) -> Result<Vec<T>, String> {
-        let at = format!("{}.{name}", self.at);
-        let list = list(&at, self.get(name), OPTIONS_LIMIT, "options")?;
-        list.iter()
-            .enumerate()
-            .map(|(nth, value)| read(&Object::new(format!("{at}[{nth}]"), value)?))
-            .collect()
-    }
-
-    fn has_only<'b>(&self, known: impl IntoIterator<Item = &'b str>) -> Result<(), String> {
-        let known: Vec<&str> = known.into_iter().collect();
-        let is_unknown =
-            |name: &&String| !known.contains(&name.as_str()) && self.get(name).is_some();
-        match self.fields.keys().find(is_unknown) {
-            None => Ok(()),
-            Some(_) => Err(format!(
-                "{} may have {} and nothing else.",
-                self.at,
-                known.join(", ")
-            )),
-        }
-    }
-}
-
-fn list<'a>(
-    at: &str,
-    value: Option<&'a Value>,
-    most: usize,
-    of: &str,
-) -> Result<&'a [Value], String> {
-    let list = value.and_then(Value::as_array);
-    list.filter(|list| (1..=most).contains(&list.len()))
-        .map(Vec::as_slice)
-        .ok_or_else(|| format!("{at} must be a list of 1 to {most} {of}."))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::body::Fields;
+    use crate::http::requests::ReportRequestBody;
+
+    fn all(challenges: Value) -> Result<Vec<Question>, String> {
+        let body = json!({"challenges": challenges}).to_string();
+        let fields = Fields::parse(body.as_bytes(), "report").expect("a body");
+        let asked = fields.take::<ReportRequestBody>().challenges.required();
+        let asked = asked.and_then(|asked| asked.iter().map(read).collect());
+        asked.map_err(|error| error.to_string())
+    }
 
     fn one(question: Value) -> Result<Question, String> {
-        read(Some(&json!([question]))).map(|mut questions| questions.remove(0))
+        all(json!([question])).map(|mut questions| questions.remove(0))
     }
 
     #[test]
@@ -278,8 +182,8 @@ mod tests {
             assert!(error.starts_with(expected), "{error}");
         }
         let many = vec![json!({"type": "TEXT", "field_name": "a", "label": "b"}); 21];
-        for wrong in [None, Some(json!([])), Some(json!("x")), Some(json!(many))] {
-            let error = read(wrong.as_ref()).unwrap_err();
+        for wrong in [json!(null), json!([]), json!("x"), json!(many)] {
+            let error = all(wrong).unwrap_err();
             assert_eq!(error, "challenges must be a list of 1 to 20 questions.");
         }
     }

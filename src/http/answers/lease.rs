@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::domain::credential::{Credential, Credentials};
-use crate::domain::data_request::DataRequest;
+use crate::domain::data_request::Product;
 use crate::domain::id::{CredentialGuid, InstitutionCode, JobGuid, MemberGuid, UserGuid};
 use crate::domain::iso8601;
 use crate::flow::aggregate::{Leased, Means};
-use crate::http::requests::PullRequest;
+use crate::http::body::{SomeOf, property};
 
 /// The token or credentials for one job.
 #[derive(Serialize, ToSchema)]
@@ -22,8 +23,7 @@ pub struct LeaseBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials: Option<Vec<LentValue<'a>>>,
     /// The data that the client asks for; if empty, pull what you usually pull.
-    #[schema(value_type = PullRequest)]
-    data_request: &'a DataRequest,
+    data_request: PullRequest<'a>,
     /// The institution, by code.
     #[schema(value_type = String, example = "mxbank")]
     institution_code: &'a InstitutionCode,
@@ -45,6 +45,24 @@ pub struct LeaseBody<'a> {
     /// The user of the member.
     #[schema(value_type = String, pattern = "^USR-[0-9a-f-]{36}$", example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: UserGuid,
+}
+
+/// The data that a job asks for, as the aggregator gets it.
+#[derive(Serialize, ToSchema)]
+pub struct PullRequest<'a> {
+    #[serde(skip_serializing_if = "<[Product]>::is_empty")]
+    #[schema(required = false, schema_with = products)]
+    products: &'a [Product],
+    /// Whether to pull transactions, if the client said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_transactions: Option<bool>,
+    /// Whether to pull holdings, if the client said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_holdings: Option<bool>,
+}
+
+fn products() -> RefOr<Schema> {
+    property::<SomeOf<Product>>("The kinds of data.")
 }
 
 /// The token of an OAuth member; missing for a member with credentials.
@@ -111,7 +129,11 @@ impl<'a> From<&'a Leased> for LeaseBody<'a> {
         Self {
             answers: leased.answers.as_ref().map(lent),
             credentials,
-            data_request: &job.data_request,
+            data_request: PullRequest {
+                products: &job.data_request.products,
+                include_transactions: job.data_request.include_transactions,
+                include_holdings: job.data_request.include_holdings,
+            },
             institution_code: &job.institution,
             job_guid: job.guid,
             lease_expires_at: iso8601(job.due_at),

@@ -8,7 +8,6 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use thiserror::Error as ThisError;
 
-use super::Fields;
 use crate::domain::member::CallbackPayload;
 use crate::flow::Telling;
 use crate::http::problem::{Dialect, Kind, Problem};
@@ -122,18 +121,6 @@ pub fn telling_of(headers: &HeaderMap) -> Telling {
         Telling::Silent
     } else {
         Telling::Aloud
-    }
-}
-
-impl Fields {
-    /// Whether this request's events are told (contract section 1.4).
-    pub fn telling(&self, headers: &HeaderMap) -> Result<Telling, Problem> {
-        let by_body = self.flag("skip_webhook")?.unwrap_or(false);
-        Ok(if by_body {
-            Telling::Silent
-        } else {
-            telling_of(headers)
-        })
     }
 }
 

@@ -2,14 +2,14 @@
 
 use axum::http::{HeaderMap, StatusCode};
 
-use super::{Scope, own_name};
-use crate::domain::id::MemberGuid;
+use super::Scope;
 use crate::flow::access;
 use crate::flow::members::{self, CreateError, Created, InstitutionName, MemberRequest};
 use crate::http::answers::{NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody};
-use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
+use crate::http::body::{AnyText, Field, Fields, callback_payload};
 use crate::http::json;
 use crate::http::problem::{Answer, Dialect, Problem};
+use crate::http::requests::{NexusMemberRequestBody, PlatformMemberRequestBody, given};
 
 impl Scope<'_> {
     /// Creates a member: with its first link, or with its credentials and its first job.
@@ -58,52 +58,68 @@ impl Scope<'_> {
 }
 
 /// The member that a body asks for.
-pub(super) fn member_request(
+fn member_request(
     fields: &Fields,
     dialect: Dialect,
     headers: &HeaderMap,
 ) -> Result<MemberRequest, Problem> {
-    let name = fields.short_text("name", LONGEST_NAME)?;
+    let (guid, code, own_name, new, jobs, wishes) = match dialect {
+        Dialect::Nexus => {
+            let all: NexusMemberRequestBody = fields.take();
+            let it = all.member;
+            let (guid, code) = (it.institution_guid, it.institution_code);
+            (guid, code, it.external_guid, it.new, all.jobs, all.wishes)
+        }
+        Dialect::Platform => {
+            let all: PlatformMemberRequestBody = fields.take();
+            let it = all.member;
+            let (guid, code) = (it.institution_guid, it.institution_code);
+            (guid, code, it.id, it.new, all.jobs, all.wishes)
+        }
+    };
+    let background = new.background_aggregation_is_disabled.read()?;
+    let skip_aggregation = new.skip_aggregation.read()?;
     Ok(MemberRequest {
-        institution: institution(fields, dialect)?,
-        is_oauth: fields.flag("is_oauth")?.unwrap_or(false),
-        skip_aggregation: fields.flag("skip_aggregation")?.unwrap_or(false),
-        name: name.filter(|name| !name.trim().is_empty()),
-        external_guid: fields.own_name::<MemberGuid>(own_name(dialect))?,
-        metadata: fields.metadata()?,
-        use_cases: fields.use_cases()?,
-        background_aggregation_is_disabled: fields
-            .flag("background_aggregation_is_disabled")?
-            .unwrap_or(false),
+        institution: institution(&guid, &code, dialect)?,
+        is_oauth: new.is_oauth.read()?.unwrap_or(false),
+        skip_aggregation: skip_aggregation.unwrap_or(false),
+        name: new.name.read()?.filter(|name| !name.trim().is_empty()),
+        external_guid: own_name.read()?,
+        metadata: new.metadata.read()?,
+        use_cases: new.use_cases.read()?.filter(|all| !all.is_empty()),
+        background_aggregation_is_disabled: background.unwrap_or(false),
         // Real clients send an empty list with OAuth members (contract section 8).
-        credentials: fields
-            .given("credentials")?
-            .filter(|given| !given.is_empty()),
-        data_request: fields.data_request()?,
+        credentials: Some(given(new.credentials.read()?)?).filter(|given| !given.is_empty()),
+        data_request: jobs.pull.data_request(&jobs.data_request)?,
         callback_payload: callback_payload(headers)?,
-        wishes: fields.wishes()?,
-        telling: fields.telling(headers)?,
+        wishes: wishes.of_window(skip_aggregation)?,
+        telling: jobs.silence.telling(headers)?,
     })
 }
 
 /// Which institution a body names; malformed and unknown are both 422.
-fn institution(fields: &Fields, dialect: Dialect) -> Result<InstitutionName, Problem> {
-    let unknown = |field: &str, text: &str| {
-        Problem::from(CreateError::UnknownInstitution(format!("{field} {text:?}")))
+fn institution(
+    guid: &Field<AnyText>,
+    code: &Field<AnyText>,
+    dialect: Dialect,
+) -> Result<InstitutionName, Problem> {
+    let unknown = |field: &Field<AnyText>, text: &str| {
+        let named = format!("{} {text:?}", field.name());
+        Problem::from(CreateError::UnknownInstitution(named))
     };
-    let guid = fields.text("institution_guid")?;
-    let code = fields.text("institution_code")?;
-    let remedy = "say which institution the member is for";
-    match (guid, code, dialect) {
-        (Some(guid), _, _) => guid
-            .parse()
-            .map(InstitutionName::Guid)
-            .map_err(|_| unknown("institution_guid", &guid)),
-        (None, Some(code), _) => code
-            .parse()
-            .map(InstitutionName::Code)
-            .map_err(|_| unknown("institution_code", &code)),
-        (None, None, Dialect::Nexus) => Err(Problem::missing("institution_guid", remedy)),
-        (None, None, Dialect::Platform) => Err(Problem::missing("institution_code", remedy)),
+    if let Some(text) = guid.read()? {
+        let parsed = text.parse().map(InstitutionName::Guid);
+        return parsed.map_err(|_| unknown(guid, &text));
     }
+    if let Some(text) = code.read()? {
+        let parsed = text.parse().map(InstitutionName::Code);
+        return parsed.map_err(|_| unknown(code, &text));
+    }
+    let preferred = match dialect {
+        Dialect::Nexus => guid,
+        Dialect::Platform => code,
+    };
+    Err(preferred
+        .missing("say which institution the member is for")
+        .into())
 }

@@ -17,6 +17,7 @@ use super::door::Door;
 use super::json;
 use super::limits::Limits;
 use super::problem::{Answer, Dialect, Problem};
+use super::requests::WindowWishes;
 use crate::domain::client::Client;
 use crate::domain::id::MemberGuid;
 use crate::domain::member::Member;
@@ -78,7 +79,7 @@ impl PlatformClient {
 impl Scope<'_> {
     /// Mints a new link for a member.
     pub async fn mint(&self, member: &str, query: &str) -> Answer {
-        let minted = self.minted(member, &Fields::of_query(query)).await?;
+        let minted = self.minted(member, Fields::of_query(query).take()).await?;
         Ok(json::answer(
             self.headers,
             StatusCode::OK,
@@ -89,7 +90,7 @@ impl Scope<'_> {
     /// Mints a new link for a member by POST; the body's wishes win over the query's.
     pub async fn authorize(&self, member: &str, query: &str, body: &[u8]) -> Answer {
         let fields = Fields::of_request(body, query, "member")?;
-        let minted = self.minted(member, &fields).await?;
+        let minted = self.minted(member, fields.take()).await?;
         Ok(json::answer(
             self.headers,
             StatusCode::OK,
@@ -97,9 +98,9 @@ impl Scope<'_> {
         ))
     }
 
-    async fn minted(&self, member: &str, fields: &Fields) -> Result<Minted, Problem> {
+    async fn minted(&self, member: &str, asked: WindowWishes) -> Result<Minted, Problem> {
         access::enabled(self.user)?;
-        let wishes = fields.wishes()?;
+        let wishes = asked.wishes.of_window(asked.skip_aggregation.read()?)?;
         let member = self.guid(member).await?;
         self.limits
             .mint(&self.client.id, self.user.guid, Some(member))?;
@@ -168,55 +169,5 @@ impl Scope<'_> {
             Dialect::Nexus => StatusCode::OK,
             Dialect::Platform => StatusCode::ACCEPTED,
         }
-    }
-}
-
-/// What the API calls the client's own name for a member.
-fn own_name(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Nexus => "external_guid",
-        Dialect::Platform => "id",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use utoipa::ToSchema;
-
-    use super::create::member_request;
-    use super::order::order_request;
-    use super::update::{answer_request, change_request, mfa_request};
-    use super::*;
-    use crate::http::requests::{
-        AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody,
-        PlatformMemberChangeBody, PlatformMemberRequestBody, PullRequestBody, WindowRequestBody,
-        described,
-    };
-
-    const SENT: &[u8] = br#"{"member": {"institution_code": "mxbank", "challenges": []}}"#;
-
-    /// The fields that `read` looks for are those that `T` describes.
-    fn assert_described<T: ToSchema>(read: impl FnOnce(&Fields) -> Result<(), Problem>) {
-        let fields = Fields::parse(SENT, "member").expect("a body");
-        read(&fields).expect("a sound request");
-        assert_eq!(fields.looked_for(), described::<T>("member"));
-    }
-
-    #[test]
-    fn the_description_has_the_fields_that_are_read() {
-        let none = &HeaderMap::new();
-        let (nexus, platform) = (Dialect::Nexus, Dialect::Platform);
-        assert_described::<NexusMemberRequestBody>(|it| member_request(it, nexus, none).map(drop));
-        assert_described::<PlatformMemberRequestBody>(|it| {
-            member_request(it, platform, none).map(drop)
-        });
-        assert_described::<NexusMemberChangeBody>(|it| change_request(it, nexus, none).map(drop));
-        assert_described::<PlatformMemberChangeBody>(|it| {
-            change_request(it, platform, none).map(drop)
-        });
-        assert_described::<AnswersBody>(|it| answer_request(it, none).map(drop));
-        assert_described::<MfaAnswersBody>(|it| mfa_request(it, none).map(drop));
-        assert_described::<PullRequestBody>(|it| order_request(it, none).map(drop));
-        assert_described::<WindowRequestBody>(|it| it.wishes().map(drop));
     }
 }

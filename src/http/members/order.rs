@@ -9,13 +9,14 @@ use crate::http::answers::{NexusMember, NexusMembersBody};
 use crate::http::body::{Fields, callback_payload};
 use crate::http::json;
 use crate::http::problem::{Answer, Problem};
+use crate::http::requests::PullRequestBody;
 
 impl Scope<'_> {
     /// Orders an aggregation; what it is asked for stands in the body or in the query.
     pub async fn aggregate(&self, member: &str, query: &str, body: &[u8]) -> Answer {
         access::enabled(self.user)?;
         let fields = Fields::of_request(body, query, "member")?;
-        let request = order_request(&fields, self.headers)?;
+        let request = order_request(&fields.take(), self.headers)?;
         let member = self.guid(member).await?;
         let ordered = order::order(self.gateway, self.client, self.user, member, request).await?;
         Ok(self.member_answer(self.accepted(), &ordered))
@@ -25,7 +26,7 @@ impl Scope<'_> {
     pub async fn aggregate_all(&self, query: &str, body: &[u8]) -> Answer {
         access::enabled(self.user)?;
         let fields = Fields::of_request(body, query, "member")?;
-        let request = order_request(&fields, self.headers)?;
+        let request = order_request(&fields.take(), self.headers)?;
         let ordered = order::order_all(self.gateway, self.client, self.user, request).await?;
         let members = ordered.iter();
         let members = members.map(NexusMember::of);
@@ -37,10 +38,10 @@ impl Scope<'_> {
 }
 
 /// The order that a request gives.
-pub(super) fn order_request(fields: &Fields, headers: &HeaderMap) -> Result<OrderRequest, Problem> {
+fn order_request(asked: &PullRequestBody, headers: &HeaderMap) -> Result<OrderRequest, Problem> {
     Ok(OrderRequest {
-        data_request: fields.data_request()?,
+        data_request: asked.pull.data_request(&asked.data_request)?,
         callback_payload: callback_payload(headers)?,
-        telling: fields.telling(headers)?,
+        telling: asked.silence.telling(headers)?,
     })
 }

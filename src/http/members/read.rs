@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 
 use super::Scope;
-use crate::domain::member::UseCase;
 use crate::flow::{challenges, members};
 use crate::http::answers::{
     ChallengeAnswer, ChallengesBody, MemberStatusBody, NexusChallengesBody, NexusMember,
@@ -12,7 +11,8 @@ use crate::http::answers::{
 use crate::http::body::Fields;
 use crate::http::institutions;
 use crate::http::json;
-use crate::http::problem::{Answer, Dialect, Kind, Problem};
+use crate::http::problem::{Answer, Dialect, Problem};
+use crate::http::requests::{PagesQuery, UseCaseQuery};
 
 impl Scope<'_> {
     /// One member.
@@ -33,10 +33,10 @@ impl Scope<'_> {
             };
             return Ok(json::answer(self.headers, StatusCode::OK, &body));
         }
-        if let Some(use_case) = use_case(&fields)? {
+        if let Some(use_case) = fields.take::<UseCaseQuery>().use_case.read()? {
             all.retain(|member| member.use_cases.contains(&use_case));
         }
-        let page = fields.page();
+        let page = fields.take::<PagesQuery>().page();
         let paged = page_of(all, page);
         let members = paged.items.iter();
         let body = PlatformMembersBody {
@@ -65,7 +65,7 @@ impl Scope<'_> {
                 json::answer(self.headers, StatusCode::OK, &body)
             }
             Dialect::Platform => {
-                let page = Fields::of_query(query).page();
+                let page = Fields::of_query(query).take::<PagesQuery>().page();
                 let paged = page_of(all, page);
                 let body = ChallengesBody {
                     pagination: Pagination::of(page, &paged),
@@ -87,17 +87,5 @@ impl Scope<'_> {
             institution,
             query,
         ))
-    }
-}
-
-fn use_case(fields: &Fields) -> Result<Option<UseCase>, Problem> {
-    match fields.text("use_case")?.as_deref() {
-        None | Some("") => Ok(None),
-        Some("PFM") => Ok(Some(UseCase::Pfm)),
-        Some("MONEY_MOVEMENT") => Ok(Some(UseCase::MoneyMovement)),
-        Some(_) => {
-            let message = "use_case must be PFM or MONEY_MOVEMENT.";
-            Err(Problem::new(Kind::Malformed, message))
-        }
     }
 }

@@ -2,14 +2,16 @@
 
 use axum::http::{HeaderMap, StatusCode};
 
-use super::{Scope, own_name};
-use crate::domain::credential::GivenValue;
-use crate::domain::id::MemberGuid;
+use super::Scope;
 use crate::flow::access;
 use crate::flow::challenges::{self, AnswerRequest};
 use crate::flow::members::{self, ChangeError, ChangeRequest};
-use crate::http::body::{Fields, LONGEST_NAME, callback_payload};
+use crate::http::body::{Fields, callback_payload};
 use crate::http::problem::{Answer, Dialect, Kind, Problem};
+use crate::http::requests::{
+    AnswersBody, MfaAnswersBody, NexusMemberChangeBody, PlatformMemberChangeBody,
+    SilentRequestBody, ValueRequest, given,
+};
 
 /// How the answers of a body are read.
 type ReadAnswers = fn(&Fields, &HeaderMap) -> Result<AnswerRequest, Problem>;
@@ -24,7 +26,9 @@ impl Scope<'_> {
             return Err(Problem::new(Kind::Missing, message));
         }
         // The older way to answer a question, still sent by older clients (contract section 1.4).
-        if self.dialect == Dialect::Nexus && fields.has("challenges") {
+        if self.dialect == Dialect::Nexus
+            && fields.take::<AnswersBody>().member.challenges.is_given()
+        {
             return self.resume(member, body).await;
         }
         let request = change_request(&fields, self.dialect, self.headers)?;
@@ -62,53 +66,64 @@ impl Scope<'_> {
 }
 
 /// The change that a body asks for.
-pub(super) fn change_request(
+fn change_request(
     fields: &Fields,
     dialect: Dialect,
     headers: &HeaderMap,
 ) -> Result<ChangeRequest, Problem> {
-    let name = fields.short_text("name", LONGEST_NAME)?;
-    let data_request = fields.data_request()?;
+    let (own_name, change, jobs) = match dialect {
+        Dialect::Nexus => {
+            let NexusMemberChangeBody { member, jobs } = fields.take();
+            (member.external_guid, member.change, jobs)
+        }
+        Dialect::Platform => {
+            let PlatformMemberChangeBody { member, jobs } = fields.take();
+            (member.id, member.change, jobs)
+        }
+    };
+    let name = change.name.read()?;
+    let data_request = jobs.pull.data_request(&jobs.data_request)?;
     Ok(ChangeRequest {
         name: name.filter(|name| !name.trim().is_empty()),
-        external_guid: fields.new_own_name::<MemberGuid>(own_name(dialect))?,
-        metadata: fields.new_metadata()?,
-        use_cases: fields.use_cases()?,
-        background_aggregation_is_disabled: fields.flag("background_aggregation_is_disabled")?,
-        credentials: fields
-            .given("credentials")?
-            .filter(|given| !given.is_empty()),
-        skip_aggregation: fields.flag("skip_aggregation")?.unwrap_or(false),
+        external_guid: own_name.change()?,
+        metadata: change.metadata.change()?,
+        use_cases: change.use_cases.read()?.filter(|all| !all.is_empty()),
+        background_aggregation_is_disabled: change.background_aggregation_is_disabled.read()?,
+        credentials: Some(given(change.credentials.read()?)?).filter(|given| !given.is_empty()),
+        skip_aggregation: change.skip_aggregation.read()?.unwrap_or(false),
         data_request: Some(data_request).filter(|request| !request.is_empty()),
         callback_payload: callback_payload(headers)?,
-        telling: fields.telling(headers)?,
+        telling: jobs.silence.telling(headers)?,
     })
 }
 
 /// The answers that a body brings.
-pub(super) fn answer_request(
-    fields: &Fields,
-    headers: &HeaderMap,
-) -> Result<AnswerRequest, Problem> {
-    answers_in(fields.given("challenges")?, fields, headers)
+fn answer_request(fields: &Fields, headers: &HeaderMap) -> Result<AnswerRequest, Problem> {
+    let AnswersBody { member, silence } = fields.take();
+    let challenges = member.challenges.read()?;
+    let challenges = challenges.ok_or_else(|| member.challenges.missing(REMEDY))?;
+    answers(challenges, &silence, headers)
 }
 
 /// The answers that a body brings under `challenges` or, if there are none, under `credentials`.
-pub(super) fn mfa_request(fields: &Fields, headers: &HeaderMap) -> Result<AnswerRequest, Problem> {
-    let challenges = fields.given("challenges")?;
-    let credentials = fields.given("credentials")?;
-    answers_in(challenges.or(credentials), fields, headers)
+fn mfa_request(fields: &Fields, headers: &HeaderMap) -> Result<AnswerRequest, Problem> {
+    let MfaAnswersBody { member, silence } = fields.take();
+    let challenges = member.challenges.read()?.or(member.credentials.read()?);
+    let challenges = challenges.ok_or_else(|| member.challenges.missing(REMEDY))?;
+    answers(challenges, &silence, headers)
 }
 
-fn answers_in(
-    given: Option<Vec<GivenValue>>,
-    fields: &Fields,
+/// What to do about answers that are missing.
+const REMEDY: &str = "send the guid and value of each answer";
+
+fn answers(
+    challenges: Vec<ValueRequest>,
+    silence: &SilentRequestBody,
     headers: &HeaderMap,
 ) -> Result<AnswerRequest, Problem> {
-    let missing = || Problem::missing("challenges", "send the guid and value of each answer");
     Ok(AnswerRequest {
-        answers: given.ok_or_else(missing)?,
+        answers: given(Some(challenges))?,
         callback_payload: callback_payload(headers)?,
-        telling: fields.telling(headers)?,
+        telling: silence.telling(headers)?,
     })
 }

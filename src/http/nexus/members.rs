@@ -10,11 +10,11 @@ use crate::http::auth::NexusUser;
 use crate::http::body::{Fields, Sent, telling_of};
 use crate::http::door::Door;
 use crate::http::json;
-use crate::http::params::{CallbackHeader, MemberGuidPath, PullWishes, SkipWebhook, WindowWishes};
+use crate::http::params::{CallbackHeader, MemberGuidPath, SkipWebhook};
 use crate::http::problem::{Answer, Problem};
 use crate::http::requests::{
     AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullRequestBody,
-    SilentRequestBody,
+    PullWishes, SilentRequestBody, WindowWishes,
 };
 
 /// Create a member.
@@ -125,7 +125,7 @@ pub async fn delete(
     let telling = match body.is_empty() {
         true => telling_of(&headers),
         false => Fields::parse(&body, "member")
-            .and_then(|fields| fields.telling(&headers))
+            .and_then(|fields| Ok(fields.take::<SilentRequestBody>().telling(&headers)?))
             .map_err(Problem::in_nexus)?,
     };
     user.scope(&door, &headers)

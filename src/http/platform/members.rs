@@ -11,14 +11,11 @@ use crate::http::answers::{
 use crate::http::auth::PlatformClient;
 use crate::http::body::{Sent, telling_of};
 use crate::http::door::Door;
-use crate::http::params::{
-    CallbackHeader, PagesQuery, PullWishes, SkipWebhook, UseCaseQuery, UserMemberPath, UserPath,
-    WindowWishes,
-};
+use crate::http::params::{CallbackHeader, SkipWebhook, UserMemberPath, UserPath};
 use crate::http::problem::Answer;
 use crate::http::requests::{
-    AnswersBody, PlatformMemberChangeBody, PlatformMemberRequestBody, PullRequestBody,
-    WindowRequestBody,
+    AnswersBody, PagesQuery, PlatformMemberChangeBody, PlatformMemberRequestBody, PullRequestBody,
+    PullWishes, UseCaseQuery, WindowWishes,
 };
 
 /// Create a member.
@@ -286,7 +283,7 @@ pub async fn oauth_window_uri(
     post, path = "/users/{user_identifier}/members/{member_identifier}/oauth_authorization_url",
     operation_id = "platformOauthAuthorizationUrl", tag = "Platform API",
     params(UserMemberPath, WindowWishes),
-    request_body = Option<WindowRequestBody>,
+    request_body = Option<WindowWishes>,
     responses((status = 200, description = "The link.", body = AuthorizationBody)),
 )]
 pub async fn oauth_authorization_url(

@@ -4,17 +4,16 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::domain::id::UserGuid;
 use crate::domain::user::User;
 use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
 use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
 use crate::http::auth::PlatformClient;
-use crate::http::body::{Fields, LONGEST_NAME, Sent, telling_of};
+use crate::http::body::{FieldError, Fields, Sent, telling_of};
 use crate::http::door::Door;
 use crate::http::json;
-use crate::http::params::{PagesQuery, SkipWebhook, UserPath, UsersQuery};
+use crate::http::params::{SkipWebhook, UserPath};
 use crate::http::problem::{Answer, Kind, Problem};
-use crate::http::requests::UserRequestBody;
+use crate::http::requests::{PagesQuery, UserRequestBody, UsersQuery};
 
 /// Create a user.
 #[utoipa::path(
@@ -32,7 +31,7 @@ pub async fn create(
     headers: HeaderMap,
     Sent(body): Sent,
 ) -> Answer {
-    let request = user_request(&Fields::parse(&body, "user")?)?;
+    let request = user_request(&Fields::parse(&body, "user")?.take())?;
     let user = access::create_user(&door.gateway, &client.client.id, request).await?;
     Ok(user_answer(&headers, &user))
 }
@@ -50,12 +49,13 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Answer {
     let fields = Fields::of_query(&query.unwrap_or_default());
+    let query: UsersQuery = fields.take();
     let filter = UserFilter {
-        id: fields.name("id")?,
-        email: fields.name("email")?,
-        is_disabled: fields.flag("is_disabled")?,
+        id: query.id.read()?,
+        email: query.email.read()?,
+        is_disabled: query.is_disabled.read()?,
     };
-    let page = fields.page();
+    let page = fields.take::<PagesQuery>().page();
     let paged = access::users(&door.gateway, &client.client.id, &filter, page).await?;
     let body = UsersBody {
         users: paged.items.iter().map(UserAnswer::from).collect(),
@@ -104,7 +104,7 @@ pub async fn update(
         let message = "The body changes nothing: send a field of the user.";
         return Err(Problem::new(Kind::Missing, message));
     }
-    let request = change_request(&fields)?;
+    let request = change_request(&fields.take())?;
     let user = client.user(&door, &user).await?;
     let changed = access::update_user(&door.gateway, &client.client.id, user.guid, request).await?;
     let changed = changed.ok_or_else(|| Problem::not_found("user"))?;
@@ -138,37 +138,24 @@ fn user_answer(headers: &HeaderMap, user: &User) -> Response {
 }
 
 /// The user that a body asks for.
-fn user_request(fields: &Fields) -> Result<UserRequest, Problem> {
+fn user_request(UserRequestBody { user }: &UserRequestBody) -> Result<UserRequest, FieldError> {
     Ok(UserRequest {
-        id: fields.own_name::<UserGuid>("id")?,
-        email: fields.short_text("email", LONGEST_NAME)?,
-        metadata: fields.metadata()?,
-        is_disabled: fields.flag("is_disabled")?.unwrap_or(false),
+        id: user.id.read()?,
+        email: user.email.read()?,
+        metadata: user.metadata.read()?,
+        is_disabled: user.is_disabled.read()?.unwrap_or(false),
     })
 }
 
 /// The change that a body asks for.
-fn change_request(fields: &Fields) -> Result<UserChangeRequest, Problem> {
+fn change_request(
+    UserRequestBody { user }: &UserRequestBody,
+) -> Result<UserChangeRequest, FieldError> {
+    let email = user.email.change()?;
     Ok(UserChangeRequest {
-        id: fields.new_own_name::<UserGuid>("id")?,
-        email: fields.new_name("email")?,
-        metadata: fields.new_metadata()?,
-        is_disabled: fields.flag("is_disabled")?,
+        id: user.id.change()?,
+        email: email.map(|email| email.filter(|email| !email.is_empty())),
+        metadata: user.metadata.change()?,
+        is_disabled: user.is_disabled.read()?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::requests::described;
-
-    #[test]
-    fn the_description_has_the_fields_that_are_read() {
-        let fields = Fields::parse(b"{}", "user").expect("a body");
-        user_request(&fields).expect("a user");
-        assert_eq!(fields.looked_for(), described::<UserRequestBody>("user"));
-        let fields = Fields::parse(b"{}", "user").expect("a body");
-        change_request(&fields).expect("a change");
-        assert_eq!(fields.looked_for(), described::<UserRequestBody>("user"));
-    }
 }

@@ -280,7 +280,10 @@ impl<R: Request, const LEAST: usize, const MOST: usize> Kind for List<R, LEAST, 
     type Value = Vec<R>;
 
     fn expected() -> String {
-        format!("a list of {LEAST} to {MOST} {}", R::MANY)
+        match LEAST {
+            0 => format!("a list of at most {MOST} {}", R::MANY),
+            _ => format!("a list of {LEAST} to {MOST} {}", R::MANY),
+        }
     }
 
     fn read(value: &Value, name: &Name) -> Result<Vec<R>, FieldError> {

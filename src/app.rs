@@ -111,6 +111,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
             .map_or(config.links.authorization_ttl, |settings| {
                 settings.answer_deadline
             }),
+        members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
     };
     let mut keys = config
         .seal

@@ -27,6 +27,7 @@ pub mod printable;
 pub mod seal;
 pub mod serve;
 pub mod signature;
+pub mod steps;
 pub mod store;
 pub mod telemetry;
 pub mod webhook;

@@ -236,6 +236,9 @@ pub struct Limits {
     /// Requests about one user that delete.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub deletes_per_user_per_second: u64,
+    /// Members of one user. Not a rate: the answer is 400.
+    #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
+    pub members_per_user: u64,
 }
 
 impl Default for Limits {
@@ -255,6 +258,7 @@ impl Default for Limits {
             reads_per_user_per_second: 200,
             writes_per_user_per_second: 75,
             deletes_per_user_per_second: 15,
+            members_per_user: 1000,
         }
     }
 }

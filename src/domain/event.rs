@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::form;
 use super::id::{EventGuid, JobGuid};
 use super::job::Pulled;
 use super::member::Member;
@@ -25,6 +26,18 @@ pub enum EventKind {
     Aggregation,
     /// Our own: an OAuth state reached SUCCESS or ERRORED.
     OauthStateFinished,
+}
+
+impl form::Kept for EventKind {
+    type Form = String;
+
+    fn to_form(&self) -> String {
+        self.name().to_owned()
+    }
+
+    fn from_form(form: String) -> Option<Self> {
+        Self::from_name(&form)
+    }
 }
 
 impl EventKind {

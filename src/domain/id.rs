@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::digest::digest;
+use super::form::Kept;
 use super::random::{self, Random};
 
 /// How many partitions there are. Fixed: links, states and guids in circulation name theirs.
@@ -97,6 +98,18 @@ macro_rules! guid {
                     .and_then(|bytes| Uuid::from_slice(&bytes).ok())
                     .map(Self)
                     .ok_or(InvalidId { expected: concat!("a compact ", $prefix, " guid") })
+            }
+        }
+
+        impl Kept for $name {
+            type Form = String;
+
+            fn to_form(&self) -> String {
+                self.compact()
+            }
+
+            fn from_form(form: String) -> Option<Self> {
+                Self::from_compact(&form).ok()
             }
         }
 
@@ -235,6 +248,11 @@ impl OauthStateGuid {
     pub(super) fn of_image(image: &[u8; 32], partition: Partition) -> Self {
         Self(uuid_of_image(image, partition))
     }
+
+    /// Stands where a window is read before it is known under which name it is kept.
+    pub fn nameless() -> Self {
+        Self(Uuid::nil())
+    }
 }
 
 /// The public name of one attempt: two digits of partition and 22 characters of its state's digest.
@@ -275,6 +293,18 @@ impl fmt::Display for AttemptId {
 impl fmt::Debug for AttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl Kept for AttemptId {
+    type Form = String;
+
+    fn to_form(&self) -> String {
+        self.0.clone()
+    }
+
+    fn from_form(form: String) -> Option<Self> {
+        form.parse().ok()
     }
 }
 

@@ -1,16 +1,18 @@
 //! The aggregation job: the order to pull one member's data.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::challenge::Challenge;
 use super::data_request::DataRequest;
+use super::form;
 use super::id::{ClientId, InstitutionCode, JobGuid, MemberGuid, UserGuid};
 
 /// How many times a job is pushed before it is failed.
 pub const JOB_TRIES: u32 = 3;
 
 /// A job as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// The name the API and the aggregator use.
     pub guid: JobGuid,
@@ -27,23 +29,31 @@ pub struct Job {
     /// How many times it was pushed.
     pub attempt: u32,
     /// When it is due: to be pushed, or, once pushed, to be pushed again or given up.
+    #[serde(with = "form")]
     pub due_at: Timestamp,
     /// When it was queued.
+    #[serde(with = "form")]
     pub created_at: Timestamp,
     /// When it last changed.
+    #[serde(with = "form")]
     pub updated_at: Timestamp,
     /// What is asked for.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub data_request: DataRequest,
     /// What the institution asks just now; empty unless the job is `Challenged`.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub challenges: Vec<Challenge>,
     /// How many times the institution has asked during this job: names the newest questions.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub round: u32,
     /// Why it failed, when it did.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub failure: Option<JobFailure>,
 }
 
 /// How far a job has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
     /// To be pushed at its due time.
     Queued,
@@ -105,7 +115,8 @@ pub struct NewJob {
 macro_rules! failures {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
         /// Why a job brought nothing.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
         pub enum JobFailure {
             $($(#[$doc])* $variant,)*
         }
@@ -181,7 +192,7 @@ pub enum JobReport {
 }
 
 /// How much a job pulled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulled {
     /// Transactions that were not known before.
     pub transactions_created_count: u64,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::connection_status::{ConnectionStatus, IllegalTransition};
 use super::data_request::DataRequest;
+use super::form;
 use super::id::{
     ClientId, InstitutionCode, InstitutionGuid, JobGuid, MemberGuid, OauthStateGuid, UserGuid,
 };
@@ -18,6 +19,7 @@ pub struct Member {
     /// Whose relationship it is.
     pub user: UserGuid,
     /// The user's name in the client's own books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// The tenant.
     pub client: ClientId,
@@ -28,45 +30,65 @@ pub struct Member {
     /// What people call it; the institution's name unless the client chose one.
     pub name: String,
     /// The client's own name for the member: `external_guid` on Nexus, `id` on Platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_guid: Option<String>,
     /// Free text of the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
     /// What the client means to do with the data; given back as received.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub use_cases: Vec<UseCase>,
     /// Given back as received, and handed on with the member.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub background_aggregation_is_disabled: bool,
     /// Whether it connects by OAuth.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_oauth: bool,
     /// `skip_aggregation` as given at create: counts for every window until the first success.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub skip_aggregation: bool,
     /// Where the relationship stands.
     pub status: ConnectionStatus,
     /// Grows by one with every change; lets receivers of webhooks drop stale ones.
     pub revision: u32,
     /// When it was created.
+    #[serde(with = "form")]
     pub created_at: Timestamp,
     /// When an aggregation last ended.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub aggregated_at: Option<Timestamp>,
     /// When an aggregation last ended well.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub successfully_aggregated_at: Option<Timestamp>,
     /// The unfinished aggregation job, if any: `is_being_aggregated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_job: Option<JobGuid>,
     /// The newest aggregation job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most_recent_job: Option<JobGuid>,
     /// The newest window; older ones are chained behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_window: Option<OauthStateGuid>,
     /// What its login is known by among the user's members of the institution; never shown.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Digest>,
     /// How many times in a row the institution has refused the credentials; see
     /// [`REFUSALS_THAT_PREVENT`].
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub refusals: u8,
     /// What its jobs are asked for unless an order says otherwise.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub data_request: DataRequest,
     /// The newest `X-CALLBACK-PAYLOAD`, echoed by the webhooks about it (contract section 2.2).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_payload: Option<CallbackPayload>,
 }
 

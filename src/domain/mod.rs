@@ -24,6 +24,7 @@ pub mod data_request;
 pub mod digest;
 pub mod error_reason;
 pub mod event;
+pub mod form;
 pub mod grant;
 pub mod id;
 pub mod institution;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::form;
 use super::id::{AttemptId, ClientId, MemberGuid, OauthStateGuid, UserGuid};
 use super::iso8601;
 use super::return_address::ReturnTo;
@@ -30,6 +31,9 @@ pub enum OpenPolicy {
 /// How many times a link under [`OpenPolicy::Multi`] may be opened.
 pub const MULTI_OPENS: u8 = 5;
 
+/// How many times Continue may follow the opening of one link: fresh secrets each time.
+pub const CONTINUES: u8 = 5;
+
 /// How many times "Try again" may follow one link.
 pub const RETRIES: u8 = 3;
 
@@ -50,28 +54,34 @@ pub enum ReferralSource {
 
 /// What was chosen at mint. Nothing a browser sends can change it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WindowOptions {
     /// Where the person comes from.
+    #[serde(skip_serializing_if = "form::is_usual")]
     pub referral_source: ReferralSource,
     /// Where the person goes afterwards; checked against the client's registered addresses.
+    #[serde(skip_serializing_if = "form::is_usual")]
     pub return_to: ReturnTo,
     /// An explicit `skip_aggregation` at mint; `None` leaves it to the member.
+    #[serde(skip_serializing_if = "form::is_usual")]
     pub skip_aggregation: Option<bool>,
     /// Handed to institutions that can jump into their own app.
+    #[serde(skip_serializing_if = "form::is_usual")]
     pub enable_app2app: bool,
     /// How the link may be opened.
+    #[serde(skip_serializing_if = "form::is_usual")]
     pub open_policy: OpenPolicy,
     /// How many minutes the institution's answer is awaited once the link is opened, where not as
     /// long as usual.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "form::is_usual")]
     pub authorization_minutes: Option<u16>,
     /// The languages asked for at mint (`ui_locales`, OpenID Connect Core section 3.1.2.1).
+    #[serde(skip_serializing_if = "form::is_usual")]
     pub ui_locales: Option<String>,
 }
 
 /// How a window ended without success: what a page tells that the reason alone does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The institution answered, or could not, or our own work failed.
     Failed,
@@ -91,6 +101,34 @@ pub enum Ending {
     /// trusted connection to it, or the configuration keeps it from being called. Only the operator can
     /// mend that.
     NotSetUp,
+}
+
+impl Ending {
+    /// Every ending.
+    pub const ALL: [Ending; 8] = [
+        Self::Failed,
+        Self::Superseded,
+        Self::Expired,
+        Self::MemberDeleted,
+        Self::Unbound,
+        Self::Duplicate,
+        Self::OtherLogin,
+        Self::NotSetUp,
+    ];
+
+    /// The name it is kept under.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+            Self::MemberDeleted => "member_deleted",
+            Self::Unbound => "unbound",
+            Self::Duplicate => "duplicate",
+            Self::OtherLogin => "other_login",
+            Self::NotSetUp => "not_set_up",
+        }
+    }
 }
 
 /// How far a window has come.
@@ -132,6 +170,42 @@ impl WindowStatus {
     }
 }
 
+/// `issued`, `opened`, `returned`, `succeeded`; `errored`, the reason's id and the ending's name, with spaces
+/// between; or the ending alone, whose reason is then SESSION_ERROR. Windows are many: their form is short.
+impl form::Kept for WindowStatus {
+    type Form = String;
+
+    fn to_form(&self) -> String {
+        match self {
+            Self::Issued => "issued".to_owned(),
+            Self::Opened => "opened".to_owned(),
+            Self::Returned => "returned".to_owned(),
+            Self::Succeeded => "succeeded".to_owned(),
+            Self::Errored(ErrorReason::SessionError, ending) => ending.name().to_owned(),
+            Self::Errored(reason, ending) => format!("errored {} {}", reason.id(), ending.name()),
+        }
+    }
+
+    fn from_form(form: String) -> Option<Self> {
+        Some(match form.as_str() {
+            "issued" => Self::Issued,
+            "opened" => Self::Opened,
+            "returned" => Self::Returned,
+            "succeeded" => Self::Succeeded,
+            errored => {
+                let with_reason = errored.strip_prefix("errored ");
+                let with_reason = with_reason.and_then(|it| it.split_once(' '));
+                let (reason, ending) = match with_reason {
+                    Some((reason, ending)) => (ErrorReason::from_id(reason.parse().ok()?)?, ending),
+                    None => (ErrorReason::SessionError, errored),
+                };
+                let ending = Ending::ALL.into_iter().find(|it| it.name() == ending)?;
+                Self::Errored(reason, ending)
+            }
+        })
+    }
+}
+
 /// `auth_status` of an OAuth state (contract section 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthStatus {
@@ -161,39 +235,69 @@ impl AuthStatus {
     }
 }
 
-/// One window as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One window as the store keeps it, but for its name: it is kept under that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The OAuth state's guid.
+    #[serde(skip, default = "OauthStateGuid::nameless")]
     pub guid: OauthStateGuid,
     /// The member that left: `outbound_member_guid`.
+    #[serde(with = "form")]
     pub member: MemberGuid,
     /// Whose it is.
+    #[serde(with = "form")]
     pub user: UserGuid,
     /// The tenant.
     pub client: ClientId,
     /// What was chosen at mint.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub options: WindowOptions,
     /// How far it has come.
+    #[serde(with = "form")]
     pub status: WindowStatus,
     /// The member the login turned out to belong to: `inbound_member_guid`.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub inbound: Option<MemberGuid>,
     /// When the link was minted.
+    #[serde(rename = "created", with = "form")]
     pub created_at: Timestamp,
     /// When it last changed.
+    #[serde(rename = "updated", with = "form")]
     pub updated_at: Timestamp,
     /// When it becomes ERRORED by itself.
+    #[serde(with = "form")]
     pub deadline: Timestamp,
     /// When somebody first read the finished state.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub first_retrieved_at: Option<Timestamp>,
     /// How many retries led here: 0 for a link, at most [`RETRIES`].
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub retries: u8,
     /// What the institution said when it failed, for the operator only.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
     pub detail: Option<String>,
     /// Until when "Try again" is offered after a failure: the deadline of the first window of the
     /// chain, set when it is opened; after a deadline that passed, of the one that followed it.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub retry_until: Option<Timestamp>,
     /// The member's window before this one.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub previous: Option<OauthStateGuid>,
 }
 

@@ -109,10 +109,14 @@ pub async fn update_user(
         is_disabled: request.is_disabled,
     };
     let store = &gateway.store;
-    match store.update_user(&change).await.map_err(Internal::from)? {
+    match store
+        .update_user(&change, gateway.now())
+        .await
+        .map_err(Internal::from)?
+    {
         UserUpdate::Updated(user) => {
             if user.is_disabled {
-                let ended = store.end_sessions(user.guid).await;
+                let ended = store.end_sessions(user.guid, gateway.now()).await;
                 ended.map_err(Internal::from)?;
             }
             Ok(Some(*user))
@@ -176,7 +180,7 @@ pub async fn users(
     page: PageRequest,
 ) -> Result<Paged<User>, Internal> {
     if filter.is_empty() {
-        return Ok(gateway.store.users(client, page).await?);
+        return Ok(gateway.store.users(client, page, gateway.now()).await?);
     }
     let mut found: Vec<User> = match &filter.id {
         Some(id) => {
@@ -202,7 +206,7 @@ async fn all_users(gateway: &Gateway, client: &ClientId) -> Result<Vec<User>, In
             page,
             per_page: MOST_PER_PAGE,
         };
-        let paged = gateway.store.users(client, request).await?;
+        let paged = gateway.store.users(client, request, gateway.now()).await?;
         let is_last = paged.items.len() < MOST_PER_PAGE as usize;
         all.extend(paged.items);
         if is_last {
@@ -257,10 +261,11 @@ pub async fn api_token(gateway: &Gateway, user: &User) -> Result<ApiToken, Inter
         user: user.guid,
         client: user.client.clone(),
     };
-    let expires_at = gateway.now() + gateway.settings.api_token_ttl;
+    let now = gateway.now();
+    let expires_at = now + gateway.settings.api_token_ttl;
     gateway
         .store
-        .put_api_token(&owner, token.digest(), expires_at)
+        .put_api_token(&owner, token.digest(), expires_at, now)
         .await?;
     Ok(token)
 }
@@ -311,5 +316,5 @@ pub async fn user_of_session(
 
 /// Ends every session of the user.
 pub async fn end_sessions(gateway: &Gateway, user: &User) -> Result<(), Internal> {
-    Ok(gateway.store.end_sessions(user.guid).await?)
+    Ok(gateway.store.end_sessions(user.guid, gateway.now()).await?)
 }

@@ -189,6 +189,7 @@ async fn connection(
     let notices = |kind| gateway.notices(&door.client, &[kind], partition);
     Ok(Some(Connection {
         window: window.guid,
+        outbound: outbound.guid,
         inbound,
         fingerprints: fingerprints.to_vec(),
         sealed_grant: gateway.sealer.seal(random, &context, &grant.to_bytes()),

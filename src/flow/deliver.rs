@@ -39,15 +39,15 @@ pub async fn take_due(gateway: &Gateway, limit: usize) -> Result<Vec<Event>, Int
 /// Tries one event once, and says in the store what came of it.
 pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result<(), Internal> {
     log_context::event(&event);
+    let now = gateway.now();
     let subscriber = gateway.clients.get(&event.member.client);
     let Some(endpoint) = subscriber.and_then(|client| client.webhook(event.kind)) else {
         tracing::info!("no longer subscribed; event dropped");
-        return Ok(gateway.store.finish_event(event.guid).await?);
+        return Ok(gateway.store.finish_event(event.guid, now).await?);
     };
-    let now = gateway.now();
     let message = match Message::of(&event) {
         Ok(Some(message)) => message,
-        Ok(None) => return Ok(gateway.store.finish_event(event.guid).await?),
+        Ok(None) => return Ok(gateway.store.finish_event(event.guid, now).await?),
         Err(error) => {
             tracing::error!(%error, "event cannot be written; not tried again");
             return Ok(gateway.store.bury_event(event.guid, now).await?);
@@ -62,7 +62,7 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
     let result = match delivery {
         Delivery::Taken => {
             tracing::info!("webhook delivered");
-            gateway.store.finish_event(id).await?;
+            gateway.store.finish_event(id, now).await?;
             Delivered::Delivered
         }
         Delivery::Gone => {
@@ -79,7 +79,7 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
                 Some(wait) => {
                     let wait_s = wait.as_secs();
                     tracing::warn!(reason, wait_s, "webhook delivery failed; tried again later");
-                    gateway.store.postpone_event(id, now + wait).await?;
+                    gateway.store.postpone_event(id, now + wait, now).await?;
                     Delivered::Retried
                 }
                 None => {

@@ -40,11 +40,12 @@ pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Intern
         &held_answer(&handle.digest().to_text()),
         &callback.to_bytes(),
     );
-    let expires_at = gateway.now() + HELD_ANSWER_TTL;
+    let now = gateway.now();
+    let expires_at = now + HELD_ANSWER_TTL;
     let store = &gateway.store;
     let keeping = async {
         if store
-            .hold_answer(&attempt, handle.digest(), &sealed, expires_at)
+            .hold_answer(&attempt, handle.digest(), &sealed, expires_at, now)
             .await?
         {
             return Ok(Held::Under(handle));

@@ -84,7 +84,10 @@ pub async fn keep(
 
 /// Gives the key back: the answer is not worth keeping.
 pub async fn forget(gateway: &Gateway, request: &IdempotentRequest) -> Result<(), Internal> {
-    Ok(gateway.store.release_idempotent(request).await?)
+    Ok(gateway
+        .store
+        .release_idempotent(request, gateway.now())
+        .await?)
 }
 
 impl KeyedRequest<'_> {

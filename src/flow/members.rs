@@ -143,6 +143,11 @@ pub enum CreateError {
          credentials, or go on with it"
     )]
     Duplicate(MemberGuid),
+    /// The user has as many members as a user may have.
+    #[error(
+        "The user has {0} members, which is as many as a user may have: delete those that are not used"
+    )]
+    TooMany(u32),
     /// A standard member was sent without credentials.
     #[error("credentials is missing: send a value for each field the institution asks for")]
     NoCredentials,
@@ -331,6 +336,7 @@ async fn create_linked(
         fingerprints: Vec::new(),
         job: None,
         created,
+        most_members: gateway.settings.members_per_user,
     };
     keep(gateway, &new, now).await?;
     let labels = metrics::of(&new.member);
@@ -368,6 +374,7 @@ async fn create_standard(
         fingerprints: sealed.fingerprints,
         job,
         created,
+        most_members: gateway.settings.members_per_user,
     };
     keep(gateway, &new, now).await?;
     tracing::info!(is_queued = queued.is_some(), "member created");
@@ -441,6 +448,7 @@ async fn keep(gateway: &Gateway, new: &NewMember, now: Timestamp) -> Result<(), 
         }
         MemberCreation::Duplicate(existing) => return Err(CreateError::Duplicate(existing)),
         MemberCreation::NoSuchUser => return Err(CreateError::NoSuchUser),
+        MemberCreation::TooMany => return Err(CreateError::TooMany(new.most_members)),
     }
     gateway.wake_worker();
     Ok(())

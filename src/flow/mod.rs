@@ -113,6 +113,8 @@ pub struct Settings {
     pub job_deadline: Duration,
     /// How long a person may take to answer what an institution asks during a pull.
     pub answer_deadline: Duration,
+    /// How many members a user may have.
+    pub members_per_user: u32,
 }
 
 /// What time it is.

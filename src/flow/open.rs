@@ -122,6 +122,8 @@ async fn visit(
         }
         Opened::AskFirst(subject) => Arrival::AskFirst(subject),
         Opened::Resumable(subject) => Arrival::Resume(subject),
+        // What is under way may still end well.
+        Opened::Exhausted(attempt) => Arrival::Outcome(attempt),
         Opened::Taken(subject) => Arrival::Used {
             window: Box::new(subject.window),
             may_be_ours: true,

@@ -406,7 +406,9 @@ impl From<CreateError> for Problem {
             CreateError::OnlyOAuth | CreateError::NoCredentials => {
                 Self::new(Kind::Missing, format!("{error}."))
             }
-            CreateError::NeedlessCredentials => Self::new(Kind::Malformed, format!("{error}.")),
+            CreateError::NeedlessCredentials | CreateError::TooMany(_) => {
+                Self::new(Kind::Malformed, format!("{error}."))
+            }
             CreateError::Credentials(credentials) => credentials.into(),
         }
     }

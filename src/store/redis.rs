@@ -1,47 +1,40 @@
 //! The Redis store: one Redis or Valkey server, shared by any number of gateways.
 //!
-//! - A step of one user is one Lua script on the keys of that user's partition, and one round trip:
-//!   create or mint, open, claim, commit are the four of a whole flow. `redis/lib.lua` has what the
-//!   scripts share, `keys.rs` the keys and the few steps that need a second slot, `record.rs` and
-//!   `window_record.rs` the fields.
+//! ```text
+//! load ─▶ decide (steps) ─▶ apply: written if what was read is still so; else load again
+//! ```
+//!
+//! - A step is two round trips, `load` and `apply`, and one where nothing changes. `keys.rs` has the keys,
+//!   `scripts.rs` the three scripts, none of which knows what a record means.
+//! - A step whose answer was lost is sent again by whoever called it, under the name of the same command:
+//!   it finds itself in what it wrote.
 //! - What is unfinished is kept until it is finished; what is finished carries a time to live, so
-//!   purging has nothing to do.
-//! - A pending link costs at most 400 bytes of the server's memory, and about 270 with a short prefix
+//!   forgetting has nothing to do.
+//! - A pending link costs at most 400 bytes of the server's memory
 //!   (`bench/src/bin/bytes_per_link.rs` measures it).
 //! - [`RedisStore::open`] refuses a server that may lose what it accepted (`fitness.rs`).
 
-mod call;
 mod connection;
-mod events;
 mod failure;
 mod fitness;
-mod idempotency;
-mod jobs;
 mod keys;
 mod link;
-mod members;
-mod record;
-mod reply;
-mod sessions;
+mod scripts;
 #[cfg(test)]
 mod tests;
-mod users;
-mod window_record;
-mod windows;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use redis::Value;
 
-use self::call::Call;
-use self::keys::Keys;
+use self::keys::{Keys, partitions};
 use self::link::Link;
-use super::{Queue, Queues, Result, Retention, SOFT_DELETED, StoreError};
-use crate::domain::id::Partition;
-
-/// How long an attempt is kept at least after its deadline: its browser holds the cookie of the
-/// outcome page for a day.
-const OUTCOME: Duration = Duration::from_secs(24 * 60 * 60);
+use self::scripts::Call;
+use super::plan::{CommandId, Loaded, Plan, Read};
+use super::{Due, Place, Queues, Result, Retention, StoreError, Take, encoding};
+use crate::steps::Step;
+use crate::steps::record::{Key, List, Queue, Reads, Slot};
 
 /// How the store is used.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +52,9 @@ pub struct RedisStore {
     retention: Retention,
 }
 
+/// A step that was sent, and what it leads to if it arrived: its answer was lost.
+pub(super) type Sent<T> = Option<T>;
+
 impl RedisStore {
     /// Connects to `url` (`redis://` or `rediss://`), where all keys begin with `prefix`. Gives
     /// warnings for the operator.
@@ -66,7 +62,8 @@ impl RedisStore {
     /// # Errors
     ///
     /// [`StoreError::Unavailable`] when nobody answers within three seconds, [`StoreError::Unfit`]
-    /// when the server refuses us or must not be trusted as it is set up.
+    /// when the server refuses us, must not be trusted as it is set up, or holds what another version
+    /// wrote in another layout.
     pub async fn open(
         url: &str,
         prefix: &str,
@@ -77,6 +74,7 @@ impl RedisStore {
         })?;
         let link = Link::open(url).await?;
         let warnings = fitness::check(&link, settings.accept_volatile).await?;
+        fitness::check_layout(&link, &keys).await?;
         link.load_scripts().await?;
         let retention = settings.retention;
         Ok((
@@ -89,123 +87,326 @@ impl RedisStore {
         ))
     }
 
-    /// Takes the way of a step, and writes a key that nobody reads.
-    pub(in crate::store) async fn probe(&self) -> Result<()> {
-        self.link
-            .call(Call::new(&call::PROBE, self.keys.store()))
-            .await
-            .map(drop)
+    /// Tries a step once. `None`: what it read is no longer so, and it is to be tried again. `sent` is what
+    /// an earlier try under the same name would lead to, if it arrived.
+    pub(super) async fn try_step<S: Step>(
+        &self,
+        step: &S,
+        command: &CommandId,
+        now: Timestamp,
+        sent: &mut Sent<S::Outcome>,
+    ) -> Result<Option<S::Outcome>> {
+        let slot = step.slot();
+        let mut loaded = self.load(&slot, &step.reads()).await?;
+        let more = step.reads_then(&loaded.view);
+        if !more.is_empty() {
+            let later = self.load(&slot, &Reads::of(more)).await?;
+            loaded.add(later);
+        }
+        if sent.is_some() && loaded.was_written_by(command) {
+            return Ok(sent.take());
+        }
+        let (outcome, changes) = step.decide(&loaded.view, now);
+        if changes.is_empty() {
+            return Ok(Some(outcome));
+        }
+        let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
+        let call = Call::apply(&self.keys, &slot, &plan, self.retention);
+        *sent = Some(outcome);
+        let is_written = self.link.call(call).await?;
+        let outcome = sent.take();
+        Ok(outcome.filter(|_| is_written == Value::Int(1)))
     }
 
-    /// Nothing to do: what is finished is forgotten by its time to live.
-    pub(in crate::store) async fn purge(&self, _now: Timestamp) -> Result<()> {
-        Ok(())
+    /// Reads what is wanted, in one round trip: what is wanted of one slot at one moment.
+    pub(super) async fn load_each(&self, reads: &[(Slot, Reads)]) -> Result<Vec<Loaded>> {
+        let mut loaded = Vec::with_capacity(reads.len());
+        let commands = reads.iter().map(|(slot, reads)| {
+            let mut command = redis::cmd("MGET");
+            for key in &reads.keys {
+                command.arg(self.keys.record(slot, key));
+            }
+            command
+        });
+        let answers = self.link.query_all(commands.collect()).await?;
+        for ((_, reads), answer) in reads.iter().zip(answers) {
+            loaded.push(of_values(&reads.keys, answer)?);
+        }
+        Ok(loaded)
     }
 
-    /// The retention as a time to live.
-    fn retention(&self) -> u64 {
-        millis(self.retention.finished)
+    /// Reads what is wanted of one slot, in one round trip.
+    pub(super) async fn load(&self, slot: &Slot, reads: &Reads) -> Result<Loaded> {
+        if reads.keys.is_empty() {
+            return Ok(Loaded::default());
+        }
+        if let Some(list) = &reads.count {
+            let mut length = redis::cmd("ZCARD");
+            length.arg(self.keys.list(slot, list));
+            let mut values = redis::cmd("MGET");
+            for key in &reads.keys {
+                values.arg(self.keys.record(slot, key));
+            }
+            let answers = self.link.query_all(vec![values, length]).await?;
+            let [values, length] = two(answers)?;
+            let mut loaded = of_values(&reads.keys, values)?;
+            loaded.view.count = number(length)?;
+            return Ok(loaded);
+        }
+        if reads.follow.is_empty() {
+            let mut values = redis::cmd("MGET");
+            for key in &reads.keys {
+                values.arg(self.keys.record(slot, key));
+            }
+            return of_values(&reads.keys, self.link.query(&values).await?);
+        }
+        let answer = self.link.call(Call::load(&self.keys, slot, reads)).await?;
+        let mut parts = parts(answer)?.into_iter();
+        let mut loaded = Loaded::default();
+        while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+            let key = Key::parse(&text(name)?).ok_or_else(|| unreadable("a key"))?;
+            take_value(&mut loaded, key, value)?;
+        }
+        Ok(loaded)
     }
 
-    /// How long a deleted member is listed as one: while its windows or itself can be found.
-    fn listed(&self) -> u64 {
-        self.retention().max(millis(SOFT_DELETED))
+    /// Writes what was planned; nothing of it was read before.
+    pub(super) async fn write(&self, slot: &Slot, plan: &Plan) -> Result<()> {
+        let call = Call::apply(&self.keys, slot, plan, self.retention);
+        self.link.call(call).await.map(drop)
     }
 
-    /// How long an attempt is kept: as long as its window can be read, and for a day after its
-    /// deadline at least.
-    fn attempt_life(&self, deadline: Timestamp, now: Timestamp) -> u64 {
-        let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
-        millis(left.saturating_add(self.retention.finished.max(OUTCOME)))
+    /// A part of a list, and the length of the whole.
+    pub(super) async fn places(
+        &self,
+        slot: &Slot,
+        list: &List,
+        skip: u64,
+        limit: u64,
+    ) -> Result<(Vec<Place>, u64)> {
+        let name = self.keys.list(slot, list);
+        let last = skip
+            .saturating_add(limit)
+            .saturating_sub(1)
+            .min(i64::MAX.unsigned_abs());
+        let mut length = redis::cmd("ZCARD");
+        length.arg(&name);
+        let mut range = redis::cmd("ZRANGE");
+        range.arg(&name).arg(skip).arg(last).arg("WITHSCORES");
+        let [length, range] = two(self.link.query_all(vec![length, range]).await?)?;
+        let places = match limit {
+            0 => Vec::new(),
+            _ => of_scores(range)?,
+        };
+        Ok((places, number(length)?))
     }
 
-    /// How much is on its way: one round trip for each queue.
-    pub(in crate::store) async fn queues(&self) -> Result<Queues> {
+    /// What stands in a list of every partition up to now, the longest there first: one round trip.
+    pub(super) async fn past(
+        &self,
+        list: &List,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Place>> {
+        let now = now.as_millisecond();
+        let slots = partitions();
+        let commands = slots
+            .iter()
+            .map(|slot| scripts::due_in_list(&self.keys, slot, list, now, limit));
+        let mut places = Vec::new();
+        for answer in self.link.query_all(commands.collect()).await? {
+            places.extend(of_scores(answer)?);
+        }
+        places.sort_by_key(|place| place.at);
+        places.truncate(limit);
+        Ok(places)
+    }
+
+    /// Takes up what is due, at most `take.limit` in all: one round trip to find out where anything is, and
+    /// then one for each time that more is taken there.
+    pub(super) async fn take(&self, take: &Take) -> Result<Vec<Due>> {
+        let mut taken = Vec::new();
+        let mut slots = self.with_anything_due(take).await?;
+        while !slots.is_empty() && taken.len() < take.limit {
+            let left = take.limit - taken.len();
+            slots.truncate(left);
+            let share = left / slots.len();
+            let calls = slots
+                .iter()
+                .map(|slot| Call::take(&self.keys, slot, take, share));
+            let answers = self.link.call_all(calls.collect()).await?;
+            let mut full = Vec::new();
+            for (slot, answer) in slots.into_iter().zip(answers) {
+                let mut parts = parts(answer)?.into_iter();
+                let before = taken.len();
+                while let (Some(line), Some(key)) = (parts.next(), parts.next()) {
+                    taken.push(Due::read(&text(line)?, &text(key)?)?);
+                }
+                if taken.len() - before == share {
+                    full.push(slot);
+                }
+            }
+            slots = full;
+        }
+        Ok(taken)
+    }
+
+    /// The partitions with anything due, the longest due first.
+    async fn with_anything_due(&self, take: &Take) -> Result<Vec<Slot>> {
+        let slots = partitions();
+        let commands = slots.iter().map(|slot| {
+            let mut command = redis::cmd("ZRANGEBYSCORE");
+            command
+                .arg(self.keys.lines(slot, take.queue))
+                .arg("-inf")
+                .arg(take.now.as_millisecond())
+                .arg("WITHSCORES")
+                .arg("LIMIT")
+                .arg(0)
+                .arg(1);
+            command
+        });
+        let answers = self.link.query_all(commands.collect()).await?;
+        let mut due = Vec::new();
+        for (slot, answer) in slots.into_iter().zip(answers) {
+            let first: Vec<(String, f64)> = value(answer)?;
+            due.extend(first.first().map(|(_, at)| (*at, slot)));
+        }
+        due.sort_by(|one, other| one.0.total_cmp(&other.0));
+        Ok(due.into_iter().map(|(_, slot)| slot).collect())
+    }
+
+    /// How much is on its way.
+    pub(super) async fn queues(&self) -> Result<Queues> {
+        let lengths = partitions().into_iter().map(|slot| {
+            let mut command = redis::cmd("ZCARD");
+            command.arg(self.keys.list(&slot, &List::SetAside));
+            command
+        });
+        let mut set_aside = 0;
+        for answer in self.link.query_all(lengths.collect()).await? {
+            set_aside += number(answer)?;
+        }
         Ok(Queues {
-            events: self.queue("de").await?,
-            jobs: self.queue("dj").await?,
+            events: self.queue(Queue::Events).await?,
+            jobs: self.queue(Queue::Jobs).await?,
+            set_aside,
         })
     }
 
-    async fn queue(&self, index: &str) -> Result<Queue> {
-        let unreadable = |_| reply::unreadable("an index of what is due");
-        let keys = Partition::all().map(|it| format!("{}{index}", self.keys.partition(it)));
-        let (mut lengths, mut firsts) = (Vec::new(), Vec::new());
-        for key in keys {
-            lengths.push(redis::cmd("ZCARD").arg(&key).to_owned());
-            let first = redis::cmd("ZRANGE")
-                .arg(&key)
-                .arg(0)
-                .arg(0)
-                .arg("WITHSCORES")
-                .to_owned();
-            firsts.push(first);
-        }
-        let mut queue = Queue {
-            length: 0,
-            due_at: None,
-        };
-        let partitions = lengths.len();
-        let answers = self.link.query_all([lengths, firsts].concat()).await?;
-        for (nth, answer) in answers.into_iter().enumerate() {
-            if nth < partitions {
-                queue.length += redis::from_redis_value::<u64>(answer).map_err(unreadable)?;
-                continue;
-            }
-            let first: Vec<(String, f64)> = redis::from_redis_value(answer).map_err(unreadable)?;
-            for (_, score) in first {
-                let due_at = Timestamp::from_millisecond(score as i64).ok();
-                queue.due_at = queue.due_at.into_iter().chain(due_at).min();
-            }
-        }
-        Ok(queue)
-    }
-
-    /// Runs `call` for each partition, once it is known how many of the things due before `now` are
-    /// to be taken where: the longest due first, at most `limit` in all. Two round trips, or one when
-    /// nothing is due.
-    async fn take_due(
-        &self,
-        index: &str,
-        now: Timestamp,
-        limit: usize,
-        call: impl Fn(String, u64) -> Call,
-    ) -> Result<Vec<redis::Value>> {
-        let commands = Partition::all()
-            .map(|partition| {
-                let mut command = redis::cmd("ZRANGEBYSCORE");
-                command
-                    .arg(format!("{}{index}", self.keys.partition(partition)))
-                    .arg("-inf")
-                    .arg(now.as_millisecond())
-                    .arg("WITHSCORES")
-                    .arg("LIMIT")
-                    .arg(0)
-                    .arg(limit);
-                command
-            })
-            .collect();
-        let mut due = Vec::new();
-        let answers = self.link.query_all(commands).await?;
-        for (partition, answer) in Partition::all().zip(answers) {
-            let scored: Vec<(String, f64)> = redis::from_redis_value(answer)
-                .map_err(|_| reply::unreadable("an index of what is due"))?;
-            due.extend(scored.into_iter().map(|(_, score)| (score, partition)));
-        }
-        due.sort_by(|a, b| a.0.total_cmp(&b.0));
-        due.truncate(limit);
-
-        let calls = Partition::all().filter_map(|partition| {
-            let share = due.iter().filter(|(_, of)| *of == partition).count();
-            (share > 0).then(|| call(self.keys.partition(partition), share as u64))
+    async fn queue(&self, queue: Queue) -> Result<super::Queue> {
+        let slots = partitions();
+        let lines = slots.iter().map(|slot| {
+            let mut command = redis::cmd("ZRANGE");
+            let name = self.keys.lines(slot, queue);
+            command.arg(name).arg(0).arg(-1).arg("WITHSCORES");
+            command
         });
-        self.link.call_all(calls.collect()).await
+        let mut lengths = Vec::new();
+        let mut due_at: Option<Timestamp> = None;
+        for (slot, answer) in slots
+            .iter()
+            .zip(self.link.query_all(lines.collect()).await?)
+        {
+            for (line, first) in value::<Vec<(String, f64)>>(answer)? {
+                let first = Timestamp::from_millisecond(first as i64).ok();
+                due_at = due_at.into_iter().chain(first).min();
+                let mut command = redis::cmd("ZCARD");
+                command.arg(self.keys.due(slot, queue) + &line);
+                lengths.push(command);
+            }
+        }
+        let mut length = 0;
+        for answer in self.link.query_all(lengths).await? {
+            length += number(answer)?;
+        }
+        Ok(super::Queue { length, due_at })
     }
+
+    /// Takes the way of a step, and writes a key that nobody reads and that is gone after a minute.
+    pub(super) async fn probe(&self) -> Result<()> {
+        let mut command = redis::cmd("SET");
+        let key = format!("{}probe", self.keys.store());
+        command.arg(key).arg("1").arg("PX").arg(60_000);
+        self.link.query::<Value>(&command).await.map(drop)
+    }
+}
+
+/// The records of `MGET`.
+fn of_values(keys: &[Key], answer: Value) -> Result<Loaded> {
+    let mut loaded = Loaded::default();
+    for (key, value) in keys.iter().zip(parts(answer)?) {
+        take_value(&mut loaded, key.clone(), value)?;
+    }
+    Ok(loaded)
+}
+
+/// Reads a record as `scripts.rs` writes it.
+fn take_value(loaded: &mut Loaded, key: Key, value: Value) -> Result<()> {
+    let mut read = Read {
+        key: key.clone(),
+        commands: String::new(),
+        unknown: None,
+    };
+    if value != Value::Nil {
+        let text = text(value)?;
+        let lines = text.split_once('\n');
+        let (head, json) = lines.ok_or_else(|| unreadable("a record without its first line"))?;
+        let mut head = head.split(' ');
+        let commands = head.next().unwrap_or_default();
+        let form = head.next().and_then(|form| form.parse().ok());
+        let form = form.ok_or_else(|| unreadable("the form of a record"))?;
+        let (record, unknown) = encoding::read(&key, form, json)?;
+        read.commands = commands.to_owned();
+        read.unknown = unknown;
+        loaded.view.insert(key, record);
+    }
+    loaded.reads.push(read);
+    Ok(())
+}
+
+/// Keys with their scores.
+fn of_scores(answer: Value) -> Result<Vec<Place>> {
+    let scored: Vec<(String, f64)> = value(answer)?;
+    scored
+        .iter()
+        .map(|(key, score)| Place::read(key, *score as i64))
+        .collect()
+}
+
+fn value<T: redis::FromRedisValue>(answer: Value) -> Result<T> {
+    redis::from_redis_value(answer).map_err(|_| unreadable("an answer of another form"))
+}
+
+fn number(answer: Value) -> Result<u64> {
+    value(answer)
+}
+
+fn text(answer: Value) -> Result<String> {
+    value(answer)
+}
+
+fn parts(answer: Value) -> Result<Vec<Value>> {
+    match answer {
+        Value::Array(parts) => Ok(parts),
+        _ => Err(unreadable("an answer that should be a list")),
+    }
+}
+
+fn two(answers: Vec<Value>) -> Result<[Value; 2]> {
+    answers
+        .try_into()
+        .map_err(|_| unreadable("an answer for each of two commands"))
+}
+
+/// What the server answers is not what this version writes.
+fn unreadable(what: &str) -> StoreError {
+    StoreError::Unreadable(format!("{what} in Redis"))
 }
 
 /// A time to live in milliseconds: at least a second, at most a thousand years, which the server
 /// can still add to its clock.
-fn millis(life: Duration) -> u64 {
-    const MOST: u64 = 1000 * 365 * 24 * 60 * 60 * 1000;
-    u64::try_from(life.as_millis()).map_or(MOST, |millis| millis.clamp(1000, MOST))
+fn millis(life: Duration) -> i64 {
+    const MOST: i64 = 1000 * 365 * 24 * 60 * 60 * 1000;
+    i64::try_from(life.as_millis()).map_or(MOST, |millis| millis.clamp(1000, MOST))
 }

@@ -6,41 +6,26 @@
 //! ```
 //!
 //! A step is answered after its commit is on disk (`synchronous=FULL`), so what was answered
-//! survives a crash. Every step decides on what it reads inside its own transaction, and that
+//! survives a crash. Every step reads, decides and writes inside its own transaction, and that
 //! begins by taking the file's write lock: a second process on the same file is safe, and the two
 //! take turns. The file must be on a local disk, because SQLite's locks are not to be trusted on
 //! network file systems.
 //!
-//! What a step means is said where it is called: [`Store`](super::Store). Here are, each with its
-//! rows and its steps, `users`, `sessions`, `members` (`changes` of them, and what is `deleted`),
-//! `windows`, `attempts` (how browsers and answers meet windows), `outcomes` (how windows end),
-//! `jobs` (and `orders`: how they begin and are answered), `events` and `idempotency`.
-//!
-//! A change of a member's status that the domain's table does not allow is refused by the database
-//! itself, too: see `file`.
+//! What a step does is decided by [`steps`](crate::steps); `records` reads and writes their records.
 
-mod attempts;
-mod changes;
-mod deleted;
-mod events;
 mod file;
-mod idempotency;
-mod jobs;
-mod members;
-mod orders;
-mod outcomes;
-mod purge;
-mod sessions;
+mod records;
 mod threads;
-mod users;
-mod values;
-mod windows;
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Result, Retention, StoreError};
+use super::plan::{CommandId, Loaded, Plan};
+use super::{Due, Place, Queues, Result, Retention, StoreError, Take};
+use crate::steps::Step;
+use crate::steps::record::{List, Queue, Reads};
 use threads::Threads;
 
 /// How many reads run at the same time.
@@ -55,13 +40,12 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`, making it (readable by its owner alone) where there is none, and
-    /// brings an older one to this version's layout.
+    /// Opens the file at `path`, making it (readable by its owner alone) where there is none.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unfit`], in words for the operator: the file cannot be made or opened, is not
-    /// ours, or was written by a newer version. [`StoreError::Unavailable`]: another process keeps
+    /// ours, or was written by another version in another layout. [`StoreError::Unavailable`]: another process keeps
     /// the file locked.
     pub fn open(path: &Path, retention: Retention) -> Result<SqliteStore> {
         let (writer, opened) = file::open_to_write(path)?;
@@ -81,6 +65,81 @@ impl SqliteStore {
     /// As [`Self::open`].
     pub fn examine(path: &Path, writes: bool) -> Result<bool> {
         file::examine(path, writes)
+    }
+
+    /// Takes a step in one transaction.
+    pub(super) async fn step<S>(
+        &self,
+        step: S,
+        command: CommandId,
+        now: Timestamp,
+    ) -> Result<S::Outcome>
+    where
+        S: Step + Send + 'static,
+        S::Outcome: Send + 'static,
+    {
+        let retention = self.retention;
+        self.threads
+            .write(move |tx| records::step(tx, &step, &command, now, retention))
+            .await
+    }
+
+    /// Reads what is wanted, at one moment.
+    pub(super) async fn load(&self, reads: Vec<Reads>) -> Result<Vec<Loaded>> {
+        self.threads
+            .read(move |tx| reads.iter().map(|reads| records::load(tx, reads)).collect())
+            .await
+    }
+
+    /// Writes what was planned.
+    pub(super) async fn write(&self, plan: Plan, now: Timestamp) -> Result<()> {
+        let retention = self.retention;
+        self.threads
+            .write(move |tx| records::write(tx, plan, now, retention))
+            .await
+    }
+
+    /// A part of a list, and the length of the whole.
+    pub(super) async fn places(
+        &self,
+        list: List,
+        skip: u64,
+        limit: u64,
+    ) -> Result<(Vec<Place>, u64)> {
+        self.threads
+            .read(move |tx| {
+                let places = records::places(tx, &list, skip, limit)?;
+                Ok((places, records::length(tx, &list)?))
+            })
+            .await
+    }
+
+    /// Takes up what is due.
+    pub(super) async fn take(&self, take: Take) -> Result<Vec<Due>> {
+        self.threads.write(move |tx| records::take(tx, &take)).await
+    }
+
+    /// How much is on its way.
+    pub(super) async fn queues(&self) -> Result<Queues> {
+        self.threads
+            .read(|tx| {
+                Ok(Queues {
+                    events: records::queue(tx, Queue::Events)?,
+                    jobs: records::queue(tx, Queue::Jobs)?,
+                    set_aside: records::length(tx, &List::SetAside)?,
+                })
+            })
+            .await
+    }
+
+    /// Forgets what may be forgotten.
+    pub(super) async fn forget(&self, now: Timestamp) -> Result<()> {
+        while !self
+            .threads
+            .write(move |tx| records::forget(tx, now))
+            .await?
+        {}
+        Ok(())
     }
 
     /// Takes the way of a step, and writes what is there already: one page.

@@ -86,7 +86,11 @@ async fn two_processes_take_turns() {
             per_page: 1,
         };
         assert_eq!(
-            store.users(&client(), page).await.expect("answered").total,
+            store
+                .users(&client(), page, at(9_999))
+                .await
+                .expect("answered")
+                .total,
             50
         );
     }
@@ -148,7 +152,11 @@ async fn while_another_keeps_the_file_nothing_is_written() {
         per_page: 1,
     };
     assert_eq!(
-        store.users(&client(), page).await.expect("answered").total,
+        store
+            .users(&client(), page, at(9_999))
+            .await
+            .expect("answered")
+            .total,
         1
     );
 }
@@ -178,7 +186,11 @@ async fn what_is_queued_is_finished_when_the_store_is_dropped() {
         per_page: 1,
     };
     assert_eq!(
-        store.users(&client(), page).await.expect("answered").total,
+        store
+            .users(&client(), page, at(9_999))
+            .await
+            .expect("answered")
+            .total,
         100
     );
 }
@@ -247,7 +259,7 @@ async fn what_was_kept_long_enough_is_forgotten() {
     let token = bench.a_digest();
     bench
         .store
-        .put_api_token(&owner, token, at(50 * DAY))
+        .put_api_token(&owner, token, at(50 * DAY), at(0))
         .await
         .expect("kept");
 

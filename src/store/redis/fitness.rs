@@ -2,6 +2,7 @@
 
 use redis::Value;
 
+use super::keys::{Keys, VERSION};
 use super::link::Link;
 use crate::store::{Result, StoreError};
 
@@ -25,6 +26,45 @@ struct Settings {
 /// warnings about the rest. With `accept_volatile` the loss of data is a warning too.
 pub(super) async fn check(link: &Link, accept_volatile: bool) -> Result<Vec<String>> {
     judge(&read(link).await?, accept_volatile)
+}
+
+/// How many keys are looked through for those of an earlier layout, when the store is used for the first time.
+const LOOKED_THROUGH: u32 = 100_000;
+
+/// Refuses a store whose keys under this prefix another version wrote in another layout.
+pub(super) async fn check_layout(link: &Link, keys: &Keys) -> Result<()> {
+    let mark = format!("{}layout", keys.store());
+    let marked: Option<u32> = link.ask(redis::cmd("GET").arg(&mark)).await?;
+    if marked == Some(VERSION) {
+        return Ok(());
+    }
+    for other in 1..VERSION {
+        let (mut cursor, mut looked_through) = (0_u64, 0);
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(keys.pattern(other));
+            scan.arg("COUNT").arg(1000);
+            // A user that may not look has nothing to see.
+            let Ok((next, found)) = link.ask::<(u64, Vec<String>)>(&scan).await else {
+                break;
+            };
+            if !found.is_empty() {
+                return Err(StoreError::Unfit(format!(
+                    "Redis holds what an earlier version of Guichet wrote under this prefix (layout \
+                     {other}), and this version reads layout {VERSION} and converts nothing: choose \
+                     another store.prefix or an empty database, or start the version that wrote it"
+                )));
+            }
+            looked_through += 1000;
+            cursor = next;
+            if cursor == 0 || looked_through >= LOOKED_THROUGH {
+                break;
+            }
+        }
+    }
+    link.ask::<Value>(redis::cmd("SET").arg(&mark).arg(VERSION))
+        .await
+        .map(drop)
 }
 
 fn judge(settings: &Settings, accept_volatile: bool) -> Result<Vec<String>> {

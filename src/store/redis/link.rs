@@ -5,9 +5,9 @@
 
 use redis::{Cmd, FromRedisValue, RedisResult, ServerErrorKind, Value};
 
-use super::call::{self, Call};
 use super::connection::Connection;
 use super::failure::{self, Cause};
+use super::scripts::{self, Call};
 use crate::store::{Result, StoreError};
 
 /// The way to the server. Clones share it.
@@ -92,7 +92,7 @@ impl Link {
 
     /// Gives the server every script, so that later calls find it.
     pub(super) async fn load_scripts(&self) -> Result<()> {
-        for script in call::all() {
+        for script in scripts::all() {
             let sent = self.connection.run(|mut connection| async move {
                 script.load_async(&mut connection).await.map(drop)
             });

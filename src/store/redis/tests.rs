@@ -2,10 +2,11 @@
 //! slots, size, round trips, and a server that goes away. What both stores promise is in `tests/it/store_contract`.
 
 mod away;
-mod flow;
-mod member_api;
+mod kept;
+mod lost;
 mod names;
 mod races;
+mod scripts;
 mod server;
 mod size;
 mod upkeep;
@@ -25,13 +26,16 @@ use crate::domain::id::{
 use crate::domain::job::NewJob;
 use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::random::Random;
-use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
+use crate::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkToken};
 use crate::domain::user::User;
 use crate::domain::window::{
     Binding, NewAttempt, NewWindow, OpenPolicy, ReferralSource, WindowOptions,
 };
+use crate::steps::record::Key;
+use crate::store::Store;
 use crate::store::{
-    Claim, Claimed, Committed, Connection, Knock, NewMember, Opened, Opening, Retention, Subject,
+    Claim, Claimed, Committed, Connection, Knock, MemberChange, NewMember, Opened, Opening,
+    Retention, Subject,
 };
 
 /// Values that never repeat within a test binary (SplitMix64 over a counter).
@@ -63,12 +67,12 @@ fn settings() -> RedisSettings {
 }
 
 /// A store of its own on `server`.
-async fn open(server: &Server) -> RedisStore {
+async fn open(server: &Server) -> Store {
     let (store, warnings) = RedisStore::open(&server.url(), "test:", settings())
         .await
         .expect("a sound server");
     assert_eq!(warnings, Vec::<String>::new());
-    store
+    store.into()
 }
 
 /// `seconds` after the moment all tests begin at.
@@ -94,7 +98,7 @@ fn new_user() -> User {
 }
 
 /// A user that is kept.
-async fn a_user(store: &RedisStore) -> UserGuid {
+async fn a_user(store: &Store) -> UserGuid {
     let user = new_user();
     store.create_user(&user).await.expect("kept");
     user.guid
@@ -152,6 +156,7 @@ fn new_member(user: UserGuid, window: NewWindow) -> NewMember {
         fingerprints: Vec::new(),
         job: None,
         created: Vec::new(),
+        most_members: 1000,
     }
 }
 
@@ -198,6 +203,50 @@ fn claim(attempt: &NewAttempt) -> Claim {
     }
 }
 
+/// A standard member that signs in as `login`, with its credentials.
+fn standard(user: UserGuid, login: &str) -> NewMember {
+    let new = new_member(user, new_window(user.partition(), at(600)));
+    NewMember {
+        member: Member {
+            is_oauth: false,
+            status: ConnectionStatus::Created,
+            latest_window: None,
+            ..new.member
+        },
+        window: None,
+        sealed_credentials: Some(vec![1, 2, 3]),
+        fingerprints: vec![known_as(login)],
+        ..new
+    }
+}
+
+/// What somebody who signs in as `login` is known by.
+fn known_as(login: &str) -> Digest {
+    Digest::of("login", login)
+}
+
+/// A change of nothing.
+fn change(member: &Member) -> MemberChange {
+    MemberChange {
+        user: member.user,
+        member: member.guid,
+        name: None,
+        external_guid: None,
+        metadata: None,
+        use_cases: None,
+        background_aggregation_is_disabled: None,
+        callback_payload: None,
+        data_request: None,
+        credentials: None,
+        updated: Vec::new(),
+    }
+}
+
+/// A key as the server has it.
+fn key_of(partition: Partition, key: &Key) -> String {
+    format!("test:2{{p{partition}}}{}", key.as_str())
+}
+
 fn new_job(partition: Partition) -> NewJob {
     NewJob {
         guid: JobGuid::new(&Distinct, partition),
@@ -205,10 +254,12 @@ fn new_job(partition: Partition) -> NewJob {
     }
 }
 
-fn connection(window: OauthStateGuid) -> Connection {
+fn connection(new: &NewMember) -> Connection {
+    let window = new.window.as_ref().expect("a window").guid;
     let partition = window.partition();
     Connection {
         window,
+        outbound: new.member.guid,
         inbound: None,
         fingerprints: Vec::new(),
         sealed_grant: b"sealed \0 grant \xff".to_vec(),
@@ -221,7 +272,7 @@ fn connection(window: OauthStateGuid) -> Connection {
 }
 
 /// A member that is kept, with its window.
-async fn keep_member(store: &RedisStore) -> NewMember {
+async fn keep_member(store: &Store) -> NewMember {
     let user = a_user(store).await;
     let new = new_member(user, new_window(user.partition(), at(600)));
     store.create_member(&new, at(0)).await.expect("kept");
@@ -229,7 +280,7 @@ async fn keep_member(store: &RedisStore) -> NewMember {
 }
 
 /// Opens the member's window and gives the attempt that claimed it.
-async fn open_first(store: &RedisStore, new: &NewMember, now: Timestamp) -> NewAttempt {
+async fn open_first(store: &Store, new: &NewMember, now: Timestamp) -> NewAttempt {
     let opening = opening(new, Knock::Navigate, &[]);
     let opened = store.open_window(&opening, now).await.expect("answered");
     assert!(matches!(opened, Opened::Claimed(_)), "{opened:?}");
@@ -237,7 +288,7 @@ async fn open_first(store: &RedisStore, new: &NewMember, now: Timestamp) -> NewA
 }
 
 /// Brings the member's window to `Returned`.
-async fn bring_back(store: &RedisStore, new: &NewMember) -> NewAttempt {
+async fn bring_back(store: &Store, new: &NewMember) -> NewAttempt {
     let attempt = open_first(store, new, at(10)).await;
     let claimed = store
         .claim_callback(&claim(&attempt), at(20))
@@ -248,9 +299,9 @@ async fn bring_back(store: &RedisStore, new: &NewMember) -> NewAttempt {
 }
 
 /// Connects the member.
-async fn connect(store: &RedisStore, new: &NewMember) -> (Connection, Subject) {
+async fn connect(store: &Store, new: &NewMember) -> (Connection, Subject) {
     bring_back(store, new).await;
-    let connection = connection(new.window.as_ref().expect("a window").guid);
+    let connection = connection(new);
     let committed = store.commit_connected(&connection, at(30)).await;
     (connection, committed_subject(committed))
 }
@@ -268,6 +319,7 @@ fn opened_name(opened: &Opened) -> &'static str {
         Opened::AskFirst(_) => "ask first",
         Opened::Resumable(_) => "resumable",
         Opened::Taken(_) => "taken",
+        Opened::Exhausted(_) => "exhausted",
         Opened::Over { .. } => "over",
         Opened::Unknown => "unknown",
     }

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::domain::member::ConnectionStatus;
 use crate::store::{Result, StoreError};
 
-/// Every layout there was, oldest first. `user_version` counts those that the file went through;
-/// a change of the layout is a new entry, never an edit.
-const LAYOUTS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
+/// The layout, and its number (`user_version`).
+const LAYOUT: &str = include_str!("schema.sql");
+const NUMBER: i64 = 3;
 
 /// Tells our files from those of other programs (`PRAGMA application_id`): "GUIC".
 const APPLICATION: i32 = 0x4755_4943;
@@ -86,8 +85,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<(Connection, Opened)> {
     connection.pragma_update(None, "foreign_keys", true)?;
     // Bytes: after a burst the log shrinks back to this.
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    migrate(path, &mut connection)?;
-    guard_statuses(&connection)?;
+    lay_out(path, &mut connection)?;
     Ok((connection, Opened::now(path)))
 }
 
@@ -111,35 +109,6 @@ fn journal_mode(connection: &Connection) -> Result<String> {
             asked => return Ok(asked?),
         }
     }
-}
-
-/// Makes the connection refuse what the domain's table of transitions does not allow, whatever a step
-/// asks for. Temporary: the table is this version's, and the file may see another one.
-fn guard_statuses(connection: &Connection) -> Result<()> {
-    connection.execute_batch(
-        "PRAGMA temp_store = MEMORY;
-         CREATE TEMP TABLE legal_transitions (
-             before INTEGER NOT NULL,
-             after  INTEGER NOT NULL,
-             PRIMARY KEY (before, after)
-         ) STRICT, WITHOUT ROWID;",
-    )?;
-    let mut insert =
-        connection.prepare("INSERT INTO legal_transitions (before, after) VALUES (?, ?)")?;
-    for before in ConnectionStatus::ALL {
-        for after in before.next() {
-            insert.execute([before.id(), after.id()])?;
-        }
-    }
-    connection.execute_batch(
-        "CREATE TEMP TRIGGER statuses_follow_the_table
-         BEFORE UPDATE OF status ON main.members
-         WHEN NEW.status <> OLD.status AND NOT EXISTS (
-             SELECT 1 FROM legal_transitions WHERE before = OLD.status AND after = NEW.status
-         )
-         BEGIN SELECT RAISE(ABORT, 'that status may not follow the member''s own'); END;",
-    )?;
-    Ok(())
 }
 
 /// Opens a connection that only reads, on a file that [`open_to_write`] found fit.
@@ -172,7 +141,7 @@ pub(super) fn examine(path: &Path, writes: bool) -> Result<bool> {
     };
     refuse_foreign(path, &connection)?;
     let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    refuse_newer(path, layout)?;
+    refuse_other_layout(path, layout)?;
     drop(connection);
     if writes {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -237,34 +206,31 @@ fn refuse_foreign(path: &Path, connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what a newer version wrote.
-fn refuse_newer(path: &Path, layout: i64) -> Result<()> {
-    let newest = LAYOUTS.len() as i64;
-    if layout <= newest {
-        return Ok(());
-    }
-    let why = format!(
-        "has layout {layout}, and this version of Guichet knows layouts up to {newest}: start the \
-         newer version that wrote it, or restore a copy from before the upgrade"
-    );
+/// Refuses what another version wrote in another layout. A file without one is new.
+fn refuse_other_layout(path: &Path, layout: i64) -> Result<()> {
+    let remedy = match layout {
+        0 | NUMBER => return Ok(()),
+        ..NUMBER => {
+            "an earlier version wrote it, and nothing converts it: name another file, which is made \
+             anew, or start the version that wrote this one"
+        }
+        _ => "start the newer version that wrote it, or restore a copy from before the upgrade",
+    };
+    let why =
+        format!("has layout {layout}, and this version of Guichet reads layout {NUMBER}: {remedy}");
     Err(unfit(path, &why))
 }
 
-/// Brings the file to the newest layout in one transaction: all of it, or none.
-fn migrate(path: &Path, connection: &mut Connection) -> Result<()> {
-    // Immediate: of two processes that find an old file, the second sees what the first did.
+/// Gives a new file its layout in one transaction: all of it, or none.
+fn lay_out(path: &Path, connection: &mut Connection) -> Result<()> {
+    // Immediate: of two processes that find a new file, the second sees what the first did.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let layout: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    refuse_newer(path, layout)?;
-    let newest = LAYOUTS.len() as i64;
-    let done = usize::try_from(layout)
-        .map_err(|_| StoreError::Unreadable(format!("a layout numbered {layout}")))?;
-    if done < LAYOUTS.len() {
-        for layout in &LAYOUTS[done..] {
-            transaction.execute_batch(layout)?;
-        }
+    refuse_other_layout(path, layout)?;
+    if layout == 0 {
+        transaction.execute_batch(LAYOUT)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", newest)?;
+        transaction.pragma_update(None, "user_version", NUMBER)?;
     }
     transaction.commit()?;
     Ok(())
@@ -272,37 +238,4 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<()> {
 
 fn unfit(path: &Path, why: &str) -> StoreError {
     StoreError::Unfit(format!("{} {why}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_illegal_transition_cannot_be_written() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("store.sqlite");
-        let (connection, _) = open_to_write(&path).expect("it opens");
-        connection
-            .execute_batch(
-                "INSERT INTO members (guid, user, client, institution, institution_guid, name,
-                     use_cases, background_aggregation_is_disabled, is_oauth, skip_aggregation,
-                     status, revision, created_at)
-                 VALUES ('m', 'u', 'c', 'i', 'g', 'n', '[]', 0, 0, 0, 0, 1, 0)",
-            )
-            .expect("a row");
-        let set = |connection: &Connection, status: ConnectionStatus| {
-            connection.execute("UPDATE members SET status = ?", [status.id()])
-        };
-        let unguarded = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("it opens");
-        for from in ConnectionStatus::ALL {
-            set(&unguarded, *from).expect("nobody looks");
-            for to in ConnectionStatus::ALL {
-                let transaction = connection.unchecked_transaction().expect("begun");
-                let is_written = set(&transaction, *to).is_ok();
-                assert_eq!(is_written, from.then(*to).is_ok(), "{from:?} to {to:?}");
-                transaction.rollback().expect("undone");
-            }
-        }
-    }
 }

@@ -6,7 +6,7 @@ use guichet::domain::secret::Digest;
 use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, OpenPolicy, WindowOptions, WindowStatus,
 };
-use guichet::store::{Claim, Claimed, HELD_ANSWERS};
+use guichet::store::{Claim, Claimed, HELD_RESPONSES};
 
 use super::Bench;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
@@ -239,7 +239,7 @@ async fn a_held_answer_is_given_until_it_expires(bench: Bench) {
     let hold = async |attempt: &NewAttempt| {
         let held = bench
             .store
-            .hold_answer(&attempt.id, handle, &sealed, at(60))
+            .hold_answer(&attempt.id, handle, &sealed, at(60), at(0))
             .await;
         held.expect("answered")
     };
@@ -267,12 +267,12 @@ async fn a_held_answer_is_given_until_it_expires(bench: Bench) {
 async fn of_an_attempts_held_answers_the_oldest_gives_way(bench: Bench) {
     let visited = bench.visited().await;
     let partition = visited.linked.user.guid.partition();
-    let handles: Vec<Digest> = (0..HELD_ANSWERS + 2).map(|_| bench.a_digest()).collect();
+    let handles: Vec<Digest> = (0..HELD_RESPONSES + 2).map(|_| bench.a_digest()).collect();
     let hold = async |nth: usize| {
         let end = at(60 + nth as i64);
         let (store, attempt) = (&bench.store, &visited.attempt.id);
         let held = store
-            .hold_answer(attempt, handles[nth], b"sealed", end)
+            .hold_answer(attempt, handles[nth], b"sealed", end, at(0))
             .await;
         assert!(held.expect("answered"), "the attempt awaits an answer");
     };
@@ -289,10 +289,10 @@ async fn of_an_attempts_held_answers_the_oldest_gives_way(bench: Bench) {
         // Sent again because its answer was lost.
         hold(nth).await;
         let newest = nth as u32;
-        let oldest = (newest + 1).saturating_sub(HELD_ANSWERS);
+        let oldest = (newest + 1).saturating_sub(HELD_RESPONSES);
         assert_eq!(held().await, (oldest..=newest).collect::<Vec<_>>());
     }
-    assert_eq!(HELD_ANSWERS, 8, "as decided");
+    assert_eq!(HELD_RESPONSES, 8, "as decided");
 }
 
 async fn an_attempt_reads_with_its_window(bench: Bench) {

@@ -137,6 +137,7 @@ async fn of_racing_creations_one_has_the_login(bench: Bench) {
             MemberCreation::Duplicate(of) => refused.push(of),
             MemberCreation::ExternalGuidTaken(by) => panic!("each has its own: {by}"),
             MemberCreation::NoSuchUser => panic!("the user is there"),
+            MemberCreation::TooMany => panic!("there are few"),
         }
     }
     assert_eq!((created.len(), refused.len()), (1, 19));

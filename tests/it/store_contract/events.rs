@@ -67,7 +67,11 @@ async fn a_finished_event_is_gone(bench: Bench) {
     an_event(&bench).await;
     let event = take(&bench, 5, 60).await[0].guid;
     for _repeated in 0..2 {
-        bench.store.finish_event(event).await.expect("answered");
+        bench
+            .store
+            .finish_event(event, at(9))
+            .await
+            .expect("answered");
     }
     assert_eq!(take(&bench, 9999, 10_000).await, []);
 }
@@ -77,14 +81,14 @@ async fn a_postponed_event_waits(bench: Bench) {
     let event = take(&bench, 5, 60).await[0].guid;
     bench
         .store
-        .postpone_event(event, at(1000))
+        .postpone_event(event, at(1000), at(9))
         .await
         .expect("answered");
     assert_eq!(take(&bench, 999, 1060).await, []);
     assert_eq!(take(&bench, 1000, 1060).await.len(), 1);
     bench
         .store
-        .postpone_event(event, at(1001))
+        .postpone_event(event, at(1001), at(9))
         .await
         .expect("answered");
     assert_eq!(
@@ -106,7 +110,7 @@ async fn a_buried_event_is_not_tried_again(bench: Bench) {
     }
     bench
         .store
-        .postpone_event(event, at(7))
+        .postpone_event(event, at(7), at(9))
         .await
         .expect("answered");
     assert_eq!(take(&bench, 9999, 10_000).await, []);
@@ -143,10 +147,14 @@ async fn what_became_of_an_unknown_event_is_no_matter(bench: Bench) {
     let linked = bench.linked(WindowOptions::default()).await;
     let partition = linked.user.guid.partition();
     let event = bench.a_notice(partition, EventKind::MemberCreated)[0].guid;
-    bench.store.finish_event(event).await.expect("answered");
     bench
         .store
-        .postpone_event(event, at(1))
+        .finish_event(event, at(9))
+        .await
+        .expect("answered");
+    bench
+        .store
+        .postpone_event(event, at(1), at(9))
         .await
         .expect("answered");
     bench

@@ -261,6 +261,7 @@ impl Bench {
         let partition = visited.linked.user.guid.partition();
         Connection {
             window: visited.linked.window,
+            outbound: visited.linked.member.guid,
             inbound: None,
             fingerprints: Vec::new(),
             sealed_grant: self.an_envelope(),
@@ -503,7 +504,10 @@ impl Bench {
         let events = self.store.reserve_events(now, hold_until, 1000).await;
         let events = events.expect("answered");
         for event in &events {
-            self.store.finish_event(event.guid).await.expect("answered");
+            self.store
+                .finish_event(event.guid, at(9))
+                .await
+                .expect("answered");
         }
         events
     }
@@ -560,6 +564,7 @@ pub fn new_member(member: Member) -> NewMember {
         fingerprints: Vec::new(),
         job: None,
         created: Vec::new(),
+        most_members: 1000,
     }
 }
 

@@ -49,7 +49,7 @@ impl Bench {
     }
 
     async fn release(&self, request: &IdempotentRequest) {
-        let released = self.store.release_idempotent(request).await;
+        let released = self.store.release_idempotent(request, at(9)).await;
         released.expect("answered");
     }
 }

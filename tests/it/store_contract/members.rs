@@ -117,6 +117,7 @@ async fn of_racing_members_one_gets_the_external_guid(bench: Bench) {
             }
             MemberCreation::Duplicate(of) => panic!("their logins are not known: {of}"),
             MemberCreation::NoSuchUser => panic!("the user is there"),
+            MemberCreation::TooMany => panic!("there are few"),
         }
     }
     assert_eq!(created.len(), 1, "{created:?}");

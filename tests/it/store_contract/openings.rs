@@ -2,7 +2,7 @@
 
 use guichet::domain::id::AttemptId;
 use guichet::domain::window::{
-    Binding, Ending, MULTI_OPENS, OpenPolicy, Window, WindowOptions, WindowStatus,
+    Binding, CONTINUES, Ending, MULTI_OPENS, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
 use guichet::store::{Claimed, Knock, Opened, Opening};
 
@@ -18,6 +18,7 @@ on_each_store!(
     looking_claims_nothing,
     continuing_under_multi_is_no_further_open,
     continuing_needs_the_newest_binding,
+    a_window_is_continued_five_times_and_no_further,
     nobody_opens_while_the_code_is_exchanged,
     a_link_is_over_at_its_deadline,
     a_finished_link_knows_its_own_browser,
@@ -33,6 +34,7 @@ async fn send(bench: &Bench, opening: &Opening, second: i64) -> &'static str {
         Opened::AskFirst(_) => "ask first",
         Opened::Resumable(_) => "resumable",
         Opened::Taken(_) => "taken",
+        Opened::Exhausted(_) => "exhausted",
         Opened::Over { .. } => "over",
         Opened::Unknown => "unknown",
     }
@@ -183,15 +185,36 @@ async fn continuing_under_multi_is_no_further_open(bench: Bench) {
     let linked = bench.linked(opened_by(OpenPolicy::Multi)).await;
     let mut visited = bench.visit(linked.clone(), at(1)).await;
     for open in 1..MULTI_OPENS {
-        for second in 2..4 {
-            visited = go_on(&bench, &visited, second).await;
-        }
+        visited = go_on(&bench, &visited, 2).await;
         let opening = bench.an_opening(&linked, Knock::Navigate, at(4));
         assert_eq!(send(&bench, &opening, 4).await, "claimed", "open {open}");
         visited.attempt = opening.attempt;
     }
     assert_eq!(knock(&bench, &linked, Knock::Navigate, &[]).await, "taken");
     go_on(&bench, &visited, 5).await;
+}
+
+async fn a_window_is_continued_five_times_and_no_further(bench: Bench) {
+    for policy in [
+        OpenPolicy::Single,
+        OpenPolicy::Interstitial,
+        OpenPolicy::Multi,
+    ] {
+        let linked = bench.linked(opened_by(policy)).await;
+        let mut visited = bench.visit(linked.clone(), at(1)).await;
+        for _ in 0..CONTINUES {
+            visited = go_on(&bench, &visited, 2).await;
+        }
+        let last = visited.browser();
+        for _ in 0..3 {
+            assert_eq!(
+                knock(&bench, &linked, Knock::Continue, &last).await,
+                "exhausted"
+            );
+        }
+        // The newest attempt is as good as it was.
+        bench.come_back(&visited, at(3)).await;
+    }
 }
 
 async fn continuing_needs_the_newest_binding(bench: Bench) {

@@ -24,7 +24,7 @@ async fn put_token(bench: &Bench, user: &User) -> (SessionOwner, Digest) {
         client: user.client.clone(),
     };
     let token = bench.a_digest();
-    let put = bench.store.put_api_token(&owner, token, at(600));
+    let put = bench.store.put_api_token(&owner, token, at(600), at(0));
     put.await.expect("kept");
     (owner, token)
 }
@@ -132,7 +132,11 @@ async fn ending_sessions_forgets_tokens_too(bench: Bench) {
         sessions.push((partition, session));
     }
     let (_, unspent) = put_token(&bench, &user).await;
-    bench.store.end_sessions(user.guid).await.expect("answered");
+    bench
+        .store
+        .end_sessions(user.guid, at(1))
+        .await
+        .expect("answered");
 
     let mut alive = Vec::new();
     for (partition, session) in sessions {

@@ -124,7 +124,7 @@ async fn users_are_listed_oldest_first(bench: Bench) {
         let request = PageRequest { page, per_page: 2 };
         let paged = bench
             .store
-            .users(&client(), request)
+            .users(&client(), request, at(9_999))
             .await
             .expect("answered");
         assert_eq!(paged.items, expected, "page {page}");
@@ -226,7 +226,10 @@ impl Bench {
     }
 
     async fn update(&self, change: &UserChange) -> UserUpdate {
-        self.store.update_user(change).await.expect("answered")
+        self.store
+            .update_user(change, at(9))
+            .await
+            .expect("answered")
     }
 
     async fn call(&self, user: &User, id: Option<&str>) -> UserUpdate {
@@ -342,7 +345,7 @@ async fn of_racing_changes_one_gets_the_id(bench: Bench) {
             ..bench.a_user_change(&user)
         };
         let store = Arc::clone(&bench.store);
-        racers.spawn(async move { store.update_user(&change).await.expect("answered") });
+        racers.spawn(async move { store.update_user(&change, at(9)).await.expect("answered") });
     }
     let (mut named, mut refused) = (Vec::new(), HashSet::new());
     for update in racers.join_all().await {
@@ -387,7 +390,10 @@ async fn a_deleted_user_takes_everything_along(bench: Bench) {
     };
     let (spent, unspent, session) = (bench.a_digest(), bench.a_digest(), bench.a_digest());
     for token in [spent, unspent] {
-        let put = bench.store.put_api_token(&owner, token, at(500)).await;
+        let put = bench
+            .store
+            .put_api_token(&owner, token, at(500), at(0))
+            .await;
         put.expect("answered");
     }
     let begun = bench
@@ -409,7 +415,7 @@ async fn a_deleted_user_takes_everything_along(bench: Bench) {
         page: 1,
         per_page: 10,
     };
-    let listed = bench.store.users(&user.client, page).await;
+    let listed = bench.store.users(&user.client, page, at(9_999)).await;
     let listed = listed.expect("answered");
     assert_eq!((listed.items, listed.total), (Vec::new(), 0));
     let touched = bench

@@ -98,7 +98,7 @@ async fn serve(mut client: TcpStream, behind: u16, mut manner: watch::Receiver<M
 }
 
 /// Waits until the store serves again.
-async fn is_found_again(store: &RedisStore, new: &NewMember) {
+async fn is_found_again(store: &Store, new: &NewMember) {
     let begun = std::time::Instant::now();
     loop {
         match store.member(new.member.user, new.member.guid).await {
@@ -115,7 +115,7 @@ async fn is_found_again(store: &RedisStore, new: &NewMember) {
 }
 
 /// Asks until it is told that the server is away, and nothing else.
-async fn is_away(store: &RedisStore, new: &NewMember) {
+async fn is_away(store: &Store, new: &NewMember) {
     let begun = std::time::Instant::now();
     loop {
         match store.member(new.member.user, new.member.guid).await {
@@ -153,6 +153,7 @@ async fn whatever_an_attempt_to_reconnect_meets_it_is_repeated() {
     let (store, _) = RedisStore::open(&between.url(), "test:", settings())
         .await
         .expect("a sound server");
+    let store = Store::from(store);
     let new = keep_member(&store).await;
     for manner in [
         Manner::CutsAnswers,
@@ -187,6 +188,7 @@ async fn a_login_or_a_permission_that_ends_is_away_until_it_is_given_again() {
     let (store, _) = RedisStore::open(&url, "test:", settings())
         .await
         .expect("a sound server");
+    let store = Store::from(store);
     let new = keep_member(&store).await;
 
     acl(&["resetpass", ">second"]).await;
@@ -197,9 +199,9 @@ async fn a_login_or_a_permission_that_ends_is_away_until_it_is_given_again() {
     acl(&["resetpass", ">first"]).await;
     is_found_again(&store, &new).await;
 
-    acl(&["-hgetall"]).await;
+    acl(&["-mget"]).await;
     is_away(&store, &new).await;
-    acl(&["+hgetall"]).await;
+    acl(&["+mget"]).await;
     is_found_again(&store, &new).await;
 }
 

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::domain::event::Notice;
-use crate::store::redis::users::UniqueName;
+use crate::steps::name::{ListUser, RESERVED};
+use crate::steps::record::NameKind;
+use crate::store::StoreError;
+use crate::store::names::Reservation;
 use crate::store::{Deletion, MemberCreation, PageRequest, UserCreation};
 
 const FIRST_PAGE: PageRequest = PageRequest {
@@ -40,63 +43,101 @@ async fn of_many_who_want_a_name_one_gets_it() {
         assert!(guid == winners[0] || creation == taken, "{creation:?}");
     }
     let store = open(&server).await;
-    let kept = store.users(&client(), FIRST_PAGE).await.expect("read");
+    let kept = store
+        .users(&client(), FIRST_PAGE, at(9_999))
+        .await
+        .expect("read");
     assert_eq!((kept.total, kept.items.len()), (1, 1));
     let found = store.user_by_id(&client(), "person 1").await.expect("read");
     assert_eq!(found.as_ref(), kept.items.first());
 }
 
+/// The first two of the four steps of a creation, and then nothing.
+async fn begin_to_create(store: &Store, user: &User) {
+    let id = user.id.as_deref().expect("it has a name");
+    let name = Reservation::of(&user.client, NameKind::UserId, id, &user.guid.compact());
+    assert_eq!(
+        store.reserve(&name, user.created_at).await.expect("asked"),
+        None
+    );
+    let listed = ListUser {
+        client: user.client.clone(),
+        user: user.guid,
+        created_at: Some(user.created_at),
+    };
+    store.step(&listed, user.created_at).await.expect("listed");
+}
+
 #[tokio::test]
-async fn what_a_crash_left_reserved_is_free_once_it_can_no_longer_be_used() {
+async fn what_a_crash_left_reserved_is_unavailable_and_then_free() {
     let server = Server::start().await;
     let store = open(&server).await;
     let lost = named("person 1");
-    let name = UniqueName {
-        index: "ids",
-        name: Some("person 1"),
+    begin_to_create(&store, &lost).await;
+    let asks_at = |moment| User {
+        created_at: moment,
+        ..named("person 1")
     };
-    // The first half of a creation, and then nothing.
-    store
-        .reserve(&client(), name, &lost.guid.compact(), "", Some(at(0)))
-        .await
-        .expect("reserved");
-    let next = named("person 1");
-    let taken = UserCreation::IdTaken(lost.guid);
-    assert_eq!(store.create_user(&next).await.expect("answered"), taken);
-    let listed = store.users(&client(), FIRST_PAGE).await.expect("read");
-    assert_eq!((listed.total, listed.items), (0, Vec::new()));
+    let after = at(0) + RESERVED;
+    let early = store
+        .create_user(&asks_at(after - Duration::from_millis(1)))
+        .await;
+    assert!(
+        matches!(early, Err(StoreError::Unavailable(_))),
+        "never a name of nobody: {early:?}"
+    );
+    let found = store.user_by_id(&client(), "person 1").await;
+    assert_eq!(found.expect("read"), None);
 
-    // As if its fifteen seconds were over.
-    let pending = format!("{}pending", store.keys.client(&client()));
-    let _: i64 = server.query(&["DEL", &pending]).await;
+    let next = asks_at(after);
     let created = store.create_user(&next).await.expect("answered");
     assert_eq!(created, UserCreation::Created);
-    let listed = store.users(&client(), FIRST_PAGE).await.expect("read");
-    assert_eq!((listed.total, listed.items), (1, vec![next]));
+    let found = store.user_by_id(&client(), "person 1").await;
+    assert_eq!(found.expect("read"), Some(next.clone()));
+    // Whoever was late finds out.
+    let late = Reservation::of(
+        &client(),
+        NameKind::UserId,
+        "person 1",
+        &lost.guid.compact(),
+    );
+    assert!(!store.settle(&late, after).await.expect("asked"));
+}
+
+#[tokio::test]
+async fn a_crash_before_a_name_is_settled_leaves_it_to_its_bearer() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let first = named("person 1");
+    begin_to_create(&store, &first).await;
+    let new = crate::steps::user::NewUser {
+        user: first.clone(),
+    };
+    store.step(&new, at(0)).await.expect("kept");
+    for second in [1, 100_000] {
+        let next = User {
+            created_at: at(second),
+            ..named("person 1")
+        };
+        let taken = UserCreation::IdTaken(first.guid);
+        assert_eq!(store.create_user(&next).await.expect("answered"), taken);
+    }
 }
 
 #[tokio::test]
 async fn a_user_listed_and_never_written_leaves_the_list() {
     let server = Server::start().await;
     let store = open(&server).await;
-    let lost = new_user();
-    let none = UniqueName {
-        index: "ids",
-        name: None,
+    begin_to_create(&store, &named("person 1")).await;
+    let listed = async || server.query::<i64>(&["ZCARD", "test:2{c:acme}Lacme"]).await;
+    let page = async |now| {
+        let page = store.users(&client(), FIRST_PAGE, now).await.expect("read");
+        (page.total, page.items.len())
     };
-    store
-        .reserve(&client(), none, &lost.guid.compact(), "", Some(at(0)))
-        .await
-        .expect("reserved");
-    let base = store.keys.client(&client());
-    let users = format!("{base}users");
-    let listed = async || server.query::<i64>(&["ZCARD", &users]).await;
-
-    // While its second half may come, it stays.
-    store.users(&client(), FIRST_PAGE).await.expect("read");
+    // While it may still be written, it stays.
+    assert_eq!(page(at(1)).await, (0, 0));
     assert_eq!(listed().await, 1);
-    let _: i64 = server.query(&["DEL", &format!("{base}pending")]).await;
-    store.users(&client(), FIRST_PAGE).await.expect("read");
+    assert_eq!(page(at(60)).await, (0, 0));
     assert_eq!(listed().await, 0);
 }
 
@@ -112,7 +153,10 @@ async fn what_was_created_in_one_millisecond_stays_in_order() {
         page: 3,
         per_page: 7,
     };
-    let listed = store.users(&client(), third).await.expect("read");
+    let listed = store
+        .users(&client(), third, at(9_999))
+        .await
+        .expect("read");
     assert_eq!((listed.total, listed.items), (20, users[14..].to_vec()));
 
     let user = users[0].guid;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::member_api::{change, login, standard};
 use super::*;
 use crate::domain::window::MULTI_OPENS;
 use crate::store::{MemberCreation, MemberUpdate, StoreError};
@@ -14,7 +13,7 @@ use crate::store::{MemberCreation, MemberUpdate, StoreError};
 async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     server: &Server,
     times: usize,
-    ask: impl Fn(Arc<RedisStore>) -> F,
+    ask: impl Fn(Arc<Store>) -> F,
     name: impl Fn(&T) -> &'static str,
 ) -> BTreeMap<&'static str, usize> {
     let mut stores = Vec::new();
@@ -38,7 +37,7 @@ async fn opened_by_200(policy: OpenPolicy, knock: Knock) -> BTreeMap<&'static st
     let user = a_user(&store).await;
     let new = Arc::new(new_member(user, of_policy(user.partition(), policy)));
     store.create_member(&new, at(0)).await.expect("kept");
-    let ask = |store: Arc<RedisStore>| {
+    let ask = |store: Arc<Store>| {
         let opening = opening(&new, knock, &[]);
         async move { store.open_window(&opening, at(1)).await.expect("answered") }
     };
@@ -68,7 +67,7 @@ async fn of_100_answers_one_is_claimed_and_one_committed() {
     let new = keep_member(&store).await;
     let attempt = open_first(&store, &new, at(10)).await;
     let claim = Arc::new(claim(&attempt));
-    let ask = |store: Arc<RedisStore>| {
+    let ask = |store: Arc<Store>| {
         let claim = Arc::clone(&claim);
         async move {
             store
@@ -80,9 +79,8 @@ async fn of_100_answers_one_is_claimed_and_one_committed() {
     let counts = race(&server, 100, ask, claimed_name).await;
     assert_eq!(counts, BTreeMap::from([("settled", 99), ("yes", 1)]));
 
-    let window = new.window.as_ref().expect("a window").guid;
-    let commit = |store: Arc<RedisStore>| {
-        let mut connection = connection(window);
+    let commit = |store: Arc<Store>| {
+        let mut connection = connection(&new);
         // Each exchange seals its own grant.
         connection.sealed_grant = connection
             .job
@@ -143,7 +141,7 @@ async fn ten_workers_share_what_is_due_without_doubles() {
 async fn of_50_creations_with_one_login_one_is_kept() {
     let server = Server::start().await;
     let user = a_user(&open(&server).await).await;
-    let create = |store: Arc<RedisStore>| {
+    let create = |store: Arc<Store>| {
         let mut new = standard(user, "ada");
         new.member.external_guid = Some(new.member.guid.to_string());
         async move { store.create_member(&new, at(0)).await.expect("answered") }
@@ -153,13 +151,14 @@ async fn of_50_creations_with_one_login_one_is_kept() {
         MemberCreation::Duplicate(_) => "duplicate",
         MemberCreation::ExternalGuidTaken(_) => "taken",
         MemberCreation::NoSuchUser => "nobody's",
+        MemberCreation::TooMany => "too many",
     };
     let counts = race(&server, 50, create, name).await;
     assert_eq!(counts, BTreeMap::from([("created", 1), ("duplicate", 49)]));
     let store = open(&server).await;
     assert_eq!(store.members(user).await.expect("read").len(), 1);
-    let externals = format!("{}externals", store.keys.client(&client()));
-    assert_eq!(server.query::<i64>(&["HLEN", &externals]).await, 1);
+    let names: Vec<String> = server.query(&["KEYS", "test:2{c:acme}n*"]).await;
+    assert_eq!(names.len(), 1, "those of the others are free: {names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +183,7 @@ async fn however_names_are_changed_each_has_one_bearer() {
                 wanted.external_guid = Some(name.map(|name| (*name).to_owned()));
                 if turn % 4 == 0 {
                     // Refused, as another member has the login.
-                    let taken = login(["bob", "eve", "ada"][(worker + turn / 3) % 3]);
+                    let taken = known_as(["bob", "eve", "ada"][(worker + turn / 3) % 3]);
                     wanted.credentials = Some(crate::store::NewCredentials {
                         sealed: vec![1],
                         fingerprints: vec![taken],
@@ -201,12 +200,12 @@ async fn however_names_are_changed_each_has_one_bearer() {
         });
     }
     renaming.join_all().await;
-    let externals = format!("{}externals", store.keys.client(&client()));
     let mut borne = Vec::new();
     for member in store.members(user).await.expect("read") {
         if let Some(name) = member.external_guid {
-            let holder: Option<String> = server.query(&["HGET", &externals, &name]).await;
-            assert_eq!(holder, Some(member.guid.compact()), "{name}");
+            let found = store.member_by_external_guid(&client(), user, &name).await;
+            let found = found.expect("read").map(|member| member.guid);
+            assert_eq!(found, Some(member.guid), "{name}");
             borne.push(name);
         }
     }

@@ -1,9 +1,8 @@
 //! Keys and their lives, and servers that are refused.
 
 use super::*;
-use crate::domain::secret::{ApiToken, SessionToken};
-use crate::domain::window::{Ending, ErrorReason, WindowStatus};
-use crate::store::{Deletion, Failure, Lease, SessionOwner, StoreError, WindowQuery};
+use crate::domain::window::{Ending, ErrorReason};
+use crate::store::{Failure, StoreError};
 
 #[tokio::test]
 async fn every_key_of_a_flow_is_in_its_partition() {
@@ -14,7 +13,7 @@ async fn every_key_of_a_flow_is_in_its_partition() {
     let new = new_member(user, new_window(user.partition(), at(600)));
     store.create_member(&new, at(0)).await.expect("kept");
     connect(&store, &new).await;
-    let base = format!("test:1{{p{}}}", new.member.guid.partition());
+    let base = format!("test:2{{p{}}}", new.member.guid.partition());
     let mut keys: Vec<String> = server.query(&["KEYS", "*"]).await;
     keys.retain(|key| !before.contains(key));
     assert!(keys.len() >= 7, "{keys:?}");
@@ -29,21 +28,18 @@ async fn what_is_finished_is_forgotten_in_time_and_nothing_else() {
     let store = open(&server).await;
     let new = keep_member(&store).await;
     let attempt = open_first(&store, &new, at(10)).await;
-    let base = store.keys.partition(attempt.id.partition());
+    let partition = attempt.id.partition();
     let window = new.window.as_ref().expect("a window").guid;
-    let life = async |suffix: String| {
-        let key = format!("{base}{suffix}");
+    let life = async |key: Key| {
+        let key = key_of(partition, &key);
         server.query::<i64>(&["PTTL", &key]).await
     };
     const FOR_EVER: i64 = -1;
-    let window_key = format!("w{}", window.compact());
+    let window_key = Key::window(window);
     let retention = i64::try_from(RETENTION.as_millis()).expect("small");
-    assert_eq!(
-        life(format!("m{}", new.member.guid.compact())).await,
-        FOR_EVER
-    );
+    assert_eq!(life(Key::member(new.member.guid)).await, FOR_EVER);
     assert_eq!(life(window_key.clone()).await, FOR_EVER);
-    let attempt_life = life(format!("a{}", attempt.id)).await;
+    let attempt_life = life(Key::attempt(&attempt.id)).await;
     let until_deadline = 890_000;
     assert!(
         (retention..=retention + until_deadline).contains(&attempt_life),
@@ -83,138 +79,12 @@ async fn what_is_finished_is_forgotten_in_time_and_nothing_else() {
     assert!((retention - 60_000..=retention).contains(&finished_life));
 
     let event = failure.finished[0].guid;
-    assert_eq!(life(format!("e{}", event.compact())).await, FOR_EVER);
+    assert_eq!(life(Key::event(event)).await, FOR_EVER);
     store.bury_event(event, at(901)).await.expect("buried");
-    let buried_life = life(format!("e{}", event.compact())).await;
+    let buried_life = life(Key::event(event)).await;
     assert!((retention - 60_000..=retention).contains(&buried_life));
     let due = store.reserve_events(at(2000), at(2001), 9).await;
     assert_eq!(due.expect("read"), Vec::new());
-}
-
-#[tokio::test]
-async fn a_deleted_member_leaves_its_windows_and_nothing_else() {
-    let server = Server::start().await;
-    let store = open(&server).await;
-    let new = keep_member(&store).await;
-    let (connection, connected) = connect(&store, &new).await;
-    let partition = new.member.guid.partition();
-    let second = new_window(partition, at(700));
-    let before = store
-        .mint_window(new.member.user, new.member.guid, &second, &[], at(40))
-        .await
-        .expect("kept");
-    let taken = store
-        .reserve_events(at(40), at(90), 9)
-        .await
-        .expect("taken");
-    for event in taken {
-        store.finish_event(event.guid).await.expect("finished");
-    }
-    let deletion = Deletion {
-        user: new.member.user,
-        member: new.member.guid,
-        deleted: vec![notice(partition, EventKind::MemberDeleted)],
-        finished: vec![notice(partition, EventKind::OauthStateFinished)],
-    };
-    let deleted = store.delete_member(&deletion, at(50)).await.expect("done");
-    let last = before.map(|member| Member {
-        revision: member.revision + 1,
-        ..member
-    });
-    assert_eq!(deleted, last);
-    assert_eq!(
-        store.delete_member(&deletion, at(51)).await.expect("done"),
-        None
-    );
-    assert_eq!(
-        store
-            .member(deletion.user, deletion.member)
-            .await
-            .expect("read"),
-        None
-    );
-    assert_eq!(
-        store.members(deletion.user).await.expect("read"),
-        Vec::new()
-    );
-    let job = connection.job.expect("a job").guid;
-    assert_eq!(store.job(job).await.expect("read"), None);
-    assert_eq!(store.lease(job).await.expect("read"), Lease::Unknown);
-
-    let told = store
-        .reserve_events(at(50), at(90), 9)
-        .await
-        .expect("taken");
-    assert_eq!(told.len(), 2);
-    assert!(
-        told.iter()
-            .all(|event| Some(&event.member) == last.as_ref())
-    );
-    let all = WindowQuery {
-        member: Some(new.member.guid),
-        auth_status: None,
-        limit: 10,
-    };
-    let windows = store.windows(new.member.user, all).await.expect("read");
-    let statuses: Vec<WindowStatus> = windows.iter().map(|window| window.status).collect();
-    let ended = WindowStatus::Errored(ErrorReason::SessionError, Ending::MemberDeleted);
-    assert_eq!(statuses, [ended, WindowStatus::Succeeded]);
-    assert_eq!(windows[1].guid, connected.window.guid);
-}
-
-#[tokio::test]
-async fn a_session_lives_until_its_end_or_the_users() {
-    let server = Server::start().await;
-    let store = open(&server).await;
-    let user = a_user(&store).await;
-    let (partition, owner) = (
-        user.partition(),
-        SessionOwner {
-            user,
-            client: client(),
-        },
-    );
-    let token = ApiToken::new(&Distinct, partition).digest();
-    let [session, other] = [(); 2].map(|()| SessionToken::new(&Distinct, partition).digest());
-    let begin = async |session, now| {
-        store
-            .begin_session(partition, token, session, at(100), now)
-            .await
-            .expect("answered")
-    };
-    let touch = async |until, now| {
-        store
-            .touch_session(partition, session, until, now)
-            .await
-            .expect("answered")
-    };
-    store
-        .put_api_token(&owner, token, at(50))
-        .await
-        .expect("kept");
-    assert_eq!(begin(session, at(50)).await, None, "expired");
-    store
-        .put_api_token(&owner, token, at(50))
-        .await
-        .expect("kept");
-    assert_eq!(begin(session, at(49)).await, Some(owner.clone()));
-    assert_eq!(
-        begin(session, at(49)).await,
-        Some(owner.clone()),
-        "sent again"
-    );
-    assert_eq!(begin(other, at(49)).await, None, "spent");
-    assert_eq!(touch(at(200), at(99)).await, Some(owner.clone()));
-    assert_eq!(touch(at(300), at(199)).await, Some(owner.clone()));
-    assert_eq!(touch(at(400), at(300)).await, None, "expired");
-
-    store
-        .put_api_token(&owner, token, at(500))
-        .await
-        .expect("kept");
-    store.end_sessions(user).await.expect("ended");
-    assert_eq!(touch(at(300), at(200)).await, None);
-    assert_eq!(begin(other, at(200)).await, None);
 }
 
 #[tokio::test]

@@ -1,0 +1,168 @@
+//! Members that go.
+//!
+//! - A member's unfinished window ends with it, its token set or credentials and its unfinished job go at
+//!   once, and its windows stay readable.
+//! - A PENDING OAuth member is gone. Any other is soft-deleted: kept for a while, found by one read alone,
+//!   and purged when another one takes its name or its login.
+//! - What is kept and told is the member as it was, under its next revision: the newest news of it.
+
+use jiff::Timestamp;
+
+use super::event::News;
+use super::record::{Changes, DeletedMember, FormerName, Key, List, LoginOf, Reads, Slot, View};
+use super::{Step, unchanged};
+use crate::domain::event::Notice;
+use crate::domain::id::{MemberGuid, UserGuid};
+use crate::domain::member::{ConnectionStatus, Member};
+use crate::domain::secret::Digest;
+use crate::domain::window::{Ending, ErrorReason, WindowStatus};
+
+/// A member about to be deleted.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// Whose.
+    pub user: UserGuid,
+    /// Which.
+    pub member: MemberGuid,
+    /// Told with the member as it was, under its next revision.
+    pub deleted: Vec<Notice>,
+    /// Told with its unfinished window as errored, if there was one.
+    pub finished: Vec<Notice>,
+}
+
+impl Step for Deletion {
+    /// The member as it was, under its next revision; `None`: no such member.
+    type Outcome = Option<Member>;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.member.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::member(self.member)]).then(&["wj"])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Option<Member>, Changes) {
+        let member = view.member(self.member);
+        let Some(mut member) = member.filter(|member| member.user == self.user).cloned() else {
+            return unchanged(None);
+        };
+        member.revision += 1;
+        let mut changes = Changes::default();
+        let newest = member.latest_window.and_then(|guid| view.window(guid));
+        if let Some(open) = newest.filter(|newest| !newest.window.status.is_finished()) {
+            let ended = open.clone().finished(
+                WindowStatus::Errored(ErrorReason::SessionError, Ending::MemberDeleted),
+                now,
+            );
+            let news = News::of(&member).with_window(&ended.window);
+            changes.tell(&self.finished, &news, now);
+            changes.put_window(ended);
+        }
+        changes.tell(&self.deleted, &News::of(&member), now);
+        remove(&mut changes, &member, now);
+        if !is_unconnected(&member) {
+            keep(&mut changes, &member, now);
+        }
+        (Some(member), changes)
+    }
+}
+
+/// Whether it is an OAuth member that nobody connected yet: when it goes, nothing of it is kept.
+pub(super) fn is_unconnected(member: &Member) -> bool {
+    member.is_oauth && member.status == ConnectionStatus::Pending
+}
+
+/// Removes a member whose window has ended.
+pub(super) fn remove(changes: &mut Changes, member: &Member, now: Timestamp) {
+    changes.delete(Key::member(member.guid));
+    changes.delete(Key::means(member.guid));
+    if let Some(job) = member.current_job {
+        changes.delete(Key::job(job));
+    }
+    if let Some(print) = &member.fingerprint {
+        changes.delete(Key::login(member.user, &member.institution, print));
+    }
+    if let Some(window) = member.latest_window {
+        let list = List::DeletedMembers(member.user);
+        changes.places.push((list, Key::window(window), Some(now)));
+    }
+}
+
+/// Keeps a member that was removed, and who had its name and its login.
+fn keep(changes: &mut Changes, member: &Member, now: Timestamp) {
+    if let Some(print) = &member.fingerprint {
+        let login = LoginOf {
+            member: member.guid,
+            is_deleted: true,
+        };
+        changes.put(Key::login(member.user, &member.institution, print), login);
+    }
+    if let Some(name) = &member.external_guid {
+        let former = FormerName {
+            member: member.guid,
+        };
+        changes.put(Key::former_name(member.user, name), former);
+    }
+    let deleted = DeletedMember {
+        member: member.clone(),
+        deleted_at: now,
+    };
+    changes.put(Key::deleted(member.guid), deleted);
+    let list = List::DeletedMembers(member.user);
+    changes
+        .places
+        .push((list, Key::deleted(member.guid), Some(now)));
+}
+
+/// Purges those whose place `member` takes: of its user, by name or by login.
+pub(super) fn purge_former(
+    changes: &mut Changes,
+    view: &View,
+    member: &Member,
+    fingerprints: &[Digest],
+) {
+    if let Some(name) = &member.external_guid
+        && let Some(former) = view.former_name(member.user, name)
+    {
+        changes.delete(Key::deleted(former.member));
+        changes.delete(Key::former_name(member.user, name));
+    }
+    for print in fingerprints {
+        let login = view.login(member.user, &member.institution, print);
+        if let Some(former) = login.filter(|login| login.is_deleted) {
+            changes.delete(Key::deleted(former.member));
+            changes.delete(Key::login(member.user, &member.institution, print));
+        }
+    }
+}
+
+/// A soft-deleted member of a user that goes.
+#[derive(Clone, Debug)]
+pub struct Forget {
+    /// The user.
+    pub user: UserGuid,
+    /// The key of the member as it was.
+    pub key: Key,
+}
+
+impl Step for Forget {
+    type Outcome = ();
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.user.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([self.key.clone()])
+    }
+
+    fn decide(&self, view: &View, _now: Timestamp) -> ((), Changes) {
+        if view.record(&self.key).is_none() {
+            return unchanged(());
+        }
+        let mut changes = Changes::default();
+        changes.delete(self.key.clone());
+        ((), changes)
+    }
+}

@@ -1,0 +1,79 @@
+//! Windows that end without a connection.
+//!
+//! - Only an unfinished one ends, once; its member stays as it is.
+//! - One that is to end because its deadline passed ends only if that is so: somebody may have opened it
+//!   since it was seen.
+
+use jiff::Timestamp;
+
+use super::event::News;
+use super::record::{Changes, Key, Reads, Slot, View};
+use super::{Step, unchanged};
+use crate::domain::event::Notice;
+use crate::domain::id::{MemberGuid, OauthStateGuid};
+use crate::domain::window::{Ending, ErrorReason, Window, WindowStatus};
+
+/// A window about to be ended without success.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Which one.
+    pub window: OauthStateGuid,
+    /// Why.
+    pub reason: ErrorReason,
+    /// How.
+    pub ending: Ending,
+    /// The status that it must still have, where what was seen decides; `None`: any unfinished one.
+    pub only_in: Option<WindowStatus>,
+    /// What the institution said, for the operator.
+    pub detail: Option<String>,
+    /// The member the login turned out to belong to, where that is why it failed.
+    pub inbound: Option<MemberGuid>,
+    /// Told with the window as errored.
+    pub finished: Vec<Notice>,
+}
+
+impl Step for Failure {
+    /// The window as it ended; `None` when it was finished before, is unknown, or may not end so.
+    type Outcome = Option<Window>;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.window.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::window(self.window)])
+    }
+
+    fn reads_then(&self, view: &View) -> Vec<Key> {
+        let window = view.window(self.window).map(|kept| &kept.window);
+        let window = window.filter(|window| !window.status.is_finished());
+        window
+            .map(|window| Key::member(window.member))
+            .into_iter()
+            .collect()
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Option<Window>, Changes) {
+        let may_end = |window: &Window| {
+            let is_as_seen = self.only_in.is_none_or(|only| only == window.status);
+            let is_early = self.ending == Ending::Expired && now < window.deadline;
+            !window.status.is_finished() && is_as_seen && !is_early
+        };
+        let kept = view.window(self.window);
+        let Some(kept) = kept.filter(|kept| may_end(&kept.window)) else {
+            return unchanged(None);
+        };
+        let status = WindowStatus::Errored(self.reason, self.ending);
+        let mut ended = kept.clone().finished(status, now);
+        ended.window.detail.clone_from(&self.detail);
+        ended.window.inbound = self.inbound;
+        let mut changes = Changes::default();
+        if let Some(member) = view.member(ended.window.member) {
+            let news = News::of(member).with_window(&ended.window);
+            changes.tell(&self.finished, &news, now);
+        }
+        let window = ended.window.clone();
+        changes.put_window(ended);
+        (Some(window), changes)
+    }
+}

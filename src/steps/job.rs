@@ -1,0 +1,298 @@
+//! Jobs: ordered, pushed, leased, and answered.
+//!
+//! - A member has at most one unfinished job.
+//! - A job is ordered where there is something to pull with and the member's status allows it.
+//! - A push counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
+//! - The means are lent while a job is pushed or started.
+//! - Answers belong to one round of questions. They make the member RESUMED and the job due at once, with
+//!   its pushes counted anew.
+
+use jiff::Timestamp;
+
+use super::event::News;
+use super::member::{begin_job, follow};
+use super::record::{Changes, Key, Reads, Slot, View};
+use super::{Step, unchanged};
+use crate::domain::event::Notice;
+use crate::domain::id::{JobGuid, MemberGuid, UserGuid};
+use crate::domain::job::{Job, JobStatus, NewJob};
+use crate::domain::member::{CallbackPayload, ConnectionStatus, Member};
+
+/// An aggregation about to be ordered.
+#[derive(Clone, Debug)]
+pub struct JobOrder {
+    /// Whose.
+    pub user: UserGuid,
+    /// Of which member.
+    pub member: MemberGuid,
+    /// The job.
+    pub job: NewJob,
+    /// The newest `X-CALLBACK-PAYLOAD`; `None` leaves the member's.
+    pub callback_payload: Option<CallbackPayload>,
+    /// Told with the member as being aggregated.
+    pub updated: Vec<Notice>,
+}
+
+/// What a [`JobOrder`] led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ordered {
+    /// The job is queued; the member as it is now.
+    Queued(Box<Member>),
+    /// One is under way already. Nothing changed.
+    UnderWay(Box<Member>),
+    /// The member holds neither grant nor credentials, or its status rules an aggregation out
+    /// ([`ConnectionStatus::may_be_aggregated`]). Nothing changed.
+    Unfit(Box<Member>),
+    /// The user has no such member.
+    NoSuchMember,
+}
+
+/// The answers to a job's challenges, about to be kept.
+#[derive(Clone, Debug)]
+pub struct Answering {
+    /// Whose member.
+    pub user: UserGuid,
+    /// Which.
+    pub member: MemberGuid,
+    /// The job whose questions are answered.
+    pub job: JobGuid,
+    /// The round they were asked in; questions of another round are not answered by these.
+    pub round: u32,
+    /// The answers, sealed.
+    pub sealed_answers: Vec<u8>,
+    /// The newest `X-CALLBACK-PAYLOAD`; `None` leaves the member's.
+    pub callback_payload: Option<CallbackPayload>,
+    /// Told with the member as changed.
+    pub updated: Vec<Notice>,
+}
+
+/// What an [`Answering`] led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answered {
+    /// The member is RESUMED, its job due again.
+    Yes(Box<Member>),
+    /// The member is not CHALLENGED by that round of that job (any more). Nothing changed.
+    NotAsked(Box<Member>),
+    /// The user has no such member.
+    NoSuchMember,
+}
+
+/// What asking for what a job pulls with led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lease {
+    /// The job is pushed or started, and its member has what to pull with.
+    Granted {
+        /// The job.
+        job: Box<Job>,
+        /// What to pull with, sealed.
+        sealed: SealedMeans,
+        /// The answers to the job's newest challenges, sealed.
+        sealed_answers: Option<Vec<u8>>,
+    },
+    /// The job is finished, waits for an answer, or was never pushed.
+    Over,
+    /// There is no such job, or its member has nothing to pull with.
+    Unknown,
+}
+
+/// What a member's data is pulled with, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealedMeans {
+    /// An OAuth member's grant.
+    Grant(Vec<u8>),
+    /// A standard member's credentials.
+    Credentials(Vec<u8>),
+}
+
+impl Step for JobOrder {
+    type Outcome = Ordered;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.member.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([
+            Key::member(self.member),
+            Key::means(self.member),
+            Key::job(self.job.guid),
+        ])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Ordered, Changes) {
+        let member = view.member(self.member);
+        let Some(mut member) = member.filter(|member| member.user == self.user).cloned() else {
+            return unchanged(Ordered::NoSuchMember);
+        };
+        // The same order, sent again because its answer was lost.
+        if view.job(self.job.guid).is_some() {
+            return unchanged(Ordered::Queued(Box::new(member)));
+        }
+        if member.is_being_aggregated() {
+            return unchanged(Ordered::UnderWay(Box::new(member)));
+        }
+        if !member.status.may_be_aggregated() || view.means(member.guid).is_none() {
+            return unchanged(Ordered::Unfit(Box::new(member)));
+        }
+        let mut changes = Changes::default();
+        begin_job(&mut changes, &self.job, &mut member, now);
+        if let Some(payload) = &self.callback_payload {
+            member.callback_payload = Some(payload.clone());
+        }
+        changes.change_member(&mut member);
+        changes.tell(&self.updated, &News::of(&member), now);
+        (Ordered::Queued(Box::new(member)), changes)
+    }
+}
+
+impl Step for Answering {
+    type Outcome = Answered;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.member.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::member(self.member), Key::job(self.job)])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Answered, Changes) {
+        let member = view.member(self.member);
+        let Some(mut member) = member.filter(|member| member.user == self.user).cloned() else {
+            return unchanged(Answered::NoSuchMember);
+        };
+        let asked = view
+            .job(self.job)
+            .filter(|kept| kept.job.member == member.guid && kept.job.round == self.round);
+        let Some(mut kept) = asked.cloned() else {
+            return unchanged(Answered::NotAsked(Box::new(member)));
+        };
+        // The same answers, sent again because our own was lost: no two envelopes are alike.
+        if kept.sealed_answers.as_ref() == Some(&self.sealed_answers) {
+            return unchanged(Answered::Yes(Box::new(member)));
+        }
+        let is_asked = kept.job.status == JobStatus::Challenged
+            && member.status == ConnectionStatus::Challenged;
+        if !is_asked {
+            return unchanged(Answered::NotAsked(Box::new(member)));
+        }
+        kept.job.status = JobStatus::Queued;
+        kept.job.challenges.clear();
+        kept.job.attempt = 0;
+        kept.job.due_at = now;
+        kept.job.updated_at = now;
+        kept.sealed_answers = Some(self.sealed_answers.clone());
+        follow(&mut member, ConnectionStatus::Resumed);
+        if let Some(payload) = &self.callback_payload {
+            member.callback_payload = Some(payload.clone());
+        }
+        let mut changes = Changes::default();
+        changes.put_job(kept);
+        changes.change_member(&mut member);
+        changes.tell(&self.updated, &News::of(&member), now);
+        (Answered::Yes(Box::new(member)), changes)
+    }
+}
+
+impl Lease {
+    /// What to read for a lease.
+    pub fn reads(job: JobGuid) -> Reads {
+        Reads::of([Key::job(job)]).then(&["mg"])
+    }
+
+    /// What the job pulls with, as read.
+    pub fn of(view: &View, job: JobGuid) -> Self {
+        let Some(kept) = view.job(job) else {
+            return Self::Unknown;
+        };
+        if !matches!(kept.job.status, JobStatus::Pushed | JobStatus::Started) {
+            return Self::Over;
+        }
+        let of = kept.job.member;
+        let (Some(member), Some(means)) = (view.member(of), view.means(of)) else {
+            return Self::Unknown;
+        };
+        let sealed = means.sealed.clone();
+        Self::Granted {
+            job: Box::new(kept.job.clone()),
+            sealed: match member.is_oauth {
+                true => SealedMeans::Grant(sealed),
+                false => SealedMeans::Credentials(sealed),
+            },
+            sealed_answers: kept.sealed_answers.clone(),
+        }
+    }
+}
+
+/// A job that was taken up, held by who took it until then.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// Which.
+    pub job: JobGuid,
+    /// Until when nobody else takes it.
+    pub hold_until: Timestamp,
+}
+
+impl Step for Push {
+    /// The job as it is pushed; `None` when there is nothing to push any more.
+    type Outcome = Option<Job>;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.job.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::job(self.job)])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Option<Job>, Changes) {
+        let kept = view.job(self.job);
+        let Some(mut kept) = kept.filter(|kept| !kept.job.status.is_finished()).cloned() else {
+            return unchanged(None);
+        };
+        if kept.job.status == JobStatus::Queued {
+            kept.job.status = JobStatus::Pushed;
+        }
+        kept.job.attempt += 1;
+        kept.job.due_at = self.hold_until;
+        kept.job.updated_at = now;
+        let job = kept.job.clone();
+        let mut changes = Changes::default();
+        changes.put_job(kept);
+        (Some(job), changes)
+    }
+}
+
+/// A push that failed: the job is due again then.
+#[derive(Clone, Debug)]
+pub struct Postpone {
+    /// Which.
+    pub job: JobGuid,
+    /// When.
+    pub due_at: Timestamp,
+}
+
+impl Step for Postpone {
+    type Outcome = ();
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.job.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::job(self.job)])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> ((), Changes) {
+        let kept = view.job(self.job);
+        let Some(mut kept) = kept.filter(|kept| !kept.job.status.is_finished()).cloned() else {
+            return unchanged(());
+        };
+        // Its status stays: the aggregator may have got a push whose answer we did not.
+        kept.job.due_at = self.due_at;
+        kept.job.updated_at = now;
+        let mut changes = Changes::default();
+        changes.put_job(kept);
+        ((), changes)
+    }
+}

@@ -1,0 +1,209 @@
+//! Names that are unique within a client, and the client's list of users: what spans a client is in another
+//! slot than what bears a name, so a name is given in three steps.
+//!
+//! ```text
+//! reserve ─▶ the bearer is written ─▶ settle
+//! ```
+//!
+//! - A name is reserved by one at a time. A reservation whose bearer is not written within
+//!   [`RESERVED`] may be taken over: whoever reserved it finds that out when it settles, and takes back
+//!   what it wrote.
+//! - A name whose holder does not bear it is free. Who asks for a held name says what was found of the
+//!   holder.
+//! - While a reservation stands and nobody is known to bear the name, it is neither free nor given: the
+//!   caller may ask again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::record::{Changes, Key, List, NameKind, NameOf, Reads, Slot, View};
+use super::{Step, unchanged};
+use crate::domain::id::{ClientId, UserGuid};
+
+/// How long a reservation stands at least before its bearer is written.
+pub const RESERVED: Duration = Duration::from_secs(15);
+
+/// A name that is unique within a client.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// The tenant.
+    pub client: ClientId,
+    /// What kind of name it is.
+    pub kind: NameKind,
+    /// The name.
+    pub name: String,
+}
+
+impl Name {
+    /// The key of who bears it.
+    pub fn key(&self) -> Key {
+        Key::name(&self.client, self.kind, &self.name)
+    }
+
+    /// Who bears it, as read.
+    pub fn known<'a>(&self, view: &'a View) -> Option<&'a NameOf> {
+        view.name(&self.client, self.kind, &self.name)
+    }
+}
+
+/// A name is asked for.
+#[derive(Clone, Debug)]
+pub struct Reserve {
+    /// The name.
+    pub name: Name,
+    /// For whom: a compact guid.
+    pub holder: String,
+    /// Another holder that was looked for and does not bear the name.
+    pub not_borne_by: Option<String>,
+}
+
+/// What a [`Reserve`] led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// It may be borne.
+    Yes,
+    /// This one holds it. Whether it bears it is to be looked up.
+    HeldBy(String),
+    /// It is reserved for another, who may yet bear it.
+    Pending,
+}
+
+impl Step for Reserve {
+    type Outcome = Reserved;
+
+    fn slot(&self) -> Slot {
+        Slot::Client(self.name.client.clone())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([self.name.key()])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Reserved, Changes) {
+        let key = self.name.key();
+        let known = self.name.known(view);
+        if let Some(known) = known.filter(|known| known.holder != self.holder) {
+            if self.not_borne_by.as_ref() != Some(&known.holder) {
+                return unchanged(Reserved::HeldBy(known.holder.clone()));
+            }
+            if !known.is_settled && now < known.reserved_at + RESERVED {
+                return unchanged(Reserved::Pending);
+            }
+        }
+        let mut changes = Changes::default();
+        let name = NameOf {
+            holder: self.holder.clone(),
+            reserved_at: now,
+            reservation: known.map_or(0, |known| known.reservation.wrapping_add(1)),
+            is_settled: false,
+        };
+        changes.put(key, name);
+        (Reserved::Yes, changes)
+    }
+}
+
+/// A name's bearer is written.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// The name.
+    pub name: Name,
+    /// Who bears it.
+    pub holder: String,
+}
+
+impl Step for Settle {
+    /// Whether the name is still its bearer's.
+    type Outcome = bool;
+
+    fn slot(&self) -> Slot {
+        Slot::Client(self.name.client.clone())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([self.name.key()])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (bool, Changes) {
+        let known = self.name.known(view);
+        if known.is_some_and(|known| known.holder != self.holder) {
+            return unchanged(false);
+        }
+        let mut settled = known.cloned().unwrap_or(NameOf {
+            holder: self.holder.clone(),
+            reserved_at: now,
+            reservation: 0,
+            is_settled: false,
+        });
+        let mut changes = Changes::default();
+        if !settled.is_settled {
+            settled.is_settled = true;
+            changes.put(self.name.key(), settled);
+        }
+        (true, changes)
+    }
+}
+
+/// A name is given back by who bears it no longer.
+#[derive(Clone, Debug)]
+pub struct GiveBack {
+    /// The name.
+    pub name: Name,
+    /// Who bore it.
+    pub holder: String,
+    /// As it was when its holder was seen not to bear it; `None`: the holder is gone for good.
+    pub as_seen: Option<NameOf>,
+}
+
+impl Step for GiveBack {
+    type Outcome = ();
+
+    fn slot(&self) -> Slot {
+        Slot::Client(self.name.client.clone())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([self.name.key()])
+    }
+
+    fn decide(&self, view: &View, _now: Timestamp) -> ((), Changes) {
+        let known = self.name.known(view);
+        let mut changes = Changes::default();
+        let is_as_seen = |known: &NameOf| self.as_seen.as_ref().is_none_or(|seen| seen == known);
+        if known.is_some_and(|known| known.holder == self.holder && is_as_seen(known)) {
+            changes.delete(self.name.key());
+        }
+        ((), changes)
+    }
+}
+
+/// A user's place in its client's list.
+#[derive(Clone, Debug)]
+pub struct ListUser {
+    /// The tenant.
+    pub client: ClientId,
+    /// The user.
+    pub user: UserGuid,
+    /// When it was created; `None`: it goes off the list.
+    pub created_at: Option<Timestamp>,
+}
+
+impl Step for ListUser {
+    type Outcome = ();
+
+    fn slot(&self) -> Slot {
+        Slot::Client(self.client.clone())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::default()
+    }
+
+    fn decide(&self, _view: &View, _now: Timestamp) -> ((), Changes) {
+        let list = List::Users(self.client.clone());
+        let mut changes = Changes::default();
+        let place = (list, Key::user(self.user), self.created_at);
+        changes.places.push(place);
+        ((), changes)
+    }
+}

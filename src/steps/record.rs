@@ -1,0 +1,740 @@
+//! What is kept: each record under a key of its own, and what follows from a record alone: how long it
+//! lives, when it is due, in which list it stands, what belongs to it.
+//!
+//! | letter | record | named by |
+//! |---|---|---|
+//! | `u` | a user | its guid |
+//! | `m` | a member | its guid |
+//! | `w` | a window with its attempts | its guid |
+//! | `a` | which window and member an attempt belongs to | its id |
+//! | `h` | an authorization response that came by POST, sealed | the digest of its handle |
+//! | `j` | a job, with the sealed answers to its newest questions | its guid |
+//! | `g` | what a member is pulled with, sealed: its token set, or its credentials | its member's guid |
+//! | `x` | a soft-deleted member as it was | its guid |
+//! | `l` | whose login a fingerprint is among a user's members of an institution | user, institution, fingerprint |
+//! | `y` | which deleted member of a user had an `external_guid` | user, `external_guid` |
+//! | `e` | an event | its guid |
+//! | `t`, `s` | an SSO token, a session | its digest |
+//! | `o` | how often a user's sessions were ended | its guid |
+//! | `n` | who bears a name that is unique within a client | client, which kind of name, name |
+//! | `k` | a client's API keys | the client |
+//! | `i` | a request with an `Idempotency-Key` | client, the key's digest |
+//!
+//! The records of one user are in its partition's slot, `n`, `k` and `i` in their client's. One step
+//! touches one slot.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::domain::event::{Event, EventKind};
+use crate::domain::form;
+use crate::domain::id::{
+    AttemptId, ClientId, EventGuid, InstitutionCode, JobGuid, MemberGuid, OauthStateGuid,
+    Partition, UserGuid,
+};
+use crate::domain::job::{Job, Pulled};
+use crate::domain::member::Member;
+use crate::domain::secret::Digest;
+use crate::domain::user::User;
+use crate::domain::window::{Binding, Window};
+
+/// Records that one step may touch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// Everything of the users of a partition.
+    Partition(Partition),
+    /// What spans all of a client.
+    Client(ClientId),
+}
+
+/// The name of a record: its kind's letter, and what names it among its kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(String);
+
+impl Key {
+    /// Reads a key as it is written.
+    pub fn parse(text: &str) -> Option<Self> {
+        let kind = text.chars().next()?;
+        KINDS.contains(&kind).then(|| Self(text.to_owned()))
+    }
+
+    /// The written form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The letter of its kind.
+    pub fn kind(&self) -> char {
+        self.0.chars().next().unwrap_or_default()
+    }
+
+    /// What names the record among its kind.
+    pub fn id(&self) -> &str {
+        &self.0[1..]
+    }
+
+    /// Where the record is, if it is one of a user's that is named by a guid.
+    pub fn slot(&self) -> Option<Slot> {
+        let is_of_user = "umwjgxe".contains(self.kind());
+        let guid = is_of_user.then(|| MemberGuid::from_compact(self.id()).ok())??;
+        Some(Slot::Partition(guid.partition()))
+    }
+}
+
+/// Declares every kind of record with its letter, the name of its key, and the way to one that was read.
+macro_rules! records {
+    ($($letter:literal $variant:ident($record:ty) $getter:ident($($part:ident: $type:ty),*) = $name:expr;)*) => {
+        /// The letters of all kinds.
+        pub const KINDS: &[char] = &[$($letter),*];
+
+        /// One record.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(untagged)]
+        #[expect(missing_docs, reason = "the table above says what each is")]
+        pub enum Record {
+            $($variant($record),)*
+        }
+
+        $(impl From<$record> for Record {
+            fn from(record: $record) -> Self {
+                Self::$variant(record)
+            }
+        })*
+
+        impl Record {
+            /// Reads the record of that key.
+            pub fn read<'de, D: Deserializer<'de>>(key: &Key, from: D) -> Result<Self, D::Error> {
+                let record = match key.kind() {
+                    $($letter => <$record>::deserialize(from)?.into(),)*
+                    _ => return Err(serde::de::Error::custom("no kind of record")),
+                };
+                Ok(named(record, key))
+            }
+        }
+
+        #[expect(missing_docs, reason = "the table above says what each is")]
+        impl Key {
+            $(pub fn $getter($($part: $type),*) -> Self {
+                Self(format!("{}{}", $letter, $name))
+            })*
+        }
+
+        #[expect(missing_docs, reason = "the table above says what each is")]
+        impl View {
+            $(pub fn $getter(&self, $($part: $type),*) -> Option<&$record> {
+                match self.record(&Key::$getter($($part),*))? {
+                    Record::$variant(record) => Some(record),
+                    _ => None,
+                }
+            })*
+        }
+    };
+}
+
+records! {
+    'u' User(KeptUser) user(guid: UserGuid) = guid.compact();
+    'm' Member(Member) member(guid: MemberGuid) = guid.compact();
+    'w' Window(KeptWindow) window(guid: OauthStateGuid) = guid.compact();
+    'a' Attempt(Whereabouts) attempt(id: &AttemptId) = id;
+    'h' Held(HeldResponse) held(handle: &Digest) = handle.to_text();
+    'j' Job(KeptJob) job(guid: JobGuid) = guid.compact();
+    'g' Means(Means) means(of: MemberGuid) = of.compact();
+    'x' Deleted(DeletedMember) deleted(guid: MemberGuid) = guid.compact();
+    'l' Login(LoginOf) login(user: UserGuid, institution: &InstitutionCode, print: &Digest)
+        = format_args!("{}/{institution}/{}", user.compact(), print.to_text());
+    'y' FormerName(FormerName) former_name(user: UserGuid, name: &str)
+        = format_args!("{}/{name}", user.compact());
+    'e' Event(KeptEvent) event(guid: EventGuid) = guid.compact();
+    't' ApiToken(ApiToken) api_token(digest: &Digest) = digest.to_text();
+    's' Session(Session) session(digest: &Digest) = digest.to_text();
+    'o' SessionsEnded(SessionsEnded) sessions_ended(user: UserGuid) = user.compact();
+    'n' Name(NameOf) name(client: &ClientId, kind: NameKind, name: &str)
+        = format_args!("{client}/{}/{name}", kind.as_str());
+    'k' ApiKeys(ApiKeys) api_keys(client: &ClientId) = client;
+    'i' Request(KeptRequest) request(client: &ClientId, key: &Digest)
+        = format_args!("{client}/{}", key.to_text());
+}
+
+/// A window is kept without its name.
+fn named(mut record: Record, key: &Key) -> Record {
+    if let Record::Window(kept) = &mut record
+        && let Ok(guid) = OauthStateGuid::from_compact(key.id())
+    {
+        kept.window.guid = guid;
+    }
+    record
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptUser {
+    /// The user.
+    pub user: User,
+    /// When its deletion began; nobody sees it from then on, and what is left of it is on its way out.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A window with the attempts at it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptWindow {
+    /// The window.
+    pub window: Window,
+    /// Its attempts, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// How many times it was continued.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub continues: u8,
+}
+
+/// One browser's try.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its public name.
+    #[serde(with = "form")]
+    pub id: AttemptId,
+    /// What its browser holds.
+    pub binding: Digest,
+    /// PKCE verifier and nonce, sealed; forgotten once nothing may be exchanged with them any more.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub sealed: Option<Vec<u8>>,
+    /// Whether Continue made a newer one in its place.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_replaced: bool,
+    /// Handles of the authorization responses held for it, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Digest>,
+}
+
+impl Attempt {
+    /// Whether one of the bindings that a browser shows is this attempt's.
+    pub fn is_held_by(&self, browser: &[Binding]) -> bool {
+        browser
+            .iter()
+            .any(|shown| shown.attempt == self.id && shown.digest.matches(&self.binding))
+    }
+}
+
+/// Where an attempt is found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// Its window.
+    #[serde(with = "form")]
+    pub window: OauthStateGuid,
+    /// Its window's member.
+    #[serde(with = "form")]
+    pub member: MemberGuid,
+    /// Until when the institution's response to it was awaited at first.
+    #[serde(with = "form")]
+    pub deadline: Timestamp,
+}
+
+/// An authorization response that came by POST.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldResponse {
+    /// The response, sealed for its handle.
+    #[serde(with = "form")]
+    pub sealed: Vec<u8>,
+    /// Until when it may be fetched.
+    #[serde(with = "form")]
+    pub expires_at: Timestamp,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptJob {
+    /// The job.
+    pub job: Job,
+    /// The answers to its newest questions, sealed.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub sealed_answers: Option<Vec<u8>>,
+}
+
+/// What a member is pulled with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Means {
+    /// A token set or credentials, sealed.
+    #[serde(with = "form")]
+    pub sealed: Vec<u8>,
+}
+
+/// A member that was deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeletedMember {
+    /// The member as it was.
+    pub member: Member,
+    /// When it was deleted.
+    #[serde(with = "form")]
+    pub deleted_at: Timestamp,
+}
+
+/// Whose login it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoginOf {
+    /// The member.
+    #[serde(with = "form")]
+    pub member: MemberGuid,
+    /// Whether that one was deleted: then the login is free.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_deleted: bool,
+}
+
+/// Who had a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FormerName {
+    /// The deleted member.
+    #[serde(with = "form")]
+    pub member: MemberGuid,
+}
+
+/// An event, until its client has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptEvent {
+    /// What kind of news it is.
+    #[serde(with = "form")]
+    pub kind: EventKind,
+    /// The member as the change left it.
+    pub member: Member,
+    /// The window, when it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The window's name.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub window_guid: Option<OauthStateGuid>,
+    /// The job and what it pulled, when it is about an aggregation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<(JobGuid, Pulled)>,
+    /// When the change happened.
+    #[serde(with = "form")]
+    pub happened_at: Timestamp,
+    /// How many times it was tried.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub attempt: u32,
+    /// When it is due.
+    #[serde(with = "form")]
+    pub due_at: Timestamp,
+    /// When it was buried: nobody took it, and it is not tried again.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub dead_at: Option<Timestamp>,
+}
+
+impl KeptEvent {
+    /// The event of that name.
+    pub fn into_event(self, guid: EventGuid) -> Event {
+        let window = self.window.zip(self.window_guid);
+        Event {
+            guid,
+            kind: self.kind,
+            member: self.member,
+            window: window.map(|(window, guid)| Window { guid, ..window }),
+            job: self.job,
+            happened_at: self.happened_at,
+            attempt: self.attempt,
+        }
+    }
+}
+
+/// An SSO token, spent by the session it begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// What it begins.
+    pub session: Session,
+}
+
+/// A session of one user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// The user.
+    #[serde(with = "form")]
+    pub user: UserGuid,
+    /// The tenant.
+    pub client: ClientId,
+    /// How often the user's sessions had been ended when it began.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub ended_before: u32,
+    /// When it ends.
+    #[serde(with = "form")]
+    pub expires_at: Timestamp,
+}
+
+/// How often a user's sessions were ended: those of an earlier count are dead.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SessionsEnded {
+    /// How often.
+    pub times: u32,
+    /// Whether the user is gone: this is kept until no session of it is.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_last: bool,
+}
+
+/// Names that are unique within a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NameKind {
+    /// Users' `id`.
+    UserId,
+    /// Members' `external_guid`.
+    ExternalGuid,
+}
+
+impl NameKind {
+    /// How it is written in keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UserId => "id",
+            Self::ExternalGuid => "external_guid",
+        }
+    }
+}
+
+/// Who bears a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NameOf {
+    /// The compact guid of the user or member.
+    pub holder: String,
+    /// When it was reserved.
+    #[serde(with = "form")]
+    pub reserved_at: Timestamp,
+    /// Which reservation in a row it was: no two of one name are alike.
+    pub reservation: u32,
+    /// Whether its holder is known to bear it.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_settled: bool,
+}
+
+/// A client's API keys, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ApiKeys {
+    /// The keys.
+    pub keys: Vec<KeptApiKey>,
+}
+
+/// An API key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptApiKey {
+    /// Its readable part.
+    pub id: String,
+    /// The digest of the whole.
+    pub digest: Digest,
+    /// When it was created.
+    #[serde(with = "form")]
+    pub created_at: Timestamp,
+    /// When it was retired.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retired_at: Option<Timestamp>,
+}
+
+/// A request with an `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptRequest {
+    /// Digest of what was asked.
+    pub request: Digest,
+    /// Whose it is until it is answered: the end of that one's time.
+    #[serde(with = "form")]
+    pub held_until: Timestamp,
+    /// The response, sealed.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub sealed_response: Option<Vec<u8>>,
+    /// When the key is free again.
+    #[serde(with = "form")]
+    pub ends_at: Timestamp,
+}
+
+/// How long a deleted member is kept before it is purged (contract section 1.4).
+pub const SOFT_DELETED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// How long after its end a record is forgotten at the earliest: readers compare with their own clocks.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the count of a deleted user's sessions is kept: longer than any session of it.
+const LAST_COUNT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Until when a record is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Until a step deletes it.
+    Unlimited,
+    /// As long as what ended then is kept.
+    Retained(Timestamp),
+    /// The same, and so long at least.
+    RetainedOrFor(Timestamp, Duration),
+    /// So long from now on.
+    For(Duration),
+    /// Until that moment and so much longer.
+    Until(Timestamp, Duration),
+}
+
+/// What is taken up when it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Queue {
+    /// Jobs to push.
+    Jobs,
+    /// Events to deliver.
+    Events,
+}
+
+impl Queue {
+    /// How it is written in keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Jobs => "j",
+            Self::Events => "e",
+        }
+    }
+}
+
+/// A list of keys in the order of a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum List {
+    /// A user's members, by creation.
+    Members(UserGuid),
+    /// A user's soft-deleted members, and the newest windows of deleted ones, by deletion.
+    DeletedMembers(UserGuid),
+    /// A client's users, by creation.
+    Users(ClientId),
+    /// Unfinished windows, by deadline.
+    Deadlines,
+    /// Users whose deletion has begun, by that.
+    Deletions,
+    /// Records that could not be read when they were due, by when that was seen.
+    SetAside,
+}
+
+impl List {
+    /// How it is written in keys; no record's letter begins one.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Members(user) => format!("U{}", user.compact()),
+            Self::DeletedMembers(user) => format!("D{}", user.compact()),
+            Self::Users(client) => format!("L{client}"),
+            Self::Deadlines => "W".to_owned(),
+            Self::Deletions => "X".to_owned(),
+            Self::SetAside => "Z".to_owned(),
+        }
+    }
+
+    /// Whether those of one moment stand in the order in which they came.
+    pub fn is_of_creation(&self) -> bool {
+        matches!(self, Self::Members(_) | Self::Users(_))
+    }
+
+    /// Whether nobody wants to find in it what was put there longer ago than anything is kept.
+    pub fn is_forgetful(&self) -> bool {
+        matches!(self, Self::DeletedMembers(_))
+    }
+}
+
+impl Record {
+    /// Whether one may be read by following a key from here: the keys of what belongs to it.
+    pub fn links(&self) -> Vec<Key> {
+        match self {
+            Self::Member(member) => member
+                .latest_window
+                .map(Key::window)
+                .into_iter()
+                .chain(member.current_job.map(Key::job))
+                .collect(),
+            Self::Attempt(at) => vec![Key::window(at.window), Key::member(at.member)],
+            Self::Job(kept) => vec![Key::member(kept.job.member), Key::means(kept.job.member)],
+            Self::ApiToken(token) => vec![Key::sessions_ended(token.session.user)],
+            Self::Session(session) => vec![Key::sessions_ended(session.user)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Until when it is kept.
+    pub fn life(&self) -> Life {
+        match self {
+            Self::Window(kept) if kept.window.status.is_finished() => {
+                Life::Retained(kept.window.updated_at)
+            }
+            // Its browser holds the cookie of the outcome page for a day.
+            Self::Attempt(at) => Life::RetainedOrFor(at.deadline, DAY),
+            Self::Job(kept) if kept.job.status.is_finished() => Life::Retained(kept.job.updated_at),
+            Self::Event(KeptEvent {
+                dead_at: Some(at), ..
+            }) => Life::Retained(*at),
+            Self::Deleted(_) | Self::FormerName(_) => Life::For(SOFT_DELETED),
+            Self::Login(login) if login.is_deleted => Life::For(SOFT_DELETED),
+            Self::Held(held) => Life::Until(held.expires_at, DAY),
+            Self::ApiToken(token) => Life::Until(token.session.expires_at, DAY),
+            Self::Session(session) => Life::Until(session.expires_at, DAY),
+            Self::SessionsEnded(count) if count.is_last => Life::For(LAST_COUNT),
+            Self::Request(request) => Life::Until(request.ends_at, DAY),
+            _ => Life::Unlimited,
+        }
+    }
+
+    /// When it is due, in which queue and in which line of it: lines are served in turn.
+    pub fn due(&self) -> Option<(Queue, &str, Timestamp)> {
+        match self {
+            Self::Job(kept) if !kept.job.status.is_finished() => {
+                Some((Queue::Jobs, kept.job.client.as_str(), kept.job.due_at))
+            }
+            Self::Event(event) if event.dead_at.is_none() => {
+                Some((Queue::Events, event.member.client.as_str(), event.due_at))
+            }
+            _ => None,
+        }
+    }
+
+    /// The list it stands in, and where.
+    pub fn listed(&self) -> Option<(List, Timestamp)> {
+        match self {
+            Self::Member(member) => Some((List::Members(member.user), member.created_at)),
+            Self::Window(kept) if !kept.window.status.is_finished() => {
+                Some((List::Deadlines, kept.window.deadline))
+            }
+            Self::User(KeptUser {
+                deleted_at: Some(at),
+                ..
+            }) => Some((List::Deletions, *at)),
+            _ => None,
+        }
+    }
+}
+
+/// What a step is to read: some keys, and then, level by level, what those lead to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// The keys to begin with.
+    pub keys: Vec<Key>,
+    /// For each level the letters of the kinds whose links are followed.
+    pub follow: &'static [&'static str],
+    /// A list whose length is wanted.
+    pub count: Option<List>,
+}
+
+impl Reads {
+    /// Those keys.
+    pub fn of(keys: impl Into<Vec<Key>>) -> Self {
+        Self {
+            keys: keys.into(),
+            ..Self::default()
+        }
+    }
+
+    /// And what they lead to.
+    pub fn then(self, follow: &'static [&'static str]) -> Self {
+        Self { follow, ..self }
+    }
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    records: Vec<(Key, Record)>,
+    /// How long the list is whose length was wanted.
+    pub count: u64,
+}
+
+impl View {
+    /// Of these records.
+    pub fn new(records: impl IntoIterator<Item = (Key, Record)>) -> Self {
+        Self {
+            records: records.into_iter().collect(),
+            count: 0,
+        }
+    }
+
+    /// The record of that key, if there is one.
+    pub fn record(&self, key: &Key) -> Option<&Record> {
+        let mut records = self.records.iter();
+        records
+            .find(|(known, _)| known == key)
+            .map(|(_, record)| record)
+    }
+
+    /// Adds one that was read.
+    pub fn insert(&mut self, key: Key, record: Record) {
+        self.records.push((key, record));
+    }
+
+    /// Adds what was read later.
+    pub fn add(&mut self, later: View) {
+        self.records.extend(later.records);
+    }
+
+    /// Every record.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().map(|(_, record)| record)
+    }
+}
+
+/// What a step changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Records to keep, and, as `None`, to delete; each key once.
+    pub records: Vec<(Key, Option<Record>)>,
+    /// Places in lists, beside those that follow from records; `None`: off the list.
+    pub places: Vec<(List, Key, Option<Timestamp>)>,
+}
+
+impl Changes {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.places.is_empty()
+    }
+
+    /// Keeps a record in place of what its key had.
+    pub fn put(&mut self, key: Key, record: impl Into<Record>) {
+        self.set(key, Some(record.into()));
+    }
+
+    /// Deletes the record of a key, if there is one.
+    pub fn delete(&mut self, key: Key) {
+        self.set(key, None);
+    }
+
+    /// Keeps a window.
+    pub fn put_window(&mut self, kept: KeptWindow) {
+        self.put(Key::window(kept.window.guid), kept);
+    }
+
+    /// Keeps a member.
+    pub fn put_member(&mut self, member: Member) {
+        self.put(Key::member(member.guid), member);
+    }
+
+    /// Keeps a job.
+    pub fn put_job(&mut self, kept: KeptJob) {
+        self.put(Key::job(kept.job.guid), kept);
+    }
+
+    fn set(&mut self, key: Key, record: Option<Record>) {
+        match self.records.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, earlier)) => *earlier = record,
+            None => self.records.push((key, record)),
+        }
+    }
+}

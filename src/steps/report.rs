@@ -1,0 +1,188 @@
+//! Reports of jobs.
+//!
+//! - `Started` moves the due time, and takes back no question. `Challenged` keeps the questions in place
+//!   of earlier ones, counts the round, forgets earlier answers and moves the due time. `Succeeded` and
+//!   `Failed` finish the job, which then asks nothing and keeps no answers, and are the end of the
+//!   member's aggregation.
+//! - Of a job that waits to be pushed after an answer, `Started` and `Challenged` are old news, and
+//!   nothing changes.
+//! - `Failed(Unanswered)` is for a `Challenged` job alone: one that was answered just in time goes on.
+//! - All but `Started` change the member's status as the report says. No end of a job leaves a member that
+//!   awaits one: it becomes FAILED.
+//! - Refusals are counted; the third in a row makes a standard member PREVENTED. Success begins the count
+//!   anew.
+
+use jiff::Timestamp;
+
+use super::event::News;
+use super::member::follow;
+use super::record::{Changes, KeptJob, Key, Reads, Slot, View};
+use super::{Step, unchanged};
+use crate::domain::event::{EventKind, Notice};
+use crate::domain::id::JobGuid;
+use crate::domain::job::{Job, JobFailure, JobReport, JobStatus};
+use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
+
+/// A report about to be recorded.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// Which job.
+    pub job: JobGuid,
+    /// What the aggregator (or our own patience) says.
+    pub report: JobReport,
+    /// The new due time after `Started` and `Challenged`.
+    pub due_at: Timestamp,
+    /// What it makes of the member.
+    pub standing: Standing,
+    /// Told with the member as changed. Of kind `ConnectionStatus` only when the status changed.
+    pub changed: Vec<Notice>,
+}
+
+/// What a report makes of the member's status. A status that may not follow the member's own is not
+/// written: the member stays as it is, and the rest of the report counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// If it never aggregated with success before; `None`: as it is.
+    pub at_first: Option<ConnectionStatus>,
+    /// Otherwise.
+    pub later: Option<ConnectionStatus>,
+    /// The report is a refusal: it is counted, and the third in a row
+    /// ([`REFUSALS_THAT_PREVENT`](crate::domain::member::REFUSALS_THAT_PREVENT)) makes a standard
+    /// member PREVENTED instead. Success begins the count anew.
+    pub is_refusal: bool,
+}
+
+/// What a [`Reported`] led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recorded {
+    /// It is recorded; the job as it is now.
+    Yes(Box<Job>),
+    /// The job was finished before, or its questions were answered. Nothing changed.
+    Over(Box<Job>),
+    /// There is no such job.
+    Unknown,
+}
+
+impl Step for Reported {
+    type Outcome = Recorded;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.job.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::job(self.job)]).then(&["m"])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Recorded, Changes) {
+        let Some(mut kept) = view.job(self.job).cloned() else {
+            return unchanged(Recorded::Unknown);
+        };
+        let job = &kept.job;
+        let is_unanswered = self.report == JobReport::Failed(JobFailure::Unanswered);
+        if job.status.is_finished() || is_unanswered && job.status != JobStatus::Challenged {
+            return unchanged(Recorded::Over(Box::new(kept.job)));
+        }
+        // It was asked, answered, and not pushed since: this is what was reported before, sent again.
+        let is_old = job.status == JobStatus::Queued && job.round > 0;
+        match &self.report {
+            JobReport::Started | JobReport::Challenged(_) if is_old => {
+                return unchanged(Recorded::Yes(Box::new(kept.job)));
+            }
+            // The same questions, sent again because the answer to the report was lost.
+            JobReport::Challenged(asked)
+                if job.status == JobStatus::Challenged && job.challenges == *asked =>
+            {
+                return unchanged(Recorded::Yes(Box::new(kept.job)));
+            }
+            JobReport::Started => {
+                // A question that came before the news of the start is still to be answered.
+                if job.status != JobStatus::Challenged {
+                    kept.job.status = JobStatus::Started;
+                }
+                kept.job.due_at = self.due_at;
+            }
+            JobReport::Challenged(asked) => {
+                kept.job.status = JobStatus::Challenged;
+                kept.job.challenges.clone_from(asked);
+                kept.job.round += 1;
+                kept.job.due_at = self.due_at;
+                kept.sealed_answers = None;
+            }
+            JobReport::Succeeded(_) => {
+                kept.job.status = JobStatus::Succeeded;
+                kept.job.challenges.clear();
+                kept.sealed_answers = None;
+            }
+            JobReport::Failed(failure) => kept = kept.failed(*failure, now),
+        }
+        kept.job.updated_at = now;
+        let mut changes = Changes::default();
+        let member = view.member(kept.job.member);
+        if let Some(member) = member.filter(|_| self.report != JobReport::Started) {
+            self.tell_member(&mut changes, member.clone(), &kept, now);
+        }
+        let job = kept.job.clone();
+        changes.put_job(kept);
+        (Recorded::Yes(Box::new(job)), changes)
+    }
+}
+
+impl Reported {
+    /// What the report changes for the member of its job.
+    fn tell_member(
+        &self,
+        changes: &mut Changes,
+        mut member: Member,
+        kept: &KeptJob,
+        now: Timestamp,
+    ) {
+        let status_before = member.status;
+        let ends = kept.job.status.is_finished();
+        let status = self.standing.counted(&mut member);
+        if let Some(status) = status.filter(|status| !(ends && status.awaits_a_job())) {
+            follow(&mut member, status);
+        }
+        if ends {
+            member.aggregated_at = Some(now);
+            member
+                .current_job
+                .take_if(|current| *current == kept.job.guid);
+            if member.status.awaits_a_job() {
+                follow(&mut member, ConnectionStatus::Failed);
+            }
+        }
+        let mut pulled = None;
+        if let JobReport::Succeeded(what) = self.report {
+            member.successfully_aggregated_at = Some(now);
+            member.refusals = 0;
+            pulled = Some(what);
+        }
+        changes.change_member(&mut member);
+        let status_changed = member.status != status_before;
+        let is_news =
+            |notice: &&Notice| status_changed || notice.kind != EventKind::ConnectionStatus;
+        let told: Vec<Notice> = self.changed.iter().filter(is_news).copied().collect();
+        let news = match pulled {
+            Some(pulled) => News::of(&member).with_job(kept.job.guid, pulled),
+            None => News::of(&member),
+        };
+        changes.tell(&told, &news, now);
+    }
+}
+
+impl Standing {
+    /// Where the member stands by a report, whose refusal is counted; `None`: where it stood.
+    fn counted(&self, member: &mut Member) -> Option<ConnectionStatus> {
+        if self.is_refusal {
+            member.refusals = member.refusals.saturating_add(1);
+            if !member.is_oauth && member.refusals >= REFUSALS_THAT_PREVENT {
+                return Some(ConnectionStatus::Prevented);
+            }
+        }
+        match member.successfully_aggregated_at {
+            None => self.at_first,
+            Some(_) => self.later,
+        }
+    }
+}

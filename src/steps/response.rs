@@ -1,0 +1,247 @@
+//! Authorization responses: claimed by the browser that left, or held until it comes.
+//!
+//! - The checks run in this order: attempt known, path (client and institution of its window), already
+//!   settled or late, binding.
+//! - Exactly one of any number of responses of a window is claimed, and its attempt's secrets are given
+//!   out with that claim and forgotten.
+//! - One that arrives in another browser follows the policy it comes with: burnt, which ends the
+//!   window, or ignored, which changes nothing.
+//! - Of the responses that come by POST and wait for a GET, [`HELD_RESPONSES`] are held for one attempt:
+//!   the oldest gives way.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::event::News;
+use super::link::Subject;
+use super::record::{Changes, HeldResponse, Key, Reads, Slot, View};
+use super::{Step, unchanged};
+use crate::domain::client::UnboundCallback;
+use crate::domain::event::Notice;
+use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
+use crate::domain::member::Member;
+use crate::domain::secret::Digest;
+use crate::domain::window::{Binding, Ending, ErrorReason, Window, WindowStatus};
+
+/// How many posted responses are held for one attempt.
+pub const HELD_RESPONSES: u32 = 8;
+
+/// How long an exchange may take from the claim of its response to the commit: twice an institution's
+/// longest time limit, for the code and for who signed in, and the patience with a store that is
+/// away. A window cut off in between ends then.
+pub const SETTLING: Duration = Duration::from_secs(150);
+
+/// An institution's answer asking to be taken up.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The attempt its `state` names.
+    pub attempt: AttemptId,
+    /// The client the callback path names.
+    pub client: ClientId,
+    /// The institution the callback path names.
+    pub institution: InstitutionCode,
+    /// The bindings the browser shows.
+    pub browser: Vec<Binding>,
+    /// What to do when none of them is the attempt's.
+    pub unbound: UnboundCallback,
+    /// Told with the window as burnt.
+    pub burnt: Vec<Notice>,
+}
+
+/// What a [`Claim`] led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claimed {
+    /// This answer, and no other, may be exchanged. The window is `Returned`.
+    Yes {
+        /// The window and its member.
+        subject: Box<Subject>,
+        /// The attempt's sealed secrets.
+        sealed: Vec<u8>,
+    },
+    /// It arrived in another browser and the policy is `burn`: the window is
+    /// `Errored(SessionError, Unbound)`, and this answer, and no other, may be redeemed and revoked.
+    Burnt {
+        /// The window and its member.
+        subject: Box<Subject>,
+        /// The attempt's sealed secrets.
+        sealed: Vec<u8>,
+    },
+    /// It arrived in another browser and the policy is `ignore`. Nothing changed.
+    Ignored,
+    /// The attempt's window was claimed or finished before, or is past its deadline, or the attempt
+    /// was replaced by a newer one. Nothing changed.
+    Settled,
+    /// There is no such attempt at that path. Nothing changed.
+    Unknown,
+}
+
+/// An attempt as its outcome page needs it.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// The window it belongs to.
+    pub window: Window,
+    /// The window's member, unless it was deleted.
+    pub member: Option<Member>,
+    /// What its browser holds.
+    pub binding: Digest,
+    /// Whether Continue made a newer one in its place.
+    pub is_replaced: bool,
+}
+
+impl AttemptRecord {
+    /// Whether one of the bindings a browser shows is that of this attempt, whose id is `attempt`.
+    pub fn is_held_by(&self, attempt: &AttemptId, browser: &[Binding]) -> bool {
+        browser
+            .iter()
+            .any(|shown| shown.attempt == *attempt && shown.digest.matches(&self.binding))
+    }
+
+    /// Whether its browser may still come back from the institution with an answer to it.
+    pub fn is_unanswered(&self) -> bool {
+        !self.is_replaced && self.window.status == WindowStatus::Opened
+    }
+}
+
+impl Step for Claim {
+    type Outcome = Claimed;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.attempt.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::attempt(&self.attempt)]).then(&["wm"])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Claimed, Changes) {
+        let window = view
+            .attempt(&self.attempt)
+            .and_then(|at| view.window(at.window));
+        let is_of_path = |window: &Window| {
+            let member = view.member(window.member);
+            window.client == self.client
+                && member.is_none_or(|member| member.institution == self.institution)
+        };
+        let Some(kept) = window.filter(|kept| is_of_path(&kept.window)) else {
+            return unchanged(Claimed::Unknown);
+        };
+        let Some(attempt) = kept.attempt(&self.attempt) else {
+            return unchanged(Claimed::Unknown);
+        };
+        let is_open = kept.window.status == WindowStatus::Opened && now < kept.window.deadline;
+        let member = view.member(kept.window.member);
+        let (true, Some(sealed), Some(member)) = (is_open, attempt.sealed.clone(), member) else {
+            return unchanged(Claimed::Settled);
+        };
+        let is_bound = attempt.is_held_by(&self.browser);
+        if !is_bound && self.unbound == UnboundCallback::Ignore {
+            return unchanged(Claimed::Ignored);
+        }
+        let mut changes = Changes::default();
+        let kept = match is_bound {
+            true => {
+                let mut kept = kept.clone();
+                kept.window.status = WindowStatus::Returned;
+                kept.window.updated_at = now;
+                kept.window.deadline = now + SETTLING;
+                for attempt in &mut kept.attempts {
+                    attempt.sealed = None;
+                }
+                kept
+            }
+            false => {
+                let ended = kept.clone().finished(
+                    WindowStatus::Errored(ErrorReason::SessionError, Ending::Unbound),
+                    now,
+                );
+                let news = News::of(member).with_window(&ended.window);
+                changes.tell(&self.burnt, &news, now);
+                ended
+            }
+        };
+        let subject = Box::new(Subject {
+            window: kept.window.clone(),
+            member: member.clone(),
+        });
+        changes.put_window(kept);
+        let claimed = match is_bound {
+            true => Claimed::Yes { subject, sealed },
+            false => Claimed::Burnt { subject, sealed },
+        };
+        (claimed, changes)
+    }
+}
+
+impl AttemptRecord {
+    /// What to read for an attempt.
+    pub fn reads(attempt: &AttemptId) -> Reads {
+        Reads::of([Key::attempt(attempt)]).then(&["wm"])
+    }
+
+    /// The attempt, as read.
+    pub fn of(view: &View, attempt: &AttemptId) -> Option<Self> {
+        let at = view.attempt(attempt)?;
+        let kept = view.window(at.window)?;
+        let found = kept.attempt(attempt)?;
+        Some(Self {
+            member: view.member(at.member).cloned(),
+            window: kept.window.clone(),
+            binding: found.binding,
+            is_replaced: found.is_replaced,
+        })
+    }
+}
+
+/// A response that came by POST, where no Lax cookie comes along, to be held for the GET that follows.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    /// The attempt its `state` names.
+    pub attempt: AttemptId,
+    /// What it is fetched by.
+    pub handle: Digest,
+    /// The response, sealed for its handle.
+    pub sealed: Vec<u8>,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+impl Step for Hold {
+    /// Whether an attempt of that id awaits a response.
+    type Outcome = bool;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.attempt.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::attempt(&self.attempt)]).then(&["w"])
+    }
+
+    fn decide(&self, view: &View, _now: Timestamp) -> (bool, Changes) {
+        let window = view
+            .attempt(&self.attempt)
+            .and_then(|at| view.window(at.window));
+        let Some(mut kept) = window.cloned() else {
+            return unchanged(false);
+        };
+        let mut attempts = kept.attempts.iter_mut();
+        let awaiting = attempts.find(|it| it.id == self.attempt && it.sealed.is_some());
+        let Some(attempt) = awaiting else {
+            return unchanged(false);
+        };
+        let mut changes = Changes::default();
+        attempt.held.retain(|handle| *handle != self.handle);
+        attempt.held.push(self.handle);
+        while attempt.held.len() > HELD_RESPONSES as usize {
+            changes.delete(Key::held(&attempt.held.remove(0)));
+        }
+        let held = HeldResponse {
+            sealed: self.sealed.clone(),
+            expires_at: self.expires_at,
+        };
+        changes.put(Key::held(&self.handle), held);
+        changes.put_window(kept);
+        (true, changes)
+    }
+}

@@ -1,0 +1,170 @@
+//! A step is taken once.
+//!
+//! ```text
+//!   load ─▶ decide ─▶ apply ──▶ done
+//!    ▲                  │ what was read is no longer so
+//!    └──────────────────┤
+//!    └─── wait ◀────────┘ no answer: it may have been written
+//! ```
+//!
+//! While no answer comes the step is sent again, under the name of the same command. A record names the last
+//! commands that wrote it, so a step that was written finds itself, and what it led to is still known here.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::plan::Plan;
+use super::{Backend, Due, Place, Result, Store, StoreError, Take};
+use crate::metrics::Timing;
+use crate::steps::Step;
+use crate::steps::record::{Key, List, Queue, Reads, Slot, View};
+
+/// How often a step may find that what it read is no longer so. Each time another step has got through.
+const CONFLICTS: usize = 256;
+
+/// How long to wait before a step is sent again because no answer came.
+pub(super) const WAITS: [Duration; 3] = [
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+];
+
+impl Store {
+    /// Measures what follows under that name.
+    pub(super) fn timed(&self, name: &'static str) -> Option<Timing<'_, 1>> {
+        self.metrics.as_ref().map(|it| it.store_step.start([name]))
+    }
+
+    /// Takes a step.
+    pub(super) async fn step<S>(&self, step: &S, now: Timestamp) -> Result<S::Outcome>
+    where
+        S: Step + Clone + Send + Sync + 'static,
+        S::Outcome: Send + 'static,
+    {
+        let command = self.commands.next();
+        let mut waits = WAITS.into_iter();
+        let mut sent = None;
+        let mut conflicts = 0;
+        loop {
+            let tried = match &self.backend {
+                Backend::Sqlite(store) => {
+                    let taken = store.step(step.clone(), command.clone(), now).await;
+                    taken.map(Some)
+                }
+                Backend::Redis(store) => store.try_step(step, &command, now, &mut sent).await,
+            };
+            match tried {
+                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(None) if conflicts < CONFLICTS => conflicts += 1,
+                Ok(None) => {
+                    let why = "others keep changing what this is about";
+                    return Err(StoreError::Unavailable(why.into()));
+                }
+                Err(StoreError::Unavailable(cause)) => match waits.next() {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return Err(StoreError::Unavailable(cause)),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads records of one slot, at one moment.
+    pub(super) async fn look(&self, slot: Slot, reads: Reads) -> Result<View> {
+        let loaded = match &self.backend {
+            Backend::Sqlite(store) => store.load(vec![reads]).await?.pop().unwrap_or_default(),
+            Backend::Redis(store) => store.load(&slot, &reads).await?,
+        };
+        Ok(loaded.view)
+    }
+
+    /// Reads one record each of several slots.
+    pub(super) async fn look_each(&self, reads: Vec<(Slot, Key)>) -> Result<Vec<View>> {
+        let reads = reads
+            .into_iter()
+            .map(|(slot, key)| (slot, Reads::of([key])));
+        let loaded = match &self.backend {
+            Backend::Sqlite(store) => store.load(reads.map(|(_, reads)| reads).collect()).await?,
+            Backend::Redis(store) => store.load_each(&reads.collect::<Vec<_>>()).await?,
+        };
+        Ok(loaded.into_iter().map(|loaded| loaded.view).collect())
+    }
+
+    /// A part of a list, and the length of the whole.
+    pub(super) async fn places(
+        &self,
+        slot: &Slot,
+        list: List,
+        skip: u64,
+        limit: u64,
+    ) -> Result<(Vec<Place>, u64)> {
+        match &self.backend {
+            Backend::Sqlite(store) => store.places(list, skip, limit).await,
+            Backend::Redis(store) => store.places(slot, &list, skip, limit).await,
+        }
+    }
+
+    /// What stands in a list of every partition up to now, the longest there first.
+    pub(super) async fn past(
+        &self,
+        list: List,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Place>> {
+        match &self.backend {
+            Backend::Sqlite(store) => {
+                let (mut places, _) = store.places(list, 0, limit as u64).await?;
+                places.retain(|place| place.at <= now);
+                Ok(places)
+            }
+            Backend::Redis(store) => store.past(&list, now, limit).await,
+        }
+    }
+
+    /// Takes up what is due, and holds it.
+    pub(super) async fn take(&self, take: Take) -> Result<Vec<Due>> {
+        match &self.backend {
+            Backend::Sqlite(store) => store.take(take).await,
+            Backend::Redis(store) => store.take(&take).await,
+        }
+    }
+
+    /// Takes what is no longer there, or cannot be read, out of its queue; the latter is set aside.
+    pub(super) async fn drop_due(
+        &self,
+        queue: Queue,
+        due: Due,
+        is_unreadable: bool,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some(slot) = due.key.slot() else {
+            return Ok(());
+        };
+        let mut plan = Plan::default();
+        if is_unreadable {
+            plan.places
+                .push((List::SetAside, due.key.clone(), Some(now)));
+        }
+        plan.due.push((queue, due.line, due.key, None));
+        self.write(&slot, plan, now).await
+    }
+
+    /// Takes what cannot be read out of a list, and sets it aside.
+    pub(super) async fn set_aside(&self, list: List, key: Key, now: Timestamp) -> Result<()> {
+        let Some(slot) = key.slot() else {
+            return Ok(());
+        };
+        let mut plan = Plan::default();
+        plan.places.push((List::SetAside, key.clone(), Some(now)));
+        plan.places.push((list, key, None));
+        self.write(&slot, plan, now).await
+    }
+
+    async fn write(&self, slot: &Slot, plan: Plan, now: Timestamp) -> Result<()> {
+        match &self.backend {
+            Backend::Sqlite(store) => store.write(plan, now).await,
+            Backend::Redis(store) => store.write(slot, &plan).await,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Jobs and events.
+
+use jiff::Timestamp;
+
+use super::{Backend, Due, Queues, Result, Store, StoreError, Take};
+use crate::domain::event::Event;
+use crate::domain::id::{EventGuid, JobGuid};
+use crate::domain::job::Job;
+use crate::steps::event::{Fate, SettleEvent, TryEvent};
+use crate::steps::job::{Postpone, Push};
+use crate::steps::record::{Key, Queue, Reads, Slot};
+use crate::steps::{Answered, Answering, JobOrder, Lease, Ordered, Recorded, Reported, Step};
+
+impl Store {
+    /// Queues a job of the member, due at once.
+    pub async fn order_job(&self, order: &JobOrder, now: Timestamp) -> Result<Ordered> {
+        let _timing = self.timed("order_job");
+        self.step(order, now).await
+    }
+
+    /// Keeps the answers to a job's challenges: the member is RESUMED, the job `Queued` and due at
+    /// once, with its pushes counted anew.
+    pub async fn answer_challenges(
+        &self,
+        answering: &Answering,
+        now: Timestamp,
+    ) -> Result<Answered> {
+        let _timing = self.timed("answer_challenges");
+        self.step(answering, now).await
+    }
+
+    /// Takes up to `limit` due jobs: each is `Pushed` (a `Started` or `Challenged` one stays so), its
+    /// attempt counted, its due time moved to `hold_until`. No job is given to two callers before that.
+    pub async fn reserve_jobs(
+        &self,
+        now: Timestamp,
+        hold_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>> {
+        let _timing = self.timed("reserve_jobs");
+        let push = |key: &Key| {
+            let job = JobGuid::from_compact(key.id()).ok()?;
+            Some(Push { job, hold_until })
+        };
+        self.take_up(Queue::Jobs, now, hold_until, limit, push)
+            .await
+    }
+
+    /// A push failed: the job is due again at `due_at`.
+    pub async fn postpone_job(
+        &self,
+        job: JobGuid,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        let _timing = self.timed("postpone_job");
+        self.step(&Postpone { job, due_at }, now).await
+    }
+
+    /// The job of that guid.
+    pub async fn job(&self, job: JobGuid) -> Result<Option<Job>> {
+        let _timing = self.timed("job");
+        let slot = Slot::Partition(job.partition());
+        let view = self.look(slot, Reads::of([Key::job(job)])).await?;
+        Ok(view.job(job).map(|kept| kept.job.clone()))
+    }
+
+    /// What a job under way pulls with.
+    pub async fn lease(&self, job: JobGuid) -> Result<Lease> {
+        let _timing = self.timed("lease");
+        let slot = Slot::Partition(job.partition());
+        let view = self.look(slot, Lease::reads(job)).await?;
+        Ok(Lease::of(&view, job))
+    }
+
+    /// Records a report; see [`steps::report`](crate::steps::report).
+    pub async fn record_report(&self, reported: &Reported, now: Timestamp) -> Result<Recorded> {
+        let _timing = self.timed("record_report");
+        self.step(reported, now).await
+    }
+
+    /// Takes up to `limit` due events, each counted as tried once more and due again at `hold_until`.
+    pub async fn reserve_events(
+        &self,
+        now: Timestamp,
+        hold_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        let _timing = self.timed("reserve_events");
+        let try_event = |key: &Key| {
+            let event = EventGuid::from_compact(key.id()).ok()?;
+            Some(TryEvent { event, hold_until })
+        };
+        self.take_up(Queue::Events, now, hold_until, limit, try_event)
+            .await
+    }
+
+    /// The event was taken by its client, or nobody wants it any more.
+    pub async fn finish_event(&self, event: EventGuid, now: Timestamp) -> Result<()> {
+        let _timing = self.timed("finish_event");
+        let fate = Fate::Finished;
+        self.step(&SettleEvent { event, fate }, now).await
+    }
+
+    /// The event is due again at `due_at`.
+    pub async fn postpone_event(
+        &self,
+        event: EventGuid,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        let _timing = self.timed("postpone_event");
+        let fate = Fate::Postponed(due_at);
+        self.step(&SettleEvent { event, fate }, now).await
+    }
+
+    /// Nobody took the event: it is kept for the operator, and not tried again.
+    pub async fn bury_event(&self, event: EventGuid, now: Timestamp) -> Result<()> {
+        let _timing = self.timed("bury_event");
+        let fate = Fate::Buried;
+        self.step(&SettleEvent { event, fate }, now).await
+    }
+
+    /// How much is on its way.
+    pub async fn queues(&self) -> Result<Queues> {
+        let _timing = self.timed("queues");
+        match &self.backend {
+            Backend::Sqlite(store) => store.queues().await,
+            Backend::Redis(store) => store.queues().await,
+        }
+    }
+
+    /// Whether the store takes a write: makes a small one that changes nothing anybody reads.
+    pub async fn probe(&self) -> Result<()> {
+        let _timing = self.timed("probe");
+        match &self.backend {
+            Backend::Sqlite(store) => store.probe().await,
+            Backend::Redis(store) => store.probe().await,
+        }
+    }
+
+    /// Takes up what is due, and takes its step. What is no longer there leaves its queue; what cannot be
+    /// read is set aside, and the line goes on.
+    async fn take_up<S, T>(
+        &self,
+        queue: Queue,
+        now: Timestamp,
+        hold_until: Timestamp,
+        limit: usize,
+        step: impl Fn(&Key) -> Option<S>,
+    ) -> Result<Vec<T>>
+    where
+        S: Step<Outcome = Option<T>> + Clone + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let take = Take {
+            queue,
+            now,
+            hold_until,
+            limit,
+            places: u64::from(u32::MAX),
+        };
+        let due = self.take(take).await?;
+        let taking = due
+            .into_iter()
+            .map(|due| self.take_one(queue, due, now, &step));
+        let mut taken = Vec::new();
+        for one in futures_util::future::join_all(taking).await {
+            taken.extend(one?);
+        }
+        Ok(taken)
+    }
+
+    async fn take_one<S, T>(
+        &self,
+        queue: Queue,
+        due: Due,
+        now: Timestamp,
+        step: impl Fn(&Key) -> Option<S>,
+    ) -> Result<Option<T>>
+    where
+        S: Step<Outcome = Option<T>> + Clone + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let taken = match step(&due.key) {
+            None => Err(StoreError::Unreadable("the key of what is due".to_owned())),
+            Some(step) => self.step(&step, now).await,
+        };
+        match taken {
+            Ok(Some(taken)) => Ok(Some(taken)),
+            Ok(None) => self.drop_due(queue, due, false, now).await.map(|()| None),
+            Err(StoreError::Unreadable(why)) => {
+                tracing::error!(
+                    key = due.key.as_str(),
+                    why,
+                    "a record cannot be read; set aside"
+                );
+                self.drop_due(queue, due, true, now).await.map(|()| None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Names that are unique within a client: reserved in the client's slot, borne in a partition, settled.
+//! What each of the three decides stands in [`steps::name`](crate::steps::name).
+
+use jiff::Timestamp;
+
+use super::driver::WAITS;
+use super::{Result, Store, StoreError};
+use crate::domain::id::{ClientId, MemberGuid, UserGuid};
+use crate::steps::name::{GiveBack, Name, Reserve, Reserved, Settle};
+use crate::steps::record::{Key, NameKind, Reads, Slot};
+
+/// A name, and who is to bear it.
+pub(super) struct Reservation {
+    name: Name,
+    holder: String,
+}
+
+impl Reservation {
+    /// Of that name, for the user or member of that compact guid.
+    pub(super) fn of(client: &ClientId, kind: NameKind, name: &str, holder: &str) -> Self {
+        Self {
+            name: Name {
+                client: client.clone(),
+                kind,
+                name: name.to_owned(),
+            },
+            holder: holder.to_owned(),
+        }
+    }
+
+    fn slot(&self) -> Slot {
+        Slot::Client(self.name.client.clone())
+    }
+}
+
+impl Store {
+    /// Asks for a name; whoever bears it already, if somebody does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] while another may yet bear it: it may be asked for again.
+    pub(super) async fn reserve(
+        &self,
+        wanted: &Reservation,
+        now: Timestamp,
+    ) -> Result<Option<String>> {
+        let mut not_borne_by = None;
+        let mut waits = WAITS.into_iter();
+        loop {
+            let reserve = Reserve {
+                name: wanted.name.clone(),
+                holder: wanted.holder.clone(),
+                not_borne_by: not_borne_by.take(),
+            };
+            match self.step(&reserve, now).await? {
+                Reserved::Yes => return Ok(None),
+                // Mostly its bearer is being written just now.
+                Reserved::Pending => match waits.next() {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => {
+                        let why = "the name is being given to another just now; ask again";
+                        return Err(StoreError::Unavailable(why.into()));
+                    }
+                },
+                Reserved::HeldBy(holder) => {
+                    if self.is_borne(&wanted.name, &holder).await? {
+                        return Ok(Some(holder));
+                    }
+                    not_borne_by = Some(holder);
+                }
+            }
+        }
+    }
+
+    /// The name is borne. `false`: it was given to another meanwhile.
+    pub(super) async fn settle(&self, borne: &Reservation, now: Timestamp) -> Result<bool> {
+        let settle = Settle {
+            name: borne.name.clone(),
+            holder: borne.holder.clone(),
+        };
+        self.step(&settle, now).await
+    }
+
+    /// Gives back a name that its holder, who lives on, may bear no longer.
+    pub(super) async fn give_back(&self, borne: &Reservation, now: Timestamp) -> Result<()> {
+        let reads = Reads::of([borne.name.key()]);
+        let view = self.look(borne.slot(), reads).await?;
+        let seen = borne.name.known(&view).cloned();
+        if seen.is_none() || self.is_borne(&borne.name, &borne.holder).await? {
+            return Ok(());
+        }
+        self.free(borne, seen, now).await
+    }
+
+    /// Gives back the name of a holder that is gone for good.
+    pub(super) async fn give_back_for_good(
+        &self,
+        borne: &Reservation,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.free(borne, None, now).await
+    }
+
+    async fn free(
+        &self,
+        borne: &Reservation,
+        as_seen: Option<crate::steps::record::NameOf>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let give_back = GiveBack {
+            name: borne.name.clone(),
+            holder: borne.holder.clone(),
+            as_seen,
+        };
+        self.step(&give_back, now).await
+    }
+
+    /// Who holds a name, by compact guid. Whether it bears it is to be looked up.
+    pub(super) async fn holder(
+        &self,
+        client: &ClientId,
+        kind: NameKind,
+        name: &str,
+    ) -> Result<Option<String>> {
+        let slot = Slot::Client(client.clone());
+        let reads = Reads::of([Key::name(client, kind, name)]);
+        let view = self.look(slot, reads).await?;
+        Ok(view
+            .name(client, kind, name)
+            .map(|known| known.holder.clone()))
+    }
+
+    async fn is_borne(&self, name: &Name, holder: &str) -> Result<bool> {
+        let borne = match name.kind {
+            NameKind::UserId => {
+                let Ok(guid) = UserGuid::from_compact(holder) else {
+                    return Ok(false);
+                };
+                let slot = Slot::Partition(guid.partition());
+                let view = self.look(slot, Reads::of([Key::user(guid)])).await?;
+                let user = view.user(guid).filter(|kept| kept.deleted_at.is_none());
+                user.and_then(|kept| kept.user.id.clone())
+            }
+            NameKind::ExternalGuid => {
+                let Ok(guid) = MemberGuid::from_compact(holder) else {
+                    return Ok(false);
+                };
+                let slot = Slot::Partition(guid.partition());
+                let view = self.look(slot, Reads::of([Key::member(guid)])).await?;
+                view.member(guid)
+                    .and_then(|member| member.external_guid.clone())
+            }
+        };
+        Ok(borne.as_ref() == Some(&name.name))
+    }
+}

@@ -1,0 +1,207 @@
+//! From what a step changes to what a backend writes: one place for both.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+
+use super::encoding::{self, Unknown, Written};
+use super::{Result, Retention};
+use crate::steps::record::{Changes, Key, Life, List, Queue, Record, SOFT_DELETED, View};
+
+/// How many characters name a command.
+pub(super) const COMMAND: usize = 11;
+
+/// How many of the last commands that wrote a record it names.
+const LAST_COMMANDS: usize = 8;
+
+/// The name of one command: a step that is taken once, however often it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CommandId(String);
+
+impl CommandId {
+    /// The written form: [`COMMAND`] characters.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Makes names for commands, no two alike.
+#[derive(Default)]
+pub(super) struct CommandIds {
+    /// Seeded by the operating system: another process makes others.
+    seed: RandomState,
+    next: AtomicU64,
+}
+
+impl CommandIds {
+    /// Another one.
+    pub(super) fn next(&self) -> CommandId {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        CommandId(URL_SAFE_NO_PAD.encode(self.seed.hash_one(number).to_be_bytes()))
+    }
+}
+
+/// One key as it was read.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    /// The key.
+    pub(super) key: Key,
+    /// The commands that wrote what was there, the newest first, with commas between; empty: nothing was there.
+    pub(super) commands: String,
+    /// What of it is unknown to this version.
+    pub(super) unknown: Option<Unknown>,
+}
+
+/// What was read for a step.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// The records.
+    pub(super) view: View,
+    /// Every key that was looked at.
+    pub(super) reads: Vec<Read>,
+}
+
+impl Loaded {
+    /// Whether a command has written any of it.
+    pub(super) fn was_written_by(&self, command: &CommandId) -> bool {
+        let mut commands = self.reads.iter().map(|read| read.commands.split(','));
+        commands.any(|mut commands| commands.any(|it| it == command.as_str()))
+    }
+
+    /// Adds what was read later.
+    pub(super) fn add(&mut self, later: Self) {
+        for read in later.reads {
+            if self.read(&read.key).is_none() {
+                self.reads.push(read);
+            }
+        }
+        self.view.add(later.view);
+    }
+
+    fn read(&self, key: &Key) -> Option<&Read> {
+        self.reads.iter().find(|read| read.key == *key)
+    }
+}
+
+/// What a backend is to write, all or nothing.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Plan {
+    /// Keys, and the last command that must have written each; an empty one: nothing may be there.
+    pub(super) unchanged: Vec<(Key, String)>,
+    /// Records to keep.
+    pub(super) puts: Vec<Put>,
+    /// Keys of records to delete.
+    pub(super) deletes: Vec<Key>,
+    /// Places in lists to take, or, as `None`, to give up.
+    pub(super) places: Vec<(List, Key, Option<Timestamp>)>,
+    /// Records that are due, or, as `None`, no longer, with their queue and line.
+    pub(super) due: Vec<(Queue, String, Key, Option<Timestamp>)>,
+}
+
+/// A record to keep.
+#[derive(Debug, PartialEq)]
+pub(super) struct Put {
+    /// Its key.
+    pub(super) key: Key,
+    /// The record.
+    pub(super) written: Written,
+    /// The commands that wrote it, the newest first, with commas between.
+    pub(super) commands: String,
+    /// The keys of what belongs to it.
+    pub(super) links: Vec<Key>,
+    /// How long it is kept; `None`: until it is deleted.
+    pub(super) life: Option<Duration>,
+}
+
+impl Plan {
+    /// What follows from a step's changes.
+    pub(super) fn of(
+        loaded: &Loaded,
+        changes: Changes,
+        command: &CommandId,
+        (now, retention): (Timestamp, Retention),
+    ) -> Result<Self> {
+        let mut plan = Self {
+            places: changes.places,
+            ..Self::default()
+        };
+        for read in &loaded.reads {
+            let last = read.commands.get(..COMMAND).unwrap_or_default();
+            plan.unchanged.push((read.key.clone(), last.to_owned()));
+        }
+        for (key, record) in changes.records {
+            let before = loaded.view.record(&key);
+            plan.place(&key, before, record.as_ref());
+            let Some(record) = record else {
+                plan.deletes.push(key);
+                continue;
+            };
+            let read = loaded.read(&key);
+            let unknown = read.and_then(|read| read.unknown.as_ref());
+            let earlier = read.map_or("", |read| read.commands.as_str());
+            let earlier = earlier.split(',').filter(|it| !it.is_empty());
+            let mut commands = vec![command.as_str()];
+            commands.extend(earlier.take(LAST_COMMANDS - 1));
+            plan.puts.push(Put {
+                written: encoding::write(&record, unknown)?,
+                commands: commands.join(","),
+                links: record.links(),
+                life: life(record.life(), now, retention),
+                key,
+            });
+        }
+        Ok(plan)
+    }
+
+    /// Where a record stands follows from it.
+    fn place(&mut self, key: &Key, before: Option<&Record>, after: Option<&Record>) {
+        let listed = |record: Option<&Record>| record.and_then(Record::listed);
+        match (listed(before), listed(after)) {
+            (was, Some(is)) if was.as_ref() != Some(&is) => {
+                self.places.push((is.0, key.clone(), Some(is.1)));
+            }
+            (Some(was), None) => self.places.push((was.0, key.clone(), None)),
+            _ => {}
+        }
+        fn due(record: Option<&Record>) -> Option<(Queue, &str, Timestamp)> {
+            record.and_then(Record::due)
+        }
+        match (due(before), due(after)) {
+            (was, Some(is)) if was != Some(is) => {
+                self.due
+                    .push((is.0, is.1.to_owned(), key.clone(), Some(is.2)));
+            }
+            (Some(was), None) => {
+                self.due.push((was.0, was.1.to_owned(), key.clone(), None));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// How long from now a record is kept.
+fn life(life: Life, now: Timestamp, retention: Retention) -> Option<Duration> {
+    let until =
+        |moment: Timestamp| Duration::try_from(moment.duration_since(now)).unwrap_or_default();
+    let kept = retention.finished;
+    match life {
+        Life::Unlimited => None,
+        Life::Retained(since) => {
+            let since = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+            Some(kept.saturating_sub(since))
+        }
+        Life::RetainedOrFor(since, least) => Some(until(since).saturating_add(kept.max(least))),
+        Life::For(time) => Some(time),
+        Life::Until(moment, more) => Some(until(moment).saturating_add(more)),
+    }
+}
+
+/// How long a list keeps what nobody wants to find later.
+pub(super) fn listed_for(list: &List, retention: Retention) -> Option<Duration> {
+    list.is_forgetful()
+        .then(|| retention.finished.max(SOFT_DELETED))
+}

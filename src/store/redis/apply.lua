@@ -1,0 +1,77 @@
+-- Writes what a step changes, all of it or nothing: 1, or 0 when what was read is no longer so.
+--
+-- Arguments are counted lists, in the order in which they are read here (scripts.rs). A record begins with
+-- the name of the command that wrote it, so that eleven characters tell whether it is still the same.
+
+local key, position = 0, 0
+
+local function next_key()
+  key = key + 1
+  return KEYS[key]
+end
+
+local function arg()
+  position = position + 1
+  return ARGV[position]
+end
+
+local call = redis.call
+
+for _ = 1, tonumber(arg()) do
+  if call('GETRANGE', next_key(), 0, 10) ~= arg() then
+    return 0
+  end
+end
+for _ = 1, tonumber(arg()) do
+  local record, life = arg(), arg()
+  if life == '' then
+    call('SET', next_key(), record)
+  else
+    call('SET', next_key(), record, 'PX', life)
+  end
+end
+for _ = 1, tonumber(arg()) do
+  call('DEL', next_key())
+end
+
+-- Puts an item into a list behind what came in the same millisecond: those scores differ in thousandths.
+local function add_in_order(list, item, place)
+  local same = call('ZREVRANGEBYSCORE', list, '(' .. string.format('%.0f', place + 1), place,
+    'WITHSCORES', 'LIMIT', 0, 1)[2]
+  call('ZADD', list, 'NX', string.format('%.3f', same and same + 0.001 or place), item)
+end
+
+for _ = 1, tonumber(arg()) do
+  local list, item, place, in_order, kept = next_key(), arg(), arg(), arg(), arg()
+  if place == '' then
+    call('ZREM', list, item)
+  elseif in_order ~= '' then
+    add_in_order(list, item, place)
+  else
+    call('ZADD', list, place, item)
+  end
+  if kept ~= '' then
+    call('ZREMRANGEBYSCORE', list, '-inf', string.format('(%.0f', place - kept))
+    call('PEXPIRE', list, kept)
+  end
+end
+
+-- What is due stands in its line; a queue has its lines by when the first of each is due.
+for _ = 1, tonumber(arg()) do
+  local lines, due, held = next_key(), next_key(), next_key()
+  local line, item, at = arg(), arg(), arg()
+  if at == '' then
+    call('ZREM', due, item)
+    call('ZREM', held, item)
+  elseif call('ZSCORE', due, item) ~= at then
+    call('ZADD', due, at, item)
+    call('ZREM', held, item)
+  end
+  local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+  if first then
+    call('ZADD', lines, first, line)
+  else
+    call('ZREM', lines, line)
+  end
+end
+return 1

@@ -1,0 +1,187 @@
+//! The three scripts, and their arguments: each by its name, in the order in which the script reads them.
+//!
+//! Scripts know keys, the names of commands, times and bytes. What any of it means is decided by
+//! [`steps`](crate::steps).
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+use super::keys::Keys;
+use super::millis;
+use crate::steps::record::{Key, List, Reads, Slot};
+use crate::store::plan::{Plan, Put, listed_for};
+use crate::store::{Retention, Take};
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
+        $($(#[$doc])*
+        static $name: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!($file)));)*
+
+        /// Every script.
+        pub(super) fn all() -> impl Iterator<Item = &'static Script> {
+            [$(&*$name),*].into_iter()
+        }
+    };
+}
+
+scripts! {
+    LOAD = "load.lua";
+    APPLY = "apply.lua";
+    TAKE = "take.lua";
+}
+
+/// One call of a script.
+pub(super) struct Call {
+    script: &'static Script,
+    keys: Vec<String>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    fn new(script: &'static Script) -> Self {
+        Self {
+            script,
+            keys: Vec::with_capacity(16),
+            arguments: Vec::with_capacity(32),
+        }
+    }
+
+    fn key(&mut self, key: String) {
+        self.keys.push(key);
+    }
+
+    fn argument(&mut self, argument: impl Into<Vec<u8>>) {
+        self.arguments.push(argument.into());
+    }
+
+    /// A number, or that there is none.
+    fn number(&mut self, number: Option<i64>) {
+        self.argument(number.map_or(String::new(), |number| number.to_string()));
+    }
+
+    fn count(&mut self, of: usize) {
+        self.argument(of.to_string());
+    }
+
+    /// Reads records, and what they lead to.
+    pub(super) fn load(keys: &Keys, slot: &Slot, reads: &Reads) -> Self {
+        let base = keys.base(slot);
+        let mut call = Self::new(&LOAD);
+        for key in &reads.keys {
+            call.key(format!("{base}{}", key.as_str()));
+        }
+        call.argument(base);
+        for kinds in reads.follow {
+            call.argument(*kinds);
+        }
+        call
+    }
+
+    /// Writes what was planned, provided that what was read is still so.
+    pub(super) fn apply(keys: &Keys, slot: &Slot, plan: &Plan, retention: Retention) -> Self {
+        let base = keys.base(slot);
+        let of = |key: &Key| format!("{base}{}", key.as_str());
+        let mut call = Self::new(&APPLY);
+        call.count(plan.unchanged.len());
+        for (key, command) in &plan.unchanged {
+            call.key(of(key));
+            call.argument(command.as_bytes());
+        }
+        call.count(plan.puts.len());
+        for put in &plan.puts {
+            call.key(of(&put.key));
+            call.argument(written(put));
+            call.number(put.life.map(millis));
+        }
+        call.count(plan.deletes.len());
+        for key in &plan.deletes {
+            call.key(of(key));
+        }
+        call.count(plan.places.len());
+        for (list, key, place) in &plan.places {
+            let kept = place.and_then(|_| listed_for(list, retention));
+            call.key(keys.list(slot, list));
+            call.argument(key.as_str());
+            call.number(place.map(|at| at.as_millisecond()));
+            call.argument(if list.is_of_creation() { "1" } else { "" });
+            call.number(kept.map(millis));
+        }
+        call.count(plan.due.len());
+        for (queue, line, key, at) in &plan.due {
+            call.key(keys.lines(slot, *queue));
+            call.key(keys.due(slot, *queue) + line);
+            call.key(keys.held(slot, *queue) + line);
+            call.argument(line.as_bytes());
+            call.argument(key.as_str());
+            call.number(at.map(|at| at.as_millisecond()));
+        }
+        call
+    }
+
+    /// Takes up what is due in one slot.
+    pub(super) fn take(keys: &Keys, slot: &Slot, take: &Take, limit: usize) -> Self {
+        let mut call = Self::new(&TAKE);
+        call.key(keys.lines(slot, take.queue));
+        call.key(keys.served(slot, take.queue));
+        call.argument(keys.due(slot, take.queue));
+        call.argument(keys.held(slot, take.queue));
+        call.number(Some(take.now.as_millisecond()));
+        call.number(Some(take.hold_until.as_millisecond()));
+        call.count(limit);
+        call.argument(take.places.to_string());
+        call
+    }
+
+    /// The script that is called.
+    pub(super) fn script(&self) -> &'static Script {
+        self.script
+    }
+
+    /// The command that calls it by its hash.
+    pub(super) fn command(&self) -> redis::Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.script.get_hash()).arg(self.keys.len());
+        command.arg(&self.keys);
+        for argument in &self.arguments {
+            command.arg(argument.as_slice());
+        }
+        command
+    }
+}
+
+/// A record as it is kept: the commands that wrote it, the number of its form and the keys it leads to in
+/// one line, and then the record.
+fn written(put: &Put) -> Vec<u8> {
+    let mut text = format!("{} {}", put.commands, put.written.form);
+    for link in &put.links {
+        text.push(' ');
+        text.push_str(link.as_str());
+    }
+    if put.links.is_empty() {
+        text.push(' ');
+    }
+    text.push('\n');
+    text.push_str(&put.written.json);
+    text.into_bytes()
+}
+
+/// The list a slot's unfinished windows stand in, and its like.
+pub(super) fn due_in_list(
+    keys: &Keys,
+    slot: &Slot,
+    list: &List,
+    now: i64,
+    limit: usize,
+) -> redis::Cmd {
+    let mut command = redis::cmd("ZRANGEBYSCORE");
+    command
+        .arg(keys.list(slot, list))
+        .arg("-inf")
+        .arg(now)
+        .arg("WITHSCORES")
+        .arg("LIMIT")
+        .arg(0)
+        .arg(limit);
+    command
+}

@@ -1,0 +1,38 @@
+-- Takes up what is due, and holds it: line and item in turn.
+--
+-- The line that was not served for longest goes first. Of each line no more is taken than it has places
+-- that nobody holds.
+
+local lines, served = KEYS[1], KEYS[2]
+local due_of, held_of = ARGV[1], ARGV[2]
+local now, hold_until = ARGV[3], ARGV[4]
+local limit, places = tonumber(ARGV[5]), tonumber(ARGV[6])
+local call = redis.call
+
+local waiting = {}
+for _, line in ipairs(call('ZRANGEBYSCORE', lines, '-inf', now)) do
+  waiting[#waiting + 1] = { line, tonumber(call('ZSCORE', served, line) or 0) }
+end
+table.sort(waiting, function(one, other)
+  return one[2] < other[2] or one[2] == other[2] and one[1] < other[1]
+end)
+
+local taken = {}
+for _, entry in ipairs(waiting) do
+  local line = entry[1]
+  local due, held = due_of .. line, held_of .. line
+  call('ZREMRANGEBYSCORE', held, '-inf', now)
+  local free = math.min(places - call('ZCARD', held), limit - #taken / 2)
+  if free > 0 then
+    for _, item in ipairs(call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, free)) do
+      call('ZADD', due, hold_until, item)
+      call('ZADD', held, hold_until, item)
+      taken[#taken + 1] = line
+      taken[#taken + 1] = item
+    end
+    call('ZADD', served, now, line)
+    local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+    call('ZADD', lines, first, line)
+  end
+end
+return taken

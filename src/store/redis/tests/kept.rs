@@ -1,0 +1,170 @@
+//! Records as they are kept: of another layout, of a newer version, and such as nobody can read.
+
+use super::*;
+use crate::steps::record::List;
+use crate::store::StoreError;
+
+#[tokio::test]
+async fn what_an_earlier_version_wrote_is_refused_in_words() {
+    let server = Server::start().await;
+    let open_as = async |prefix: &str| RedisStore::open(&server.url(), prefix, settings()).await;
+    let _: () = server.query(&["SET", "test:1{p00}mAAAA", "1"]).await;
+    let refused = open_as("test:").await.err();
+    assert!(
+        matches!(&refused, Some(StoreError::Unfit(text))
+            if text.contains("earlier version") && text.contains("store.prefix")),
+        "{refused:?}"
+    );
+    // Under another prefix nobody is in the way, and what is ours is ours.
+    for _ in 0..2 {
+        assert!(open_as("other:").await.is_ok());
+    }
+    assert!(open_as("te*t:").await.is_ok(), "a prefix is no pattern");
+}
+
+#[tokio::test]
+async fn what_a_newer_version_knows_survives_what_this_one_writes() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let new = keep_member(&store).await;
+    let attempt = open_first(&store, &new, at(10)).await;
+    let window = new.window.as_ref().expect("a window").guid;
+    let key = key_of(window.partition(), &Key::window(window));
+    let kept: String = server.query(&["GET", &key]).await;
+    let (head, json) = kept.split_once('\n').expect("two lines");
+    let mut fields: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    fields["window"]["colour"] = "green".into();
+    fields["attempts"][0]["device"] = serde_json::json!({"kind": "phone"});
+    fields["newer"] = serde_json::json!([1, 2]);
+    let head = head.replacen(" 1 ", " 7 ", 1);
+    let _: () = server
+        .query(&["SET", &key, &format!("{head}\n{fields}")])
+        .await;
+
+    let claimed = store.claim_callback(&claim(&attempt), at(20)).await;
+    assert_eq!(claimed_name(&claimed.expect("answered")), "yes");
+    let kept: String = server.query(&["GET", &key]).await;
+    let (head, json) = kept.split_once('\n').expect("two lines");
+    assert!(head.contains(" 7 "), "{head}");
+    let fields: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!(fields["window"]["status"], "returned");
+    assert_eq!(fields["window"]["colour"], "green");
+    assert_eq!(fields["attempts"][0]["device"]["kind"], "phone");
+    assert_eq!(
+        fields["attempts"][0]["sealed"],
+        serde_json::Value::Null,
+        "what was known goes"
+    );
+    assert_eq!(fields["newer"], serde_json::json!([1, 2]));
+}
+
+#[tokio::test]
+async fn one_record_that_cannot_be_read_stops_nobody() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let mut spoilt = Vec::new();
+    let mut sound = Vec::new();
+    for number in 0..6 {
+        let new = keep_member(&store).await;
+        let (connection, _) = connect(&store, &new).await;
+        let job = connection.job.as_ref().expect("a job").guid;
+        let event = connection.updated[0].guid;
+        let partition = new.member.guid.partition();
+        if number % 2 == 0 {
+            spoilt.push((partition, Key::job(job)));
+            spoilt.push((partition, Key::event(event)));
+            spoilt.push((partition, Key::event(connection.finished[0].guid)));
+        } else {
+            sound.push((job, event));
+        }
+    }
+    let open_window = keep_member(&store).await;
+    let window = open_window.window.as_ref().expect("a window").guid;
+    spoilt.push((window.partition(), Key::window(window)));
+    let other = keep_member(&store).await;
+    for (partition, key) in &spoilt {
+        let _: () = server
+            .query(&["SET", &key_of(*partition, key), "nonsense"])
+            .await;
+    }
+
+    let jobs = store
+        .reserve_jobs(at(40), at(90), 100)
+        .await
+        .expect("taken");
+    assert_eq!(jobs.len(), sound.len());
+    let events = store
+        .reserve_events(at(40), at(90), 100)
+        .await
+        .expect("taken");
+    assert_eq!(events.len(), 2 * sound.len());
+    let overdue = store.overdue_windows(at(1000), 100).await.expect("read");
+    let overdue: Vec<_> = overdue.iter().map(|window| window.guid).collect();
+    assert_eq!(overdue, [other.window.as_ref().expect("a window").guid]);
+
+    let queues = store.queues().await.expect("counted");
+    assert_eq!(queues.set_aside, spoilt.len() as u64);
+    assert_eq!(queues.jobs.length, sound.len() as u64);
+    for (partition, key) in spoilt {
+        let list = format!("test:2{{p{partition}}}{}", List::SetAside.name());
+        let at: Option<String> = server.query(&["ZSCORE", &list, key.as_str()]).await;
+        assert!(at.is_some(), "{} is listed", key.as_str());
+    }
+}
+
+#[tokio::test]
+async fn lines_are_served_in_turn() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    // Everything in one partition: one client with much, and then two with little.
+    let user = loop {
+        let user = new_user();
+        if user.guid.partition().index() == 3 {
+            break user;
+        }
+    };
+    let mut told = Vec::new();
+    for (name, events) in [("acme", 40), ("other", 1), ("third", 2)] {
+        let client: ClientId = name.parse().expect("a name");
+        let user = User {
+            guid: loop {
+                let guid = UserGuid::new(&Distinct);
+                if guid.partition() == user.guid.partition() {
+                    break guid;
+                }
+            },
+            client: client.clone(),
+            ..new_user()
+        };
+        store.create_user(&user).await.expect("kept");
+        for _ in 0..events {
+            let mut new = new_member(user.guid, new_window(user.guid.partition(), at(600)));
+            new.member.client = client.clone();
+            new.created = vec![notice(user.guid.partition(), EventKind::MemberCreated)];
+            store
+                .create_member(&new, at(told.len() as i64))
+                .await
+                .expect("kept");
+            told.push(name);
+        }
+    }
+    let take = async |now, limit| {
+        let taken = store
+            .reserve_events(at(now), at(900), limit)
+            .await
+            .expect("taken");
+        let mut clients: Vec<String> = taken
+            .iter()
+            .map(|event| event.member.client.to_string())
+            .collect();
+        clients.dedup();
+        clients
+    };
+    assert_eq!(take(100, 5).await, ["acme"], "nobody was served before");
+    assert_eq!(
+        take(101, 3).await,
+        ["other", "third"],
+        "now it is their turn"
+    );
+    assert_eq!(take(102, 5).await, ["acme"]);
+}

@@ -1,0 +1,210 @@
+//! Answers that are lost: the server has written, and the connection ends before it says so.
+
+use std::sync::atomic::AtomicBool;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::domain::window::{Ending, ErrorReason};
+use crate::store::{Failure, MemberCreation, Retried, Retry, UserCreation};
+
+/// Stands between a store and its server, and cuts the line in place of the next answer to a write.
+struct Between {
+    port: u16,
+    cuts: std::sync::Arc<AtomicBool>,
+}
+
+impl Between {
+    async fn start(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let cuts = std::sync::Arc::new(AtomicBool::new(false));
+        let (behind, flag) = (server.port(), cuts.clone());
+        tokio::spawn(async move {
+            loop {
+                let Ok((client, _)) = listener.accept().await else {
+                    return;
+                };
+                tokio::spawn(pass(client, behind, flag.clone()));
+            }
+        });
+        Self { port, cuts }
+    }
+
+    async fn open(&self) -> Store {
+        let url = format!("redis://127.0.0.1:{}/", self.port);
+        let opened = RedisStore::open(&url, "test:", settings()).await;
+        opened.expect("a sound server").0.into()
+    }
+
+    /// The next write's answer is lost.
+    fn cut_next(&self) {
+        self.cuts.store(true, Ordering::SeqCst);
+    }
+
+    fn has_cut(&self) -> bool {
+        !self.cuts.load(Ordering::SeqCst)
+    }
+}
+
+/// Passes bytes on. A write is told by the script that writes: the only one whose call has that hash.
+async fn pass(mut client: TcpStream, behind: u16, cuts: std::sync::Arc<AtomicBool>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", behind)).await else {
+        return;
+    };
+    let write = redis::Script::new(include_str!("../apply.lua"));
+    let hash = write.get_hash().as_bytes().to_vec();
+    let (mut asked, mut answered) = ([0; 65_536], [0; 65_536]);
+    let mut is_doomed = false;
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(count @ 1..) = read else { return };
+                let is_write = asked[..count].windows(hash.len()).any(|it| it == hash);
+                if is_write && cuts.swap(false, Ordering::SeqCst) {
+                    is_doomed = true;
+                }
+                if server.write_all(&asked[..count]).await.is_err() {
+                    return;
+                }
+            }
+            read = server.read(&mut answered) => {
+                let Ok(count @ 1..) = read else { return };
+                // It was done, and nobody hears of it.
+                if is_doomed || client.write_all(&answered[..count]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_step_of_a_flow_is_taken_once_though_its_answer_was_lost() {
+    let server = Server::start().await;
+    let between = Between::start(&server).await;
+    let store = between.open().await;
+    let mut user = new_user();
+    user.id = Some("person 1".to_owned());
+    // Younger connections are not replaced at once.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+
+    between.cut_next();
+    let created = store.create_user(&user).await.expect("sent again");
+    assert_eq!(created, UserCreation::Created);
+    assert!(between.has_cut());
+
+    let mut new = new_member(user.guid, new_window(user.guid.partition(), at(600)));
+    new.member.external_guid = Some("ext 1".to_owned());
+    new.created = vec![notice(user.guid.partition(), EventKind::MemberCreated)];
+    between.cut_next();
+    let created = store.create_member(&new, at(0)).await.expect("sent again");
+    assert_eq!(created, MemberCreation::Created);
+
+    let opening = opening(&new, Knock::Navigate, &[]);
+    between.cut_next();
+    let opened = store
+        .open_window(&opening, at(10))
+        .await
+        .expect("sent again");
+    assert_eq!(opened_name(&opened), "claimed");
+    assert!(between.has_cut());
+
+    let claim = claim(&opening.attempt);
+    between.cut_next();
+    let claimed = store
+        .claim_callback(&claim, at(20))
+        .await
+        .expect("sent again");
+    let Claimed::Yes { sealed, .. } = claimed else {
+        panic!("{claimed:?}");
+    };
+    assert_eq!(sealed, opening.attempt.sealed);
+    let another = store
+        .claim_callback(&claim, at(20))
+        .await
+        .expect("answered");
+    assert_eq!(
+        claimed_name(&another),
+        "settled",
+        "another response is another command"
+    );
+
+    let connection = connection(&new);
+    between.cut_next();
+    let committed = store.commit_connected(&connection, at(30)).await;
+    assert_eq!(committed_subject(committed).member.revision, 2);
+
+    between.cut_next();
+    let events = store
+        .reserve_events(at(40), at(90), 10)
+        .await
+        .expect("sent again");
+    assert_eq!(events.len(), 3, "each once");
+    for event in &events {
+        assert_eq!(event.attempt, 1);
+        between.cut_next();
+        store
+            .finish_event(event.guid, at(41))
+            .await
+            .expect("sent again");
+    }
+    assert_eq!(store.queues().await.expect("counted").events.length, 0);
+}
+
+#[tokio::test]
+async fn what_is_burnt_or_tried_again_is_so_though_the_answer_was_lost() {
+    let server = Server::start().await;
+    let between = Between::start(&server).await;
+    let store = between.open().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let new = keep_member(&store).await;
+    let attempt = open_first(&store, &new, at(10)).await;
+    let mut unbound = claim(&attempt);
+    unbound.browser.clear();
+    between.cut_next();
+    let burnt = store
+        .claim_callback(&unbound, at(20))
+        .await
+        .expect("sent again");
+    let Claimed::Burnt { sealed, .. } = burnt else {
+        panic!("{burnt:?}");
+    };
+    assert_eq!(
+        sealed, attempt.sealed,
+        "there is something to redeem and revoke"
+    );
+
+    let new = keep_member(&store).await;
+    let failed = open_first(&store, &new, at(10)).await;
+    let failure = Failure {
+        window: new.window.as_ref().expect("a window").guid,
+        reason: ErrorReason::Cancelled,
+        ending: Ending::Failed,
+        only_in: None,
+        detail: None,
+        inbound: None,
+        finished: Vec::new(),
+    };
+    between.cut_next();
+    let ended = store
+        .fail_window(&failure, at(20))
+        .await
+        .expect("sent again");
+    assert!(ended.is_some(), "it was this one that ended it");
+    let partition = new.member.guid.partition();
+    let retry = Retry {
+        failed: failed.id.clone(),
+        browser: vec![failed.binding.clone()],
+        window: new_window(partition, at(2000)),
+        attempt: new_attempt(partition, at(1000)),
+    };
+    between.cut_next();
+    let retried = store
+        .retry_window(&retry, at(30))
+        .await
+        .expect("sent again");
+    assert!(matches!(retried, Retried::Claimed(_)), "{retried:?}");
+    assert!(between.has_cut());
+}

@@ -1,0 +1,255 @@
+//! Windows, attempts, and what is forgotten in the end.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Backend, Result, Store, StoreError};
+use crate::domain::event::Notice;
+use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
+use crate::domain::member::Member;
+use crate::domain::secret::Digest;
+use crate::domain::window::{AuthStatus, NewWindow, Window};
+use crate::steps::link::{FirstReading, Mint};
+use crate::steps::record::{Key, List, Reads, Record, Slot};
+use crate::steps::response::Hold;
+use crate::steps::{
+    AttemptRecord, Claim, Claimed, Committed, Connection, Failure, Opened, Opening, Retried, Retry,
+    SessionOwner, WindowQuery,
+};
+
+/// How long a user's deletion may take before somebody else goes on with it.
+const DELETION: SignedDuration = SignedDuration::from_secs(60);
+
+/// How many deletions are gone on with at a time.
+const DELETIONS: usize = 100;
+
+/// The steps of a flow.
+impl Store {
+    /// Keeps a new window of the member, `Issued`, and ends its unfinished one, if any, as
+    /// `Errored(SessionError, Superseded)`. `superseded` is told with that one. `None`: no such
+    /// member.
+    pub async fn mint_window(
+        &self,
+        user: UserGuid,
+        member: MemberGuid,
+        window: &NewWindow,
+        superseded: &[Notice],
+        now: Timestamp,
+    ) -> Result<Option<Member>> {
+        let _timing = self.timed("mint_window");
+        let mint = Mint {
+            user,
+            member,
+            window: window.clone(),
+            superseded: superseded.to_vec(),
+        };
+        self.step(&mint, now).await
+    }
+
+    /// A browser follows a link; see [`steps::link`](crate::steps::link).
+    pub async fn open_window(&self, opening: &Opening, now: Timestamp) -> Result<Opened> {
+        let _timing = self.timed("open_window");
+        self.step(opening, now).await
+    }
+
+    /// An institution's response arrives; see [`steps::response`](crate::steps::response). After `Yes` the
+    /// window's deadline is [`SETTLING`](super::SETTLING) away.
+    pub async fn claim_callback(&self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
+        let _timing = self.timed("claim_callback");
+        self.step(claim, now).await
+    }
+
+    /// Keeps a response that came by POST, sealed, for the GET that follows it, until `expires_at`;
+    /// `false` when no attempt of that id awaits one.
+    pub async fn hold_answer(
+        &self,
+        attempt: &AttemptId,
+        handle: Digest,
+        sealed: &[u8],
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let _timing = self.timed("hold_answer");
+        let hold = Hold {
+            attempt: attempt.clone(),
+            handle,
+            sealed: sealed.to_owned(),
+            expires_at,
+        };
+        self.step(&hold, now).await
+    }
+
+    /// The response held under that handle, if it has not expired.
+    pub async fn held_answer(
+        &self,
+        partition: Partition,
+        handle: Digest,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>> {
+        let _timing = self.timed("held_answer");
+        let slot = Slot::Partition(partition);
+        let view = self.look(slot, Reads::of([Key::held(&handle)])).await?;
+        let held = view.held(&handle).filter(|held| now < held.expires_at);
+        Ok(held.map(|held| held.sealed.clone()))
+    }
+
+    /// The attempt of that id with its window.
+    pub async fn attempt(&self, attempt: &AttemptId) -> Result<Option<AttemptRecord>> {
+        let _timing = self.timed("attempt");
+        let slot = Slot::Partition(attempt.partition());
+        let view = self.look(slot, AttemptRecord::reads(attempt)).await?;
+        Ok(AttemptRecord::of(&view, attempt))
+    }
+
+    /// The member is connected, all or nothing; see [`steps::connection`](crate::steps::connection). The
+    /// `external_guid` of a member that a merge removed is given back afterwards.
+    pub async fn commit_connected(
+        &self,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> Result<Committed> {
+        let _timing = self.timed("commit_connected");
+        let (committed, removed) = self.step(connection, now).await?;
+        if let Some(removed) = removed {
+            self.give_back_external(&removed, now).await;
+        }
+        Ok(committed)
+    }
+
+    /// Ends an unfinished window without success; see [`steps::ending`](crate::steps::ending).
+    pub async fn fail_window(&self, failure: &Failure, now: Timestamp) -> Result<Option<Window>> {
+        let _timing = self.timed("fail_window");
+        self.step(failure, now).await
+    }
+
+    /// "Try again"; see [`steps::retry`](crate::steps::retry).
+    pub async fn retry_window(&self, retry: &Retry, now: Timestamp) -> Result<Retried> {
+        let _timing = self.timed("retry_window");
+        self.step(retry, now).await
+    }
+}
+
+/// Readings.
+impl Store {
+    /// The user's windows, newest first.
+    pub async fn windows(&self, user: UserGuid, query: WindowQuery) -> Result<Vec<Window>> {
+        let _timing = self.timed("windows");
+        let mut heads: Vec<Key> = Vec::new();
+        for member in self.members_of(user).await? {
+            heads.extend(member.latest_window.map(Key::window));
+        }
+        let deleted = self.all_places(user, List::DeletedMembers(user)).await?;
+        let deleted = deleted.into_iter().map(|place| place.key);
+        heads.extend(deleted.filter(|key| key.kind() == 'w'));
+        // Only the newest window of a member can be unfinished.
+        let is_chain_wanted = query.auth_status != Some(AuthStatus::Pending);
+        let mut windows: Vec<Window> = Vec::new();
+        // One round for each link of the longest chain, as far as it is wanted.
+        let mut rounds = 0;
+        while !heads.is_empty() && rounds < query.limit {
+            rounds += 1;
+            let slot = Slot::Partition(user.partition());
+            let view = self.look(slot, Reads::of(heads)).await?;
+            let found = view.records().filter_map(|record| match record {
+                Record::Window(kept) if kept.window.user == user => Some(&kept.window),
+                _ => None,
+            });
+            let found: Vec<&Window> = found.collect();
+            let further = found.iter().filter_map(|window| window.previous);
+            heads = further
+                .filter(|_| is_chain_wanted)
+                .map(Key::window)
+                .collect();
+            windows.extend(found.into_iter().filter(|it| query.wants(it)).cloned());
+        }
+        windows.sort_by_key(|window| std::cmp::Reverse(window.created_at));
+        windows.truncate(query.limit);
+        Ok(windows)
+    }
+
+    /// The user's window of that guid. Reading a finished one for the first time sets its
+    /// `first_retrieved_at`.
+    pub async fn window(
+        &self,
+        user: UserGuid,
+        window: OauthStateGuid,
+        now: Timestamp,
+    ) -> Result<Option<Window>> {
+        let _timing = self.timed("window");
+        let found = self.any_window(window).await?;
+        let Some(found) = found.filter(|found| found.user == user) else {
+            return Ok(None);
+        };
+        if !found.status.is_finished() || found.first_retrieved_at.is_some() {
+            return Ok(Some(found));
+        }
+        self.step(&FirstReading { window }, now).await
+    }
+
+    async fn any_window(&self, guid: OauthStateGuid) -> Result<Option<Window>> {
+        let slot = Slot::Partition(guid.partition());
+        let view = self.look(slot, Reads::of([Key::window(guid)])).await?;
+        Ok(view.window(guid).map(|kept| kept.window.clone()))
+    }
+
+    /// Whose window it is, whoever asks.
+    pub async fn owner_of_window(&self, window: OauthStateGuid) -> Result<Option<SessionOwner>> {
+        let _timing = self.timed("owner_of_window");
+        let window = self.any_window(window).await?;
+        Ok(window.map(|window| SessionOwner {
+            user: window.user,
+            client: window.client,
+        }))
+    }
+
+    /// Unfinished windows whose deadline has passed, at most `limit`. One that cannot be read is set
+    /// aside.
+    pub async fn overdue_windows(&self, now: Timestamp, limit: usize) -> Result<Vec<Window>> {
+        let _timing = self.timed("overdue_windows");
+        let mut windows = Vec::new();
+        for place in self.past(List::Deadlines, now, limit).await? {
+            let Ok(guid) = OauthStateGuid::from_compact(place.key.id()) else {
+                self.set_aside(List::Deadlines, place.key, now).await?;
+                continue;
+            };
+            match self.any_window(guid).await {
+                Ok(found) => windows.extend(found),
+                Err(StoreError::Unreadable(why)) => {
+                    tracing::error!(oauth_state = %guid, why, "a window cannot be read; set aside");
+                    self.set_aside(List::Deadlines, place.key, now).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(windows)
+    }
+
+    /// Forgets what has been kept long enough, and goes on with deletions that were cut off.
+    pub async fn purge(&self, now: Timestamp) -> Result<()> {
+        let _timing = self.timed("purge");
+        let cut_off = now.checked_sub(DELETION).unwrap_or(Timestamp::MIN);
+        for place in self.past(List::Deletions, cut_off, DELETIONS).await? {
+            let Ok(guid) = UserGuid::from_compact(place.key.id()) else {
+                continue;
+            };
+            let slot = Slot::Partition(guid.partition());
+            let view = self.look(slot, Reads::of([Key::user(guid)])).await?;
+            if let Some(kept) = view.user(guid) {
+                self.finish_deletion(&kept.user, now).await?;
+            }
+        }
+        match &self.backend {
+            Backend::Sqlite(store) => store.forget(now).await,
+            // What has ended carries a time to live.
+            Backend::Redis(_) => Ok(()),
+        }
+    }
+}
+
+impl WindowQuery {
+    fn wants(&self, window: &Window) -> bool {
+        self.member.is_none_or(|member| window.member == member)
+            && self
+                .auth_status
+                .is_none_or(|status| window.status.auth_status() == status)
+    }
+}

@@ -109,6 +109,7 @@ impl Link {
             fingerprints: Vec::new(),
             job: None,
             created: Vec::new(),
+            most_members: u32::MAX,
         })
     }
 }

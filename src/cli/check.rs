@@ -53,12 +53,14 @@ async fn check_store(config: &Config, online: bool) -> Result<(), StoreError> {
         StoreLocation::Sqlite(path) => {
             let path: &Path = path;
             match SqliteStore::examine(path, online)? {
-                true if online => println!("store: takes writes"),
-                true => println!("store: reached"),
-                false => println!(
+                None => println!(
                     "store: {} is not there yet; the first start makes it",
                     path.display()
                 ),
+                Some(set_aside) => {
+                    println!("store: {}", if online { "takes writes" } else { "reached" });
+                    tell_set_aside(&set_aside);
+                }
             }
         }
         StoreLocation::Redis(_) => {
@@ -72,9 +74,18 @@ async fn check_store(config: &Config, online: bool) -> Result<(), StoreError> {
             } else {
                 println!("store: reached");
             }
+            tell_set_aside(&store.set_aside_keys().await?);
         }
     }
     Ok(())
+}
+
+/// Warns of records that could not be read.
+fn tell_set_aside(keys: &[String]) {
+    if !keys.is_empty() {
+        let (count, keys) = (keys.len(), keys.join(", "));
+        println!("warning: {count} records could not be read and were set aside: {keys}");
+    }
 }
 
 /// Connects to every host that is called while the gateway runs.

@@ -255,6 +255,7 @@ impl Gateway {
     /// Measures the queues, for a look at the metrics.
     pub async fn measure_queues(&self) -> Result<(), Internal> {
         let queues = self.store.queues().await?;
+        self.metrics.set_aside.set([], queues.set_aside as f64);
         let now = self.now();
         for (name, queue) in QUEUES.into_iter().zip([queues.events, queues.jobs]) {
             let due_for = queue.due_at.map(|at| now.duration_since(at).as_secs_f64());

@@ -123,6 +123,8 @@ pub struct Metrics {
     pub queue_length: Gauges<1>,
     /// For how long the longest due of a queue has been due, in seconds; 0 when none is.
     pub queue_oldest_due: Gauges<1>,
+    /// `set_aside`
+    pub set_aside: Gauges<0>,
 }
 
 impl Default for Metrics {
@@ -240,6 +242,11 @@ impl Metrics {
                 "queue_oldest_due_seconds",
                 "For how long the longest due has been due; 0 when none is",
                 queue(),
+            ),
+            set_aside: new.gauges(
+                "set_aside",
+                "Records that could not be read when they were due, and wait for an operator",
+                [],
             ),
             registry,
         }

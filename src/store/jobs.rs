@@ -8,7 +8,7 @@ use crate::domain::id::{EventGuid, JobGuid};
 use crate::domain::job::Job;
 use crate::steps::event::{Fate, SettleEvent, TryEvent};
 use crate::steps::job::{Postpone, Push};
-use crate::steps::record::{Key, Queue, Reads, Slot};
+use crate::steps::record::{Key, List, Queue, Reads, Slot};
 use crate::steps::{Answered, Answering, JobOrder, Lease, Ordered, Recorded, Reported, Step};
 
 impl Store {
@@ -128,6 +128,20 @@ impl Store {
             Backend::Sqlite(store) => store.queues().await,
             Backend::Redis(store) => store.queues().await,
         }
+    }
+
+    /// The keys of the records that could not be read when they were due.
+    pub async fn set_aside_keys(&self) -> Result<Vec<String>> {
+        let _timing = self.timed("set_aside_keys");
+        let places = match &self.backend {
+            Backend::Sqlite(store) => {
+                let all = store.places(List::SetAside, 0, u64::from(u16::MAX)).await?;
+                all.0
+            }
+            Backend::Redis(store) => store.set_aside().await?,
+        };
+        let key = |place: super::Place| place.key.as_str().to_owned();
+        Ok(places.into_iter().map(key).collect())
     }
 
     /// Whether the store takes a write: makes a small one that changes nothing anybody reads.

@@ -232,6 +232,7 @@ pub const STEPS: &[&str] = &[
     "postpone_event",
     "bury_event",
     "queues",
+    "set_aside_keys",
     "probe",
 ];
 

@@ -323,12 +323,14 @@ impl RedisStore {
         Ok(super::Queue { length, due_at })
     }
 
-    /// Takes the way of a step, and writes a key that nobody reads and that is gone after a minute.
+    /// Takes the way of a step, and writes a key that nobody reads.
     pub(super) async fn probe(&self) -> Result<()> {
-        let mut command = redis::cmd("SET");
-        let key = format!("{}probe", self.keys.store());
-        command.arg(key).arg("1").arg("PX").arg(60_000);
-        self.link.query::<Value>(&command).await.map(drop)
+        self.link.call(Call::probe(&self.keys)).await.map(drop)
+    }
+
+    /// The keys of what was set aside, of every partition.
+    pub(super) async fn set_aside(&self) -> Result<Vec<Place>> {
+        self.past(&List::SetAside, Timestamp::MAX, usize::from(u16::MAX)).await
     }
 }
 

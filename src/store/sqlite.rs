@@ -57,13 +57,13 @@ impl SqliteStore {
         Ok(SqliteStore { threads, retention })
     }
 
-    /// Says whether [`Self::open`] would take the file, changing nothing and making no file: `false` when
-    /// there is none. With `writes` it is also tried whether a write is taken.
+    /// Says whether [`Self::open`] would take the file, changing nothing and making no file: `None` when
+    /// there is none, and otherwise the keys of what was set aside in it. With `writes` it is also tried whether a write is taken.
     ///
     /// # Errors
     ///
     /// As [`Self::open`].
-    pub fn examine(path: &Path, writes: bool) -> Result<bool> {
+    pub fn examine(path: &Path, writes: bool) -> Result<Option<Vec<String>>> {
         file::examine(path, writes)
     }
 

@@ -119,6 +119,20 @@ impl Call {
         call
     }
 
+    /// Writes a key that nobody reads, and that is gone after a minute, as steps are written.
+    pub(super) fn probe(keys: &Keys) -> Self {
+        let mut call = Self::new(&APPLY);
+        call.count(0);
+        call.count(1);
+        call.key(format!("{}probe", keys.store()));
+        call.argument("1");
+        call.number(Some(60_000));
+        for _ in 0..3 {
+            call.count(0);
+        }
+        call
+    }
+
     /// Takes up what is due in one slot.
     pub(super) fn take(keys: &Keys, slot: &Slot, take: &Take, limit: usize) -> Self {
         let mut call = Self::new(&TAKE);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::steps::record::List;
 use crate::store::{Result, StoreError};
 
 /// The layout, and its number (`user_version`).
@@ -116,13 +117,14 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Says whether [`open_to_write`] would take the file, changing nothing and making no file; `false` when
-/// there is none. With `writes` it is also tried whether a write is taken.
-pub(super) fn examine(path: &Path, writes: bool) -> Result<bool> {
+/// Says whether [`open_to_write`] would take the file, changing nothing and making no file; `None` when
+/// there is none. With `writes` it is also tried whether a write is taken. Gives the keys of what was set
+/// aside in it.
+pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Vec<String>>> {
     if !path.exists() {
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         return match folder.is_none_or(Path::is_dir) {
-            true => Ok(false),
+            true => Ok(None),
             false => Err(unfit(path, "cannot be made: its folder is not there")),
         };
     }
@@ -142,6 +144,13 @@ pub(super) fn examine(path: &Path, writes: bool) -> Result<bool> {
     refuse_foreign(path, &connection)?;
     let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     refuse_other_layout(path, layout)?;
+    let set_aside = match layout {
+        NUMBER => connection
+            .prepare("SELECT key FROM places WHERE list = ? ORDER BY place")?
+            .query_map([List::SetAside.name()], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?,
+        _ => Vec::new(),
+    };
     drop(connection);
     if writes {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -149,7 +158,7 @@ pub(super) fn examine(path: &Path, writes: bool) -> Result<bool> {
         let written = connection.execute_batch(&write);
         written.map_err(|error| unfit(path, &format!("takes no writes: {error}")))?;
     }
-    Ok(true)
+    Ok(Some(set_aside))
 }
 
 /// The file's name as SQLite reads names of files that nobody changes.

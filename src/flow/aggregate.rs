@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::persistently::persistently;
 use super::{Gateway, Internal, seal_contexts};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
@@ -239,7 +238,7 @@ pub async fn report(gateway: &Gateway, guid: JobGuid, said: Said) -> Result<Opti
         changed: notices(gateway, &job, &said, &standing),
         report: named(gateway, &job, said),
     };
-    match persistently(|| Box::pin(gateway.store.record_report(&reported, now))).await? {
+    match gateway.store.record_report(&reported, now).await? {
         Recorded::Yes(job) => {
             let (status, failure) = (job.status.name(), job.failure.map(JobFailure::name));
             tracing::info!(status, failure, "job reported");

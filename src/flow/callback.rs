@@ -4,6 +4,10 @@
 //! first are one store step, so a forged answer costs a real flow nothing and reaches no bank.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::connect;
 use super::failure::{Fault, fail, tell_operator};
@@ -21,8 +25,12 @@ use crate::metrics;
 use crate::oauth::{
     Answer, AttemptSecrets, Authorized, Callback, Granted, Issued, Meaning, NotGranted,
 };
-use crate::store::{Claim, Claimed, Subject};
+use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
+
+/// How long a browser waits for its response to be claimed. After that it is shown that we are busy, and
+/// asks again; the claim goes on.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What an answer led to.
 pub enum Taken {
@@ -72,29 +80,50 @@ pub async fn callback(
             attempt.partition(),
         ),
     };
+    let (tell, told) = oneshot::channel();
+    gateway.spawn(take(gateway.clone(), door.clone(), claim, callback, tell));
+    let taken = timeout(CLAIM_PATIENCE, told).await;
+    let taken = taken.map_err(|late| StoreError::Unavailable(Box::new(late)))?;
+    let taken = taken.map_err(|_| Internal::Interrupted)??;
+    gateway.under_way.wait(&attempt, PATIENCE).await;
+    Ok(taken)
+}
+
+/// Claims the response, however long the store is away, tells what came of that, and goes on with what it
+/// leads to: the code cannot be had a second time.
+async fn take(
+    gateway: Arc<Gateway>,
+    door: Door,
+    claim: Claim,
+    callback: Callback,
+    tell: oneshot::Sender<Result<Taken, StoreError>>,
+) {
+    // Who asked may have gone.
+    let tell = |taken| drop(tell.send(taken));
+    let known = || Ok(Taken::Known(claim.attempt.clone()));
     let said = || door.words(&callback.to_bytes());
-    let claimed = gateway.store.claim_callback(&claim, gateway.now()).await?;
+    let claimed = gateway.store.claim_callback(&claim, gateway.now()).await;
     match claimed {
-        Claimed::Unknown => return Ok(Taken::Refused(Refused::UnknownState)),
-        Claimed::Settled => {
+        Err(error) => tell(Err(error)),
+        Ok(Claimed::Unknown) => tell(Ok(Taken::Refused(Refused::UnknownState))),
+        Ok(Claimed::Settled) => {
             tracing::info!(target: STRANGERS, words = said(), "authorization response arrived after the end; nothing was done");
+            tell(known());
         }
-        Claimed::Ignored => {
+        Ok(Claimed::Ignored) => {
             tracing::warn!(target: STRANGERS, words = said(), "authorization response arrived in another browser; nothing was done");
+            tell(known());
         }
-        Claimed::Yes { subject, sealed } => {
+        Ok(Claimed::Yes { subject, sealed }) => {
             log_context::subject(&subject.window, &subject.member);
-            let running = gateway.under_way.begin(attempt.clone());
-            let exchange = exchange(gateway.clone(), door.clone(), *subject, sealed, callback);
-            gateway.spawn(async move {
-                let _running = running;
-                if let Err(error) = exchange.await {
-                    tracing::error!(%error, "exchange not finished");
-                }
-            });
-            gateway.under_way.wait(&attempt, PATIENCE).await;
+            let _running = gateway.under_way.begin(claim.attempt.clone());
+            tell(known());
+            let exchanged = exchange(gateway.clone(), door, *subject, sealed, callback).await;
+            if let Err(error) = exchanged {
+                tracing::error!(%error, "exchange not finished");
+            }
         }
-        Claimed::Burnt { subject, sealed } => {
+        Ok(Claimed::Burnt { subject, sealed }) => {
             log_context::subject(&subject.window, &subject.member);
             tracing::warn!(
                 words = said(),
@@ -103,11 +132,10 @@ pub async fn callback(
             let counters = &gateway.metrics.responses_in_another_browser;
             counters.count(metrics::of(&subject.member));
             gateway.wake_worker();
-            let burn = burn(gateway.clone(), door.clone(), *subject, sealed, callback);
-            gateway.spawn(burn);
+            tell(known());
+            burn(gateway, door, *subject, sealed, callback).await;
         }
     }
-    Ok(Taken::Known(attempt))
 }
 
 async fn exchange(

@@ -2,7 +2,6 @@
 //! one atomic step.
 
 use super::failure::{Fault, fail, tell_operator};
-use super::persistently::persistently;
 use super::registration::Door;
 use super::{Gateway, Internal, seal_contexts};
 use crate::domain::client::Duplicates;
@@ -56,10 +55,8 @@ pub(super) async fn connect(
             inbound = None;
             continue;
         };
-        let committed =
-            persistently(|| Box::pin(gateway.store.commit_connected(&connection, gateway.now())))
-                .await?;
-        match committed {
+        let store = &gateway.store;
+        match store.commit_connected(&connection, gateway.now()).await? {
             Committed::Yes(subject) => {
                 let labels = metrics::of(&subject.member);
                 gateway.metrics.members_connected.count(labels);
@@ -161,8 +158,8 @@ async fn connection(
     let receiving = match inbound {
         None => outbound.clone(),
         Some(inbound) => {
-            let found =
-                persistently(|| Box::pin(gateway.store.member(outbound.user, inbound))).await?;
+            let store = &gateway.store;
+            let found = store.member_persistently(outbound.user, inbound).await?;
             let Some(found) = found else { return Ok(None) };
             found
         }

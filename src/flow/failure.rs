@@ -1,6 +1,5 @@
 //! How a window ends that connects nothing.
 
-use super::persistently::persistently;
 use super::{Gateway, Internal};
 use crate::domain::event::EventKind;
 use crate::domain::id::MemberGuid;
@@ -73,7 +72,10 @@ pub(super) async fn fail(
         inbound,
         ..failure(gateway, window, reason, ending)
     };
-    persistently(|| Box::pin(gateway.store.fail_window(&failure, gateway.now()))).await?;
+    let store = &gateway.store;
+    store
+        .fail_window_persistently(&failure, gateway.now())
+        .await?;
     tell(gateway, window, Some(member), reason);
     Ok(())
 }

@@ -14,8 +14,7 @@
 //! when nobody comes, [`idempotency`] what happens when a request comes twice.
 //!
 //! What several of them need: [`registration`] (who asks where), `failure` (how a window ends that
-//! connects nothing), [`seal_contexts`] (what each envelope is for), and `persistently` (what is done
-//! about a store that is away for seconds).
+//! connects nothing), and [`seal_contexts`] (what each envelope is for).
 
 pub mod access;
 pub mod aggregate;
@@ -35,7 +34,6 @@ pub mod mint;
 pub mod oauth_states;
 pub mod open;
 pub mod order;
-mod persistently;
 pub mod registration;
 pub mod retry;
 pub mod seal_contexts;

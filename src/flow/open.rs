@@ -13,15 +13,25 @@ use crate::domain::window::{Binding, Ending, NewAttempt, RETRY_GRACE, Window, Wi
 use crate::log_context;
 use crate::metrics;
 use crate::oauth::{self, AttemptSecrets, AuthorizationRequest, Meaning, SetupFault};
-use crate::store::{Knock, Opened, Opening, Subject};
+use crate::store::{Knock, Opened, Opening, StoreError, Subject};
 
 /// A person on the way to their institution.
 pub struct Departure {
-    /// The authorization request (RFC 6749 section 4.1.1). `None`: it could not be made, so the attempt
-    /// has ended, and its outcome says why.
-    pub to: Option<Url>,
+    /// Where to.
+    pub to: Way,
     /// What binds this browser to the attempt.
     pub cookie: BindingCookie,
+}
+
+/// Where a departure leads.
+pub enum Way {
+    /// To the institution, with the authorization request (RFC 6749 section 4.1.1).
+    Institution(Url),
+    /// Nowhere: the request could not be made, so the attempt has ended, and its outcome says why.
+    Outcome,
+    /// Nowhere yet: the store did not answer, and whether the attempt is kept is not known. If it is, this
+    /// browser is known by the cookie when it asks again.
+    Unknown(Internal),
 }
 
 /// The cookie that a browser gets when it claims a window.
@@ -108,7 +118,12 @@ async fn visit(
         browser,
         attempt: departing.attempt.clone(),
     };
-    let opened = gateway.store.open_window(&opening, now).await?;
+    let opened = match gateway.store.open_window(&opening, now).await {
+        Err(error @ StoreError::Unavailable(_)) if knock != Knock::Look => {
+            return Ok(Arrival::Depart(departing.into_the_unknown(gateway, error)));
+        }
+        opened => opened?,
+    };
     Ok(match opened {
         Opened::Claimed(subject) => {
             log_context::member(&subject.member);
@@ -212,20 +227,30 @@ impl Departing {
         subject: &Subject,
     ) -> Result<Departure, Internal> {
         let to = match self.request(gateway, subject) {
-            Ok(to) => Some(to),
+            Ok(to) => Way::Institution(to),
             Err(error) => {
                 let meaning = Meaning::NotSetUp(SetupFault::Configuration);
                 fail(gateway, subject, Fault::of(meaning, error.to_string())).await?;
-                None
+                Way::Outcome
             }
         };
-        let left = subject.window.deadline.duration_since(gateway.now());
+        Ok(self.with_cookie(gateway, to, subject.window.deadline))
+    }
+
+    /// The cookie of a window that may be claimed: the store did not say.
+    pub(super) fn into_the_unknown(self, gateway: &Gateway, error: StoreError) -> Departure {
+        let deadline = self.attempt.deadline;
+        self.with_cookie(gateway, Way::Unknown(error.into()), deadline)
+    }
+
+    fn with_cookie(self, gateway: &Gateway, to: Way, deadline: jiff::Timestamp) -> Departure {
+        let left = deadline.duration_since(gateway.now());
         let cookie = BindingCookie {
             attempt: self.attempt.id,
             secret: self.binding,
             max_age: Duration::try_from(left).unwrap_or_default() + RETRY_GRACE,
         };
-        Ok(Departure { to, cookie })
+        Departure { to, cookie }
     }
 
     fn request(&self, gateway: &Gateway, subject: &Subject) -> Result<Url, Internal> {

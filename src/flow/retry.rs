@@ -9,7 +9,7 @@ use crate::domain::secret::LinkToken;
 use crate::domain::window::{Binding, NewWindow, ReferralSource, Window};
 use crate::log_context;
 use crate::metrics;
-use crate::store::{Retried, Retry};
+use crate::store::{Retried, Retry, StoreError};
 
 /// What pressing "Try again" leads to.
 pub enum Again {
@@ -61,7 +61,13 @@ pub async fn retry(
         window,
         attempt: departing.attempt.clone(),
     };
-    Ok(match gateway.store.retry_window(&retry, now).await? {
+    let retried = match gateway.store.retry_window(&retry, now).await {
+        Err(error @ StoreError::Unavailable(_)) => {
+            return Ok(Again::Depart(departing.into_the_unknown(gateway, error)));
+        }
+        retried => retried?,
+    };
+    Ok(match retried {
         Retried::Claimed(subject) => {
             log_context::subject(&subject.window, &subject.member);
             log_context::attempt(&departing.attempt.id);

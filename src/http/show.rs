@@ -57,9 +57,10 @@ fn choice(attempt: &AttemptId, action: &str) -> Form {
 }
 
 /// The page for a browser that came back from the institution without an answer.
-pub fn no_answer(attempt: &AttemptId) -> Page {
+pub fn no_answer(attempt: &AttemptId, record: &AttemptRecord) -> Page {
+    let go_on = record.may_continue.then(|| choice(attempt, "continue"));
     Page::NoAnswer {
-        go_on: choice(attempt, "continue"),
+        go_on,
         cancel: choice(attempt, "cancel"),
         support_code: SupportCode::of(attempt),
     }

@@ -270,10 +270,10 @@ impl Step for Opening {
             (Verdict::Refuse, None) | (Verdict::ClaimAgain, None) => {
                 return unchanged(Opened::Taken(subject(kept)));
             }
-            (Verdict::Refuse, Some(_)) => return unchanged(Opened::Resumable(subject(kept))),
-            (Verdict::ClaimAgain, Some(own)) if kept.continues >= CONTINUES => {
+            (Verdict::Refuse | Verdict::ClaimAgain, Some(own)) if kept.continues >= CONTINUES => {
                 return unchanged(Opened::Exhausted(own.id.clone()));
             }
+            (Verdict::Refuse, Some(_)) => return unchanged(Opened::Resumable(subject(kept))),
             (Verdict::ClaimAgain, Some(own)) => {
                 opened.continues += 1;
                 for replaced in opened.attempts.iter_mut().filter(|it| it.id == own.id) {

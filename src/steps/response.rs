@@ -22,7 +22,7 @@ use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
 use crate::domain::member::Member;
 use crate::domain::secret::Digest;
-use crate::domain::window::{Binding, Ending, ErrorReason, Window, WindowStatus};
+use crate::domain::window::{Binding, CONTINUES, Ending, ErrorReason, Window, WindowStatus};
 
 /// How many posted responses are held for one attempt.
 pub const HELD_RESPONSES: u32 = 8;
@@ -87,6 +87,8 @@ pub struct AttemptRecord {
     pub binding: Digest,
     /// Whether Continue made a newer one in its place.
     pub is_replaced: bool,
+    /// Whether its window may still be continued: it was not as often as it may be.
+    pub may_continue: bool,
 }
 
 impl AttemptRecord {
@@ -189,6 +191,7 @@ impl AttemptRecord {
             window: kept.window.clone(),
             binding: found.binding,
             is_replaced: found.is_replaced,
+            may_continue: kept.continues < CONTINUES,
         })
     }
 }

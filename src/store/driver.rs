@@ -23,11 +23,23 @@ use crate::steps::record::{Key, List, Queue, Reads, Slot, View};
 /// How often a step may find that what it read is no longer so. Each time another step has got through.
 const CONFLICTS: usize = 256;
 
-/// How long to wait before a step is sent again because no answer came.
-pub(super) const WAITS: [Duration; 3] = [
+/// How long to wait before a step is sent again because no answer came: somebody waits for it.
+pub(super) const WAITS: &[Duration] = &[
     Duration::from_millis(20),
     Duration::from_millis(100),
     Duration::from_millis(400),
+];
+
+/// The same for a step that must not be lost, because what it holds cannot be had a second time: about
+/// twelve seconds in all.
+pub(super) const LONG_WAITS: &[Duration] = &[
+    Duration::from_millis(50),
+    Duration::from_millis(150),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(4),
 ];
 
 impl Store {
@@ -42,8 +54,31 @@ impl Store {
         S: Step + Clone + Send + Sync + 'static,
         S::Outcome: Send + 'static,
     {
+        self.sent_again(step, now, WAITS).await
+    }
+
+    /// Takes a step that must not be lost.
+    pub(super) async fn step_persistently<S>(&self, step: &S, now: Timestamp) -> Result<S::Outcome>
+    where
+        S: Step + Clone + Send + Sync + 'static,
+        S::Outcome: Send + 'static,
+    {
+        self.sent_again(step, now, LONG_WAITS).await
+    }
+
+    async fn sent_again<S>(
+        &self,
+        step: &S,
+        now: Timestamp,
+        waits: &[Duration],
+    ) -> Result<S::Outcome>
+    where
+        S: Step + Clone + Send + Sync + 'static,
+        S::Outcome: Send + 'static,
+    {
         let command = self.commands.next();
-        let mut waits = WAITS.into_iter();
+        let is_long = waits.len() > WAITS.len();
+        let mut waits = waits.iter();
         let mut sent = None;
         let mut conflicts = 0;
         loop {
@@ -62,7 +97,13 @@ impl Store {
                     return Err(StoreError::Unavailable(why.into()));
                 }
                 Err(StoreError::Unavailable(cause)) => match waits.next() {
-                    Some(wait) => tokio::time::sleep(wait).await,
+                    Some(wait) => {
+                        if is_long {
+                            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                            tracing::warn!(%cause, wait_ms, "the store cannot be reached; step sent again");
+                        }
+                        tokio::time::sleep(*wait).await;
+                    }
                     None => return Err(StoreError::Unavailable(cause)),
                 },
                 Err(error) => return Err(error),

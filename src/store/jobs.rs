@@ -76,7 +76,7 @@ impl Store {
     /// Records a report; see [`steps::report`](crate::steps::report).
     pub async fn record_report(&self, reported: &Reported, now: Timestamp) -> Result<Recorded> {
         let _timing = self.timed("record_report");
-        self.step(reported, now).await
+        self.step_persistently(reported, now).await
     }
 
     /// Takes up to `limit` due events, each counted as tried once more and due again at `hold_until`.

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
+use super::driver::LONG_WAITS;
 use super::names::Reservation;
 use super::users::{late, unreadable};
-use super::{Place, Result, Store};
+use super::{Place, Result, Store, StoreError};
 use crate::domain::id::{ClientId, MemberGuid, UserGuid};
 use crate::domain::member::Member;
 use crate::steps::record::{Key, List, NameKind, Reads, Record, SOFT_DELETED, Slot};
@@ -58,6 +59,21 @@ impl Store {
         let _timing = self.timed("member");
         let member = self.any_member(member).await?;
         Ok(member.filter(|member| member.user == user))
+    }
+
+    /// The same, however long the store is away.
+    pub async fn member_persistently(
+        &self,
+        user: UserGuid,
+        member: MemberGuid,
+    ) -> Result<Option<Member>> {
+        for wait in LONG_WAITS {
+            match self.member(user, member).await {
+                Err(StoreError::Unavailable(_)) => tokio::time::sleep(*wait).await,
+                read => return read,
+            }
+        }
+        self.member(user, member).await
     }
 
     async fn any_member(&self, guid: MemberGuid) -> Result<Option<Member>> {

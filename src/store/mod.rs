@@ -214,6 +214,7 @@ pub const STEPS: &[&str] = &[
     "attempt",
     "commit_connected",
     "fail_window",
+    "fail_window_persistently",
     "retry_window",
     "windows",
     "window",

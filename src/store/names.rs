@@ -45,7 +45,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<String>> {
         let mut not_borne_by = None;
-        let mut waits = WAITS.into_iter();
+        let mut waits = WAITS.iter();
         loop {
             let reserve = Reserve {
                 name: wanted.name.clone(),
@@ -56,7 +56,7 @@ impl Store {
                 Reserved::Yes => return Ok(None),
                 // Mostly its bearer is being written just now.
                 Reserved::Pending => match waits.next() {
-                    Some(wait) => tokio::time::sleep(wait).await,
+                    Some(wait) => tokio::time::sleep(*wait).await,
                     None => {
                         let why = "the name is being given to another just now; ask again";
                         return Err(StoreError::Unavailable(why.into()));

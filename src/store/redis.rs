@@ -330,7 +330,8 @@ impl RedisStore {
 
     /// The keys of what was set aside, of every partition.
     pub(super) async fn set_aside(&self) -> Result<Vec<Place>> {
-        self.past(&List::SetAside, Timestamp::MAX, usize::from(u16::MAX)).await
+        self.past(&List::SetAside, Timestamp::MAX, usize::from(u16::MAX))
+            .await
     }
 }
 

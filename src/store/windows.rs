@@ -55,7 +55,7 @@ impl Store {
     /// window's deadline is [`SETTLING`](super::SETTLING) away.
     pub async fn claim_callback(&self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
         let _timing = self.timed("claim_callback");
-        self.step(claim, now).await
+        self.step_persistently(claim, now).await
     }
 
     /// Keeps a response that came by POST, sealed, for the GET that follows it, until `expires_at`;
@@ -108,7 +108,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Committed> {
         let _timing = self.timed("commit_connected");
-        let (committed, removed) = self.step(connection, now).await?;
+        let (committed, removed) = self.step_persistently(connection, now).await?;
         if let Some(removed) = removed {
             self.give_back_external(&removed, now).await;
         }
@@ -119,6 +119,16 @@ impl Store {
     pub async fn fail_window(&self, failure: &Failure, now: Timestamp) -> Result<Option<Window>> {
         let _timing = self.timed("fail_window");
         self.step(failure, now).await
+    }
+
+    /// The same, however long the store is away: for an end that nobody would find out a second time.
+    pub async fn fail_window_persistently(
+        &self,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Result<Option<Window>> {
+        let _timing = self.timed("fail_window_persistently");
+        self.step_persistently(failure, now).await
     }
 
     /// "Try again"; see [`steps::retry`](crate::steps::retry).

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use guichet::domain::id::MemberGuid;
 use guichet::domain::secret::LinkToken;
 use guichet::flow::mint::Wishes;
-use guichet::flow::open::Arrival;
+use guichet::flow::open::{Arrival, Way};
 use guichet::flow::{mint, open};
 use guichet::store::Knock;
 use tokio::task::JoinSet;
@@ -62,7 +62,9 @@ async fn draw(
             panic!("not let through");
         };
         let value = |name| {
-            let to = departure.to.as_ref().expect("a request");
+            let Way::Institution(to) = &departure.to else {
+                panic!("a request can be made");
+            };
             parameter(to, name).expect("a value")
         };
         drawn.push([

@@ -84,7 +84,7 @@ fn every_bound_is_held_by_a_test() {
 
 /// The rows whose numbers are settings, and which those are, in the order of the row. The numbers of all
 /// others stand in the tests that the row names.
-const SETTINGS: [(&str, &[&str]); 9] = [
+const SETTINGS: [(&str, &[&str]); 10] = [
     ("connections", &["connections", "connections_per_source"]),
     ("links that nobody minted", &["unknown_links_per_minute"]),
     (
@@ -122,6 +122,7 @@ const SETTINGS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("links for one member", &["mints_per_member_per_minute"]),
+    ("members of one user", &["members_per_user"]),
 ];
 
 /// The whole numbers in a text, in which a space parts the thousands.

@@ -11,6 +11,7 @@ use crate::support::visitor::Page;
 crate::on_both_stores!(
     o9_only_the_first_browser_may_reopen,
     o9_continue_starts_afresh_and_ends_what_was_before,
+    o9_a_link_is_continued_five_times_and_its_page_then_says_how_it_stands,
     o10_an_interstitial_link_needs_its_button,
 );
 
@@ -117,6 +118,43 @@ async fn o9_continue_starts_afresh_and_ends_what_was_before(backend: Backend) {
         "nothing to continue"
     );
     assert_harmless(&page, "a finished window");
+}
+
+/// Whatever its policy: without a bound one link makes attempts without end.
+async fn o9_a_link_is_continued_five_times_and_its_page_then_says_how_it_stands(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let own = gateway.url.origin().ascii_serialization();
+    let headers = [("origin", own.as_str()), ("sec-fetch-site", "same-origin")];
+    for policy in ["single", "multi"] {
+        let (member, link) = gateway.member_with(institution_body(policy)).await;
+        let visitor = gateway.visitor();
+        let mut newest = gateway.open(&visitor, &link).await;
+        if policy == "multi" {
+            // Whoever opens it as often as it may be opened takes nothing from this one.
+            for _ in 1..5 {
+                gateway.open(&gateway.visitor(), &link).await;
+            }
+        }
+        for turn in 1..=5 {
+            let form = visitor.get(&link).await.form();
+            let form = form.unwrap_or_else(|| panic!("{policy}: the button of turn {turn}"));
+            let continued = visitor.post_with(&form, &[], &headers).await;
+            newest = continued.location().expect("to the institution");
+            assert!(
+                parameter(&newest, "state").is_some(),
+                "{policy}: turn {turn}"
+            );
+        }
+        let page = visitor.follow(&link).await;
+        assert_eq!(page.name(), Some("no-answer"), "{policy}: {}", page.body);
+        assert!(
+            !page.body.contains("value=\"continue\""),
+            "{policy}: a button that does nothing"
+        );
+        let page = visitor.follow(&gateway.bank.code_for(&newest).url()).await;
+        assert_eq!(page.name(), Some("connected"), "{policy}: {}", page.body);
+        assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+    }
 }
 
 async fn o10_an_interstitial_link_needs_its_button(backend: Backend) {

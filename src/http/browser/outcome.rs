@@ -74,7 +74,7 @@ pub(super) async fn outcome(
             about(&shown, &record).page(&page)
         }
         Ok(Finish::Unanswered(record)) => {
-            about(&shown, &record).leading_to_institution(&show::no_answer(attempt))
+            about(&shown, &record).leading_to_institution(&show::no_answer(attempt, &record))
         }
         Ok(Finish::Replaced(record)) => about(&shown, &record).page(&Page::Replaced),
         Ok(Finish::NotYours(record)) => {
@@ -175,6 +175,8 @@ fn leave(
     departure: Departure,
 ) -> Response {
     let mut response = depart(door, shown, cookies, departure);
-    *response.status_mut() = StatusCode::SEE_OTHER;
+    if response.status().is_redirection() {
+        *response.status_mut() = StatusCode::SEE_OTHER;
+    }
     response
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use url::Url;
 
 use crate::domain::id::AttemptId;
-use crate::flow::open::Departure;
+use crate::flow::open::{Departure, Way};
 use crate::http::cookies::Cookies;
 use crate::http::door::Door;
 use crate::http::limits::Sought;
@@ -83,11 +83,13 @@ pub(super) fn depart(
     cookies: &Cookies<'_>,
     departure: Departure,
 ) -> Response {
-    let mut response = match &departure.to {
-        Some(to) => redirect(shown, StatusCode::FOUND, to.as_str()),
-        None => to_outcome(door, shown, &departure.cookie.attempt),
+    let Departure { to, cookie } = departure;
+    let mut response = match to {
+        Way::Institution(to) => redirect(shown, StatusCode::FOUND, to.as_str()),
+        Way::Outcome => to_outcome(door, shown, &cookie.attempt),
+        Way::Unknown(error) => shown.failure(error),
     };
-    for cookie in cookies.bind(&departure.cookie) {
+    for cookie in cookies.bind(&cookie) {
         response
             .headers_mut()
             .append(SET_COOKIE, header_value(&cookie));

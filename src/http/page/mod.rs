@@ -109,8 +109,8 @@ pub enum Page {
     },
     /// The person came back from the institution with nothing that is provably its answer.
     NoAnswer {
-        /// Starts the authorization anew.
-        go_on: Form,
+        /// Starts the authorization anew, unless that was done as often as it may be.
+        go_on: Option<Form>,
         /// Ends the attempt.
         cancel: Form,
         /// For support.

@@ -205,7 +205,15 @@ pub fn all() -> Vec<Sample> {
         both(
             "no-answer",
             Page::NoAnswer {
-                go_on: Form::to("?").choosing("continue"),
+                go_on: Some(Form::to("?").choosing("continue")),
+                cancel: Form::to("?").choosing("cancel"),
+                support_code: code(),
+            },
+        ),
+        both(
+            "no-answer-last",
+            Page::NoAnswer {
+                go_on: None,
                 cancel: Form::to("?").choosing("cancel"),
                 support_code: code(),
             },

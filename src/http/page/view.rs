@@ -263,6 +263,7 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
             None => &["body", "again"],
         },
         Page::Expired(Some(Ending { retry: Some(_), .. })) => &["body", "retry"],
+        Page::NoAnswer { go_on: None, .. } => &["body", "last"],
         Page::NotSetUp(_)
         | Page::Duplicate(_)
         | Page::OtherLogin(_)
@@ -273,7 +274,7 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         | Page::Superseded
         | Page::Unknown
         | Page::NotFound
-        | Page::NoAnswer { .. }
+        | Page::NoAnswer { go_on: Some(_), .. }
         | Page::Replaced
         | Page::BadReturn { .. }
         | Page::WrongBrowser { .. } => &["body", "next"],
@@ -307,9 +308,9 @@ fn actions<'a>(
     let first = match page {
         Page::Interstitial { form, .. }
         | Page::Resume { form }
-        | Page::NoAnswer { go_on: form, .. } => {
-            Some(action("continue", "action-continue", Target::Post(form)))
-        }
+        | Page::NoAnswer {
+            go_on: Some(form), ..
+        } => Some(action("continue", "action-continue", Target::Post(form))),
         Page::Used {
             check_again: Some(link),
             ..

@@ -13,6 +13,7 @@ crate::on_both_stores!(
     a_new_link_has_the_documented_fields_and_replaces_the_old,
     an_institution_without_oauth_is_refused_by_the_documented_words,
     an_external_guid_names_one_member_of_a_client,
+    a_user_has_so_many_members_and_no_more,
     skip_aggregation_at_mint_wins_over_the_one_at_create,
     a_deleted_member_is_gone_and_its_link_with_it,
     answers_speak_the_media_type_that_was_asked_for,
@@ -242,6 +243,42 @@ async fn an_external_guid_names_one_member_of_a_client(backend: Backend) {
 }
 
 /// `design` decision 7: an explicit value at mint wins; otherwise create's, until the first success.
+async fn a_user_has_so_many_members_and_no_more(backend: Backend) {
+    let setup = Setup {
+        swaps: vec![(
+            "deletes_per_user_per_second = 149",
+            "deletes_per_user_per_second = 149\nmembers_per_user = 2",
+        )],
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(backend, setup).await;
+    let mut created = Vec::new();
+    for _ in 0..2 {
+        let (status, answer) = gateway.nexus("POST", "/members", Some(wanted())).await;
+        assert_eq!(status, 200, "{answer}");
+        created.push(
+            answer["member"]["guid"]
+                .as_str()
+                .expect("a guid")
+                .to_owned(),
+        );
+    }
+    let (status, answer) = gateway.nexus("POST", "/members", Some(wanted())).await;
+    assert_eq!(status, 400, "{answer}");
+    let message = answer["error"]["message"].as_str().expect("a message");
+    assert!(
+        message.contains("2 members") && message.contains("delete"),
+        "{message}"
+    );
+    let path = format!("/users/{}/members", gateway.user);
+    let (status, answer) = gateway.platform("POST", &path, Some(wanted())).await;
+    assert_eq!(status, 400, "{answer}");
+    let path = format!("/members/{}", created[0]);
+    assert_eq!(gateway.nexus("DELETE", &path, None).await.0, 204);
+    let (status, answer) = gateway.nexus("POST", "/members", Some(wanted())).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
 async fn skip_aggregation_at_mint_wins_over_the_one_at_create(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     for (at_create, at_mint, aggregates) in [

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::digest::digest;
+use super::digest::{Digest, digest};
 use super::form::Kept;
 use super::random::{self, Random};
 
@@ -204,6 +204,22 @@ impl MemberGuid {
     /// A new member of a user who lives in `partition`.
     pub fn new(random: &dyn Random, partition: Partition) -> Self {
         Self(random_uuid(random, Some(partition)))
+    }
+}
+
+impl UserGuid {
+    /// The user that a request creates, however often it is done.
+    pub fn of_request(request: &Digest) -> Self {
+        let image = digest("user", &request.to_text());
+        Self(uuid_of_image(&image, Partition(image[0] & 0x0f)))
+    }
+}
+
+impl MemberGuid {
+    /// The member that a request creates, however often it is done.
+    pub fn of_request(request: &Digest, partition: Partition) -> Self {
+        let image = digest("member", &request.to_text());
+        Self(uuid_of_image(&image, partition))
     }
 }
 

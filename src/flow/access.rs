@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
+use super::idempotency::{Origin, is_of_same_request};
 use super::{Gateway, Internal, Telling, members};
 use crate::domain::client::Client;
 use crate::domain::id::{ClientId, UserGuid};
@@ -28,6 +29,8 @@ pub struct UserRequest {
     pub metadata: Option<String>,
     /// `is_disabled`.
     pub is_disabled: bool,
+    /// The request that may come twice, where it is one.
+    pub origin: Option<Origin>,
 }
 
 /// Why no user was created.
@@ -47,8 +50,9 @@ pub async fn create_user(
     client: &ClientId,
     request: UserRequest,
 ) -> Result<User, UserError> {
+    let drawn = || UserGuid::new(gateway.random.as_ref());
     let user = User {
-        guid: UserGuid::new(gateway.random.as_ref()),
+        guid: request.origin.map_or_else(drawn, Origin::user),
         client: client.clone(),
         id: request.id,
         email: request.email,
@@ -56,13 +60,18 @@ pub async fn create_user(
         is_disabled: request.is_disabled,
         created_at: gateway.now(),
     };
-    match gateway
-        .store
-        .create_user(&user)
-        .await
-        .map_err(Internal::from)?
-    {
-        UserCreation::Created => Ok(user),
+    let store = &gateway.store;
+    let mut creation = store.create_user(&user).await.map_err(Internal::from)?;
+    let mut created = user.clone();
+    if let UserCreation::Found(found) = &creation {
+        if is_of_same_request(found.created_at, user.created_at) {
+            return Ok((**found).clone());
+        }
+        created.guid = drawn();
+        creation = store.create_user(&created).await.map_err(Internal::from)?;
+    }
+    match creation {
+        UserCreation::Created | UserCreation::Found(_) => Ok(created),
         UserCreation::IdTaken(existing) => Err(UserError::IdTaken(existing)),
     }
 }

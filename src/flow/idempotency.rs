@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Gateway, Internal, seal_contexts};
-use crate::domain::id::{ClientId, UserGuid};
+use crate::domain::id::{ClientId, MemberGuid, Partition, UserGuid};
+use crate::domain::random;
 use crate::domain::secret::Digest;
 use crate::seal::Sealer;
 use crate::store::{Idempotence, IdempotentRequest};
 
-/// How long a key is held for a request that is being done: longer than one can take.
-const HELD: Duration = Duration::from_secs(60);
+/// How long a key is held for a request that is being done, unless that is said again: whose gateway died
+/// may soon ask anew.
+const HELD: Duration = Duration::from_secs(5);
+
+/// How often it is said again.
+const RENEWED: Duration = Duration::from_secs(2);
 
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,7 +48,9 @@ pub enum Admission {
 /// Whether the request is the first with its key.
 pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admission, Internal> {
     let now = gateway.now();
+    let holder = random::bytes(gateway.random.as_ref());
     let asked = IdempotentRequest {
+        holder: Digest::from_bytes(holder),
         client: request.client.clone(),
         key: request.key_digest(&gateway.sealer),
         request: request.digest(&gateway.sealer),
@@ -62,6 +71,59 @@ pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admi
             Admission::Answered(answer.to_vec())
         }
     })
+}
+
+/// Does a request that is the first with its key, and holds that meanwhile.
+pub async fn hold<T>(
+    gateway: &Gateway,
+    request: &IdempotentRequest,
+    work: impl Future<Output = T>,
+) -> T {
+    let renewing = async {
+        loop {
+            tokio::time::sleep(RENEWED).await;
+            let now = gateway.now();
+            let renewed = gateway
+                .store
+                .renew_idempotent(request, now + HELD, now)
+                .await;
+            if let Err(error) = renewed {
+                tracing::warn!(%error, "the key of a request that is being done could not be held");
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = renewing => unreachable!("it never ends"),
+    }
+}
+
+/// What a request creates is named by: the same however often it is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin(Digest);
+
+impl Origin {
+    /// Of that request with its key.
+    pub fn of(request: &IdempotentRequest) -> Self {
+        let parts = [request.key.to_text(), request.request.to_text()];
+        Self(Digest::of("origin", &parts.concat()))
+    }
+
+    /// The user that it creates.
+    pub(super) fn user(self) -> UserGuid {
+        UserGuid::of_request(&self.0)
+    }
+
+    /// The member that it creates for a user of that partition.
+    pub(super) fn member(self, partition: Partition) -> MemberGuid {
+        MemberGuid::of_request(&self.0, partition)
+    }
+}
+
+/// Whether something that was found is what the request created before: in the time that its answer is
+/// kept for.
+pub(super) fn is_of_same_request(created_at: Timestamp, now: Timestamp) -> bool {
+    now < created_at + KEPT
 }
 
 /// Keeps the answer, sealed, for 24 hours.

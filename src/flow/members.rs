@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 pub use super::credentials::CredentialsError;
-use super::mint::{Draft, MintError, Minted, Wishes};
+use super::idempotency::{Origin, is_of_same_request};
+use super::mint::{Draft, MintError, Minted, Wishes, mint};
 use super::{Gateway, Internal, Telling, credentials};
 use crate::domain::client::Client;
 use crate::domain::credential::{Credentials, GivenValue};
@@ -49,6 +50,8 @@ pub struct MemberRequest {
     pub callback_payload: Option<CallbackPayload>,
     /// Whether its creation is told.
     pub telling: Telling,
+    /// The request that may come twice, where it is one.
+    pub origin: Option<Origin>,
 }
 
 /// A member that was created.
@@ -288,6 +291,10 @@ pub async fn create(
             .ok_or_else(|| format!("institution_code \"{code}\"")),
     };
     let institution = institution.map_err(CreateError::UnknownInstitution)?;
+    let request = MemberRequest {
+        origin: origin(gateway, user, request.origin, now).await?,
+        ..request
+    };
     let given = request.credentials.as_deref().unwrap_or_default();
     if request.is_oauth {
         if !given.is_empty() {
@@ -306,6 +313,26 @@ pub async fn create(
     create_standard(gateway, client, user, institution, request, &checked, now).await
 }
 
+/// The request that may come twice, unless what it created is too old to be its own, or was deleted: then
+/// it creates another one.
+async fn origin(
+    gateway: &Gateway,
+    user: &User,
+    origin: Option<Origin>,
+    now: Timestamp,
+) -> Result<Option<Origin>, StoreError> {
+    let Some(origin) = origin else {
+        return Ok(None);
+    };
+    let guid = origin.member(user.guid.partition());
+    let store = &gateway.store;
+    if let Some(found) = store.member(user.guid, guid).await? {
+        return Ok(Some(origin).filter(|_| is_of_same_request(found.created_at, now)));
+    }
+    let deleted = store.deleted_member(user.guid, guid, now).await?;
+    Ok(Some(origin).filter(|_| deleted.is_none()))
+}
+
 async fn create_linked(
     gateway: &Gateway,
     client: &Client,
@@ -321,6 +348,7 @@ async fn create_linked(
         skip_aggregation: None,
         ..request.wishes.clone()
     };
+    let again = wishes.clone();
     let draft = Draft::new(gateway, client, institution, partition, wishes, now)?;
     let created = created_notices(gateway, client, user, request.telling);
     let member = Member {
@@ -338,7 +366,11 @@ async fn create_linked(
         created,
         most_members: gateway.settings.members_per_user,
     };
-    keep(gateway, &new, now).await?;
+    // Only the digest of its link was kept: there is another one.
+    if let Some(found) = keep(gateway, &new, now).await? {
+        let minted = mint(gateway, client, user.guid, found.guid, again).await?;
+        return Ok(Created::Linked(Box::new(minted)));
+    }
     let labels = metrics::of(&new.member);
     gateway.metrics.links_minted.count(labels);
     tracing::info!(oauth_state = %draft.window.guid, "member created");
@@ -376,7 +408,9 @@ async fn create_standard(
         created,
         most_members: gateway.settings.members_per_user,
     };
-    keep(gateway, &new, now).await?;
+    if let Some(found) = keep(gateway, &new, now).await? {
+        return Ok(Created::Standard(Box::new(found)));
+    }
     tracing::info!(is_queued = queued.is_some(), "member created");
     Ok(Created::Standard(Box::new(new.member)))
 }
@@ -391,7 +425,10 @@ fn blank(
     now: Timestamp,
 ) -> Member {
     Member {
-        guid: MemberGuid::new(gateway.random.as_ref(), user.guid.partition()),
+        guid: request.origin.map_or_else(
+            || MemberGuid::new(gateway.random.as_ref(), user.guid.partition()),
+            |origin| origin.member(user.guid.partition()),
+        ),
         user: user.guid,
         user_id: user.id.clone(),
         client: client.id.clone(),
@@ -439,10 +476,16 @@ fn created_notices(
     telling.of(gateway, client, &kinds, user.guid.partition())
 }
 
-async fn keep(gateway: &Gateway, new: &NewMember, now: Timestamp) -> Result<(), CreateError> {
+/// Keeps a new member; the one that the same request created before, if it did.
+async fn keep(
+    gateway: &Gateway,
+    new: &NewMember,
+    now: Timestamp,
+) -> Result<Option<Member>, CreateError> {
     log_context::member(&new.member);
     match gateway.store.create_member(new, now).await? {
         MemberCreation::Created => {}
+        MemberCreation::Found(found) => return Ok(Some(*found)),
         MemberCreation::ExternalGuidTaken(existing) => {
             return Err(CreateError::ExternalGuidTaken(existing));
         }
@@ -451,7 +494,7 @@ async fn keep(gateway: &Gateway, new: &NewMember, now: Timestamp) -> Result<(), 
         MemberCreation::TooMany => return Err(CreateError::TooMany(new.most_members)),
     }
     gateway.wake_worker();
-    Ok(())
+    Ok(None)
 }
 
 /// Deletes the user's member: its grant is erased, its open window ends, its job is dropped. `None`:

@@ -16,7 +16,7 @@ use super::body::Whole;
 use super::door::Door;
 use super::problem::{Dialect, Kind, Problem};
 use crate::domain::id::{ClientId, UserGuid};
-use crate::flow::idempotency::{self, Admission, KeyedRequest};
+use crate::flow::idempotency::{self, Admission, KeyedRequest, Origin};
 use crate::flow::{IdempotentRequest, Internal};
 
 /// The header.
@@ -98,11 +98,14 @@ async fn keyed<A: Asker>(door: Door, request: Request, next: Next) -> Result<Res
     match idempotency::admit(&door.gateway, &keyed).await? {
         Admission::First(first) => {
             parts.extensions.insert(asker);
+            parts.extensions.insert(Origin::of(&first));
             let request = Request::from_parts(parts, Body::from(body));
             // A task of its own: the caller may go away, and that is what the key is for.
             let gateway = door.gateway.clone();
-            let done = gateway
-                .spawn(async move { answered(&door, &first, next.run(request).await).await });
+            let done = gateway.spawn(async move {
+                let done = idempotency::hold(&door.gateway, &first, next.run(request)).await;
+                answered(&door, &first, done).await
+            });
             done.await
                 .map_err(|_| Problem::from(crate::flow::Internal::Interrupted))
         }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::record::{Changes, KeptApiKey, Key, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::id::ClientId;
 use crate::domain::secret::Digest;
 

@@ -15,7 +15,7 @@ use super::event::News;
 use super::link::Subject;
 use super::member::{begin_job, duplicate_of, follow, know_by, logins, replace_job};
 use super::record::{Changes, KeptWindow, Key, Means, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::job::NewJob;

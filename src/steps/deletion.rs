@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::event::News;
 use super::record::{Changes, DeletedMember, FormerName, Key, List, LoginOf, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, UserGuid};
 use crate::domain::member::{ConnectionStatus, Member};

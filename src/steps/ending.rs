@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::event::News;
 use super::record::{Changes, Key, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::window::{Ending, ErrorReason, Window, WindowStatus};

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::record::{Changes, KeptEvent, Key, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::event::{Event, EventKind, Notice};
 use crate::domain::id::{EventGuid, JobGuid};
 use crate::domain::job::Pulled;

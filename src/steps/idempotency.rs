@@ -2,13 +2,14 @@
 //!
 //! - Of any number of requests with one key exactly one is the first, until it is answered or given back
 //!   or its time is over. Then the next is.
+//! - Whoever works on one says so again and again: the key of one that died is free after seconds.
 //! - Another request with the key is refused.
 //! - An answer is kept until its end, unless the key was meanwhile given to another request.
 
 use jiff::Timestamp;
 
 use super::record::{Changes, KeptRequest, Key, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::id::ClientId;
 use crate::domain::secret::Digest;
 
@@ -21,7 +22,9 @@ pub struct IdempotentRequest {
     pub key: Digest,
     /// Digest of what is asked: method, path, query and body.
     pub request: Digest,
-    /// Until when nobody else may work on it: longer than a request can take.
+    /// Who works on it: another one for each time that it is asked.
+    pub holder: Digest,
+    /// Until when nobody else may, unless that is renewed.
     pub held_until: Timestamp,
     /// Until when the answer is kept.
     pub expires_at: Timestamp,
@@ -48,7 +51,7 @@ impl IdempotentRequest {
     /// What is kept, while it is this request's and not answered.
     fn held<'a>(&self, view: &'a View) -> Option<&'a KeptRequest> {
         let kept = view.request(&self.client, &self.key)?;
-        let is_ours = kept.request.matches(&self.request) && kept.held_until == self.held_until;
+        let is_ours = kept.request.matches(&self.request) && kept.holder == self.holder;
         (is_ours && kept.sealed_response.is_none()).then_some(kept)
     }
 }
@@ -75,13 +78,47 @@ impl Step for IdempotentRequest {
         }
         let first = KeptRequest {
             request: self.request,
-            held_until: self.held_until,
+            holder: self.holder,
             sealed_response: None,
             ends_at: self.held_until,
         };
         let mut changes = Changes::default();
         changes.put(self.key(), first);
         (Idempotence::First, changes)
+    }
+}
+
+/// Whoever works on a request goes on with it.
+#[derive(Clone, Debug)]
+pub struct Renew {
+    /// The request.
+    pub request: IdempotentRequest,
+    /// Until when nobody else may work on it.
+    pub held_until: Timestamp,
+}
+
+impl Step for Renew {
+    type Outcome = ();
+
+    fn slot(&self) -> Slot {
+        self.request.slot()
+    }
+
+    fn reads(&self) -> Reads {
+        self.request.reads()
+    }
+
+    fn decide(&self, view: &View, _now: Timestamp) -> ((), Changes) {
+        let Some(kept) = self.request.held(view) else {
+            return unchanged(());
+        };
+        let mut changes = Changes::default();
+        let renewed = KeptRequest {
+            ends_at: self.held_until,
+            ..kept.clone()
+        };
+        changes.put(self.request.key(), renewed);
+        ((), changes)
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::event::News;
 use super::member::{begin_job, follow};
 use super::record::{Changes, Key, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{JobGuid, MemberGuid, UserGuid};
 use crate::domain::job::{Job, JobStatus, NewJob};

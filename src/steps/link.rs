@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::event::News;
 use super::record::{Attempt, Changes, KeptWindow, Key, Reads, Slot, View, Whereabouts};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, UserGuid};
 use crate::domain::member::Member;
@@ -203,7 +203,13 @@ impl KeptWindow {
     }
 
     /// Keeps the attempt of a browser that got through.
-    pub(super) fn claim(&mut self, attempt: &NewAttempt, now: Timestamp, changes: &mut Changes) {
+    pub(super) fn claim(
+        &mut self,
+        attempt: &NewAttempt,
+        of: &Member,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
         self.window.status = WindowStatus::Opened;
         self.window.updated_at = now;
         self.attempts.push(Attempt {
@@ -216,6 +222,7 @@ impl KeptWindow {
         let at = Whereabouts {
             window: self.window.guid,
             member: self.window.member,
+            institution: of.institution.clone(),
             deadline: attempt.deadline,
         };
         changes.put(Key::attempt(&attempt.id), at);
@@ -299,7 +306,7 @@ impl Step for Opening {
                 window.retry_until.get_or_insert(leg_ends);
             }
         }
-        opened.claim(&self.attempt, now, &mut changes);
+        opened.claim(&self.attempt, &member, now, &mut changes);
         let subject = subject(&opened);
         changes.put_window(opened);
         (Opened::Claimed(subject), changes)

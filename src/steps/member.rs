@@ -13,7 +13,7 @@ use super::deletion::purge_former;
 use super::event::News;
 use super::link::issued;
 use super::record::{Changes, KeptJob, KeptWindow, Key, List, LoginOf, Means, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::data_request::DataRequest;
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, UserGuid};
@@ -44,10 +44,12 @@ pub struct NewMember {
 }
 
 /// How an attempt to create a member ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum MemberCreation {
     /// The member, and its window, are kept.
     Created,
+    /// It was created before, by the same request.
+    Found(Box<Member>),
     /// The client already has a member of that `external_guid`.
     ExternalGuidTaken(MemberGuid),
     /// This member of the same user, at the same institution, has the same login.
@@ -129,9 +131,8 @@ impl Step for NewMember {
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (MemberCreation, Changes) {
-        // The same creation, sent again because its answer was lost.
-        if view.member(self.member.guid).is_some() {
-            return unchanged(MemberCreation::Created);
+        if let Some(found) = view.member(self.member.guid) {
+            return unchanged(MemberCreation::Found(Box::new(found.clone())));
         }
         let user = view.user(self.member.user);
         let is_there = user.is_some_and(|kept| {

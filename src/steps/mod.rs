@@ -24,9 +24,8 @@ pub mod report;
 pub mod response;
 pub mod retry;
 pub mod session;
+pub mod step;
 pub mod user;
-
-use jiff::Timestamp;
 
 pub use api_key::{ApiKeyRecord, KeyAddition};
 pub use connection::{Committed, Connection};
@@ -40,31 +39,5 @@ pub use report::{Recorded, Reported, Standing};
 pub use response::{AttemptRecord, Claim, Claimed};
 pub use retry::{Retried, Retry};
 pub use session::SessionOwner;
+pub use step::Step;
 pub use user::{PageRequest, Paged, UserChange, UserCreation, UserUpdate};
-
-use record::{Changes, Key, Reads, Slot, View};
-
-/// A step of a store.
-pub trait Step {
-    /// What it leads to.
-    type Outcome;
-
-    /// Where the records are that it touches.
-    fn slot(&self) -> Slot;
-
-    /// What it wants to read.
-    fn reads(&self) -> Reads;
-
-    /// What it wants to read as well, which only what was read can name.
-    fn reads_then(&self, _view: &View) -> Vec<Key> {
-        Vec::new()
-    }
-
-    /// Decides.
-    fn decide(&self, view: &View, now: Timestamp) -> (Self::Outcome, Changes);
-}
-
-/// An outcome that changes nothing.
-fn unchanged<T>(outcome: T) -> (T, Changes) {
-    (outcome, Changes::default())
-}

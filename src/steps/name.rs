@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::record::{Changes, Key, List, NameKind, NameOf, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::id::{ClientId, UserGuid};
 
 /// How long a reservation stands at least before its bearer is written.
@@ -54,17 +54,17 @@ pub struct Reserve {
     pub name: Name,
     /// For whom: a compact guid.
     pub holder: String,
-    /// Another holder that was looked for and does not bear the name.
-    pub not_borne_by: Option<String>,
+    /// As it was seen when another holder was looked for and did not bear the name.
+    pub not_borne: Option<NameOf>,
 }
 
 /// What a [`Reserve`] led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Reserved {
     /// It may be borne.
     Yes,
-    /// This one holds it. Whether it bears it is to be looked up.
-    HeldBy(String),
+    /// Another holds it. Whether that one bears it is to be looked up.
+    Held(NameOf),
     /// It is reserved for another, who may yet bear it.
     Pending,
 }
@@ -84,8 +84,9 @@ impl Step for Reserve {
         let key = self.name.key();
         let known = self.name.known(view);
         if let Some(known) = known.filter(|known| known.holder != self.holder) {
-            if self.not_borne_by.as_ref() != Some(&known.holder) {
-                return unchanged(Reserved::HeldBy(known.holder.clone()));
+            // What was seen of another reservation says nothing about this one.
+            if self.not_borne.as_ref() != Some(known) {
+                return unchanged(Reserved::Held(known.clone()));
             }
             if !known.is_settled && now < known.reserved_at + RESERVED {
                 return unchanged(Reserved::Pending);

@@ -236,6 +236,8 @@ pub struct Whereabouts {
     /// Its window's member.
     #[serde(with = "form")]
     pub member: MemberGuid,
+    /// That one's institution: its callback path.
+    pub institution: InstitutionCode,
     /// Until when the institution's response to it was awaited at first.
     #[serde(with = "form")]
     pub deadline: Timestamp,
@@ -456,9 +458,8 @@ pub struct KeptApiKey {
 pub struct KeptRequest {
     /// Digest of what was asked.
     pub request: Digest,
-    /// Whose it is until it is answered: the end of that one's time.
-    #[serde(with = "form")]
-    pub held_until: Timestamp,
+    /// Who works on it until it is answered.
+    pub holder: Digest,
     /// The response, sealed.
     #[serde(
         default,

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::event::News;
 use super::member::follow;
 use super::record::{Changes, KeptJob, Key, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::JobGuid;
 use crate::domain::job::{Job, JobFailure, JobReport, JobStatus};

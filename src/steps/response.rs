@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use super::event::News;
 use super::link::Subject;
 use super::record::{Changes, HeldResponse, Key, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::client::UnboundCallback;
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
@@ -117,15 +117,11 @@ impl Step for Claim {
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Claimed, Changes) {
-        let window = view
-            .attempt(&self.attempt)
+        let at = view.attempt(&self.attempt);
+        let window = at
+            .filter(|at| at.institution == self.institution)
             .and_then(|at| view.window(at.window));
-        let is_of_path = |window: &Window| {
-            let member = view.member(window.member);
-            window.client == self.client
-                && member.is_none_or(|member| member.institution == self.institution)
-        };
-        let Some(kept) = window.filter(|kept| is_of_path(&kept.window)) else {
+        let Some(kept) = window.filter(|kept| kept.window.client == self.client) else {
             return unchanged(Claimed::Unknown);
         };
         let Some(attempt) = kept.attempt(&self.attempt) else {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::link::{Subject, issued};
 use super::record::{Changes, KeptWindow, Key, Reads, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::id::AttemptId;
 use crate::domain::member::Member;
 #[cfg(doc)]
@@ -94,7 +94,7 @@ impl Step for Retry {
         };
         let mut changes = Changes::default();
         let mut kept = KeptWindow::new(window);
-        kept.claim(&self.attempt, now, &mut changes);
+        kept.claim(&self.attempt, &member, now, &mut changes);
         member.latest_window = Some(kept.window.guid);
         changes.change_member(&mut member);
         let window = kept.window.clone();

@@ -9,7 +9,7 @@
 use jiff::Timestamp;
 
 use super::record::{ApiToken, Changes, Key, Reads, Session, SessionsEnded, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::id::{ClientId, Partition, UserGuid};
 use crate::domain::secret::Digest;
 

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::record::{Changes, KeptUser, Key, Reads, SessionsEnded, Slot, View};
-use super::{Step, unchanged};
+use super::step::{Step, unchanged};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::user::User;
 
@@ -16,6 +16,8 @@ use crate::domain::user::User;
 pub enum UserCreation {
     /// The user is kept.
     Created,
+    /// It was created before, by the same request.
+    Found(Box<User>),
     /// The client already has a user of that `id`.
     IdTaken(UserGuid),
 }
@@ -74,7 +76,8 @@ pub struct NewUser {
 }
 
 impl Step for NewUser {
-    type Outcome = ();
+    /// The user that is there already, as one that is created twice is.
+    type Outcome = Option<User>;
 
     fn slot(&self) -> Slot {
         Slot::Partition(self.user.guid.partition())
@@ -84,10 +87,9 @@ impl Step for NewUser {
         Reads::of([Key::user(self.user.guid)])
     }
 
-    fn decide(&self, view: &View, _now: Timestamp) -> ((), Changes) {
-        // The same creation, sent again because its answer was lost.
-        if view.user(self.user.guid).is_some() {
-            return unchanged(());
+    fn decide(&self, view: &View, _now: Timestamp) -> (Option<User>, Changes) {
+        if let Some(kept) = view.user(self.user.guid) {
+            return unchanged(Some(kept.user.clone()));
         }
         let mut changes = Changes::default();
         let kept = KeptUser {
@@ -95,7 +97,7 @@ impl Step for NewUser {
             deleted_at: None,
         };
         changes.put(Key::user(self.user.guid), kept);
-        ((), changes)
+        (None, changes)
     }
 }
 

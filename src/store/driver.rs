@@ -10,13 +10,16 @@
 //! While no answer comes the step is sent again, under the name of the same command. A record names the last
 //! commands that wrote it, so a step that was written finds itself, and what it led to is still known here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::plan::Plan;
-use super::{Backend, Due, Place, Result, Store, StoreError, Take};
-use crate::metrics::Timing;
+use super::outcome::{Due, Place, Result, StoreError, Take};
+use super::plan::{CommandIds, Plan};
+use super::redis::RedisStore;
+use super::sqlite::SqliteStore;
+use crate::metrics::{Metrics, Timing};
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Slot, View};
 
@@ -41,6 +44,50 @@ pub(super) const LONG_WAITS: &[Duration] = &[
     Duration::from_secs(4),
     Duration::from_secs(4),
 ];
+
+/// Where everything is kept.
+pub struct Store {
+    pub(super) backend: Backend,
+    commands: CommandIds,
+    metrics: Option<Arc<Metrics>>,
+}
+
+pub(super) enum Backend {
+    /// One file on this machine.
+    Sqlite(SqliteStore),
+    /// A Redis or Valkey server.
+    Redis(RedisStore),
+}
+
+impl Store {
+    fn on(backend: Backend) -> Self {
+        Self {
+            backend,
+            commands: CommandIds::default(),
+            metrics: None,
+        }
+    }
+
+    /// The same, whose steps are measured.
+    pub fn measured(self, metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
+    }
+}
+
+impl From<SqliteStore> for Store {
+    fn from(store: SqliteStore) -> Self {
+        Self::on(Backend::Sqlite(store))
+    }
+}
+
+impl From<RedisStore> for Store {
+    fn from(store: RedisStore) -> Self {
+        Self::on(Backend::Redis(store))
+    }
+}
 
 impl Store {
     /// Measures what follows under that name.

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Result, StoreError};
+use super::outcome::{Result, StoreError};
 use crate::steps::record::{Key, Record};
 
 /// The number of the form that this version writes.

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Backend, Due, Queues, Result, Store, StoreError, Take};
+use super::driver::{Backend, Store};
+use super::outcome::{Due, Queues, Result, StoreError, Take};
 use crate::domain::event::Event;
 use crate::domain::id::{EventGuid, JobGuid};
 use crate::domain::job::Job;
@@ -140,7 +141,7 @@ impl Store {
             }
             Backend::Redis(store) => store.set_aside().await?,
         };
-        let key = |place: super::Place| place.key.as_str().to_owned();
+        let key = |place: super::outcome::Place| place.key.as_str().to_owned();
         Ok(places.into_iter().map(key).collect())
     }
 

@@ -2,10 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::driver::LONG_WAITS;
-use super::names::Reservation;
-use super::users::{late, unreadable};
-use super::{Place, Result, Store, StoreError};
+use super::driver::{LONG_WAITS, Store};
+use super::names::{Reservation, late, unreadable};
+use super::outcome::{Place, Result, StoreError};
 use crate::domain::id::{ClientId, MemberGuid, UserGuid};
 use crate::domain::member::Member;
 use crate::steps::record::{Key, List, NameKind, Reads, Record, SOFT_DELETED, Slot};
@@ -39,7 +38,8 @@ impl Store {
         let Some(name) = &name else {
             return Ok(creation);
         };
-        if creation != MemberCreation::Created {
+        let is_borne = matches!(creation, MemberCreation::Created | MemberCreation::Found(_));
+        if !is_borne {
             self.give_back_for_good(name, now).await?;
         } else if !self.settle(name, now).await? {
             let deletion = Deletion {

@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::driver::WAITS;
-use super::{Result, Store, StoreError};
+use super::driver::{Store, WAITS};
+use super::outcome::{Result, StoreError};
 use crate::domain::id::{ClientId, MemberGuid, UserGuid};
 use crate::steps::name::{GiveBack, Name, Reserve, Reserved, Settle};
 use crate::steps::record::{Key, NameKind, Reads, Slot};
@@ -44,13 +44,13 @@ impl Store {
         wanted: &Reservation,
         now: Timestamp,
     ) -> Result<Option<String>> {
-        let mut not_borne_by = None;
+        let mut not_borne = None;
         let mut waits = WAITS.iter();
         loop {
             let reserve = Reserve {
                 name: wanted.name.clone(),
                 holder: wanted.holder.clone(),
-                not_borne_by: not_borne_by.take(),
+                not_borne: not_borne.take(),
             };
             match self.step(&reserve, now).await? {
                 Reserved::Yes => return Ok(None),
@@ -62,11 +62,11 @@ impl Store {
                         return Err(StoreError::Unavailable(why.into()));
                     }
                 },
-                Reserved::HeldBy(holder) => {
-                    if self.is_borne(&wanted.name, &holder).await? {
-                        return Ok(Some(holder));
+                Reserved::Held(known) => {
+                    if self.is_borne(&wanted.name, &known.holder).await? {
+                        return Ok(Some(known.holder));
                     }
-                    not_borne_by = Some(holder);
+                    not_borne = Some(known);
                 }
             }
         }
@@ -153,4 +153,13 @@ impl Store {
         };
         Ok(borne.as_ref() == Some(&name.name))
     }
+}
+
+/// The name went to another while what was to bear it was written.
+pub(super) fn late() -> StoreError {
+    StoreError::Unavailable("the reservation of the name ran out before it was used".into())
+}
+
+pub(super) fn unreadable(error: crate::domain::id::InvalidId) -> StoreError {
+    StoreError::Unreadable(error.to_string())
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
 use super::encoding::{self, Unknown, Written};
-use super::{Result, Retention};
+use super::outcome::{Result, Retention};
 use crate::steps::record::{Changes, Key, Life, List, Queue, Record, SOFT_DELETED, View};
 
 /// How many characters name a command.

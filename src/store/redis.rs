@@ -23,16 +23,15 @@ mod scripts;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use redis::Value;
 
 use self::keys::{Keys, partitions};
 use self::link::Link;
 use self::scripts::Call;
+use super::encoding;
+use super::outcome::{self, Due, Place, Queues, Result, Retention, StoreError, Take};
 use super::plan::{CommandId, Loaded, Plan, Read};
-use super::{Due, Place, Queues, Result, Retention, StoreError, Take, encoding};
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Slot};
 
@@ -294,7 +293,7 @@ impl RedisStore {
         })
     }
 
-    async fn queue(&self, queue: Queue) -> Result<super::Queue> {
+    async fn queue(&self, queue: Queue) -> Result<outcome::Queue> {
         let slots = partitions();
         let lines = slots.iter().map(|slot| {
             let mut command = redis::cmd("ZRANGE");
@@ -312,7 +311,7 @@ impl RedisStore {
                 let first = Timestamp::from_millisecond(first as i64).ok();
                 due_at = due_at.into_iter().chain(first).min();
                 let mut command = redis::cmd("ZCARD");
-                command.arg(self.keys.due(slot, queue) + &line);
+                command.arg(self.keys.due(slot, queue) + line.as_str());
                 lengths.push(command);
             }
         }
@@ -320,7 +319,7 @@ impl RedisStore {
         for answer in self.link.query_all(lengths).await? {
             length += number(answer)?;
         }
-        Ok(super::Queue { length, due_at })
+        Ok(outcome::Queue { length, due_at })
     }
 
     /// Takes the way of a step, and writes a key that nobody reads.
@@ -405,11 +404,4 @@ fn two(answers: Vec<Value>) -> Result<[Value; 2]> {
 /// What the server answers is not what this version writes.
 fn unreadable(what: &str) -> StoreError {
     StoreError::Unreadable(format!("{what} in Redis"))
-}
-
-/// A time to live in milliseconds: at least a second, at most a thousand years, which the server
-/// can still add to its clock.
-fn millis(life: Duration) -> i64 {
-    const MOST: i64 = 1000 * 365 * 24 * 60 * 60 * 1000;
-    i64::try_from(life.as_millis()).map_or(MOST, |millis| millis.clamp(1000, MOST))
 }

@@ -22,8 +22,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
+use super::outcome::{Due, Place, Queues, Result, Retention, StoreError, Take};
 use super::plan::{CommandId, Loaded, Plan};
-use super::{Due, Place, Queues, Result, Retention, StoreError, Take};
 use crate::steps::Step;
 use crate::steps::record::{List, Queue, Reads};
 use threads::Threads;

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::names::Reservation;
-use super::{Result, Store, StoreError};
+use super::driver::Store;
+use super::names::{Reservation, late, unreadable};
+use super::outcome::Result;
 use crate::domain::id::{ClientId, Partition, UserGuid};
 use crate::domain::secret::Digest;
 use crate::domain::user::User;
 use crate::steps::api_key::{NewApiKey, Retirement};
 use crate::steps::deletion::Deletion;
-use crate::steps::idempotency::Finish;
+use crate::steps::idempotency::{Finish, Renew};
 use crate::steps::member::RenameUserOf;
 use crate::steps::name::{ListUser, RESERVED};
 use crate::steps::record::{Key, List, NameKind, Reads, Slot};
@@ -41,14 +42,17 @@ impl Store {
             created_at: Some(user.created_at),
         };
         self.step(&listed, now).await?;
-        self.step(&NewUser { user: user.clone() }, now).await?;
+        let found = self.step(&NewUser { user: user.clone() }, now).await?;
         if let Some(id) = &id
             && !self.settle(id, now).await?
         {
             self.delete_user_of(&user.client, user.guid, now).await?;
             return Err(late());
         }
-        Ok(UserCreation::Created)
+        Ok(match found {
+            Some(found) => UserCreation::Found(Box::new(found)),
+            None => UserCreation::Created,
+        })
     }
 
     /// The client's user of that guid.
@@ -362,6 +366,22 @@ impl Store {
         self.step(request, now).await
     }
 
+    /// Holds the key of a request that got `First` until `held_until`; nothing if it was meanwhile given to
+    /// another request, or answered.
+    pub async fn renew_idempotent(
+        &self,
+        request: &IdempotentRequest,
+        held_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        let _timing = self.timed("renew_idempotent");
+        let renew = Renew {
+            request: request.clone(),
+            held_until,
+        };
+        self.step(&renew, now).await
+    }
+
     /// Keeps the sealed answer of a request that got `First`; nothing if the key was meanwhile given
     /// to another request.
     pub async fn finish_idempotent(
@@ -391,13 +411,4 @@ impl Store {
         };
         self.step(&finish, now).await
     }
-}
-
-/// The name went to another while what was to bear it was written.
-pub(super) fn late() -> StoreError {
-    StoreError::Unavailable("the reservation of the name ran out before it was used".into())
-}
-
-pub(super) fn unreadable(error: crate::domain::id::InvalidId) -> StoreError {
-    StoreError::Unreadable(error.to_string())
 }

@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Backend, Result, Store, StoreError};
+use super::driver::{Backend, Store};
+use super::outcome::{Result, StoreError};
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
 use crate::domain::member::Member;

@@ -111,7 +111,7 @@ async fn t13_an_institution_that_tls_cannot_trust_is_the_operators_fault() {
             .filter(|line| line.contains(" ERROR "))
             .collect();
         assert_eq!(told.len(), 1, "told once: {shows:?}: {log}");
-        let ours = "guichet::flow::callback: no trusted connection (TLS) to the institution";
+        let ours = "guichet::flow::failure: no trusted connection (TLS) to the institution";
         assert!(told[0].contains(ours), "{}", told[0]);
         assert!(
             told[0].to_lowercase().contains(words),

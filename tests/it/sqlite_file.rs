@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use guichet::domain::data_request::DataRequest;
-use guichet::domain::member::Member;
 use guichet::domain::window::WindowOptions;
 use guichet::store::sqlite::SqliteStore;
-use guichet::store::{Lease, SealedMeans, Store, StoreError};
+use guichet::store::{Store, StoreError};
 use rusqlite::Connection;
 
-use crate::store_contract::fixtures::{LINK, at, known_as};
+use crate::store_contract::fixtures::{LINK, at};
 use crate::store_contract::{Bench, RETENTION};
 
 fn a_folder() -> tempfile::TempDir {
@@ -79,96 +77,34 @@ fn a_newer_file_is_refused() {
     assert!(refusal(&path).contains("layout 99"));
 }
 
-/// Writes what the newest file holds into a file of the first layout.
-fn put_back(newest: &Path, first: &Path) {
-    let database = Connection::open(first).expect("it opens");
-    database
-        .execute_batch(include_str!("../../src/store/sqlite/schema.sql"))
-        .expect("sound SQL");
-    for (pragma, value) in [("application_id", 0x4755_4943), ("user_version", 1)] {
-        database
-            .pragma_update(None, pragma, value)
-            .expect("written");
-    }
-    let newest = newest.display().to_string();
-    database
-        .execute("ATTACH ? AS newest", [newest])
-        .expect("attached");
-    let names = |sql: &str| -> Vec<String> {
-        let mut sql = database.prepare(sql).expect("sound SQL");
-        let names = sql.query_map([], |row| row.get(0)).expect("answered");
-        names.collect::<Result<_, _>>().expect("names")
-    };
-    // Users before windows before attempts: in the order in which they refer to each other.
-    for table in names("SELECT name FROM main.sqlite_schema WHERE type = 'table' ORDER BY rowid") {
-        let columns = names(&format!("SELECT name FROM pragma_table_info('{table}')")).join(", ");
-        database
-            .execute_batch(&format!(
-                "INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newest.{table}"
-            ))
-            .expect("the rows fit");
-    }
-    let news = "'$.fingerprint', '$.refusals', '$.data_request', '$.callback_payload'";
-    database
-        .execute_batch(&format!(
-            "UPDATE events SET member = json_remove(member, {news})"
-        ))
-        .expect("sound SQL");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_the_first_layout_is_brought_to_the_newest() {
+#[test]
+fn a_file_of_an_earlier_layout_is_refused_with_a_remedy() {
     let folder = a_folder();
-    let (newest, first) = (folder.path().join("newest"), folder.path().join("first"));
-    let bench = Bench::sqlite_at(newest.clone()).await;
-    let (visited, connection, subject) = bench.connected().await;
-    let issued = bench.linked(WindowOptions::default()).await;
-    drop(bench);
-    put_back(&newest, &first);
-
-    let bench = Bench::sqlite_at(first.clone()).await;
-    let as_it_was = |member: Member| Member {
-        data_request: DataRequest::default(),
-        callback_payload: None,
-        ..member
-    };
-    let member = as_it_was(subject.member);
-    assert_eq!(
-        bench.member_now(&visited.linked).await.as_ref(),
-        Some(&member)
-    );
-    let pending = as_it_was(issued.member.clone());
-    assert_eq!(bench.member_now(&issued).await, Some(pending));
-    assert_eq!(bench.window_now(&visited).await, subject.window);
-    let told = bench.told(at(9)).await;
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told.iter().all(|event| event.member == member));
-    let job = connection.job.expect("one was queued").guid;
-    let taken = bench.take(at(9)).await;
-    assert_eq!(taken.len(), 1);
-    assert_eq!(
-        (taken[0].guid, &taken[0].data_request),
-        (job, &DataRequest::default())
-    );
-    let Lease::Granted { sealed, .. } = bench.lease(job).await else {
-        panic!("it was pushed");
-    };
-    assert_eq!(sealed, SealedMeans::Grant(connection.sealed_grant));
-
-    // It goes on as any other.
-    let again = bench.returned_again(&visited.linked, at(10)).await;
-    let connection = guichet::store::Connection {
-        fingerprints: vec![known_as("ada")],
-        ..bench.a_connection(&again)
-    };
-    let subject = bench.connect(&connection, at(11)).await;
-    assert_eq!(subject.member.fingerprint, Some(known_as("ada")));
-    let user = &visited.linked.user;
-    let deleted = bench.delete(user, subject.member.guid, at(12)).await;
-    drop(bench);
-    let bench = Bench::sqlite_at(first).await;
-    let kept = bench.store.deleted_member(user.guid, deleted.guid, at(13));
-    assert_eq!(kept.await.expect("answered"), Some(deleted));
+    for layout in [1, 2] {
+        let path = a_database(
+            folder.path(),
+            &format!(
+                "PRAGMA application_id = 0x47554943; PRAGMA user_version = {layout};
+                 CREATE TABLE IF NOT EXISTS users (x);"
+            ),
+        );
+        let why = refusal(&path);
+        assert!(why.contains(&format!("layout {layout}")), "{why}");
+        assert!(
+            why.contains("earlier version") && why.contains("another file"),
+            "{why}"
+        );
+        let examined = SqliteStore::examine(&path, false);
+        assert!(
+            matches!(examined, Err(StoreError::Unfit(_))),
+            "{examined:?}"
+        );
+        let database = Connection::open(&path).expect("it opens");
+        let kept: i64 = database
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .expect("answered");
+        assert_eq!(kept, layout, "nothing was changed");
+    }
 }
 
 #[test]
@@ -197,18 +133,25 @@ fn what_is_not_ours_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_said() {
+async fn what_cannot_be_read_is_said_and_what_is_due_is_set_aside() {
     let folder = a_folder();
     let path = folder.path().join("store.sqlite");
     let bench = Bench::sqlite_at(path.clone()).await;
     let (visited, connection, _) = bench.connected().await;
     let job = connection.job.expect("one is asked for").guid;
-    let damage = |sql: &str| {
+    let linked = &visited.linked;
+    let sound = records(&path);
+    let damage = |kind: &str, from: &str, to: &str| {
         let database = Connection::open(&path).expect("it opens");
-        database
-            .pragma_update(None, "ignore_check_constraints", true)
-            .expect("written");
-        database.execute_batch(sql).expect("sound SQL");
+        for (key, value) in &sound {
+            let value = match key.starts_with(kind) {
+                true => value.replace(from, to),
+                false => value.clone(),
+            };
+            database
+                .execute("UPDATE records SET value = ? WHERE key = ?", [&value, key])
+                .expect("written");
+        }
     };
     let unreadable = |error: Option<StoreError>| {
         assert!(
@@ -216,53 +159,85 @@ async fn what_cannot_be_read_is_said() {
             "{error:?}"
         );
     };
-    let linked = &visited.linked;
-    for sql in [
-        "UPDATE windows SET status = 'lost'",
-        "UPDATE windows SET status = 'errored', ending = NULL",
-        "UPDATE windows SET status = 'opened', options = '{'",
-        "UPDATE windows SET options = NULL, deadline = 9223372036854775807",
+    for (from, to) in [
+        ("succeeded", "lost"),
+        ("succeeded", "errored 9 failed"),
+        ("succeeded", "errored 1 lost"),
+        ("\"deadline\":", "\"deadline\":9223372036854775807,\"was\":"),
+        ("{", ""),
     ] {
-        damage(sql);
+        damage("w", from, to);
+        let store = &bench.store;
         unreadable(
-            bench
-                .store
+            store
                 .window(linked.user.guid, linked.window, at(9))
                 .await
                 .err(),
         );
-        unreadable(bench.store.attempt(&visited.attempt.id).await.err());
+        unreadable(store.attempt(&visited.attempt.id).await.err());
     }
-    for sql in [
-        "UPDATE members SET status = 22",
-        "UPDATE members SET status = 6, revision = -1",
-        "UPDATE members SET revision = 1, use_cases = '[\"OTHER\"]'",
-        "UPDATE members SET use_cases = '[]', fingerprint = 'short'",
-        "UPDATE members SET fingerprint = NULL, refusals = 256",
-        "UPDATE members SET refusals = 0, data_request = '{'",
-        "UPDATE members SET data_request = '{}', callback_payload = 'a b'",
-        "UPDATE members SET callback_payload = NULL, institution_guid = 'short'",
+    for (from, to) in [
+        ("\"status\":6", "\"status\":22"),
+        ("\"revision\":", "\"revision\":-1,\"was\":"),
+        ("\"PFM\"", "\"OTHER\""),
+        ("INS-", "INST-"),
+        ("}", ""),
     ] {
-        damage(sql);
-        unreadable(
-            bench
-                .store
-                .member(linked.user.guid, linked.member.guid)
-                .await
-                .err(),
-        );
+        damage("m", from, to);
+        let read = bench
+            .store
+            .member(linked.user.guid, linked.member.guid)
+            .await;
+        unreadable(read.err());
     }
-    for sql in [
-        "UPDATE jobs SET challenges = '{'",
-        "UPDATE jobs SET challenges = '[]', failure = 'lost'",
-        "UPDATE jobs SET failure = NULL, status = 'LOST'",
+    for (from, to) in [
+        ("QUEUED", "LOST"),
+        ("\"attempt\":", "\"attempt\":-1,\"was\":"),
     ] {
-        damage(sql);
+        damage("j", from, to);
         unreadable(bench.store.job(job).await.err());
     }
-    damage("UPDATE events SET member = '{}'");
-    unreadable(bench.store.reserve_events(at(9), at(60), 10).await.err());
+    // One that is due stops nobody.
+    damage("e", "member", "memory");
+    assert_eq!(bench.told(at(9)).await, []);
+    assert_eq!(bench.store.queues().await.expect("counted").set_aside, 2);
+    let listed = SqliteStore::examine(&path, false)
+        .expect("ours")
+        .expect("there");
+    assert_eq!(listed.len(), 2, "{listed:?}");
     bench.store.probe().await.expect("the store goes on");
+}
+
+/// Every record, by its key.
+fn records(path: &Path) -> Vec<(String, String)> {
+    let database = Connection::open(path).expect("it opens");
+    let mut sql = database
+        .prepare("SELECT key, value FROM records")
+        .expect("sound SQL");
+    let records = sql.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let records = records.expect("answered");
+    records.collect::<Result<_, _>>().expect("texts")
+}
+
+#[tokio::test]
+async fn an_operator_reads_records_with_sqlites_own_tools() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let bench = Bench::sqlite_at(path.clone()).await;
+    let (visited, ..) = bench.connected().await;
+    let database = Connection::open(&path).expect("it opens");
+    let ask = |sql: &str| -> (String, String) {
+        let answer = database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        answer.expect(sql)
+    };
+    let member = visited.linked.member.guid.to_string();
+    let (guid, client) = ask("SELECT guid, client FROM members");
+    assert_eq!((guid, client), (member.clone(), "acme".to_owned()));
+    let (of, status) = ask("SELECT member, status FROM windows");
+    assert_eq!(of, visited.linked.member.guid.compact());
+    assert_eq!(status, "succeeded");
+    let (of, _) = ask("SELECT member, kind FROM events LIMIT 1");
+    assert_eq!(of, member);
 }
 
 #[tokio::test(flavor = "multi_thread")]

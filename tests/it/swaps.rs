@@ -36,25 +36,14 @@ enum Place {
 }
 
 impl Place {
-    /// Table, key and column in SQLite.
-    fn column(self) -> (&'static str, &'static str, &'static str) {
+    /// The letter of the records, and where in them it is.
+    fn pointer(self) -> (char, &'static str) {
         match self {
-            Self::Means => ("grants", "member", "sealed"),
-            Self::Attempts => ("attempts", "id", "sealed"),
-            Self::Answers => ("jobs", "guid", "sealed_answers"),
-            Self::Held => ("held_answers", "handle", "sealed"),
-            Self::Stored => ("idempotent_requests", "key", "answer"),
-        }
-    }
-
-    /// The suffix of the keys in Redis, and the field of those that are hashes.
-    fn key(self) -> (char, Option<&'static str>) {
-        match self {
-            Self::Means => ('g', None),
-            Self::Attempts => ('a', Some("z")),
-            Self::Answers => ('q', None),
-            Self::Held => ('h', Some("z")),
-            Self::Stored => ('i', Some("z")),
+            Self::Means => ('g', "/sealed"),
+            Self::Attempts => ('w', "/attempts/0/sealed"),
+            Self::Answers => ('j', "/sealed_answers"),
+            Self::Held => ('h', "/sealed"),
+            Self::Stored => ('i', "/sealed_response"),
         }
     }
 }
@@ -75,81 +64,78 @@ async fn database(gateway: &TestGateway) -> ::redis::aio::MultiplexedConnection 
         .expect("a connection")
 }
 
-/// The keys of that kind, of which there is one for each of `count` things.
-async fn keys_of(
-    connection: &mut ::redis::aio::MultiplexedConnection,
-    kind: char,
-    count: usize,
-) -> Vec<String> {
-    let keys: Vec<String> = ::redis::cmd("KEYS")
-        // A guid or a digest follows: other keys, such as `ids`, are short.
-        .arg(format!("*}}{kind}{}*", "?".repeat(20)))
-        .query_async(connection)
-        .await
-        .expect("keys");
-    assert_eq!(keys.len(), count, "{keys:?}");
-    keys
+/// The records of that kind, with their keys and what stands before them.
+async fn records(gateway: &TestGateway, kind: char) -> Vec<(String, String, Value)> {
+    let mut kept: Vec<(String, String, String)> = Vec::new();
+    if gateway.store.starts_with("sqlite:") {
+        let connection = file(gateway);
+        let read = "SELECT key, value FROM records WHERE substr(key, 1, 1) = ?";
+        let mut rows = connection.prepare(read).expect("a query");
+        let rows = rows.query_map([kind.to_string()], |row| {
+            Ok((row.get(0)?, String::new(), row.get(1)?))
+        });
+        kept.extend(rows.expect("rows").map(|row| row.expect("a row")));
+    } else {
+        let mut connection = database(gateway).await;
+        let mut keys = ::redis::cmd("KEYS");
+        // A guid or a digest follows: names of lists are short.
+        keys.arg(format!("*}}{kind}{}*", "?".repeat(20)));
+        let keys: Vec<String> = keys.query_async(&mut connection).await.expect("keys");
+        for key in keys {
+            let mut read = ::redis::cmd("GET");
+            let record: String = read
+                .arg(&key)
+                .query_async(&mut connection)
+                .await
+                .expect("a record");
+            let (head, json) = record.split_once('\n').expect("two lines");
+            kept.push((key, format!("{head}\n"), json.to_owned()));
+        }
+    }
+    let parsed = kept.into_iter().map(|(key, head, json)| {
+        let json = serde_json::from_str(&json).expect("JSON");
+        (key, head, json)
+    });
+    parsed.collect()
+}
+
+async fn write(gateway: &TestGateway, (key, head, record): &(String, String, Value)) {
+    if gateway.store.starts_with("sqlite:") {
+        let write = "UPDATE records SET value = ? WHERE key = ?";
+        let changed = file(gateway).execute(write, (record.to_string(), key));
+        assert_eq!(changed.expect("a write"), 1);
+        return;
+    }
+    let mut connection = database(gateway).await;
+    let mut write = ::redis::cmd("SET");
+    write.arg(key).arg(format!("{head}{record}")).arg("KEEPTTL");
+    let _: ::redis::Value = write.query_async(&mut connection).await.expect("a write");
 }
 
 /// Exchanges the two sealed things there are in that place.
 async fn swap(gateway: &TestGateway, place: Place) {
-    if gateway.store.starts_with("sqlite:") {
-        let connection = file(gateway);
-        let (table, key, column) = place.column();
-        let read = format!("SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL");
-        let mut rows = connection.prepare(&read).expect("a query");
-        let rows: Vec<(String, Vec<u8>)> = rows
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .expect("rows")
-            .map(|row| row.expect("a row"))
-            .collect();
-        let [(one, first), (other, second)] = &rows[..] else {
-            panic!("two things in {place:?}, not {}", rows.len());
-        };
-        let write = format!("UPDATE {table} SET {column} = ? WHERE {key} = ?");
-        for (key, sealed) in [(one, second), (other, first)] {
-            let changed = connection.execute(&write, (sealed, key)).expect("a write");
-            assert_eq!(changed, 1);
-        }
-        return;
-    }
-    let mut connection = database(gateway).await;
-    let (kind, field) = place.key();
-    let keys = keys_of(&mut connection, kind, 2).await;
-    let mut sealed: Vec<Vec<u8>> = Vec::new();
-    for key in &keys {
-        let read = match field {
-            Some(field) => ::redis::cmd("HGET").arg(key).arg(field).to_owned(),
-            None => ::redis::cmd("GET").arg(key).to_owned(),
-        };
-        sealed.push(read.query_async(&mut connection).await.expect("a value"));
-    }
-    for (key, sealed) in keys.iter().zip(sealed.iter().rev()) {
-        let write = match field {
-            Some(field) => ::redis::cmd("HSET")
-                .arg(key)
-                .arg(field)
-                .arg(sealed)
-                .to_owned(),
-            None => ::redis::cmd("SET").arg(key).arg(sealed).to_owned(),
-        };
-        let _: ::redis::Value = write.query_async(&mut connection).await.expect("a write");
+    let (kind, pointer) = place.pointer();
+    let mut records = records(gateway, kind).await;
+    records.retain(|(_, _, record)| record.pointer(pointer).is_some());
+    let [one, other] = &mut records[..] else {
+        panic!("two things in {place:?}, not {}", records.len());
+    };
+    let first = one.2.pointer_mut(pointer).expect("it is there");
+    let second = other.2.pointer_mut(pointer).expect("it is there");
+    std::mem::swap(first, second);
+    for record in &records {
+        write(gateway, record).await;
     }
 }
 
 /// Says that the one job there is was another client's.
 async fn give_job_to(gateway: &TestGateway, client: &str) {
-    if gateway.store.starts_with("sqlite:") {
-        let changed = file(gateway).execute("UPDATE jobs SET client = ?", [client]);
-        assert_eq!(changed.expect("a write"), 1);
-        return;
-    }
-    let mut connection = database(gateway).await;
-    let keys = keys_of(&mut connection, 'j', 1).await;
-    let mut write = ::redis::cmd("HSET");
-    write.arg(&keys[0]).arg("client").arg(client);
-    let added: i64 = write.query_async(&mut connection).await.expect("a write");
-    assert_eq!(added, 0, "the job has a client");
+    let mut jobs = records(gateway, 'j').await;
+    let [job] = &mut jobs[..] else {
+        panic!("one job, not {}", jobs.len());
+    };
+    *job.2.pointer_mut("/job/client").expect("it has one") = client.into();
+    write(gateway, job).await;
 }
 
 /// Each of the jobs is lent what it should be.

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::Scope;
 use crate::flow::access;
+use crate::flow::idempotency::Origin;
 use crate::flow::members::{self, CreateError, Created, InstitutionName, MemberRequest};
 use crate::http::answers::{NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody};
 use crate::http::body::{AnyText, Field, Fields, callback_payload};
@@ -13,10 +14,15 @@ use crate::http::requests::{NexusMemberRequestBody, PlatformMemberRequestBody, g
 
 impl Scope<'_> {
     /// Creates a member: with its first link, or with its credentials and its first job.
-    pub async fn create(&self, body: &[u8]) -> Answer {
+    ///
+    /// `origin` is the request that may come twice, where it is one.
+    pub async fn create(&self, body: &[u8], origin: Option<Origin>) -> Answer {
         access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
-        let request = member_request(&fields, self.dialect, self.headers)?;
+        let request = MemberRequest {
+            origin,
+            ..member_request(&fields, self.dialect, self.headers)?
+        };
         if request.is_oauth {
             self.limits.mint(&self.client.id, self.user.guid, None)?;
         }
@@ -94,6 +100,7 @@ fn member_request(
         callback_payload: callback_payload(headers)?,
         wishes: wishes.of_window(skip_aggregation)?,
         telling: jobs.silence.telling(headers)?,
+        origin: None,
     })
 }
 

@@ -1,8 +1,10 @@
 //! A user's members, by session.
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 
+use crate::flow::idempotency::Origin;
 use crate::http::answers::{
     Empty, LinkBody, NexusChallengesBody, NexusCredentialsBody, NexusMemberBody, NexusMembersBody,
 };
@@ -36,11 +38,12 @@ use crate::http::requests::{
 pub async fn create(
     State(door): State<Door>,
     user: NexusUser,
+    origin: Option<Extension<Origin>>,
     headers: HeaderMap,
     Sent(body): Sent,
 ) -> Answer {
     user.scope(&door, &headers)
-        .create(&body)
+        .create(&body, origin.map(|Extension(origin)| origin))
         .await
         .map_err(Problem::in_nexus)
 }

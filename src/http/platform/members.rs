@@ -1,9 +1,11 @@
 //! A user's members, by the client's API key. `{member}` is a guid or the client's own `id`.
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
+use crate::flow::idempotency::Origin;
 use crate::http::answers::{
     AuthorizationBody, ChallengesBody, CredentialsBody, LinkBody, MemberStatusBody,
     PlatformMemberBody, PlatformMembersBody,
@@ -41,11 +43,15 @@ pub async fn create(
     State(door): State<Door>,
     client: PlatformClient,
     Path(user): Path<String>,
+    origin: Option<Extension<Origin>>,
     headers: HeaderMap,
     Sent(body): Sent,
 ) -> Answer {
     let user = client.user(&door, &user).await?;
-    client.scope(&door, &user, &headers).create(&body).await
+    client
+        .scope(&door, &user, &headers)
+        .create(&body, origin.map(|Extension(origin)| origin))
+        .await
 }
 
 /// List a user's members, oldest first.

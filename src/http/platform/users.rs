@@ -1,11 +1,13 @@
 //! A client's users.
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::domain::user::User;
 use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
+use crate::flow::idempotency::Origin;
 use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
 use crate::http::auth::PlatformClient;
 use crate::http::body::{FieldError, Fields, Sent, telling_of};
@@ -28,10 +30,14 @@ use crate::http::requests::{PagesQuery, UserRequestBody, UsersQuery};
 pub async fn create(
     State(door): State<Door>,
     client: PlatformClient,
+    origin: Option<Extension<Origin>>,
     headers: HeaderMap,
     Sent(body): Sent,
 ) -> Answer {
-    let request = user_request(&Fields::parse(&body, "user")?.take())?;
+    let request = UserRequest {
+        origin: origin.map(|Extension(origin)| origin),
+        ..user_request(&Fields::parse(&body, "user")?.take())?
+    };
     let user = access::create_user(&door.gateway, &client.client.id, request).await?;
     Ok(user_answer(&headers, &user))
 }
@@ -144,6 +150,7 @@ fn user_request(UserRequestBody { user }: &UserRequestBody) -> Result<UserReques
         email: user.email.read()?,
         metadata: user.metadata.read()?,
         is_disabled: user.is_disabled.read()?.unwrap_or(false),
+        origin: None,
     })
 }
 

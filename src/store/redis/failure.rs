@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use crate::store::StoreError;
+use crate::store::outcome::StoreError;
 
 /// Nothing came back within this time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::keys::{Keys, VERSION};
 use super::link::Link;
-use crate::store::{Result, StoreError};
+use crate::store::outcome::{Result, StoreError};
 
 /// The oldest server whose commands suffice, as major and minor version.
 const OLDEST: (u32, u32) = (6, 2);

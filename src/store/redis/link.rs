@@ -8,7 +8,7 @@ use redis::{Cmd, FromRedisValue, RedisResult, ServerErrorKind, Value};
 use super::connection::Connection;
 use super::failure::{self, Cause};
 use super::scripts::{self, Call};
-use crate::store::{Result, StoreError};
+use crate::store::outcome::{Result, StoreError};
 
 /// The way to the server. Clones share it.
 #[derive(Clone)]

@@ -4,14 +4,14 @@
 //! [`steps`](crate::steps).
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use redis::Script;
 
 use super::keys::Keys;
-use super::millis;
 use crate::steps::record::{Key, List, Reads, Slot};
+use crate::store::outcome::{Retention, Take};
 use crate::store::plan::{Plan, Put, listed_for};
-use crate::store::{Retention, Take};
 
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
@@ -110,8 +110,8 @@ impl Call {
         call.count(plan.due.len());
         for (queue, line, key, at) in &plan.due {
             call.key(keys.lines(slot, *queue));
-            call.key(keys.due(slot, *queue) + line);
-            call.key(keys.held(slot, *queue) + line);
+            call.key(keys.due(slot, *queue) + line.as_str());
+            call.key(keys.held(slot, *queue) + line.as_str());
             call.argument(line.as_bytes());
             call.argument(key.as_str());
             call.number(at.map(|at| at.as_millisecond()));
@@ -198,4 +198,11 @@ pub(super) fn due_in_list(
         .arg(0)
         .arg(limit);
     command
+}
+
+/// A time to live in milliseconds: at least a second, at most a thousand years, which the server
+/// can still add to its clock.
+fn millis(life: Duration) -> i64 {
+    const MOST: i64 = 1000 * 365 * 24 * 60 * 60 * 1000;
+    i64::try_from(life.as_millis()).map_or(MOST, |millis| millis.clamp(1000, MOST))
 }

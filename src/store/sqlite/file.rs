@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::steps::record::List;
-use crate::store::{Result, StoreError};
+use crate::store::outcome::{Result, StoreError};
 
 /// The layout, and its number (`user_version`).
 const LAYOUT: &str = include_str!("schema.sql");

@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Record};
+use crate::store::encoding;
+use crate::store::outcome::{self, Due, Place, Result, Retention, Take};
 use crate::store::plan::{CommandId, Loaded, Plan, Read, listed_for};
-use crate::store::{Due, Place, Result, Retention, Take, encoding};
 
 /// Takes a step in the open transaction: reads, decides, writes.
 pub(super) fn step<S: Step>(
@@ -210,12 +211,12 @@ pub(super) fn take(tx: &Connection, take: &Take) -> Result<Vec<Due>> {
 }
 
 /// How much is in a queue, and when the first of it is due.
-pub(super) fn queue(tx: &Connection, queue: Queue) -> Result<crate::store::Queue> {
+pub(super) fn queue(tx: &Connection, queue: Queue) -> Result<outcome::Queue> {
     let mut sql = tx.prepare_cached("SELECT count(*), min(at) FROM due WHERE queue = ?")?;
     let (length, first): (i64, Option<i64>) = sql.query_row(params![queue.as_str()], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })?;
-    Ok(crate::store::Queue {
+    Ok(outcome::Queue {
         length: length.unsigned_abs(),
         due_at: first.and_then(|at| Timestamp::from_millisecond(at).ok()),
     })

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::file::Opened;
-use crate::store::{Result, StoreError};
+use crate::store::outcome::{Result, StoreError};
 
 /// How many steps may wait before those who bring more have to.
 const QUEUE: usize = 1024;

@@ -274,7 +274,8 @@ async fn a_user_has_so_many_members_and_no_more(backend: Backend) {
     let (status, answer) = gateway.platform("POST", &path, Some(wanted())).await;
     assert_eq!(status, 400, "{answer}");
     let path = format!("/members/{}", created[0]);
-    assert_eq!(gateway.nexus("DELETE", &path, None).await.0, 204);
+    let (status, _) = gateway.nexus("DELETE", &path, None).await;
+    assert!(matches!(status, 200 | 204), "{status}");
     let (status, answer) = gateway.nexus("POST", "/members", Some(wanted())).await;
     assert_eq!(status, 200, "{answer}");
 }

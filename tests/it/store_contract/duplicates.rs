@@ -138,6 +138,7 @@ async fn of_racing_creations_one_has_the_login(bench: Bench) {
             MemberCreation::ExternalGuidTaken(by) => panic!("each has its own: {by}"),
             MemberCreation::NoSuchUser => panic!("the user is there"),
             MemberCreation::TooMany => panic!("there are few"),
+            MemberCreation::Found(found) => panic!("each is new: {found:?}"),
         }
     }
     assert_eq!((created.len(), refused.len()), (1, 19));

@@ -31,9 +31,10 @@ async fn a_member_reads_as_it_was_created(bench: Bench) {
         created: bench.a_notice(partition, EventKind::MemberCreated),
         ..new_member(member.clone())
     };
-    for _repeated in 0..2 {
+    let found = MemberCreation::Found(Box::new(member.clone()));
+    for expected in [MemberCreation::Created, found] {
         let creation = bench.store.create_member(&new, at(0)).await;
-        assert_eq!(creation.expect("answered"), MemberCreation::Created);
+        assert_eq!(creation.expect("answered"), expected);
     }
     let found = bench.store.member(user.guid, member.guid).await;
     assert_eq!(found.expect("answered").as_ref(), Some(&member));
@@ -118,6 +119,7 @@ async fn of_racing_members_one_gets_the_external_guid(bench: Bench) {
             MemberCreation::Duplicate(of) => panic!("their logins are not known: {of}"),
             MemberCreation::NoSuchUser => panic!("the user is there"),
             MemberCreation::TooMany => panic!("there are few"),
+            MemberCreation::Found(found) => panic!("each is new: {found:?}"),
         }
     }
     assert_eq!(created.len(), 1, "{created:?}");

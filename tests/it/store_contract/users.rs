@@ -59,9 +59,10 @@ async fn a_user_is_found_by_guid_and_by_id(bench: Bench) {
 async fn an_id_is_unique_within_its_client(bench: Bench) {
     let mut user = bench.a_user();
     user.id = Some("u".to_owned());
-    for _repeated in 0..2 {
+    let found = UserCreation::Found(Box::new(user.clone()));
+    for expected in [UserCreation::Created, found] {
         let creation = bench.store.create_user(&user).await;
-        assert_eq!(creation.expect("answered"), UserCreation::Created);
+        assert_eq!(creation.expect("answered"), expected);
     }
     let mut second = bench.a_user();
     second.id.clone_from(&user.id);
@@ -93,6 +94,7 @@ async fn of_racing_users_one_gets_the_id(bench: Bench) {
     for (guid, creation) in racers.join_all().await {
         match creation {
             UserCreation::Created => created.push(guid),
+            UserCreation::Found(found) => panic!("each is new: {found:?}"),
             UserCreation::IdTaken(by) => {
                 taken.insert(by);
             }

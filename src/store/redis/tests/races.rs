@@ -147,7 +147,7 @@ async fn of_50_creations_with_one_login_one_is_kept() {
         async move { store.create_member(&new, at(0)).await.expect("answered") }
     };
     let name = |done: &MemberCreation| match done {
-        MemberCreation::Created => "created",
+        MemberCreation::Created | MemberCreation::Found(_) => "created",
         MemberCreation::Duplicate(_) => "duplicate",
         MemberCreation::ExternalGuidTaken(_) => "taken",
         MemberCreation::NoSuchUser => "nobody's",

@@ -47,7 +47,7 @@ pub struct Standing {
     /// Otherwise.
     pub later: Option<ConnectionStatus>,
     /// The report is a refusal: it is counted, and the third in a row
-    /// ([`REFUSALS_THAT_PREVENT`](crate::domain::member::REFUSALS_THAT_PREVENT)) makes a standard
+    /// ([`REFUSALS_THAT_PREVENT`]) makes a standard
     /// member PREVENTED instead. Success begins the count anew.
     pub is_refusal: bool,
 }

@@ -1,4 +1,4 @@
-//! Challenges: what an institution asks while somebody signs in (contract sections 1.4 and 2.4).
+//! Challenges: what an institution asks while somebody signs in (CONTRACT.md 1.4 and 2.4).
 
 use std::borrow::Cow;
 

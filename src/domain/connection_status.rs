@@ -1,5 +1,5 @@
 //! Where a member stands: the 22 published connection statuses, and which may follow which
-//! (contract section 3).
+//! (CONTRACT.md 3).
 //!
 //! One table has the ids, names, messages and legal transitions. Both stores take the transitions
 //! from it: a status that may not follow the one before it is not written.
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! connection_statuses {
     ($($variant:ident = $id:literal $name:literal $message:literal => [$($next:ident)*];)*) => {
-        /// Where a member stands: the 22 published statuses (contract section 3).
+        /// Where a member stands: the 22 published statuses (CONTRACT.md 3).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(into = "u8", try_from = "u8")]
         pub enum ConnectionStatus {
@@ -116,7 +116,7 @@ impl ConnectionStatus {
             .ok_or(IllegalTransition { from: self, to })
     }
 
-    /// Whether a change to this status is told by the Connection Status webhook (contract section 5).
+    /// Whether a change to this status is told by the Connection Status webhook (CONTRACT.md 5).
     pub fn is_told_as_connection_status(self) -> bool {
         use ConnectionStatus::*;
         matches!(

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::id::CredentialGuid;
 
-/// One field of an institution's sign-in (contract section 1.4).
+/// One field of an institution's sign-in (CONTRACT.md 1.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialField {
     /// The name the API uses.

@@ -1,4 +1,4 @@
-//! What a client asks a member's jobs for (contract sections 1.4 and 2.2); handed to the aggregator.
+//! What a client asks a member's jobs for (CONTRACT.md 1.4 and 2.2); handed to the aggregator.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ impl DataRequest {
     }
 }
 
-/// A kind of data that can be asked for (contract section 2.2).
+/// A kind of data that can be asked for (CONTRACT.md 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Product {

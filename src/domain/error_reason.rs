@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `error_reason`: why an OAuth state ended ERRORED (contract section 4.2).
+/// `error_reason`: why an OAuth state ended ERRORED (CONTRACT.md 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorReason {

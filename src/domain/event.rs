@@ -11,7 +11,7 @@ use super::window::Window;
 /// How many times a delivery is tried, over about 24 hours.
 pub const DELIVERY_TRIES: u32 = 12;
 
-/// The kinds of event a client can subscribe to, one address each (contract section 5).
+/// The kinds of event a client can subscribe to, one address each (CONTRACT.md 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// Member, action `created`.

@@ -52,7 +52,7 @@ pub struct Help {
     pub trouble_signing_in: Option<Url>,
 }
 
-/// Something that a person has to share on the institution's pages (contract section 6.2).
+/// Something that a person has to share on the institution's pages (CONTRACT.md 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToShare {

@@ -87,13 +87,13 @@ pub struct Member {
     /// What its jobs are asked for unless an order says otherwise.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub data_request: DataRequest,
-    /// The newest `X-CALLBACK-PAYLOAD`, echoed by the webhooks about it (contract section 2.2).
+    /// The newest `X-CALLBACK-PAYLOAD`, echoed by the webhooks about it (CONTRACT.md 2.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_payload: Option<CallbackPayload>,
 }
 
 /// After so many refusals in a row a standard member is PREVENTED, until it gets new credentials
-/// (contract section 3).
+/// (CONTRACT.md 3).
 pub const REFUSALS_THAT_PREVENT: u8 = 3;
 
 impl Member {
@@ -109,7 +109,7 @@ impl Member {
         succeeded_before || !self.skip_aggregation
     }
 
-    /// Whether its data may be pulled: PFM is among its use cases (contract section 1.4).
+    /// Whether its data may be pulled: PFM is among its use cases (CONTRACT.md 1.4).
     pub fn is_for_pfm(&self) -> bool {
         self.use_cases.contains(&UseCase::Pfm)
     }
@@ -135,7 +135,7 @@ pub enum UseCase {
 pub const CALLBACK_PAYLOAD_LIMIT: usize = 1024;
 
 /// What a client wants to hear again in the webhooks about a member: the header
-/// `X-CALLBACK-PAYLOAD`, Base64 of at most [`CALLBACK_PAYLOAD_LIMIT`] characters (contract section 2.2).
+/// `X-CALLBACK-PAYLOAD`, Base64 of at most [`CALLBACK_PAYLOAD_LIMIT`] characters (CONTRACT.md 2.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CallbackPayload(String);

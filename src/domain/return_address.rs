@@ -182,7 +182,7 @@ impl Outcome {
     /// `outbound_member_guid` where the login turned out to be another member's.
     ///
     /// The query that is there is kept as it is, but for parameters of those names, which are
-    /// replaced (contract section 4.1).
+    /// replaced (CONTRACT.md 4.1).
     pub fn added_to(&self, address: &str) -> String {
         let (base, query) = address.split_once('?').unwrap_or((address, ""));
         let ours = [
@@ -210,7 +210,7 @@ impl Outcome {
         format!("{base}?{}", query.join("&"))
     }
 
-    /// `<scheme>://oauth_complete` with the same parameters (contract section 4.1).
+    /// `<scheme>://oauth_complete` with the same parameters (CONTRACT.md 4.1).
     pub fn under(&self, scheme: &Scheme) -> String {
         self.added_to(&format!("{scheme}://oauth_complete"))
     }

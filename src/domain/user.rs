@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::form;
 use super::id::{ClientId, UserGuid};
 
-/// A user of one client (contract section 2.4).
+/// A user of one client (CONTRACT.md 2.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The name the API uses.

@@ -206,7 +206,7 @@ impl form::Kept for WindowStatus {
     }
 }
 
-/// `auth_status` of an OAuth state (contract section 6.1).
+/// `auth_status` of an OAuth state (CONTRACT.md 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthStatus {
     /// 1
@@ -307,7 +307,7 @@ impl Window {
         self.inbound.is_some_and(|inbound| inbound != self.member)
     }
 
-    /// The OAuth state as the API shows it and events tell it (contract section 6.1).
+    /// The OAuth state as the API shows it and events tell it (CONTRACT.md 6.1).
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "guid": self.guid,

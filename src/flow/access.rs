@@ -263,7 +263,7 @@ pub async fn create_api_key(
     Ok((added == KeyAddition::Added).then_some(key))
 }
 
-/// An SSO token for the user, good once (contract section 1.1).
+/// An SSO token for the user, good once (CONTRACT.md 1.1).
 pub async fn api_token(gateway: &Gateway, user: &User) -> Result<ApiToken, Internal> {
     let token = ApiToken::new(gateway.random.as_ref(), user.guid.partition());
     let owner = SessionOwner {
@@ -300,7 +300,7 @@ pub async fn begin_session(
     Ok(owner.map(|_| session))
 }
 
-/// Whose session it is; every call moves its end (contract section 1.1).
+/// Whose session it is; every call moves its end (CONTRACT.md 1.1).
 pub async fn session(
     gateway: &Gateway,
     token: &SessionToken,

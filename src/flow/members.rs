@@ -134,7 +134,7 @@ pub enum CreateError {
     #[error("external_guid is taken by another member: choose another, or use that member")]
     ExternalGuidTaken(MemberGuid),
     /// The institution's members connect by OAuth: it has no other way, or the client is registered
-    /// there, and then OAuth is compulsory (contract section 7).
+    /// there, and then OAuth is compulsory (CONTRACT.md 7).
     #[error("Members of this institution connect by OAuth: send is_oauth true and no credentials")]
     OnlyOAuth,
     /// The user was deleted while this went on.

@@ -30,7 +30,7 @@ pub enum OrderError {
     /// The user has no such member.
     #[error("the user has no member {0}")]
     NoSuchMember(MemberGuid),
-    /// The member's use cases do not include PFM (contract section 1.4).
+    /// The member's use cases do not include PFM (CONTRACT.md 1.4).
     #[error(
         "The member's use_cases do not include PFM, so its data may not be pulled: update use_cases first"
     )]

@@ -1,4 +1,4 @@
-//! GETs that do something: the API we follow has a few (contract sections 1.1, 1.3 and 1.4).
+//! GETs that do something: the API we follow has a few (CONTRACT.md 1.1, 1.3 and 1.4).
 //!
 //! A HEAD is answered by the GET's handler where nothing says otherwise (RFC 9110 section 9.3.2), and
 //! who sends one wants to look and not to act: a link minted by it would reach nobody.

@@ -21,8 +21,8 @@ use super::problem::{Kind, Problem};
 /// Parameters of a query that are lists, and may come more than once.
 const LISTS: [&str; 1] = ["iso_country_code"];
 
-/// The fields of a request: beside the root object, inside it, or without a root (contract section
-/// 1.2). A field beside the root wins over one inside.
+/// The fields of a request: beside the root object, inside it, or without a root (CONTRACT.md 1.2).
+/// A field beside the root wins over one inside.
 #[derive(Default)]
 pub struct Fields {
     beside: Map<String, Value>,

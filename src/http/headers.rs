@@ -76,7 +76,7 @@ pub async fn baseline(
     if let Some(person) = person {
         response = person.answer(&door, response);
     }
-    // An error is answered in the media type of its caller too (contract section 1.1).
+    // An error is answered in the media type of its caller too (CONTRACT.md 1.1).
     let is_json = |headers: &HeaderMap| {
         headers
             .get(header::CONTENT_TYPE)

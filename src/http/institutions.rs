@@ -1,4 +1,4 @@
-//! Institutions: those this gateway is configured for (contract sections 1.4 and 2.4).
+//! Institutions: those this gateway is configured for (CONTRACT.md 1.4 and 2.4).
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};

@@ -1,4 +1,4 @@
-//! Answers in JSON, in the media type and the version that the caller speaks (contract sections 1.1
+//! Answers in JSON, in the media type and the version that the caller speaks (CONTRACT.md 1.1
 //! and 2.1).
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};

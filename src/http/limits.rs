@@ -27,7 +27,7 @@ pub struct Rates {
     pub mints_per_member_per_minute: NonZeroU32,
     /// What may be missed from one source.
     pub misses: MissRates,
-    /// What one client may have (contract section 2.5).
+    /// What one client may have (CONTRACT.md 2.5).
     pub client: CallerRates,
     /// What may be had for one of its users.
     pub user: CallerRates,

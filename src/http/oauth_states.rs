@@ -1,4 +1,4 @@
-//! OAuth states: what a member service polls (contract section 6.1).
+//! OAuth states: what a member service polls (CONTRACT.md 6.1).
 //!
 //! A session sees its user's; a client's key sees those of the user, member or state it names. A
 //! member that was merged into another is gone: its states are found by the user.

@@ -1,7 +1,7 @@
 //! Errors of the API: the one place where a status is chosen and an envelope written.
 //!
 //! Nexus says `{"error":{"code","message"}}`, Platform `{"error":{"message","status","type"}}`
-//! (contract sections 1.5 and 2.5). Every message names the field and the remedy. What went wrong
+//! (CONTRACT.md 1.5 and 2.5). Every message names the field and the remedy. What went wrong
 //! inside is logged and never said.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -74,13 +74,13 @@ pub enum Kind {
     NotFound,
     /// The path exists, the method does not.
     MethodNotAllowed,
-    /// A condition of the endpoint was not met (contract section 2.5).
+    /// A condition of the endpoint was not met (CONTRACT.md 2.5).
     ConditionNotMet,
     /// No version is spoken that was asked for.
     NotAcceptable,
     /// It exists already, or is finished.
     Conflict,
-    /// Its name or its login is another's: 409 on Platform, 422 on Nexus (contract section 9).
+    /// Its name or its login is another's: 409 on Platform, 422 on Nexus (CONTRACT.md 9).
     Taken,
     /// The request did not arrive in time.
     TimedOut,
@@ -312,7 +312,7 @@ impl Problem {
             }
             Dialect::Platform => {
                 let words = self.kind.platform_status();
-                // What Nexus calls external_guid is the Platform API's id (contract section 2.2).
+                // What Nexus calls external_guid is the Platform API's id (CONTRACT.md 2.2).
                 let message = &match self.kind {
                     Kind::Taken => self.message.replace("external_guid", "id"),
                     _ => self.message.clone(),
@@ -381,7 +381,7 @@ impl From<MintError> for Problem {
         match error {
             MintError::Internal(internal) => internal.into(),
             MintError::NoSuchMember(_) => Self::not_found("member"),
-            // The documented words (contract section 1.3).
+            // The documented words (CONTRACT.md 1.3).
             MintError::CannotUseOAuth => Self::new(Kind::Malformed, error.to_string()),
             MintError::ReturnAddress(_)
             | MintError::MalformedAddress(_)

@@ -1,5 +1,5 @@
 //! Every field that a request may have: how it is read, its limits and its description, declared
-//! once. Real clients put fields in three places (contract section 1.2); [`Fields`] finds them.
+//! once. Real clients put fields in three places (CONTRACT.md 1.2); [`Fields`] finds them.
 //!
 //! A field that is declared and read nowhere is dead code, and the compiler says so.
 //!
@@ -418,7 +418,7 @@ impl QuestionRequest {
 }
 
 impl PagesQuery {
-    /// The page; what is out of range counts as the default (contract section 2.4).
+    /// The page; what is out of range counts as the default (CONTRACT.md 2.4).
     pub fn page(&self) -> PageRequest {
         PageRequest {
             page: self.page.within().unwrap_or(1),
@@ -428,7 +428,7 @@ impl PagesQuery {
 }
 
 impl SilentRequestBody {
-    /// Whether this request's events are told (contract section 1.4).
+    /// Whether this request's events are told (CONTRACT.md 1.4).
     pub fn telling(&self, headers: &HeaderMap) -> Result<Telling, FieldError> {
         Ok(match self.skip_webhook.read()? {
             Some(true) => Telling::Silent,
@@ -445,7 +445,7 @@ impl Wishes {
             None => self.oauth_referral_source.read()?.unwrap_or_default(),
         };
         Ok(mint::Wishes {
-            // A mobile webview is an app, whatever else is said (contract section 6.2).
+            // A mobile webview is an app, whatever else is said (CONTRACT.md 6.2).
             referral_source: match self.is_mobile_webview.read()? {
                 Some(true) => ReferralSource::App,
                 _ => by_name,
@@ -464,7 +464,7 @@ impl Wishes {
 
 impl PullWishes {
     /// What a job is asked for: `data_request.products`, `include_transactions` and
-    /// `include_holdings` (contract sections 1.4 and 2.2).
+    /// `include_holdings` (CONTRACT.md 1.4 and 2.2).
     pub fn data_request(
         &self,
         data_request: &Field<Object<DataRequestBody>>,

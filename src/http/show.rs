@@ -381,7 +381,7 @@ impl About<'_> {
         is_offered.then(|| choice(attempt, "retry"))
     }
 
-    /// The message for the window that opened this one (contract section 4.1).
+    /// The message for the window that opened this one (CONTRACT.md 4.1).
     fn notify(&self, window: &Window, member: crate::domain::id::MemberGuid) -> Option<Notify> {
         let client = self
             .client

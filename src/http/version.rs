@@ -1,5 +1,5 @@
 //! The versions of the Platform API: which one a caller reads, and what they describe differently
-//! (contract section 2.1).
+//! (CONTRACT.md 2.1).
 //!
 //! The published descriptions agree on nearly every field. What they type differently stands in one
 //! table, [`TYPED_DIFFERENTLY`], and is applied to every answer in one place, [`Version::write`]: a

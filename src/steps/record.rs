@@ -472,7 +472,7 @@ pub struct KeptRequest {
     pub ends_at: Timestamp,
 }
 
-/// How long a deleted member is kept before it is purged (contract section 1.4).
+/// How long a deleted member is kept before it is purged (CONTRACT.md 1.4).
 pub const SOFT_DELETED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// How long after its end a record is forgotten at the earliest: readers compare with their own clocks.

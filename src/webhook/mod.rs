@@ -32,7 +32,7 @@ use guard::{GuardedResolver, Route};
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The client's own words about a member, given back (contract section 2.2).
+/// The client's own words about a member, given back (CONTRACT.md 2.2).
 const CALLBACK_PAYLOAD: HeaderName = HeaderName::from_static("x-callback-payload");
 
 /// The longest wait a receiver can ask for.

@@ -1,4 +1,4 @@
-//! What a webhook's body says (contract section 5), one form for each kind of event.
+//! What a webhook's body says (CONTRACT.md 5), one form for each kind of event.
 //!
 //! An event keeps the member and window as the change left them, so a body is the same at every try.
 //! Bodies are thin: guids, names and status; never a token, never account data.
@@ -56,7 +56,7 @@ impl Message {
     }
 }
 
-/// The payload to be echoed: by the Member and the Aggregation webhooks (contract section 2.2).
+/// The payload to be echoed: by the Member and the Aggregation webhooks (CONTRACT.md 2.2).
 fn echoed(event: &Event) -> Option<&CallbackPayload> {
     match event.kind {
         EventKind::MemberCreated

@@ -59,6 +59,7 @@ mod published;
 mod races;
 mod readiness;
 mod readme;
+mod references;
 mod retry;
 mod returns;
 mod rolling_restart;

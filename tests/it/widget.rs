@@ -1,5 +1,5 @@
 //! What MX's own widget reads and sends at an institution with credentials, in the forms it does
-//! (contract section 6): this plays its part, with its own rules for what it shows and answers.
+//! (CONTRACT.md 6): this plays its part, with its own rules for what it shows and answers.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What the password does where people sign in with a user name and a password (contract section 7).
+//! What the password does where people sign in with a user name and a password (CONTRACT.md 7).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -244,7 +244,7 @@ impl Question {
     }
 }
 
-/// What is asked for, by the names the gateway has for it (contract section 2.4).
+/// What is asked for, by the names the gateway has for it (CONTRACT.md 2.4).
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
 enum Kind {

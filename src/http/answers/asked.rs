@@ -64,7 +64,8 @@ pub fn pictures(field: CredentialGuid, pictures: &[ImageOption]) -> Vec<ImageOpt
     pictures.collect()
 }
 
-/// One question of an institution (contract section 2.4).
+/// One question of an institution.
+// CONTRACT.md 2.4.
 #[derive(Serialize, ToSchema)]
 pub struct ChallengeAnswer<'a> {
     /// The institution's name for it.

@@ -162,7 +162,7 @@ impl<'a> InstitutionAnswer<'a> {
     }
 }
 
-/// Whether the institution has OAuth and the client is registered there (contract section 7).
+/// Whether the institution has OAuth and the client is registered there (CONTRACT.md 7).
 pub fn supports_oauth(client: &Client, institution: &Institution) -> bool {
     institution.oauth.is_some() && client.registration(&institution.code).is_some()
 }

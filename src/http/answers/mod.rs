@@ -1,4 +1,4 @@
-//! What the APIs answer, field by field (contract sections 1.2, 1.4, 2.4 and 6.1). The description of
+//! What the APIs answer, field by field (CONTRACT.md 1.2, 1.4, 2.4 and 6.1). The description of
 //! the API is made from these types, so that the two cannot differ.
 
 mod asked;

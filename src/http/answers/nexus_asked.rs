@@ -1,4 +1,4 @@
-//! What people are asked, in the words of the Nexus API (contract section 1.4) and in the forms that
+//! What people are asked, in the words of the Nexus API (CONTRACT.md 1.4) and in the forms that
 //! MX's own widget reads.
 
 use std::borrow::Cow;

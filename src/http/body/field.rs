@@ -282,7 +282,7 @@ fn nullable(mut schema: Value) -> Value {
 
 /// Declares requests: the fields, each `key: Kind` with perhaps ` = example`, and then what is declared
 /// elsewhere and read along with them. Documentation is description. The root object, after `in`, is
-/// only described: its fields are found beside it and without it as well (contract section 1.2). What
+/// only described: its fields are found beside it and without it as well (CONTRACT.md 1.2). What
 /// lists are made of says what several are called and, if it is read strictly, what one may have.
 macro_rules! request {
     ($($(#[doc = $about:literal])*

@@ -101,7 +101,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }
 
-/// `X-CALLBACK-PAYLOAD` (contract section 2.2).
+/// `X-CALLBACK-PAYLOAD` (CONTRACT.md 2.2).
 pub fn callback_payload(headers: &HeaderMap) -> Result<Option<CallbackPayload>, Problem> {
     let Some(sent) = headers.get("x-callback-payload") else {
         return Ok(None);

@@ -94,7 +94,7 @@ fn member_request(
         metadata: new.metadata.read()?,
         use_cases: new.use_cases.read()?.filter(|all| !all.is_empty()),
         background_aggregation_is_disabled: background.unwrap_or(false),
-        // Real clients send an empty list with OAuth members (contract section 8).
+        // Real clients send an empty list with OAuth members (CONTRACT.md 8).
         credentials: Some(given(new.credentials.read()?)?).filter(|given| !given.is_empty()),
         data_request: jobs.pull.data_request(&jobs.data_request)?,
         callback_payload: callback_payload(headers)?,

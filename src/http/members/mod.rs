@@ -138,7 +138,7 @@ impl Scope<'_> {
     }
 
     /// That a name is another member's. A session is told which one's only if it is its own user's: it
-    /// sees no other (contract section 1.1).
+    /// sees no other (CONTRACT.md 1.1).
     async fn name_taken(&self, problem: impl Into<Problem>, holder: MemberGuid) -> Problem {
         let problem = problem.into();
         if self.dialect == Dialect::Platform {
@@ -163,7 +163,7 @@ impl Scope<'_> {
         }
     }
 
-    /// 202 on Platform, where something was started; Nexus always says 200 (contract section 1.2).
+    /// 202 on Platform, where something was started; Nexus always says 200 (CONTRACT.md 1.2).
     fn accepted(&self) -> StatusCode {
         match self.dialect {
             Dialect::Nexus => StatusCode::OK,

@@ -17,7 +17,7 @@ use crate::http::requests::{
 type ReadAnswers = fn(&Fields, &HeaderMap) -> Result<AnswerRequest, Problem>;
 
 impl Scope<'_> {
-    /// Changes a member. On Platform a body without a field is refused (contract section 2.5).
+    /// Changes a member. On Platform a body without a field is refused (CONTRACT.md 2.5).
     pub async fn update(&self, member: &str, body: &[u8]) -> Answer {
         access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
@@ -25,7 +25,7 @@ impl Scope<'_> {
             let message = "The body changes nothing: send a field of the member.";
             return Err(Problem::new(Kind::Missing, message));
         }
-        // The older way to answer a question, still sent by older clients (contract section 1.4).
+        // The older way to answer a question, still sent by older clients (CONTRACT.md 1.4).
         if self.dialect == Dialect::Nexus
             && fields.take::<AnswersBody>().member.challenges.is_given()
         {

@@ -1,4 +1,4 @@
-//! The Nexus API: sessions of one user, and that user's members (contract section 1).
+//! The Nexus API: sessions of one user, and that user's members (CONTRACT.md 1).
 
 mod jobs;
 mod members;

@@ -1,4 +1,4 @@
-//! How a Nexus session is opened and ended (contract section 1.1).
+//! How a Nexus session is opened and ended (CONTRACT.md 1.1).
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};

@@ -1,4 +1,4 @@
-//! The Platform API: a client's users and their members, by API key (contract section 2).
+//! The Platform API: a client's users and their members, by API key (CONTRACT.md 2).
 
 mod members;
 mod users;

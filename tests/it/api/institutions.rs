@@ -1,4 +1,4 @@
-//! Institutions, by both APIs (contract sections 1.4 and 2.4).
+//! Institutions, by both APIs (CONTRACT.md 1.4 and 2.4).
 
 use serde_json::{Value, json};
 

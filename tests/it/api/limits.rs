@@ -1,4 +1,4 @@
-//! How many requests a client may send in a second (contract section 2.5), how many may be sent about
+//! How many requests a client may send in a second (CONTRACT.md 2.5), how many may be sent about
 //! one user, and what wrong credentials lead to.
 
 use base64::Engine as _;

@@ -20,7 +20,7 @@ crate::on_both_stores!(
     m8_a_mint_is_never_cached,
 );
 
-/// What `guid` says of itself: the documented fields of contract section 1.2 and two of ours.
+/// What `guid` says of itself: the documented fields of CONTRACT.md 1.2 and two of ours.
 const FIELDS: [&str; 24] = [
     "aggregated_at",
     "background_aggregation_is_disabled",

@@ -1,4 +1,4 @@
-//! OAuth states: what a member service polls (contract section 6.1).
+//! OAuth states: what a member service polls (CONTRACT.md 6.1).
 
 use std::time::Duration;
 

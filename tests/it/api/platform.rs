@@ -1,4 +1,4 @@
-//! Users and members by the Platform API (contract section 2).
+//! Users and members by the Platform API (CONTRACT.md 2).
 
 use serde_json::{Value, json};
 

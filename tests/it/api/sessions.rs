@@ -1,4 +1,4 @@
-//! How a Nexus session is opened, kept and ended (contract section 1.1).
+//! How a Nexus session is opened, kept and ended (CONTRACT.md 1.1).
 
 use std::time::Duration;
 

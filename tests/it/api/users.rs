@@ -1,4 +1,4 @@
-//! Users changed and deleted (contract section 2.4).
+//! Users changed and deleted (CONTRACT.md 2.4).
 
 use serde_json::{Value, json};
 

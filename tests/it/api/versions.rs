@@ -1,4 +1,4 @@
-//! `Accept-Version` of the Platform API (contract section 2.1).
+//! `Accept-Version` of the Platform API (CONTRACT.md 2.1).
 
 use serde_json::json;
 

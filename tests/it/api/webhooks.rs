@@ -1,5 +1,5 @@
-//! Which requests may silence their events: `skip_webhook` and `MX-Skip-Webhook` (contract section
-//! 1.4). Later changes are told again.
+//! Which requests may silence their events: `skip_webhook` and `MX-Skip-Webhook` (CONTRACT.md 1.4).
+//! Later changes are told again.
 
 use std::time::Duration;
 

@@ -158,11 +158,15 @@ impl Store {
         }
     }
 
-    /// Reads records of one slot, at one moment.
+    /// Reads records of one slot, at one moment. Whoever waits need not know that a connection ended: it is
+    /// asked for once more.
     pub(super) async fn look(&self, slot: Slot, reads: Reads) -> Result<View> {
         let loaded = match &self.backend {
             Backend::Sqlite(store) => store.load(vec![reads]).await?.pop().unwrap_or_default(),
-            Backend::Redis(store) => store.load(&slot, &reads).await?,
+            Backend::Redis(store) => match store.load(&slot, &reads).await {
+                Err(StoreError::Unavailable(_)) => store.load(&slot, &reads).await?,
+                loaded => loaded?,
+            },
         };
         Ok(loaded.view)
     }

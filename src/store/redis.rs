@@ -51,8 +51,13 @@ pub struct RedisStore {
     retention: Retention,
 }
 
-/// A step that was sent, and what it leads to if it arrived: its answer was lost.
-pub(super) type Sent<T> = Option<T>;
+/// A step that was sent and whose answer was lost.
+pub(super) struct Sent<T> {
+    /// What it leads to if it arrived.
+    outcome: T,
+    /// What it wrote if it did.
+    written: Vec<Key>,
+}
 
 impl RedisStore {
     /// Connects to `url` (`redis://` or `rediss://`), where all keys begin with `prefix`. Gives
@@ -93,17 +98,20 @@ impl RedisStore {
         step: &S,
         command: &CommandId,
         now: Timestamp,
-        sent: &mut Sent<S::Outcome>,
+        sent: &mut Option<Sent<S::Outcome>>,
     ) -> Result<Option<S::Outcome>> {
         let slot = step.slot();
+        if let Some(earlier) = sent {
+            let written = Reads::of(earlier.written.clone());
+            if self.load(&slot, &written).await?.was_written_by(command) {
+                return Ok(sent.take().map(|sent| sent.outcome));
+            }
+        }
         let mut loaded = self.load(&slot, &step.reads()).await?;
         let more = step.reads_then(&loaded.view);
         if !more.is_empty() {
             let later = self.load(&slot, &Reads::of(more)).await?;
             loaded.add(later);
-        }
-        if sent.is_some() && loaded.was_written_by(command) {
-            return Ok(sent.take());
         }
         let (outcome, changes) = step.decide(&loaded.view, now);
         if changes.is_empty() {
@@ -111,10 +119,11 @@ impl RedisStore {
         }
         let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
         let call = Call::apply(&self.keys, &slot, &plan, self.retention);
-        *sent = Some(outcome);
+        let written = plan.puts.into_iter().map(|put| put.key).collect();
+        *sent = Some(Sent { outcome, written });
         let is_written = self.link.call(call).await?;
-        let outcome = sent.take();
-        Ok(outcome.filter(|_| is_written == Value::Int(1)))
+        let sent = sent.take().filter(|_| is_written == Value::Int(1));
+        Ok(sent.map(|sent| sent.outcome))
     }
 
     /// Reads what is wanted, in one round trip: what is wanted of one slot at one moment.

@@ -11,7 +11,7 @@ use guichet::store::{Claim, Claimed, HELD_RESPONSES};
 use super::Bench;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
 
-on_each_store!(
+on_one_store!(
     the_bound_browser_claims_once,
     a_wrong_path_is_unknown,
     an_answer_in_another_browser_is_burnt,

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::Bench;
 use super::fixtures::{Kept, a_report, at, stands};
 
-on_each_store!(
+on_one_store!(
     a_question_waits_on_the_job,
     a_question_reported_again_is_the_same_question,
     answers_make_the_job_due_at_once,

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::fixtures::{Kept, a_report, at, before, known_as, new_member, stands};
 use super::{Bench, RETENTION};
 
-on_each_store!(
+on_one_store!(
     a_change_sets_what_it_names,
     a_change_leaves_the_rest,
     a_change_needs_a_member_of_the_user,

@@ -10,7 +10,7 @@ use guichet::store::{
 use super::Bench;
 use super::fixtures::{Linked, at, last_of, new_member};
 
-on_each_store!(
+on_one_store!(
     a_deletion_ends_the_open_window,
     a_deletion_takes_grant_and_job,
     a_deleted_members_windows_stay_readable,

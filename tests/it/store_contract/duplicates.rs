@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::Bench;
 use super::fixtures::{Visited, a_report, at, known_as, known_elsewhere_as, last_of, stands};
 
-on_each_store!(
+on_one_store!(
     a_second_standard_member_of_a_login_is_refused,
     of_racing_creations_one_has_the_login,
     a_commit_replaces_the_fingerprint,

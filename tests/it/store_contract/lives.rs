@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::Bench;
 use super::fixtures::{Kept, at, known_as, stands};
 
-on_each_store!(every_life_of_a_member_keeps_the_invariants);
+on_one_store!(every_life_of_a_member_keeps_the_invariants);
 
 /// Lives that are tried.
 const CASES: u32 = 48;

@@ -1,4 +1,7 @@
-//! What [`Store`] promises, asked of every backend.
+//! What [`Store`] promises.
+//!
+//! What a step decides is decided once, in `guichet::steps`, and asked of one backend. What a backend does is
+//! asked of each: reading and writing all or nothing, lists, what is due, names, races, what is forgotten.
 //!
 //! Each group of tests is a file; a test is written once, for a [`Bench`], and
 //! `on_each_store!` runs it on every backend. Time is made up: nothing here waits for a clock.
@@ -22,6 +25,13 @@ macro_rules! on_each_store {
     ($($test:ident),* $(,)?) => {
         on_store!(sqlite: $($test),*);
         on_store!(redis: $($test),*);
+    };
+}
+
+/// Makes a test of each named function, for one backend: what it asks is decided by a step, which both take.
+macro_rules! on_one_store {
+    ($($test:ident),* $(,)?) => {
+        on_store!(sqlite: $($test),*);
     };
 }
 

@@ -9,7 +9,7 @@ use guichet::store::{Claimed, Knock, Opened, Opening};
 use super::Bench;
 use super::fixtures::{LEG, LINK, Linked, Visited, at, before, opened_by};
 
-on_each_store!(
+on_one_store!(
     the_first_navigation_claims_a_single_link,
     an_interstitial_link_asks_first,
     a_multi_link_opens_five_times,

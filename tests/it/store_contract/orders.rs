@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::Bench;
 use super::fixtures::{a_report, at, known_as, new_member, stands};
 
-on_each_store!(
+on_one_store!(
     a_standard_member_is_kept_with_credentials_and_job,
     a_member_is_known_by_the_first_fingerprint,
     without_a_job_nothing_is_started,

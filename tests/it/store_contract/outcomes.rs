@@ -13,7 +13,7 @@ use guichet::store::{
 use super::Bench;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
 
-on_each_store!(
+on_one_store!(
     a_commit_changes_everything_at_once,
     a_commit_may_skip_the_job,
     a_second_connection_replaces_the_job,

@@ -9,7 +9,7 @@ use guichet::store::{Claimed, Retried, Retry, Subject};
 use super::Bench;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
 
-on_each_store!(
+on_one_store!(
     a_retry_is_a_new_window_in_the_same_browser,
     three_retries_follow_one_link,
     a_retry_comes_before_the_first_deadline,

@@ -13,7 +13,7 @@ use guichet::store::{
 use super::Bench;
 use super::fixtures::{a_report, at, before, known_as, last_of, new_member, stands};
 
-on_each_store!(
+on_one_store!(
     a_pending_member_is_gone_at_once,
     a_connected_member_is_kept_for_a_while,
     a_standard_member_is_kept_for_a_while,

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::Bench;
 use super::fixtures::{a_report, at, stands};
 
-on_each_store!(
+on_one_store!(
     the_third_refusal_prevents_a_standard_member,
     a_success_begins_the_count_anew,
     other_failures_are_not_counted,

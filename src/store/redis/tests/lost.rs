@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::domain::window::{Ending, ErrorReason};
-use crate::store::{Failure, MemberCreation, Retried, Retry, UserCreation};
+use crate::store::{Deletion, Failure, MemberCreation, Retried, Retry, UserCreation};
 
 /// Stands between a store and its server, and cuts the line in place of the next answer to a write.
 struct Between {
@@ -151,6 +151,33 @@ async fn every_step_of_a_flow_is_taken_once_though_its_answer_was_lost() {
             .expect("sent again");
     }
     assert_eq!(store.queues().await.expect("counted").events.length, 0);
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_so_though_the_answer_was_lost() {
+    let server = Server::start().await;
+    let between = Between::start(&server).await;
+    let store = between.open().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let new = keep_member(&store).await;
+    let deletion = Deletion {
+        user: new.member.user,
+        member: new.member.guid,
+        deleted: Vec::new(),
+        finished: Vec::new(),
+    };
+    between.cut_next();
+    let deleted = store
+        .delete_member(&deletion, at(5))
+        .await
+        .expect("sent again");
+    assert_eq!(deleted.map(|member| member.guid), Some(new.member.guid));
+    assert!(between.has_cut());
+    let again = store
+        .delete_member(&deletion, at(6))
+        .await
+        .expect("answered");
+    assert_eq!(again, None, "another deletion is another command");
 }
 
 #[tokio::test]

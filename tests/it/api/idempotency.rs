@@ -1,5 +1,13 @@
 //! `Idempotency-Key`: a POST that comes twice is done once.
 
+use std::time::Duration;
+
+use guichet::domain::data_request::DataRequest;
+use guichet::flow::Telling;
+use guichet::flow::access::{self, UserRequest};
+use guichet::flow::idempotency::{self, Admission, KeyedRequest, Origin};
+use guichet::flow::members::{self, Created, InstitutionName, MemberRequest};
+use guichet::flow::mint::Wishes;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{BANK, Backend, CLIENT, RIVAL, TestGateway};
@@ -11,6 +19,8 @@ crate::on_both_stores!(
     errors_are_replayed_too_but_for_those_that_pass,
     a_key_is_its_clients_and_its_sessions_own,
     requests_at_the_same_time_are_done_once,
+    decision_40_what_a_request_created_is_found_again_when_its_answer_was_lost,
+    decision_40_what_is_a_day_old_is_not_found_again,
 );
 
 /// An answer: status, whether it is a replay, media type and body.
@@ -70,6 +80,113 @@ async fn the_same_request_again_is_replayed(backend: Backend) {
         .advance(std::time::Duration::from_secs(24 * 60 * 60 + 1));
     let later = post(&gateway, path, "k-1", &wanted()).await;
     assert_eq!((later.status, later.replayed), (202, false));
+}
+
+/// The request is taken up, creates its member, and its gateway dies before anybody hears of it.
+async fn create_and_die(gateway: &TestGateway, path: &str, key: &str, body: &Value) -> Value {
+    let inside = &gateway.inside;
+    let client = inside
+        .clients
+        .get(&CLIENT.parse().expect("an id"))
+        .expect("there")
+        .clone();
+    let sent = serde_json::to_vec(body).expect("JSON");
+    let keyed = KeyedRequest {
+        client: &client.id,
+        user: None,
+        key,
+        parts: [b"POST", path.as_bytes(), &sent],
+    };
+    let admitted = idempotency::admit(inside, &keyed).await.expect("answered");
+    let Admission::First(first) = admitted else {
+        panic!("it is the first");
+    };
+    let origin = Some(Origin::of(&first));
+    if path == "/users" {
+        let request = UserRequest {
+            id: body["user"]["id"].as_str().map(str::to_owned),
+            origin,
+            ..UserRequest::default()
+        };
+        let user = access::create_user(inside, &client.id, request).await;
+        return json!(user.expect("created").guid);
+    }
+    let user = access::user(inside, &client.id, "user-1").await;
+    let user = user.expect("answered").expect("there");
+    let request = MemberRequest {
+        institution: InstitutionName::Code(BANK.parse().expect("a code")),
+        is_oauth: true,
+        skip_aggregation: false,
+        name: None,
+        external_guid: body["member"]["id"].as_str().map(str::to_owned),
+        metadata: None,
+        use_cases: None,
+        background_aggregation_is_disabled: false,
+        wishes: Wishes::default(),
+        credentials: None,
+        data_request: DataRequest::default(),
+        callback_payload: None,
+        telling: Telling::default(),
+        origin,
+    };
+    match members::create(inside, &client, &user, request)
+        .await
+        .expect("created")
+    {
+        Created::Linked(minted) => json!(minted.member.guid),
+        Created::Standard(_) => panic!("it connects by OAuth"),
+    }
+}
+
+async fn decision_40_what_a_request_created_is_found_again_when_its_answer_was_lost(
+    backend: Backend,
+) {
+    let gateway = TestGateway::start(backend).await;
+    let path = "/users/user-1/members";
+    let named = json!({"member": {"institution_code": BANK, "is_oauth": true, "id": "mine"}});
+    for (key, body) in [("k-1", wanted()), ("k-2", named)] {
+        let guid = create_and_die(&gateway, path, key, &body).await;
+        let early = post(&gateway, path, key, &body).await;
+        assert_eq!(early.status, 409, "somebody may work on it: {early:?}");
+        gateway.pass(Duration::from_secs(5));
+        let found = post(&gateway, path, key, &body).await;
+        assert_eq!((found.status, found.replayed), (202, false), "{found:?}");
+        assert_eq!(found.body["member"]["guid"], guid);
+        let link = found.body["member"]["oauth_window_uri"]
+            .as_str()
+            .expect("a new link");
+        let page = gateway
+            .connect(&gateway.visitor(), &link.parse().expect("a URL"))
+            .await;
+        assert_eq!(page.name(), Some("connected"), "{}", page.body);
+        let again = post(&gateway, path, key, &body).await;
+        assert!(again.replayed, "{again:?}");
+    }
+    let (_, listed) = gateway.platform("GET", path, None).await;
+    assert_eq!(
+        listed["pagination"]["total_entries"], 2,
+        "one for each request"
+    );
+
+    let body = json!({"user": {"id": "partner-9"}});
+    let guid = create_and_die(&gateway, "/users", "k-3", &body).await;
+    gateway.pass(Duration::from_secs(5));
+    let found = post(&gateway, "/users", "k-3", &body).await;
+    assert_eq!(
+        (found.status, &found.body["user"]["guid"]),
+        (200, &guid),
+        "{found:?}"
+    );
+}
+
+async fn decision_40_what_is_a_day_old_is_not_found_again(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let path = "/users/user-1/members";
+    let old = create_and_die(&gateway, path, "k-1", &wanted()).await;
+    gateway.pass(Duration::from_secs(24 * 60 * 60));
+    let other = post(&gateway, path, "k-1", &wanted()).await;
+    assert_eq!(other.status, 202, "{other:?}");
+    assert_ne!(other.body["member"]["guid"], old);
 }
 
 async fn another_request_with_the_key_is_422(backend: Backend) {

@@ -72,6 +72,9 @@ async fn while_the_store_is_down_everybody_is_asked_to_come_again() {
             page.body
         );
         assert!(page.header("retry-after").is_some());
+        // Whether the link is claimed is not known: if it is, this browser can go on.
+        let is_bound = page.header("set-cookie").is_some();
+        assert_eq!(is_bound, address == &link, "{address}");
     }
     assert_eq!(
         gateway.bank.token_requests().len(),

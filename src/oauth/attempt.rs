@@ -1,8 +1,8 @@
 //! The secrets of one attempt that stay with us: PKCE verifier and `nonce`.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use zeroize::Zeroizing;
 
 use crate::domain::layout::LayoutError;
@@ -38,9 +38,10 @@ impl AttemptSecrets {
         &self.verifier
     }
 
-    /// The `code_challenge` of the authorization request: the verifier's SHA-256 (method `S256`).
-    pub(super) fn challenge(&self) -> String {
-        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.as_bytes()))
+    /// The `code_challenge` of the authorization request and its method: `S256`.
+    pub(super) fn challenge(&self) -> PkceCodeChallenge {
+        let verifier = PkceCodeVerifier::new(self.verifier.to_string());
+        PkceCodeChallenge::from_code_verifier_sha256(&verifier)
     }
 
     /// The `nonce` of the authorization request.
@@ -90,7 +91,7 @@ mod tests {
         let bytes = format!("\u{1}{verifier}{}", "n".repeat(LENGTH));
         let secrets = AttemptSecrets::from_bytes(bytes.as_bytes()).unwrap();
         assert_eq!(
-            secrets.challenge(),
+            secrets.challenge().as_str(),
             "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
         );
     }

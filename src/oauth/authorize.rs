@@ -66,9 +66,10 @@ pub fn authorize(request: &AuthorizationRequest<'_>) -> Url {
     }
     query.append_pair("state", state.expose());
     if sends_pkce(oauth) {
+        let challenge = secrets.challenge();
         query
-            .append_pair("code_challenge", &secrets.challenge())
-            .append_pair("code_challenge_method", "S256");
+            .append_pair("code_challenge", challenge.as_str())
+            .append_pair("code_challenge_method", challenge.method());
     }
     if oauth.uses_openid(at.scopes()) {
         query.append_pair("nonce", secrets.nonce());
@@ -145,7 +146,7 @@ mod tests {
              &scope=accounts+transactions&state=07{}\
              &code_challenge={}&code_challenge_method=S256&ui_locales=fr+de",
             "s".repeat(43),
-            secrets().challenge()
+            secrets().challenge().as_str()
         );
         assert_eq!(url.as_str(), expected);
     }

@@ -69,7 +69,7 @@ impl Random for SystemRandom {
     }
 }
 
-/// Opens the configured store. The texts are doubts about it that do not keep it from being used.
+/// Opens the configured store. The texts are warnings about it that do not keep it from being used.
 pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreError> {
     let retention = Retention {
         finished: config.store.keep_finished,
@@ -88,10 +88,10 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
     }
 }
 
-/// Builds the gateway that `config` describes. The texts are doubts about its store.
+/// Builds the gateway that `config` describes. The texts are warnings about its store.
 pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, Vec<String>)> {
-    let (store, doubts) = open_store(&config).await?;
-    Ok((build_on(store, config, sources)?, doubts))
+    let (store, warnings) = open_store(&config).await?;
+    Ok((build_on(store, config, sources)?, warnings))
 }
 
 /// Builds the gateway that `config` describes, on its store.
@@ -148,7 +148,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         clock: sources.clock,
         random: sources.random,
         metrics: metrics.clone(),
-        nudge: tokio::sync::Notify::new(),
+        wake: tokio::sync::Notify::new(),
         under_way: crate::flow::under_way::UnderWay::default(),
         tasks: tokio_util::task::TaskTracker::new(),
     });

@@ -1,4 +1,4 @@
-//! Sealing at rest: grants, attempts and held answers are kept as envelopes that only this gateway
+//! Sealing at rest: token sets, attempts and held answers are kept as envelopes that only this gateway
 //! can open, and only in the place they were sealed for.
 //!
 //! Every envelope has a fresh 256-bit data key, wrapped (AES Key Wrap, RFC 3394) by a key-encryption
@@ -42,8 +42,8 @@ const TAG: usize = 16;
 /// What kind of content an envelope holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// A member's grant.
-    Grant,
+    /// A member's token set.
+    TokenSet,
     /// An attempt's verifier and nonce.
     Attempt,
     /// An institution's answer, held between its POST and the GET that follows.
@@ -61,7 +61,7 @@ pub enum Field {
 impl Field {
     fn name(self) -> &'static str {
         match self {
-            Self::Grant => "grant",
+            Self::TokenSet => "grant",
             Self::Attempt => "attempt",
             Self::Answer => "answer",
             Self::Credentials => "credentials",
@@ -330,11 +330,11 @@ mod tests {
         id.parse().unwrap()
     }
 
-    fn grant_of<'a>(client: &'a ClientId, subject: &'a str) -> Context<'a> {
+    fn token_set_of<'a>(client: &'a ClientId, subject: &'a str) -> Context<'a> {
         Context {
             client: Some(client),
             subject,
-            field: Field::Grant,
+            field: Field::TokenSet,
         }
     }
 
@@ -342,7 +342,7 @@ mod tests {
     fn what_was_sealed_opens() {
         let sealer = sealer(key("k1", 1), vec![]);
         let client = client("t1");
-        let context = grant_of(&client, "MBR-1");
+        let context = token_set_of(&client, "MBR-1");
         for plaintext in [&b""[..], b"token", &[7; 5000]] {
             let envelope = sealer.seal(&Os, &context, plaintext);
             assert_eq!(envelope.len(), plaintext.len() + 135 + "k1".len());
@@ -354,7 +354,7 @@ mod tests {
     fn k1_nothing_of_the_content_shows_and_no_two_envelopes_agree() {
         let sealer = sealer(key("k1", 1), vec![]);
         let client = client("t1");
-        let context = grant_of(&client, "MBR-1");
+        let context = token_set_of(&client, "MBR-1");
         let canary = b"CANARY-refresh-token";
         let envelopes = [0, 1].map(|_| sealer.seal(&Os, &context, canary));
         for envelope in &envelopes {
@@ -372,7 +372,7 @@ mod tests {
     fn k2_each_flipped_bit_and_each_cut_is_refused() {
         let sealer = sealer(key("k1", 1), vec![]);
         let client = client("t1");
-        let context = grant_of(&client, "MBR-1");
+        let context = token_set_of(&client, "MBR-1");
         let envelope = sealer.seal(&Os, &context, b"token");
         for at in 0..envelope.len() {
             for bit in 0..8 {
@@ -391,17 +391,17 @@ mod tests {
     fn k2_an_envelope_opens_only_where_it_belongs() {
         let sealer = sealer(key("k1", 1), vec![]);
         let (t1, t2) = (client("t1"), client("t2"));
-        let envelope = sealer.seal(&Os, &grant_of(&t1, "MBR-1"), b"token");
+        let envelope = sealer.seal(&Os, &token_set_of(&t1, "MBR-1"), b"token");
         let attempt = Context {
             field: Field::Attempt,
-            ..grant_of(&t1, "MBR-1")
+            ..token_set_of(&t1, "MBR-1")
         };
         let (shifted_client, shifted) = (client("t1M"), "BR-1");
         for elsewhere in [
-            grant_of(&t2, "MBR-1"),
-            grant_of(&t1, "MBR-2"),
+            token_set_of(&t2, "MBR-1"),
+            token_set_of(&t1, "MBR-2"),
             attempt,
-            grant_of(&shifted_client, shifted),
+            token_set_of(&shifted_client, shifted),
         ] {
             assert_eq!(
                 sealer.open(&elsewhere, &envelope),
@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn k2_a_key_is_chosen_by_its_id() {
         let client = client("t1");
-        let context = grant_of(&client, "MBR-1");
+        let context = token_set_of(&client, "MBR-1");
         let old = sealer(key("k1", 1), vec![]).seal(&Os, &context, b"token");
 
         let rotated = sealer(key("k2", 2), vec![key("k1", 1)]);
@@ -489,7 +489,7 @@ mod tests {
     fn k2_a_swapped_data_key_is_refused() {
         let sealer = sealer(key("k1", 1), vec![]);
         let client = client("t1");
-        let context = grant_of(&client, "MBR-1");
+        let context = token_set_of(&client, "MBR-1");
         let one = sealer.seal(&Os, &context, b"token");
         let mut mixed = sealer.seal(&Os, &context, b"token");
         let wrapped = 5..5 + WRAPPED;

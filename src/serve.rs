@@ -68,7 +68,7 @@ impl Server {
         let closing = stopping.closing.clone();
         tokio::spawn(stop(shutdown, stopping.clone(), self.drain));
         let worker = tokio::spawn(worker::run(gateway.clone(), self.webhooks, closing.clone()));
-        let housekeeping = tokio::spawn(keep_house(limits, sums.clone(), closing.clone()));
+        let housekeeping = tokio::spawn(run_maintenance(limits, sums.clone(), closing.clone()));
         let public = Door {
             name: "public",
             trusted_proxies: self.door.trusted_proxies.clone(),
@@ -154,7 +154,11 @@ async fn stop(shutdown: CancellationToken, stopping: Stopping, drain: Duration) 
     stopping.closing.cancel();
 }
 
-async fn keep_house(limits: Arc<http::limits::Limits>, sums: Sums, closing: CancellationToken) {
+async fn run_maintenance(
+    limits: Arc<http::limits::Limits>,
+    sums: Sums,
+    closing: CancellationToken,
+) {
     let mut periods: u64 = 0;
     loop {
         tokio::select! {
@@ -162,7 +166,7 @@ async fn keep_house(limits: Arc<http::limits::Limits>, sums: Sums, closing: Canc
                 sums.write();
                 periods += 1;
                 if periods.is_multiple_of(6) {
-                    limits.forget_quiet_ones();
+                    limits.evict_idle();
                 }
             }
             () = closing.cancelled() => return,

@@ -29,13 +29,13 @@ const SIDE_BY_SIDE: usize = 32;
 pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: CancellationToken) {
     let webhooks = Arc::new(webhooks);
     tokio::join!(
-        crew(Line::Deliveries, &gateway, &webhooks, &shutdown),
-        crew(Line::Pushes, &gateway, &webhooks, &shutdown),
+        run_line(Line::Deliveries, &gateway, &webhooks, &shutdown),
+        run_line(Line::Pushes, &gateway, &webhooks, &shutdown),
         sweep(&gateway, &shutdown),
     );
 }
 
-/// A line of work with a crew of its own: slow receivers do not hold up the aggregator.
+/// A line of work with workers of its own: slow receivers do not hold up the aggregator.
 #[derive(Clone, Copy, Debug)]
 enum Line {
     Deliveries,
@@ -43,31 +43,31 @@ enum Line {
 }
 
 /// One piece of work.
-enum Errand {
+enum Task {
     Deliver(Box<Event>),
     Push(Box<Job>),
 }
 
 impl Line {
     /// Takes up to `limit` pieces that are due.
-    async fn take_due(self, gateway: &Gateway, limit: usize) -> Result<Vec<Errand>, Internal> {
+    async fn take_due(self, gateway: &Gateway, limit: usize) -> Result<Vec<Task>, Internal> {
         Ok(match self {
             Self::Deliveries => {
                 let events = deliver::take_due(gateway, limit).await?;
-                let errand = |event| Errand::Deliver(Box::new(event));
-                events.into_iter().map(errand).collect()
+                let task = |event| Task::Deliver(Box::new(event));
+                events.into_iter().map(task).collect()
             }
             Self::Pushes => {
                 let jobs = aggregate::take_due(gateway, limit).await?;
                 jobs.into_iter()
-                    .map(|job| Errand::Push(Box::new(job)))
+                    .map(|job| Task::Push(Box::new(job)))
                     .collect()
             }
         })
     }
 }
 
-impl Errand {
+impl Task {
     async fn run(self, gateway: &Gateway, webhooks: &Webhooks) -> Result<(), Internal> {
         match self {
             Self::Deliver(event) => deliver::deliver(gateway, webhooks, *event).await,
@@ -77,7 +77,7 @@ impl Errand {
 }
 
 /// Takes what is due and does it, side by side, until `shutdown`; then waits for what was begun.
-async fn crew(
+async fn run_line(
     line: Line,
     gateway: &Arc<Gateway>,
     webhooks: &Arc<Webhooks>,
@@ -87,7 +87,7 @@ async fn crew(
     let tasks = TaskTracker::new();
     while !shutdown.is_cancelled() {
         // Interest is registered before the store is looked at, so that no wake-up is missed.
-        let woken = gateway.nudge.notified();
+        let woken = gateway.wake.notified();
         // Nothing is taken up without room to do it.
         drop(room.acquire().await);
         let free = room.available_permits();
@@ -96,11 +96,11 @@ async fn crew(
             Vec::new()
         });
         let may_be_more = taken.len() == free;
-        for errand in taken {
+        for task in taken {
             let permit = room.clone().try_acquire_owned();
             let (gateway, webhooks) = (gateway.clone(), webhooks.clone());
             let work = async move {
-                if let Err(error) = errand.run(&gateway, &webhooks).await {
+                if let Err(error) = task.run(&gateway, &webhooks).await {
                     tracing::error!(?line, %error, "a background step failed; it is repeated later");
                 }
                 drop(permit);

@@ -64,9 +64,9 @@ async fn check_store(config: &Config, online: bool) -> Result<(), StoreError> {
             }
         }
         StoreLocation::Redis(_) => {
-            let (store, doubts) = app::open_store(config).await?;
-            for doubt in doubts {
-                println!("warning: {doubt}");
+            let (store, warnings) = app::open_store(config).await?;
+            for warning in warnings {
+                println!("warning: {warning}");
             }
             if online {
                 store.probe().await?;

@@ -59,8 +59,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         Some(&config_file),
         &Environment::of(std::iter::empty::<(String, String)>()),
     )?;
-    let (server, doubts) = app::build(config, sources).await?;
-    for risk in doubts {
+    let (server, warnings) = app::build(config, sources).await?;
+    for risk in warnings {
         tracing::warn!("{risk}");
     }
     let gateway = server.door.gateway.clone();

@@ -45,10 +45,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let operator = bind(config.listen.operator)?;
     // The public door is not open yet: whoever comes is refused at once, and not left waiting.
     drop(bind(config.listen.address)?);
-    let Some((store, doubts)) = open(&config, &operator, !options.no_wait, &stop).await? else {
+    let Some((store, warnings)) = open(&config, &operator, !options.no_wait, &stop).await? else {
         return Ok(());
     };
-    for risk in &doubts {
+    for risk in &warnings {
         tracing::warn!("{risk}");
     }
     let listeners = Listeners {

@@ -13,7 +13,7 @@
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`],
 //! [`institution`], [`credential`], [`member`],
-//! [`connection_status`], [`window`], [`grant`], [`job`], [`challenge`], [`event`].
+//! [`connection_status`], [`window`], [`token_set`], [`job`], [`challenge`], [`event`].
 
 pub mod challenge;
 pub mod client;
@@ -25,7 +25,6 @@ pub mod digest;
 pub mod error_reason;
 pub mod event;
 pub mod form;
-pub mod grant;
 pub mod id;
 pub mod institution;
 pub mod job;
@@ -36,6 +35,7 @@ pub mod return_address;
 pub mod scheme;
 pub mod secret;
 pub mod support_code;
+pub mod token_set;
 pub mod user;
 pub mod window;
 

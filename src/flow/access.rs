@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::idempotency::{Origin, is_of_same_request};
-use super::{Gateway, Internal, Telling, members};
+use super::{Gateway, Internal, WebhookChoice, members};
 use crate::domain::client::Client;
 use crate::domain::id::{ClientId, UserGuid};
 use crate::domain::secret::{ApiKey, ApiToken, SessionToken};
@@ -141,14 +141,14 @@ pub async fn delete_user(
     gateway: &Gateway,
     client: &Client,
     user: UserGuid,
-    telling: Telling,
+    webhooks: WebhookChoice,
 ) -> Result<Option<User>, Internal> {
     let store = &gateway.store;
     let Some(found) = store.user(&client.id, user).await? else {
         return Ok(None);
     };
     for member in store.members(user).await? {
-        let deletion = members::delete(gateway, client, &found, member.guid, telling);
+        let deletion = members::delete(gateway, client, &found, member.guid, webhooks);
         deletion.instrument(log_context::span()).await?;
     }
     let deleted = store.delete_user(&client.id, user, gateway.now()).await?;

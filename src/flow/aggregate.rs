@@ -10,13 +10,13 @@ use super::{Gateway, Internal, seal_contexts};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
 use crate::domain::event::{EventKind, Notice};
-use crate::domain::grant::Grant;
 use crate::domain::id::{CredentialGuid, JobGuid};
 use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus, Pulled};
 use crate::domain::member::ConnectionStatus;
+use crate::domain::token_set::TokenSet;
 use crate::log_context;
 use crate::seal::Context;
-use crate::store::{Lease, Recorded, Reported, SealedMeans, Standing};
+use crate::store::{Lease, Recorded, Reported, SealedAccess, StatusChange};
 
 /// How long to wait before a job is pushed again after the n-th push was not taken.
 const PUSH_WAITS_S: [u64; 2] = [5, 30];
@@ -26,13 +26,13 @@ pub struct Leased {
     /// The job.
     pub job: Job,
     /// What to pull with.
-    pub means: Means,
+    pub access: Access,
     /// The answers to the job's newest challenges, where there are any.
     pub answers: Option<Credentials>,
 }
 
 /// What a member's data is pulled with, in clear.
-pub enum Means {
+pub enum Access {
     /// Of an OAuth member.
     Token {
         /// The access token; the refresh token stays.
@@ -54,7 +54,7 @@ pub enum LeaseError {
     Unknown(JobGuid),
     /// The job is finished, waits for an answer, or was never pushed.
     #[error("job {0} is finished, waits for an answer or was never pushed: nothing is lent for it")]
-    Over(JobGuid),
+    NotRunning(JobGuid),
     /// The access token has ended, and there is no way yet to renew it. The job has failed.
     #[error("the access token of job {0} has ended and cannot be renewed yet")]
     Ended(JobGuid),
@@ -68,7 +68,7 @@ pub enum LeaseError {
 
 /// A report as the aggregator makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum AggregatorReport {
     /// It has begun.
     Started,
     /// It has pulled the data.
@@ -111,12 +111,22 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
     log_context::endpoint(aggregator.url());
     if job.status == JobStatus::Challenged {
         tracing::info!(round = job.round, "nobody answered; job failed");
-        report(gateway, job.guid, Said::Failed(JobFailure::Unanswered)).await?;
+        report(
+            gateway,
+            job.guid,
+            AggregatorReport::Failed(JobFailure::Unanswered),
+        )
+        .await?;
         return Ok(());
     }
     if job.attempt > JOB_TRIES {
         tracing::warn!("the aggregator did not report; job failed");
-        report(gateway, job.guid, Said::Failed(JobFailure::Unavailable)).await?;
+        report(
+            gateway,
+            job.guid,
+            AggregatorReport::Failed(JobFailure::Unavailable),
+        )
+        .await?;
         return Ok(());
     }
     match aggregator.push(&job, gateway.now()).await {
@@ -149,34 +159,39 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
             sealed,
             sealed_answers,
         } => (*job, sealed, sealed_answers),
-        Lease::Over => return Err(LeaseError::Over(guid)),
+        Lease::NotRunning => return Err(LeaseError::NotRunning(guid)),
         Lease::Unknown => return Err(LeaseError::Unknown(guid)),
     };
     log_context::job(&job);
     let (client, member, subject) = (&job.client, job.member.to_string(), guid.to_string());
-    let means = match sealed {
-        SealedMeans::Grant(sealed) => {
+    let access = match sealed {
+        SealedAccess::TokenSet(sealed) => {
             let bytes = unseal(gateway, &seal_contexts::grant(client, &member), &sealed)?;
-            let grant = Grant::from_bytes(&bytes).map_err(|error| {
+            let grant = TokenSet::from_bytes(&bytes).map_err(|error| {
                 tracing::error!(%error, "a member's token set could not be read");
                 LeaseError::Unreadable
             })?;
             let now = gateway.now();
             if grant.expires_at.is_some_and(|end| end <= now) {
                 tracing::warn!("access token has ended; not lent");
-                report(gateway, guid, Said::Failed(JobFailure::Impaired)).await?;
+                report(
+                    gateway,
+                    guid,
+                    AggregatorReport::Failed(JobFailure::Impaired),
+                )
+                .await?;
                 return Err(LeaseError::Ended(guid));
             }
-            Means::Token {
+            Access::Token {
                 access_token: grant.access_token,
                 scope: grant.scope,
                 expires_at: grant.expires_at,
             }
         }
-        SealedMeans::Credentials(sealed) => {
+        SealedAccess::Credentials(sealed) => {
             let context = seal_contexts::credentials(client, &member);
             let bytes = unseal(gateway, &context, &sealed)?;
-            Means::Credentials(Credentials::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?)
+            Access::Credentials(Credentials::from_bytes(&bytes).ok_or(LeaseError::Unreadable)?)
         }
     };
     let answers = match sealed_answers {
@@ -193,7 +208,7 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
     tracing::info!(has_answers = answers.is_some(), "lease granted");
     Ok(Leased {
         job,
-        means,
+        access,
         answers,
     })
 }
@@ -213,33 +228,39 @@ fn unseal(
 ///
 /// A report about a finished job changes nothing; the job as it ended is the answer. Neither does a
 /// repetition of the questions that wait for their answers: whoever is being asked is not asked anew.
-pub async fn report(gateway: &Gateway, guid: JobGuid, said: Said) -> Result<Option<Job>, Internal> {
+pub async fn report(
+    gateway: &Gateway,
+    guid: JobGuid,
+    reported: AggregatorReport,
+) -> Result<Option<Job>, Internal> {
     let Some(job) = gateway.store.job(guid).await? else {
         return Ok(None);
     };
     log_context::job(&job);
-    if is_asked_already(&job, &said) {
+    if is_asked_already(&job, &reported) {
         return Ok(Some(job));
     }
-    if said == Said::Started && job.status == JobStatus::Queued {
+    if reported == AggregatorReport::Started && job.status == JobStatus::Queued {
         tracing::debug!("started before it was pushed");
     }
     let member = gateway.store.member(job.user, job.member).await?;
-    let standing = standing(&said, member.is_none_or(|member| member.is_oauth));
-    let patience = match said {
-        Said::Challenged(_) => gateway.settings.answer_deadline,
-        Said::Started | Said::Succeeded(_) | Said::Failed(_) => gateway.settings.job_deadline,
+    let status_change = status_change(&reported, member.is_none_or(|member| member.is_oauth));
+    let patience = match reported {
+        AggregatorReport::Challenged(_) => gateway.settings.answer_deadline,
+        AggregatorReport::Started
+        | AggregatorReport::Succeeded(_)
+        | AggregatorReport::Failed(_) => gateway.settings.job_deadline,
     };
     let now = gateway.now();
     let reported = Reported {
         job: guid,
         due_at: now + patience,
-        standing,
-        changed: notices(gateway, &job, &said, &standing),
-        report: named(gateway, &job, said),
+        status_change,
+        changed: notices(gateway, &job, &reported, &status_change),
+        report: named(gateway, &job, reported),
     };
     match gateway.store.record_report(&reported, now).await? {
-        Recorded::Yes(job) => {
+        Recorded::Recorded(job) => {
             let (status, failure) = (job.status.name(), job.failure.map(JobFailure::name));
             tracing::info!(status, failure, "job reported");
             let labels = [job.client.as_str(), job.institution.as_str(), status];
@@ -247,14 +268,14 @@ pub async fn report(gateway: &Gateway, guid: JobGuid, said: Said) -> Result<Opti
             gateway.wake_worker();
             Ok(Some(*job))
         }
-        Recorded::Over(job) => Ok(Some(*job)),
+        Recorded::JobFinished(job) => Ok(Some(*job)),
         Recorded::Unknown => Ok(None),
     }
 }
 
 /// Whether these very questions wait for their answers: the report's own answer was lost.
-fn is_asked_already(job: &Job, said: &Said) -> bool {
-    let Said::Challenged(questions) = said else {
+fn is_asked_already(job: &Job, reported: &AggregatorReport) -> bool {
+    let AggregatorReport::Challenged(questions) = reported else {
         return false;
     };
     let is_same = |(asked, question): (&Challenge, &Question)| {
@@ -268,12 +289,12 @@ fn is_asked_already(job: &Job, said: &Said) -> bool {
 }
 
 /// The report as the store keeps it: each question gets a name.
-fn named(gateway: &Gateway, job: &Job, said: Said) -> JobReport {
-    match said {
-        Said::Started => JobReport::Started,
-        Said::Succeeded(pulled) => JobReport::Succeeded(pulled),
-        Said::Failed(failure) => JobReport::Failed(failure),
-        Said::Challenged(questions) => JobReport::Challenged(
+fn named(gateway: &Gateway, job: &Job, reported: AggregatorReport) -> JobReport {
+    match reported {
+        AggregatorReport::Started => JobReport::Started,
+        AggregatorReport::Succeeded(pulled) => JobReport::Succeeded(pulled),
+        AggregatorReport::Failed(failure) => JobReport::Failed(failure),
+        AggregatorReport::Challenged(questions) => JobReport::Challenged(
             questions
                 .into_iter()
                 .map(|question| Challenge {
@@ -288,21 +309,21 @@ fn named(gateway: &Gateway, job: &Job, said: Said) -> JobReport {
 }
 
 /// What a report makes of the member.
-fn standing(said: &Said, is_oauth: bool) -> Standing {
+fn status_change(reported: &AggregatorReport, is_oauth: bool) -> StatusChange {
     use ConnectionStatus as Status;
-    let always = |status| Standing {
+    let always = |status| StatusChange {
         at_first: Some(status),
         later: Some(status),
         is_refusal: false,
     };
-    let failure = match said {
-        Said::Started => return Standing::default(),
-        Said::Succeeded(_) => return always(Status::Connected),
-        Said::Challenged(_) => return always(Status::Challenged),
-        Said::Failed(failure) => failure,
+    let failure = match reported {
+        AggregatorReport::Started => return StatusChange::default(),
+        AggregatorReport::Succeeded(_) => return always(Status::Connected),
+        AggregatorReport::Challenged(_) => return always(Status::Challenged),
+        AggregatorReport::Failed(failure) => failure,
     };
     match failure {
-        JobFailure::Denied => Standing {
+        JobFailure::Denied => StatusChange {
             at_first: Some(Status::Denied),
             // A consent that worked once has ended; credentials that worked once were changed.
             later: Some(match is_oauth {
@@ -311,21 +332,21 @@ fn standing(said: &Said, is_oauth: bool) -> Standing {
             }),
             is_refusal: true,
         },
-        JobFailure::Rejected => Standing {
+        JobFailure::Rejected => StatusChange {
             is_refusal: true,
             ..always(Status::Rejected)
         },
         JobFailure::Locked => always(Status::Locked),
         JobFailure::Impeded => always(Status::Impeded),
         JobFailure::Impaired => always(Status::Impaired),
-        JobFailure::Failed => Standing {
+        JobFailure::Failed => StatusChange {
             at_first: Some(Status::Failed),
-            ..Standing::default()
+            ..StatusChange::default()
         },
         // A consent stands although the first pull came to nothing; credentials were never tried.
-        JobFailure::Unavailable => Standing {
+        JobFailure::Unavailable => StatusChange {
             at_first: (!is_oauth).then_some(Status::Failed),
-            ..Standing::default()
+            ..StatusChange::default()
         },
         JobFailure::Degraded => always(Status::Degraded),
         JobFailure::Disconnected => always(Status::Disconnected),
@@ -335,25 +356,38 @@ fn standing(said: &Said, is_oauth: bool) -> Standing {
         JobFailure::Disabled => always(Status::Disabled),
         JobFailure::Unanswered => always(Status::Expired),
         // The step that brings the new credentials says what they make of the member.
-        JobFailure::Replaced => Standing::default(),
+        JobFailure::Replaced => StatusChange::default(),
     }
 }
 
-/// Whether each status that the standing may lead to is told by the Connection Status webhook; a
+/// Whether each status that the change may lead to is told by the Connection Status webhook; a
 /// refusal's PREVENTED is.
-fn is_told_as_connection_status(standing: &Standing) -> bool {
-    let mut statuses = standing.at_first.iter().chain(&standing.later).peekable();
+fn is_told_as_connection_status(status_change: &StatusChange) -> bool {
+    let mut statuses = status_change
+        .at_first
+        .iter()
+        .chain(&status_change.later)
+        .peekable();
     statuses.peek().is_some() && statuses.all(|status| status.is_told_as_connection_status())
 }
 
-fn notices(gateway: &Gateway, job: &Job, said: &Said, standing: &Standing) -> Vec<Notice> {
-    let kinds: &[EventKind] = match said {
-        Said::Started => &[],
-        Said::Succeeded(_) => &[EventKind::MemberUpdated, EventKind::Aggregation],
-        Said::Challenged(_) | Said::Failed(_) if is_told_as_connection_status(standing) => {
+fn notices(
+    gateway: &Gateway,
+    job: &Job,
+    reported: &AggregatorReport,
+    status_change: &StatusChange,
+) -> Vec<Notice> {
+    let kinds: &[EventKind] = match reported {
+        AggregatorReport::Started => &[],
+        AggregatorReport::Succeeded(_) => &[EventKind::MemberUpdated, EventKind::Aggregation],
+        AggregatorReport::Challenged(_) | AggregatorReport::Failed(_)
+            if is_told_as_connection_status(status_change) =>
+        {
             &[EventKind::MemberUpdated, EventKind::ConnectionStatus]
         }
-        Said::Challenged(_) | Said::Failed(_) => &[EventKind::MemberUpdated],
+        AggregatorReport::Challenged(_) | AggregatorReport::Failed(_) => {
+            &[EventKind::MemberUpdated]
+        }
     };
     match gateway.clients.get(&job.client) {
         Some(client) => gateway.notices(client, kinds, job.guid.partition()),
@@ -365,8 +399,8 @@ fn notices(gateway: &Gateway, job: &Job, said: &Said, standing: &Standing) -> Ve
 mod tests {
     use super::*;
 
-    fn failed(failure: JobFailure, is_oauth: bool) -> Standing {
-        standing(&Said::Failed(failure), is_oauth)
+    fn failed(failure: JobFailure, is_oauth: bool) -> StatusChange {
+        status_change(&AggregatorReport::Failed(failure), is_oauth)
     }
 
     #[test]
@@ -440,14 +474,14 @@ mod tests {
             (JobFailure::Replaced, (None, None), (None, None)),
         ] {
             for (is_oauth, expected) in [(true, oauth), (false, standard)] {
-                let standing = failed(failure, is_oauth);
+                let status_change = failed(failure, is_oauth);
                 assert_eq!(
-                    (standing.at_first, standing.later),
+                    (status_change.at_first, status_change.later),
                     expected,
                     "{failure:?}, OAuth: {is_oauth}"
                 );
                 let counts = matches!(failure, JobFailure::Denied | JobFailure::Rejected);
-                assert_eq!(standing.is_refusal, counts, "{failure:?}");
+                assert_eq!(status_change.is_refusal, counts, "{failure:?}");
             }
         }
     }
@@ -470,10 +504,15 @@ mod tests {
                 "unanswered"
             ]
         );
-        let challenged = standing(&Said::Challenged(Vec::new()), true);
+        let challenged = status_change(&AggregatorReport::Challenged(Vec::new()), true);
         assert!(is_told_as_connection_status(&challenged));
-        for said in [Said::Started, Said::Succeeded(Pulled::default())] {
-            assert!(!is_told_as_connection_status(&standing(&said, true)));
+        for reported in [
+            AggregatorReport::Started,
+            AggregatorReport::Succeeded(Pulled::default()),
+        ] {
+            assert!(!is_told_as_connection_status(&status_change(
+                &reported, true
+            )));
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::connect;
-use super::failure::{Fault, fail, tell_operator};
+use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::Door;
 use super::under_way::PATIENCE;
 use super::unproven::Refused;
@@ -33,7 +33,7 @@ use crate::telemetry::STRANGERS;
 const CLAIM_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What an answer led to.
-pub enum Taken {
+pub enum CallbackOutcome {
     /// Its attempt is known: the outcome page tells the browser that began it what happened.
     Known(AttemptId),
     /// It is not provably ours. Nothing was done.
@@ -50,14 +50,14 @@ pub async fn callback(
     door: &Door,
     callback: Callback,
     browser: Browser,
-) -> Result<Taken, Internal> {
+) -> Result<CallbackOutcome, Internal> {
     let _timing = gateway.metrics.callback.start([]);
     let at = door.registered();
     let attempt = AttemptId::of(&callback.state);
     log_context::attempt(&attempt);
     let iss = callback.iss.as_deref();
     if let Err(mismatch) = callback.check_issuer(at) {
-        return Ok(Taken::Refused(mismatch.into()));
+        return Ok(CallbackOutcome::Refused(mismatch.into()));
     }
     // A cookie that cannot be read may be the right one: what is unknown burns nothing.
     let part = attempt.cookie_part();
@@ -96,16 +96,16 @@ async fn take(
     door: Door,
     claim: Claim,
     callback: Callback,
-    tell: oneshot::Sender<Result<Taken, StoreError>>,
+    tell: oneshot::Sender<Result<CallbackOutcome, StoreError>>,
 ) {
     // Who asked may have gone.
     let tell = |taken| drop(tell.send(taken));
-    let known = || Ok(Taken::Known(claim.attempt.clone()));
+    let known = || Ok(CallbackOutcome::Known(claim.attempt.clone()));
     let said = || door.words(&callback.to_bytes());
     let claimed = gateway.store.claim_callback(&claim, gateway.now()).await;
     match claimed {
         Err(error) => tell(Err(error)),
-        Ok(Claimed::Unknown) => tell(Ok(Taken::Refused(Refused::UnknownState))),
+        Ok(Claimed::Unknown) => tell(Ok(CallbackOutcome::Refused(Refused::UnknownState))),
         Ok(Claimed::Settled) => {
             tracing::info!(target: STRANGERS, words = said(), "authorization response arrived after the end; nothing was done");
             tell(known());
@@ -114,7 +114,7 @@ async fn take(
             tracing::warn!(target: STRANGERS, words = said(), "authorization response arrived in another browser; nothing was done");
             tell(known());
         }
-        Ok(Claimed::Yes { subject, sealed }) => {
+        Ok(Claimed::Accepted { subject, sealed }) => {
             log_context::subject(&subject.window, &subject.member);
             let _running = gateway.under_way.begin(claim.attempt.clone());
             tell(known());
@@ -148,15 +148,15 @@ async fn exchange(
     let at = door.registered();
     let secrets = unseal(&gateway, &callback, &sealed);
     if let Some((meaning, detail)) = callback.refusal(at, secrets.as_ref()) {
-        return fail(&gateway, &subject, Fault::of(meaning, detail)).await;
+        return fail(&gateway, &subject, FailureCause::of(meaning, detail)).await;
     }
     let Answer::Code(code) = &callback.answer else {
         return Ok(());
     };
     let Some(secrets) = secrets else {
         let detail = "the attempt's secrets could not be decrypted".to_owned();
-        let fault = Fault::new(ErrorReason::ServerError, detail);
-        return fail(&gateway, &subject, fault).await;
+        let cause = FailureCause::new(ErrorReason::ServerError, detail);
+        return fail(&gateway, &subject, cause).await;
     };
     let authorized = Authorized {
         state: &callback.state,
@@ -171,8 +171,8 @@ async fn exchange(
                 issued,
                 scrubber,
             } = *failed;
-            let fault = Fault::of(error.meaning(at.oauth), error.to_string());
-            let ended = fail(&gateway, &subject, fault).await;
+            let cause = FailureCause::of(error.meaning(at.oauth), error.to_string());
+            let ended = fail(&gateway, &subject, cause).await;
             // Nobody waits for this.
             let behind = gateway.clone();
             gateway.spawn(async move {

@@ -5,7 +5,7 @@ use super::{Gateway, Internal, failure, finish};
 use crate::domain::id::{AttemptId, MemberGuid};
 use crate::domain::secret::LinkToken;
 use crate::domain::window::{Binding, Ending, ErrorReason, Window, WindowStatus};
-use crate::store::{Knock, Subject};
+use crate::store::{Subject, VisitKind};
 
 /// "Do not connect": ends an attempt that still waits for the institution as CANCELLED. One that has
 /// ended, or whose answer has come, stays as it is. `false`: it is not this browser's.
@@ -27,7 +27,7 @@ pub async fn cancel(
 /// What "Not now" led to.
 pub enum Declined {
     /// The link is spent, and nobody left for the institution.
-    Yes {
+    Cancelled {
         /// The window as it ended, and its member.
         subject: Box<Subject>,
         /// The place in the client's app that it returns to, with the outcome.
@@ -45,17 +45,17 @@ pub async fn decline(
     token: &LinkToken,
     browser: Vec<Binding>,
 ) -> Result<Declined, Internal> {
-    let mut subject = match open(gateway, member, token, Knock::Look, browser.clone()).await? {
+    let mut subject = match open(gateway, member, token, VisitKind::Look, browser.clone()).await? {
         Arrival::AskFirst(subject) => subject,
         other => return Ok(Declined::No(other)),
     };
     if !end(gateway, &subject.window).await? {
-        let arrival = open(gateway, member, token, Knock::Look, browser).await?;
+        let arrival = open(gateway, member, token, VisitKind::Look, browser).await?;
         return Ok(Declined::No(arrival));
     }
     subject.window.status = WindowStatus::Errored(ErrorReason::Cancelled, Ending::Failed);
     let back = finish::back(gateway, &subject.window);
-    Ok(Declined::Yes { subject, back })
+    Ok(Declined::Cancelled { subject, back })
 }
 
 /// Ends the window as it was seen: once another browser has opened it, or an answer has come, a page

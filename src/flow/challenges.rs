@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::VALUE_LIMIT;
 use super::seal_contexts::challenge_answers;
-use super::{Gateway, Internal, Telling};
+use super::{Gateway, Internal, WebhookChoice};
 use crate::domain::challenge::Challenge;
 use crate::domain::client::Client;
 use crate::domain::credential::{Credential, Credentials, GivenValue};
@@ -24,7 +24,7 @@ pub struct AnswerRequest {
     /// `X-CALLBACK-PAYLOAD`.
     pub callback_payload: Option<CallbackPayload>,
     /// Whether the change is told.
-    pub telling: Telling,
+    pub webhooks: WebhookChoice,
 }
 
 /// Why answers were not taken.
@@ -100,7 +100,7 @@ pub async fn answer(
             &checked.to_bytes(),
         ),
         callback_payload: request.callback_payload,
-        updated: request.telling.of(
+        updated: request.webhooks.of(
             gateway,
             client,
             &[EventKind::MemberUpdated],
@@ -109,7 +109,7 @@ pub async fn answer(
     };
     let store = &gateway.store;
     match store.answer_challenges(&answering, gateway.now()).await? {
-        Answered::Yes(member) => {
+        Answered::Resumed(member) => {
             gateway.wake_worker();
             log_context::job(&job);
             tracing::info!(round = job.round, "challenges answered");

@@ -1,17 +1,17 @@
 //! connect: a grant → the member CONNECTED, the grant sealed, the state SUCCESS, events and job, in
 //! one atomic step.
 
-use super::failure::{Fault, fail, tell_operator};
+use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::Door;
 use super::{Gateway, Internal, seal_contexts};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
-use crate::domain::grant::Grant;
 use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::job::NewJob;
 use crate::domain::member::Member;
 use crate::domain::secret::Digest;
+use crate::domain::token_set::TokenSet;
 use crate::domain::window::{Ending, ErrorReason};
 use crate::metrics;
 use crate::oauth::{Granted, IdentifyError, Issued, Scrubber};
@@ -36,8 +36,8 @@ pub(super) async fn connect(
         Ok(fingerprints) => fingerprints,
         Err(error) => {
             let meaning = error.meaning(door.registered().oauth);
-            let fault = Fault::of(meaning, error.to_string());
-            return turn_away(gateway, door, subject, &granted, fault).await;
+            let cause = FailureCause::of(meaning, error.to_string());
+            return reject(gateway, door, subject, &granted, cause).await;
         }
     };
     let mut inbound = None;
@@ -57,7 +57,7 @@ pub(super) async fn connect(
         };
         let store = &gateway.store;
         match store.commit_connected(&connection, gateway.now()).await? {
-            Committed::Yes(subject) => {
+            Committed::Connected(subject) => {
                 let labels = metrics::of(&subject.member);
                 gateway.metrics.members_connected.count(labels);
                 gateway.wake_worker();
@@ -69,7 +69,7 @@ pub(super) async fn connect(
                 inbound = Some(existing);
             }
             Committed::Duplicate(existing) => {
-                let fault = Fault {
+                let cause = FailureCause {
                     reason: ErrorReason::UnknownError,
                     ending: Ending::Duplicate,
                     inbound: Some(existing),
@@ -77,19 +77,19 @@ pub(super) async fn connect(
                         .to_owned(),
                     setup: None,
                 };
-                return turn_away(gateway, door, subject, &granted, fault).await;
+                return reject(gateway, door, subject, &granted, cause).await;
             }
             Committed::OtherLogin => {
-                let fault = Fault {
+                let cause = FailureCause {
                     reason: ErrorReason::UnknownError,
                     ending: Ending::OtherLogin,
                     inbound: None,
                     detail: "the member belongs to another login".to_owned(),
                     setup: None,
                 };
-                return turn_away(gateway, door, subject, &granted, fault).await;
+                return reject(gateway, door, subject, &granted, cause).await;
             }
-            Committed::Over => {
+            Committed::WindowClosed => {
                 tracing::warn!("window ended during the exchange; tokens given back");
                 give_back_grant(gateway, door, subject, &granted).await;
                 return Ok(());
@@ -97,19 +97,19 @@ pub(super) async fn connect(
         }
     }
     let detail = "the login moved between members while it was connected".to_owned();
-    let fault = Fault::new(ErrorReason::ServerError, detail);
-    turn_away(gateway, door, subject, &granted, fault).await
+    let cause = FailureCause::new(ErrorReason::ServerError, detail);
+    reject(gateway, door, subject, &granted, cause).await
 }
 
 /// Ends the window, whose person waits for that, and then gives the grant back.
-async fn turn_away(
+async fn reject(
     gateway: &Gateway,
     door: &Door,
     subject: &Subject,
     granted: &Granted,
-    fault: Fault,
+    cause: FailureCause,
 ) -> Result<(), Internal> {
-    let ended = fail(gateway, subject, fault).await;
+    let ended = fail(gateway, subject, cause).await;
     give_back_grant(gateway, door, subject, granted).await;
     ended
 }
@@ -152,7 +152,7 @@ async fn connection(
     subject: &Subject,
     inbound: Option<MemberGuid>,
     fingerprints: &[Digest],
-    grant: &Grant,
+    grant: &TokenSet,
 ) -> Result<Option<Connection>, Internal> {
     let (window, outbound) = (&subject.window, &subject.member);
     let receiving = match inbound {
@@ -189,7 +189,7 @@ async fn connection(
         outbound: outbound.guid,
         inbound,
         fingerprints: fingerprints.to_vec(),
-        sealed_grant: gateway.sealer.seal(random, &context, &grant.to_bytes()),
+        sealed_token_set: gateway.sealer.seal(random, &context, &grant.to_bytes()),
         job,
         callback_payload,
         deleted: match inbound {

@@ -60,7 +60,7 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
     drop(timing);
     let (id, tries) = (event.guid, event.attempt);
     let result = match delivery {
-        Delivery::Taken => {
+        Delivery::Delivered => {
             tracing::info!("webhook delivered");
             gateway.store.finish_event(id, now).await?;
             Delivered::Delivered

@@ -11,7 +11,7 @@ use crate::oauth::{Meaning, SetupFault};
 use crate::store::{Failure, Subject};
 
 /// Why a window connects nothing.
-pub(super) struct Fault {
+pub(super) struct FailureCause {
     /// What the person and the member service are told.
     pub(super) reason: ErrorReason,
     /// How the window ends.
@@ -24,7 +24,7 @@ pub(super) struct Fault {
     pub(super) setup: Option<SetupFault>,
 }
 
-impl Fault {
+impl FailureCause {
     /// What a failure of the protocol means.
     pub(super) fn of(meaning: Meaning, detail: String) -> Self {
         match meaning {
@@ -49,20 +49,20 @@ impl Fault {
     }
 }
 
-/// Ends the window as that fault says.
+/// Ends the window for that cause.
 pub(super) async fn fail(
     gateway: &Gateway,
     subject: &Subject,
-    fault: Fault,
+    cause: FailureCause,
 ) -> Result<(), Internal> {
     let (window, member) = (&subject.window, &subject.member);
-    let Fault {
+    let FailureCause {
         reason,
         ending,
         inbound,
         detail,
         setup,
-    } = fault;
+    } = cause;
     if let Some(setup) = setup {
         tell_operator(gateway, member, setup, &detail);
     }

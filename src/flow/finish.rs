@@ -12,7 +12,7 @@ use crate::store::AttemptRecord;
 /// What the outcome page shows.
 pub enum Finish {
     /// The flow ended; where it returns to, if not here.
-    Over {
+    Ended {
         /// The attempt and its window.
         record: Box<AttemptRecord>,
         /// The address in the client's app, with the outcome added.
@@ -65,7 +65,7 @@ pub async fn finish(
     let record = Box::new(record);
     Ok(if record.window.status.is_finished() {
         let back = back(gateway, &record.window);
-        Finish::Over { record, back }
+        Finish::Ended { record, back }
     } else if record.is_replaced {
         Finish::Replaced(record)
     } else if is_coming(&record) {

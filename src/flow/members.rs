@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 pub use super::credentials::CredentialsError;
 use super::idempotency::{Origin, is_of_same_request};
-use super::mint::{Draft, MintError, Minted, Wishes, mint};
-use super::{Gateway, Internal, Telling, credentials};
+use super::mint::{Draft, MintError, MintOptions, Minted, mint};
+use super::{Gateway, Internal, WebhookChoice, credentials};
 use crate::domain::client::Client;
 use crate::domain::credential::{Credentials, GivenValue};
 use crate::domain::data_request::DataRequest;
@@ -41,7 +41,7 @@ pub struct MemberRequest {
     /// `background_aggregation_is_disabled`.
     pub background_aggregation_is_disabled: bool,
     /// What it asks of its first window.
-    pub wishes: Wishes,
+    pub link_options: MintOptions,
     /// `credentials`, for standard members.
     pub credentials: Option<Vec<GivenValue>>,
     /// `data_request`, and what else its jobs are asked for.
@@ -49,7 +49,7 @@ pub struct MemberRequest {
     /// `X-CALLBACK-PAYLOAD`.
     pub callback_payload: Option<CallbackPayload>,
     /// Whether its creation is told.
-    pub telling: Telling,
+    pub webhooks: WebhookChoice,
     /// The request that may come twice, where it is one.
     pub origin: Option<Origin>,
 }
@@ -84,7 +84,7 @@ pub struct ChangeRequest {
     /// `X-CALLBACK-PAYLOAD`.
     pub callback_payload: Option<CallbackPayload>,
     /// Whether the change is told.
-    pub telling: Telling,
+    pub webhooks: WebhookChoice,
 }
 
 /// Why a member was not changed.
@@ -254,7 +254,7 @@ pub async fn update(
         data_request: request.data_request,
         credentials,
         updated: request
-            .telling
+            .webhooks
             .of(gateway, client, &[EventKind::MemberUpdated], partition),
     };
     match store.update_member(&change, now).await? {
@@ -344,18 +344,18 @@ async fn create_linked(
     let partition = user.guid.partition();
     // `skip_aggregation` at create is the member's until its first success; the window itself leaves
     // the question open.
-    let wishes = Wishes {
+    let link_options = MintOptions {
         skip_aggregation: None,
-        ..request.wishes.clone()
+        ..request.link_options.clone()
     };
-    let again = wishes.clone();
-    let draft = Draft::new(gateway, client, institution, partition, wishes, now)?;
-    let created = created_notices(gateway, client, user, request.telling);
+    let again = link_options.clone();
+    let draft = Draft::new(gateway, client, institution, partition, link_options, now)?;
+    let created = created_notices(gateway, client, user, request.webhooks);
     let member = Member {
         is_oauth: true,
         status: ConnectionStatus::Pending,
         latest_window: Some(draft.window.guid),
-        ..blank(gateway, client, user, institution, request, now)
+        ..new_member(gateway, client, user, institution, request, now)
     };
     let new = NewMember {
         member,
@@ -388,8 +388,8 @@ async fn create_standard(
     checked: &Credentials,
     now: Timestamp,
 ) -> Result<Created, CreateError> {
-    let created = created_notices(gateway, client, user, request.telling);
-    let member = blank(gateway, client, user, institution, request, now);
+    let created = created_notices(gateway, client, user, request.webhooks);
+    let member = new_member(gateway, client, user, institution, request, now);
     let job = first_job(gateway, &member, member.skip_aggregation);
     let queued = job.as_ref().map(|job| job.guid);
     let guid = member.guid;
@@ -416,7 +416,7 @@ async fn create_standard(
 }
 
 /// A member as asked for, with nothing to connect by yet.
-fn blank(
+fn new_member(
     gateway: &Gateway,
     client: &Client,
     user: &User,
@@ -470,10 +470,10 @@ fn created_notices(
     gateway: &Gateway,
     client: &Client,
     user: &User,
-    telling: Telling,
+    webhooks: WebhookChoice,
 ) -> Vec<Notice> {
     let kinds = [EventKind::MemberCreated];
-    telling.of(gateway, client, &kinds, user.guid.partition())
+    webhooks.of(gateway, client, &kinds, user.guid.partition())
 }
 
 /// Keeps a new member; the one that the same request created before, if it did.
@@ -504,14 +504,14 @@ pub async fn delete(
     client: &Client,
     user: &User,
     member: MemberGuid,
-    telling: Telling,
+    webhooks: WebhookChoice,
 ) -> Result<Option<Member>, Internal> {
     let partition = user.guid.partition();
     let deletion = Deletion {
         user: user.guid,
         member,
-        deleted: telling.of(gateway, client, &[EventKind::MemberDeleted], partition),
-        finished: telling.of(gateway, client, &[EventKind::OauthStateFinished], partition),
+        deleted: webhooks.of(gateway, client, &[EventKind::MemberDeleted], partition),
+        finished: webhooks.of(gateway, client, &[EventKind::OauthStateFinished], partition),
     };
     let deleted = gateway
         .store

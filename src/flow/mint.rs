@@ -19,7 +19,7 @@ use crate::{log_context, metrics};
 
 /// What a request asks of a window, as it came.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
+pub struct MintOptions {
     /// `referral_source`; BROWSER unless given.
     pub referral_source: ReferralSource,
     /// `client_redirect_url`; counts in APP flows only.
@@ -115,7 +115,7 @@ pub async fn mint(
     client: &Client,
     user: UserGuid,
     member: MemberGuid,
-    wishes: Wishes,
+    link_options: MintOptions,
 ) -> Result<Minted, MintError> {
     let _timing = gateway.metrics.mint.start([]);
     let now = gateway.now();
@@ -128,7 +128,14 @@ pub async fn mint(
     if !found.is_oauth {
         return Err(MintError::CannotUseOAuth);
     }
-    let draft = Draft::new(gateway, client, institution, user.partition(), wishes, now)?;
+    let draft = Draft::new(
+        gateway,
+        client,
+        institution,
+        user.partition(),
+        link_options,
+        now,
+    )?;
     let superseded = gateway.notices(client, &[EventKind::OauthStateFinished], user.partition());
     let kept = gateway
         .store
@@ -153,26 +160,26 @@ impl Draft {
         client: &Client,
         institution: &Institution,
         partition: Partition,
-        wishes: Wishes,
+        link_options: MintOptions,
         now: Timestamp,
     ) -> Result<Self, MintError> {
         if institution.oauth.is_none() || client.registration(&institution.code).is_none() {
             return Err(MintError::CannotUseOAuth);
         }
-        let policy = wishes.open_policy.unwrap_or(client.open_policy);
-        let ttl = link_life(client, policy, wishes.link_minutes)?;
+        let policy = link_options.open_policy.unwrap_or(client.open_policy);
+        let ttl = link_life(client, policy, link_options.link_minutes)?;
         let options = WindowOptions {
-            referral_source: wishes.referral_source,
-            return_to: return_to(client, &wishes)?,
-            skip_aggregation: wishes.skip_aggregation,
-            enable_app2app: wishes.enable_app2app.unwrap_or(true),
+            referral_source: link_options.referral_source,
+            return_to: return_to(client, &link_options)?,
+            skip_aggregation: link_options.skip_aggregation,
+            enable_app2app: link_options.enable_app2app.unwrap_or(true),
             open_policy: policy,
             authorization_minutes: authorization_life(
                 gateway,
                 client,
-                wishes.authorization_minutes,
+                link_options.authorization_minutes,
             )?,
-            ui_locales: wishes.ui_locales,
+            ui_locales: link_options.ui_locales,
         };
         let token = LinkToken::new(gateway.random.as_ref(), partition);
         let window = NewWindow {
@@ -243,11 +250,11 @@ fn authorization_life(
 
 /// Where an APP flow ends; in BROWSER flows address and scheme are ignored, never refused
 ///.
-fn return_to(client: &Client, wishes: &Wishes) -> Result<ReturnTo, MintError> {
-    if wishes.referral_source == ReferralSource::Browser {
+fn return_to(client: &Client, link_options: &MintOptions) -> Result<ReturnTo, MintError> {
+    if link_options.referral_source == ReferralSource::Browser {
         return Ok(ReturnTo::Page);
     }
-    if let Some(given) = &wishes.client_redirect_url {
+    if let Some(given) = &link_options.client_redirect_url {
         let address = return_address::requested(given)?;
         let registered = client
             .return_addresses
@@ -259,7 +266,7 @@ fn return_to(client: &Client, wishes: &Wishes) -> Result<ReturnTo, MintError> {
         };
     }
     let registered = |scheme: &Scheme| client.return_schemes.iter().any(|known| known.is(scheme));
-    match &wishes.ui_message_webview_url_scheme {
+    match &link_options.ui_message_webview_url_scheme {
         Some(text) => {
             let scheme = text.parse::<Scheme>().ok().filter(registered);
             scheme

@@ -63,7 +63,7 @@ use crate::seal::Sealer;
 use crate::store::{Store, StoreError};
 
 pub use crate::store::{
-    AttemptRecord, IdempotentRequest, Knock, PageRequest, Paged, Subject, WindowQuery,
+    AttemptRecord, IdempotentRequest, PageRequest, Paged, Subject, VisitKind, WindowQuery,
 };
 
 /// Everything a verb needs.
@@ -89,7 +89,7 @@ pub struct Gateway {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Wakes the worker when a step left it something to do.
-    pub nudge: tokio::sync::Notify,
+    pub wake: tokio::sync::Notify,
     /// The exchanges that run in this process.
     pub under_way: under_way::UnderWay,
     /// Work that must end well even if the browser that caused it goes away.
@@ -266,21 +266,21 @@ impl Gateway {
 
     /// Says that the store now holds work for the worker.
     fn wake_worker(&self) {
-        self.nudge.notify_waiters();
+        self.wake.notify_waiters();
     }
 }
 
 /// Whether the events that a request causes are told (`MX-Skip-Webhook`, `skip_webhook`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Telling {
+pub enum WebhookChoice {
     /// They are.
     #[default]
-    Aloud,
+    Send,
     /// They are not; later changes are.
-    Silent,
+    Skip,
 }
 
-impl Telling {
+impl WebhookChoice {
     fn of(
         self,
         gateway: &Gateway,
@@ -289,8 +289,8 @@ impl Telling {
         partition: Partition,
     ) -> Vec<Notice> {
         match self {
-            Telling::Aloud => gateway.notices(client, kinds, partition),
-            Telling::Silent => Vec::new(),
+            WebhookChoice::Send => gateway.notices(client, kinds, partition),
+            WebhookChoice::Skip => Vec::new(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::failure::{Fault, fail};
+use super::failure::{FailureCause, fail};
 use super::registration::Door;
 use super::{Gateway, Internal, seal_contexts};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
@@ -13,7 +13,7 @@ use crate::domain::window::{Binding, Ending, NewAttempt, RETRY_GRACE, Window, Wi
 use crate::log_context;
 use crate::metrics;
 use crate::oauth::{self, AttemptSecrets, AuthorizationRequest, Meaning, SetupFault};
-use crate::store::{Knock, Opened, Opening, StoreError, Subject};
+use crate::store::{Opened, Opening, StoreError, Subject, VisitKind};
 
 /// A person on the way to their institution.
 pub struct Departure {
@@ -75,10 +75,10 @@ pub async fn open(
     gateway: &Gateway,
     member: MemberGuid,
     token: &LinkToken,
-    knock: Knock,
+    kind: VisitKind,
     browser: Vec<Binding>,
 ) -> Result<Arrival, Internal> {
-    visit(gateway, member, OauthStateGuid::of(token), knock, browser).await
+    visit(gateway, member, OauthStateGuid::of(token), kind, browser).await
 }
 
 /// "Continue", on a page about an attempt: to the institution again, with fresh secrets; the old ones
@@ -96,7 +96,7 @@ pub async fn go_on(
         return Ok(Some(Arrival::Outcome(attempt.clone())));
     }
     let Window { guid, member, .. } = record.window;
-    let arrival = visit(gateway, member, guid, Knock::Continue, browser).await?;
+    let arrival = visit(gateway, member, guid, VisitKind::Continue, browser).await?;
     Ok(Some(arrival))
 }
 
@@ -104,7 +104,7 @@ async fn visit(
     gateway: &Gateway,
     member: MemberGuid,
     window: OauthStateGuid,
-    knock: Knock,
+    kind: VisitKind,
     browser: Vec<Binding>,
 ) -> Result<Arrival, Internal> {
     let _timing = gateway.metrics.open.start([]);
@@ -114,12 +114,12 @@ async fn visit(
     let opening = Opening {
         window,
         member,
-        knock,
+        kind,
         browser,
         attempt: departing.attempt.clone(),
     };
     let opened = match gateway.store.open_window(&opening, now).await {
-        Err(error @ StoreError::Unavailable(_)) if knock != Knock::Look => {
+        Err(error @ StoreError::Unavailable(_)) if kind != VisitKind::Look => {
             return Ok(Arrival::Depart(departing.into_the_unknown(gateway, error)));
         }
         opened => opened?,
@@ -139,16 +139,16 @@ async fn visit(
         Opened::Resumable(subject) => Arrival::Resume(subject),
         // What is under way may still end well.
         Opened::Exhausted(attempt) => Arrival::Outcome(attempt),
-        Opened::Taken(subject) => Arrival::Used {
+        Opened::ClaimedElsewhere(subject) => Arrival::Used {
             window: Box::new(subject.window),
             may_be_ours: true,
         },
-        Opened::Over {
+        Opened::Finished {
             own_attempt: Some(attempt),
             window,
             ..
         } if window.status.is_finished() => Arrival::Outcome(attempt),
-        Opened::Over {
+        Opened::Finished {
             own_attempt: Some(attempt),
             window,
             ..
@@ -156,7 +156,7 @@ async fn visit(
             super::deadlines::expire(gateway, &window).await?;
             Arrival::Outcome(attempt)
         }
-        Opened::Over { window, .. } => over(gateway, *window).await?,
+        Opened::Finished { window, .. } => over(gateway, *window).await?,
         Opened::Unknown => Arrival::Unknown,
     })
 }
@@ -230,7 +230,12 @@ impl Departing {
             Ok(to) => Way::Institution(to),
             Err(error) => {
                 let meaning = Meaning::NotSetUp(SetupFault::Configuration);
-                fail(gateway, subject, Fault::of(meaning, error.to_string())).await?;
+                fail(
+                    gateway,
+                    subject,
+                    FailureCause::of(meaning, error.to_string()),
+                )
+                .await?;
                 Way::Outcome
             }
         };

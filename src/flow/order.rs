@@ -2,7 +2,7 @@
 
 use tracing::Instrument;
 
-use super::{Gateway, Internal, Telling};
+use super::{Gateway, Internal, WebhookChoice};
 use crate::domain::client::Client;
 use crate::domain::data_request::DataRequest;
 use crate::domain::event::EventKind;
@@ -21,7 +21,7 @@ pub struct OrderRequest {
     /// `X-CALLBACK-PAYLOAD`.
     pub callback_payload: Option<CallbackPayload>,
     /// Whether the change is told.
-    pub telling: Telling,
+    pub webhooks: WebhookChoice,
 }
 
 /// Why no aggregation was ordered.
@@ -150,7 +150,7 @@ async fn queue(
         },
         callback_payload: request.callback_payload.clone(),
         updated: request
-            .telling
+            .webhooks
             .of(gateway, client, &[EventKind::MemberUpdated], partition),
     };
     let ordered = gateway.store.order_job(&order, gateway.now()).await?;

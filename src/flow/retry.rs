@@ -18,7 +18,7 @@ pub enum Again {
     /// The attempt is not this browser's, or has nothing to try again.
     Refused,
     /// Three tries were made, or their time is over, or a newer link exists, or the user is disabled.
-    Over,
+    NoRetriesLeft,
 }
 
 /// Begins a new window after `failed`, in BROWSER flows only.
@@ -39,7 +39,7 @@ pub async fn retry(
     let Window { client, user, .. } = &record.window;
     let user = gateway.store.user(client, *user).await?;
     if user.is_some_and(|user| user.is_disabled) && record.is_held_by(failed, &browser) {
-        return Ok(Again::Over);
+        return Ok(Again::NoRetriesLeft);
     }
     // The link of a retried window is made and thrown away: nobody but this browser gets to it.
     let token = LinkToken::new(gateway.random.as_ref(), failed.partition());
@@ -79,6 +79,6 @@ pub async fn retry(
             Again::Depart(departing.into_departure(gateway, &subject).await?)
         }
         Retried::Refused => Again::Refused,
-        Retried::Over => Again::Over,
+        Retried::NoRetriesLeft => Again::NoRetriesLeft,
     })
 }

@@ -27,7 +27,7 @@ pub(super) fn grant<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
     Context {
         client: Some(client),
         subject: member,
-        field: Field::Grant,
+        field: Field::TokenSet,
     }
 }
 

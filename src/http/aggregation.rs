@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::requests::{ReportRequestBody, ReportStatus};
 use crate::domain::id::JobGuid;
 use crate::domain::job::{JobFailure, Pulled};
-use crate::flow::aggregate::{self, Said};
+use crate::flow::aggregate::{self, AggregatorReport};
 
 /// Its routes.
 pub fn routes() -> OpenApiRouter<Door> {
@@ -82,30 +82,32 @@ fn job_guid(text: &str) -> Result<JobGuid, Problem> {
     text.parse().map_err(|_| Problem::not_found("job"))
 }
 
-fn read_report(body: &[u8]) -> Result<Said, Problem> {
+fn read_report(body: &[u8]) -> Result<AggregatorReport, Problem> {
     let report: ReportRequestBody = Fields::parse(body, "report")?.take();
     Ok(match report.status.required()? {
-        ReportStatus::Started => Said::Started,
-        ReportStatus::Succeeded => Said::Succeeded(Pulled {
+        ReportStatus::Started => AggregatorReport::Started,
+        ReportStatus::Succeeded => AggregatorReport::Succeeded(Pulled {
             transactions_created_count: count(&report.transactions_created_count)?,
             transactions_updated_count: count(&report.transactions_updated_count)?,
         }),
         ReportStatus::Challenged => {
             let asked = report.challenges.required()?;
-            Said::Challenged(
+            AggregatorReport::Challenged(
                 asked
                     .iter()
                     .map(questions::read)
                     .collect::<Result<_, _>>()?,
             )
         }
-        ReportStatus::Failed => Said::Failed(report.reason.required().map_err(|_| {
-            let known = JobFailure::words().join(", ");
-            report
-                .reason
-                .name()
-                .must_be(format!("one of {known} when status is failed"))
-        })?),
+        ReportStatus::Failed => {
+            AggregatorReport::Failed(report.reason.required().map_err(|_| {
+                let known = JobFailure::words().join(", ");
+                report
+                    .reason
+                    .name()
+                    .must_be(format!("one of {known} when status is failed"))
+            })?)
+        }
     })
 }
 
@@ -119,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    fn read(body: Value) -> Result<Said, String> {
+    fn read(body: Value) -> Result<AggregatorReport, String> {
         read_report(body.to_string().as_bytes()).map_err(|problem| format!("{problem:?}"))
     }
 
@@ -133,7 +135,7 @@ mod tests {
                     assert!(error.contains("reason must be one of denied, "), "{error}");
                     assert!(!error.contains(failure.name()), "{error}");
                 }
-                failure => assert_eq!(read, Ok(Said::Failed(*failure))),
+                failure => assert_eq!(read, Ok(AggregatorReport::Failed(*failure))),
             }
         }
     }

@@ -12,7 +12,7 @@ pub use kinds::{
     AnyText, FieldGuid, Filled, Flag, Label, Line, List, Metadata, Number, Object, OwnName, Secret,
     SomeOf, Source, StatusId, Text, Texts, Word,
 };
-pub use sent::{Sent, TooSlow, Whole, callback_payload, telling_of};
+pub use sent::{Sent, TooSlow, Whole, callback_payload, webhook_choice};
 
 use serde_json::{Map, Value};
 
@@ -117,9 +117,13 @@ mod tests {
             r#"{"member":{"name":"x","referral_source":"BROWSER"},"referral_source":"APP"}"#,
         ] {
             let fields = Fields::parse(body.as_bytes(), "member").expect("a body");
-            let NexusMemberRequestBody { member, wishes, .. } = fields.take();
+            let NexusMemberRequestBody {
+                member,
+                link_options,
+                ..
+            } = fields.take();
             assert_eq!(member.new.name.read(), Ok(Some("x".to_owned())), "{body}");
-            let source = wishes.referral_source.read();
+            let source = link_options.referral_source.read();
             assert_eq!(source, Ok(Some(ReferralSource::App)), "{body}");
         }
     }

@@ -32,7 +32,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PATIENCE_S: u64 = 1;
 
 /// Somebody whose requests may carry a key.
-pub trait Asker:
+pub trait KeyOwner:
     FromRequestParts<Door, Rejection = Problem> + Clone + Send + Sync + 'static
 {
     /// Whose envelope an error wears.
@@ -42,7 +42,7 @@ pub trait Asker:
     fn owner(&self) -> (&ClientId, Option<UserGuid>);
 }
 
-impl Asker for NexusUser {
+impl KeyOwner for NexusUser {
     const DIALECT: Dialect = Dialect::Nexus;
 
     fn owner(&self) -> (&ClientId, Option<UserGuid>) {
@@ -50,7 +50,7 @@ impl Asker for NexusUser {
     }
 }
 
-impl Asker for PlatformClient {
+impl KeyOwner for PlatformClient {
     const DIALECT: Dialect = Dialect::Platform;
 
     fn owner(&self) -> (&ClientId, Option<UserGuid>) {
@@ -67,7 +67,7 @@ struct Kept {
 }
 
 /// Does a request once. What is no POST, or has no key, passes.
-pub async fn once<A: Asker>(State(door): State<Door>, request: Request, next: Next) -> Response {
+pub async fn once<A: KeyOwner>(State(door): State<Door>, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(KEY) {
         return next.run(request).await;
     }
@@ -77,13 +77,13 @@ pub async fn once<A: Asker>(State(door): State<Door>, request: Request, next: Ne
     }
 }
 
-async fn keyed<A: Asker>(door: Door, request: Request, next: Next) -> Result<Response, Problem> {
+async fn keyed<A: KeyOwner>(door: Door, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let asker = A::from_request_parts(&mut parts, &door).await?;
+    let key_owner = A::from_request_parts(&mut parts, &door).await?;
     let key = key(&parts.headers)?;
     let request = Request::from_parts(parts.clone(), body);
     let Whole(body) = Whole::from_request(request, &door).await?;
-    let (client, user) = asker.owner();
+    let (client, user) = key_owner.owner();
     let target = parts.uri.path_and_query();
     let keyed = KeyedRequest {
         client,
@@ -97,7 +97,7 @@ async fn keyed<A: Asker>(door: Door, request: Request, next: Next) -> Result<Res
     };
     match idempotency::admit(&door.gateway, &keyed).await? {
         Admission::First(first) => {
-            parts.extensions.insert(asker);
+            parts.extensions.insert(key_owner);
             parts.extensions.insert(Origin::of(&first));
             let request = Request::from_parts(parts, Body::from(body));
             // A task of its own: the caller may go away, and that is what the key is for.

@@ -125,12 +125,12 @@ impl Limits {
     }
 
     /// Forgets who has been quiet.
-    pub fn forget_quiet_ones(&self) {
+    pub fn evict_idle(&self) {
         let now = Instant::now();
-        self.clients.forget_quiet_ones(now);
-        self.users.forget_quiet_ones(now);
-        self.members.forget_quiet_ones(now);
-        self.misses.forget_quiet_ones(now);
+        self.clients.evict_idle(now);
+        self.users.evict_idle(now);
+        self.members.evict_idle(now);
+        self.misses.evict_idle(now);
     }
 
     fn too_many(&self, limit: &'static str, what: &str, wait: Duration) -> Problem {

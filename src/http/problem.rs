@@ -81,7 +81,7 @@ pub enum Kind {
     /// It exists already, or is finished.
     Conflict,
     /// Its name or its login is another's: 409 on Platform, 422 on Nexus (CONTRACT.md 9).
-    Taken,
+    InUse,
     /// The request did not arrive in time.
     TimedOut,
     /// The body is over the limit.
@@ -101,8 +101,8 @@ pub enum Kind {
 impl Kind {
     fn status(self, dialect: Dialect) -> StatusCode {
         match self {
-            Kind::Taken if dialect == Dialect::Nexus => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::Taken => StatusCode::CONFLICT,
+            Kind::InUse if dialect == Dialect::Nexus => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::InUse => StatusCode::CONFLICT,
             Kind::Forbidden => StatusCode::FORBIDDEN,
             Kind::ConditionNotMet => StatusCode::METHOD_NOT_ALLOWED,
             Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -131,7 +131,7 @@ impl Kind {
             Kind::NotFound => "4040",
             Kind::MethodNotAllowed | Kind::ConditionNotMet => "4050",
             Kind::NotAcceptable => "4060",
-            Kind::Taken => "4220",
+            Kind::InUse => "4220",
             Kind::Conflict => "4090",
             Kind::TimedOut => "4080",
             Kind::TooLarge => "4130",
@@ -151,7 +151,7 @@ impl Kind {
             Kind::NotFound => "not_found",
             Kind::MethodNotAllowed | Kind::ConditionNotMet => "method_not_allowed",
             Kind::NotAcceptable => "not_acceptable",
-            Kind::Conflict | Kind::Taken => "conflict",
+            Kind::Conflict | Kind::InUse => "conflict",
             Kind::TimedOut => "request_timeout",
             Kind::TooLarge => "payload_too_large",
             Kind::UnsupportedMediaType => "unsupported_media_type",
@@ -314,7 +314,7 @@ impl Problem {
                 let words = self.kind.platform_status();
                 // What Nexus calls external_guid is the Platform API's id (CONTRACT.md 2.2).
                 let message = &match self.kind {
-                    Kind::Taken => self.message.replace("external_guid", "id"),
+                    Kind::InUse => self.message.replace("external_guid", "id"),
                     _ => self.message.clone(),
                 };
                 let error = PlatformFault {
@@ -401,7 +401,7 @@ impl From<CreateError> for Problem {
                 Self::new(Kind::Unprocessable, format!("{error}."))
             }
             CreateError::ExternalGuidTaken(existing) | CreateError::Duplicate(existing) => {
-                Self::new(Kind::Taken, format!("{error}.")).about(existing)
+                Self::new(Kind::InUse, format!("{error}.")).about(existing)
             }
             CreateError::OnlyOAuth | CreateError::NoCredentials => {
                 Self::new(Kind::Missing, format!("{error}."))
@@ -420,7 +420,7 @@ impl From<ChangeError> for Problem {
             ChangeError::Internal(internal) => internal.into(),
             ChangeError::NoSuchMember(_) => Self::not_found("member"),
             ChangeError::ExternalGuidTaken(existing) | ChangeError::Duplicate(existing) => {
-                Self::new(Kind::Taken, format!("{error}.")).about(existing)
+                Self::new(Kind::InUse, format!("{error}.")).about(existing)
             }
             ChangeError::Credentials(credentials) => credentials.into(),
             ChangeError::IsOAuth => Self::new(Kind::Malformed, format!("{error}.")),
@@ -491,7 +491,7 @@ impl From<LeaseError> for Problem {
         match error {
             LeaseError::Internal(internal) => internal.into(),
             LeaseError::Unknown(_) => Self::not_found("job"),
-            LeaseError::Over(_) => {
+            LeaseError::NotRunning(_) => {
                 Self::new(Kind::Conflict, format!("{error}.")).because("job_not_open")
             }
             LeaseError::Ended(_) => {

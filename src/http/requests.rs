@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::body::{
     AnyText, Field, FieldError, FieldGuid, Filled, Flag, Label, Line, List, Metadata, Number,
-    Object, OwnName, Secret, SomeOf, Source, StatusId, Text, Texts, Word, request, telling_of,
+    Object, OwnName, Secret, SomeOf, Source, StatusId, Text, Texts, Word, request, webhook_choice,
 };
 use crate::domain::challenge::CHALLENGES_LIMIT;
 use crate::domain::credential::GivenValue;
@@ -20,7 +20,7 @@ use crate::domain::job::JobFailure;
 use crate::domain::member::UseCase;
 use crate::domain::window::{OpenPolicy, ReferralSource};
 use crate::flow::PageRequest;
-use crate::flow::Telling;
+use crate::flow::WebhookChoice;
 use crate::flow::mint;
 
 /// `{"session": {"skip_aggregation": true}}`, or nothing.
@@ -108,11 +108,11 @@ request! {
     WindowWishes {
         /// `true`: do not aggregate after the person has come back.
         skip_aggregation: Flag,
-        ..wishes: Wishes,
+        ..link_options: LinkOptions,
     }
 
     /// What any request for a link may ask of it.
-    Wishes {
+    LinkOptions {
         /// BROWSER (the default) or APP, in upper or lower case.
         referral_source: Source = "BROWSER",
         /// Another name of `referral_source`.
@@ -137,7 +137,7 @@ request! {
     }
 
     /// The data that a job asks for.
-    PullWishes {
+    PullOptions {
         /// Whether to pull transactions.
         include_transactions: Flag,
         /// Whether to pull holdings.
@@ -148,7 +148,7 @@ request! {
     PullRequestBody {
         /// The data that this job asks for, if not the same as the member's other jobs.
         data_request: Object<DataRequestBody>,
-        ..pull: PullWishes,
+        ..pull: PullOptions,
         ..silence: SilentRequestBody,
     }
 
@@ -167,20 +167,20 @@ request! {
     /// A new member and, next to it, the options of its first link.
     NexusMemberRequestBody in member (required): NexusMemberRequest "The member." {
         ..jobs: Jobs,
-        ..wishes: Wishes,
+        ..link_options: LinkOptions,
     }
 
     /// A new member and, next to it, the options of its first link.
     PlatformMemberRequestBody in member (required): PlatformMemberRequest "The member." {
         ..jobs: Jobs,
-        ..wishes: Wishes,
+        ..link_options: LinkOptions,
     }
 
     /// What the jobs of a member are like.
     Jobs {
         /// The data that its jobs ask for from now on.
         data_request: Object<DataRequestBody>,
-        ..pull: PullWishes,
+        ..pull: PullOptions,
         ..silence: SilentRequestBody,
     }
 
@@ -429,22 +429,25 @@ impl PagesQuery {
 
 impl SilentRequestBody {
     /// Whether this request's events are told (CONTRACT.md 1.4).
-    pub fn telling(&self, headers: &HeaderMap) -> Result<Telling, FieldError> {
+    pub fn webhooks(&self, headers: &HeaderMap) -> Result<WebhookChoice, FieldError> {
         Ok(match self.skip_webhook.read()? {
-            Some(true) => Telling::Silent,
-            _ => telling_of(headers),
+            Some(true) => WebhookChoice::Skip,
+            _ => webhook_choice(headers),
         })
     }
 }
 
-impl Wishes {
+impl LinkOptions {
     /// What the request asks of a window.
-    pub fn of_window(&self, skip_aggregation: Option<bool>) -> Result<mint::Wishes, FieldError> {
+    pub fn of_window(
+        &self,
+        skip_aggregation: Option<bool>,
+    ) -> Result<mint::MintOptions, FieldError> {
         let by_name = match self.referral_source.read()? {
             Some(source) => source,
             None => self.oauth_referral_source.read()?.unwrap_or_default(),
         };
-        Ok(mint::Wishes {
+        Ok(mint::MintOptions {
             // A mobile webview is an app, whatever else is said (CONTRACT.md 6.2).
             referral_source: match self.is_mobile_webview.read()? {
                 Some(true) => ReferralSource::App,
@@ -462,7 +465,7 @@ impl Wishes {
     }
 }
 
-impl PullWishes {
+impl PullOptions {
     /// What a job is asked for: `data_request.products`, `include_transactions` and
     /// `include_holdings` (CONTRACT.md 1.4 and 2.2).
     pub fn data_request(

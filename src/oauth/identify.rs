@@ -91,12 +91,12 @@ mod tests {
     use super::super::test_support::{at, oauth, registration};
     use super::super::transport_error::MediaType;
     use super::*;
-    use crate::domain::grant::Grant;
+    use crate::domain::token_set::TokenSet;
     use crate::fake_server::{FakeServer, Reply, Request, answer, json};
 
     fn granted(subject: Option<&str>) -> Granted {
         Granted {
-            grant: Grant {
+            grant: TokenSet {
                 access_token: SecretString::from("CANARY-access"),
                 refresh_token: None,
                 scope: None,

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use super::json::Members;
-use crate::domain::grant::Grant;
+use crate::domain::token_set::TokenSet;
 
 /// The member that makes an answer a successful one.
 const ACCESS_TOKEN: &str = "access_token";
@@ -83,8 +83,8 @@ impl Issued {
     }
 }
 
-impl From<&Grant> for Issued {
-    fn from(grant: &Grant) -> Self {
+impl From<&TokenSet> for Issued {
+    fn from(grant: &TokenSet) -> Self {
         Self {
             refresh: grant.refresh_token.iter().cloned().collect(),
             access: vec![grant.access_token.clone()],
@@ -107,7 +107,7 @@ impl TokenAnswer {
         self,
         requested: Option<String>,
         now: Timestamp,
-    ) -> Result<Grant, UnusableAnswer> {
+    ) -> Result<TokenSet, UnusableAnswer> {
         let Self(members) = self;
         check_type(&members)?;
         let token = |name| {
@@ -126,7 +126,7 @@ impl TokenAnswer {
             .text("scope")
             .map(|text| text.to_string())
             .or_else(|| members.list("scope").map(|scopes| scopes.join(" ")));
-        Ok(Grant {
+        Ok(TokenSet {
             access_token: token(ACCESS_TOKEN).ok_or(UnusableAnswer::NoToken)?,
             refresh_token: token(REFRESH_TOKEN),
             scope: scope.or(requested),

@@ -15,8 +15,8 @@ use super::reply::{Refusal, Reply, Unfit};
 use super::scrub::Scrubber;
 use super::token_answer::{Issued, TokenAnswer, UnusableAnswer, has_token};
 use super::transport_error::TransportError;
-use crate::domain::grant::Grant;
 use crate::domain::institution::{OAuth, SubjectSource};
+use crate::domain::token_set::TokenSet;
 use crate::domain::window::ErrorReason;
 
 /// How much of a token type's name is kept, in characters.
@@ -25,7 +25,7 @@ const TYPE_NAME: usize = 40;
 /// What a token request became.
 pub struct Granted {
     /// The grant.
-    pub grant: Grant,
+    pub grant: TokenSet,
     /// Who signed in, where the institution's token answer is to say so and does.
     pub subject: Option<String>,
     /// Keeps the secrets of this exchange out of what else the institution says.

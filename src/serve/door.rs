@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::paced::{Paced, PacedBody};
-use super::places::{Caps, Offer, Place, Places, Taken};
+use super::places::{Caps, OccupiedPlace, Offer, Place, Places};
 use crate::config::Network;
 use crate::http::source::Source;
 use crate::metrics::Metrics;
@@ -187,7 +187,7 @@ impl Door {
 async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
-    taken: Taken,
+    taken: OccupiedPlace,
     routes: Router,
     head: Duration,
     stopping: Stopping,

@@ -104,14 +104,14 @@ impl Place {
 }
 
 /// A place that is given back when this is dropped.
-pub struct Taken {
+pub struct OccupiedPlace {
     /// The place.
     pub place: Arc<Place>,
     number: u64,
     places: Arc<Places>,
 }
 
-impl Drop for Taken {
+impl Drop for OccupiedPlace {
     fn drop(&mut self) {
         self.places.lock().remove(self.number);
     }
@@ -120,9 +120,9 @@ impl Drop for Taken {
 /// A new connection, and what it took.
 pub enum Offer {
     /// There was a place.
-    Free(Taken),
+    Free(OccupiedPlace),
     /// The place of a connection that had kept us waiting the longest, which is cut.
-    Instead(Taken),
+    Instead(OccupiedPlace),
     /// There is none: `source` or `all` are full.
     None(&'static str),
 }
@@ -158,7 +158,7 @@ impl Places {
             pace: Mutex::new(Pace::new(now)),
             cut: CancellationToken::new(),
         });
-        let taken = Taken {
+        let taken = OccupiedPlace {
             number: table.add(place.clone()),
             place,
             places: self.clone(),
@@ -214,7 +214,7 @@ mod tests {
         Some(Source::of(text.parse().expect("an address")))
     }
 
-    fn take(offer: Offer) -> Taken {
+    fn take(offer: Offer) -> OccupiedPlace {
         match offer {
             Offer::Free(taken) | Offer::Instead(taken) => taken,
             Offer::None(full) => panic!("{full} full"),

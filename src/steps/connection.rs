@@ -1,5 +1,5 @@
 //! The commit: a member is connected. Status CONNECTED, token set and fingerprint replaced, window
-//! `Succeeded` with that member as inbound, job queued, news kept: all of it, or nothing.
+//! `Succeeded` with that member as inbound, job queued, token set kept: all of it, or nothing.
 //!
 //! - Only a `Returned` window succeeds, once.
 //! - The receiving member is the window's own, or another one that is known by the login. Where another
@@ -11,10 +11,10 @@
 use jiff::Timestamp;
 
 use super::deletion::{is_unconnected, remove};
-use super::event::News;
+use super::event::Snapshot;
 use super::link::Subject;
 use super::member::{begin_job, duplicate_of, follow, know_by, logins, replace_job};
-use super::record::{Changes, KeptWindow, Key, Means, Reads, Slot, View};
+use super::record::{AccessRecord, Changes, KeptWindow, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, OauthStateGuid};
@@ -37,7 +37,7 @@ pub struct Connection {
     /// Empty: the institution does not say who signed in, and nothing is compared.
     pub fingerprints: Vec<Digest>,
     /// The sealed grant, replacing the receiving member's earlier one.
-    pub sealed_grant: Vec<u8>,
+    pub sealed_token_set: Vec<u8>,
     /// The job to queue, unless aggregation is skipped. One of the receiving member that is under way is
     /// replaced either way.
     pub job: Option<NewJob>,
@@ -55,7 +55,7 @@ pub struct Connection {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Committed {
     /// The receiving member is connected.
-    Yes(Box<Subject>),
+    Connected(Box<Subject>),
     /// This other member of the user, at the same institution, has the same login. Nothing changed.
     Duplicate(MemberGuid),
     /// The window's member is known to belong to another login, and no other member has this one.
@@ -63,7 +63,7 @@ pub enum Committed {
     OtherLogin,
     /// The window is no longer `Returned` (expired, superseded or deleted meanwhile). Nothing
     /// changed, and the grant must be given back.
-    Over,
+    WindowClosed,
 }
 
 impl Step for Connection {
@@ -95,7 +95,7 @@ impl Step for Connection {
             WindowStatus::Succeeded => {
                 let inbound = window.inbound.into_iter();
                 inbound
-                    .flat_map(|it| [Key::member(it), Key::means(it)])
+                    .flat_map(|it| [Key::member(it), Key::access(it)])
                     .filter(|key| view.record(key).is_none())
                     .collect()
             }
@@ -105,13 +105,13 @@ impl Step for Connection {
 
     fn decide(&self, view: &View, now: Timestamp) -> (Self::Outcome, Changes) {
         let Some(kept) = view.window(self.window) else {
-            return unchanged((Committed::Over, None));
+            return unchanged((Committed::WindowClosed, None));
         };
         if kept.window.status != WindowStatus::Returned {
             return unchanged((self.repeated(view, kept), None));
         }
         let Some(own) = view.member(kept.window.member) else {
-            return unchanged((Committed::Over, None));
+            return unchanged((Committed::WindowClosed, None));
         };
         let named = self.named_inbound(view, own);
         let mut member = named.unwrap_or(own).clone();
@@ -134,14 +134,14 @@ impl Step for Connection {
         if named.is_some() && is_unconnected(own) {
             let mut outbound = own.clone();
             outbound.revision += 1;
-            changes.tell(&self.deleted, &News::of(&outbound), now);
+            changes.tell(&self.deleted, &Snapshot::of(&outbound), now);
             remove(&mut changes, &outbound, now);
             removed = Some(outbound);
         }
-        let means = Means {
-            sealed: self.sealed_grant.clone(),
+        let access = AccessRecord {
+            sealed: self.sealed_token_set.clone(),
         };
-        changes.put(Key::means(member.guid), means);
+        changes.put(Key::access(member.guid), access);
         know_by(&mut changes, &mut member, &self.fingerprints);
         follow(&mut member, ConnectionStatus::Connected);
         replace_job(&mut changes, view, &mut member, now);
@@ -153,11 +153,11 @@ impl Step for Connection {
         }
         changes.change_member(&mut member);
         let window = succeeded.window.clone();
-        let news = News::of(&member).with_window(&window);
-        changes.tell(&self.updated, &news, now);
-        changes.tell(&self.finished, &news, now);
+        let snapshot = Snapshot::of(&member).with_window(&window);
+        changes.tell(&self.updated, &snapshot, now);
+        changes.tell(&self.finished, &snapshot, now);
         changes.put_window(succeeded);
-        let committed = Committed::Yes(Box::new(Subject { window, member }));
+        let committed = Committed::Connected(Box::new(Subject { window, member }));
         ((committed, removed), changes)
     }
 }
@@ -172,15 +172,15 @@ impl Connection {
             .filter(|_| kept.window.status == WindowStatus::Succeeded);
         let member = inbound.and_then(|inbound| view.member(inbound));
         let is_same = |member: &&Member| {
-            let means = view.means(member.guid);
-            means.is_some_and(|means| means.sealed == self.sealed_grant)
+            let access = view.access(member.guid);
+            access.is_some_and(|access| access.sealed == self.sealed_token_set)
         };
         match member.filter(is_same) {
-            Some(member) => Committed::Yes(Box::new(Subject {
+            Some(member) => Committed::Connected(Box::new(Subject {
                 window: kept.window.clone(),
                 member: member.clone(),
             })),
-            None => Committed::Over,
+            None => Committed::WindowClosed,
         }
     }
 

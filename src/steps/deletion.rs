@@ -8,7 +8,7 @@
 
 use jiff::Timestamp;
 
-use super::event::News;
+use super::event::Snapshot;
 use super::record::{Changes, DeletedMember, FormerName, Key, List, LoginOf, Reads, Slot, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
@@ -55,11 +55,11 @@ impl Step for Deletion {
                 WindowStatus::Errored(ErrorReason::SessionError, Ending::MemberDeleted),
                 now,
             );
-            let news = News::of(&member).with_window(&ended.window);
-            changes.tell(&self.finished, &news, now);
+            let snapshot = Snapshot::of(&member).with_window(&ended.window);
+            changes.tell(&self.finished, &snapshot, now);
             changes.put_window(ended);
         }
-        changes.tell(&self.deleted, &News::of(&member), now);
+        changes.tell(&self.deleted, &Snapshot::of(&member), now);
         remove(&mut changes, &member, now);
         if !is_unconnected(&member) {
             keep(&mut changes, &member, now);
@@ -76,7 +76,7 @@ pub(super) fn is_unconnected(member: &Member) -> bool {
 /// Removes a member whose window has ended.
 pub(super) fn remove(changes: &mut Changes, member: &Member, now: Timestamp) {
     changes.delete(Key::member(member.guid));
-    changes.delete(Key::means(member.guid));
+    changes.delete(Key::access(member.guid));
     if let Some(job) = member.current_job {
         changes.delete(Key::job(job));
     }

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use super::event::News;
+use super::event::Snapshot;
 use super::record::{Changes, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
@@ -69,8 +69,8 @@ impl Step for Failure {
         ended.window.inbound = self.inbound;
         let mut changes = Changes::default();
         if let Some(member) = view.member(ended.window.member) {
-            let news = News::of(member).with_window(&ended.window);
-            changes.tell(&self.finished, &news, now);
+            let snapshot = Snapshot::of(member).with_window(&ended.window);
+            changes.tell(&self.finished, &snapshot, now);
         }
         let window = ended.window.clone();
         changes.put_window(ended);

@@ -15,13 +15,13 @@ use crate::domain::member::Member;
 use crate::domain::window::Window;
 
 /// What a change left, for its events to show.
-pub(super) struct News<'a> {
+pub(super) struct Snapshot<'a> {
     member: &'a Member,
     window: Option<&'a Window>,
     job: Option<(JobGuid, Pulled)>,
 }
 
-impl<'a> News<'a> {
+impl<'a> Snapshot<'a> {
     /// About a member.
     pub(super) fn of(member: &'a Member) -> Self {
         Self {
@@ -50,16 +50,18 @@ impl<'a> News<'a> {
 
 impl Changes {
     /// Keeps an event for each notice, due at once, showing what its kind is about.
-    pub(super) fn tell(&mut self, notices: &[Notice], news: &News<'_>, now: Timestamp) {
+    pub(super) fn tell(&mut self, notices: &[Notice], snapshot: &Snapshot<'_>, now: Timestamp) {
         for notice in notices {
             let is_of_window = notice.kind == EventKind::OauthStateFinished;
-            let window = news.window.filter(|_| is_of_window);
+            let window = snapshot.window.filter(|_| is_of_window);
             let event = KeptEvent {
                 kind: notice.kind,
-                member: news.member.clone(),
+                member: snapshot.member.clone(),
                 window: window.cloned(),
                 window_guid: window.map(|window| window.guid),
-                job: news.job.filter(|_| notice.kind == EventKind::Aggregation),
+                job: snapshot
+                    .job
+                    .filter(|_| notice.kind == EventKind::Aggregation),
                 happened_at: now,
                 attempt: 0,
                 due_at: now,

@@ -9,7 +9,7 @@
 
 use jiff::Timestamp;
 
-use super::event::News;
+use super::event::Snapshot;
 use super::member::{begin_job, follow};
 use super::record::{Changes, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
@@ -70,7 +70,7 @@ pub struct Answering {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answered {
     /// The member is RESUMED, its job due again.
-    Yes(Box<Member>),
+    Resumed(Box<Member>),
     /// The member is not CHALLENGED by that round of that job (any more). Nothing changed.
     NotAsked(Box<Member>),
     /// The user has no such member.
@@ -85,21 +85,21 @@ pub enum Lease {
         /// The job.
         job: Box<Job>,
         /// What to pull with, sealed.
-        sealed: SealedMeans,
+        sealed: SealedAccess,
         /// The answers to the job's newest challenges, sealed.
         sealed_answers: Option<Vec<u8>>,
     },
     /// The job is finished, waits for an answer, or was never pushed.
-    Over,
+    NotRunning,
     /// There is no such job, or its member has nothing to pull with.
     Unknown,
 }
 
 /// What a member's data is pulled with, sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SealedMeans {
-    /// An OAuth member's grant.
-    Grant(Vec<u8>),
+pub enum SealedAccess {
+    /// An OAuth member's token set.
+    TokenSet(Vec<u8>),
     /// A standard member's credentials.
     Credentials(Vec<u8>),
 }
@@ -114,7 +114,7 @@ impl Step for JobOrder {
     fn reads(&self) -> Reads {
         Reads::of([
             Key::member(self.member),
-            Key::means(self.member),
+            Key::access(self.member),
             Key::job(self.job.guid),
         ])
     }
@@ -131,7 +131,7 @@ impl Step for JobOrder {
         if member.is_being_aggregated() {
             return unchanged(Ordered::UnderWay(Box::new(member)));
         }
-        if !member.status.may_be_aggregated() || view.means(member.guid).is_none() {
+        if !member.status.may_be_aggregated() || view.access(member.guid).is_none() {
             return unchanged(Ordered::Unfit(Box::new(member)));
         }
         let mut changes = Changes::default();
@@ -140,7 +140,7 @@ impl Step for JobOrder {
             member.callback_payload = Some(payload.clone());
         }
         changes.change_member(&mut member);
-        changes.tell(&self.updated, &News::of(&member), now);
+        changes.tell(&self.updated, &Snapshot::of(&member), now);
         (Ordered::Queued(Box::new(member)), changes)
     }
 }
@@ -169,7 +169,7 @@ impl Step for Answering {
         };
         // The same answers, sent again because our own was lost: no two envelopes are alike.
         if kept.sealed_answers.as_ref() == Some(&self.sealed_answers) {
-            return unchanged(Answered::Yes(Box::new(member)));
+            return unchanged(Answered::Resumed(Box::new(member)));
         }
         let is_asked = kept.job.status == JobStatus::Challenged
             && member.status == ConnectionStatus::Challenged;
@@ -189,8 +189,8 @@ impl Step for Answering {
         let mut changes = Changes::default();
         changes.put_job(kept);
         changes.change_member(&mut member);
-        changes.tell(&self.updated, &News::of(&member), now);
-        (Answered::Yes(Box::new(member)), changes)
+        changes.tell(&self.updated, &Snapshot::of(&member), now);
+        (Answered::Resumed(Box::new(member)), changes)
     }
 }
 
@@ -206,18 +206,18 @@ impl Lease {
             return Self::Unknown;
         };
         if !matches!(kept.job.status, JobStatus::Pushed | JobStatus::Started) {
-            return Self::Over;
+            return Self::NotRunning;
         }
         let of = kept.job.member;
-        let (Some(member), Some(means)) = (view.member(of), view.means(of)) else {
+        let (Some(member), Some(access)) = (view.member(of), view.access(of)) else {
             return Self::Unknown;
         };
-        let sealed = means.sealed.clone();
+        let sealed = access.sealed.clone();
         Self::Granted {
             job: Box::new(kept.job.clone()),
             sealed: match member.is_oauth {
-                true => SealedMeans::Grant(sealed),
-                false => SealedMeans::Credentials(sealed),
+                true => SealedAccess::TokenSet(sealed),
+                false => SealedAccess::Credentials(sealed),
             },
             sealed_answers: kept.sealed_answers.clone(),
         }

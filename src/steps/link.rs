@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::event::News;
+use super::event::Snapshot;
 use super::record::{Attempt, Changes, KeptWindow, Key, Reads, Slot, View, Whereabouts};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
@@ -25,7 +25,7 @@ use crate::domain::window::{
 
 /// How a browser asks for a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Knock {
+pub enum VisitKind {
     /// A navigation: claims under `single` and `multi`, changes nothing under `interstitial`.
     Navigate,
     /// The interstitial page's button.
@@ -44,7 +44,7 @@ pub struct Opening {
     /// The member its link names; another one's window is unknown.
     pub member: MemberGuid,
     /// How it asks.
-    pub knock: Knock,
+    pub kind: VisitKind,
     /// The bindings the browser shows, at most ten.
     pub browser: Vec<Binding>,
     /// The attempt that is kept if the window is claimed.
@@ -61,12 +61,12 @@ pub enum Opened {
     /// This browser claimed it before and it is unfinished. Nothing changed.
     Resumable(Box<Subject>),
     /// Another browser claimed it, or it was opened as often as it may be. Nothing changed.
-    Taken(Box<Subject>),
+    ClaimedElsewhere(Box<Subject>),
     /// It was continued as often as it may be; this attempt of the browser's still counts. Nothing
     /// changed.
     Exhausted(AttemptId),
     /// It is finished, or its deadline has passed unnoticed. Nothing changed.
-    Over {
+    Finished {
         /// The window, and the member unless it was deleted.
         window: Box<Window>,
         /// The member, unless it was deleted.
@@ -141,8 +141,8 @@ impl Step for Mint {
                 WindowStatus::Errored(ErrorReason::SessionError, Ending::Superseded),
                 now,
             );
-            let news = News::of(&member).with_window(&ended.window);
-            changes.tell(&self.superseded, &news, now);
+            let snapshot = Snapshot::of(&member).with_window(&ended.window);
+            changes.tell(&self.superseded, &snapshot, now);
             changes.put_window(ended);
         }
         changes.put_window(KeptWindow::new(window));
@@ -252,7 +252,7 @@ impl Step for Opening {
                 member.clone()
             }
             member => {
-                return unchanged(Opened::Over {
+                return unchanged(Opened::Finished {
                     window: Box::new(kept.window.clone()),
                     member: member.cloned().map(Box::new),
                     own_attempt: own.map(|own| own.id.clone()),
@@ -275,7 +275,7 @@ impl Step for Opening {
         match (self.verdict(kept), own) {
             (Verdict::AskFirst, _) => return unchanged(Opened::AskFirst(subject(kept))),
             (Verdict::Refuse, None) | (Verdict::ClaimAgain, None) => {
-                return unchanged(Opened::Taken(subject(kept)));
+                return unchanged(Opened::ClaimedElsewhere(subject(kept)));
             }
             (Verdict::Refuse | Verdict::ClaimAgain, Some(own)) if kept.continues >= CONTINUES => {
                 return unchanged(Opened::Exhausted(own.id.clone()));
@@ -328,13 +328,15 @@ enum Verdict {
 impl Opening {
     fn verdict(&self, kept: &KeptWindow) -> Verdict {
         let policy = kept.window.options.open_policy;
-        match (kept.window.status, policy, self.knock) {
-            (WindowStatus::Issued, OpenPolicy::Interstitial, Knock::Navigate | Knock::Look) => {
-                Verdict::AskFirst
-            }
-            (WindowStatus::Issued, _, Knock::Navigate | Knock::Begin) => Verdict::Claim,
-            (WindowStatus::Opened, _, Knock::Continue) => Verdict::ClaimAgain,
-            (WindowStatus::Opened, OpenPolicy::Multi, Knock::Navigate | Knock::Begin) => {
+        match (kept.window.status, policy, self.kind) {
+            (
+                WindowStatus::Issued,
+                OpenPolicy::Interstitial,
+                VisitKind::Navigate | VisitKind::Look,
+            ) => Verdict::AskFirst,
+            (WindowStatus::Issued, _, VisitKind::Navigate | VisitKind::Begin) => Verdict::Claim,
+            (WindowStatus::Opened, _, VisitKind::Continue) => Verdict::ClaimAgain,
+            (WindowStatus::Opened, OpenPolicy::Multi, VisitKind::Navigate | VisitKind::Begin) => {
                 // One that was continued counts once, by its newest attempt.
                 let opens = kept.attempts.iter().filter(|it| !it.is_replaced).count();
                 match opens < usize::from(MULTI_OPENS) {

@@ -10,9 +10,11 @@
 use jiff::Timestamp;
 
 use super::deletion::purge_former;
-use super::event::News;
+use super::event::Snapshot;
 use super::link::issued;
-use super::record::{Changes, KeptJob, KeptWindow, Key, List, LoginOf, Means, Reads, Slot, View};
+use super::record::{
+    AccessRecord, Changes, KeptJob, KeptWindow, Key, List, LoginOf, Reads, Slot, View,
+};
 use super::step::{Step, unchanged};
 use crate::domain::data_request::DataRequest;
 use crate::domain::event::Notice;
@@ -156,15 +158,15 @@ impl Step for NewMember {
             changes.put_window(KeptWindow::new(issued(&member, window, None, now)));
         }
         if let Some(sealed) = &self.sealed_credentials {
-            let means = Means {
+            let access = AccessRecord {
                 sealed: sealed.clone(),
             };
-            changes.put(Key::means(member.guid), means);
+            changes.put(Key::access(member.guid), access);
         }
         if let Some(job) = &self.job {
             begin_job(&mut changes, job, &mut member, now);
         }
-        changes.tell(&self.created, &News::of(&member), now);
+        changes.tell(&self.created, &Snapshot::of(&member), now);
         changes.put_member(member);
         (MemberCreation::Created, changes)
     }
@@ -180,7 +182,7 @@ impl Step for MemberChange {
 
     fn reads(&self) -> Reads {
         let mut keys = vec![Key::member(self.member)];
-        keys.extend(self.credentials.as_ref().map(|_| Key::means(self.member)));
+        keys.extend(self.credentials.as_ref().map(|_| Key::access(self.member)));
         Reads::of(keys).then(&["j"])
     }
 
@@ -200,17 +202,17 @@ impl Step for MemberChange {
         let mut changes = Changes::default();
         // The same credentials are a change sent again because its answer was lost: no two envelopes are
         // alike.
-        let kept = view.means(before.guid).map(|means| &means.sealed);
+        let kept = view.access(before.guid).map(|access| &access.sealed);
         let credentials = self.credentials.as_ref();
         if let Some(new) = credentials.filter(|new| kept != Some(&new.sealed)) {
             if let Some(existing) = duplicate_of(view, before, &new.fingerprints) {
                 let named = before.external_guid.clone();
                 return unchanged((MemberUpdate::Duplicate(existing), named));
             }
-            let means = Means {
+            let access = AccessRecord {
                 sealed: new.sealed.clone(),
             };
-            changes.put(Key::means(member.guid), means);
+            changes.put(Key::access(member.guid), access);
             know_by(&mut changes, &mut member, &new.fingerprints);
             member.refusals = 0;
             follow(&mut member, ConnectionStatus::Updated);
@@ -221,7 +223,7 @@ impl Step for MemberChange {
         }
         if !changes.is_empty() || member != *before {
             changes.change_member(&mut member);
-            changes.tell(&self.updated, &News::of(&member), now);
+            changes.tell(&self.updated, &Snapshot::of(&member), now);
         }
         let named = before.external_guid.clone();
         ((MemberUpdate::Updated(Box::new(member)), named), changes)

@@ -62,7 +62,7 @@ pub struct Reserve {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reserved {
     /// It may be borne.
-    Yes,
+    Reserved,
     /// Another holds it. Whether that one bears it is to be looked up.
     Held(NameOf),
     /// It is reserved for another, who may yet bear it.
@@ -100,7 +100,7 @@ impl Step for Reserve {
             is_settled: false,
         };
         changes.put(key, name);
-        (Reserved::Yes, changes)
+        (Reserved::Reserved, changes)
     }
 }
 

@@ -141,7 +141,7 @@ records! {
     'a' Attempt(Whereabouts) attempt(id: &AttemptId) = id;
     'h' Held(HeldResponse) held(handle: &Digest) = handle.to_text();
     'j' Job(KeptJob) job(guid: JobGuid) = guid.compact();
-    'g' Means(Means) means(of: MemberGuid) = of.compact();
+    'g' Access(AccessRecord) access(of: MemberGuid) = of.compact();
     'x' Deleted(DeletedMember) deleted(guid: MemberGuid) = guid.compact();
     'l' Login(LoginOf) login(user: UserGuid, institution: &InstitutionCode, print: &Digest)
         = format_args!("{}/{institution}/{}", user.compact(), print.to_text());
@@ -270,7 +270,7 @@ pub struct KeptJob {
 
 /// What a member is pulled with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Means {
+pub struct AccessRecord {
     /// A token set or credentials, sealed.
     #[serde(with = "form")]
     pub sealed: Vec<u8>,
@@ -567,7 +567,7 @@ impl Record {
                 .chain(member.current_job.map(Key::job))
                 .collect(),
             Self::Attempt(at) => vec![Key::window(at.window), Key::member(at.member)],
-            Self::Job(kept) => vec![Key::member(kept.job.member), Key::means(kept.job.member)],
+            Self::Job(kept) => vec![Key::member(kept.job.member), Key::access(kept.job.member)],
             Self::ApiToken(token) => vec![Key::sessions_ended(token.session.user)],
             Self::Session(session) => vec![Key::sessions_ended(session.user)],
             _ => Vec::new(),

@@ -14,7 +14,7 @@
 
 use jiff::Timestamp;
 
-use super::event::News;
+use super::event::Snapshot;
 use super::member::follow;
 use super::record::{Changes, KeptJob, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
@@ -33,7 +33,7 @@ pub struct Reported {
     /// The new due time after `Started` and `Challenged`.
     pub due_at: Timestamp,
     /// What it makes of the member.
-    pub standing: Standing,
+    pub status_change: StatusChange,
     /// Told with the member as changed. Of kind `ConnectionStatus` only when the status changed.
     pub changed: Vec<Notice>,
 }
@@ -41,7 +41,7 @@ pub struct Reported {
 /// What a report makes of the member's status. A status that may not follow the member's own is not
 /// written: the member stays as it is, and the rest of the report counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct StatusChange {
     /// If it never aggregated with success before; `None`: as it is.
     pub at_first: Option<ConnectionStatus>,
     /// Otherwise.
@@ -56,9 +56,9 @@ pub struct Standing {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recorded {
     /// It is recorded; the job as it is now.
-    Yes(Box<Job>),
+    Recorded(Box<Job>),
     /// The job was finished before, or its questions were answered. Nothing changed.
-    Over(Box<Job>),
+    JobFinished(Box<Job>),
     /// There is no such job.
     Unknown,
 }
@@ -81,19 +81,19 @@ impl Step for Reported {
         let job = &kept.job;
         let is_unanswered = self.report == JobReport::Failed(JobFailure::Unanswered);
         if job.status.is_finished() || is_unanswered && job.status != JobStatus::Challenged {
-            return unchanged(Recorded::Over(Box::new(kept.job)));
+            return unchanged(Recorded::JobFinished(Box::new(kept.job)));
         }
         // It was asked, answered, and not pushed since: this is what was reported before, sent again.
         let is_old = job.status == JobStatus::Queued && job.round > 0;
         match &self.report {
             JobReport::Started | JobReport::Challenged(_) if is_old => {
-                return unchanged(Recorded::Yes(Box::new(kept.job)));
+                return unchanged(Recorded::Recorded(Box::new(kept.job)));
             }
             // The same questions, sent again because the answer to the report was lost.
             JobReport::Challenged(asked)
                 if job.status == JobStatus::Challenged && job.challenges == *asked =>
             {
-                return unchanged(Recorded::Yes(Box::new(kept.job)));
+                return unchanged(Recorded::Recorded(Box::new(kept.job)));
             }
             JobReport::Started => {
                 // A question that came before the news of the start is still to be answered.
@@ -124,7 +124,7 @@ impl Step for Reported {
         }
         let job = kept.job.clone();
         changes.put_job(kept);
-        (Recorded::Yes(Box::new(job)), changes)
+        (Recorded::Recorded(Box::new(job)), changes)
     }
 }
 
@@ -139,7 +139,7 @@ impl Reported {
     ) {
         let status_before = member.status;
         let ends = kept.job.status.is_finished();
-        let status = self.standing.counted(&mut member);
+        let status = self.status_change.counted(&mut member);
         if let Some(status) = status.filter(|status| !(ends && status.awaits_a_job())) {
             follow(&mut member, status);
         }
@@ -163,15 +163,15 @@ impl Reported {
         let is_news =
             |notice: &&Notice| status_changed || notice.kind != EventKind::ConnectionStatus;
         let told: Vec<Notice> = self.changed.iter().filter(is_news).copied().collect();
-        let news = match pulled {
-            Some(pulled) => News::of(&member).with_job(kept.job.guid, pulled),
-            None => News::of(&member),
+        let snapshot = match pulled {
+            Some(pulled) => Snapshot::of(&member).with_job(kept.job.guid, pulled),
+            None => Snapshot::of(&member),
         };
-        changes.tell(&told, &news, now);
+        changes.tell(&told, &snapshot, now);
     }
 }
 
-impl Standing {
+impl StatusChange {
     /// Where the member stands by a report, whose refusal is counted; `None`: where it stood.
     fn counted(&self, member: &mut Member) -> Option<ConnectionStatus> {
         if self.is_refusal {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::event::News;
+use super::event::Snapshot;
 use super::link::Subject;
 use super::record::{Changes, HeldResponse, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
@@ -53,7 +53,7 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claimed {
     /// This answer, and no other, may be exchanged. The window is `Returned`.
-    Yes {
+    Accepted {
         /// The window and its member.
         subject: Box<Subject>,
         /// The attempt's sealed secrets.
@@ -153,8 +153,8 @@ impl Step for Claim {
                     WindowStatus::Errored(ErrorReason::SessionError, Ending::Unbound),
                     now,
                 );
-                let news = News::of(member).with_window(&ended.window);
-                changes.tell(&self.burnt, &news, now);
+                let snapshot = Snapshot::of(member).with_window(&ended.window);
+                changes.tell(&self.burnt, &snapshot, now);
                 ended
             }
         };
@@ -164,7 +164,7 @@ impl Step for Claim {
         });
         changes.put_window(kept);
         let claimed = match is_bound {
-            true => Claimed::Yes { subject, sealed },
+            true => Claimed::Accepted { subject, sealed },
             false => Claimed::Burnt { subject, sealed },
         };
         (claimed, changes)

@@ -37,7 +37,7 @@ pub enum Retried {
     /// The failed attempt is not this browser's, is not known, or did not fail.
     Refused,
     /// It was retried three times, its time is over, or a newer window exists for the member.
-    Over,
+    NoRetriesLeft,
 }
 
 impl Step for Retry {
@@ -72,7 +72,7 @@ impl Step for Retry {
                     window: kept.window.clone(),
                     member: member.clone(),
                 })),
-                None => Retried::Over,
+                None => Retried::NoRetriesLeft,
             });
         }
         let Some(ends) = failed.retry_ends() else {
@@ -82,7 +82,7 @@ impl Step for Retry {
             member.latest_window == Some(failed.guid) && failed.retries < RETRIES && now < ends
         };
         let Some(mut member) = member.filter(is_newest).cloned() else {
-            return unchanged(Retried::Over);
+            return unchanged(Retried::NoRetriesLeft);
         };
         let mut window = issued(&member, &self.window, Some(failed.guid), now);
         window.options = failed.options.clone();

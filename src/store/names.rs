@@ -53,7 +53,7 @@ impl Store {
                 not_borne: not_borne.take(),
             };
             match self.step(&reserve, now).await? {
-                Reserved::Yes => return Ok(None),
+                Reserved::Reserved => return Ok(None),
                 // Mostly its bearer is being written just now.
                 Reserved::Pending => match waits.next() {
                     Some(wait) => tokio::time::sleep(*wait).await,

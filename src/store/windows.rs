@@ -52,7 +52,7 @@ impl Store {
         self.step(opening, now).await
     }
 
-    /// An institution's response arrives; see [`steps::response`](crate::steps::response). After `Yes` the
+    /// An institution's response arrives; see [`steps::response`](crate::steps::response). After `Accepted` the
     /// window's deadline is [`SETTLING`](super::SETTLING) away.
     pub async fn claim_callback(&self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
         let _timing = self.timed("claim_callback");

@@ -59,7 +59,7 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// The receiver took it: any 2xx status.
-    Taken,
+    Delivered,
     /// The receiver wants no more of these (410): not to be tried again.
     Gone,
     /// It was not taken: to be tried again.
@@ -189,7 +189,7 @@ fn basic(credentials: &BasicCredentials) -> HeaderValue {
 fn judge(response: &Response, now: Timestamp) -> Delivery {
     let status = response.status();
     if status.is_success() {
-        Delivery::Taken
+        Delivery::Delivered
     } else if status.as_u16() == 410 {
         Delivery::Gone
     } else {

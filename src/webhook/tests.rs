@@ -68,7 +68,7 @@ async fn b8_an_independent_receiver_accepts_the_signature() {
     let rotating = endpoint(url.clone(), &[1, 2]);
     assert_eq!(
         webhooks.deliver(&rotating, &message(), now).await,
-        Delivery::Taken
+        Delivery::Delivered
     );
 
     let request = server.requests().remove(0);
@@ -88,7 +88,7 @@ async fn b8_an_independent_receiver_accepts_the_signature() {
     let unsigned = endpoint(url, &[]);
     assert_eq!(
         webhooks.deliver(&unsigned, &message(), now).await,
-        Delivery::Taken
+        Delivery::Delivered
     );
     assert_eq!(server.requests()[1].header(signature::SIGNATURE), None);
 }
@@ -107,7 +107,7 @@ async fn http_basic_stands_beside_a_signature_or_instead_of_one() {
         let now = Timestamp::now();
         assert_eq!(
             webhooks.deliver(&endpoint, &message(), now).await,
-            Delivery::Taken
+            Delivery::Delivered
         );
         let request = server.requests().pop().expect("a request");
         // The example of RFC 7617 section 2.1.
@@ -150,7 +150,7 @@ async fn the_clients_own_words_are_a_header_too() {
             ..message()
         };
         let delivery = webhooks.deliver(&endpoint, &message, Timestamp::now());
-        assert_eq!(delivery.await, Delivery::Taken);
+        assert_eq!(delivery.await, Delivery::Delivered);
         let request = server.requests().pop().expect("a request");
         assert_eq!(request.header("x-callback-payload"), words);
     }
@@ -160,18 +160,18 @@ async fn the_clients_own_words_are_a_header_too() {
 async fn any_success_is_taken_whatever_follows_it() {
     assert_eq!(
         at(|| answer("200 OK", &[], b"thanks")).await,
-        Delivery::Taken
+        Delivery::Delivered
     );
     assert_eq!(
         at(|| answer("202 Accepted", &[], &[b'x'; 100_000])).await,
-        Delivery::Taken
+        Delivery::Delivered
     );
     const UNFINISHED: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nthan";
     let broken = at(|| Reply::Bytes(UNFINISHED.to_vec()));
-    assert_eq!(broken.await, Delivery::Taken);
+    assert_eq!(broken.await, Delivery::Delivered);
     const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n";
     let endless = at(|| Reply::Drip([ENDLESS, &[b'x'; 9999]].concat()));
-    assert_eq!(endless.await, Delivery::Taken);
+    assert_eq!(endless.await, Delivery::Delivered);
     assert_eq!(at(|| answer("410 Gone", &[], b"")).await, Delivery::Gone);
 }
 

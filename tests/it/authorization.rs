@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use guichet::domain::id::MemberGuid;
 use guichet::domain::secret::LinkToken;
-use guichet::flow::mint::Wishes;
+use guichet::flow::mint::MintOptions;
 use guichet::flow::open::{Arrival, Way};
 use guichet::flow::{mint, open};
-use guichet::store::Knock;
+use guichet::store::VisitKind;
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -50,14 +50,14 @@ async fn draw(
         .clone();
     let mut drawn = Vec::new();
     for _ in 0..EACH {
-        let minted = mint::mint(&gateway, &client, user, member, Wishes::default()).await;
+        let minted = mint::mint(&gateway, &client, user, member, MintOptions::default()).await;
         let link = minted.expect("a link").oauth_window_uri;
         let text = link
             .path_segments()
             .and_then(|mut parts| parts.next_back())
             .expect("a token");
         let token = LinkToken::parse(text).expect("a token");
-        let arrival = open::open(&gateway, member, &token, Knock::Navigate, Vec::new()).await;
+        let arrival = open::open(&gateway, member, &token, VisitKind::Navigate, Vec::new()).await;
         let Ok(Arrival::Depart(departure)) = arrival else {
             panic!("not let through");
         };

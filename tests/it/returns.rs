@@ -258,7 +258,7 @@ async fn b1_an_address_no_longer_registered_is_not_returned_to() {
     )
     .await
     {
-        Ok(Finish::Over { back, .. }) => back,
+        Ok(Finish::Ended { back, .. }) => back,
         _ => panic!("not over"),
     };
     assert!(back(&gateway.inside).await.is_some());

@@ -24,7 +24,7 @@ crate::on_both_stores!(
 #[derive(Clone, Copy, Debug)]
 enum Place {
     /// What members connect with: grants and credentials.
-    Means,
+    Access,
     /// The secrets of attempts.
     Attempts,
     /// The answers to the questions of jobs.
@@ -39,7 +39,7 @@ impl Place {
     /// The letter of the records, and where in them it is.
     fn pointer(self) -> (char, &'static str) {
         match self {
-            Self::Means => ('g', "/sealed"),
+            Self::Access => ('g', "/sealed"),
             Self::Attempts => ('w', "/attempts/0/sealed"),
             Self::Answers => ('j', "/sealed_answers"),
             Self::Held => ('h', "/sealed"),
@@ -182,7 +182,7 @@ async fn k2_the_grant_of_another_member_does_not_open(backend: Backend) {
         assert_eq!(page.name(), Some("connected"), "{}", page.body);
         jobs.push(nth_job(&gateway, nth).await);
     }
-    does_not_open_elsewhere(&gateway, Place::Means, &jobs).await;
+    does_not_open_elsewhere(&gateway, Place::Access, &jobs).await;
 }
 
 async fn k2_the_credentials_of_another_member_do_not_open(backend: Backend) {
@@ -192,7 +192,7 @@ async fn k2_the_credentials_of_another_member_do_not_open(backend: Backend) {
         standard_member(&gateway, login).await;
         jobs.push(nth_job(&gateway, nth).await);
     }
-    does_not_open_elsewhere(&gateway, Place::Means, &jobs).await;
+    does_not_open_elsewhere(&gateway, Place::Access, &jobs).await;
 }
 
 async fn k2_the_answers_of_another_job_do_not_open(backend: Backend) {

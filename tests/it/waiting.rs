@@ -83,7 +83,7 @@ async fn an_exchange_of_another_gateway_is_looked_at_once(backend: Backend) {
         .store
         .claim_callback(&claim, at.gateway.clock.now())
         .await;
-    assert!(matches!(claimed, Ok(Claimed::Yes { .. })));
+    assert!(matches!(claimed, Ok(Claimed::Accepted { .. })));
     let result = at.gateway.at(&format!("/oauth/result/{attempt}"));
     let asked = Instant::now();
     for _ in 0..3 {

@@ -10,7 +10,7 @@ use crate::domain::credential::{Credential, Credentials};
 use crate::domain::data_request::Product;
 use crate::domain::id::{CredentialGuid, InstitutionCode, JobGuid, MemberGuid, UserGuid};
 use crate::domain::iso8601;
-use crate::flow::aggregate::{Leased, Means};
+use crate::flow::aggregate::{Access, Leased};
 use crate::http::body::{SomeOf, property};
 
 /// The token or credentials for one job.
@@ -110,8 +110,8 @@ fn lent(credentials: &Credentials) -> Vec<LentValue<'_>> {
 impl<'a> From<&'a Leased> for LeaseBody<'a> {
     fn from(leased: &'a Leased) -> Self {
         let job = &leased.job;
-        let (token, credentials) = match &leased.means {
-            Means::Token {
+        let (token, credentials) = match &leased.access {
+            Access::Token {
                 access_token,
                 scope,
                 expires_at,
@@ -124,7 +124,7 @@ impl<'a> From<&'a Leased> for LeaseBody<'a> {
                 };
                 (Some(token), None)
             }
-            Means::Credentials(credentials) => (None, Some(lent(credentials))),
+            Access::Credentials(credentials) => (None, Some(lent(credentials))),
         };
         Self {
             answers: leased.answers.as_ref().map(lent),

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use thiserror::Error as ThisError;
 
 use crate::domain::member::CallbackPayload;
-use crate::flow::Telling;
+use crate::flow::WebhookChoice;
 use crate::http::problem::{Dialect, Kind, Problem};
 
 /// What a body ends with whose sender keeps us waiting.
@@ -113,14 +113,14 @@ pub fn callback_payload(headers: &HeaderMap) -> Result<Option<CallbackPayload>, 
 }
 
 /// Whether a request's events are told, by its headers alone.
-pub fn telling_of(headers: &HeaderMap) -> Telling {
+pub fn webhook_choice(headers: &HeaderMap) -> WebhookChoice {
     let skip = headers
         .get("mx-skip-webhook")
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     if skip {
-        Telling::Silent
+        WebhookChoice::Skip
     } else {
-        Telling::Aloud
+        WebhookChoice::Send
     }
 }
 

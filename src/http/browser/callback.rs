@@ -13,7 +13,7 @@ use super::ways::{Look, counted, form_field, look_ahead, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::AnswerHandle;
 use crate::domain::window::Binding;
-use crate::flow::callback::{Taken, callback};
+use crate::flow::callback::{CallbackOutcome, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::registration;
 use crate::flow::unproven::{Refused, own_attempt};
@@ -102,12 +102,12 @@ pub async fn returned(
         };
         let taken = match answer {
             Ok(Ok(answer)) => callback(&door.gateway, &at, answer, browser).await,
-            Ok(Err(refused)) => Ok(Taken::Refused(refused)),
+            Ok(Err(refused)) => Ok(CallbackOutcome::Refused(refused)),
             Err(error) => Err(error),
         };
         Look::Found(match taken {
-            Ok(Taken::Known(attempt)) => to_outcome(&door, &shown, &attempt),
-            Ok(Taken::Refused(refused)) => {
+            Ok(CallbackOutcome::Known(attempt)) => to_outcome(&door, &shown, &attempt),
+            Ok(CallbackOutcome::Refused(refused)) => {
                 let refusal = Refusal::new(&refused, &at, raw);
                 return refuse(&door, &shown, &at, source, &bindings, &refusal).await;
             }

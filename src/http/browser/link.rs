@@ -12,7 +12,7 @@ use super::ways::{
 use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
-use crate::flow::{Knock, Subject};
+use crate::flow::{Subject, VisitKind};
 use crate::http::body::Whole;
 use crate::http::cookies::Cookies;
 use crate::http::door::Door;
@@ -60,8 +60,8 @@ pub async fn link(
     let shown = show::Shown::new(&door, &headers);
     let cookies = door.cookies(&headers);
     let mut is_declined = false;
-    let knock = match Visit::of(&method, &headers) {
-        Visit::Navigation => Knock::Navigate,
+    let kind = match Visit::of(&method, &headers) {
+        Visit::Navigation => VisitKind::Navigate,
         Visit::LookAhead => return look_ahead(&shown),
         Visit::Machine => return vary(shown.page(&Page::Preview)),
         Visit::Probe => return vary(StatusCode::OK.into_response()),
@@ -72,10 +72,10 @@ pub async fn link(
         Visit::Post => match form_field(&body, page::PROOF_FIELD) {
             Some(proof) if cookies.is_proven(Some(&proof)) => {
                 is_declined = form_field(&body, page::ACTION_FIELD).as_deref() == Some("cancel");
-                Knock::Begin
+                VisitKind::Begin
             }
             Some(_) => return shown.neutral(),
-            None => Knock::Continue,
+            None => VisitKind::Continue,
         },
     };
     let look = async {
@@ -86,14 +86,14 @@ pub async fn link(
         let browser = cookies.browser().bindings;
         let arrival = if is_declined {
             match decline(&door.gateway, member_guid, &link_token, browser).await {
-                Ok(Declined::Yes { subject, back }) => {
+                Ok(Declined::Cancelled { subject, back }) => {
                     return Look::Found(declined(&shown, &headers, &subject, back));
                 }
                 Ok(Declined::No(arrival)) => Ok(arrival),
                 Err(error) => Err(error),
             }
         } else {
-            open(&door.gateway, member_guid, &link_token, knock, browser).await
+            open(&door.gateway, member_guid, &link_token, kind, browser).await
         };
         let this_link = format!("/oauth/predirect_to/{member}/{token}");
         Look::Found(match arrival {

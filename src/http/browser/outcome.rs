@@ -80,7 +80,7 @@ pub(super) async fn outcome(
         Ok(Finish::NotYours(record)) => {
             about(&shown, &record).page(&show::to_a_stranger(attempt, &record.window))
         }
-        Ok(Finish::Over { record, back }) => {
+        Ok(Finish::Ended { record, back }) => {
             tracing::info!(target: STRANGERS, %source, "outcome shown");
             let about = match shown.about_outcome(&record).await {
                 Ok(about) => about,
@@ -157,7 +157,7 @@ pub async fn act(
             },
             Some("retry") | None => match retry(&door.gateway, &attempt, browser).await {
                 Ok(Again::Depart(departure)) => leave(&door, &shown, &cookies, departure),
-                Ok(Again::Over) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
+                Ok(Again::NoRetriesLeft) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
                 Ok(Again::Refused) => return is_not_theirs(),
                 Err(error) => shown.failure(error),
             },

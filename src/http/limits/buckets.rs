@@ -67,7 +67,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 
     /// Forgets the keys whose buckets are full.
-    pub fn forget_quiet_ones(&self, now: Instant) {
+    pub fn evict_idle(&self, now: Instant) {
         let mut counts = self.counts();
         counts.full_at.retain(|_, full_at| *full_at > now);
         counts.full_at.shrink_to_fit();
@@ -152,7 +152,7 @@ mod tests {
         );
         assert!(buckets.take(&(most + 1), now).is_err());
         assert_eq!(buckets.counts().full_at.len(), 100_000);
-        buckets.forget_quiet_ones(now + MINUTE);
+        buckets.evict_idle(now + MINUTE);
         assert_eq!(buckets.counts().full_at.len(), 0);
     }
 }

@@ -86,9 +86,9 @@ impl<K: Eq + std::hash::Hash + Clone> Callers<K> {
     }
 
     /// Forgets who has been quiet.
-    pub(super) fn forget_quiet_ones(&self, now: Instant) {
+    pub(super) fn evict_idle(&self, now: Instant) {
         for counted in [&self.reads, &self.writes, &self.deletes, &self.mints] {
-            counted.forget_quiet_ones(now);
+            counted.evict_idle(now);
         }
     }
 }

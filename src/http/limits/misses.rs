@@ -106,9 +106,9 @@ impl Misses {
     }
 
     /// Forgets who has been quiet.
-    pub(super) fn forget_quiet_ones(&self, now: Instant) {
+    pub(super) fn evict_idle(&self, now: Instant) {
         for sought in Sought::ALL {
-            self.of(sought).forget_quiet_ones(now);
+            self.of(sought).evict_idle(now);
         }
     }
 }

@@ -69,18 +69,25 @@ fn member_request(
     dialect: Dialect,
     headers: &HeaderMap,
 ) -> Result<MemberRequest, Problem> {
-    let (guid, code, own_name, new, jobs, wishes) = match dialect {
+    let (guid, code, own_name, new, jobs, link_options) = match dialect {
         Dialect::Nexus => {
             let all: NexusMemberRequestBody = fields.take();
             let it = all.member;
             let (guid, code) = (it.institution_guid, it.institution_code);
-            (guid, code, it.external_guid, it.new, all.jobs, all.wishes)
+            (
+                guid,
+                code,
+                it.external_guid,
+                it.new,
+                all.jobs,
+                all.link_options,
+            )
         }
         Dialect::Platform => {
             let all: PlatformMemberRequestBody = fields.take();
             let it = all.member;
             let (guid, code) = (it.institution_guid, it.institution_code);
-            (guid, code, it.id, it.new, all.jobs, all.wishes)
+            (guid, code, it.id, it.new, all.jobs, all.link_options)
         }
     };
     let background = new.background_aggregation_is_disabled.read()?;
@@ -98,8 +105,8 @@ fn member_request(
         credentials: Some(given(new.credentials.read()?)?).filter(|given| !given.is_empty()),
         data_request: jobs.pull.data_request(&jobs.data_request)?,
         callback_payload: callback_payload(headers)?,
-        wishes: wishes.of_window(skip_aggregation)?,
-        telling: jobs.silence.telling(headers)?,
+        link_options: link_options.of_window(skip_aggregation)?,
+        webhooks: jobs.silence.webhooks(headers)?,
         origin: None,
     })
 }

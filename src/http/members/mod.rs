@@ -25,7 +25,7 @@ use crate::domain::user::User;
 use crate::flow::access;
 use crate::flow::members;
 use crate::flow::mint::{self, Minted};
-use crate::flow::{Gateway, Telling};
+use crate::flow::{Gateway, WebhookChoice};
 
 /// Whose member a request is about, and in which words it is answered.
 pub struct Scope<'a> {
@@ -87,7 +87,7 @@ impl Scope<'_> {
         ))
     }
 
-    /// Mints a new link for a member by POST; the body's wishes win over the query's.
+    /// Mints a new link for a member by POST; the body's options win over the query's.
     pub async fn authorize(&self, member: &str, query: &str, body: &[u8]) -> Answer {
         let fields = Fields::of_request(body, query, "member")?;
         let minted = self.minted(member, fields.take()).await?;
@@ -100,18 +100,27 @@ impl Scope<'_> {
 
     async fn minted(&self, member: &str, asked: WindowWishes) -> Result<Minted, Problem> {
         access::enabled(self.user)?;
-        let wishes = asked.wishes.of_window(asked.skip_aggregation.read()?)?;
+        let link_options = asked
+            .link_options
+            .of_window(asked.skip_aggregation.read()?)?;
         let member = self.guid(member).await?;
         self.limits
             .mint(&self.client.id, self.user.guid, Some(member))?;
-        Ok(mint::mint(self.gateway, self.client, self.user.guid, member, wishes).await?)
+        Ok(mint::mint(
+            self.gateway,
+            self.client,
+            self.user.guid,
+            member,
+            link_options,
+        )
+        .await?)
     }
 
     /// Deletes a member.
-    pub async fn delete(&self, member: &str, telling: Telling) -> Result<(), Problem> {
+    pub async fn delete(&self, member: &str, webhooks: WebhookChoice) -> Result<(), Problem> {
         let member = self.guid(member).await?;
         let deleted =
-            members::delete(self.gateway, self.client, self.user, member, telling).await?;
+            members::delete(self.gateway, self.client, self.user, member, webhooks).await?;
         deleted
             .map(drop)
             .ok_or_else(|| Problem::not_found("member"))

@@ -42,6 +42,6 @@ fn order_request(asked: &PullRequestBody, headers: &HeaderMap) -> Result<OrderRe
     Ok(OrderRequest {
         data_request: asked.pull.data_request(&asked.data_request)?,
         callback_payload: callback_payload(headers)?,
-        telling: asked.silence.telling(headers)?,
+        webhooks: asked.silence.webhooks(headers)?,
     })
 }

@@ -93,7 +93,7 @@ fn change_request(
         skip_aggregation: change.skip_aggregation.read()?.unwrap_or(false),
         data_request: Some(data_request).filter(|request| !request.is_empty()),
         callback_payload: callback_payload(headers)?,
-        telling: jobs.silence.telling(headers)?,
+        webhooks: jobs.silence.webhooks(headers)?,
     })
 }
 
@@ -124,6 +124,6 @@ fn answers(
     Ok(AnswerRequest {
         answers: given(Some(challenges))?,
         callback_payload: callback_payload(headers)?,
-        telling: silence.telling(headers)?,
+        webhooks: silence.webhooks(headers)?,
     })
 }

@@ -9,14 +9,14 @@ use crate::http::answers::{
     Empty, LinkBody, NexusChallengesBody, NexusCredentialsBody, NexusMemberBody, NexusMembersBody,
 };
 use crate::http::auth::NexusUser;
-use crate::http::body::{Fields, Sent, telling_of};
+use crate::http::body::{Fields, Sent, webhook_choice};
 use crate::http::door::Door;
 use crate::http::json;
 use crate::http::params::{CallbackHeader, MemberGuidPath, SkipWebhook};
 use crate::http::problem::{Answer, Problem};
 use crate::http::requests::{
-    AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullRequestBody,
-    PullWishes, SilentRequestBody, WindowWishes,
+    AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullOptions,
+    PullRequestBody, SilentRequestBody, WindowWishes,
 };
 
 /// Create a member.
@@ -125,14 +125,14 @@ pub async fn delete(
     headers: HeaderMap,
     Sent(body): Sent,
 ) -> Answer {
-    let telling = match body.is_empty() {
-        true => telling_of(&headers),
+    let webhooks = match body.is_empty() {
+        true => webhook_choice(&headers),
         false => Fields::parse(&body, "member")
-            .and_then(|fields| Ok(fields.take::<SilentRequestBody>().telling(&headers)?))
+            .and_then(|fields| Ok(fields.take::<SilentRequestBody>().webhooks(&headers)?))
             .map_err(Problem::in_nexus)?,
     };
     user.scope(&door, &headers)
-        .delete(&member, telling)
+        .delete(&member, webhooks)
         .await
         .map_err(Problem::in_nexus)?;
     Ok(json::answer(&headers, StatusCode::OK, &Empty {}))
@@ -144,7 +144,7 @@ pub async fn delete(
 #[utoipa::path(
     get, path = "/members/{member_guid}/aggregate",
     operation_id = "nexusAggregateMember", tag = "Nexus API",
-    params(MemberGuidPath, PullWishes, CallbackHeader, SkipWebhook),
+    params(MemberGuidPath, PullOptions, CallbackHeader, SkipWebhook),
     request_body = Option<PullRequestBody>,
     responses(
         (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
@@ -170,7 +170,7 @@ pub async fn aggregate(
 #[utoipa::path(
     get, path = "/members/{member_guid}/refresh",
     operation_id = "nexusRefreshMember", tag = "Nexus API",
-    params(MemberGuidPath, PullWishes, CallbackHeader, SkipWebhook),
+    params(MemberGuidPath, PullOptions, CallbackHeader, SkipWebhook),
     request_body = Option<PullRequestBody>,
     responses(
         (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
@@ -193,7 +193,7 @@ pub async fn refresh(
 #[utoipa::path(
     post, path = "/members/{member_guid}/unthrottled_aggregate",
     operation_id = "nexusUnthrottledAggregate", tag = "Nexus API",
-    params(MemberGuidPath, PullWishes, CallbackHeader, SkipWebhook),
+    params(MemberGuidPath, PullOptions, CallbackHeader, SkipWebhook),
     request_body = Option<PullRequestBody>,
     responses(
         (status = 200, description = "The member, being aggregated.", body = NexusMemberBody),
@@ -216,7 +216,7 @@ pub async fn unthrottled_aggregate(
 #[utoipa::path(
     get, path = "/members/aggregate",
     operation_id = "nexusAggregateMembers", tag = "Nexus API",
-    params(PullWishes, CallbackHeader, SkipWebhook),
+    params(PullOptions, CallbackHeader, SkipWebhook),
     request_body = Option<PullRequestBody>,
     responses(
         (status = 200, description = "All members, as they are now.", body = NexusMembersBody),

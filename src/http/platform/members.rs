@@ -11,13 +11,13 @@ use crate::http::answers::{
     PlatformMemberBody, PlatformMembersBody,
 };
 use crate::http::auth::PlatformClient;
-use crate::http::body::{Sent, telling_of};
+use crate::http::body::{Sent, webhook_choice};
 use crate::http::door::Door;
 use crate::http::params::{CallbackHeader, SkipWebhook, UserMemberPath, UserPath};
 use crate::http::problem::Answer;
 use crate::http::requests::{
-    AnswersBody, PagesQuery, PlatformMemberChangeBody, PlatformMemberRequestBody, PullRequestBody,
-    PullWishes, UseCaseQuery, WindowWishes,
+    AnswersBody, PagesQuery, PlatformMemberChangeBody, PlatformMemberRequestBody, PullOptions,
+    PullRequestBody, UseCaseQuery, WindowWishes,
 };
 
 /// Create a member.
@@ -139,7 +139,7 @@ pub async fn delete(
     let user = client.user(&door, &user).await?;
     client
         .scope(&door, &user, &headers)
-        .delete(&member, telling_of(&headers))
+        .delete(&member, webhook_choice(&headers))
         .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -166,7 +166,7 @@ pub async fn status(
 #[utoipa::path(
     post, path = "/users/{user_identifier}/members/{member_identifier}/aggregate",
     operation_id = "platformAggregateMember", tag = "Platform API",
-    params(UserMemberPath, PullWishes, CallbackHeader, SkipWebhook),
+    params(UserMemberPath, PullOptions, CallbackHeader, SkipWebhook),
     request_body = Option<PullRequestBody>,
     responses(
         (status = 202, description = "The member, being aggregated.", body = PlatformMemberBody),

@@ -10,7 +10,7 @@ use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
 use crate::flow::idempotency::Origin;
 use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
 use crate::http::auth::PlatformClient;
-use crate::http::body::{FieldError, Fields, Sent, telling_of};
+use crate::http::body::{FieldError, Fields, Sent, webhook_choice};
 use crate::http::door::Door;
 use crate::http::json;
 use crate::http::params::{SkipWebhook, UserPath};
@@ -130,8 +130,8 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> Answer {
     let user = client.user(&door, &user).await?;
-    let telling = telling_of(&headers);
-    let deleted = access::delete_user(&door.gateway, &client.client, user.guid, telling).await?;
+    let webhooks = webhook_choice(&headers);
+    let deleted = access::delete_user(&door.gateway, &client.client, user.guid, webhooks).await?;
     deleted.ok_or_else(|| Problem::not_found("user"))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

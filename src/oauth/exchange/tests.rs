@@ -14,8 +14,8 @@ use super::super::transport_error::{MediaType, TransportError};
 use super::*;
 use crate::domain::client::Registration;
 use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
-use crate::domain::grant::Grant;
 use crate::domain::institution::{OAuth, Pkce};
+use crate::domain::token_set::TokenSet;
 use crate::domain::window::ErrorReason;
 use crate::fake_server::{FakeServer, Reply, Request, answer, json};
 
@@ -30,7 +30,7 @@ async fn exchange_with(
     client: &OAuthClient,
     oauth: &OAuth,
     registration: &Registration,
-) -> Result<Grant, TokenError> {
+) -> Result<TokenSet, TokenError> {
     outcome(client, oauth, registration)
         .await
         .map(|granted| granted.grant)
@@ -51,7 +51,7 @@ async fn outcome(
     client.exchange(at, &authorized, now()).await
 }
 
-async fn exchange(oauth: &OAuth) -> Result<Grant, TokenError> {
+async fn exchange(oauth: &OAuth) -> Result<TokenSet, TokenError> {
     exchange_with(
         &OAuthClient::new(Default::default()).unwrap(),
         oauth,
@@ -63,7 +63,7 @@ async fn exchange(oauth: &OAuth) -> Result<Grant, TokenError> {
 /// Exchanges at a server that answers so.
 async fn at(
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
-) -> Result<Grant, TokenError> {
+) -> Result<TokenSet, TokenError> {
     within_limit(Duration::from_secs(30), reply).await
 }
 
@@ -72,7 +72,7 @@ async fn at(
 async fn within_limit(
     limit: Duration,
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
-) -> Result<Grant, TokenError> {
+) -> Result<TokenSet, TokenError> {
     let server = FakeServer::start(reply);
     let mut oauth = oauth(&server.url("/"));
     oauth.timeout = limit;

@@ -8,12 +8,12 @@ fn read(answer: &str) -> TokenAnswer {
     TokenAnswer(members)
 }
 
-fn grant(answer: &str) -> Result<Grant, UnusableAnswer> {
+fn grant(answer: &str) -> Result<TokenSet, UnusableAnswer> {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     read(answer).into_grant(Some("accounts".to_owned()), now)
 }
 
-fn with(member: &str) -> Grant {
+fn with(member: &str) -> TokenSet {
     let answer = format!(r#"{{"access_token":"a","token_type":"Bearer"{member}}}"#);
     grant(&answer).ok().unwrap()
 }

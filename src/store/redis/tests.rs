@@ -34,8 +34,8 @@ use crate::domain::window::{
 use crate::steps::record::Key;
 use crate::store::Store;
 use crate::store::{
-    Claim, Claimed, Committed, Connection, Knock, MemberChange, NewMember, Opened, Opening,
-    Retention, Subject,
+    Claim, Claimed, Committed, Connection, MemberChange, NewMember, Opened, Opening, Retention,
+    Subject, VisitKind,
 };
 
 /// Values that never repeat within a test binary (SplitMix64 over a counter).
@@ -181,12 +181,12 @@ fn new_attempt(partition: Partition, deadline: Timestamp) -> NewAttempt {
 }
 
 /// A browser with these bindings follows the link of `new`'s window.
-fn opening(new: &NewMember, knock: Knock, browser: &[Binding]) -> Opening {
+fn opening(new: &NewMember, kind: VisitKind, browser: &[Binding]) -> Opening {
     let window = new.window.as_ref().expect("a window").guid;
     Opening {
         window,
         member: new.member.guid,
-        knock,
+        kind,
         browser: browser.to_vec(),
         attempt: new_attempt(window.partition(), at(900)),
     }
@@ -262,7 +262,7 @@ fn connection(new: &NewMember) -> Connection {
         outbound: new.member.guid,
         inbound: None,
         fingerprints: Vec::new(),
-        sealed_grant: b"sealed \0 grant \xff".to_vec(),
+        sealed_token_set: b"sealed \0 grant \xff".to_vec(),
         job: Some(new_job(partition)),
         callback_payload: None,
         deleted: vec![notice(partition, EventKind::MemberDeleted)],
@@ -281,7 +281,7 @@ async fn keep_member(store: &Store) -> NewMember {
 
 /// Opens the member's window and gives the attempt that claimed it.
 async fn open_first(store: &Store, new: &NewMember, now: Timestamp) -> NewAttempt {
-    let opening = opening(new, Knock::Navigate, &[]);
+    let opening = opening(new, VisitKind::Navigate, &[]);
     let opened = store.open_window(&opening, now).await.expect("answered");
     assert!(matches!(opened, Opened::Claimed(_)), "{opened:?}");
     opening.attempt
@@ -294,7 +294,7 @@ async fn bring_back(store: &Store, new: &NewMember) -> NewAttempt {
         .claim_callback(&claim(&attempt), at(20))
         .await
         .expect("answered");
-    assert!(matches!(claimed, Claimed::Yes { .. }), "{claimed:?}");
+    assert!(matches!(claimed, Claimed::Accepted { .. }), "{claimed:?}");
     attempt
 }
 
@@ -308,7 +308,7 @@ async fn connect(store: &Store, new: &NewMember) -> (Connection, Subject) {
 
 fn committed_subject(committed: crate::store::Result<Committed>) -> Subject {
     match committed.expect("answered") {
-        Committed::Yes(subject) => *subject,
+        Committed::Connected(subject) => *subject,
         other => panic!("{other:?}"),
     }
 }
@@ -318,16 +318,16 @@ fn opened_name(opened: &Opened) -> &'static str {
         Opened::Claimed(_) => "claimed",
         Opened::AskFirst(_) => "ask first",
         Opened::Resumable(_) => "resumable",
-        Opened::Taken(_) => "taken",
+        Opened::ClaimedElsewhere(_) => "taken",
         Opened::Exhausted(_) => "exhausted",
-        Opened::Over { .. } => "over",
+        Opened::Finished { .. } => "over",
         Opened::Unknown => "unknown",
     }
 }
 
 fn claimed_name(claimed: &Claimed) -> &'static str {
     match claimed {
-        Claimed::Yes { .. } => "yes",
+        Claimed::Accepted { .. } => "yes",
         Claimed::Burnt { .. } => "burnt",
         Claimed::Ignored => "ignored",
         Claimed::Settled => "settled",

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use guichet::domain::data_request::DataRequest;
-use guichet::flow::Telling;
+use guichet::flow::WebhookChoice;
 use guichet::flow::access::{self, UserRequest};
 use guichet::flow::idempotency::{self, Admission, KeyedRequest, Origin};
 use guichet::flow::members::{self, Created, InstitutionName, MemberRequest};
-use guichet::flow::mint::Wishes;
+use guichet::flow::mint::MintOptions;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{BANK, Backend, CLIENT, RIVAL, TestGateway};
@@ -122,11 +122,11 @@ async fn create_and_die(gateway: &TestGateway, path: &str, key: &str, body: &Val
         metadata: None,
         use_cases: None,
         background_aggregation_is_disabled: false,
-        wishes: Wishes::default(),
+        link_options: MintOptions::default(),
         credentials: None,
         data_request: DataRequest::default(),
         callback_payload: None,
-        telling: Telling::default(),
+        webhooks: WebhookChoice::default(),
         origin,
     };
     match members::create(inside, &client, &user, request)

@@ -34,7 +34,7 @@ async fn send(bench: &Bench, claim: &Claim, second: i64) -> Claimed {
 async fn the_bound_browser_claims_once(bench: Bench) {
     let visited = bench.visited().await;
     let claim = bench.a_claim(&visited);
-    let Claimed::Yes { subject, sealed } = send(&bench, &claim, 2).await else {
+    let Claimed::Accepted { subject, sealed } = send(&bench, &claim, 2).await else {
         panic!("the browser is bound");
     };
     assert_eq!(sealed, visited.attempt.sealed);
@@ -71,7 +71,7 @@ async fn a_wrong_path_is_unknown(bench: Bench) {
     }
     let claimed = send(&bench, &right, 3).await;
     assert!(
-        matches!(claimed, Claimed::Yes { .. }),
+        matches!(claimed, Claimed::Accepted { .. }),
         "a forged answer cost it nothing"
     );
     for claim in wrong {
@@ -133,7 +133,7 @@ async fn an_answer_in_another_browser_is_ignored(bench: Bench) {
     assert_eq!(bench.window_now(&visited).await, before);
     assert_eq!(bench.told(at(9)).await, []);
     let claimed = send(&bench, &bound, 3).await;
-    assert!(matches!(claimed, Claimed::Yes { .. }), "{claimed:?}");
+    assert!(matches!(claimed, Claimed::Accepted { .. }), "{claimed:?}");
 }
 
 async fn half_a_binding_is_none(bench: Bench) {
@@ -154,7 +154,7 @@ async fn half_a_binding_is_none(bench: Bench) {
     assert_eq!(send(&bench, &claim, 2).await, Claimed::Ignored);
     claim.browser.push(own.clone());
     let claimed = send(&bench, &claim, 2).await;
-    assert!(matches!(claimed, Claimed::Yes { .. }), "{claimed:?}");
+    assert!(matches!(claimed, Claimed::Accepted { .. }), "{claimed:?}");
 }
 
 async fn what_is_settled_is_neither_burnt_nor_ignored(bench: Bench) {
@@ -191,7 +191,7 @@ async fn an_answer_at_the_deadline_is_late(bench: Bench) {
         .claim_callback(&claim, before(at(1 + LEG)))
         .await;
     let claimed = claimed.expect("answered");
-    assert!(matches!(claimed, Claimed::Yes { .. }), "{claimed:?}");
+    assert!(matches!(claimed, Claimed::Accepted { .. }), "{claimed:?}");
 }
 
 async fn of_a_multi_links_attempts_any_one_claims(bench: Bench) {

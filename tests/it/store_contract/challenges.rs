@@ -139,7 +139,7 @@ async fn a_question_waits_on_the_job(bench: Bench) {
         [EventKind::MemberUpdated, EventKind::ConnectionStatus]
     );
     assert!(told.iter().all(|event| event.member == member));
-    assert_eq!(bench.lease(kept.job()).await, Lease::Over);
+    assert_eq!(bench.lease(kept.job()).await, Lease::NotRunning);
     assert_eq!(bench.take(at(499)).await, [], "nothing is pushed meanwhile");
 }
 
@@ -163,7 +163,7 @@ async fn answers_make_the_job_due_at_once(bench: Bench) {
         ..before
     };
     let answered = bench.answer(&answering, 20).await;
-    assert_eq!(answered, Answered::Yes(Box::new(member.clone())));
+    assert_eq!(answered, Answered::Resumed(Box::new(member.clone())));
     assert_eq!(bench.member_of(&kept).await, member);
     let told = bench.told(at(20)).await;
     assert_eq!(told.len(), 1, "{told:?}");
@@ -181,7 +181,7 @@ async fn answers_make_the_job_due_at_once(bench: Bench) {
         ..asked
     };
     assert_eq!(bench.job(kept.job()).await.as_ref(), Some(&queued));
-    assert_eq!(bench.lease(kept.job()).await, Lease::Over);
+    assert_eq!(bench.lease(kept.job()).await, Lease::NotRunning);
     let pushed = bench.take(at(20)).await.remove(0);
     assert_eq!((pushed.status, pushed.attempt), (JobStatus::Pushed, 1));
     for report in [None, Some(JobReport::Started)] {
@@ -200,7 +200,7 @@ async fn answers_sent_again_are_the_same_answers(bench: Bench) {
     let (kept, _) = bench.asked().await;
     let answering = bench.answering(&kept, 1);
     let first = bench.answer(&answering, 20).await;
-    assert!(matches!(first, Answered::Yes(_)), "{first:?}");
+    assert!(matches!(first, Answered::Resumed(_)), "{first:?}");
     assert_eq!(bench.answer(&answering, 21).await, first);
     assert_eq!(bench.take(at(22)).await.len(), 1);
     assert_eq!(
@@ -228,7 +228,7 @@ async fn each_round_has_its_own_answers(bench: Bench) {
 
     let answering = bench.answering(&kept, 2);
     let answered = bench.answer(&answering, 32).await;
-    assert!(matches!(answered, Answered::Yes(_)), "{answered:?}");
+    assert!(matches!(answered, Answered::Resumed(_)), "{answered:?}");
     let pushed = bench.take(at(32)).await.remove(0);
     assert_eq!((pushed.attempt, pushed.round), (1, 2), "counted anew");
     let Lease::Granted { sealed_answers, .. } = bench.lease(kept.job()).await else {
@@ -253,7 +253,7 @@ async fn newer_questions_replace_the_earlier_ones(bench: Bench) {
     let answered = bench.answer(&bench.answering(&kept, 1), 21).await;
     assert_eq!(answered, Answered::NotAsked(Box::new(member)));
     let answered = bench.answer(&bench.answering(&kept, 2), 22).await;
-    assert!(matches!(answered, Answered::Yes(_)), "{answered:?}");
+    assert!(matches!(answered, Answered::Resumed(_)), "{answered:?}");
 }
 
 async fn answers_belong_to_the_question(bench: Bench) {
@@ -310,8 +310,8 @@ async fn a_question_that_nobody_answers_expires(bench: Bench) {
     assert_eq!((&due.challenges, due.due_at), (&questions, at(560)));
 
     let failure = JobReport::Failed(JobFailure::Unanswered);
-    let standing = stands(ConnectionStatus::Expired);
-    let expiry = a_report(&bench, kept.job(), failure, standing);
+    let status_change = stands(ConnectionStatus::Expired);
+    let expiry = a_report(&bench, kept.job(), failure, status_change);
     let job = bench.record(&expiry, at(501)).await;
     assert_eq!(
         (job.status, job.failure),
@@ -331,7 +331,10 @@ async fn a_question_that_nobody_answers_expires(bench: Bench) {
     let late = bench.answer(&bench.answering(&kept, 1), 502).await;
     assert_eq!(late, Answered::NotAsked(Box::new(member)));
     let again = bench.store.record_report(&expiry, at(503)).await;
-    assert_eq!(again.expect("answered"), Recorded::Over(Box::new(job)));
+    assert_eq!(
+        again.expect("answered"),
+        Recorded::JobFinished(Box::new(job))
+    );
 }
 
 async fn one_that_was_answered_just_in_time_goes_on(bench: Bench) {
@@ -350,12 +353,12 @@ async fn one_that_was_answered_just_in_time_goes_on(bench: Bench) {
         }
         let job = bench.job(kept.job()).await.expect("kept");
         let recorded = bench.store.record_report(&unanswered, at(501)).await;
-        let over = Recorded::Over(Box::new(job.clone()));
+        let over = Recorded::JobFinished(Box::new(job.clone()));
         assert_eq!(recorded.expect("answered"), over);
         assert_eq!(bench.job(kept.job()).await, Some(job));
     }
     let after = bench.member_of(&kept).await;
-    assert_eq!(before, Answered::Yes(Box::new(after)));
+    assert_eq!(before, Answered::Resumed(Box::new(after)));
 }
 
 async fn answers_may_bring_a_newer_callback_payload(bench: Bench) {
@@ -375,8 +378,8 @@ async fn the_end_of_a_job_forgets_questions_and_answers(bench: Bench) {
     bench.answer(&answering, 20).await;
     bench.take(at(20)).await;
     let success = JobReport::Succeeded(Pulled::default());
-    let standing = stands(ConnectionStatus::Connected);
-    let success = a_report(&bench, kept.job(), success, standing);
+    let status_change = stands(ConnectionStatus::Connected);
+    let success = a_report(&bench, kept.job(), success, status_change);
     let job = bench.record(&success, at(30)).await;
     assert_eq!(
         (job.status, &job.challenges[..]),
@@ -384,14 +387,14 @@ async fn the_end_of_a_job_forgets_questions_and_answers(bench: Bench) {
     );
     let member = bench.member_of(&kept).await;
     assert_eq!(member.status, ConnectionStatus::Connected);
-    assert_eq!(bench.lease(kept.job()).await, Lease::Over);
+    assert_eq!(bench.lease(kept.job()).await, Lease::NotRunning);
     let late = bench.answer(&answering, 31).await;
     assert_eq!(late, Answered::NotAsked(Box::new(member)));
 
     // The institution thought better of it while the question was open.
     let (kept, _) = bench.asked().await;
     let success = JobReport::Succeeded(Pulled::default());
-    let success = a_report(&bench, kept.job(), success, standing);
+    let success = a_report(&bench, kept.job(), success, status_change);
     let job = bench.record(&success, at(30)).await;
     assert_eq!(
         (job.status, &job.challenges[..]),
@@ -410,7 +413,7 @@ async fn of_racing_answers_one_is_kept(bench: Bench) {
         people.spawn(async move {
             let answered = store.answer_challenges(&answering, at(20)).await;
             match answered.expect("answered") {
-                Answered::Yes(_) => Some(answering.sealed_answers),
+                Answered::Resumed(_) => Some(answering.sealed_answers),
                 Answered::NotAsked(_) => None,
                 Answered::NoSuchMember => panic!("it is there"),
             }

@@ -12,7 +12,7 @@ use guichet::domain::user::User;
 use guichet::domain::window::WindowOptions;
 use guichet::store::{
     Answered, Answering, Lease, MemberChange, MemberCreation, MemberUpdate, NewCredentials,
-    NewMember, Recorded, SealedMeans, Standing,
+    NewMember, Recorded, SealedAccess, StatusChange,
 };
 use tokio::task::JoinSet;
 
@@ -76,7 +76,7 @@ impl Bench {
         );
         assert_eq!(ended.updated_at, at(second));
         assert_eq!(ended.challenges, []);
-        assert_eq!(self.lease(job).await, Lease::Over);
+        assert_eq!(self.lease(job).await, Lease::NotRunning);
         ended
     }
 
@@ -179,7 +179,7 @@ async fn a_change_leaves_the_rest(bench: Bench) {
         panic!("its job goes on");
     };
     let credentials = kept.new.sealed_credentials.expect("there are some");
-    assert_eq!(sealed, SealedMeans::Credentials(credentials));
+    assert_eq!(sealed, SealedAccess::Credentials(credentials));
 }
 
 async fn a_change_needs_a_member_of_the_user(bench: Bench) {
@@ -283,7 +283,7 @@ async fn of_racing_changes_one_gets_the_external_guid(bench: Bench) {
 
 async fn new_credentials_begin_anew(bench: Bench) {
     let kept = bench.standard().await;
-    let refused = Standing {
+    let refused = StatusChange {
         at_first: Some(ConnectionStatus::Denied),
         later: None,
         is_refusal: true,
@@ -335,7 +335,7 @@ async fn new_credentials_begin_anew(bench: Bench) {
         let Lease::Granted { sealed, .. } = bench.lease(job.guid).await else {
             panic!("it was pushed");
         };
-        assert_eq!(sealed, SealedMeans::Credentials(new.sealed));
+        assert_eq!(sealed, SealedAccess::Credentials(new.sealed));
         before = member;
     }
 }
@@ -383,7 +383,7 @@ async fn a_replaced_job_asks_nothing_and_changes_nothing(bench: Bench) {
         updated: Vec::new(),
     };
     let answered = bench.store.answer_challenges(&answering, at(3)).await;
-    assert!(matches!(answered, Ok(Answered::Yes(_))), "{answered:?}");
+    assert!(matches!(answered, Ok(Answered::Resumed(_))), "{answered:?}");
     let again = a_report(
         &bench,
         kept.job(),
@@ -420,13 +420,13 @@ async fn a_replaced_job_asks_nothing_and_changes_nothing(bench: Bench) {
             &bench,
             kept.job(),
             report,
-            Standing {
+            StatusChange {
                 is_refusal: true,
                 ..stands(ConnectionStatus::Denied)
             },
         );
         let recorded = bench.store.record_report(&reported, at(6)).await;
-        let over = Recorded::Over(Box::new(ended.clone()));
+        let over = Recorded::JobFinished(Box::new(ended.clone()));
         assert_eq!(recorded.expect("answered"), over);
     }
     let late = Answering {
@@ -469,7 +469,7 @@ async fn a_replaced_job_is_kept_for_the_retention(bench: Bench) {
 async fn a_report_never_counts_for_newer_credentials(bench: Bench) {
     for round in 0..20 {
         let kept = bench.standard().await;
-        let refused = Standing {
+        let refused = StatusChange {
             is_refusal: true,
             ..stands(ConnectionStatus::Denied)
         };
@@ -486,8 +486,8 @@ async fn a_report_never_counts_for_newer_credentials(bench: Bench) {
         bench.change(&change, 5).await;
         let recorded = report.await.expect("it ends").expect("answered");
         let failure = match recorded {
-            Recorded::Yes(_) => JobFailure::Denied,
-            Recorded::Over(_) => JobFailure::Replaced,
+            Recorded::Recorded(_) => JobFailure::Denied,
+            Recorded::JobFinished(_) => JobFailure::Replaced,
             Recorded::Unknown => panic!("round {round}: it stays readable"),
         };
         let ended = bench.job(kept.job()).await.expect("readable");

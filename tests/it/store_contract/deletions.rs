@@ -4,7 +4,8 @@ use guichet::domain::event::EventKind;
 use guichet::domain::id::UserGuid;
 use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
 use guichet::store::{
-    Claim, Claimed, Committed, Deletion, Knock, Lease, MemberCreation, Opened, Opening, WindowQuery,
+    Claim, Claimed, Committed, Deletion, Lease, MemberCreation, Opened, Opening, VisitKind,
+    WindowQuery,
 };
 
 use super::Bench;
@@ -146,17 +147,20 @@ async fn nothing_comes_of_a_deleted_members_attempt(bench: Bench) {
         let claimed = bench.store.claim_callback(&elsewhere, at(6)).await;
         assert_eq!(claimed.expect("answered"), Claimed::Unknown);
         let connection = bench.a_connection(visited);
-        assert_eq!(bench.commit(&connection, at(7)).await, Committed::Over);
+        assert_eq!(
+            bench.commit(&connection, at(7)).await,
+            Committed::WindowClosed
+        );
         let failure = bench.a_failure(&visited.linked, Ending::Failed);
         let failed = bench.store.fail_window(&failure, at(7)).await;
         assert_eq!(failed.expect("answered"), None);
     }
     let opening = Opening {
         browser: opened.browser(),
-        ..bench.an_opening(&opened.linked, Knock::Navigate, at(8))
+        ..bench.an_opening(&opened.linked, VisitKind::Navigate, at(8))
     };
     let over = bench.store.open_window(&opening, at(8)).await;
-    let Opened::Over {
+    let Opened::Finished {
         member,
         own_attempt,
         ..

@@ -8,7 +8,7 @@ use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::user::User;
 use guichet::domain::window::{Ending, ErrorReason, Window, WindowOptions, WindowStatus};
 use guichet::store::{
-    Committed, Connection, Failure, Lease, MemberCreation, NewMember, SealedMeans, Subject,
+    Committed, Connection, Failure, Lease, MemberCreation, NewMember, SealedAccess, Subject,
     WindowQuery,
 };
 use tokio::task::JoinSet;
@@ -65,7 +65,7 @@ impl Bench {
         (first, second)
     }
 
-    async fn grant_of(&self, connection: &Connection) -> SealedMeans {
+    async fn grant_of(&self, connection: &Connection) -> SealedAccess {
         let job = connection.job.as_ref().expect("one is asked for").guid;
         match self.lease(job).await {
             Lease::Granted { sealed, .. } => sealed,
@@ -252,7 +252,7 @@ async fn a_merge_connects_the_member_that_was_there(bench: Bench) {
     assert_eq!(windows.expect("answered"), std::slice::from_ref(&window));
 
     bench.take(at(7)).await;
-    let grant = SealedMeans::Grant(connection.sealed_grant.clone());
+    let grant = SealedAccess::TokenSet(connection.sealed_token_set.clone());
     assert_eq!(bench.grant_of(&connection).await, grant);
     let mut told = bench.told(at(7)).await;
     told.sort_by_key(|event| match event.kind {
@@ -283,10 +283,10 @@ async fn a_merge_repeated_is_the_same_merge(bench: Bench) {
     assert_eq!(again, subject, "its answer may have been lost");
     assert_eq!(bench.told(at(7)).await.len(), 3);
     let other = Connection {
-        sealed_grant: bench.an_envelope(),
+        sealed_token_set: bench.an_envelope(),
         ..connection
     };
-    assert_eq!(bench.commit(&other, at(8)).await, Committed::Over);
+    assert_eq!(bench.commit(&other, at(8)).await, Committed::WindowClosed);
 }
 
 async fn a_merge_queues_a_job_in_place_of_one_under_way(bench: Bench) {
@@ -305,9 +305,9 @@ async fn a_merge_queues_a_job_in_place_of_one_under_way(bench: Bench) {
     assert_eq!(old.failure, Some(JobFailure::Replaced));
 
     let success = JobReport::Succeeded(Pulled::default());
-    let standing = stands(ConnectionStatus::Connected);
+    let status_change = stands(ConnectionStatus::Connected);
     bench
-        .record(&a_report(&bench, running, success, standing), at(7))
+        .record(&a_report(&bench, running, success, status_change), at(7))
         .await;
     let connection = into(&before.member, signed_in(&bench, &third, &["ada"]));
     let member = bench.connect(&connection, at(8)).await.member;
@@ -322,7 +322,7 @@ async fn a_merge_queues_a_job_in_place_of_one_under_way(bench: Bench) {
         (Some(taken[0].guid), taken[0].member),
         (queued, member.guid)
     );
-    let grant = SealedMeans::Grant(connection.sealed_grant.clone());
+    let grant = SealedAccess::TokenSet(connection.sealed_token_set.clone());
     assert_eq!(bench.grant_of(&connection).await, grant);
 }
 
@@ -343,7 +343,7 @@ async fn a_merge_keeps_a_member_that_was_connected(bench: Bench) {
     assert_eq!(kinds.len(), 2, "{kinds:?}");
     assert!(!kinds.contains(&EventKind::MemberDeleted), "{kinds:?}");
     bench.take(at(7)).await;
-    let grant = SealedMeans::Grant(of_bob.sealed_grant.clone());
+    let grant = SealedAccess::TokenSet(of_bob.sealed_token_set.clone());
     assert_eq!(bench.grant_of(&of_bob).await, grant, "its own, still");
 }
 
@@ -452,7 +452,7 @@ async fn another_login_changes_nothing(bench: Bench) {
     assert_eq!(bench.window_now(&again).await, window, "returned still");
     assert_eq!(bench.told(at(6)).await, []);
     bench.take(at(7)).await;
-    let grant = SealedMeans::Grant(of_ada.sealed_grant.clone());
+    let grant = SealedAccess::TokenSet(of_ada.sealed_token_set.clone());
     assert_eq!(bench.grant_of(&of_ada).await, grant);
     let right = signed_in(&bench, &again, &["ada under a new key", "ada"]);
     bench.connect(&right, at(8)).await;
@@ -516,7 +516,7 @@ async fn of_racing_commits_of_a_login_one_is_the_first(bench: Bench) {
     let (mut connected, mut duplicates) = (Vec::new(), Vec::new());
     for (visited, committed) in commits.join_all().await {
         match committed {
-            Committed::Yes(subject) => connected.push(subject.member.guid),
+            Committed::Connected(subject) => connected.push(subject.member.guid),
             Committed::Duplicate(of) => duplicates.push((visited, of)),
             other => panic!("its window was returned: {other:?}"),
         }
@@ -542,7 +542,7 @@ async fn racing_merges_leave_one_member(bench: Bench) {
             loop {
                 let committed = store.commit_connected(&connection, at(3)).await;
                 match committed.expect("answered") {
-                    Committed::Yes(subject) => return (visited, *subject),
+                    Committed::Connected(subject) => return (visited, *subject),
                     Committed::Duplicate(of) => connection.inbound = Some(of),
                     other => panic!("its window was returned: {other:?}"),
                 }
@@ -578,7 +578,7 @@ async fn a_merge_wins_or_loses_against_a_deletion(bench: Bench) {
         let merge = tokio::spawn(async move {
             let committed = store.commit_connected(&connection, at(6)).await;
             match committed.expect("answered") {
-                Committed::Yes(subject) => subject.member.guid,
+                Committed::Connected(subject) => subject.member.guid,
                 other => panic!("its window was returned: {other:?}"),
             }
         });

@@ -2,7 +2,7 @@
 
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{OpenPolicy, WindowOptions, WindowStatus};
-use guichet::store::{Claimed, Knock, Lease, Opened, SETTLING, SealedMeans};
+use guichet::store::{Claimed, Lease, Opened, SETTLING, SealedAccess, VisitKind};
 
 use super::Bench;
 use super::fixtures::{LEG, at, opened_by};
@@ -22,20 +22,20 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
         bench.member_now(&linked).await.as_ref(),
         Some(&linked.member)
     );
-    let second = bench.an_opening(&linked, Knock::Navigate, at(2));
+    let second = bench.an_opening(&linked, VisitKind::Navigate, at(2));
     let opened = bench
         .store
         .open_window(&second, at(2))
         .await
         .expect("answered");
-    assert!(matches!(opened, Opened::Taken(_)), "{opened:?}");
+    assert!(matches!(opened, Opened::ClaimedElsewhere(_)), "{opened:?}");
     let claim = bench.a_claim(&visited);
     let claimed = bench
         .store
         .claim_callback(&claim, at(2))
         .await
         .expect("answered");
-    let Claimed::Yes { sealed, .. } = claimed else {
+    let Claimed::Accepted { sealed, .. } = claimed else {
         panic!("the browser is bound: {claimed:?}");
     };
     assert_eq!(sealed, visited.attempt.sealed);
@@ -68,7 +68,7 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
     let Lease::Granted { sealed, .. } = lease else {
         panic!("it was pushed: {lease:?}");
     };
-    assert_eq!(sealed, SealedMeans::Grant(connection.sealed_grant));
+    assert_eq!(sealed, SealedAccess::TokenSet(connection.sealed_token_set));
     let taken = bench
         .store
         .reserve_events(at(4), at(60), 10)
@@ -101,13 +101,13 @@ async fn what_was_counted_stays_counted(bench: Bench) {
         bench.visit(linked.clone(), at(second)).await;
         bench = bench.reopen().await;
     }
-    let opening = bench.an_opening(&linked, Knock::Navigate, at(9));
+    let opening = bench.an_opening(&linked, VisitKind::Navigate, at(9));
     let opened = bench
         .store
         .open_window(&opening, at(9))
         .await
         .expect("answered");
-    assert!(matches!(opened, Opened::Taken(_)), "{opened:?}");
+    assert!(matches!(opened, Opened::ClaimedElsewhere(_)), "{opened:?}");
     let member = bench.member_now(&linked).await.expect("kept");
     assert_eq!(
         (member.status, member.revision),

@@ -18,8 +18,8 @@ use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, Window, WindowOptions,
 };
 use guichet::store::{
-    Claim, Claimed, Committed, Connection, Deletion, Failure, Knock, Lease, MemberCreation,
-    NewMember, Opened, Opening, Recorded, Reported, Standing, Subject, UserCreation,
+    Claim, Claimed, Committed, Connection, Deletion, Failure, Lease, MemberCreation, NewMember,
+    Opened, Opening, Recorded, Reported, StatusChange, Subject, UserCreation, VisitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -233,11 +233,11 @@ impl Bench {
         }]
     }
 
-    pub fn an_opening(&self, linked: &Linked, knock: Knock, now: Timestamp) -> Opening {
+    pub fn an_opening(&self, linked: &Linked, kind: VisitKind, now: Timestamp) -> Opening {
         Opening {
             window: linked.window,
             member: linked.member.guid,
-            knock,
+            kind,
             browser: Vec::new(),
             attempt: self.an_attempt(
                 linked.user.guid.partition(),
@@ -264,7 +264,7 @@ impl Bench {
             outbound: visited.linked.member.guid,
             inbound: None,
             fingerprints: Vec::new(),
-            sealed_grant: self.an_envelope(),
+            sealed_token_set: self.an_envelope(),
             job: Some(self.a_job(partition)),
             callback_payload: None,
             deleted: self.a_notice(partition, EventKind::MemberDeleted),
@@ -375,7 +375,7 @@ impl Bench {
     /// Records a report of a job under way; the job as it is then.
     pub async fn record(&self, reported: &Reported, now: Timestamp) -> Job {
         match self.store.record_report(reported, now).await {
-            Ok(Recorded::Yes(job)) => *job,
+            Ok(Recorded::Recorded(job)) => *job,
             other => panic!("it was under way: {other:?}"),
         }
     }
@@ -410,7 +410,7 @@ impl Bench {
 
     /// The browser that opens `linked`.
     pub async fn visit(&self, linked: Linked, now: Timestamp) -> Visited {
-        let opening = self.an_opening(&linked, Knock::Begin, now);
+        let opening = self.an_opening(&linked, VisitKind::Begin, now);
         let opened = self
             .store
             .open_window(&opening, now)
@@ -435,7 +435,7 @@ impl Bench {
         let claim = self.a_claim(visited);
         let claimed = self.store.claim_callback(&claim, now).await;
         let claimed = claimed.expect("answered");
-        assert!(matches!(claimed, Claimed::Yes { .. }), "{claimed:?}");
+        assert!(matches!(claimed, Claimed::Accepted { .. }), "{claimed:?}");
     }
 
     /// A member connected at moment 3, its job queued, its events told.
@@ -455,7 +455,7 @@ impl Bench {
     /// A commit that connects a member.
     pub async fn connect(&self, connection: &Connection, now: Timestamp) -> Subject {
         match self.commit(connection, now).await {
-            Committed::Yes(subject) => *subject,
+            Committed::Connected(subject) => *subject,
             other => panic!("its window was returned: {other:?}"),
         }
     }
@@ -532,12 +532,17 @@ pub fn known_elsewhere_as(login: &str) -> Digest {
 }
 
 /// A report of a job, told as news of its member and of its status, and due again at moment 500.
-pub fn a_report(bench: &Bench, job: JobGuid, report: JobReport, standing: Standing) -> Reported {
+pub fn a_report(
+    bench: &Bench,
+    job: JobGuid,
+    report: JobReport,
+    status_change: StatusChange,
+) -> Reported {
     Reported {
         job,
         report,
         due_at: at(500),
-        standing,
+        status_change,
         changed: [
             bench.a_notice(job.partition(), EventKind::MemberUpdated),
             bench.a_notice(job.partition(), EventKind::ConnectionStatus),
@@ -547,8 +552,8 @@ pub fn a_report(bench: &Bench, job: JobGuid, report: JobReport, standing: Standi
 }
 
 /// A report makes it so, early and late.
-pub fn stands(status: ConnectionStatus) -> Standing {
-    Standing {
+pub fn stands(status: ConnectionStatus) -> StatusChange {
+    StatusChange {
         at_first: Some(status),
         later: Some(status),
         is_refusal: false,

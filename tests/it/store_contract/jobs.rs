@@ -4,7 +4,7 @@ use guichet::domain::event::EventKind;
 use guichet::domain::id::JobGuid;
 use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
-use guichet::store::{Lease, Recorded, Reported, SealedMeans, Standing};
+use guichet::store::{Lease, Recorded, Reported, SealedAccess, StatusChange};
 
 use super::Bench;
 use super::fixtures::{Linked, at, before};
@@ -50,7 +50,7 @@ fn a_report(bench: &Bench, job: JobGuid, report: JobReport) -> Reported {
         job,
         report,
         due_at: at(500),
-        standing: Standing {
+        status_change: StatusChange {
             at_first: Some(ConnectionStatus::Denied),
             later: Some(ConnectionStatus::Impaired),
             is_refusal: false,
@@ -64,8 +64,8 @@ fn a_report(bench: &Bench, job: JobGuid, report: JobReport) -> Reported {
 }
 
 /// What a success makes of a member.
-fn connected() -> Standing {
-    Standing {
+fn connected() -> StatusChange {
+    StatusChange {
         at_first: Some(ConnectionStatus::Connected),
         later: Some(ConnectionStatus::Connected),
         is_refusal: false,
@@ -79,7 +79,7 @@ async fn record(bench: &Bench, reported: &Reported, second: i64) -> Job {
         .await
         .expect("answered")
     {
-        Recorded::Yes(job) => *job,
+        Recorded::Recorded(job) => *job,
         other => panic!("it was under way: {other:?}"),
     }
 }
@@ -148,7 +148,7 @@ async fn a_grant_is_lent_between_push_and_end(bench: Bench) {
     let (_, connection, _) = bench.connected().await;
     let job = connection.job.expect("one is asked for").guid;
     let lease = async |job| bench.store.lease(job).await.expect("answered");
-    assert_eq!(lease(job).await, Lease::Over, "it was never pushed");
+    assert_eq!(lease(job).await, Lease::NotRunning, "it was never pushed");
     take(&bench, 10, 70).await;
     for report in [None, Some(JobReport::Started)] {
         if let Some(report) = report {
@@ -160,7 +160,7 @@ async fn a_grant_is_lent_between_push_and_end(bench: Bench) {
                 sealed,
                 sealed_answers,
             } => {
-                let grant = SealedMeans::Grant(connection.sealed_grant.clone());
+                let grant = SealedAccess::TokenSet(connection.sealed_token_set.clone());
                 assert_eq!((of.guid, sealed, sealed_answers), (job, grant, None));
             }
             other => panic!("it is under way: {other:?}"),
@@ -168,7 +168,7 @@ async fn a_grant_is_lent_between_push_and_end(bench: Bench) {
     }
     let report = JobReport::Succeeded(Pulled::default());
     record(&bench, &a_report(&bench, job, report), 12).await;
-    assert_eq!(lease(job).await, Lease::Over);
+    assert_eq!(lease(job).await, Lease::NotRunning);
     let unknown = JobGuid::new(&bench.chance, job.partition());
     assert_eq!(lease(unknown).await, Lease::Unknown);
 }
@@ -198,7 +198,7 @@ async fn a_success_is_told_with_what_was_pulled(bench: Bench) {
         transactions_updated_count: 7,
     };
     let mut reported = a_report(&bench, job, JobReport::Succeeded(pulled));
-    reported.standing = connected();
+    reported.status_change = connected();
     reported
         .changed
         .extend(bench.a_notice(job.partition(), EventKind::Aggregation));
@@ -278,7 +278,7 @@ async fn a_first_failure_and_a_later_one_differ(bench: Bench) {
     let second = again(&bench, &linked, 100).await;
     let success = JobReport::Succeeded(Pulled::default());
     let success = Reported {
-        standing: connected(),
+        status_change: connected(),
         ..a_report(&bench, second, success)
     };
     record(&bench, &success, 110).await;
@@ -293,7 +293,7 @@ async fn a_first_failure_and_a_later_one_differ(bench: Bench) {
 async fn a_status_that_stays_is_not_told(bench: Bench) {
     let (linked, job) = pushed(&bench).await;
     let reported = Reported {
-        standing: Standing::default(),
+        status_change: StatusChange::default(),
         ..a_report(&bench, job, JobReport::Failed(JobFailure::Unavailable))
     };
     record(&bench, &reported, 20).await;
@@ -309,9 +309,9 @@ async fn a_status_that_stays_is_not_told(bench: Bench) {
 
     let job = again(&bench, &linked, 100).await;
     let reported = Reported {
-        standing: Standing {
+        status_change: StatusChange {
             at_first: Some(ConnectionStatus::Connected),
-            ..Standing::default()
+            ..StatusChange::default()
         },
         ..a_report(&bench, job, JobReport::Failed(JobFailure::Unavailable))
     };
@@ -342,7 +342,7 @@ async fn a_finished_job_is_over(bench: Bench) {
             .record_report(late, at(30))
             .await
             .expect("answered");
-        assert_eq!(recorded, Recorded::Over(Box::new(done.clone())));
+        assert_eq!(recorded, Recorded::JobFinished(Box::new(done.clone())));
     }
     assert_eq!(bench.member_now(&linked).await, member);
     assert_eq!(bench.told(at(30)).await, []);

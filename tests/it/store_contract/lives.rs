@@ -8,7 +8,7 @@ use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
 use guichet::store::{
     Answered, Answering, JobOrder, Lease, MemberChange, MemberUpdate, NewCredentials, Ordered,
-    Recorded, Reported, SealedMeans, Standing,
+    Recorded, Reported, SealedAccess, StatusChange,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -90,17 +90,17 @@ impl World<'_> {
         self.bench.a_notice(partition, EventKind::MemberUpdated)
     }
 
-    async fn report(&mut self, report: JobReport, standing: Standing) {
+    async fn report(&mut self, report: JobReport, status_change: StatusChange) {
         let reported = Reported {
             job: self.job.guid,
             report: report.clone(),
             due_at: self.now + SignedDuration::from_secs(30),
-            standing,
+            status_change,
             changed: self.notices(),
         };
         let recorded = self.bench.store.record_report(&reported, self.now).await;
         match recorded.expect("answered") {
-            Recorded::Yes(_) => {
+            Recorded::Recorded(_) => {
                 assert!(!self.job.status.is_finished());
                 let is_question = matches!(report, JobReport::Challenged(_));
                 let is_old = self.job.status == JobStatus::Queued && self.job.round > 0;
@@ -109,7 +109,7 @@ impl World<'_> {
                     self.answers = None;
                 }
             }
-            Recorded::Over(_) => {
+            Recorded::JobFinished(_) => {
                 let unanswered = JobReport::Failed(JobFailure::Unanswered);
                 let is_asking = self.job.status == JobStatus::Challenged;
                 assert!(self.job.status.is_finished() || report == unanswered && !is_asking);
@@ -151,7 +151,10 @@ impl World<'_> {
                 taken.retain(|job| job.member == member);
                 assert!(taken.len() <= 1, "one job at a time: {taken:?}");
             }
-            Step::Start => self.report(JobReport::Started, Standing::default()).await,
+            Step::Start => {
+                self.report(JobReport::Started, StatusChange::default())
+                    .await
+            }
             Step::Ask => {
                 let question = Challenge {
                     guid: CredentialGuid::new(&self.bench.chance, partition),
@@ -159,8 +162,8 @@ impl World<'_> {
                     label: "What is it?".to_owned(),
                     kind: ChallengeKind::Text,
                 };
-                let standing = stands(ConnectionStatus::Challenged);
-                self.report(JobReport::Challenged(vec![question]), standing)
+                let status_change = stands(ConnectionStatus::Challenged);
+                self.report(JobReport::Challenged(vec![question]), status_change)
                     .await;
             }
             Step::Answer { stale_by } => {
@@ -179,7 +182,7 @@ impl World<'_> {
                     && self.member.current_job == Some(self.job.guid)
                     && self.member.status == ConnectionStatus::Challenged;
                 match answered.await.expect("answered") {
-                    Answered::Yes(_) => {
+                    Answered::Resumed(_) => {
                         assert!(is_asked);
                         self.news += 1;
                         self.answers = Some(answering.sealed_answers);
@@ -199,11 +202,11 @@ impl World<'_> {
                 is_refusal,
             } => {
                 let status = ConnectionStatus::from_id(status).expect("one of 22");
-                let standing = Standing {
+                let status_change = StatusChange {
                     is_refusal,
                     ..stands(status)
                 };
-                self.report(JobReport::Failed(failure), standing).await;
+                self.report(JobReport::Failed(failure), status_change).await;
             }
             Step::Change { starts_a_job } => {
                 let job = starts_a_job.then(|| self.bench.a_job(partition));
@@ -271,10 +274,10 @@ impl World<'_> {
         let expected = match job.status {
             JobStatus::Pushed | JobStatus::Started => Lease::Granted {
                 job: Box::new(job.clone()),
-                sealed: SealedMeans::Credentials(self.credentials.clone()),
+                sealed: SealedAccess::Credentials(self.credentials.clone()),
                 sealed_answers: self.answers.clone(),
             },
-            _ => Lease::Over,
+            _ => Lease::NotRunning,
         };
         assert_eq!(lease, expected);
         (self.member, self.job) = (member, job);

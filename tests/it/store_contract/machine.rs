@@ -8,7 +8,7 @@ use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{
     Ending, ErrorReason, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
-use guichet::store::{Claimed, Knock, Opened, Opening, Retried, Retry, WindowQuery};
+use guichet::store::{Claimed, Opened, Opening, Retried, Retry, VisitKind, WindowQuery};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -28,7 +28,7 @@ enum Step {
     Open {
         link: usize,
         by: usize,
-        knock: Knock,
+        kind: VisitKind,
     },
     Answer {
         attempt: usize,
@@ -56,17 +56,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just(OpenPolicy::Interstitial),
         Just(OpenPolicy::Multi)
     ];
-    let knock = prop_oneof![
-        Just(Knock::Navigate),
-        Just(Knock::Begin),
-        Just(Knock::Continue)
+    let kind = prop_oneof![
+        Just(VisitKind::Navigate),
+        Just(VisitKind::Begin),
+        Just(VisitKind::Continue)
     ];
     let link = 0..3_usize;
     let attempt = 0..4_usize;
     let step = prop_oneof![
         2 => policy.prop_map(Step::Mint),
-        6 => (link.clone(), attempt.clone(), knock)
-            .prop_map(|(link, by, knock)| Step::Open { link, by, knock }),
+        6 => (link.clone(), attempt.clone(), kind)
+            .prop_map(|(link, by, kind)| Step::Open { link, by, kind }),
         5 => (attempt.clone(), prop::bool::weighted(0.9))
             .prop_map(|(attempt, is_bound)| Step::Answer { attempt, is_bound }),
         4 => link.clone().prop_map(|link| Step::Commit { link }),
@@ -125,7 +125,7 @@ impl World<'_> {
                     ..self.first.clone()
                 });
             }
-            Step::Open { link, by, knock } => {
+            Step::Open { link, by, kind } => {
                 let Some(linked) = newest(&self.links, link).cloned() else {
                     return;
                 };
@@ -133,7 +133,7 @@ impl World<'_> {
                     browser: newest(&self.visits, by)
                         .map(Visited::browser)
                         .unwrap_or_default(),
-                    ..self.bench.an_opening(&linked, knock, self.now)
+                    ..self.bench.an_opening(&linked, kind, self.now)
                 };
                 let opened = store
                     .open_window(&opening, self.now)
@@ -157,7 +157,7 @@ impl World<'_> {
                     .await
                     .expect("answered")
                 {
-                    Claimed::Yes { subject, .. } | Claimed::Burnt { subject, .. } => {
+                    Claimed::Accepted { subject, .. } | Claimed::Burnt { subject, .. } => {
                         self.exchanged.push(subject.window.guid);
                     }
                     Claimed::Ignored | Claimed::Unknown => {

@@ -4,7 +4,7 @@ use guichet::domain::id::AttemptId;
 use guichet::domain::window::{
     Binding, CONTINUES, Ending, MULTI_OPENS, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
-use guichet::store::{Claimed, Knock, Opened, Opening};
+use guichet::store::{Claimed, Opened, Opening, VisitKind};
 
 use super::Bench;
 use super::fixtures::{LEG, LINK, Linked, Visited, at, before, opened_by};
@@ -33,18 +33,23 @@ async fn send(bench: &Bench, opening: &Opening, second: i64) -> &'static str {
         Opened::Claimed(_) => "claimed",
         Opened::AskFirst(_) => "ask first",
         Opened::Resumable(_) => "resumable",
-        Opened::Taken(_) => "taken",
+        Opened::ClaimedElsewhere(_) => "taken",
         Opened::Exhausted(_) => "exhausted",
-        Opened::Over { .. } => "over",
+        Opened::Finished { .. } => "over",
         Opened::Unknown => "unknown",
     }
 }
 
-/// A browser that shows `browser` knocks.
-async fn knock(bench: &Bench, linked: &Linked, knock: Knock, browser: &[Binding]) -> &'static str {
+/// A browser that shows `browser` asks.
+async fn open_as(
+    bench: &Bench,
+    linked: &Linked,
+    kind: VisitKind,
+    browser: &[Binding],
+) -> &'static str {
     let opening = Opening {
         browser: browser.to_owned(),
-        ..bench.an_opening(linked, knock, at(2))
+        ..bench.an_opening(linked, kind, at(2))
     };
     send(bench, &opening, 2).await
 }
@@ -53,7 +58,7 @@ async fn knock(bench: &Bench, linked: &Linked, knock: Knock, browser: &[Binding]
 async fn go_on(bench: &Bench, visited: &Visited, second: i64) -> Visited {
     let opening = Opening {
         browser: visited.browser(),
-        ..bench.an_opening(&visited.linked, Knock::Continue, at(second))
+        ..bench.an_opening(&visited.linked, VisitKind::Continue, at(second))
     };
     assert_eq!(send(bench, &opening, second).await, "claimed");
     Visited {
@@ -64,7 +69,7 @@ async fn go_on(bench: &Bench, visited: &Visited, second: i64) -> Visited {
 
 async fn the_first_navigation_claims_a_single_link(bench: Bench) {
     let linked = bench.linked(WindowOptions::default()).await;
-    let opening = bench.an_opening(&linked, Knock::Navigate, at(1));
+    let opening = bench.an_opening(&linked, VisitKind::Navigate, at(1));
     let opened = bench.store.open_window(&opening, at(1)).await;
     let Opened::Claimed(subject) = opened.expect("answered") else {
         panic!("the first navigation claims");
@@ -76,14 +81,20 @@ async fn the_first_navigation_claims_a_single_link(bench: Bench) {
     assert_eq!(subject.window.status, WindowStatus::Opened);
 
     let own = [opening.attempt.binding.clone()];
-    assert_eq!(knock(&bench, &linked, Knock::Navigate, &[]).await, "taken");
-    assert_eq!(knock(&bench, &linked, Knock::Begin, &[]).await, "taken");
     assert_eq!(
-        knock(&bench, &linked, Knock::Navigate, &own).await,
+        open_as(&bench, &linked, VisitKind::Navigate, &[]).await,
+        "taken"
+    );
+    assert_eq!(
+        open_as(&bench, &linked, VisitKind::Begin, &[]).await,
+        "taken"
+    );
+    assert_eq!(
+        open_as(&bench, &linked, VisitKind::Navigate, &own).await,
         "resumable"
     );
     assert_eq!(
-        knock(&bench, &linked, Knock::Begin, &own).await,
+        open_as(&bench, &linked, VisitKind::Begin, &own).await,
         "resumable"
     );
     let visited = Visited {
@@ -102,22 +113,28 @@ async fn an_interstitial_link_asks_first(bench: Bench) {
     let linked = bench.linked(opened_by(OpenPolicy::Interstitial)).await;
     for _scanner in 0..3 {
         assert_eq!(
-            knock(&bench, &linked, Knock::Navigate, &[]).await,
+            open_as(&bench, &linked, VisitKind::Navigate, &[]).await,
             "ask first"
         );
     }
     assert_eq!(
-        knock(&bench, &linked, Knock::Continue, &[]).await,
+        open_as(&bench, &linked, VisitKind::Continue, &[]).await,
         "taken",
         "nobody began it"
     );
-    let opening = bench.an_opening(&linked, Knock::Begin, at(2));
+    let opening = bench.an_opening(&linked, VisitKind::Begin, at(2));
     assert_eq!(send(&bench, &opening, 2).await, "claimed");
-    assert_eq!(knock(&bench, &linked, Knock::Begin, &[]).await, "taken");
-    assert_eq!(knock(&bench, &linked, Knock::Navigate, &[]).await, "taken");
+    assert_eq!(
+        open_as(&bench, &linked, VisitKind::Begin, &[]).await,
+        "taken"
+    );
+    assert_eq!(
+        open_as(&bench, &linked, VisitKind::Navigate, &[]).await,
+        "taken"
+    );
     let own = [opening.attempt.binding];
     assert_eq!(
-        knock(&bench, &linked, Knock::Navigate, &own).await,
+        open_as(&bench, &linked, VisitKind::Navigate, &own).await,
         "resumable"
     );
 }
@@ -126,13 +143,16 @@ async fn a_multi_link_opens_five_times(bench: Bench) {
     let linked = bench.linked(opened_by(OpenPolicy::Multi)).await;
     let mut last = Vec::new();
     for open in 0..MULTI_OPENS {
-        let opening = bench.an_opening(&linked, Knock::Navigate, at(2));
+        let opening = bench.an_opening(&linked, VisitKind::Navigate, at(2));
         assert_eq!(send(&bench, &opening, 2).await, "claimed", "open {open}");
         last = vec![opening.attempt.binding];
     }
-    assert_eq!(knock(&bench, &linked, Knock::Navigate, &[]).await, "taken");
     assert_eq!(
-        knock(&bench, &linked, Knock::Navigate, &last).await,
+        open_as(&bench, &linked, VisitKind::Navigate, &[]).await,
+        "taken"
+    );
+    assert_eq!(
+        open_as(&bench, &linked, VisitKind::Navigate, &last).await,
         "resumable"
     );
 }
@@ -186,11 +206,14 @@ async fn continuing_under_multi_is_no_further_open(bench: Bench) {
     let mut visited = bench.visit(linked.clone(), at(1)).await;
     for open in 1..MULTI_OPENS {
         visited = go_on(&bench, &visited, 2).await;
-        let opening = bench.an_opening(&linked, Knock::Navigate, at(4));
+        let opening = bench.an_opening(&linked, VisitKind::Navigate, at(4));
         assert_eq!(send(&bench, &opening, 4).await, "claimed", "open {open}");
         visited.attempt = opening.attempt;
     }
-    assert_eq!(knock(&bench, &linked, Knock::Navigate, &[]).await, "taken");
+    assert_eq!(
+        open_as(&bench, &linked, VisitKind::Navigate, &[]).await,
+        "taken"
+    );
     go_on(&bench, &visited, 5).await;
 }
 
@@ -208,7 +231,7 @@ async fn a_window_is_continued_five_times_and_no_further(bench: Bench) {
         let last = visited.browser();
         for _ in 0..3 {
             assert_eq!(
-                knock(&bench, &linked, Knock::Continue, &last).await,
+                open_as(&bench, &linked, VisitKind::Continue, &last).await,
                 "exhausted"
             );
         }
@@ -220,7 +243,7 @@ async fn a_window_is_continued_five_times_and_no_further(bench: Bench) {
 async fn continuing_needs_the_newest_binding(bench: Bench) {
     let unopened = bench.linked(WindowOptions::default()).await;
     assert_eq!(
-        knock(&bench, &unopened, Knock::Continue, &[]).await,
+        open_as(&bench, &unopened, VisitKind::Continue, &[]).await,
         "taken"
     );
 
@@ -237,20 +260,20 @@ async fn continuing_needs_the_newest_binding(bench: Bench) {
     };
     for browser in [vec![], vec![wrong_digest], vec![wrong_attempt]] {
         assert_eq!(
-            knock(&bench, linked, Knock::Continue, &browser).await,
+            open_as(&bench, linked, VisitKind::Continue, &browser).await,
             "taken"
         );
     }
     let continued = go_on(&bench, &visited, 3).await;
     assert_eq!(
-        knock(&bench, linked, Knock::Continue, &visited.browser()).await,
+        open_as(&bench, linked, VisitKind::Continue, &visited.browser()).await,
         "taken"
     );
     // A browser shows the bindings of other links, too.
     let stranger = bench.visited().await;
     let browser = [stranger.browser(), visited.browser(), continued.browser()].concat();
     assert_eq!(
-        knock(&bench, linked, Knock::Continue, &browser).await,
+        open_as(&bench, linked, VisitKind::Continue, &browser).await,
         "claimed"
     );
 }
@@ -266,10 +289,13 @@ async fn nobody_opens_while_the_code_is_exchanged(bench: Bench) {
         bench.come_back(&visited, at(2)).await;
         let returned = bench.window_now(&visited).await;
         assert_eq!(returned.status, WindowStatus::Returned);
-        for way in [Knock::Navigate, Knock::Begin, Knock::Continue] {
+        for way in [VisitKind::Navigate, VisitKind::Begin, VisitKind::Continue] {
             let own = visited.browser();
-            assert_eq!(knock(&bench, &visited.linked, way, &own).await, "resumable");
-            assert_eq!(knock(&bench, &visited.linked, way, &[]).await, "taken");
+            assert_eq!(
+                open_as(&bench, &visited.linked, way, &own).await,
+                "resumable"
+            );
+            assert_eq!(open_as(&bench, &visited.linked, way, &[]).await, "taken");
         }
         assert_eq!(bench.window_now(&visited).await, returned);
     }
@@ -282,20 +308,20 @@ async fn a_link_is_over_at_its_deadline(bench: Bench) {
         OpenPolicy::Multi,
     ] {
         let linked = bench.linked(opened_by(policy)).await;
-        let opening = bench.an_opening(&linked, Knock::Begin, at(LINK));
+        let opening = bench.an_opening(&linked, VisitKind::Begin, at(LINK));
         assert_eq!(send(&bench, &opening, LINK).await, "over");
         let opened = bench.store.open_window(&opening, before(at(LINK))).await;
         let opened = opened.expect("answered");
         assert!(matches!(opened, Opened::Claimed(_)), "{opened:?}");
         let late = Opening {
             browser: vec![opening.attempt.binding.clone()],
-            ..bench.an_opening(&linked, Knock::Continue, at(LINK + LEG))
+            ..bench.an_opening(&linked, VisitKind::Continue, at(LINK + LEG))
         };
         let opened = bench
             .store
             .open_window(&late, opening.attempt.deadline)
             .await;
-        let Opened::Over {
+        let Opened::Finished {
             window,
             member,
             own_attempt,
@@ -317,7 +343,7 @@ async fn a_link_is_over_at_its_deadline(bench: Bench) {
 async fn own_attempt(bench: &Bench, linked: &Linked, browser: Vec<Binding>) -> Option<AttemptId> {
     let opening = Opening {
         browser,
-        ..bench.an_opening(linked, Knock::Navigate, at(9))
+        ..bench.an_opening(linked, VisitKind::Navigate, at(9))
     };
     match bench
         .store
@@ -325,7 +351,7 @@ async fn own_attempt(bench: &Bench, linked: &Linked, browser: Vec<Binding>) -> O
         .await
         .expect("answered")
     {
-        Opened::Over { own_attempt, .. } => own_attempt,
+        Opened::Finished { own_attempt, .. } => own_attempt,
         other => panic!("it is over: {other:?}"),
     }
 }
@@ -360,17 +386,20 @@ async fn another_members_link_is_unknown(bench: Bench) {
         member: other.member,
         ..linked.clone()
     };
-    assert_eq!(knock(&bench, &mixed, Knock::Navigate, &[]).await, "unknown");
+    assert_eq!(
+        open_as(&bench, &mixed, VisitKind::Navigate, &[]).await,
+        "unknown"
+    );
     let nothing = Linked {
         window: bench.a_window(linked.user.guid.partition(), at(LINK)).guid,
         ..linked.clone()
     };
     assert_eq!(
-        knock(&bench, &nothing, Knock::Navigate, &[]).await,
+        open_as(&bench, &nothing, VisitKind::Navigate, &[]).await,
         "unknown"
     );
     assert_eq!(
-        knock(&bench, &linked, Knock::Navigate, &[]).await,
+        open_as(&bench, &linked, VisitKind::Navigate, &[]).await,
         "claimed",
         "untouched"
     );
@@ -378,7 +407,7 @@ async fn another_members_link_is_unknown(bench: Bench) {
 
 async fn an_opening_repeated_is_the_same_opening(bench: Bench) {
     let linked = bench.linked(WindowOptions::default()).await;
-    let opening = bench.an_opening(&linked, Knock::Navigate, at(1));
+    let opening = bench.an_opening(&linked, VisitKind::Navigate, at(1));
     let send = async || {
         bench
             .store
@@ -398,9 +427,9 @@ async fn an_opening_repeated_is_the_same_opening(bench: Bench) {
 
 async fn looking_claims_nothing(bench: Bench) {
     for (policy, expected, claims) in [
-        (OpenPolicy::Single, "taken", Knock::Navigate),
-        (OpenPolicy::Multi, "taken", Knock::Navigate),
-        (OpenPolicy::Interstitial, "ask first", Knock::Begin),
+        (OpenPolicy::Single, "taken", VisitKind::Navigate),
+        (OpenPolicy::Multi, "taken", VisitKind::Navigate),
+        (OpenPolicy::Interstitial, "ask first", VisitKind::Begin),
     ] {
         let options = WindowOptions {
             open_policy: policy,
@@ -408,13 +437,19 @@ async fn looking_claims_nothing(bench: Bench) {
         };
         let linked = bench.linked(options).await;
         for _ in 0..7 {
-            assert_eq!(knock(&bench, &linked, Knock::Look, &[]).await, expected);
+            assert_eq!(
+                open_as(&bench, &linked, VisitKind::Look, &[]).await,
+                expected
+            );
         }
-        assert_eq!(knock(&bench, &linked, claims, &[]).await, "claimed");
-        assert_eq!(knock(&bench, &linked, Knock::Look, &[]).await, "taken");
+        assert_eq!(open_as(&bench, &linked, claims, &[]).await, "claimed");
+        assert_eq!(
+            open_as(&bench, &linked, VisitKind::Look, &[]).await,
+            "taken"
+        );
     }
     let visited = bench.visited().await;
-    let looked = knock(&bench, &visited.linked, Knock::Look, &visited.browser()).await;
+    let looked = open_as(&bench, &visited.linked, VisitKind::Look, &visited.browser()).await;
     assert_eq!(looked, "resumable");
     let record = bench.store.attempt(&visited.attempt.id).await;
     let record = record.expect("answered").expect("it is there");

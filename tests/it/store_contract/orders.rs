@@ -7,7 +7,7 @@ use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::user::User;
 use guichet::domain::window::WindowOptions;
-use guichet::store::{JobOrder, Lease, MemberCreation, NewMember, Ordered, SealedMeans};
+use guichet::store::{JobOrder, Lease, MemberCreation, NewMember, Ordered, SealedAccess};
 use tokio::task::JoinSet;
 
 use super::Bench;
@@ -75,7 +75,11 @@ async fn a_standard_member_is_kept_with_credentials_and_job(bench: Bench) {
         failure: None,
     };
     assert_eq!(bench.job(asked.guid).await.as_ref(), Some(&queued));
-    assert_eq!(bench.lease(asked.guid).await, Lease::Over, "not pushed");
+    assert_eq!(
+        bench.lease(asked.guid).await,
+        Lease::NotRunning,
+        "not pushed"
+    );
     let taken = bench.take(at(7)).await;
     let pushed = Job {
         status: JobStatus::Pushed,
@@ -86,7 +90,7 @@ async fn a_standard_member_is_kept_with_credentials_and_job(bench: Bench) {
     assert_eq!(taken, std::slice::from_ref(&pushed));
     let granted = Lease::Granted {
         job: Box::new(pushed),
-        sealed: SealedMeans::Credentials(new.sealed_credentials.expect("there are some")),
+        sealed: SealedAccess::Credentials(new.sealed_credentials.expect("there are some")),
         sealed_answers: None,
     };
     assert_eq!(bench.lease(asked.guid).await, granted);
@@ -117,7 +121,7 @@ async fn without_a_job_nothing_is_started(bench: Bench) {
         panic!("it was pushed");
     };
     let credentials = new.sealed_credentials.expect("there are some");
-    assert_eq!(sealed, SealedMeans::Credentials(credentials));
+    assert_eq!(sealed, SealedAccess::Credentials(credentials));
 }
 
 async fn an_order_queues_a_job(bench: Bench) {
@@ -125,8 +129,8 @@ async fn an_order_queues_a_job(bench: Bench) {
     let (user, guid) = (&visited.linked.user, visited.linked.member.guid);
     let first = connection.job.expect("one is asked for").guid;
     let success = JobReport::Succeeded(Pulled::default());
-    let standing = stands(ConnectionStatus::Connected);
-    let report = a_report(&bench, first, success, standing);
+    let status_change = stands(ConnectionStatus::Connected);
+    let report = a_report(&bench, first, success, status_change);
     bench.record(&report, at(5)).await;
     bench.told(at(5)).await;
     let before = bench.read(user, guid).await.expect("kept");
@@ -158,7 +162,7 @@ async fn an_order_queues_a_job(bench: Bench) {
     let Lease::Granted { sealed, .. } = bench.lease(job).await else {
         panic!("it was pushed");
     };
-    assert_eq!(sealed, SealedMeans::Grant(connection.sealed_grant));
+    assert_eq!(sealed, SealedAccess::TokenSet(connection.sealed_token_set));
 
     let silent = JobOrder {
         callback_payload: None,
@@ -166,7 +170,7 @@ async fn an_order_queues_a_job(bench: Bench) {
         ..bench.an_order(user, &member)
     };
     let failure = JobReport::Failed(JobFailure::Unavailable);
-    let report = a_report(&bench, job, failure, standing);
+    let report = a_report(&bench, job, failure, status_change);
     bench.record(&report, at(10)).await;
     bench.told(at(10)).await;
     let Ordered::Queued(after) = bench.order(&silent, 11).await else {

@@ -7,7 +7,7 @@ use guichet::domain::window::{
     Ending, ErrorReason, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
 use guichet::store::{
-    Committed, Connection, Failure, Lease, Recorded, Reported, SealedMeans, Standing,
+    Committed, Connection, Failure, Lease, Recorded, Reported, SealedAccess, StatusChange,
 };
 
 use super::Bench;
@@ -35,7 +35,7 @@ async fn leased(bench: &Bench, second: i64) -> Option<Vec<u8>> {
     let job = jobs.expect("answered").pop()?;
     match bench.store.lease(job.guid).await.expect("answered") {
         Lease::Granted {
-            sealed: SealedMeans::Grant(sealed),
+            sealed: SealedAccess::TokenSet(sealed),
             ..
         } => Some(sealed),
         other => panic!("it was just pushed: {other:?}"),
@@ -84,7 +84,7 @@ async fn a_commit_changes_everything_at_once(bench: Bench) {
         (job.due_at, job.created_at, job.updated_at),
         (at(3), at(3), at(3))
     );
-    assert_eq!(leased(&bench, 3).await, Some(connection.sealed_grant));
+    assert_eq!(leased(&bench, 3).await, Some(connection.sealed_token_set));
 
     let mut told = bench.told(at(3)).await;
     told.sort_by_key(|event| event.kind == EventKind::OauthStateFinished);
@@ -152,7 +152,7 @@ async fn a_second_connection_replaces_the_job(bench: Bench) {
         job: old,
         report: JobReport::Failed(JobFailure::Denied),
         due_at: at(99),
-        standing: Standing {
+        status_change: StatusChange {
             at_first: Some(ConnectionStatus::Denied),
             later: Some(ConnectionStatus::Impaired),
             is_refusal: true,
@@ -160,7 +160,10 @@ async fn a_second_connection_replaces_the_job(bench: Bench) {
         changed: Vec::new(),
     };
     let recorded = bench.store.record_report(&refused, at(11)).await;
-    assert!(matches!(recorded, Ok(Recorded::Over(_))), "{recorded:?}");
+    assert!(
+        matches!(recorded, Ok(Recorded::JobFinished(_))),
+        "{recorded:?}"
+    );
     assert_eq!(bench.member_now(&visited.linked).await, Some(member));
     let jobs = bench.store.reserve_jobs(at(12), at(99), 10).await;
     let jobs = jobs.expect("answered");
@@ -169,11 +172,14 @@ async fn a_second_connection_replaces_the_job(bench: Bench) {
 
 async fn a_second_connection_replaces_the_grant(bench: Bench) {
     let (visited, first, _) = bench.connected().await;
-    assert_eq!(leased(&bench, 3).await, Some(first.sealed_grant));
+    assert_eq!(leased(&bench, 3).await, Some(first.sealed_token_set));
     let (second, _) = connect_again(&bench, &visited, 10).await;
     let old = first.job.expect("one is asked for").guid;
-    assert_eq!(bench.store.lease(old).await.expect("answered"), Lease::Over);
-    assert_eq!(leased(&bench, 10).await, Some(second.sealed_grant));
+    assert_eq!(
+        bench.store.lease(old).await.expect("answered"),
+        Lease::NotRunning
+    );
+    assert_eq!(leased(&bench, 10).await, Some(second.sealed_token_set));
 }
 
 async fn a_commit_needs_a_returned_window(bench: Bench) {
@@ -204,7 +210,7 @@ async fn a_commit_needs_a_returned_window(bench: Bench) {
         let before = bench.member_now(&visited.linked).await;
         let connection = bench.a_connection(&visited);
         let committed = bench.commit(&connection, at(1 + LEG)).await;
-        assert_eq!(committed, Committed::Over);
+        assert_eq!(committed, Committed::WindowClosed);
         assert_eq!(bench.member_now(&visited.linked).await, before);
         let job = connection.job.expect("one is asked for").guid;
         assert_eq!(bench.store.job(job).await.expect("answered"), None);
@@ -216,14 +222,14 @@ async fn a_commit_repeated_is_the_same_commit(bench: Bench) {
     let (visited, connection, subject) = bench.connected().await;
     assert_eq!(
         bench.commit(&connection, at(4)).await,
-        Committed::Yes(Box::new(subject)),
+        Committed::Connected(Box::new(subject)),
         "its answer may have been lost"
     );
     let other = Connection {
-        sealed_grant: b"another".to_vec(),
+        sealed_token_set: b"another".to_vec(),
         ..connection.clone()
     };
-    assert_eq!(bench.commit(&other, at(5)).await, Committed::Over);
+    assert_eq!(bench.commit(&other, at(5)).await, Committed::WindowClosed);
     let linked = &visited.linked;
     let new = bench.a_window(linked.user.guid.partition(), at(LINK));
     let minted = bench
@@ -239,10 +245,10 @@ async fn a_commit_repeated_is_the_same_commit(bench: Bench) {
     };
     assert_eq!(
         bench.commit(&elsewhere, at(7)).await,
-        Committed::Over,
+        Committed::WindowClosed,
         "of that window, it is none"
     );
-    assert_eq!(leased(&bench, 8).await, Some(connection.sealed_grant));
+    assert_eq!(leased(&bench, 8).await, Some(connection.sealed_token_set));
     assert_eq!(bench.told(at(9)).await.len(), 2, "told once");
     assert_eq!(bench.window_now(&visited).await.updated_at, at(3));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use guichet::domain::event::EventKind;
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{Ending, MULTI_OPENS, OpenPolicy, WindowOptions, WindowStatus};
-use guichet::store::{Claim, Claimed, Committed, Deletion, Knock, Opened, Opening};
+use guichet::store::{Claim, Claimed, Committed, Deletion, Opened, Opening, VisitKind};
 use tokio::task::JoinSet;
 
 use super::Bench;
@@ -49,12 +49,12 @@ async fn claims_of_200_browsers(bench: &Bench, policy: OpenPolicy) -> usize {
     let linked = bench.linked(opened_by(policy)).await;
     let mut browsers = JoinSet::new();
     for _ in 0..200 {
-        let opening = bench.an_opening(&linked, Knock::Begin, at(1));
+        let opening = bench.an_opening(&linked, VisitKind::Begin, at(1));
         let store = Arc::clone(&bench.store);
         browsers.spawn(async move { store.open_window(&opening, at(1)).await.expect("answered") });
     }
     let opened = browsers.join_all().await;
-    let refused = |opened: &&Opened| matches!(opened, Opened::Taken(_));
+    let refused = |opened: &&Opened| matches!(opened, Opened::ClaimedElsewhere(_));
     let claimed = |opened: &&Opened| matches!(opened, Opened::Claimed(_));
     let claims = opened.iter().filter(claimed).count();
     assert_eq!(claims + opened.iter().filter(refused).count(), 200);
@@ -67,7 +67,7 @@ async fn of_100_answers_one_is_exchanged(bench: Bench) {
     let claimed = send_all(&bench, claims).await;
     let yes = claimed
         .iter()
-        .filter(|claimed| matches!(claimed, Claimed::Yes { .. }));
+        .filter(|claimed| matches!(claimed, Claimed::Accepted { .. }));
     assert_eq!(yes.count(), 1);
     let settled = claimed
         .iter()
@@ -114,7 +114,7 @@ async fn of_racing_continues_the_newest_may_return(bench: Bench) {
     for _ in 0..20 {
         let opening = Opening {
             browser: visited.browser(),
-            ..bench.an_opening(&visited.linked, Knock::Continue, at(2))
+            ..bench.an_opening(&visited.linked, VisitKind::Continue, at(2))
         };
         let (store, linked) = (Arc::clone(&bench.store), visited.linked.clone());
         tabs.spawn(async move {
@@ -141,7 +141,7 @@ async fn a_commit_wins_or_loses_against_what_ends_the_window(bench: Bench) {
         let store = Arc::clone(&bench.store);
         let commit = tokio::spawn(async move {
             let committed = store.commit_connected(&connection, at(1 + LEG)).await;
-            matches!(committed.expect("answered"), Committed::Yes(_))
+            matches!(committed.expect("answered"), Committed::Connected(_))
         });
         let partition = linked.user.guid.partition();
         let ended = match round % 3 {
@@ -201,7 +201,7 @@ async fn a_commit_wins_or_loses_against_what_ends_the_window(bench: Bench) {
 async fn an_opening_wins_or_loses_against_the_sweeper(bench: Bench) {
     for round in 0..ROUNDS {
         let linked = bench.linked(WindowOptions::default()).await;
-        let opening = bench.an_opening(&linked, Knock::Navigate, at(LINK));
+        let opening = bench.an_opening(&linked, VisitKind::Navigate, at(LINK));
         let store = Arc::clone(&bench.store);
         let open = tokio::spawn(async move {
             let opened = store.open_window(&opening, before(at(LINK))).await;

@@ -109,7 +109,7 @@ async fn three_retries_follow_one_link(bench: Bench) {
         visited = next;
     }
     let once_more = bench.a_retry(&visited, 12);
-    assert_eq!(bench.retry(&once_more, 12).await, Retried::Over);
+    assert_eq!(bench.retry(&once_more, 12).await, Retried::NoRetriesLeft);
 }
 
 async fn a_retry_comes_before_the_first_deadline(bench: Bench) {
@@ -118,7 +118,7 @@ async fn a_retry_comes_before_the_first_deadline(bench: Bench) {
     bench.fail(&second, Ending::Failed, 501).await;
     // The first was opened at moment 1.
     let retry = bench.a_retry(&second, 1 + LEG);
-    assert_eq!(bench.retry(&retry, 1 + LEG).await, Retried::Over);
+    assert_eq!(bench.retry(&retry, 1 + LEG).await, Retried::NoRetriesLeft);
     let retried = bench.store.retry_window(&retry, before(at(1 + LEG))).await;
     let retried = retried.expect("answered");
     assert!(matches!(retried, Retried::Claimed(_)), "{retried:?}");
@@ -130,7 +130,7 @@ async fn a_newer_link_ends_the_retries(bench: Bench) {
     let retry = bench.a_retry(&failed, 6);
     assert_eq!(
         bench.retry(&retry, 6).await,
-        Retried::Over,
+        Retried::NoRetriesLeft,
         "it was retried already"
     );
     bench.fail(&second, Ending::Failed, 7).await;
@@ -144,7 +144,7 @@ async fn a_newer_link_ends_the_retries(bench: Bench) {
         .expect("answered")
         .expect("the member is there");
     let retry = bench.a_retry(&second, 9);
-    assert_eq!(bench.retry(&retry, 9).await, Retried::Over);
+    assert_eq!(bench.retry(&retry, 9).await, Retried::NoRetriesLeft);
 }
 
 async fn only_the_browser_that_failed_may_retry(bench: Bench) {
@@ -199,7 +199,7 @@ async fn what_ran_out_is_retried_for_a_while_only(bench: Bench) {
     bench.fail(&late, Ending::Expired, deadline).await;
     let end = deadline + i64::try_from(RETRY_GRACE.as_secs()).expect("a short while");
     let retry = bench.a_retry(&late, end);
-    assert_eq!(bench.retry(&retry, end).await, Retried::Over);
+    assert_eq!(bench.retry(&retry, end).await, Retried::NoRetriesLeft);
     let (visited, subject) = bench.retried(&late, end - 1).await;
     assert_eq!(subject.window.retry_until, Some(at(end - 1 + LEG)));
     assert_eq!(subject.window.retries, 1);

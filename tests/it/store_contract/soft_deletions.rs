@@ -49,9 +49,9 @@ async fn a_connected_member_is_kept_for_a_while(bench: Bench) {
     let (user, guid) = (&visited.linked.user, visited.linked.member.guid);
     let job = connection.job.expect("one is asked for").guid;
     let success = JobReport::Succeeded(Pulled::default());
-    let standing = stands(ConnectionStatus::Connected);
+    let status_change = stands(ConnectionStatus::Connected);
     bench
-        .record(&a_report(&bench, job, success, standing), at(4))
+        .record(&a_report(&bench, job, success, status_change), at(4))
         .await;
     assert_eq!(bench.kept_after(user, guid, 4).await, None, "it is there");
     bench.told(at(4)).await;

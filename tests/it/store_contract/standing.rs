@@ -7,7 +7,7 @@ use guichet::domain::id::JobGuid;
 use guichet::domain::job::{JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
 use guichet::domain::user::User;
-use guichet::store::{JobOrder, Ordered, Recorded, Standing};
+use guichet::store::{JobOrder, Ordered, Recorded, StatusChange};
 use tokio::task::JoinSet;
 
 use super::Bench;
@@ -24,7 +24,7 @@ on_one_store!(
 );
 
 /// A refusal, as a standard member's.
-const REFUSED: Standing = Standing {
+const REFUSED: StatusChange = StatusChange {
     at_first: Some(ConnectionStatus::Denied),
     later: Some(ConnectionStatus::Denied),
     is_refusal: true,
@@ -54,11 +54,11 @@ impl Bench {
         &self,
         user: &User,
         member: &Member,
-        (report, standing): (JobReport, Standing),
+        (report, status_change): (JobReport, StatusChange),
         second: i64,
     ) -> (Member, Vec<EventKind>) {
         let job = self.some_job(user, member, second).await;
-        let report = a_report(self, job, report, standing);
+        let report = a_report(self, job, report, status_change);
         self.record(&report, at(second)).await;
         let told = self.told(at(second)).await;
         let kinds = told.iter().map(|event| event.kind).collect();
@@ -66,13 +66,13 @@ impl Bench {
     }
 }
 
-fn denied() -> (JobReport, Standing) {
+fn denied() -> (JobReport, StatusChange) {
     (JobReport::Failed(JobFailure::Denied), REFUSED)
 }
 
-fn succeeded() -> (JobReport, Standing) {
-    let standing = stands(ConnectionStatus::Connected);
-    (JobReport::Succeeded(Pulled::default()), standing)
+fn succeeded() -> (JobReport, StatusChange) {
+    let status_change = stands(ConnectionStatus::Connected);
+    (JobReport::Succeeded(Pulled::default()), status_change)
 }
 
 async fn the_third_refusal_prevents_a_standard_member(bench: Bench) {
@@ -130,18 +130,18 @@ async fn an_oauth_member_is_not_prevented(bench: Bench) {
 
 async fn the_standing_differs_before_and_after_the_first_success(bench: Bench) {
     let kept = bench.standard().await;
-    let standing = Standing {
+    let status_change = StatusChange {
         at_first: Some(ConnectionStatus::Failed),
         later: None,
         is_refusal: false,
     };
-    let unavailable = || (JobReport::Failed(JobFailure::Unavailable), standing);
+    let unavailable = || (JobReport::Failed(JobFailure::Unavailable), status_change);
     let first = &kept.new.member;
     let (member, kinds) = bench.end_job(&kept.user, first, unavailable(), 10).await;
     assert_eq!(member.status, ConnectionStatus::Failed);
     assert_eq!(kinds.len(), 2, "{kinds:?}");
     // The success itself is still one that never succeeded before.
-    let success = Standing {
+    let success = StatusChange {
         at_first: Some(ConnectionStatus::Connected),
         later: Some(ConnectionStatus::Degraded),
         is_refusal: false,
@@ -168,14 +168,14 @@ async fn why_a_job_failed_is_kept(bench: Bench) {
         if *failure == JobFailure::Unanswered {
             // Somebody was asked before.
             let asking = JobReport::Challenged(Vec::new());
-            let asking = a_report(&bench, job, asking, Standing::default());
+            let asking = a_report(&bench, job, asking, StatusChange::default());
             bench.record(&asking, at(8)).await;
         }
         let report = a_report(
             &bench,
             job,
             JobReport::Failed(*failure),
-            Standing::default(),
+            StatusChange::default(),
         );
         let ended = bench.record(&report, at(9)).await;
         assert_eq!(
@@ -215,7 +215,7 @@ async fn a_status_that_may_not_follow_is_not_written(bench: Bench) {
         reports.spawn(async move {
             store.create_member(&new, at(0)).await.expect("kept");
             let recorded = store.record_report(&report, at(9)).await;
-            let Recorded::Yes(ended) = recorded.expect("answered") else {
+            let Recorded::Recorded(ended) = recorded.expect("answered") else {
                 panic!("from {from:?} to {to:?} the job ends");
             };
             assert_eq!(ended.status, JobStatus::Failed, "{from:?} to {to:?}");

@@ -239,7 +239,7 @@ impl TestGateway {
     /// Moves the clock and wakes the worker.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(time);
-        self.inside.nudge.notify_waiters();
+        self.inside.wake.notify_waiters();
     }
 
     /// Takes a new session: half an hour without a call ends the old one.

@@ -57,7 +57,7 @@ impl Between {
     }
 
     /// Becomes so for every connection to come, and ends those there are.
-    fn become_(&self, manner: Manner) {
+    fn switch_to(&self, manner: Manner) {
         self.manner.send_replace(manner);
     }
 
@@ -166,12 +166,12 @@ async fn whatever_an_attempt_to_reconnect_meets_it_is_repeated() {
         Manner::Mute,
     ] {
         let before = between.connections();
-        between.become_(manner);
+        between.switch_to(manner);
         while between.connections() < before + 3 {
             is_away(&store, &new).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        between.become_(Manner::Honest);
+        between.switch_to(Manner::Honest);
         is_found_again(&store, &new).await;
     }
 }

@@ -102,7 +102,7 @@ async fn every_step_of_a_flow_is_taken_once_though_its_answer_was_lost() {
     let created = store.create_member(&new, at(0)).await.expect("sent again");
     assert_eq!(created, MemberCreation::Created);
 
-    let opening = opening(&new, Knock::Navigate, &[]);
+    let opening = opening(&new, VisitKind::Navigate, &[]);
     between.cut_next();
     let opened = store
         .open_window(&opening, at(10))
@@ -117,7 +117,7 @@ async fn every_step_of_a_flow_is_taken_once_though_its_answer_was_lost() {
         .claim_callback(&claim, at(20))
         .await
         .expect("sent again");
-    let Claimed::Yes { sealed, .. } = claimed else {
+    let Claimed::Accepted { sealed, .. } = claimed else {
         panic!("{claimed:?}");
     };
     assert_eq!(sealed, opening.attempt.sealed);

@@ -31,14 +31,14 @@ async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     counts
 }
 
-async fn opened_by_200(policy: OpenPolicy, knock: Knock) -> BTreeMap<&'static str, usize> {
+async fn opened_by_200(policy: OpenPolicy, kind: VisitKind) -> BTreeMap<&'static str, usize> {
     let server = Server::start().await;
     let store = open(&server).await;
     let user = a_user(&store).await;
     let new = Arc::new(new_member(user, of_policy(user.partition(), policy)));
     store.create_member(&new, at(0)).await.expect("kept");
     let ask = |store: Arc<Store>| {
-        let opening = opening(&new, knock, &[]);
+        let opening = opening(&new, kind, &[]);
         async move { store.open_window(&opening, at(1)).await.expect("answered") }
     };
     race(&server, 200, ask, opened_name).await
@@ -46,13 +46,13 @@ async fn opened_by_200(policy: OpenPolicy, knock: Knock) -> BTreeMap<&'static st
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_200_browsers_at_a_link_one_gets_through() {
-    let counts = opened_by_200(OpenPolicy::Single, Knock::Navigate).await;
+    let counts = opened_by_200(OpenPolicy::Single, VisitKind::Navigate).await;
     assert_eq!(counts, BTreeMap::from([("claimed", 1), ("taken", 199)]));
-    let counts = opened_by_200(OpenPolicy::Interstitial, Knock::Begin).await;
+    let counts = opened_by_200(OpenPolicy::Interstitial, VisitKind::Begin).await;
     assert_eq!(counts, BTreeMap::from([("claimed", 1), ("taken", 199)]));
-    let counts = opened_by_200(OpenPolicy::Interstitial, Knock::Navigate).await;
+    let counts = opened_by_200(OpenPolicy::Interstitial, VisitKind::Navigate).await;
     assert_eq!(counts, BTreeMap::from([("ask first", 200)]));
-    let counts = opened_by_200(OpenPolicy::Multi, Knock::Navigate).await;
+    let counts = opened_by_200(OpenPolicy::Multi, VisitKind::Navigate).await;
     let opens = usize::from(MULTI_OPENS);
     assert_eq!(
         counts,
@@ -82,7 +82,7 @@ async fn of_100_answers_one_is_claimed_and_one_committed() {
     let commit = |store: Arc<Store>| {
         let mut connection = connection(&new);
         // Each exchange seals its own grant.
-        connection.sealed_grant = connection
+        connection.sealed_token_set = connection
             .job
             .as_ref()
             .map_or(Vec::new(), |job| job.guid.compact().into_bytes());
@@ -94,7 +94,7 @@ async fn of_100_answers_one_is_claimed_and_one_committed() {
         }
     };
     let name = |done: &Committed| match done {
-        Committed::Yes(_) => "committed",
+        Committed::Connected(_) => "committed",
         _ => "refused",
     };
     let counts = race(&server, 100, commit, name).await;

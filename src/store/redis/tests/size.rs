@@ -66,7 +66,7 @@ async fn a_step_of_a_flow_is_two_round_trips_and_one_that_changes_nothing_is_one
     let attempt = open_first(&store, &new, at(10)).await;
     assert_eq!(trips().await, 2, "open");
     store
-        .open_window(&opening(&new, Knock::Navigate, &[]), at(11))
+        .open_window(&opening(&new, VisitKind::Navigate, &[]), at(11))
         .await
         .expect("asked");
     assert_eq!(trips().await, 1, "another browser");

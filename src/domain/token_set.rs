@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::LayoutError;
 
 /// A grant, in clear. Lives only between the token endpoint and the seal, or the seal and a lease.
-pub struct Grant {
+pub struct TokenSet {
     /// Sent to the institution's resources, and lent to the aggregator for one job.
     pub access_token: SecretString,
     /// Sent to the institution's token endpoint; leaves the gateway for nobody else.
@@ -19,7 +19,7 @@ pub struct Grant {
     pub expires_at: Option<Timestamp>,
 }
 
-/// The layout that [`Grant::to_bytes`] writes.
+/// The layout that [`TokenSet::to_bytes`] writes.
 const LAYOUT: u32 = 1;
 
 /// What every layout begins with.
@@ -45,7 +45,7 @@ impl Drop for Written {
     }
 }
 
-impl Grant {
+impl TokenSet {
     /// The bytes to seal.
     pub fn to_bytes(&self) -> zeroize::Zeroizing<Vec<u8>> {
         let written = Written {
@@ -88,13 +88,13 @@ mod tests {
 
     #[test]
     fn a_grant_survives_writing_and_another_layout_is_told_from_damage() {
-        let grant = Grant {
+        let grant = TokenSet {
             access_token: SecretString::from("access"),
             refresh_token: Some(SecretString::from("refresh")),
             scope: Some("accounts".to_owned()),
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
         };
-        let read = Grant::from_bytes(&grant.to_bytes()).expect("what was written");
+        let read = TokenSet::from_bytes(&grant.to_bytes()).expect("what was written");
         assert_eq!(read.access_token.expose_secret(), "access");
         let refresh_token = read.refresh_token.expect("it is kept");
         assert_eq!(refresh_token.expose_secret(), "refresh");
@@ -108,7 +108,7 @@ mod tests {
             (r#"{"access_token":"a"}"#, LayoutError::Malformed),
             ("", LayoutError::Malformed),
         ] {
-            let read = Grant::from_bytes(bytes.as_bytes()).err();
+            let read = TokenSet::from_bytes(bytes.as_bytes()).err();
             assert_eq!(read, Some(expected), "{bytes}");
         }
     }

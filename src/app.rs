@@ -16,7 +16,7 @@ use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
 use crate::flow::{Clients, Clock, Gateway, Institutions, Settings};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
-use crate::http::{Door, ops};
+use crate::http::{AppState, ops};
 use crate::metrics::{Configured, Metrics};
 use crate::oauth::OAuthClient;
 use crate::outgoing::Outgoing;
@@ -158,7 +158,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
             Zeroizing::new(key.expose_secret().to_owned()),
         )
     });
-    let door = Door {
+    let app = AppState {
         gateway: gateway.clone(),
         aggregator_key,
         sso_keys: Arc::new(sso_keys.collect()),
@@ -171,7 +171,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         .as_ref()
         .map(|token| secret_text(token.expose_secret()));
     Ok(Server {
-        door,
+        app,
         operator: ops::Operator::new(gateway, token),
         webhooks,
         caps: asked(&config.listen).within(descriptors::limit()),

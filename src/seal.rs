@@ -47,13 +47,13 @@ pub enum Field {
     /// An attempt's verifier and nonce.
     Attempt,
     /// An institution's answer, held between its POST and the GET that follows.
-    Answer,
+    AuthorizationResponse,
     /// A standard member's credentials.
     Credentials,
     /// The answers to a job's challenges.
     ChallengeAnswers,
     /// The answer to a request with an `Idempotency-Key`.
-    IdempotentAnswer,
+    StoredResponse,
     /// Why an institution's answer was refused, on its way from its POST to the GET that follows.
     Refusal,
 }
@@ -63,10 +63,10 @@ impl Field {
         match self {
             Self::TokenSet => "grant",
             Self::Attempt => "attempt",
-            Self::Answer => "answer",
+            Self::AuthorizationResponse => "answer",
             Self::Credentials => "credentials",
             Self::ChallengeAnswers => "challenge-answers",
-            Self::IdempotentAnswer => "idempotent-answer",
+            Self::StoredResponse => "idempotent-answer",
             Self::Refusal => "refusal",
         }
     }

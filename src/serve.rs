@@ -18,7 +18,7 @@ use crate::http::{self, ops};
 use crate::telemetry::Sums;
 use crate::webhook::Webhooks;
 use crate::worker;
-use door::{Door, GRACE, Stopping};
+use door::{GRACE, Listener, Stopping};
 pub use places::Caps;
 
 /// How many connections the operator's door has: enough for whoever looks, and kept back for it.
@@ -30,7 +30,7 @@ const OPERATORS: Caps = Caps {
 /// A gateway ready to be run.
 pub struct Server {
     /// The public door.
-    pub door: http::Door,
+    pub app: http::AppState,
     /// The operator's door.
     pub operator: ops::Operator,
     /// Where events are delivered.
@@ -59,8 +59,8 @@ impl Server {
         shutdown: CancellationToken,
         sums: Sums,
     ) -> anyhow::Result<()> {
-        let gateway: Arc<Gateway> = self.door.gateway.clone();
-        let limits = self.door.limits.clone();
+        let gateway: Arc<Gateway> = self.app.gateway.clone();
+        let limits = self.app.limits.clone();
         let stopping = Stopping {
             draining: self.operator.draining.clone(),
             closing: CancellationToken::new(),
@@ -69,15 +69,15 @@ impl Server {
         tokio::spawn(stop(shutdown, stopping.clone(), self.drain));
         let worker = tokio::spawn(worker::run(gateway.clone(), self.webhooks, closing.clone()));
         let housekeeping = tokio::spawn(run_maintenance(limits, sums.clone(), closing.clone()));
-        let public = Door {
+        let public = Listener {
             name: "public",
-            trusted_proxies: self.door.trusted_proxies.clone(),
-            routes: http::routes(self.door),
+            trusted_proxies: self.app.trusted_proxies.clone(),
+            routes: http::routes(self.app),
             caps: self.caps,
             metrics: gateway.metrics.clone(),
             stopping: stopping.clone(),
         };
-        let operator = Door {
+        let operator = Listener {
             name: "operator",
             trusted_proxies: Arc::default(),
             routes: ops::routes(self.operator),
@@ -121,7 +121,7 @@ pub async fn without_store<T>(
     opening: impl Future<Output = T>,
 ) -> anyhow::Result<T> {
     let opened = CancellationToken::new();
-    let door = Door {
+    let listener = Listener {
         name: "operator",
         routes: ops::routes_without_store(why),
         caps: OPERATORS,
@@ -132,7 +132,7 @@ pub async fn without_store<T>(
             ..Stopping::default()
         },
     };
-    tokio::spawn(door.serve(operator.try_clone()?));
+    tokio::spawn(listener.serve(operator.try_clone()?));
     // However it ends: the door is the gateway's from then on.
     let _closed = opened.drop_guard();
     Ok(opening.await)

@@ -63,7 +63,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     for risk in warnings {
         tracing::warn!("{risk}");
     }
-    let gateway = server.door.gateway.clone();
+    let gateway = server.app.gateway.clone();
     let way_in = WayIn::open(&gateway).await?;
 
     let settings = sandbox_settings(&addresses, &secrets, &way_in);

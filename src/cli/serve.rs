@@ -66,7 +66,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         institutions,
         address = %listeners.public.local_addr()?,
         operator = %listeners.operator.local_addr()?,
-        public_url = %server.door.gateway.settings.public_url,
+        public_url = %server.app.gateway.settings.public_url,
         "serving"
     );
     server.run(listeners, stop, sums).await

@@ -457,7 +457,7 @@ impl RawSubject {
     fn build(self, reading: &Reading<'_>) -> Result<SubjectSource, Refused> {
         let field = self.field.map_or_else(|| "sub".to_owned(), |field| field.0);
         match (self.from, self.endpoint) {
-            (SubjectFrom::TokenAnswer, None) => Ok(SubjectSource::TokenAnswer { field }),
+            (SubjectFrom::TokenAnswer, None) => Ok(SubjectSource::TokenResponse { field }),
             (SubjectFrom::Identify, Some(HttpsUrl(endpoint))) => {
                 Ok(SubjectSource::Identify { endpoint, field })
             }

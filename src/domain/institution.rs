@@ -140,7 +140,7 @@ impl OAuth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectSource {
     /// A field of the token endpoint's answer.
-    TokenAnswer {
+    TokenResponse {
         /// Its name.
         field: String,
     },

@@ -98,10 +98,10 @@ partitioned_secret!(
 
 partitioned_secret!(
     /// Names an answer that came by POST, for the GET that follows it.
-    AnswerHandle, "oah_"
+    ResponseHandle, "oah_"
 );
 
-impl AnswerHandle {
+impl ResponseHandle {
     /// What the store keeps.
     pub fn digest(&self) -> Digest {
         Digest::of("answer", self.expose())

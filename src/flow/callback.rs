@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::connect;
 use super::failure::{FailureCause, fail, tell_operator};
-use super::registration::Door;
+use super::registration::CallbackEndpoint;
 use super::under_way::PATIENCE;
 use super::unproven::Refused;
 use super::{Gateway, Internal, seal_contexts};
@@ -23,7 +23,7 @@ use crate::domain::window::{Browser, ErrorReason};
 use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
-    Answer, AttemptSecrets, Authorized, Callback, Granted, Issued, Meaning, NotGranted,
+    AttemptSecrets, AuthorizationResult, Authorized, Callback, Granted, Issued, Meaning, NotGranted,
 };
 use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
@@ -47,12 +47,12 @@ pub enum CallbackOutcome {
 /// person gets to a page of ours.
 pub async fn callback(
     gateway: &Arc<Gateway>,
-    door: &Door,
+    endpoint: &CallbackEndpoint,
     callback: Callback,
     browser: Browser,
 ) -> Result<CallbackOutcome, Internal> {
     let _timing = gateway.metrics.callback.start([]);
-    let at = door.registered();
+    let at = endpoint.registered();
     let attempt = AttemptId::of(&callback.state);
     log_context::attempt(&attempt);
     let iss = callback.iss.as_deref();
@@ -70,18 +70,24 @@ pub async fn callback(
     };
     let claim = Claim {
         attempt: attempt.clone(),
-        client: door.client.id.clone(),
-        institution: door.institution.code.clone(),
+        client: endpoint.client.id.clone(),
+        institution: endpoint.institution.code.clone(),
         browser: browser.bindings,
         unbound,
         burnt: gateway.notices(
-            &door.client,
+            &endpoint.client,
             &[EventKind::OauthStateFinished],
             attempt.partition(),
         ),
     };
     let (tell, told) = oneshot::channel();
-    gateway.spawn(take(gateway.clone(), door.clone(), claim, callback, tell));
+    gateway.spawn(take(
+        gateway.clone(),
+        endpoint.clone(),
+        claim,
+        callback,
+        tell,
+    ));
     let taken = timeout(CLAIM_PATIENCE, told).await;
     let taken = taken.map_err(|late| StoreError::Unavailable(Box::new(late)))?;
     let taken = taken.map_err(|_| Internal::Interrupted)??;
@@ -93,7 +99,7 @@ pub async fn callback(
 /// leads to: the code cannot be had a second time.
 async fn take(
     gateway: Arc<Gateway>,
-    door: Door,
+    endpoint: CallbackEndpoint,
     claim: Claim,
     callback: Callback,
     tell: oneshot::Sender<Result<CallbackOutcome, StoreError>>,
@@ -101,7 +107,7 @@ async fn take(
     // Who asked may have gone.
     let tell = |taken| drop(tell.send(taken));
     let known = || Ok(CallbackOutcome::Known(claim.attempt.clone()));
-    let said = || door.words(&callback.to_bytes());
+    let said = || endpoint.words(&callback.to_bytes());
     let claimed = gateway.store.claim_callback(&claim, gateway.now()).await;
     match claimed {
         Err(error) => tell(Err(error)),
@@ -118,7 +124,7 @@ async fn take(
             log_context::subject(&subject.window, &subject.member);
             let _running = gateway.under_way.begin(claim.attempt.clone());
             tell(known());
-            let exchanged = exchange(gateway.clone(), door, *subject, sealed, callback).await;
+            let exchanged = exchange(gateway.clone(), endpoint, *subject, sealed, callback).await;
             if let Err(error) = exchanged {
                 tracing::error!(%error, "exchange not finished");
             }
@@ -133,24 +139,24 @@ async fn take(
             counters.count(metrics::of(&subject.member));
             gateway.wake_worker();
             tell(known());
-            burn(gateway, door, *subject, sealed, callback).await;
+            burn(gateway, endpoint, *subject, sealed, callback).await;
         }
     }
 }
 
 async fn exchange(
     gateway: Arc<Gateway>,
-    door: Door,
+    endpoint: CallbackEndpoint,
     subject: Subject,
     sealed: Vec<u8>,
     callback: Callback,
 ) -> Result<(), Internal> {
-    let at = door.registered();
+    let at = endpoint.registered();
     let secrets = unseal(&gateway, &callback, &sealed);
     if let Some((meaning, detail)) = callback.refusal(at, secrets.as_ref()) {
         return fail(&gateway, &subject, FailureCause::of(meaning, detail)).await;
     }
-    let Answer::Code(code) = &callback.answer else {
+    let AuthorizationResult::Code(code) = &callback.answer else {
         return Ok(());
     };
     let Some(secrets) = secrets else {
@@ -163,8 +169,8 @@ async fn exchange(
         code,
         secrets: &secrets,
     };
-    match redeem(&gateway, &door, &authorized).await {
-        Ok(granted) => connect::connect(&gateway, &door, &subject, granted).await,
+    match redeem(&gateway, &endpoint, &authorized).await {
+        Ok(granted) => connect::connect(&gateway, &endpoint, &subject, granted).await,
         Err(failed) => {
             let NotGranted {
                 error,
@@ -176,7 +182,7 @@ async fn exchange(
             // Nobody waits for this.
             let behind = gateway.clone();
             gateway.spawn(async move {
-                connect::give_back(&behind, &door, &subject.member, &issued, &scrubber).await;
+                connect::give_back(&behind, &endpoint, &subject.member, &issued, &scrubber).await;
             });
             ended
         }
@@ -186,26 +192,29 @@ async fn exchange(
 /// Redeems a code at the institution's token endpoint.
 async fn redeem(
     gateway: &Gateway,
-    door: &Door,
+    endpoint: &CallbackEndpoint,
     authorized: &Authorized<'_>,
 ) -> Result<Granted, Box<NotGranted>> {
-    let labels = [door.client.id.as_str(), door.institution.code.as_str()];
+    let labels = [
+        endpoint.client.id.as_str(),
+        endpoint.institution.code.as_str(),
+    ];
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
     let oauth = &gateway.oauth;
-    oauth.exchange(door.registered(), authorized, now).await
+    oauth.exchange(endpoint.registered(), authorized, now).await
 }
 
 /// Redeems the code and gives back what it yields, so that nobody else can use it either.
 async fn burn(
     gateway: Arc<Gateway>,
-    door: Door,
+    endpoint: CallbackEndpoint,
     subject: Subject,
     sealed: Vec<u8>,
     callback: Callback,
 ) {
-    let oauth = door.registered().oauth;
-    let Answer::Code(code) = &callback.answer else {
+    let oauth = endpoint.registered().oauth;
+    let AuthorizationResult::Code(code) = &callback.answer else {
         return;
     };
     if oauth.revocation_endpoint.is_none() {
@@ -219,7 +228,7 @@ async fn burn(
         code,
         secrets: &secrets,
     };
-    let redeemed = redeem(&gateway, &door, &authorized).await;
+    let redeemed = redeem(&gateway, &endpoint, &authorized).await;
     let (issued, scrubber) = match redeemed {
         Ok(granted) => (Issued::from(&granted.grant), granted.scrubber),
         Err(failed) => {
@@ -231,7 +240,7 @@ async fn burn(
             (failed.issued, failed.scrubber)
         }
     };
-    connect::give_back(&gateway, &door, &subject.member, &issued, &scrubber).await;
+    connect::give_back(&gateway, &endpoint, &subject.member, &issued, &scrubber).await;
 }
 
 /// The verifier and the nonce of the attempt that is answered, if they can be read.

@@ -2,7 +2,7 @@
 //! one atomic step.
 
 use super::failure::{FailureCause, fail, tell_operator};
-use super::registration::Door;
+use super::registration::CallbackEndpoint;
 use super::{Gateway, Internal, seal_contexts};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
@@ -28,23 +28,23 @@ const MERGES: usize = 3;
 /// here, nothing is kept and the grant is given back.
 pub(super) async fn connect(
     gateway: &Gateway,
-    door: &Door,
+    endpoint: &CallbackEndpoint,
     subject: &Subject,
     granted: Granted,
 ) -> Result<(), Internal> {
-    let fingerprints = match fingerprints(gateway, door, subject, &granted).await {
+    let fingerprints = match fingerprints(gateway, endpoint, subject, &granted).await {
         Ok(fingerprints) => fingerprints,
         Err(error) => {
-            let meaning = error.meaning(door.registered().oauth);
+            let meaning = error.meaning(endpoint.registered().oauth);
             let cause = FailureCause::of(meaning, error.to_string());
-            return reject(gateway, door, subject, &granted, cause).await;
+            return reject(gateway, endpoint, subject, &granted, cause).await;
         }
     };
     let mut inbound = None;
     for _ in 0..=MERGES {
         let Some(connection) = connection(
             gateway,
-            door,
+            endpoint,
             subject,
             inbound,
             &fingerprints,
@@ -65,7 +65,7 @@ pub(super) async fn connect(
                 tracing::info!(member = %subject.member.guid, %outbound_member, "member connected");
                 return Ok(());
             }
-            Committed::Duplicate(existing) if door.client.duplicates == Duplicates::Merge => {
+            Committed::Duplicate(existing) if endpoint.client.duplicates == Duplicates::Merge => {
                 inbound = Some(existing);
             }
             Committed::Duplicate(existing) => {
@@ -77,7 +77,7 @@ pub(super) async fn connect(
                         .to_owned(),
                     setup: None,
                 };
-                return reject(gateway, door, subject, &granted, cause).await;
+                return reject(gateway, endpoint, subject, &granted, cause).await;
             }
             Committed::OtherLogin => {
                 let cause = FailureCause {
@@ -87,30 +87,30 @@ pub(super) async fn connect(
                     detail: "the member belongs to another login".to_owned(),
                     setup: None,
                 };
-                return reject(gateway, door, subject, &granted, cause).await;
+                return reject(gateway, endpoint, subject, &granted, cause).await;
             }
             Committed::WindowClosed => {
                 tracing::warn!("window ended during the exchange; tokens given back");
-                give_back_grant(gateway, door, subject, &granted).await;
+                give_back_grant(gateway, endpoint, subject, &granted).await;
                 return Ok(());
             }
         }
     }
     let detail = "the login moved between members while it was connected".to_owned();
     let cause = FailureCause::new(ErrorReason::ServerError, detail);
-    reject(gateway, door, subject, &granted, cause).await
+    reject(gateway, endpoint, subject, &granted, cause).await
 }
 
 /// Ends the window, whose person waits for that, and then gives the grant back.
 async fn reject(
     gateway: &Gateway,
-    door: &Door,
+    endpoint: &CallbackEndpoint,
     subject: &Subject,
     granted: &Granted,
     cause: FailureCause,
 ) -> Result<(), Internal> {
     let ended = fail(gateway, subject, cause).await;
-    give_back_grant(gateway, door, subject, granted).await;
+    give_back_grant(gateway, endpoint, subject, granted).await;
     ended
 }
 
@@ -118,16 +118,16 @@ async fn reject(
 /// asked, or where the institution does not say who signed in.
 async fn fingerprints(
     gateway: &Gateway,
-    door: &Door,
+    endpoint: &CallbackEndpoint,
     subject: &Subject,
     granted: &Granted,
 ) -> Result<Vec<Digest>, IdentifyError> {
-    if door.client.duplicates == Duplicates::Allow {
+    if endpoint.client.duplicates == Duplicates::Allow {
         return Ok(Vec::new());
     }
-    let at = door.registered();
+    let at = endpoint.registered();
     let login = gateway.oauth.identify(at, granted).await?;
-    let (user, institution) = (subject.member.user, &door.institution.code);
+    let (user, institution) = (subject.member.user, &endpoint.institution.code);
     Ok(login.map_or_else(Vec::new, |login| {
         gateway
             .sealer
@@ -140,7 +140,7 @@ async fn fingerprints(
 fn source(oauth: &OAuth) -> String {
     match &oauth.subject {
         None => String::new(),
-        Some(SubjectSource::TokenAnswer { field }) => format!("token answer: {field}"),
+        Some(SubjectSource::TokenResponse { field }) => format!("token answer: {field}"),
         Some(SubjectSource::Identify { endpoint, field }) => format!("{endpoint}: {field}"),
     }
 }
@@ -148,7 +148,7 @@ fn source(oauth: &OAuth) -> String {
 /// The connection of the window's member or of `inbound`; `None`: that one is gone.
 async fn connection(
     gateway: &Gateway,
-    door: &Door,
+    endpoint: &CallbackEndpoint,
     subject: &Subject,
     inbound: Option<MemberGuid>,
     fingerprints: &[Digest],
@@ -183,7 +183,7 @@ async fn connection(
     });
     let guid = receiving.guid.to_string();
     let context = seal_contexts::grant(&outbound.client, &guid);
-    let notices = |kind| gateway.notices(&door.client, &[kind], partition);
+    let notices = |kind| gateway.notices(&endpoint.client, &[kind], partition);
     Ok(Some(Connection {
         window: window.guid,
         outbound: outbound.guid,
@@ -201,20 +201,32 @@ async fn connection(
     }))
 }
 
-async fn give_back_grant(gateway: &Gateway, door: &Door, subject: &Subject, granted: &Granted) {
+async fn give_back_grant(
+    gateway: &Gateway,
+    endpoint: &CallbackEndpoint,
+    subject: &Subject,
+    granted: &Granted,
+) {
     let issued = Issued::from(&granted.grant);
-    give_back(gateway, door, &subject.member, &issued, &granted.scrubber).await;
+    give_back(
+        gateway,
+        endpoint,
+        &subject.member,
+        &issued,
+        &granted.scrubber,
+    )
+    .await;
 }
 
 /// Revokes tokens that will not be used, if there are any and the institution has a way to.
 pub(super) async fn give_back(
     gateway: &Gateway,
-    door: &Door,
+    endpoint: &CallbackEndpoint,
     member: &Member,
     issued: &Issued,
     scrubber: &Scrubber,
 ) {
-    let at = door.registered();
+    let at = endpoint.registered();
     if at.oauth.revocation_endpoint.is_none() || issued.is_empty() {
         return;
     }

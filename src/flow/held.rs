@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::seal_contexts::held_answer;
+use super::seal_contexts::held_response;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
-use crate::domain::secret::AnswerHandle;
+use crate::domain::secret::ResponseHandle;
 use crate::oauth::Callback;
 use crate::store::StoreError;
 
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What became of an answer that came by POST.
 pub enum Held {
     /// It waits under this handle.
-    Under(AnswerHandle),
+    Under(ResponseHandle),
     /// Its attempt awaits no more answers.
     Settled(AttemptId),
     /// It names no attempt of ours.
@@ -34,10 +34,10 @@ pub enum Held {
 pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Internal> {
     let attempt = AttemptId::of(&callback.state);
     let random = gateway.random.as_ref();
-    let handle = AnswerHandle::new(random, attempt.partition());
+    let handle = ResponseHandle::new(random, attempt.partition());
     let sealed = gateway.sealer.seal(
         random,
-        &held_answer(&handle.digest().to_text()),
+        &held_response(&handle.digest().to_text()),
         &callback.to_bytes(),
     );
     let now = gateway.now();
@@ -45,7 +45,7 @@ pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Intern
     let store = &gateway.store;
     let keeping = async {
         if store
-            .hold_answer(&attempt, handle.digest(), &sealed, expires_at, now)
+            .hold_response(&attempt, handle.digest(), &sealed, expires_at, now)
             .await?
         {
             return Ok(Held::Under(handle));
@@ -61,15 +61,18 @@ pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Intern
 }
 
 /// The answer held under `handle`, unless it has expired.
-pub async fn held(gateway: &Gateway, handle: &AnswerHandle) -> Result<Option<Callback>, Internal> {
+pub async fn held(
+    gateway: &Gateway,
+    handle: &ResponseHandle,
+) -> Result<Option<Callback>, Internal> {
     let sealed = gateway
         .store
-        .held_answer(handle.partition(), handle.digest(), gateway.now())
+        .held_response(handle.partition(), handle.digest(), gateway.now())
         .await?;
     let Some(sealed) = sealed else {
         return Ok(None);
     };
     let digest = handle.digest().to_text();
-    let bytes = gateway.sealer.open(&held_answer(&digest), &sealed).ok();
+    let bytes = gateway.sealer.open(&held_response(&digest), &sealed).ok();
     Ok(bytes.and_then(|bytes| Callback::from_bytes(&bytes)))
 }

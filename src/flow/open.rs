@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::failure::{FailureCause, fail};
-use super::registration::Door;
+use super::registration::CallbackEndpoint;
 use super::{Gateway, Internal, seal_contexts};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
@@ -260,9 +260,9 @@ impl Departing {
 
     fn request(&self, gateway: &Gateway, subject: &Subject) -> Result<Url, Internal> {
         let Subject { window, member } = subject;
-        let door = Door::of(gateway, &window.client, &member.institution)?;
+        let endpoint = CallbackEndpoint::of(gateway, &window.client, &member.institution)?;
         Ok(oauth::authorize(&AuthorizationRequest {
-            at: door.registered(),
+            at: endpoint.registered(),
             state: &self.state,
             secrets: &self.secrets,
             ui_locales: window.options.ui_locales.as_deref(),

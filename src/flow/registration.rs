@@ -11,19 +11,19 @@ use crate::oauth::{Registered, Scrubber, words};
 
 /// A client and an institution that it is registered at: whose redirect URI an answer arrives at.
 #[derive(Clone)]
-pub struct Door {
+pub struct CallbackEndpoint {
     pub(super) client: Arc<Client>,
     pub(super) institution: Arc<Institution>,
 }
 
-impl Door {
+impl CallbackEndpoint {
     /// The one at that redirect URI's path, if there is one.
     pub fn find(gateway: &Gateway, client: &str, institution: &str) -> Option<Self> {
         let (client, institution) = (client.parse().ok()?, institution.parse().ok()?);
-        let door = Self::of(gateway, &client, &institution).ok()?;
+        let endpoint = Self::of(gateway, &client, &institution).ok()?;
         log_context::client(&client);
         log_context::institution(&institution);
-        Some(door)
+        Some(endpoint)
     }
 
     /// The one of that client at that institution; stored data may name one that is gone.
@@ -32,7 +32,7 @@ impl Door {
         client: &ClientId,
         institution: &InstitutionCode,
     ) -> Result<Self, Internal> {
-        let door = Self {
+        let endpoint = Self {
             client: gateway.client(client)?.clone(),
             institution: gateway.institution(institution)?.clone(),
         };
@@ -40,8 +40,8 @@ impl Door {
             let what = format!("the registration of client {client} at {institution}");
             Internal::NotConfigured(what)
         };
-        registered(&door.client, &door.institution).ok_or_else(gone)?;
-        Ok(door)
+        registered(&endpoint.client, &endpoint.institution).ok_or_else(gone)?;
+        Ok(endpoint)
     }
 
     /// The client.
@@ -56,7 +56,7 @@ impl Door {
 
     /// The institution's OAuth and the client's registration there.
     pub(super) fn registered(&self) -> Registered<'_> {
-        registered(&self.client, &self.institution).expect("looked up when the door was found")
+        registered(&self.client, &self.institution).expect("looked up when it was found")
     }
 
     /// Keeps secrets out of what is said in `raw`, an answer that arrived here; `None` where nothing of

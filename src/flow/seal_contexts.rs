@@ -14,11 +14,11 @@ pub(super) fn attempt(attempt: &AttemptId) -> Context<'_> {
 }
 
 /// An answer that waits for its GET, by its handle's digest, which no other one has.
-pub(super) fn held_answer(handle: &str) -> Context<'_> {
+pub(super) fn held_response(handle: &str) -> Context<'_> {
     Context {
         client: None,
         subject: handle,
-        field: Field::Answer,
+        field: Field::AuthorizationResponse,
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn idempotent_answer<'a>(request: &'a IdempotentRequest, key: &'a str
     Context {
         client: Some(&request.client),
         subject: key,
-        field: Field::IdempotentAnswer,
+        field: Field::StoredResponse,
     }
 }
 

@@ -1,7 +1,7 @@
 //! An authorization response that is not provably ours: it changes nothing and reaches no bank. A browser
 //! that has an attempt under way there is led back to it; its cookie says so, whatever the response left out.
 
-use super::registration::Door;
+use super::registration::CallbackEndpoint;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::window::Binding;
@@ -34,7 +34,7 @@ pub enum Refused {
 /// The newest attempt at this path that this browser began and that has not ended.
 pub async fn own_attempt(
     gateway: &Gateway,
-    door: &Door,
+    endpoint: &CallbackEndpoint,
     browser: &[Binding],
 ) -> Result<Option<(AttemptId, AttemptRecord)>, Internal> {
     let mut newest: Option<(AttemptId, AttemptRecord)> = None;
@@ -43,8 +43,8 @@ pub async fn own_attempt(
             continue;
         };
         let institution = record.member.as_ref().map(|member| &member.institution);
-        let is_there = record.window.client == door.client.id
-            && institution == Some(&door.institution.code)
+        let is_there = record.window.client == endpoint.client.id
+            && institution == Some(&endpoint.institution.code)
             && record.is_held_by(attempt, browser)
             && !record.is_replaced
             && !record.window.status.is_finished();

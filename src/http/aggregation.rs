@@ -10,9 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{LeaseBody, ReportedBody, ReportedJob};
+use super::app_state::AppState;
 use super::auth::AggregatorAccess;
 use super::body::{Field, FieldError, Fields, Number, Sent, Word};
-use super::door::Door;
 use super::json;
 use super::params::JobPath;
 use super::problem::Problem;
@@ -22,7 +22,7 @@ use crate::domain::job::{JobFailure, Pulled};
 use crate::flow::aggregate::{self, AggregatorReport};
 
 /// Its routes.
-pub fn routes() -> OpenApiRouter<Door> {
+pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(lease))
         .routes(routes!(report))
@@ -40,12 +40,12 @@ pub fn routes() -> OpenApiRouter<Door> {
     ),
 )]
 pub async fn lease(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     _aggregator: AggregatorAccess,
     Path(guid): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let leased = aggregate::lease(&door.gateway, job_guid(&guid)?).await?;
+    let leased = aggregate::lease(&app.gateway, job_guid(&guid)?).await?;
     Ok(json::answer(
         &headers,
         StatusCode::OK,
@@ -63,13 +63,13 @@ pub async fn lease(
     responses((status = 200, description = "The job as it is now.", body = ReportedBody)),
 )]
 pub async fn report(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     _aggregator: AggregatorAccess,
     Path(guid): Path<String>,
     Sent(body): Sent,
 ) -> Result<Json<ReportedBody>, Problem> {
     let said = read_report(&body)?;
-    let job = aggregate::report(&door.gateway, job_guid(&guid)?, said).await?;
+    let job = aggregate::report(&app.gateway, job_guid(&guid)?, said).await?;
     let job = job.ok_or_else(|| Problem::not_found("job"))?;
     let job = ReportedJob {
         guid: job.guid,

@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::door::Door;
+use super::app_state::AppState;
 use super::limits::{Asked, Sought, too_many};
 use super::problem::{Dialect, Kind, Problem};
 use super::source::Source;
@@ -46,13 +46,13 @@ pub struct PlatformClient {
 impl PlatformClient {
     /// The client's user that a request is about, by guid or by the client's own `id`. Counted for that
     /// user as well.
-    pub async fn user(&self, door: &Door, identifier: &str) -> Result<User, Problem> {
+    pub async fn user(&self, app: &AppState, identifier: &str) -> Result<User, Problem> {
         let client = &self.client.id;
-        let count = |user| door.limits.admit_for_user(client, user, self.asked);
+        let count = |user| app.limits.admit_for_user(client, user, self.asked);
         // A name has to be looked up before it is known whose it is; a guid says so itself.
         let named = identifier.parse().ok();
         named.map_or(Ok(()), count)?;
-        let found = access::user(&door.gateway, client, identifier).await?;
+        let found = access::user(&app.gateway, client, identifier).await?;
         if let (None, Some(user)) = (named, &found) {
             count(user.guid)?;
         }
@@ -109,10 +109,10 @@ pub fn refuse_credentials_in_query(uri: &Uri) -> Result<(), Problem> {
     Ok(())
 }
 
-impl FromRequestParts<Door> for NexusUser {
+impl FromRequestParts<AppState> for NexusUser {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
@@ -127,12 +127,12 @@ impl FromRequestParts<Door> for NexusUser {
                 "The session is unknown or has expired: begin a new one with POST /sessions.";
             nexus(Problem::new(Kind::SessionExpired, message))
         };
-        let gateway = &door.gateway;
+        let gateway = &app.gateway;
         let sent = header.to_str().unwrap_or_default();
         let look_up = SessionToken::parse(sent)
             .map(async |token| Ok(access::session(gateway, &token).await?));
-        let source = door.source(&parts.extensions, &parts.headers);
-        let owner = proven(door, source, Credential::Session, None, look_up).await;
+        let source = app.source(&parts.extensions, &parts.headers);
+        let owner = proven(app, source, Credential::Session, None, look_up).await;
         let owner = owner.map_err(nexus)?.ok_or_else(expired)?;
         let client = gateway
             .clients
@@ -141,7 +141,7 @@ impl FromRequestParts<Door> for NexusUser {
             .ok_or_else(expired)?;
         log_context::client(&client.id);
         let asked = Asked::by(&parts.method);
-        let counted = door.limits.admit(&client.id, Some(owner.user), asked);
+        let counted = app.limits.admit(&client.id, Some(owner.user), asked);
         counted.map_err(nexus)?;
         let user = access::user_of_session(gateway, &owner).await;
         let user = user.map_err(Problem::from).map_err(nexus)?;
@@ -152,10 +152,10 @@ impl FromRequestParts<Door> for NexusUser {
     }
 }
 
-impl FromRequestParts<Door> for PlatformClient {
+impl FromRequestParts<AppState> for PlatformClient {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
@@ -168,14 +168,14 @@ impl FromRequestParts<Door> for PlatformClient {
         let (id, key) = basic(parts).ok_or_else(refused)?;
         let id: Option<ClientId> = id.parse().ok();
         let look_up = id.as_ref().zip(ApiKey::parse(&key));
-        let look_up = look_up
-            .map(async |(id, key)| Ok(access::client_of_key(&door.gateway, id, &key).await?));
-        let source = door.source(&parts.extensions, &parts.headers);
-        let client = proven(door, source, Credential::ApiKey, id.as_ref(), look_up);
+        let look_up =
+            look_up.map(async |(id, key)| Ok(access::client_of_key(&app.gateway, id, &key).await?));
+        let source = app.source(&parts.extensions, &parts.headers);
+        let client = proven(app, source, Credential::ApiKey, id.as_ref(), look_up);
         let client = client.await?.ok_or_else(refused)?;
         log_context::client(&client.id);
         let asked = Asked::by(&parts.method);
-        door.limits.admit(&client.id, None, asked)?;
+        app.limits.admit(&client.id, None, asked)?;
         let route = parts.extensions.get::<MatchedPath>();
         let route = route.map(MatchedPath::as_str);
         version::accept(&parts.headers, &parts.method, route)?;
@@ -194,25 +194,25 @@ fn basic(parts: &Parts) -> Option<(String, zeroize::Zeroizing<String>)> {
     Some((id.to_owned(), zeroize::Zeroizing::new(key.to_owned())))
 }
 
-impl FromRequestParts<Door> for Caller {
+impl FromRequestParts<AppState> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
         if parts.headers.contains_key("md-session-token") {
-            return NexusUser::from_request_parts(parts, door)
+            return NexusUser::from_request_parts(parts, app)
                 .await
                 .map(Caller::Nexus);
         }
-        PlatformClient::from_request_parts(parts, door)
+        PlatformClient::from_request_parts(parts, app)
             .await
             .map(Caller::Platform)
     }
 }
 
-impl FromRequestParts<Door> for AggregatorAccess {
+impl FromRequestParts<AppState> for AggregatorAccess {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
         refuse_credentials_in_query(&parts.uri)?;
         let refused = || {
             let message = "Send the aggregator's key as a Bearer token.";
@@ -224,11 +224,11 @@ impl FromRequestParts<Door> for AggregatorAccess {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
             .map(|(_, key)| key)
             .ok_or_else(refused)?;
-        let expected = door.aggregator_key.as_deref();
+        let expected = app.aggregator_key.as_deref();
         let matches = expected.is_some_and(|expected| same(sent, expected.as_bytes()));
-        let source = door.source(&parts.extensions, &parts.headers);
+        let source = app.source(&parts.extensions, &parts.headers);
         let look_up = Some(async { Ok(matches.then_some(Self)) });
-        let known = proven(door, source, Credential::AggregatorKey, None, look_up);
+        let known = proven(app, source, Credential::AggregatorKey, None, look_up);
         known.await?.ok_or_else(refused)
     }
 }
@@ -273,13 +273,13 @@ impl Credential {
 /// told, and too many of them are refused by source; what is right is not, before the look-ups are too
 /// many themselves (docs/SECURITY.md, Q1). `client` is whose it claims to be.
 pub async fn proven<T>(
-    door: &Door,
+    app: &AppState,
     source: Source,
     credential: Credential,
     client: Option<&ClientId>,
     look_up: Option<impl Future<Output = Result<Option<T>, Problem>>>,
 ) -> Result<Option<T>, Problem> {
-    let limits = &door.limits;
+    let limits = &app.limits;
     let sought = credential.sought();
     let refused = |wait| too_many(&format!("{} from this address", sought.name()), wait);
     if let Some(look_up) = look_up {
@@ -292,11 +292,11 @@ pub async fn proven<T>(
         let _ = limits.missed(source, Sought::Credential);
     }
     limits.missed(source, sought).map_err(refused)?;
-    door.gateway
+    app.gateway
         .metrics
         .credentials_refused
         .count([credential.name()]);
-    let client = client.filter(|client| door.gateway.clients.get(client).is_some());
+    let client = client.filter(|client| app.gateway.clients.get(client).is_some());
     let client = client.map(tracing::field::display);
     let credential = credential.name();
     match sought {

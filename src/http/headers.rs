@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::door::Door;
+use super::app_state::AppState;
 use super::json;
 use super::people::Person;
 use super::problem::{ConditionNotMet, Dialect, Kind, Problem};
@@ -49,7 +49,7 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 /// Adds the baseline to an answer that does not say otherwise, and gives the server's own refusals
 /// of a body or a path the API's envelope. A person gets a page in place of any of them.
 pub async fn baseline(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
@@ -58,7 +58,7 @@ pub async fn baseline(
     let method = request.method().clone();
     let is_page = request.uri().path().starts_with("/oauth/");
     let spoken = json::media_type(request.headers());
-    let person = Person::behind(&request, &door);
+    let person = Person::behind(&request, &app);
     let address = request.uri().clone();
     let mut response = match params {
         // A guid of bytes that are no text is as absent as any other malformed one; pages say so
@@ -74,7 +74,7 @@ pub async fn baseline(
         response = Problem::too_large().in_dialect(dialect).into_response();
     }
     if let Some(person) = person {
-        response = person.answer(&door, response);
+        response = person.answer(&app, response);
     }
     // An error is answered in the media type of its caller too (CONTRACT.md 1.1).
     let is_json = |headers: &HeaderMap| {

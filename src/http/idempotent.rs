@@ -11,9 +11,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::app_state::AppState;
 use super::auth::{NexusUser, PlatformClient};
 use super::body::Whole;
-use super::door::Door;
 use super::problem::{Dialect, Kind, Problem};
 use crate::domain::id::{ClientId, UserGuid};
 use crate::flow::idempotency::{self, Admission, KeyedRequest, Origin};
@@ -33,7 +33,7 @@ const PATIENCE_S: u64 = 1;
 
 /// Somebody whose requests may carry a key.
 pub trait KeyOwner:
-    FromRequestParts<Door, Rejection = Problem> + Clone + Send + Sync + 'static
+    FromRequestParts<AppState, Rejection = Problem> + Clone + Send + Sync + 'static
 {
     /// Whose envelope an error wears.
     const DIALECT: Dialect;
@@ -67,22 +67,30 @@ struct Kept {
 }
 
 /// Does a request once. What is no POST, or has no key, passes.
-pub async fn once<A: KeyOwner>(State(door): State<Door>, request: Request, next: Next) -> Response {
+pub async fn once<A: KeyOwner>(
+    State(app): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(KEY) {
         return next.run(request).await;
     }
-    match keyed::<A>(door, request, next).await {
+    match keyed::<A>(app, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.in_dialect(A::DIALECT).into_response(),
     }
 }
 
-async fn keyed<A: KeyOwner>(door: Door, request: Request, next: Next) -> Result<Response, Problem> {
+async fn keyed<A: KeyOwner>(
+    app: AppState,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let key_owner = A::from_request_parts(&mut parts, &door).await?;
+    let key_owner = A::from_request_parts(&mut parts, &app).await?;
     let key = key(&parts.headers)?;
     let request = Request::from_parts(parts.clone(), body);
-    let Whole(body) = Whole::from_request(request, &door).await?;
+    let Whole(body) = Whole::from_request(request, &app).await?;
     let (client, user) = key_owner.owner();
     let target = parts.uri.path_and_query();
     let keyed = KeyedRequest {
@@ -95,16 +103,16 @@ async fn keyed<A: KeyOwner>(door: Door, request: Request, next: Next) -> Result<
             &body,
         ],
     };
-    match idempotency::admit(&door.gateway, &keyed).await? {
+    match idempotency::admit(&app.gateway, &keyed).await? {
         Admission::First(first) => {
             parts.extensions.insert(key_owner);
             parts.extensions.insert(Origin::of(&first));
             let request = Request::from_parts(parts, Body::from(body));
             // A task of its own: the caller may go away, and that is what the key is for.
-            let gateway = door.gateway.clone();
+            let gateway = app.gateway.clone();
             let done = gateway.spawn(async move {
-                let done = idempotency::hold(&door.gateway, &first, next.run(request)).await;
-                answered(&door, &first, done).await
+                let done = idempotency::hold(&app.gateway, &first, next.run(request)).await;
+                answered(&app, &first, done).await
             });
             done.await
                 .map_err(|_| Problem::from(crate::flow::Internal::Interrupted))
@@ -149,13 +157,13 @@ fn is_passing(status: StatusCode) -> bool {
 
 /// Keeps the answer of the first request, and hands it on. Whether it could be kept or not, the
 /// request was done.
-async fn answered(door: &Door, first: &IdempotentRequest, response: Response) -> Response {
+async fn answered(app: &AppState, first: &IdempotentRequest, response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX)
         .await
         .unwrap_or_default();
     let kept = match is_passing(parts.status) {
-        true => idempotency::forget(&door.gateway, first).await,
+        true => idempotency::forget(&app.gateway, first).await,
         false => {
             let content_type = parts.headers.get(CONTENT_TYPE);
             let kept = Kept {
@@ -166,7 +174,7 @@ async fn answered(door: &Door, first: &IdempotentRequest, response: Response) ->
                 body: String::from_utf8_lossy(&body).into_owned(),
             };
             let kept = serde_json::to_vec(&kept).expect("texts are JSON");
-            idempotency::keep(&door.gateway, first, &kept).await
+            idempotency::keep(&app.gateway, first, &kept).await
         }
     };
     if let Err(error) = kept {

@@ -8,12 +8,12 @@ use super::answers::{
     CredentialAnswer, CredentialsBody, InstitutionAnswer, InstitutionBody, InstitutionsBody,
     NexusCredentialAnswer, NexusCredentialsBody, Pagination, page_of, supports_oauth,
 };
+use super::app_state::AppState;
 use super::auth::{Caller, NexusUser, PlatformClient};
 use super::body::{FieldError, Fields, Sent};
-use super::door::Door;
 use super::json;
 use super::params::InstitutionPath;
-use super::problem::{Answer, Dialect, Problem};
+use super::problem::{ApiResult, Dialect, Problem};
 use super::requests::{InstitutionSearchBody, PagesQuery};
 use crate::domain::client::Client;
 use crate::domain::institution::Institution;
@@ -30,15 +30,15 @@ use crate::flow::Gateway;
     responses((status = 200, description = "A page of institutions.", body = InstitutionsBody)),
 )]
 pub async fn search(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
+) -> ApiResult {
     let fields = Fields::of_request(&body, &query.unwrap_or_default(), "institution");
     fields
-        .and_then(|fields| found(&door.gateway, &user.client, &fields, &headers))
+        .and_then(|fields| found(&app.gateway, &user.client, &fields, &headers))
         .map_err(|problem| problem.in_dialect(Dialect::Nexus))
 }
 
@@ -50,17 +50,17 @@ pub async fn search(
     responses((status = 200, description = "A page of institutions.", body = InstitutionsBody)),
 )]
 pub async fn list(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     PlatformClient { client, .. }: PlatformClient,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ApiResult {
     let fields = Fields::of_query(&query.unwrap_or_default());
-    found(&door.gateway, &client, &fields, &headers)
+    found(&app.gateway, &client, &fields, &headers)
 }
 
 /// The page of institutions that the fields ask for.
-fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMap) -> Answer {
+fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMap) -> ApiResult {
     let search: InstitutionSearchBody = fields.take();
     let wanted = Wanted::of(&search)?;
     let mut all = gateway.institutions.all();
@@ -113,14 +113,14 @@ impl Wanted {
     responses((status = 200, description = "The institution.", body = InstitutionBody)),
 )]
 pub async fn read(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     caller: Caller,
     Path(identifier): Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    let institution = named(&door.gateway, &identifier, caller.dialect())?;
+) -> ApiResult {
+    let institution = named(&app.gateway, &identifier, caller.dialect())?;
     let body = InstitutionBody {
-        institution: InstitutionAnswer::of(&door.gateway, caller.client(), institution),
+        institution: InstitutionAnswer::of(&app.gateway, caller.client(), institution),
     };
     Ok(json::answer(&headers, StatusCode::OK, &body))
 }
@@ -135,14 +135,14 @@ pub async fn read(
     responses((status = 200, description = "The fields.", body = EitherCredentialsBody)),
 )]
 pub async fn credentials(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     caller: Caller,
     Path(identifier): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ApiResult {
     let dialect = caller.dialect();
-    let institution = named(&door.gateway, &identifier, dialect)?;
+    let institution = named(&app.gateway, &identifier, dialect)?;
     let query = query.unwrap_or_default();
     Ok(credentials_answer(&headers, dialect, institution, &query))
 }

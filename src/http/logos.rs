@@ -5,7 +5,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::door::Door;
+use super::app_state::AppState;
 use crate::domain::client::Logo;
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
@@ -21,11 +21,11 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
         (status = 404, description = "There is none."),
     ),
 )]
-pub async fn client(State(door): State<Door>, Path(client): Path<String>) -> Response {
+pub async fn client(State(app): State<AppState>, Path(client): Path<String>) -> Response {
     let client = client
         .parse()
         .ok()
-        .and_then(|id| door.gateway.clients.get(&id).cloned());
+        .and_then(|id| app.gateway.clients.get(&id).cloned());
     logo(client.and_then(|client| client.logo.clone()))
 }
 
@@ -39,11 +39,11 @@ pub async fn client(State(door): State<Door>, Path(client): Path<String>) -> Res
         (status = 404, description = "There is no such institution."),
     ),
 )]
-pub async fn institution(State(door): State<Door>, Path(institution): Path<String>) -> Response {
+pub async fn institution(State(app): State<AppState>, Path(institution): Path<String>) -> Response {
     let institution = institution
         .parse()
         .ok()
-        .and_then(|code| door.gateway.institutions.get(&code).cloned());
+        .and_then(|code| app.gateway.institutions.get(&code).cloned());
     logo(institution.map(|institution| institution.logo.clone().unwrap_or_else(neutral)))
 }
 

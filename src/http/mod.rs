@@ -6,11 +6,11 @@
 mod acting;
 mod aggregation;
 mod answers;
+mod app_state;
 mod auth;
 mod body;
 mod browser;
 mod cookies;
-mod door;
 mod fields;
 pub mod gallery;
 mod headers;
@@ -37,6 +37,6 @@ pub mod source;
 mod version;
 mod visitor;
 
+pub use app_state::AppState;
 pub use body::TooSlow;
-pub use door::Door;
 pub use routes::{DESCRIPTION, routes};

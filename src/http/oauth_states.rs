@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::answers::{OauthStateAnswer, OauthStateBody, OauthStatesBody};
+use super::app_state::AppState;
 use super::auth::Caller;
 use super::body::Fields;
-use super::door::Door;
 use super::json;
 use super::params::OauthStatePath;
 use super::problem::{Kind, Problem};
@@ -29,13 +29,13 @@ const MOST: usize = 100;
     responses((status = 200, description = "The states, at most 100.", body = OauthStatesBody)),
 )]
 pub async fn list(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     caller: Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let dialect = caller.dialect();
-    let states = listed(&door, &caller, &query.unwrap_or_default()).await;
+    let states = listed(&app, &caller, &query.unwrap_or_default()).await;
     let states = states.map_err(|problem| problem.in_dialect(dialect))?;
     Ok(json::answer(
         &headers,
@@ -47,7 +47,7 @@ pub async fn list(
 }
 
 async fn listed(
-    door: &Door,
+    app: &AppState,
     caller: &Caller,
     query: &str,
 ) -> Result<Vec<OauthStateAnswer>, Problem> {
@@ -71,11 +71,11 @@ async fn listed(
             let client = &caller.client.id;
             match (asked.user_guid.read()?, member) {
                 (Some(user), _) => {
-                    let user = access::user(&door.gateway, client, &user).await?;
+                    let user = access::user(&app.gateway, client, &user).await?;
                     user.map(|user| user.guid)
                 }
                 (None, Some(member)) => {
-                    oauth_states::user_of_member(&door.gateway, client, member).await?
+                    oauth_states::user_of_member(&app.gateway, client, member).await?
                 }
                 (None, None) => {
                     let remedy = "with an API key, say whose OAuth states you want";
@@ -89,7 +89,7 @@ async fn listed(
     let Some(user) = user else {
         return Ok(Vec::new());
     };
-    let windows = oauth_states::list(&door.gateway, user, query).await?;
+    let windows = oauth_states::list(&app.gateway, user, query).await?;
     Ok(windows.iter().map(OauthStateAnswer::from).collect())
 }
 
@@ -100,7 +100,7 @@ async fn listed(
     responses((status = 200, description = "The state.", body = OauthStateBody)),
 )]
 pub async fn read(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     caller: Caller,
     Path(guid): Path<String>,
     headers: HeaderMap,
@@ -108,7 +108,7 @@ pub async fn read(
     let dialect = caller.dialect();
     let absent = || Problem::not_found("OAuth state").in_dialect(dialect);
     let guid: OauthStateGuid = guid.parse().map_err(|_| absent())?;
-    let window = found(&door, &caller, guid)
+    let window = found(&app, &caller, guid)
         .await
         .map_err(|error| Problem::from(error).in_dialect(dialect))?;
     let window = window.ok_or_else(absent)?;
@@ -122,11 +122,11 @@ pub async fn read(
 }
 
 async fn found(
-    door: &Door,
+    app: &AppState,
     caller: &Caller,
     guid: OauthStateGuid,
 ) -> Result<Option<Window>, Internal> {
-    let gateway = &door.gateway;
+    let gateway = &app.gateway;
     let user = match caller {
         Caller::Nexus(nexus) => Some(nexus.user.guid),
         Caller::Platform(caller) => {

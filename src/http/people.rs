@@ -8,7 +8,7 @@ use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::door::Door;
+use super::app_state::AppState;
 use super::fields;
 use super::page::{Ending, Page};
 use super::refusal::Refusal;
@@ -34,11 +34,11 @@ const LONGEST_WAIT_S: u8 = 60;
 impl Person {
     /// Who waits for the answer to `request`; `None` where it is a program: an API's caller, or a
     /// browser that fetches something for a page.
-    pub fn behind(request: &Request, door: &Door) -> Option<Self> {
+    pub fn behind(request: &Request, app: &AppState) -> Option<Self> {
         let headers = request.headers();
         is_navigation(headers).then(|| Self {
             headers: headers.clone(),
-            source: door.source(request.extensions(), headers),
+            source: app.source(request.extensions(), headers),
             returning: request
                 .uri()
                 .path()
@@ -48,15 +48,15 @@ impl Person {
     }
 
     /// The page this person gets in place of a failure that is none yet; any other response as it is.
-    pub fn answer(&self, door: &Door, response: Response) -> Response {
+    pub fn answer(&self, app: &AppState, response: Response) -> Response {
         let status = response.status();
         let is_failure = status.is_client_error() || status.is_server_error();
         if !is_failure || is_page(&response) {
             return response;
         }
         let wait = response.headers().get(RETRY_AFTER);
-        let shown = Shown::new(door, &self.headers);
-        let shown = match self.registration(door) {
+        let shown = Shown::new(app, &self.headers);
+        let shown = match self.registration(app) {
             Some(at) => shown.of_registration(&at),
             None => shown,
         };
@@ -92,9 +92,9 @@ impl Person {
         answer
     }
 
-    fn registration(&self, door: &Door) -> Option<registration::Door> {
+    fn registration(&self, app: &AppState) -> Option<registration::CallbackEndpoint> {
         let (client, institution) = self.returning.as_ref()?.split_once('/')?;
-        registration::Door::find(&door.gateway, client, institution)
+        registration::CallbackEndpoint::find(&app.gateway, client, institution)
     }
 }
 

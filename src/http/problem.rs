@@ -40,7 +40,7 @@ impl Dialect {
 }
 
 /// An answer of either API.
-pub type Answer = Result<Response, Problem>;
+pub type ApiResult = Result<Response, Problem>;
 
 /// An error as the API says it.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::random::Random;
 use crate::flow::Gateway;
 use crate::flow::held::HELD_ANSWER_TTL;
-use crate::flow::registration::Door;
+use crate::flow::registration::CallbackEndpoint;
 use crate::flow::seal_contexts;
 use crate::flow::unproven::Refused;
 use crate::http::source::Source;
@@ -34,7 +34,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// Of what arrived as `raw`, query or form, at that registration.
-    pub fn new(refused: &Refused, at: &Door, raw: &[u8]) -> Self {
+    pub fn new(refused: &Refused, at: &CallbackEndpoint, raw: &[u8]) -> Self {
         let reason = refused.to_string();
         Self {
             reason: match at.scrubber(raw) {
@@ -76,7 +76,7 @@ impl Refusal {
     /// The text that brings it from a POST to the GET that follows, which alone knows whose browser it
     /// is: by the browser, which can neither read nor change it, at that registration only, and for as
     /// long as a sound response would be held.
-    pub fn carried(self, gateway: &Gateway, at: &Door) -> String {
+    pub fn carried(self, gateway: &Gateway, at: &CallbackEndpoint) -> String {
         let place = seal_contexts::refusal(&at.client().id, &at.institution().code);
         self.sealed(
             &gateway.sealer,
@@ -87,7 +87,7 @@ impl Refusal {
     }
 
     /// What [`Self::carried`] wrote at that registration, in time; `None` for anything else.
-    pub fn arrived(gateway: &Gateway, at: &Door, text: &str) -> Option<Self> {
+    pub fn arrived(gateway: &Gateway, at: &CallbackEndpoint, text: &str) -> Option<Self> {
         let place = seal_contexts::refusal(&at.client().id, &at.institution().code);
         Self::opened(&gateway.sealer, &place, gateway.clock.now(), text)
     }

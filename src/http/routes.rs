@@ -13,7 +13,7 @@ use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::door::Door;
+use super::app_state::AppState;
 use super::openapi::Description;
 use super::problem::{Dialect, Kind, Problem};
 use super::{
@@ -29,9 +29,9 @@ pub static DESCRIPTION: LazyLock<Description> =
     LazyLock::new(|| Description::new(described_routes()));
 
 /// Every public route.
-pub fn routes(door: Door) -> Router {
-    let nexus_once = from_fn_with_state(door.clone(), idempotent::once::<auth::NexusUser>);
-    let platform_once = from_fn_with_state(door.clone(), idempotent::once::<auth::PlatformClient>);
+pub fn routes(app: AppState) -> Router {
+    let nexus_once = from_fn_with_state(app.clone(), idempotent::once::<auth::NexusUser>);
+    let platform_once = from_fn_with_state(app.clone(), idempotent::once::<auth::PlatformClient>);
     let (router, _) = OpenApiRouter::new()
         .merge(nexus::routes().route_layer(nexus_once))
         .merge(platform::routes().route_layer(platform_once))
@@ -41,9 +41,9 @@ pub fn routes(door: Door) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(from_fn_with_state(door.clone(), headers::baseline))
+        .layer(from_fn_with_state(app.clone(), headers::baseline))
         .layer(from_fn(in_log_context))
-        .with_state(door);
+        .with_state(app);
     // Around the router: a path is changed before it is looked for.
     Router::new().fallback_service(tower::util::MapRequest::new(router, without_last_slash))
 }
@@ -66,7 +66,7 @@ fn without_last_slash(mut request: Request) -> Request {
 }
 
 /// What [`routes`] serves, with its descriptions and without the layers.
-fn described_routes() -> OpenApiRouter<Door> {
+fn described_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(nexus::routes())
         .merge(platform::routes())
@@ -74,7 +74,7 @@ fn described_routes() -> OpenApiRouter<Door> {
 }
 
 /// The routes whose requests carry no `Idempotency-Key`.
-fn open_routes() -> OpenApiRouter<Door> {
+fn open_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(nexus::session_routes())
         .routes(routes!(oauth_states::list))

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use url::Url;
 
-use super::door::Door;
+use super::app_state::AppState;
 use super::fields;
 use super::page::{
     Accent, AppBrand, Back, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page,
@@ -32,7 +32,7 @@ const MOMENT_S: u8 = 2;
 
 /// Draws pages for one request.
 pub struct Shown<'a> {
-    door: &'a Door,
+    app: &'a AppState,
     accept_language: Option<String>,
     /// Whom the request's address names.
     parties: Parties,
@@ -80,12 +80,12 @@ pub fn to_a_stranger(attempt: &AttemptId, window: &Window) -> Page {
 
 impl<'a> Shown<'a> {
     /// For a request with these headers.
-    pub fn new(door: &'a Door, headers: &HeaderMap) -> Self {
+    pub fn new(app: &'a AppState, headers: &HeaderMap) -> Self {
         let languages: Vec<&str> = fields::parts(headers, ACCEPT_LANGUAGE.as_str(), b',')
             .filter_map(|language| std::str::from_utf8(language).ok())
             .collect();
         Self {
-            door,
+            app,
             accept_language: (!languages.is_empty()).then(|| languages.join(",")),
             parties: Parties::default(),
             usual_locale: None,
@@ -95,7 +95,7 @@ impl<'a> Shown<'a> {
     /// For a request to where authorization responses of a registration arrive: every page names its
     /// client, and leads back to it, and its institution.
     #[must_use]
-    pub fn of_registration(self, at: &registration::Door) -> Self {
+    pub fn of_registration(self, at: &registration::CallbackEndpoint) -> Self {
         Self {
             parties: parties(Some(at.client()), Some(at.institution())),
             usual_locale: at.client().locale.clone(),
@@ -119,7 +119,7 @@ impl<'a> Shown<'a> {
 
     /// A new code, for a page that is about no attempt.
     pub fn support_code(&self) -> SupportCode {
-        let drawn: [u8; 8] = crate::domain::random::bytes(self.door.gateway.random.as_ref());
+        let drawn: [u8; 8] = crate::domain::random::bytes(self.app.gateway.random.as_ref());
         SupportCode::from_bytes(&drawn)
     }
 
@@ -162,7 +162,12 @@ impl<'a> Shown<'a> {
 
     /// The page for a moment, for a response that arrived at that registration by POST while the store is
     /// away: `form` is posted by itself.
-    pub fn post_again(&self, at: &registration::Door, form: Form, cause: &dyn Error) -> Response {
+    pub fn post_again(
+        &self,
+        at: &registration::CallbackEndpoint,
+        form: Form,
+        cause: &dyn Error,
+    ) -> Response {
         store_is_away(cause);
         let page = Page::Busy {
             refresh_s: MOMENT_S,
@@ -220,7 +225,7 @@ impl<'a> Shown<'a> {
 
     /// For pages about `window`, whose member is known unless it was deleted.
     pub fn about(&'a self, window: &Window, member: Option<&Member>) -> About<'a> {
-        let gateway = &self.door.gateway;
+        let gateway = &self.app.gateway;
         let client = gateway.clients.get(&window.client).map(AsRef::as_ref);
         let institution = member
             .and_then(|member| gateway.institutions.get(&member.institution))
@@ -241,13 +246,13 @@ impl<'a> Shown<'a> {
 
     /// For the outcome of an attempt.
     pub async fn about_outcome(&'a self, record: &AttemptRecord) -> Result<About<'a>, Internal> {
-        let member = finish::member(&self.door.gateway, record).await?;
+        let member = finish::member(&self.app.gateway, record).await?;
         Ok(self.about(&record.window, member.as_ref()))
     }
 
     /// A page about the window of `attempt`.
     pub async fn of_attempt(&self, attempt: &AttemptId, page: &Page) -> Response {
-        match finish::attempt(&self.door.gateway, attempt).await {
+        match finish::attempt(&self.app.gateway, attempt).await {
             Ok(Some(record)) => self
                 .about(&record.window, record.member.as_ref())
                 .page(page),
@@ -372,7 +377,7 @@ impl About<'_> {
             .member
             .as_ref()
             .is_some_and(|member| member.latest_window == Some(window.guid));
-        let now = self.shown.door.gateway.clock.now();
+        let now = self.shown.app.gateway.clock.now();
         let in_time = window.retry_ends().is_some_and(|until| now < until);
         let is_offered = window.options.referral_source == ReferralSource::Browser
             && window.retries < RETRIES

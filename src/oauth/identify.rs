@@ -51,7 +51,7 @@ impl OAuthClient {
     ) -> Result<Option<String>, IdentifyError> {
         let (subject, field) = match &at.oauth.subject {
             None => return Ok(None),
-            Some(SubjectSource::TokenAnswer { field }) => (granted.subject.clone(), field),
+            Some(SubjectSource::TokenResponse { field }) => (granted.subject.clone(), field),
             Some(SubjectSource::Identify { endpoint, field }) => {
                 let headers = bearer(&granted.grant.access_token);
                 let reply = self.transport.get(at, endpoint, headers).await?;
@@ -278,7 +278,7 @@ mod tests {
                 .await,
             Ok(None)
         );
-        oauth.subject = Some(SubjectSource::TokenAnswer {
+        oauth.subject = Some(SubjectSource::TokenResponse {
             field: "user".to_owned(),
         });
         let ada = Ok(Some("ada".to_owned()));

@@ -32,8 +32,8 @@ mod reply;
 mod response;
 mod revoke;
 mod scrub;
-mod token_answer;
 mod token_endpoint;
+mod token_response;
 mod transport;
 mod transport_error;
 
@@ -47,11 +47,11 @@ pub use exchange::Authorized;
 pub use identify::IdentifyError;
 pub use reason::{Meaning, SetupFault};
 pub use registered::Registered;
-pub use response::{Answer, Callback, InvalidCallback, IssuerMismatch, words};
+pub use response::{AuthorizationResult, Callback, InvalidCallback, IssuerMismatch, words};
 pub use revoke::RevokeError;
 pub use scrub::Scrubber;
-pub use token_answer::Issued;
 pub use token_endpoint::{Granted, NotGranted, TokenError};
+pub use token_response::Issued;
 pub use transport_error::{SetupError, TransportError};
 
 use transport::Transport;

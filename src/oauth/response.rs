@@ -27,12 +27,12 @@ pub struct Callback {
     /// Who says to answer (RFC 9207), to be checked with [`Callback::check_issuer`].
     pub iss: Option<String>,
     /// What it says.
-    pub answer: Answer,
+    pub answer: AuthorizationResult,
 }
 
 /// What an answer says.
 #[derive(Clone)]
-pub enum Answer {
+pub enum AuthorizationResult {
     /// The person agreed.
     Code(AuthorizationCode),
     /// The institution refused, or the person did (RFC 6749 section 4.1.2.1). Both texts are
@@ -105,14 +105,14 @@ impl Callback {
             .ok_or(InvalidCallback::State)?;
         let answer = match (given(code), given(error)) {
             (Some(_), Some(_)) => return Err(InvalidCallback::CodeAndError),
-            (Some(code), None) => {
-                Answer::Code(AuthorizationCode::parse(&code).ok_or(InvalidCallback::Code)?)
-            }
-            (None, Some(error)) => Answer::Error {
+            (Some(code), None) => AuthorizationResult::Code(
+                AuthorizationCode::parse(&code).ok_or(InvalidCallback::Code)?,
+            ),
+            (None, Some(error)) => AuthorizationResult::Error {
                 error: (*error).clone(),
                 description: given(description).map(|text| (*text).clone()),
             },
-            (None, None) => Answer::Nothing,
+            (None, None) => AuthorizationResult::Nothing,
         };
         Ok(Self {
             state,
@@ -129,14 +129,14 @@ impl Callback {
         secrets: Option<&AttemptSecrets>,
     ) -> Option<(Meaning, String)> {
         match &self.answer {
-            Answer::Code(_) => None,
-            Answer::Error { error, description } => {
+            AuthorizationResult::Code(_) => None,
+            AuthorizationResult::Error { error, description } => {
                 let state = &self.state;
                 let scrubber = Scrubber::of_exchange(at, state, None, secrets);
                 let refusal = refusal(&scrubber, error, description.as_deref());
                 Some((reason::of_authorization(at.oauth, error), refusal.said))
             }
-            Answer::Nothing => {
+            AuthorizationResult::Nothing => {
                 let detail = "the authorization response has neither a code nor an error";
                 let meaning = Meaning::Reason(ErrorReason::ProviderError);
                 Some((meaning, detail.to_owned()))
@@ -161,8 +161,8 @@ impl Callback {
             (Some(expected), Some(iss)) if expected == iss => Ok(()),
             (Some(_), Some(iss)) => {
                 let code = match &self.answer {
-                    Answer::Code(code) => Some(code),
-                    Answer::Error { .. } | Answer::Nothing => None,
+                    AuthorizationResult::Code(code) => Some(code),
+                    AuthorizationResult::Error { .. } | AuthorizationResult::Nothing => None,
                 };
                 let state = &self.state;
                 let scrubber = Scrubber::of_exchange(at, state, code, None);
@@ -174,11 +174,11 @@ impl Callback {
     /// Its parameters, names and values, without those that do not matter.
     pub fn parameters(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let (code, error, description) = match &self.answer {
-            Answer::Code(code) => (Some(code.expose()), None, None),
-            Answer::Error { error, description } => {
+            AuthorizationResult::Code(code) => (Some(code.expose()), None, None),
+            AuthorizationResult::Error { error, description } => {
                 (None, Some(error.as_str()), description.as_deref())
             }
-            Answer::Nothing => (None, None, None),
+            AuthorizationResult::Nothing => (None, None, None),
         };
         let values = [
             Some(self.state.expose()),
@@ -205,7 +205,7 @@ impl Callback {
     }
 }
 
-impl Answer {
+impl AuthorizationResult {
     /// Whether it has a code.
     pub fn has_code(&self) -> bool {
         matches!(self, Self::Code(_))

@@ -7,7 +7,7 @@ use super::reason::{self, Meaning, SetupFault};
 use super::registered::Registered;
 use super::reply::{OAuthError, Refusal, Unfit};
 use super::scrub::Scrubber;
-use super::token_answer::Issued;
+use super::token_response::Issued;
 use super::transport_error::TransportError;
 use crate::domain::institution::OAuth;
 

@@ -13,7 +13,7 @@ use super::reason::{self, Meaning};
 use super::registered::Registered;
 use super::reply::{Refusal, Reply, Unfit};
 use super::scrub::Scrubber;
-use super::token_answer::{Issued, TokenAnswer, UnusableAnswer, has_token};
+use super::token_response::{Issued, TokenResponse, UnusableTokenResponse, has_token};
 use super::transport_error::TransportError;
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::token_set::TokenSet;
@@ -54,7 +54,7 @@ pub enum TokenError {
     Refused(Refusal),
     /// The answer is well formed and of no use.
     #[error("the token response is of no use: {0}")]
-    Unusable(UnusableAnswer),
+    Unusable(UnusableTokenResponse),
 }
 
 impl TokenError {
@@ -116,9 +116,9 @@ impl OAuthClient {
             };
             return failed(error, issued, scrubber);
         }
-        let answer = TokenAnswer(reply.members);
+        let answer = TokenResponse(reply.members);
         let subject = match &at.oauth.subject {
-            Some(SubjectSource::TokenAnswer { field }) => answer.subject(field),
+            Some(SubjectSource::TokenResponse { field }) => answer.subject(field),
             Some(SubjectSource::Identify { .. }) | None => None,
         };
         match answer.into_grant(at.scope(), now) {
@@ -129,10 +129,10 @@ impl OAuthClient {
             }),
             Err(unusable) => {
                 let unusable = match unusable {
-                    UnusableAnswer::TokenType(name) => {
-                        UnusableAnswer::TokenType(scrubber.shown(&name, TYPE_NAME))
+                    UnusableTokenResponse::TokenType(name) => {
+                        UnusableTokenResponse::TokenType(scrubber.shown(&name, TYPE_NAME))
                     }
-                    UnusableAnswer::NoToken => UnusableAnswer::NoToken,
+                    UnusableTokenResponse::NoToken => UnusableTokenResponse::NoToken,
                 };
                 failed(TokenError::Unusable(unusable), issued, scrubber)
             }

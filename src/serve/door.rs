@@ -59,8 +59,8 @@ pub struct Stopping {
     pub closing: CancellationToken,
 }
 
-/// A door to be opened.
-pub struct Door {
+/// A listener to be opened.
+pub struct Listener {
     /// Its name in logs and metrics.
     pub name: &'static str,
     /// What is behind it.
@@ -75,7 +75,7 @@ pub struct Door {
     pub stopping: Stopping,
 }
 
-impl Door {
+impl Listener {
     /// Serves until it closes, and then until what was begun has ended, [`GRACE`] at most.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         listener.set_nonblocking(true)?;

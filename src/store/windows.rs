@@ -61,7 +61,7 @@ impl Store {
 
     /// Keeps a response that came by POST, sealed, for the GET that follows it, until `expires_at`;
     /// `false` when no attempt of that id awaits one.
-    pub async fn hold_answer(
+    pub async fn hold_response(
         &self,
         attempt: &AttemptId,
         handle: Digest,
@@ -69,7 +69,7 @@ impl Store {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool> {
-        let _timing = self.timed("hold_answer");
+        let _timing = self.timed("hold_response");
         let hold = Hold {
             attempt: attempt.clone(),
             handle,
@@ -80,13 +80,13 @@ impl Store {
     }
 
     /// The response held under that handle, if it has not expired.
-    pub async fn held_answer(
+    pub async fn held_response(
         &self,
         partition: Partition,
         handle: Digest,
         now: Timestamp,
     ) -> Result<Option<Vec<u8>>> {
-        let _timing = self.timed("held_answer");
+        let _timing = self.timed("held_response");
         let slot = Slot::Partition(partition);
         let view = self.look(slot, Reads::of([Key::held(&handle)])).await?;
         let held = view.held(&handle).filter(|held| now < held.expires_at);

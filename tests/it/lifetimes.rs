@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ::redis::AsyncCommands as _;
 use guichet::domain::id::ClientId;
-use guichet::domain::secret::AnswerHandle;
+use guichet::domain::secret::ResponseHandle;
 use guichet::flow::held;
 use guichet::flow::idempotency::{self, Admission, KeyedRequest};
 use serde_json::json;
@@ -216,16 +216,16 @@ async fn posting(backend: Backend) -> (AtTheBank, Vec<(&'static str, String)>) {
     (bank, pairs)
 }
 
-async fn post(gateway: &TestGateway, to: &Url, pairs: &[(&'static str, String)]) -> AnswerHandle {
+async fn post(gateway: &TestGateway, to: &Url, pairs: &[(&'static str, String)]) -> ResponseHandle {
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let held = gateway.visitor().post(to, &fields).await;
     assert_eq!(held.status, 303, "{}", held.body);
     let next = held.location().expect("a location");
     let handle = parameter(&next, "answer").expect("a handle");
-    AnswerHandle::parse(&handle).expect("a handle")
+    ResponseHandle::parse(&handle).expect("a handle")
 }
 
-async fn is_held(gateway: &TestGateway, handle: &AnswerHandle) -> bool {
+async fn is_held(gateway: &TestGateway, handle: &ResponseHandle) -> bool {
     let held = held::held(&gateway.inside, handle).await;
     held.expect("answered").is_some()
 }

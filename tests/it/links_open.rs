@@ -376,7 +376,12 @@ async fn o7_unknown_attempts_are_limited_by_source_and_known_ones_never_count() 
     assert_eq!(statuses, [400, 400, 404, 404, 303, 303]);
     let asked = async || {
         let mut sum = 0;
-        for step in ["claim_callback", "attempt", "hold_answer", "held_answer"] {
+        for step in [
+            "claim_callback",
+            "attempt",
+            "hold_response",
+            "held_response",
+        ] {
             sum += gateway.store_steps(step).await;
         }
         sum

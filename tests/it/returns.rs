@@ -275,7 +275,7 @@ async fn b1_an_address_no_longer_registered_is_not_returned_to() {
         random: Box::new(SystemRandom),
     };
     let (changed, _) = app::build(config, sources).await.expect("a gateway");
-    assert_eq!(back(&changed.door.gateway).await, None);
+    assert_eq!(back(&changed.app.gateway).await, None);
 }
 
 async fn decision_9_browsers_are_never_sent_to_an_app(backend: Backend) {

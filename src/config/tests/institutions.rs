@@ -426,7 +426,7 @@ fn who_signed_in_is_said_by_one_of_two() {
     );
     assert_eq!(
         source("from = \"token_answer\"\nfield = \"user_id\""),
-        SubjectSource::TokenAnswer {
+        SubjectSource::TokenResponse {
             field: "user_id".to_owned(),
         }
     );

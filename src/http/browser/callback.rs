@@ -11,14 +11,14 @@ use zeroize::Zeroizing;
 
 use super::ways::{Look, counted, form_field, look_ahead, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
-use crate::domain::secret::AnswerHandle;
+use crate::domain::secret::ResponseHandle;
 use crate::domain::window::Binding;
 use crate::flow::callback::{CallbackOutcome, callback};
 use crate::flow::held::{Held, held, hold};
 use crate::flow::registration;
 use crate::flow::unproven::{Refused, own_attempt};
+use crate::http::app_state::AppState;
 use crate::http::body::Whole;
-use crate::http::door::Door;
 use crate::http::limits::Sought;
 use crate::http::page::{Form, Page};
 use crate::http::refusal::Refusal;
@@ -57,14 +57,14 @@ const REFUSED: &str = "refused";
     ),
 )]
 pub async fn returned(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     method: Method,
     Segments((client, institution)): Segments<(String, String)>,
     RawQuery(query): RawQuery,
     source: Source,
     headers: HeaderMap,
 ) -> Response {
-    let shown = show::Shown::new(&door, &headers);
+    let shown = show::Shown::new(&app, &headers);
     match Visit::of(&method, &headers) {
         Visit::Navigation => {}
         Visit::Probe => return StatusCode::OK.into_response(),
@@ -72,21 +72,21 @@ pub async fn returned(
         _ => return shown.page(&Page::Preview),
     }
     let raw = Zeroizing::new(query.unwrap_or_default().into_bytes());
-    let Some(at) = registration::Door::find(&door.gateway, &client, &institution) else {
+    let Some(at) = registration::CallbackEndpoint::find(&app.gateway, &client, &institution) else {
         return shown.bad_return(&Refusal::nowhere(&client, &institution, &raw), source);
     };
     let shown = shown.of_registration(&at);
     let look = async {
-        let browser = door.cookies(&headers).browser();
+        let browser = app.cookies(&headers).browser();
         let bindings = browser.bindings.clone();
         let carried = form_field(&raw, REFUSED);
-        if let Some(refusal) = carried.and_then(|it| Refusal::arrived(&door.gateway, &at, &it)) {
-            return refuse(&door, &shown, &at, source, &bindings, &refusal).await;
+        if let Some(refusal) = carried.and_then(|it| Refusal::arrived(&app.gateway, &at, &it)) {
+            return refuse(&app, &shown, &at, source, &bindings, &refusal).await;
         }
         let handle = form_field(&raw, "answer");
         let answer = match (at.response_mode(), handle.as_deref()) {
-            (ResponseMode::FormPost, Some(handle)) => match AnswerHandle::parse(handle) {
-                Some(handle) => held(&door.gateway, &handle).await,
+            (ResponseMode::FormPost, Some(handle)) => match ResponseHandle::parse(handle) {
+                Some(handle) => held(&app.gateway, &handle).await,
                 None => Ok(None),
             }
             .map(|held| held.ok_or(Refused::NotHeld)),
@@ -101,31 +101,31 @@ pub async fn returned(
             _ => &raw,
         };
         let taken = match answer {
-            Ok(Ok(answer)) => callback(&door.gateway, &at, answer, browser).await,
+            Ok(Ok(answer)) => callback(&app.gateway, &at, answer, browser).await,
             Ok(Err(refused)) => Ok(CallbackOutcome::Refused(refused)),
             Err(error) => Err(error),
         };
         Look::Found(match taken {
-            Ok(CallbackOutcome::Known(attempt)) => to_outcome(&door, &shown, &attempt),
+            Ok(CallbackOutcome::Known(attempt)) => to_outcome(&app, &shown, &attempt),
             Ok(CallbackOutcome::Refused(refused)) => {
                 let refusal = Refusal::new(&refused, &at, raw);
-                return refuse(&door, &shown, &at, source, &bindings, &refusal).await;
+                return refuse(&app, &shown, &at, source, &bindings, &refusal).await;
             }
             Err(error) => shown.failure(error),
         })
     };
-    answered(&door, &shown, source, look).await
+    answered(&app, &shown, source, look).await
 }
 
 /// Shows what came of a response; one from where too many belonged to no attempt is refused unread.
 async fn answered(
-    door: &Door,
+    app: &AppState,
     shown: &show::Shown<'_>,
     source: Source,
     look: impl Future<Output = Look>,
 ) -> Response {
-    match door.limits.may_look(source, Sought::Attempt) {
-        Ok(()) => counted(door, shown, source, Sought::Attempt, look.await),
+    match app.limits.may_look(source, Sought::Attempt) {
+        Ok(()) => counted(app, shown, source, Sought::Attempt, look.await),
         Err(wait) => {
             Refusal::unread(StatusCode::TOO_MANY_REQUESTS).log(source);
             shown.too_many(wait)
@@ -135,14 +135,14 @@ async fn answered(
 
 /// Does nothing about an answer; a browser with an attempt under way there is led back to it.
 async fn refuse(
-    door: &Door,
+    app: &AppState,
     shown: &show::Shown<'_>,
-    at: &registration::Door,
+    at: &registration::CallbackEndpoint,
     source: Source,
     bindings: &[Binding],
     refusal: &Refusal,
 ) -> Look {
-    Look::Found(match own_attempt(&door.gateway, at, bindings).await {
+    Look::Found(match own_attempt(&app.gateway, at, bindings).await {
         Ok(Some((attempt, record))) => {
             log_context::attempt(&attempt);
             match &record.member {
@@ -150,7 +150,7 @@ async fn refuse(
                 None => log_context::window(&record.window),
             }
             refusal.log(source);
-            to_outcome(door, shown, &attempt)
+            to_outcome(app, shown, &attempt)
         }
         Ok(None) => return Look::Missing(shown.bad_return(refusal, source)),
         Err(error) => {
@@ -181,15 +181,15 @@ async fn refuse(
     ),
 )]
 pub async fn posted(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     Segments((client, institution)): Segments<(String, String)>,
     RawQuery(query): RawQuery,
     source: Source,
     headers: HeaderMap,
     Whole(body): Whole,
 ) -> Response {
-    let shown = show::Shown::new(&door, &headers);
-    let Some(at) = registration::Door::find(&door.gateway, &client, &institution) else {
+    let shown = show::Shown::new(&app, &headers);
+    let Some(at) = registration::CallbackEndpoint::find(&app.gateway, &client, &institution) else {
         return shown.bad_return(&Refusal::nowhere(&client, &institution, &body), source);
     };
     let shown = shown.of_registration(&at);
@@ -210,20 +210,20 @@ pub async fn posted(
             true => Refusal::new(refused, &at, &[&body[..], b"&", &query].concat()),
             false => Refusal::new(refused, &at, &body),
         };
-        let carried = refusal.carried(&door.gateway, &at);
-        see_other(&door, &shown, &format!("{path}?{REFUSED}={carried}"))
+        let carried = refusal.carried(&app.gateway, &at);
+        see_other(&app, &shown, &format!("{path}?{REFUSED}={carried}"))
     };
     let look = async {
         let answer = match answer {
             Ok(answer) => answer,
             Err(refused) => return Look::Missing(go_back(&refused)),
         };
-        Look::Found(match hold(&door.gateway, &answer).await {
+        Look::Found(match hold(&app.gateway, &answer).await {
             Ok(Held::Under(handle)) => {
                 let path = format!("{path}?answer={}", handle.expose());
-                see_other(&door, &shown, &path)
+                see_other(&app, &shown, &path)
             }
-            Ok(Held::Settled(attempt)) => to_outcome(&door, &shown, &attempt),
+            Ok(Held::Settled(attempt)) => to_outcome(&app, &shown, &attempt),
             Ok(Held::Unknown) => return Look::Missing(go_back(&Refused::UnknownState)),
             // The institution posts it no second time.
             Err(error) => match error.store_is_away() {
@@ -232,7 +232,7 @@ pub async fn posted(
             },
         })
     };
-    answered(&door, &shown, source, look).await
+    answered(&app, &shown, source, look).await
 }
 
 /// The form that brings the response once more.

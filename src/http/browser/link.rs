@@ -13,9 +13,9 @@ use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::cancel::{Declined, decline};
 use crate::flow::open::{Arrival, open};
 use crate::flow::{Subject, VisitKind};
+use crate::http::app_state::AppState;
 use crate::http::body::Whole;
 use crate::http::cookies::Cookies;
-use crate::http::door::Door;
 use crate::http::limits::Sought;
 use crate::http::page::{self, Form, Page};
 use crate::http::show;
@@ -50,15 +50,15 @@ const PROOF_S: u64 = 60 * 60;
     ),
 )]
 pub async fn link(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     method: Method,
     source: Source,
     Segments((member, token)): Segments<(String, String)>,
     headers: HeaderMap,
     Whole(body): Whole,
 ) -> Response {
-    let shown = show::Shown::new(&door, &headers);
-    let cookies = door.cookies(&headers);
+    let shown = show::Shown::new(&app, &headers);
+    let cookies = app.cookies(&headers);
     let mut is_declined = false;
     let kind = match Visit::of(&method, &headers) {
         Visit::Navigation => VisitKind::Navigate,
@@ -66,7 +66,7 @@ pub async fn link(
         Visit::Machine => return vary(shown.page(&Page::Preview)),
         Visit::Probe => return vary(StatusCode::OK.into_response()),
         Visit::Other => return method_not_allowed("GET, HEAD, POST"),
-        Visit::Post if !is_same_origin(&headers, &door.gateway.settings.public_url) => {
+        Visit::Post if !is_same_origin(&headers, &app.gateway.settings.public_url) => {
             return shown.neutral();
         }
         Visit::Post => match form_field(&body, page::PROOF_FIELD) {
@@ -85,7 +85,7 @@ pub async fn link(
         };
         let browser = cookies.browser().bindings;
         let arrival = if is_declined {
-            match decline(&door.gateway, member_guid, &link_token, browser).await {
+            match decline(&app.gateway, member_guid, &link_token, browser).await {
                 Ok(Declined::Cancelled { subject, back }) => {
                     return Look::Found(declined(&shown, &headers, &subject, back));
                 }
@@ -93,14 +93,14 @@ pub async fn link(
                 Err(error) => Err(error),
             }
         } else {
-            open(&door.gateway, member_guid, &link_token, kind, browser).await
+            open(&app.gateway, member_guid, &link_token, kind, browser).await
         };
         let this_link = format!("/oauth/predirect_to/{member}/{token}");
         Look::Found(match arrival {
             Err(error) => shown.failure(error),
-            Ok(Arrival::Depart(departure)) => depart(&door, &shown, &cookies, departure),
+            Ok(Arrival::Depart(departure)) => depart(&app, &shown, &cookies, departure),
             Ok(Arrival::AskFirst(subject)) => {
-                ask_first(&door, &shown, &cookies, this_link, &subject)
+                ask_first(&app, &shown, &cookies, this_link, &subject)
             }
             Ok(Arrival::Resume(subject)) => {
                 let form = Form::to(this_link);
@@ -121,14 +121,14 @@ pub async fn link(
             }
             Ok(Arrival::Outcome(attempt)) => {
                 let status = Some(StatusCode::GONE);
-                return outcome::outcome(&door, &headers, source, &attempt, status).await;
+                return outcome::outcome(&app, &headers, source, &attempt, status).await;
             }
             Ok(Arrival::Expired(window)) => shown.about(&window, None).page(&Page::Expired(None)),
             Ok(Arrival::Superseded(window)) => shown.about(&window, None).page(&Page::Superseded),
             Ok(Arrival::Unknown) => return unknown(&shown, source),
         })
     };
-    vary(looked_for(&door, &shown, source, Sought::Link, look).await)
+    vary(looked_for(&app, &shown, source, Sought::Link, look).await)
 }
 
 fn unknown(shown: &show::Shown<'_>, source: Source) -> Look {
@@ -141,13 +141,13 @@ fn method_not_allowed(allowed: &'static str) -> Response {
 }
 
 fn ask_first(
-    door: &Door,
+    app: &AppState,
     shown: &show::Shown<'_>,
     cookies: &Cookies<'_>,
     action: String,
     subject: &Subject,
 ) -> Response {
-    let secret = BindingSecret::new(door.gateway.random.as_ref());
+    let secret = BindingSecret::new(app.gateway.random.as_ref());
     let form = Form::to(action).proven_by(secret.digest().to_text());
     let about = shown.about(&subject.window, Some(&subject.member));
     let page = Page::Interstitial {

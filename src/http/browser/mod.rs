@@ -9,11 +9,11 @@ mod ways;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use super::door::Door;
+use super::app_state::AppState;
 use super::logos;
 
 /// What browsers are served.
-pub fn routes() -> OpenApiRouter<Door> {
+pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         // The page itself says which methods a link takes.
         .routes(routes!(link::link).map(|link_routes| link_routes.fallback(link::link)))

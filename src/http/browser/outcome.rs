@@ -12,9 +12,9 @@ use crate::flow::cancel::cancel;
 use crate::flow::finish::{Finish, finish};
 use crate::flow::open::{Arrival, Departure, go_on};
 use crate::flow::retry::{Again, retry};
+use crate::http::app_state::AppState;
 use crate::http::body::Whole;
 use crate::http::cookies::Cookies;
-use crate::http::door::Door;
 use crate::http::limits::Sought;
 use crate::http::page::{ACTION_FIELD, Page};
 use crate::http::show;
@@ -42,29 +42,29 @@ const REFRESH_S: u8 = 2;
     ),
 )]
 pub async fn result(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     Segments(attempt): Segments<String>,
     source: Source,
     headers: HeaderMap,
 ) -> Response {
-    let shown = show::Shown::new(&door, &headers);
+    let shown = show::Shown::new(&app, &headers);
     let Ok(attempt) = attempt.parse() else {
         return shown.neutral();
     };
-    let look = outcome(&door, &headers, source, &attempt, None);
-    looked_for(&door, &shown, source, Sought::Attempt, look).await
+    let look = outcome(&app, &headers, source, &attempt, None);
+    looked_for(&app, &shown, source, Sought::Attempt, look).await
 }
 
 pub(super) async fn outcome(
-    door: &Door,
+    app: &AppState,
     headers: &HeaderMap,
     source: Source,
     attempt: &AttemptId,
     status: Option<StatusCode>,
 ) -> Look {
-    let shown = show::Shown::new(door, headers);
-    let browser = door.cookies(headers).browser().bindings;
-    Look::Found(match finish(&door.gateway, attempt, &browser).await {
+    let shown = show::Shown::new(app, headers);
+    let browser = app.cookies(headers).browser().bindings;
+    Look::Found(match finish(&app.gateway, attempt, &browser).await {
         Err(error) => shown.failure(error),
         Ok(Finish::Unknown) => return Look::Missing(shown.neutral()),
         Ok(Finish::Connecting(record)) => {
@@ -125,38 +125,38 @@ fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<
     ),
 )]
 pub async fn act(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     Segments(attempt): Segments<String>,
     source: Source,
     headers: HeaderMap,
     Whole(body): Whole,
 ) -> Response {
-    let shown = show::Shown::new(&door, &headers);
+    let shown = show::Shown::new(&app, &headers);
     let attempt: Option<AttemptId> = attempt
         .parse()
         .ok()
-        .filter(|_| is_same_origin(&headers, &door.gateway.settings.public_url));
+        .filter(|_| is_same_origin(&headers, &app.gateway.settings.public_url));
     let Some(attempt) = attempt else {
         return shown.neutral();
     };
-    let cookies = door.cookies(&headers);
+    let cookies = app.cookies(&headers);
     let browser = cookies.browser().bindings;
     let look = async {
         let is_not_theirs = || Look::Missing(shown.neutral());
         Look::Found(match form_field(&body, ACTION_FIELD).as_deref() {
-            Some("continue") => match go_on(&door.gateway, &attempt, browser).await {
-                Ok(Some(Arrival::Depart(departure))) => leave(&door, &shown, &cookies, departure),
-                Ok(Some(_)) => to_outcome(&door, &shown, &attempt),
+            Some("continue") => match go_on(&app.gateway, &attempt, browser).await {
+                Ok(Some(Arrival::Depart(departure))) => leave(&app, &shown, &cookies, departure),
+                Ok(Some(_)) => to_outcome(&app, &shown, &attempt),
                 Ok(None) => return is_not_theirs(),
                 Err(error) => shown.failure(error),
             },
-            Some("cancel") => match cancel(&door.gateway, &attempt, &browser).await {
-                Ok(true) => to_outcome(&door, &shown, &attempt),
+            Some("cancel") => match cancel(&app.gateway, &attempt, &browser).await {
+                Ok(true) => to_outcome(&app, &shown, &attempt),
                 Ok(false) => return is_not_theirs(),
                 Err(error) => shown.failure(error),
             },
-            Some("retry") | None => match retry(&door.gateway, &attempt, browser).await {
-                Ok(Again::Depart(departure)) => leave(&door, &shown, &cookies, departure),
+            Some("retry") | None => match retry(&app.gateway, &attempt, browser).await {
+                Ok(Again::Depart(departure)) => leave(&app, &shown, &cookies, departure),
                 Ok(Again::NoRetriesLeft) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
                 Ok(Again::Refused) => return is_not_theirs(),
                 Err(error) => shown.failure(error),
@@ -164,17 +164,17 @@ pub async fn act(
             Some(_) => shown.neutral(),
         })
     };
-    looked_for(&door, &shown, source, Sought::Attempt, look).await
+    looked_for(&app, &shown, source, Sought::Attempt, look).await
 }
 
 /// To the institution, after a form.
 fn leave(
-    door: &Door,
+    app: &AppState,
     shown: &show::Shown<'_>,
     cookies: &Cookies<'_>,
     departure: Departure,
 ) -> Response {
-    let mut response = depart(door, shown, cookies, departure);
+    let mut response = depart(app, shown, cookies, departure);
     if response.status().is_redirection() {
         *response.status_mut() = StatusCode::SEE_OTHER;
     }

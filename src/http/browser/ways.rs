@@ -7,8 +7,8 @@ use url::Url;
 
 use crate::domain::id::AttemptId;
 use crate::flow::open::{Departure, Way};
+use crate::http::app_state::AppState;
 use crate::http::cookies::Cookies;
-use crate::http::door::Door;
 use crate::http::limits::Sought;
 use crate::http::page::{Back, Page};
 use crate::http::show;
@@ -26,21 +26,21 @@ pub(super) enum Look {
 /// Shows what was looked for. What is not there is counted, and once one source has missed too many nothing
 /// is looked for (docs/SECURITY.md, O7).
 pub(super) async fn looked_for(
-    door: &Door,
+    app: &AppState,
     shown: &show::Shown<'_>,
     source: Source,
     sought: Sought,
     look: impl Future<Output = Look>,
 ) -> Response {
-    match door.limits.may_look(source, sought) {
-        Ok(()) => counted(door, shown, source, sought, look.await),
+    match app.limits.may_look(source, sought) {
+        Ok(()) => counted(app, shown, source, sought, look.await),
         Err(wait) => shown.too_many(wait),
     }
 }
 
 /// Shows what came of a look, and counts it if nothing did.
 pub(super) fn counted(
-    door: &Door,
+    app: &AppState,
     shown: &show::Shown<'_>,
     source: Source,
     sought: Sought,
@@ -48,7 +48,7 @@ pub(super) fn counted(
 ) -> Response {
     match look {
         Look::Found(response) => response,
-        Look::Missing(response) => match door.limits.missed(source, sought) {
+        Look::Missing(response) => match app.limits.missed(source, sought) {
             Ok(()) => response,
             Err(wait) => shown.too_many(wait),
         },
@@ -78,7 +78,7 @@ pub(super) fn form_field(body: &[u8], name: &str) -> Option<String> {
 /// To the institution, or to the outcome of an attempt that got nowhere, with the binding cookie. No
 /// opener policy: a popup keeps its opener.
 pub(super) fn depart(
-    door: &Door,
+    app: &AppState,
     shown: &show::Shown<'_>,
     cookies: &Cookies<'_>,
     departure: Departure,
@@ -86,7 +86,7 @@ pub(super) fn depart(
     let Departure { to, cookie } = departure;
     let mut response = match to {
         Way::Institution(to) => redirect(shown, StatusCode::FOUND, to.as_str()),
-        Way::Outcome => to_outcome(door, shown, &cookie.attempt),
+        Way::Outcome => to_outcome(app, shown, &cookie.attempt),
         Way::Unknown(error) => shown.failure(error),
     };
     for cookie in cookies.bind(&cookie) {
@@ -110,8 +110,8 @@ pub(super) fn header_value(text: &str) -> HeaderValue {
 }
 
 /// 303 to a path of ours, absolute, from the configured origin.
-pub(super) fn see_other(door: &Door, shown: &show::Shown<'_>, path: &str) -> Response {
-    let origin = door
+pub(super) fn see_other(app: &AppState, shown: &show::Shown<'_>, path: &str) -> Response {
+    let origin = app
         .gateway
         .settings
         .public_url
@@ -122,8 +122,8 @@ pub(super) fn see_other(door: &Door, shown: &show::Shown<'_>, path: &str) -> Res
 
 /// To the outcome of an attempt, or what its browser may do. The bare '#' drops a fragment that the
 /// institution may have added (docs/SECURITY.md).
-pub(super) fn to_outcome(door: &Door, shown: &show::Shown<'_>, attempt: &AttemptId) -> Response {
-    see_other(door, shown, &format!("/oauth/result/{attempt}#"))
+pub(super) fn to_outcome(app: &AppState, shown: &show::Shown<'_>, attempt: &AttemptId) -> Response {
+    see_other(app, shown, &format!("/oauth/result/{attempt}#"))
 }
 
 /// How the end of a flow leads back into the client's app.

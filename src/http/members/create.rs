@@ -9,14 +9,14 @@ use crate::flow::members::{self, CreateError, Created, InstitutionName, MemberRe
 use crate::http::answers::{NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody};
 use crate::http::body::{AnyText, Field, Fields, callback_payload};
 use crate::http::json;
-use crate::http::problem::{Answer, Dialect, Problem};
+use crate::http::problem::{ApiResult, Dialect, Problem};
 use crate::http::requests::{NexusMemberRequestBody, PlatformMemberRequestBody, given};
 
 impl Scope<'_> {
     /// Creates a member: with its first link, or with its credentials and its first job.
     ///
     /// `origin` is the request that may come twice, where it is one.
-    pub async fn create(&self, body: &[u8], origin: Option<Origin>) -> Answer {
+    pub async fn create(&self, body: &[u8], origin: Option<Origin>) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
         let request = MemberRequest {

@@ -11,12 +11,12 @@ use axum::response::Response;
 use super::answers::{
     AuthorizationBody, LinkBody, NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody,
 };
+use super::app_state::AppState;
 use super::auth::{NexusUser, PlatformClient};
 use super::body::Fields;
-use super::door::Door;
 use super::json;
 use super::limits::Limits;
-use super::problem::{Answer, Dialect, Problem};
+use super::problem::{ApiResult, Dialect, Problem};
 use super::requests::WindowWishes;
 use crate::domain::client::Client;
 use crate::domain::id::MemberGuid;
@@ -45,10 +45,10 @@ pub struct Scope<'a> {
 
 impl NexusUser {
     /// The members of this session's user.
-    pub fn scope<'a>(&'a self, door: &'a Door, headers: &'a HeaderMap) -> Scope<'a> {
+    pub fn scope<'a>(&'a self, app: &'a AppState, headers: &'a HeaderMap) -> Scope<'a> {
         Scope {
-            gateway: &door.gateway,
-            limits: &door.limits,
+            gateway: &app.gateway,
+            limits: &app.limits,
             client: &self.client,
             user: &self.user,
             dialect: Dialect::Nexus,
@@ -61,13 +61,13 @@ impl PlatformClient {
     /// The members of that user of this client.
     pub fn scope<'a>(
         &'a self,
-        door: &'a Door,
+        app: &'a AppState,
         user: &'a User,
         headers: &'a HeaderMap,
     ) -> Scope<'a> {
         Scope {
-            gateway: &door.gateway,
-            limits: &door.limits,
+            gateway: &app.gateway,
+            limits: &app.limits,
             client: &self.client,
             user,
             dialect: Dialect::Platform,
@@ -78,7 +78,7 @@ impl PlatformClient {
 
 impl Scope<'_> {
     /// Mints a new link for a member.
-    pub async fn mint(&self, member: &str, query: &str) -> Answer {
+    pub async fn mint(&self, member: &str, query: &str) -> ApiResult {
         let minted = self.minted(member, Fields::of_query(query).take()).await?;
         Ok(json::answer(
             self.headers,
@@ -88,7 +88,7 @@ impl Scope<'_> {
     }
 
     /// Mints a new link for a member by POST; the body's options win over the query's.
-    pub async fn authorize(&self, member: &str, query: &str, body: &[u8]) -> Answer {
+    pub async fn authorize(&self, member: &str, query: &str, body: &[u8]) -> ApiResult {
         let fields = Fields::of_request(body, query, "member")?;
         let minted = self.minted(member, fields.take()).await?;
         Ok(json::answer(

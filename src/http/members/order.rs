@@ -8,12 +8,12 @@ use crate::flow::order::{self, OrderRequest};
 use crate::http::answers::{NexusMember, NexusMembersBody};
 use crate::http::body::{Fields, callback_payload};
 use crate::http::json;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::{ApiResult, Problem};
 use crate::http::requests::PullRequestBody;
 
 impl Scope<'_> {
     /// Orders an aggregation; what it is asked for stands in the body or in the query.
-    pub async fn aggregate(&self, member: &str, query: &str, body: &[u8]) -> Answer {
+    pub async fn aggregate(&self, member: &str, query: &str, body: &[u8]) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::of_request(body, query, "member")?;
         let request = order_request(&fields.take(), self.headers)?;
@@ -23,7 +23,7 @@ impl Scope<'_> {
     }
 
     /// Orders an aggregation of every member that can be aggregated; answers all of them.
-    pub async fn aggregate_all(&self, query: &str, body: &[u8]) -> Answer {
+    pub async fn aggregate_all(&self, query: &str, body: &[u8]) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::of_request(body, query, "member")?;
         let request = order_request(&fields.take(), self.headers)?;

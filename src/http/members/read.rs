@@ -11,18 +11,18 @@ use crate::http::answers::{
 use crate::http::body::Fields;
 use crate::http::institutions;
 use crate::http::json;
-use crate::http::problem::{Answer, Dialect, Problem};
+use crate::http::problem::{ApiResult, Dialect, Problem};
 use crate::http::requests::{PagesQuery, UseCaseQuery};
 
 impl Scope<'_> {
     /// One member.
-    pub async fn read(&self, member: &str) -> Answer {
+    pub async fn read(&self, member: &str) -> ApiResult {
         let found = self.find(member).await?;
         Ok(self.member_answer(StatusCode::OK, &found))
     }
 
     /// The user's members; Platform wants them in pages, and perhaps those of one use case.
-    pub async fn list(&self, query: &str) -> Answer {
+    pub async fn list(&self, query: &str) -> ApiResult {
         let fields = Fields::of_query(query);
         let mut all = members::all(self.gateway, self.user).await?;
         if self.dialect == Dialect::Nexus {
@@ -47,7 +47,7 @@ impl Scope<'_> {
     }
 
     /// Read a member's status.
-    pub async fn status(&self, member: &str) -> Answer {
+    pub async fn status(&self, member: &str) -> ApiResult {
         let found = self.find(member).await?;
         let asked = challenges::challenges(self.gateway, &found).await?;
         let body = MemberStatusBody::of(&found, &asked);
@@ -55,7 +55,7 @@ impl Scope<'_> {
     }
 
     /// List the questions that the member's institution is asking now.
-    pub async fn challenges(&self, member: &str, query: &str) -> Answer {
+    pub async fn challenges(&self, member: &str, query: &str) -> ApiResult {
         let found = self.find(member).await?;
         let asked = challenges::challenges(self.gateway, &found).await?;
         let all: Vec<_> = asked.iter().map(ChallengeAnswer::from).collect();
@@ -77,7 +77,7 @@ impl Scope<'_> {
     }
 
     /// What the member's institution asks for before a sign-in; never what the member has for it.
-    pub async fn credentials(&self, member: &str, query: &str) -> Answer {
+    pub async fn credentials(&self, member: &str, query: &str) -> ApiResult {
         let found = self.find(member).await?;
         let institution = self.gateway.institutions.get(&found.institution);
         let institution = institution.ok_or_else(|| Problem::not_found("institution"))?;

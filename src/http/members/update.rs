@@ -7,7 +7,7 @@ use crate::flow::access;
 use crate::flow::challenges::{self, AnswerRequest};
 use crate::flow::members::{self, ChangeError, ChangeRequest};
 use crate::http::body::{Fields, callback_payload};
-use crate::http::problem::{Answer, Dialect, Kind, Problem};
+use crate::http::problem::{ApiResult, Dialect, Kind, Problem};
 use crate::http::requests::{
     AnswersBody, MfaAnswersBody, NexusMemberChangeBody, PlatformMemberChangeBody,
     SilentRequestBody, ValueRequest, given,
@@ -18,7 +18,7 @@ type ReadAnswers = fn(&Fields, &HeaderMap) -> Result<AnswerRequest, Problem>;
 
 impl Scope<'_> {
     /// Changes a member. On Platform a body without a field is refused (CONTRACT.md 2.5).
-    pub async fn update(&self, member: &str, body: &[u8]) -> Answer {
+    pub async fn update(&self, member: &str, body: &[u8]) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
         if fields.is_empty() && self.dialect == Dialect::Platform {
@@ -44,17 +44,17 @@ impl Scope<'_> {
     }
 
     /// Answers what the institution asks.
-    pub async fn resume(&self, member: &str, body: &[u8]) -> Answer {
+    pub async fn resume(&self, member: &str, body: &[u8]) -> ApiResult {
         self.answer(member, body, answer_request).await
     }
 
     /// Answers what the institution asks, as MX's own widget does: it sends back the whole member, and
     /// the answers under `credentials`.
-    pub async fn update_mfa(&self, member: &str, body: &[u8]) -> Answer {
+    pub async fn update_mfa(&self, member: &str, body: &[u8]) -> ApiResult {
         self.answer(member, body, mfa_request).await
     }
 
-    async fn answer(&self, member: &str, body: &[u8], read: ReadAnswers) -> Answer {
+    async fn answer(&self, member: &str, body: &[u8], read: ReadAnswers) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
         let request = read(&fields, self.headers)?;

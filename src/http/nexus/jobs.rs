@@ -6,11 +6,11 @@ use axum::http::{HeaderMap, StatusCode};
 use crate::domain::job::Job;
 use crate::flow::order;
 use crate::http::answers::{JobAnswer, JobBody, MfaCredentialAnswer, MfaCredentialsBody};
+use crate::http::app_state::AppState;
 use crate::http::auth::NexusUser;
-use crate::http::door::Door;
 use crate::http::json;
 use crate::http::params::JobGuidPath;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::{ApiResult, Problem};
 
 /// Read a job.
 #[utoipa::path(
@@ -19,14 +19,12 @@ use crate::http::problem::{Answer, Problem};
     responses((status = 200, description = "The job.", body = JobBody)),
 )]
 pub async fn read(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(guid): Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    let job = found(&door, &user, &guid)
-        .await
-        .map_err(Problem::in_nexus)?;
+) -> ApiResult {
+    let job = found(&app, &user, &guid).await.map_err(Problem::in_nexus)?;
     let body = JobBody {
         job: JobAnswer::from(&job),
     };
@@ -42,15 +40,13 @@ pub async fn read(
     responses((status = 200, description = "The questions.", body = MfaCredentialsBody)),
 )]
 pub async fn mfa_credentials(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(guid): Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    let job = found(&door, &user, &guid)
-        .await
-        .map_err(Problem::in_nexus)?;
-    let institution = door.gateway.institutions.get(&job.institution);
+) -> ApiResult {
+    let job = found(&app, &user, &guid).await.map_err(Problem::in_nexus)?;
+    let institution = app.gateway.institutions.get(&job.institution);
     let institution = institution.ok_or_else(|| Problem::not_found("institution").in_nexus())?;
     let body = MfaCredentialsBody {
         credentials: MfaCredentialAnswer::list(institution.guid, &job.challenges),
@@ -59,9 +55,9 @@ pub async fn mfa_credentials(
 }
 
 /// The job, if it is of one of the user's members.
-async fn found(door: &Door, user: &NexusUser, guid: &str) -> Result<Job, Problem> {
+async fn found(app: &AppState, user: &NexusUser, guid: &str) -> Result<Job, Problem> {
     let absent = || Problem::not_found("job");
     let guid = guid.parse().map_err(|_| absent())?;
-    let job = order::job(&door.gateway, &user.user, guid).await?;
+    let job = order::job(&app.gateway, &user.user, guid).await?;
     job.ok_or_else(absent)
 }

@@ -8,12 +8,12 @@ use crate::flow::idempotency::Origin;
 use crate::http::answers::{
     Empty, LinkBody, NexusChallengesBody, NexusCredentialsBody, NexusMemberBody, NexusMembersBody,
 };
+use crate::http::app_state::AppState;
 use crate::http::auth::NexusUser;
 use crate::http::body::{Fields, Sent, webhook_choice};
-use crate::http::door::Door;
 use crate::http::json;
 use crate::http::params::{CallbackHeader, MemberGuidPath, SkipWebhook};
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::{ApiResult, Problem};
 use crate::http::requests::{
     AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullOptions,
     PullRequestBody, SilentRequestBody, WindowWishes,
@@ -36,13 +36,13 @@ use crate::http::requests::{
     ),
 )]
 pub async fn create(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     origin: Option<Extension<Origin>>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .create(&body, origin.map(|Extension(origin)| origin))
         .await
         .map_err(Problem::in_nexus)
@@ -54,8 +54,8 @@ pub async fn create(
     operation_id = "nexusListMembers", tag = "Nexus API",
     responses((status = 200, description = "The members.", body = NexusMembersBody)),
 )]
-pub async fn list(State(door): State<Door>, user: NexusUser, headers: HeaderMap) -> Answer {
-    user.scope(&door, &headers)
+pub async fn list(State(app): State<AppState>, user: NexusUser, headers: HeaderMap) -> ApiResult {
+    user.scope(&app, &headers)
         .list("")
         .await
         .map_err(Problem::in_nexus)
@@ -68,12 +68,12 @@ pub async fn list(State(door): State<Door>, user: NexusUser, headers: HeaderMap)
     responses((status = 200, description = "The member.", body = NexusMemberBody)),
 )]
 pub async fn read(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .read(&member)
         .await
         .map_err(Problem::in_nexus)
@@ -96,13 +96,13 @@ pub async fn read(
     ),
 )]
 pub async fn update(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .update(&member, &body)
         .await
         .map_err(Problem::in_nexus)
@@ -119,19 +119,19 @@ pub async fn update(
     responses((status = 200, description = "Deleted.", body = Empty)),
 )]
 pub async fn delete(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
+) -> ApiResult {
     let webhooks = match body.is_empty() {
         true => webhook_choice(&headers),
         false => Fields::parse(&body, "member")
             .and_then(|fields| Ok(fields.take::<SilentRequestBody>().webhooks(&headers)?))
             .map_err(Problem::in_nexus)?,
     };
-    user.scope(&door, &headers)
+    user.scope(&app, &headers)
         .delete(&member, webhooks)
         .await
         .map_err(Problem::in_nexus)?;
@@ -153,14 +153,14 @@ pub async fn delete(
     ),
 )]
 pub async fn aggregate(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .aggregate(&member, &query.unwrap_or_default(), &body)
         .await
         .map_err(Problem::in_nexus)
@@ -179,14 +179,14 @@ pub async fn aggregate(
     ),
 )]
 pub async fn refresh(
-    door: State<Door>,
+    app: State<AppState>,
     user: NexusUser,
     member: Path<String>,
     query: RawQuery,
     headers: HeaderMap,
     body: Sent,
-) -> Answer {
-    aggregate(door, user, member, query, headers, body).await
+) -> ApiResult {
+    aggregate(app, user, member, query, headers, body).await
 }
 
 /// Aggregate a member: the form that browsers use.
@@ -202,14 +202,14 @@ pub async fn refresh(
     ),
 )]
 pub async fn unthrottled_aggregate(
-    door: State<Door>,
+    app: State<AppState>,
     user: NexusUser,
     member: Path<String>,
     query: RawQuery,
     headers: HeaderMap,
     body: Sent,
-) -> Answer {
-    aggregate(door, user, member, query, headers, body).await
+) -> ApiResult {
+    aggregate(app, user, member, query, headers, body).await
 }
 
 /// Aggregate all members of the user for which this is possible.
@@ -224,13 +224,13 @@ pub async fn unthrottled_aggregate(
     ),
 )]
 pub async fn aggregate_all(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .aggregate_all(&query.unwrap_or_default(), &body)
         .await
         .map_err(Problem::in_nexus)
@@ -243,12 +243,12 @@ pub async fn aggregate_all(
     responses((status = 200, description = "The questions.", body = NexusChallengesBody)),
 )]
 pub async fn challenges(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .challenges(&member, "")
         .await
         .map_err(Problem::in_nexus)
@@ -268,13 +268,13 @@ pub async fn challenges(
     ),
 )]
 pub async fn resume(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .resume(&member, &body)
         .await
         .map_err(Problem::in_nexus)
@@ -295,13 +295,13 @@ pub async fn resume(
     ),
 )]
 pub async fn update_mfa(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .update_mfa(&member, &body)
         .await
         .map_err(Problem::in_nexus)
@@ -314,12 +314,12 @@ pub async fn update_mfa(
     responses((status = 200, description = "The fields.", body = NexusCredentialsBody)),
 )]
 pub async fn credentials(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .credentials(&member, "")
         .await
         .map_err(Problem::in_nexus)
@@ -332,12 +332,12 @@ pub async fn credentials(
     responses((status = 200, description = "The fields.", body = NexusCredentialsBody)),
 )]
 pub async fn credentials_of_one(
-    door: State<Door>,
+    app: State<AppState>,
     user: NexusUser,
     member: Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    credentials(door, user, member, headers).await
+) -> ApiResult {
+    credentials(app, user, member, headers).await
 }
 
 /// Create a new one-time link for an OAuth member.
@@ -349,13 +349,13 @@ pub async fn credentials_of_one(
     responses((status = 200, description = "The link.", body = LinkBody)),
 )]
 pub async fn oauth_window_uri(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     user: NexusUser,
     Path(member): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
-    user.scope(&door, &headers)
+) -> ApiResult {
+    user.scope(&app, &headers)
         .mint(&member, &query.unwrap_or_default())
         .await
         .map_err(Problem::in_nexus)

@@ -10,14 +10,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::acting;
-use super::door::Door;
+use super::app_state::AppState;
 
 /// The largest body of `update_mfa`: MX's own widget sends the questions back with the answers, each
 /// picture as `meta_data` and as `image_data`. What asked them came in a body of 64 kB at most.
 const LARGEST_SENT_BACK: usize = 256 * 1024;
 
 /// Its routes but for those that open a session.
-pub fn routes() -> OpenApiRouter<Door> {
+pub fn routes() -> OpenApiRouter<AppState> {
     let sent_back = DefaultBodyLimit::max(LARGEST_SENT_BACK);
     OpenApiRouter::new()
         .routes(routes!(members::list, members::create))
@@ -38,7 +38,7 @@ pub fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(super::institutions::search))
 }
 
-fn acting_gets() -> OpenApiRouter<Door> {
+fn acting_gets() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(members::aggregate))
         .routes(routes!(members::refresh))
@@ -48,7 +48,7 @@ fn acting_gets() -> OpenApiRouter<Door> {
 }
 
 /// The routes that open and end sessions.
-pub fn session_routes() -> OpenApiRouter<Door> {
+pub fn session_routes() -> OpenApiRouter<AppState> {
     let tokens = OpenApiRouter::new()
         .routes(routes!(sessions::api_token))
         .routes(routes!(sessions::api_token_json))

@@ -8,13 +8,13 @@ use crate::domain::secret::ApiToken;
 use crate::domain::user::User;
 use crate::flow::access;
 use crate::http::answers::{self, ApiTokenBody, Empty, SessionBody};
+use crate::http::app_state::AppState;
 use crate::http::auth::{Credential, proven, refuse_credentials_in_query, same};
 use crate::http::body::Sent;
-use crate::http::door::Door;
 use crate::http::json;
 use crate::http::limits::Asked;
 use crate::http::params::SsoPath;
-use crate::http::problem::{Answer, Kind, Problem};
+use crate::http::problem::{ApiResult, Kind, Problem};
 use crate::http::requests::SessionRequestBody;
 use crate::http::source::Source;
 
@@ -31,21 +31,21 @@ use crate::http::source::Source;
     ),
 )]
 pub async fn api_token(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     source: Source,
     Path((client, user)): Path<(String, String)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-) -> Answer {
+) -> ApiResult {
     refuse_credentials_in_query(&uri).map_err(Problem::in_nexus)?;
-    let user = sso_user(&door, source, &client, &user, &method, &headers)
+    let user = sso_user(&app, source, &client, &user, &method, &headers)
         .await
         .map_err(Problem::in_nexus)?;
     access::enabled(&user)
         .map_err(Problem::from)
         .map_err(Problem::in_nexus)?;
-    let token = access::api_token(&door.gateway, &user)
+    let token = access::api_token(&app.gateway, &user)
         .await
         .map_err(Problem::from)
         .map_err(Problem::in_nexus)?;
@@ -73,14 +73,14 @@ pub async fn api_token(
     ),
 )]
 pub async fn api_token_json(
-    door: State<Door>,
+    app: State<AppState>,
     source: Source,
     path: Path<(String, String)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-) -> Answer {
-    api_token(door, source, path, method, uri, headers).await
+) -> ApiResult {
+    api_token(app, source, path, method, uri, headers).await
 }
 
 /// End all sessions of the user.
@@ -91,25 +91,25 @@ pub async fn api_token_json(
     responses((status = 200, description = "The sessions have ended.", body = Empty)),
 )]
 pub async fn end_sessions(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     source: Source,
     Path((client, user)): Path<(String, String)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-) -> Answer {
+) -> ApiResult {
     refuse_credentials_in_query(&uri).map_err(Problem::in_nexus)?;
-    let user = sso_user(&door, source, &client, &user, &method, &headers)
+    let user = sso_user(&app, source, &client, &user, &method, &headers)
         .await
         .map_err(Problem::in_nexus)?;
-    let ended = access::end_sessions(&door.gateway, &user).await;
+    let ended = access::end_sessions(&app.gateway, &user).await;
     ended.map_err(Problem::from).map_err(Problem::in_nexus)?;
     Ok(json::answer(&headers, StatusCode::OK, &Empty {}))
 }
 
 /// The user an SSO path names, for the holder of the client's SSO key.
 async fn sso_user(
-    door: &Door,
+    app: &AppState,
     source: Source,
     client: &str,
     user: &str,
@@ -128,18 +128,18 @@ async fn sso_user(
         return Err(refused());
     }
     let client_id = client.parse::<ClientId>().ok();
-    let expected = client_id.as_ref().and_then(|id| door.sso_keys.get(id));
+    let expected = client_id.as_ref().and_then(|id| app.sso_keys.get(id));
     // An unknown client is compared with a key nobody has, so that it takes as long as a wrong key.
     let matches = same(sent, expected.map_or(&b""[..], |key| key.as_bytes())) && expected.is_some();
     let look_up = Some(async { Ok(client_id.clone().filter(|_| matches)) });
     let claimed = client_id.as_ref();
-    let known = proven(door, source, Credential::SsoKey, claimed, look_up);
+    let known = proven(app, source, Credential::SsoKey, claimed, look_up);
     let client_id = known.await?.ok_or_else(refused)?;
     let asked = Asked::by(method);
-    door.limits.admit(&client_id, None, asked)?;
-    let found = access::user(&door.gateway, &client_id, user).await?;
+    app.limits.admit(&client_id, None, asked)?;
+    let found = access::user(&app.gateway, &client_id, user).await?;
     let found = found.ok_or_else(|| Problem::not_found("user"))?;
-    door.limits.admit_for_user(&client_id, found.guid, asked)?;
+    app.limits.admit_for_user(&client_id, found.guid, asked)?;
     Ok(found)
 }
 
@@ -156,12 +156,12 @@ async fn sso_user(
     responses((status = 200, description = "The session.", body = SessionBody)),
 )]
 pub async fn begin_session(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     source: Source,
     uri: Uri,
     headers: HeaderMap,
     _body: Sent,
-) -> Answer {
+) -> ApiResult {
     refuse_credentials_in_query(&uri).map_err(Problem::in_nexus)?;
     let refused = || {
         let message = "MD-API-TOKEN is missing, spent or older than 10 minutes: ask for a new one with \
@@ -173,8 +173,8 @@ pub async fn begin_session(
         .and_then(|value| value.to_str().ok())
         .ok_or_else(refused)?;
     let look_up = ApiToken::parse(header)
-        .map(async |token| Ok(access::begin_session(&door.gateway, &token).await?));
-    let session = proven(&door, source, Credential::SsoToken, None, look_up).await;
+        .map(async |token| Ok(access::begin_session(&app.gateway, &token).await?));
+    let session = proven(&app, source, Credential::SsoToken, None, look_up).await;
     let session = session.map_err(Problem::in_nexus)?.ok_or_else(refused)?;
     Ok(json::answer(
         &headers,

@@ -1,10 +1,10 @@
 //! The description of the API, made from its routes (OpenAPI 3.1), and the page that shows it.
 //!
 //! A handler's annotation says what only that handler knows. What the layers and extractors around
-//! handlers do is added here, by `doors`: who may call, which headers are read, which errors any
-//! request of a door may meet.
+//! handlers do is added here, by `api_groups`: who may call, which headers are read, which errors any
+//! request of a group may meet.
 
-mod doors;
+mod api_groups;
 mod events;
 mod examples;
 mod guide;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 
 use self::served::Document;
-use super::door::Door;
+use super::app_state::AppState;
 use super::problem::{NexusProblem, PlatformProblem};
 
 /// The description, ready to be sent.
@@ -34,7 +34,7 @@ pub struct Description {
 
 impl Description {
     /// Of what these routes serve.
-    pub fn new(routes: OpenApiRouter<Door>) -> Self {
+    pub fn new(routes: OpenApiRouter<AppState>) -> Self {
         let document = document(routes);
         let text = format!("{document:#}\n");
         let page = page::render(&document);
@@ -67,7 +67,7 @@ impl Description {
 )]
 struct Frame;
 
-fn document(routes: OpenApiRouter<Door>) -> Value {
+fn document(routes: OpenApiRouter<AppState>) -> Value {
     let frame = <Frame as utoipa::OpenApi>::openapi();
     let whole = OpenApiRouter::with_openapi(frame).merge(routes);
     let mut document = serde_json::to_value(whole.into_openapi()).expect("a description is JSON");
@@ -81,7 +81,7 @@ fn document(routes: OpenApiRouter<Door>) -> Value {
         document["components"]["schemas"][name]["example"] = example;
     }
     document["webhooks"] = events::webhooks();
-    doors::complete(&mut document);
+    api_groups::complete(&mut document);
     document
 }
 
@@ -107,8 +107,13 @@ mod tests {
         for (path, method, operation) in operations() {
             let name = operation["operationId"].as_str().expect("a name");
             assert!(names.insert(name.to_owned()), "{name}");
-            let door = operation["tags"][0].as_str().expect("a door");
-            assert!(doors::DOORS.iter().any(|known| known.tag == door), "{door}");
+            let group = operation["tags"][0].as_str().expect("a group");
+            assert!(
+                api_groups::API_GROUPS
+                    .iter()
+                    .any(|known| known.tag == group),
+                "{group}"
+            );
             assert!(operation["summary"].is_string(), "{method} {path}");
             let responses = operation["responses"].as_object().expect("answers");
             assert!(

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use super::doors::DOORS;
+use super::api_groups::API_GROUPS;
 use super::guide::{self, Snippet, Status};
 
 /// How deep fields of fields are shown.
@@ -168,7 +168,7 @@ impl<'a> Shown<'a> {
                     .collect(),
             }
         };
-        DOORS.iter().map(|door| group(door.tag)).collect()
+        API_GROUPS.iter().map(|door| group(door.tag)).collect()
     }
 
     fn operation(&self, path: &'a str, method: &str, operation: &'a Value) -> Operation<'a> {

@@ -10,11 +10,11 @@ use crate::http::answers::{
     AuthorizationBody, ChallengesBody, CredentialsBody, LinkBody, MemberStatusBody,
     PlatformMemberBody, PlatformMembersBody,
 };
+use crate::http::app_state::AppState;
 use crate::http::auth::PlatformClient;
 use crate::http::body::{Sent, webhook_choice};
-use crate::http::door::Door;
 use crate::http::params::{CallbackHeader, SkipWebhook, UserMemberPath, UserPath};
-use crate::http::problem::Answer;
+use crate::http::problem::ApiResult;
 use crate::http::requests::{
     AnswersBody, PagesQuery, PlatformMemberChangeBody, PlatformMemberRequestBody, PullOptions,
     PullRequestBody, UseCaseQuery, WindowWishes,
@@ -40,16 +40,16 @@ use crate::http::requests::{
     ),
 )]
 pub async fn create(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path(user): Path<String>,
     origin: Option<Extension<Origin>>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .create(&body, origin.map(|Extension(origin)| origin))
         .await
 }
@@ -62,15 +62,15 @@ pub async fn create(
     responses((status = 200, description = "A page of members.", body = PlatformMembersBody)),
 )]
 pub async fn list(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path(user): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .list(&query.unwrap_or_default())
         .await
 }
@@ -82,13 +82,13 @@ pub async fn list(
     responses((status = 200, description = "The member.", body = PlatformMemberBody)),
 )]
 pub async fn read(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
-    client.scope(&door, &user, &headers).read(&member).await
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
+    client.scope(&app, &user, &headers).read(&member).await
 }
 
 /// Change a member.
@@ -107,15 +107,15 @@ pub async fn read(
     ),
 )]
 pub async fn update(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .update(&member, &body)
         .await
 }
@@ -131,14 +131,14 @@ pub async fn update(
     responses((status = 204, description = "Deleted.")),
 )]
 pub async fn delete(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .delete(&member, webhook_choice(&headers))
         .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -151,13 +151,13 @@ pub async fn delete(
     responses((status = 200, description = "The status.", body = MemberStatusBody)),
 )]
 pub async fn status(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
-    client.scope(&door, &user, &headers).status(&member).await
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
+    client.scope(&app, &user, &headers).status(&member).await
 }
 
 /// Aggregate a member.
@@ -175,16 +175,16 @@ pub async fn status(
     ),
 )]
 pub async fn aggregate(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .aggregate(&member, &query.unwrap_or_default(), &body)
         .await
 }
@@ -197,15 +197,15 @@ pub async fn aggregate(
     responses((status = 200, description = "The questions.", body = ChallengesBody)),
 )]
 pub async fn challenges(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .challenges(&member, &query.unwrap_or_default())
         .await
 }
@@ -224,15 +224,15 @@ pub async fn challenges(
     ),
 )]
 pub async fn resume(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .resume(&member, &body)
         .await
 }
@@ -245,15 +245,15 @@ pub async fn resume(
     responses((status = 200, description = "The fields.", body = CredentialsBody)),
 )]
 pub async fn credentials(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .credentials(&member, &query.unwrap_or_default())
         .await
 }
@@ -268,15 +268,15 @@ pub async fn credentials(
     responses((status = 200, description = "The link.", body = LinkBody)),
 )]
 pub async fn oauth_window_uri(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .mint(&member, &query.unwrap_or_default())
         .await
 }
@@ -293,16 +293,16 @@ pub async fn oauth_window_uri(
     responses((status = 200, description = "The link.", body = AuthorizationBody)),
 )]
 pub async fn oauth_authorization_url(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path((user, member)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     client
-        .scope(&door, &user, &headers)
+        .scope(&app, &user, &headers)
         .authorize(&member, &query.unwrap_or_default(), &body)
         .await
 }

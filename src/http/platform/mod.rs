@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::acting;
-use super::door::Door;
+use super::app_state::AppState;
 
 /// Its routes.
-pub fn routes() -> OpenApiRouter<Door> {
+pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::read, users::update, users::delete))
@@ -27,7 +27,7 @@ pub fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(super::institutions::list))
 }
 
-fn acting_gets() -> OpenApiRouter<Door> {
+fn acting_gets() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(members::oauth_window_uri))
         .route_layer(from_fn(acting::no_head))

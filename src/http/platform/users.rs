@@ -9,12 +9,12 @@ use crate::domain::user::User;
 use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
 use crate::flow::idempotency::Origin;
 use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
+use crate::http::app_state::AppState;
 use crate::http::auth::PlatformClient;
 use crate::http::body::{FieldError, Fields, Sent, webhook_choice};
-use crate::http::door::Door;
 use crate::http::json;
 use crate::http::params::{SkipWebhook, UserPath};
-use crate::http::problem::{Answer, Kind, Problem};
+use crate::http::problem::{ApiResult, Kind, Problem};
 use crate::http::requests::{PagesQuery, UserRequestBody, UsersQuery};
 
 /// Create a user.
@@ -28,17 +28,17 @@ use crate::http::requests::{PagesQuery, UserRequestBody, UsersQuery};
     ),
 )]
 pub async fn create(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     origin: Option<Extension<Origin>>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
+) -> ApiResult {
     let request = UserRequest {
         origin: origin.map(|Extension(origin)| origin),
         ..user_request(&Fields::parse(&body, "user")?.take())?
     };
-    let user = access::create_user(&door.gateway, &client.client.id, request).await?;
+    let user = access::create_user(&app.gateway, &client.client.id, request).await?;
     Ok(user_answer(&headers, &user))
 }
 
@@ -49,11 +49,11 @@ pub async fn create(
     responses((status = 200, description = "A page of users.", body = UsersBody)),
 )]
 pub async fn list(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
+) -> ApiResult {
     let fields = Fields::of_query(&query.unwrap_or_default());
     let query: UsersQuery = fields.take();
     let filter = UserFilter {
@@ -62,7 +62,7 @@ pub async fn list(
         is_disabled: query.is_disabled.read()?,
     };
     let page = fields.take::<PagesQuery>().page();
-    let paged = access::users(&door.gateway, &client.client.id, &filter, page).await?;
+    let paged = access::users(&app.gateway, &client.client.id, &filter, page).await?;
     let body = UsersBody {
         users: paged.items.iter().map(UserAnswer::from).collect(),
         pagination: Pagination::of(page, &paged),
@@ -77,12 +77,12 @@ pub async fn list(
     responses((status = 200, description = "The user.", body = UserBody)),
 )]
 pub async fn read(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path(user): Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     Ok(user_answer(&headers, &user))
 }
 
@@ -99,20 +99,20 @@ pub async fn read(
     ),
 )]
 pub async fn update(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path(user): Path<String>,
     headers: HeaderMap,
     Sent(body): Sent,
-) -> Answer {
+) -> ApiResult {
     let fields = Fields::parse(&body, "user")?;
     if fields.is_empty() {
         let message = "The body changes nothing: send a field of the user.";
         return Err(Problem::new(Kind::Missing, message));
     }
     let request = change_request(&fields.take())?;
-    let user = client.user(&door, &user).await?;
-    let changed = access::update_user(&door.gateway, &client.client.id, user.guid, request).await?;
+    let user = client.user(&app, &user).await?;
+    let changed = access::update_user(&app.gateway, &client.client.id, user.guid, request).await?;
     let changed = changed.ok_or_else(|| Problem::not_found("user"))?;
     Ok(user_answer(&headers, &changed))
 }
@@ -124,14 +124,14 @@ pub async fn update(
     responses((status = 204, description = "Deleted.")),
 )]
 pub async fn delete(
-    State(door): State<Door>,
+    State(app): State<AppState>,
     client: PlatformClient,
     Path(user): Path<String>,
     headers: HeaderMap,
-) -> Answer {
-    let user = client.user(&door, &user).await?;
+) -> ApiResult {
+    let user = client.user(&app, &user).await?;
     let webhooks = webhook_choice(&headers);
-    let deleted = access::delete_user(&door.gateway, &client.client, user.guid, webhooks).await?;
+    let deleted = access::delete_user(&app.gateway, &client.client, user.guid, webhooks).await?;
     deleted.ok_or_else(|| Problem::not_found("user"))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

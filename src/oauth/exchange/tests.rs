@@ -8,8 +8,8 @@ use super::super::json::JsonError;
 use super::super::reason::{Meaning, SetupFault};
 use super::super::reply::Refusal;
 use super::super::test_support::{at as registered, oauth, registration, secrets};
-use super::super::token_answer::UnusableAnswer;
 use super::super::token_endpoint::TokenError;
+use super::super::token_response::UnusableTokenResponse;
 use super::super::transport_error::{MediaType, TransportError};
 use super::*;
 use crate::domain::client::Registration;
@@ -452,7 +452,7 @@ async fn t11_an_answer_without_a_sound_token_is_of_no_use() {
         "{}",
     ] {
         let error = at(move |_| json("200 OK", body)).await.err();
-        let expected = TokenError::Unusable(UnusableAnswer::NoToken);
+        let expected = TokenError::Unusable(UnusableTokenResponse::NoToken);
         assert_eq!(error, Some(expected), "{body}");
     }
 }

@@ -15,7 +15,7 @@ fn parse(rest: &str) -> Result<Callback, InvalidCallback> {
 
 fn code(callback: &Callback) -> Option<&str> {
     match &callback.answer {
-        Answer::Code(code) => Some(code.expose()),
+        AuthorizationResult::Code(code) => Some(code.expose()),
         _ => None,
     }
 }
@@ -50,7 +50,9 @@ fn c11_duplicates_and_conflicts_are_refused() {
 #[test]
 fn c11_an_empty_parameter_counts_as_absent() {
     let callback = parse("code=&error=access_denied").unwrap();
-    assert!(matches!(callback.answer, Answer::Error { ref error, .. } if error == "access_denied"));
+    assert!(
+        matches!(callback.answer, AuthorizationResult::Error { ref error, .. } if error == "access_denied")
+    );
     let callback = parse("code=a&error=").unwrap();
     assert_eq!(code(&callback), Some("a"));
     assert_eq!(parse("iss=&code=a").unwrap().iss.as_deref(), Some(""));
@@ -112,7 +114,7 @@ fn c12_the_whole_has_a_limit() {
 #[test]
 fn a1_tokens_in_the_front_channel_are_no_code() {
     let callback = parse("access_token=CANARY&token_type=Bearer").unwrap();
-    assert!(matches!(callback.answer, Answer::Nothing));
+    assert!(matches!(callback.answer, AuthorizationResult::Nothing));
     let (meaning, detail) = callback
         .refusal(at(&bank(), &registration()), None)
         .unwrap();

@@ -239,12 +239,12 @@ async fn a_held_answer_is_given_until_it_expires(bench: Bench) {
     let hold = async |attempt: &NewAttempt| {
         let held = bench
             .store
-            .hold_answer(&attempt.id, handle, &sealed, at(60), at(0))
+            .hold_response(&attempt.id, handle, &sealed, at(60), at(0))
             .await;
         held.expect("answered")
     };
     let held = async |handle, now| {
-        let held = bench.store.held_answer(partition, handle, now).await;
+        let held = bench.store.held_response(partition, handle, now).await;
         held.expect("answered")
     };
     assert!(
@@ -272,14 +272,14 @@ async fn of_an_attempts_held_answers_the_oldest_gives_way(bench: Bench) {
         let end = at(60 + nth as i64);
         let (store, attempt) = (&bench.store, &visited.attempt.id);
         let held = store
-            .hold_answer(attempt, handles[nth], b"sealed", end, at(0))
+            .hold_response(attempt, handles[nth], b"sealed", end, at(0))
             .await;
         assert!(held.expect("answered"), "the attempt awaits an answer");
     };
     let held = async || {
         let mut held = Vec::new();
         for (nth, handle) in handles.iter().enumerate() {
-            let answer = bench.store.held_answer(partition, *handle, at(3)).await;
+            let answer = bench.store.held_response(partition, *handle, at(3)).await;
             held.extend(answer.expect("answered").map(|_| nth as u32));
         }
         held

@@ -454,7 +454,7 @@ pub async fn run(
         random: Box::new(SystemRandom),
     };
     let (server, _) = app::build(config, sources).await.expect("a gateway");
-    let inside = server.door.gateway.clone();
+    let inside = server.app.gateway.clone();
     (
         inside,
         tokio::spawn(server.run(listeners, shutdown.clone(), Sums::default())),

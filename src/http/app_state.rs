@@ -19,7 +19,7 @@ use crate::flow::Gateway;
 
 /// What the handlers share.
 #[derive(Clone)]
-pub struct Door {
+pub struct AppState {
     /// The verbs' needs.
     pub gateway: Arc<Gateway>,
     /// What the aggregator proves itself with.
@@ -32,7 +32,7 @@ pub struct Door {
     pub limits: Arc<Limits>,
 }
 
-impl Door {
+impl AppState {
     /// The host that a request with these extensions and headers comes from.
     pub fn source(&self, extensions: &Extensions, headers: &HeaderMap) -> Source {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
@@ -50,10 +50,10 @@ impl Door {
     }
 }
 
-impl FromRequestParts<Door> for Source {
+impl FromRequestParts<AppState> for Source {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Infallible> {
-        Ok(door.source(&parts.extensions, &parts.headers))
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Infallible> {
+        Ok(app.source(&parts.extensions, &parts.headers))
     }
 }

@@ -26,11 +26,11 @@ const OWN: [&str; 5] = [
 /// A successful answer. Of the members that are not named here none is read but the one that an
 /// institution's file says names who signed in; an ID token never is.
 #[derive(Debug)]
-pub struct TokenAnswer(pub Members);
+pub struct TokenResponse(pub Members);
 
 /// Why an answer makes no grant. Holds the institution's own text: to be scrubbed before it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnusableAnswer {
+pub enum UnusableTokenResponse {
     /// Another token type than Bearer, which is the only one this client can use.
     #[error("the token type is {0} instead of Bearer")]
     TokenType(String),
@@ -92,7 +92,7 @@ impl From<&TokenSet> for Issued {
     }
 }
 
-impl TokenAnswer {
+impl TokenResponse {
     /// Who signed in, if the member `field` says.
     pub fn subject(&self, field: &str) -> Option<String> {
         (!OWN.contains(&field)).then(|| self.0.somebody(field))?
@@ -107,7 +107,7 @@ impl TokenAnswer {
         self,
         requested: Option<String>,
         now: Timestamp,
-    ) -> Result<TokenSet, UnusableAnswer> {
+    ) -> Result<TokenSet, UnusableTokenResponse> {
         let Self(members) = self;
         check_type(&members)?;
         let token = |name| {
@@ -127,7 +127,7 @@ impl TokenAnswer {
             .map(|text| text.to_string())
             .or_else(|| members.list("scope").map(|scopes| scopes.join(" ")));
         Ok(TokenSet {
-            access_token: token(ACCESS_TOKEN).ok_or(UnusableAnswer::NoToken)?,
+            access_token: token(ACCESS_TOKEN).ok_or(UnusableTokenResponse::NoToken)?,
             refresh_token: token(REFRESH_TOKEN),
             scope: scope.or(requested),
             expires_at,
@@ -136,18 +136,18 @@ impl TokenAnswer {
 }
 
 /// Bearer in any case; an absent type, or an empty one, means Bearer too.
-fn check_type(members: &Members) -> Result<(), UnusableAnswer> {
+fn check_type(members: &Members) -> Result<(), UnusableTokenResponse> {
     const TYPE: &str = "token_type";
     if members.lacks(TYPE) {
         return Ok(());
     }
     let name = members
         .text(TYPE)
-        .ok_or_else(|| UnusableAnswer::TokenType("no text".to_owned()))?;
+        .ok_or_else(|| UnusableTokenResponse::TokenType("no text".to_owned()))?;
     match name.trim() {
         "" => Ok(()),
         bearer if bearer.eq_ignore_ascii_case("bearer") => Ok(()),
-        other => Err(UnusableAnswer::TokenType(other.to_owned())),
+        other => Err(UnusableTokenResponse::TokenType(other.to_owned())),
     }
 }
 

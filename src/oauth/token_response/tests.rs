@@ -2,13 +2,13 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-fn read(answer: &str) -> TokenAnswer {
+fn read(answer: &str) -> TokenResponse {
     let (members, sound) = Members::read(answer.as_bytes());
     assert_eq!(sound, Ok(()), "{answer}");
-    TokenAnswer(members)
+    TokenResponse(members)
 }
 
-fn grant(answer: &str) -> Result<TokenSet, UnusableAnswer> {
+fn grant(answer: &str) -> Result<TokenSet, UnusableTokenResponse> {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     read(answer).into_grant(Some("accounts".to_owned()), now)
 }
@@ -40,7 +40,7 @@ fn t8_the_token_type_is_bearer_in_any_case_and_nothing_else() {
         ("7", "no text"),
     ] {
         let answer = format!(r#"{{"access_token":"a","token_type":{name}}}"#);
-        let expected = UnusableAnswer::TokenType(expected.to_owned());
+        let expected = UnusableTokenResponse::TokenType(expected.to_owned());
         assert_eq!(grant(&answer).err(), Some(expected));
     }
 }
@@ -100,7 +100,7 @@ fn tokens_are_kept_as_they_came_or_refused() {
         let answer = format!(r#"{{"access_token":{token},"token_type":"Bearer"}}"#);
         assert_eq!(
             grant(&answer).err(),
-            Some(UnusableAnswer::NoToken),
+            Some(UnusableTokenResponse::NoToken),
             "{token}"
         );
     }

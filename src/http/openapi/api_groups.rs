@@ -1,4 +1,4 @@
-//! The doors: who may call what, and what the layers around the handlers of a door read and answer.
+//! The API groups: who may call what, and what the layers around the handlers of a group read and answer.
 
 use serde_json::{Map, Value, json};
 
@@ -6,8 +6,8 @@ use super::examples;
 use crate::http::problem::Dialect;
 use crate::http::version::VERSIONS;
 
-/// A door, as the description groups operations.
-pub struct Door {
+/// A group of operations, as the description shows them.
+pub struct ApiGroup {
     /// Identifier.
     pub tag: &'static str,
     description: &'static str,
@@ -28,9 +28,9 @@ const PLATFORM: &str = "#/components/schemas/PlatformProblem";
 const NEXUS_TYPE: &str = "application/vnd.mx.nexus.v1+json";
 const PLATFORM_TYPE: &str = "application/vnd.mx.api.v1+json";
 
-/// Every door, in the order they are shown.
-pub const DOORS: [Door; 7] = [
-    Door {
+/// Every group, in the order they are shown.
+pub const API_GROUPS: [ApiGroup; 7] = [
+    ApiGroup {
         tag: "Nexus API",
         description: "One user and its members, with a session.",
         security: &["nexus_session"],
@@ -39,7 +39,7 @@ pub const DOORS: [Door; 7] = [
         takes_keys: true,
         media_types: &[NEXUS_TYPE],
     },
-    Door {
+    ApiGroup {
         tag: "Platform API",
         description: "All your users and their members, with an API key.",
         security: &["platform_key"],
@@ -48,7 +48,7 @@ pub const DOORS: [Door; 7] = [
         takes_keys: true,
         media_types: &[PLATFORM_TYPE],
     },
-    Door {
+    ApiGroup {
         tag: "Both APIs",
         description: "With a session or an API key: a request with `MD-SESSION-TOKEN` is a Nexus API request.",
         security: &["nexus_session", "platform_key"],
@@ -57,7 +57,7 @@ pub const DOORS: [Door; 7] = [
         takes_keys: false,
         media_types: &[NEXUS_TYPE, PLATFORM_TYPE],
     },
-    Door {
+    ApiGroup {
         tag: "Sessions",
         description: "Start and end sessions of the Nexus API.",
         security: &[],
@@ -67,7 +67,7 @@ pub const DOORS: [Door; 7] = [
         takes_keys: false,
         media_types: &[NEXUS_TYPE],
     },
-    Door {
+    ApiGroup {
         tag: "Aggregator",
         description: "For your aggregator, which pulls the data: it leases a job's token or credentials, and reports.",
         security: &["aggregator_key"],
@@ -76,7 +76,7 @@ pub const DOORS: [Door; 7] = [
         takes_keys: false,
         media_types: &[],
     },
-    Door {
+    ApiGroup {
         tag: "Browser",
         description: "The links and pages that people see.",
         security: &[],
@@ -85,7 +85,7 @@ pub const DOORS: [Door; 7] = [
         takes_keys: false,
         media_types: &[],
     },
-    Door {
+    ApiGroup {
         tag: "Description",
         description: "This description.",
         security: &[],
@@ -96,19 +96,21 @@ pub const DOORS: [Door; 7] = [
     },
 ];
 
-/// Adds what the doors have in common to a document of bare operations.
+/// Adds what the groups have in common to a document of bare operations.
 pub fn complete(document: &mut Value) {
     document["components"]["securitySchemes"] = security_schemes();
-    document["tags"] = DOORS
+    document["tags"] = API_GROUPS
         .iter()
-        .map(|door| json!({"name": door.tag, "description": door.description}))
+        .map(|group| json!({"name": group.tag, "description": group.description}))
         .collect();
     let paths = document["paths"].as_object_mut();
     for (path, item) in paths.into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            let door = DOORS.iter().find(|door| operation["tags"][0] == door.tag);
-            if let (Some(door), Some(operation)) = (door, operation.as_object_mut()) {
-                door.complete(path, method, operation);
+            let group = API_GROUPS
+                .iter()
+                .find(|group| operation["tags"][0] == group.tag);
+            if let (Some(group), Some(operation)) = (group, operation.as_object_mut()) {
+                group.complete(path, method, operation);
             }
             // One handler serves both, and a name is for one operation.
             if operation["operationId"] == "followLink" && method == "post" {
@@ -182,7 +184,7 @@ fn without_null(schema: &mut Value) {
     }
 }
 
-impl Door {
+impl ApiGroup {
     fn complete(&self, path: &str, method: &str, operation: &mut Map<String, Value>) {
         if !self.security.is_empty() {
             let schemes = self.security.iter().map(|scheme| json!({ *scheme: [] }));
@@ -225,7 +227,7 @@ impl Door {
         }
     }
 
-    /// The headers that a layer or an extractor of the door reads.
+    /// The headers that a layer or an extractor of the group reads.
     fn add_headers(&self, method: &str, operation: &mut Map<String, Value>) {
         let mut headers = Vec::new();
         if self.security.contains(&"platform_key") {
@@ -260,7 +262,7 @@ impl Door {
         }
     }
 
-    /// What any request of the door may meet.
+    /// What any request of the group may meet.
     fn common_errors(
         &self,
         path: &str,

@@ -53,7 +53,7 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duplicates {
-    /// The member that has it receives the new grant and becomes the inbound one; one that was
+    /// The member that has it receives the new token set and becomes the inbound one; one that was
     /// waiting for its first connection is removed.
     #[default]
     Merge,

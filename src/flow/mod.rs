@@ -270,13 +270,13 @@ impl Gateway {
     }
 }
 
-/// Whether the events that a request causes are told (`MX-Skip-Webhook`, `skip_webhook`).
+/// Whether webhooks are sent for the events that a request causes (`MX-Skip-Webhook`, `skip_webhook`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WebhookChoice {
-    /// They are.
+    /// They are sent.
     #[default]
     Send,
-    /// They are not; later changes are.
+    /// They are not sent. Later changes send theirs.
     Skip,
 }
 

@@ -1,4 +1,4 @@
-//! The exchange: a code becomes a grant.
+//! The exchange: a code is exchanged for a token set.
 
 use jiff::Timestamp;
 

@@ -6,7 +6,7 @@
 //! ```text
 //! authorize  ─▶ the address people are sent to
 //! Callback   ◀─ what the institution's answer says
-//! exchange   ─▶ a code becomes a grant; one token request, never repeated once a byte was sent
+//! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
 //! identify   ─▶ who signed in, where the institution says
 //! revoke     ─▶ a grant is given back
 //! ```

@@ -42,7 +42,7 @@ pub struct NotGranted {
     pub scrubber: Scrubber,
 }
 
-/// Why a token request did not become a grant. Written out, it is the operator's detail: short,
+/// Why a token request gave no token set. Written out, it is the operator's detail: short,
 /// without control characters, and without a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {

@@ -62,7 +62,7 @@ pub enum Committed {
     /// Nothing changed.
     OtherLogin,
     /// The window is no longer `Returned` (expired, superseded or deleted meanwhile). Nothing
-    /// changed, and the grant must be given back.
+    /// changed, and the tokens must be revoked.
     WindowClosed,
 }
 

@@ -14,7 +14,7 @@ use crate::domain::job::Pulled;
 use crate::domain::member::Member;
 use crate::domain::window::Window;
 
-/// What a change left, for its events to show.
+/// The records as a change left them, for its events.
 pub(super) struct Snapshot<'a> {
     member: &'a Member,
     window: Option<&'a Window>,

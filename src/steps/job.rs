@@ -3,7 +3,7 @@
 //! - A member has at most one unfinished job.
 //! - A job is ordered where there is something to pull with and the member's status allows it.
 //! - A push counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
-//! - The means are lent while a job is pushed or started.
+//! - Tokens and credentials are leased only while a job is pushed or started.
 //! - Answers belong to one round of questions. They make the member RESUMED and the job due at once, with
 //!   its pushes counted anew.
 

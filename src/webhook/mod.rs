@@ -58,11 +58,11 @@ impl Default for Settings {
 /// How one delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The receiver took it: any 2xx status.
+    /// The receiver accepted it: any 2xx status.
     Delivered,
     /// The receiver wants no more of these (410): not to be tried again.
     Gone,
-    /// It was not taken: to be tried again.
+    /// It was not accepted: to be tried again.
     Again {
         /// Why, for the operator.
         reason: String,

@@ -101,17 +101,18 @@ impl RedisStore {
         sent: &mut Option<Sent<S::Outcome>>,
     ) -> Result<Option<S::Outcome>> {
         let slot = step.slot();
-        if let Some(earlier) = sent {
-            let written = Reads::of(earlier.written.clone());
-            if self.load(&slot, &written).await?.was_written_by(command) {
-                return Ok(sent.take().map(|sent| sent.outcome));
-            }
-        }
         let mut loaded = self.load(&slot, &step.reads()).await?;
         let more = step.reads_then(&loaded.view);
         if !more.is_empty() {
             let later = self.load(&slot, &Reads::of(more)).await?;
             loaded.add(later);
+        }
+        // It is looked for after reading: if it arrived before that, it is found.
+        if let Some(earlier) = sent {
+            let written = Reads::of(earlier.written.clone());
+            if self.load(&slot, &written).await?.was_written_by(command) {
+                return Ok(sent.take().map(|sent| sent.outcome));
+            }
         }
         let (outcome, changes) = step.decide(&loaded.view, now);
         if changes.is_empty() {
@@ -120,10 +121,13 @@ impl RedisStore {
         let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
         let call = Call::apply(&self.keys, &slot, &plan, self.retention);
         let written = plan.puts.into_iter().map(|put| put.key).collect();
+        let is_first = sent.is_none();
         *sent = Some(Sent { outcome, written });
-        let is_written = self.link.call(call).await?;
-        let sent = sent.take().filter(|_| is_written == Value::Int(1));
-        Ok(sent.map(|sent| sent.outcome))
+        let is_written = self.link.call(call).await? == Value::Int(1);
+        // What was refused is looked for all the same where an earlier request had no answer: perhaps that one
+        // arrived meanwhile, and stood in the way.
+        let known = sent.take_if(|_| is_written || is_first);
+        Ok(known.filter(|_| is_written).map(|sent| sent.outcome))
     }
 
     /// Reads what is wanted, in one round trip: what is wanted of one slot at one moment.

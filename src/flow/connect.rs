@@ -89,6 +89,7 @@ pub(super) async fn connect(
                 };
                 return reject(gateway, endpoint, subject, &granted, cause).await;
             }
+            Committed::Moved => inbound = None,
             Committed::WindowClosed => {
                 tracing::warn!("window ended during the exchange; tokens given back");
                 give_back_grant(gateway, endpoint, subject, &granted).await;

@@ -6,6 +6,8 @@
 //!   receives it, the window's own is removed if it is PENDING.
 //! - Where the login is known, no other living member of the user at the institution may have it, and a
 //!   member that is known to belong to another login does not receive it.
+//! - A token set is sealed for whom it is meant. Where the member named to receive it no longer has the login,
+//!   nobody else does.
 //! - A job that is under way pulls with the old token set: it is replaced.
 
 use jiff::Timestamp;
@@ -61,6 +63,9 @@ pub enum Committed {
     /// The window's member is known to belong to another login, and no other member has this one.
     /// Nothing changed.
     OtherLogin,
+    /// The member named to receive it does not have the login (any more), and nobody else can read what was
+    /// sealed for it. Nothing changed.
+    Moved,
     /// The window is no longer `Returned` (expired, superseded or deleted meanwhile). Nothing
     /// changed, and the tokens must be revoked.
     WindowClosed,
@@ -125,6 +130,9 @@ impl Step for Connection {
         };
         if member.fingerprint.is_some_and(is_other_login) {
             return unchanged((Committed::OtherLogin, None));
+        }
+        if self.inbound.is_some_and(|named| named != member.guid) {
+            return unchanged((Committed::Moved, None));
         }
 
         let mut changes = Changes::default();

@@ -390,11 +390,14 @@ async fn a_merge_needs_a_member_of_the_login(bench: Bench) {
         let before = bench.read(&user, named.guid).await;
         let visited = bench.returned_of(&user, at(5)).await;
         let connection = into(named, signed_in(&bench, &visited, &["ada"]));
-        let subject = bench.connect(&connection, at(6)).await;
-        let own = visited.linked.member.guid;
-        assert_eq!(subject.member.guid, own, "as if it had not been named");
-        assert_eq!(subject.window.inbound, Some(own));
+        let committed = bench.commit(&connection, at(6)).await;
+        assert_eq!(committed, Committed::Moved, "it is sealed for another");
         assert_eq!(bench.read(&user, named.guid).await, before);
+        let own = visited.linked.member.guid;
+        let subject = bench
+            .connect(&signed_in(&bench, &visited, &["ada"]), at(6))
+            .await;
+        assert_eq!(subject.window.inbound, Some(own));
         bench.delete(&user, own, at(7)).await;
     }
     // It lost the login to a third one meanwhile.
@@ -574,9 +577,13 @@ async fn a_merge_wins_or_loses_against_a_deletion(bench: Bench) {
     for round in 0..20 {
         let ((first, _, before), second) = bench.a_duplicate().await;
         let connection = into(&before.member, signed_in(&bench, &second, &["ada"]));
+        let own = signed_in(&bench, &second, &["ada"]);
         let store = Arc::clone(&bench.store);
         let merge = tokio::spawn(async move {
-            let committed = store.commit_connected(&connection, at(6)).await;
+            let mut committed = store.commit_connected(&connection, at(6)).await;
+            if let Ok(Committed::Moved) = committed {
+                committed = store.commit_connected(&own, at(6)).await;
+            }
             match committed.expect("answered") {
                 Committed::Connected(subject) => subject.member.guid,
                 other => panic!("its window was returned: {other:?}"),

@@ -52,6 +52,7 @@ mod log_secrets;
 mod log_table;
 mod metrics;
 mod mint_returns;
+mod model;
 mod navigations;
 mod outgoing;
 mod pages_served;

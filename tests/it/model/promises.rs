@@ -120,7 +120,7 @@ pub fn of_step(
                     .iter()
                     .any(|(it, to)| it == key && to.is_some())
             };
-            let mut means = after.members().map(|member| Key::means(member.guid));
+            let mut means = after.members().map(|member| Key::access(member.guid));
             let why = "a step that connects nobody changed what a member is pulled with";
             Promise::AllOrNothing.holds(!means.any(|key| changed(&key)), why)
         }
@@ -190,7 +190,7 @@ impl Written<'_> {
         removed: Option<&Member>,
     ) -> Result<(), Broken> {
         let all = Promise::AllOrNothing;
-        let Committed::Yes(subject) = committed else {
+        let Committed::Connected(subject) = committed else {
             return Err(all.broken(format!("{committed:?} and yet something changed")));
         };
         let receiving = subject.window.inbound.unwrap_or(subject.window.member);
@@ -206,12 +206,12 @@ impl Written<'_> {
         let status = member.map(|member| member.status);
         let why = format!("{status:?} by a window that succeeded");
         all.holds(status == Some(ConnectionStatus::Connected), why)?;
-        let means = match self.after.kept(&Key::means(receiving)) {
-            Some(Record::Means(means)) => Some(&means.sealed),
+        let means = match self.after.kept(&Key::access(receiving)) {
+            Some(Record::Access(means)) => Some(&means.sealed),
             _ => None,
         };
         all.holds(
-            means == Some(&commit.sealed_grant),
+            means == Some(&commit.sealed_token_set),
             "connected without the token set",
         )?;
         let job = member.and_then(|member| member.current_job);
@@ -332,7 +332,7 @@ fn members(world: &World) -> Result<(), Broken> {
                 Promise::NoLostJob.holds(!awaits, why)?;
             }
         }
-        if let Some(Record::Means(means)) = world.kept(&Key::means(member.guid)) {
+        if let Some(Record::Access(means)) = world.kept(&Key::access(member.guid)) {
             let is_readable = is_sealed_for(&means.sealed, member.guid);
             let why = "a member was given what was sealed for another";
             Promise::AllOrNothing.holds(is_readable, why)?;

@@ -12,8 +12,8 @@ use guichet::steps::job::Push;
 use guichet::steps::link::Mint;
 use guichet::steps::record::{KeptUser, KeptWindow, Key};
 use guichet::steps::{
-    Answering, Claim, Connection, Deletion, Failure, JobOrder, Knock, MemberChange, NewCredentials,
-    NewMember, Opening, Retry,
+    Answering, Claim, Connection, Deletion, Failure, JobOrder, MemberChange, NewCredentials,
+    NewMember, Opening, Retry, VisitKind,
 };
 
 use super::cast::{CAST, grant, told};
@@ -56,7 +56,7 @@ pub const ONE_LINK: Scenario = Scenario {
         let mut starts: Vec<_> = POLICIES.map(start).into();
         // What comes first under `multi` is much the same each time.
         let (label, multi) = starts.pop().expect("three policies");
-        let multi = (0..3).fold(multi, |world, _| world.opened(0, 0, Knock::Begin));
+        let multi = (0..3).fold(multi, |world, _| world.opened(0, 0, VisitKind::Begin));
         starts.push((format!("{label}, which A opened three times"), multi));
         let starts = starts.into_iter();
         let timed = starts.map(|(label, world)| (label, world.at_moments(ALL_MOMENTS)));
@@ -81,7 +81,7 @@ pub const TWO_LINKS: Scenario = Scenario {
     },
     moves: |world| {
         let mut moves = Moves::of(world);
-        moves.open_by(&BROWSERS[..1], &[Knock::Begin], 0);
+        moves.open_by(&BROWSERS[..1], &[VisitKind::Begin], 0);
         moves.come_back(&BROWSERS[..1]);
         moves.exchange(0, &[(None, false)]);
         moves.mint(0, 1);
@@ -97,12 +97,11 @@ pub const ANSWERS: Scenario = Scenario {
     name: "answers",
     least: 500,
     starts: || {
-        let by_one = linked(OpenPolicy::Single).opened(0, 0, Knock::Begin);
-        let again = by_one.clone().opened(0, 0, Knock::Continue);
-        let by_two =
-            linked(OpenPolicy::Multi)
-                .opened(0, 0, Knock::Begin)
-                .opened(1, 0, Knock::Begin);
+        let by_one = linked(OpenPolicy::Single).opened(0, 0, VisitKind::Begin);
+        let again = by_one.clone().opened(0, 0, VisitKind::Continue);
+        let by_two = linked(OpenPolicy::Multi)
+            .opened(0, 0, VisitKind::Begin)
+            .opened(1, 0, VisitKind::Begin);
         vec![
             ("A opened a link".to_owned(), by_one.at_moments(ALL_MOMENTS)),
             (
@@ -151,7 +150,7 @@ pub const LIVES: Scenario = Scenario {
     },
     moves: |world| {
         let mut moves = Moves::of(world);
-        moves.open_by(&BROWSERS[..1], &[Knock::Begin], 0);
+        moves.open_by(&BROWSERS[..1], &[VisitKind::Begin], 0);
         moves.come_back(&BROWSERS[..1]);
         for member in [0, 1] {
             let logins = [(None, true), (Some("ada"), true), (Some("bob"), true)];
@@ -219,24 +218,24 @@ type Commands = Vec<(&'static str, Command)>;
 /// Where commands may meet, and which.
 fn meetings() -> Vec<(&'static str, World, Commands)> {
     let minted = |window| mint(0, window, OpenPolicy::Single, 0);
-    let opens = |browser, made, attempt, knock| open(0, 0, browser, made, attempt, knock, 0);
+    let opens = |browser, made, attempt, kind| open(0, 0, browser, made, attempt, kind, 0);
     let comes_back = |browser, made| claim((0, 0), browser, made, UnboundCallback::Burn);
     let mut meetings = Vec::new();
     for policy in [OpenPolicy::Single, OpenPolicy::Multi] {
         let link = linked(policy);
         let commands = vec![
-            ("A opens", opens(0, 0, 0, Knock::Begin)),
-            ("B opens", opens(1, 0, 0, Knock::Begin)),
+            ("A opens", opens(0, 0, 0, VisitKind::Begin)),
+            ("B opens", opens(1, 0, 0, VisitKind::Begin)),
             ("it is cancelled", cancel(0)),
             ("another is minted", minted(1)),
             ("the member is deleted", delete(0)),
         ];
         meetings.push(("a link", link.clone(), commands));
-        let opened = link.opened(0, 0, Knock::Begin);
+        let opened = link.opened(0, 0, VisitKind::Begin);
         let commands = vec![
-            ("A continues", opens(0, 1, 1, Knock::Continue)),
-            ("A continues elsewhere", opens(0, 1, 2, Knock::Continue)),
-            ("B opens", opens(1, 0, 0, Knock::Begin)),
+            ("A continues", opens(0, 1, 1, VisitKind::Continue)),
+            ("A continues elsewhere", opens(0, 1, 2, VisitKind::Continue)),
+            ("B opens", opens(1, 0, 0, VisitKind::Begin)),
             ("A comes back", comes_back(0, 1)),
             ("A comes back once more", comes_back(0, 1)),
             ("B comes back instead", comes_back(1, 0)),
@@ -246,7 +245,7 @@ fn meetings() -> Vec<(&'static str, World, Commands)> {
         ];
         meetings.push(("an opened link", opened, commands));
     }
-    let link = linked(OpenPolicy::Single).opened(0, 0, Knock::Begin);
+    let link = linked(OpenPolicy::Single).opened(0, 0, VisitKind::Begin);
     let returned = link.returned(0);
     let commands = vec![
         ("it is committed", commit(0, 0, 0, None, None, true)),
@@ -342,7 +341,7 @@ fn linked(policy: OpenPolicy) -> World {
 
 /// A member that is connected as Ada, its first job queued.
 fn connected() -> World {
-    let link = linked(OpenPolicy::Single).opened(0, 0, Knock::Begin);
+    let link = linked(OpenPolicy::Single).opened(0, 0, VisitKind::Begin);
     let returned = link.returned(0);
     returned.after(commit(0, 0, 0, Some("ada"), None, true))
 }
@@ -356,7 +355,7 @@ fn connected_beside_opened() -> World {
             ..CAST.member(1)
         })
     });
-    beside.opened(0, 1, Knock::Begin)
+    beside.opened(0, 1, VisitKind::Begin)
 }
 
 /// A standard member with its first job queued.
@@ -381,9 +380,9 @@ impl World {
         self.after(Command::Create(NewMember { created, ..new }))
     }
 
-    fn opened(self, browser: usize, window: usize, knock: Knock) -> Self {
+    fn opened(self, browser: usize, window: usize, kind: VisitKind) -> Self {
         let made = self.made_by(browser);
-        self.after(open(window, window, browser, made, made, knock, 0))
+        self.after(open(window, window, browser, made, made, kind, 0))
     }
 
     /// The newest attempt at a window comes back.
@@ -434,13 +433,13 @@ fn open(
     browser: usize,
     made: usize,
     attempt: usize,
-    knock: Knock,
+    kind: VisitKind,
     now: i64,
 ) -> Command {
     Command::Open(Opening {
         window: CAST.windows[window],
         member: CAST.members[member],
-        knock,
+        kind,
         browser: CAST.shows(browser, made),
         attempt: CAST.attempt(browser, attempt, now),
     })
@@ -478,7 +477,7 @@ fn commit(
         outbound: CAST.members[member],
         inbound: inbound.map(|inbound| CAST.members[inbound]),
         fingerprints: login.map(known_as).into_iter().collect(),
-        sealed_grant: grant(number, receiving),
+        sealed_token_set: grant(number, receiving),
         job: has_job.then(|| CAST.job(number)),
         callback_payload: None,
         deleted: inbound.map_or_else(Vec::new, |_| told(EventKind::MemberDeleted)),
@@ -627,18 +626,18 @@ impl<'a> Moves<'a> {
     }
 
     /// Browsers open every link in every way, and continue each so many times.
-    fn open_by(&mut self, browsers: &[usize], knocks: &[Knock], continues: u8) {
+    fn open_by(&mut self, browsers: &[usize], knocks: &[VisitKind], continues: u8) {
         let now = self.world.now;
         for (window, member, kept) in self.windows() {
             for browser in browsers.iter().copied() {
                 let made = self.made[browser];
-                for knock in knocks.iter().copied() {
-                    if knock == Knock::Continue && kept.continues >= continues {
+                for kind in knocks.iter().copied() {
+                    if kind == VisitKind::Continue && kept.continues >= continues {
                         continue;
                     }
-                    let command = open(member, window, browser, made, made, knock, now);
+                    let command = open(member, window, browser, made, made, kind, now);
                     let who = NAMES[browser];
-                    self.add(format!("{who} opens link {window}: {knock:?}"), command);
+                    self.add(format!("{who} opens link {window}: {kind:?}"), command);
                 }
             }
         }
@@ -761,7 +760,7 @@ impl<'a> Moves<'a> {
 }
 
 /// Every way to open a link.
-const KNOCKS: [Knock; 3] = [Knock::Navigate, Knock::Begin, Knock::Continue];
+const KNOCKS: [VisitKind; 3] = [VisitKind::Navigate, VisitKind::Begin, VisitKind::Continue];
 
 /// What the browsers are called.
 const NAMES: [&str; 2] = ["A", "B"];

@@ -17,8 +17,8 @@ use guichet::steps::job::Push;
 use guichet::steps::link::Mint;
 use guichet::steps::record::{Changes, KeptWindow, Key, List, Queue, Reads, Record, View};
 use guichet::steps::{
-    Answering, Claim, Claimed, Committed, Connection, Deletion, Failure, JobOrder, Knock,
-    MemberChange, NewMember, Opened, Opening, Reported, Retried, Retry, Standing, Step,
+    Answering, Claim, Claimed, Committed, Connection, Deletion, Failure, JobOrder, MemberChange,
+    NewMember, Opened, Opening, Reported, Retried, Retry, StatusChange, Step, VisitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -505,8 +505,8 @@ impl World {
             outcome,
             Outcome::Open(Opened::Claimed(_))
                 | Outcome::Retry(Retried::Claimed(_))
-                | Outcome::Claim(Claimed::Yes { .. } | Claimed::Burnt { .. })
-                | Outcome::Commit((Committed::Yes(_), _))
+                | Outcome::Claim(Claimed::Accepted { .. } | Claimed::Burnt { .. })
+                | Outcome::Commit((Committed::Connected(_), _))
         );
         changes.is_empty() && !is_news
     }
@@ -541,8 +541,8 @@ impl World {
         let ghosts = &mut self.ghosts;
         match (command, outcome) {
             (Command::Open(opening), Outcome::Open(Opened::Claimed(subject))) => {
-                let told = match opening.knock {
-                    Knock::Continue => &mut ghosts.continued,
+                let told = match opening.kind {
+                    VisitKind::Continue => &mut ghosts.continued,
                     _ => &mut ghosts.through,
                 };
                 let told = told.entry(subject.window.guid).or_default();
@@ -552,12 +552,13 @@ impl World {
                 let told = ghosts.through.entry(subject.window.guid).or_default();
                 told.insert(retry.attempt.id.as_str().to_owned());
             }
-            (_, Outcome::Claim(Claimed::Yes { subject, .. } | Claimed::Burnt { subject, .. })) => {
-                *ghosts.exchanged.entry(subject.window.guid).or_default() += 1
-            }
-            (Command::Commit(commit), Outcome::Commit((Committed::Yes(_), _))) => {
+            (
+                _,
+                Outcome::Claim(Claimed::Accepted { subject, .. } | Claimed::Burnt { subject, .. }),
+            ) => *ghosts.exchanged.entry(subject.window.guid).or_default() += 1,
+            (Command::Commit(commit), Outcome::Commit((Committed::Connected(_), _))) => {
                 let told = ghosts.connected.entry(commit.window).or_default();
-                told.insert(commit.sealed_grant.clone());
+                told.insert(commit.sealed_token_set.clone());
             }
             _ => {}
         }
@@ -858,23 +859,23 @@ fn given_up(job: &Job, now: i64) -> Option<Command> {
 /// A report, and what it makes of a standard member.
 pub fn report(job: guichet::domain::id::JobGuid, report: JobReport, now: i64) -> Command {
     use ConnectionStatus as Status;
-    let always = |status| Standing {
+    let always = |status| StatusChange {
         at_first: Some(status),
         later: Some(status),
         is_refusal: false,
     };
     let standing = match &report {
-        JobReport::Started => Standing::default(),
+        JobReport::Started => StatusChange::default(),
         JobReport::Succeeded(_) => always(Status::Connected),
         JobReport::Challenged(_) => always(Status::Challenged),
-        JobReport::Failed(JobFailure::Denied) => Standing {
+        JobReport::Failed(JobFailure::Denied) => StatusChange {
             is_refusal: true,
             ..always(Status::Denied)
         },
         JobReport::Failed(JobFailure::Unanswered) => always(Status::Expired),
-        JobReport::Failed(_) => Standing {
+        JobReport::Failed(_) => StatusChange {
             at_first: Some(Status::Failed),
-            ..Standing::default()
+            ..StatusChange::default()
         },
     };
     let changed = match &report {
@@ -885,7 +886,7 @@ pub fn report(job: guichet::domain::id::JobGuid, report: JobReport, now: i64) ->
         job,
         report,
         due_at: at(now + HELD),
-        standing,
+        status_change: standing,
         changed,
     })
 }

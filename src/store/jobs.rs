@@ -134,13 +134,8 @@ impl Store {
     /// The keys of the records that could not be read when they were due.
     pub async fn set_aside_keys(&self) -> Result<Vec<String>> {
         let _timing = self.timed("set_aside_keys");
-        let places = match &self.backend {
-            Backend::Sqlite(store) => {
-                let all = store.places(List::SetAside, 0, u64::from(u16::MAX)).await?;
-                all.0
-            }
-            Backend::Redis(store) => store.set_aside().await?,
-        };
+        let most = usize::from(u16::MAX);
+        let places = self.past(List::SetAside, Timestamp::MAX, most).await?;
         let key = |place: super::outcome::Place| place.key.as_str().to_owned();
         Ok(places.into_iter().map(key).collect())
     }

@@ -24,7 +24,7 @@ mod scripts;
 mod tests;
 
 use jiff::Timestamp;
-use redis::Value;
+use redis::{Cmd, Value};
 
 use self::keys::{Keys, partitions};
 use self::link::Link;
@@ -133,13 +133,7 @@ impl RedisStore {
     /// Reads what is wanted, in one round trip: what is wanted of one slot at one moment.
     pub(super) async fn load_each(&self, reads: &[(Slot, Reads)]) -> Result<Vec<Loaded>> {
         let mut loaded = Vec::with_capacity(reads.len());
-        let commands = reads.iter().map(|(slot, reads)| {
-            let mut command = redis::cmd("MGET");
-            for key in &reads.keys {
-                command.arg(self.keys.record(slot, key));
-            }
-            command
-        });
+        let commands = reads.iter().map(|(slot, reads)| self.values(slot, reads));
         let answers = self.link.query_all(commands.collect()).await?;
         for ((_, reads), answer) in reads.iter().zip(answers) {
             loaded.push(of_values(&reads.keys, answer)?);
@@ -153,24 +147,18 @@ impl RedisStore {
             return Ok(Loaded::default());
         }
         if let Some(list) = &reads.count {
-            let mut length = redis::cmd("ZCARD");
-            length.arg(self.keys.list(slot, list));
-            let mut values = redis::cmd("MGET");
-            for key in &reads.keys {
-                values.arg(self.keys.record(slot, key));
-            }
-            let answers = self.link.query_all(vec![values, length]).await?;
-            let [values, length] = two(answers)?;
+            let commands = vec![
+                self.values(slot, reads),
+                length(&self.keys.list(slot, list)),
+            ];
+            let [values, length] = two(self.link.query_all(commands).await?)?;
             let mut loaded = of_values(&reads.keys, values)?;
             loaded.view.count = number(length)?;
             return Ok(loaded);
         }
         if reads.follow.is_empty() {
-            let mut values = redis::cmd("MGET");
-            for key in &reads.keys {
-                values.arg(self.keys.record(slot, key));
-            }
-            return of_values(&reads.keys, self.link.query(&values).await?);
+            let values = self.link.query(&self.values(slot, reads)).await?;
+            return of_values(&reads.keys, values);
         }
         let answer = self.link.call(Call::load(&self.keys, slot, reads)).await?;
         let mut parts = parts(answer)?.into_iter();
@@ -180,6 +168,15 @@ impl RedisStore {
             take_value(&mut loaded, key, value)?;
         }
         Ok(loaded)
+    }
+
+    /// Asks for the records themselves, whatever else is wanted.
+    fn values(&self, slot: &Slot, reads: &Reads) -> Cmd {
+        let mut command = redis::cmd("MGET");
+        for key in &reads.keys {
+            command.arg(self.keys.record(slot, key));
+        }
+        command
     }
 
     /// Writes what was planned; nothing of it was read before.
@@ -201,11 +198,9 @@ impl RedisStore {
             .saturating_add(limit)
             .saturating_sub(1)
             .min(i64::MAX.unsigned_abs());
-        let mut length = redis::cmd("ZCARD");
-        length.arg(&name);
         let mut range = redis::cmd("ZRANGE");
         range.arg(&name).arg(skip).arg(last).arg("WITHSCORES");
-        let [length, range] = two(self.link.query_all(vec![length, range]).await?)?;
+        let [length, range] = two(self.link.query_all(vec![length(&name), range]).await?)?;
         let places = match limit {
             0 => Vec::new(),
             _ => of_scores(range)?,
@@ -224,7 +219,7 @@ impl RedisStore {
         let slots = partitions();
         let commands = slots
             .iter()
-            .map(|slot| scripts::due_in_list(&self.keys, slot, list, now, limit));
+            .map(|slot| up_to(&self.keys.list(slot, list), now, limit));
         let mut places = Vec::new();
         for answer in self.link.query_all(commands.collect()).await? {
             places.extend(of_scores(answer)?);
@@ -266,18 +261,10 @@ impl RedisStore {
     /// The partitions with anything due, the longest due first.
     async fn with_anything_due(&self, take: &Take) -> Result<Vec<Slot>> {
         let slots = partitions();
-        let commands = slots.iter().map(|slot| {
-            let mut command = redis::cmd("ZRANGEBYSCORE");
-            command
-                .arg(self.keys.lines(slot, take.queue))
-                .arg("-inf")
-                .arg(take.now.as_millisecond())
-                .arg("WITHSCORES")
-                .arg("LIMIT")
-                .arg(0)
-                .arg(1);
-            command
-        });
+        let now = take.now.as_millisecond();
+        let commands = slots
+            .iter()
+            .map(|slot| up_to(&self.keys.lines(slot, take.queue), now, 1));
         let answers = self.link.query_all(commands.collect()).await?;
         let mut due = Vec::new();
         for (slot, answer) in slots.into_iter().zip(answers) {
@@ -290,11 +277,9 @@ impl RedisStore {
 
     /// How much is on its way.
     pub(super) async fn queues(&self) -> Result<Queues> {
-        let lengths = partitions().into_iter().map(|slot| {
-            let mut command = redis::cmd("ZCARD");
-            command.arg(self.keys.list(&slot, &List::SetAside));
-            command
-        });
+        let lengths = partitions()
+            .into_iter()
+            .map(|slot| length(&self.keys.list(&slot, &List::SetAside)));
         let mut set_aside = 0;
         for answer in self.link.query_all(lengths.collect()).await? {
             set_aside += number(answer)?;
@@ -323,9 +308,7 @@ impl RedisStore {
             for (line, first) in value::<Vec<(String, f64)>>(answer)? {
                 let first = Timestamp::from_millisecond(first as i64).ok();
                 due_at = due_at.into_iter().chain(first).min();
-                let mut command = redis::cmd("ZCARD");
-                command.arg(self.keys.due(slot, queue) + line.as_str());
-                lengths.push(command);
+                lengths.push(length(&(self.keys.due(slot, queue) + line.as_str())));
             }
         }
         let mut length = 0;
@@ -339,12 +322,21 @@ impl RedisStore {
     pub(super) async fn probe(&self) -> Result<()> {
         self.link.call(Call::probe(&self.keys)).await.map(drop)
     }
+}
 
-    /// The keys of what was set aside, of every partition.
-    pub(super) async fn set_aside(&self) -> Result<Vec<Place>> {
-        self.past(&List::SetAside, Timestamp::MAX, usize::from(u16::MAX))
-            .await
-    }
+/// Asks for the length of a sorted set.
+fn length(name: &str) -> Cmd {
+    let mut command = redis::cmd("ZCARD");
+    command.arg(name);
+    command
+}
+
+/// Asks for the first of a sorted set, with their scores, none of them higher than that.
+fn up_to(name: &str, score: i64, limit: usize) -> Cmd {
+    let mut command = redis::cmd("ZRANGEBYSCORE");
+    command.arg(name).arg("-inf").arg(score).arg("WITHSCORES");
+    command.arg("LIMIT").arg(0).arg(limit);
+    command
 }
 
 /// The records of `MGET`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use redis::Script;
 
 use super::keys::Keys;
-use crate::steps::record::{Key, List, Reads, Slot};
+use crate::steps::record::{Key, Reads, Slot};
 use crate::store::outcome::{Retention, Take};
 use crate::store::plan::{Plan, Put, listed_for};
 
@@ -178,26 +178,6 @@ fn written(put: &Put) -> Vec<u8> {
     text.push('\n');
     text.push_str(&put.written.json);
     text.into_bytes()
-}
-
-/// The list a slot's unfinished windows stand in, and its like.
-pub(super) fn due_in_list(
-    keys: &Keys,
-    slot: &Slot,
-    list: &List,
-    now: i64,
-    limit: usize,
-) -> redis::Cmd {
-    let mut command = redis::cmd("ZRANGEBYSCORE");
-    command
-        .arg(keys.list(slot, list))
-        .arg("-inf")
-        .arg(now)
-        .arg("WITHSCORES")
-        .arg("LIMIT")
-        .arg(0)
-        .arg(limit);
-    command
 }
 
 /// A time to live in milliseconds: at least a second, at most a thousand years, which the server

@@ -237,17 +237,26 @@ pub async fn user(
     })
 }
 
-/// The client of that id, if the key is one of its active ones.
+/// The client of that id, if the key is one of its active ones; and the user that its request is about,
+/// where it names one, looked up in the same moment. Who that is may have to be asked again.
 ///
 /// An unknown client, an unknown key and a wrong secret take the same steps and look alike.
 pub async fn client_of_key(
     gateway: &Gateway,
     id: &ClientId,
     key: &ApiKey,
-) -> Result<Option<Arc<Client>>, Internal> {
-    let kept = gateway.store.api_key(id, key.id()).await?;
-    let matches = kept.is_some_and(|kept| kept.matches(&key.digest(id)));
-    Ok(gateway.clients.get(id).filter(|_| matches).cloned())
+    about: Option<&str>,
+) -> Result<Option<(Arc<Client>, Option<User>)>, Internal> {
+    let look_up = async {
+        match about {
+            Some(identifier) => user(gateway, id, identifier).await,
+            None => Ok(None),
+        }
+    };
+    let (kept, user) = tokio::join!(gateway.store.api_key(id, key.id()), look_up);
+    let matches = kept?.is_some_and(|kept| kept.matches(&key.digest(id)));
+    let client = gateway.clients.get(id).filter(|_| matches);
+    Ok(client.map(|client| (client.clone(), user.ok().flatten())))
 }
 
 /// Creates an API key of the client; `None`: it already has two active ones.

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::extract::{FromRequestParts, MatchedPath};
+use axum::RequestPartsExt as _;
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::Uri;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -41,6 +42,8 @@ pub struct PlatformClient {
     /// The tenant.
     pub client: Arc<Client>,
     asked: Asked,
+    /// The user that the path names, if it was found.
+    named: Option<User>,
 }
 
 impl PlatformClient {
@@ -52,7 +55,14 @@ impl PlatformClient {
         // A name has to be looked up before it is known whose it is; a guid says so itself.
         let named = identifier.parse().ok();
         named.map_or(Ok(()), count)?;
-        let found = access::user(&app.gateway, client, identifier).await?;
+        let is_it = |user: &&User| match named {
+            Some(guid) => user.guid == guid,
+            None => user.id.as_deref() == Some(identifier),
+        };
+        let found = match self.named.as_ref().filter(is_it) {
+            Some(found) => Some(found.clone()),
+            None => access::user(&app.gateway, client, identifier).await?,
+        };
         if let (None, Some(user)) = (named, &found) {
             count(user.guid)?;
         }
@@ -168,18 +178,26 @@ impl FromRequestParts<AppState> for PlatformClient {
         let (id, key) = basic(parts).ok_or_else(refused)?;
         let id: Option<ClientId> = id.parse().ok();
         let look_up = id.as_ref().zip(ApiKey::parse(&key));
-        let look_up =
-            look_up.map(async |(id, key)| Ok(access::client_of_key(&app.gateway, id, &key).await?));
+        let path = parts.extract::<RawPathParams>().await.ok();
+        let mut path = path.iter().flatten();
+        let about = path.find(|(name, _)| *name == "user_identifier");
+        let about = about.map(|(_, identifier)| identifier);
+        let look_up = look_up
+            .map(async |(id, key)| Ok(access::client_of_key(&app.gateway, id, &key, about).await?));
         let source = app.source(&parts.extensions, &parts.headers);
         let client = proven(app, source, Credential::ApiKey, id.as_ref(), look_up);
-        let client = client.await?.ok_or_else(refused)?;
+        let (client, named) = client.await?.ok_or_else(refused)?;
         log_context::client(&client.id);
         let asked = Asked::by(&parts.method);
         app.limits.admit(&client.id, None, asked)?;
         let route = parts.extensions.get::<MatchedPath>();
         let route = route.map(MatchedPath::as_str);
         version::accept(&parts.headers, &parts.method, route)?;
-        Ok(Self { client, asked })
+        Ok(Self {
+            client,
+            asked,
+            named,
+        })
     }
 }
 

@@ -148,7 +148,6 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         clock: sources.clock,
         random: sources.random,
         metrics: metrics.clone(),
-        wake: tokio::sync::Notify::new(),
         under_way: crate::flow::under_way::UnderWay::default(),
         tasks: tokio_util::task::TaskTracker::new(),
     });

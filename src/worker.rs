@@ -1,20 +1,21 @@
 //! What happens without a request: deadlines, pushes of jobs, deliveries of events.
 //!
 //! Everything due is in the store, so a worker that dies loses nothing: what it had reserved is due
-//! again after a while. A step of this process that leaves work wakes the worker at once; work
-//! that another process left, or that falls due, is found by looking.
+//! again after a while. A step of this process that queues work wakes the line that does it; work
+//! that another process queued, or that falls due, is found by looking.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::domain::event::Event;
 use crate::domain::job::Job;
-use crate::flow::{Gateway, Internal, aggregate, deadlines, deliver};
+use crate::flow::{Gateway, Internal, QueuedWork, Where, aggregate, deadlines, deliver};
 use crate::log_context;
 use crate::webhook::Webhooks;
 
@@ -49,16 +50,29 @@ enum Task {
 }
 
 impl Line {
+    /// What this process has queued of it.
+    fn queued(self, gateway: &Gateway) -> &QueuedWork {
+        match self {
+            Self::Deliveries => deliver::queued(gateway),
+            Self::Pushes => aggregate::queued(gateway),
+        }
+    }
+
     /// Takes up to `limit` pieces that are due.
-    async fn take_due(self, gateway: &Gateway, limit: usize) -> Result<Vec<Task>, Internal> {
+    async fn take_due(
+        self,
+        gateway: &Gateway,
+        within: Where,
+        limit: usize,
+    ) -> Result<Vec<Task>, Internal> {
         Ok(match self {
             Self::Deliveries => {
-                let events = deliver::take_due(gateway, limit).await?;
+                let events = deliver::take_due(gateway, within, limit).await?;
                 let task = |event| Task::Deliver(Box::new(event));
                 events.into_iter().map(task).collect()
             }
             Self::Pushes => {
-                let jobs = aggregate::take_due(gateway, limit).await?;
+                let jobs = aggregate::take_due(gateway, within, limit).await?;
                 jobs.into_iter()
                     .map(|job| Task::Push(Box::new(job)))
                     .collect()
@@ -85,13 +99,14 @@ async fn run_line(
 ) {
     let room = Arc::new(Semaphore::new(SIDE_BY_SIDE));
     let tasks = TaskTracker::new();
+    let mut looks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut within = Where::Everywhere;
     while !shutdown.is_cancelled() {
-        // Interest is registered before the store is looked at, so that no wake-up is missed.
-        let woken = gateway.wake.notified();
         // Nothing is taken up without room to do it.
         drop(room.acquire().await);
         let free = room.available_permits();
-        let taken = line.take_due(gateway, free).await.unwrap_or_else(|error| {
+        let taken = line.take_due(gateway, within, free).await.unwrap_or_else(|error| {
             tracing::error!(?line, %error, "due work could not be read from the store; tried again");
             Vec::new()
         });
@@ -107,12 +122,12 @@ async fn run_line(
             };
             tasks.spawn(work.instrument(log_context::span()));
         }
-        tokio::select! {
-            _ = room.acquire(), if may_be_more => {}
-            () = woken, if !may_be_more => {}
-            () = tokio::time::sleep(LOOK_EVERY), if !may_be_more => {}
-            () = shutdown.cancelled() => {}
-        }
+        within = tokio::select! {
+            _ = room.acquire(), if may_be_more => Where::Everywhere,
+            queued = line.queued(gateway).wait(), if !may_be_more => queued,
+            _ = looks.tick(), if !may_be_more => Where::Everywhere,
+            () = shutdown.cancelled() => break,
+        };
     }
     tasks.close();
     tasks.wait().await;

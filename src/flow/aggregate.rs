@@ -16,7 +16,7 @@ use crate::domain::member::ConnectionStatus;
 use crate::domain::token_set::TokenSet;
 use crate::log_context;
 use crate::seal::Context;
-use crate::store::{Lease, Recorded, Reported, SealedAccess, StatusChange};
+use crate::store::{Lease, QueuedWork, Recorded, Reported, SealedAccess, StatusChange, Where};
 
 /// How long to wait before a job is pushed again after the n-th push was not taken.
 const PUSH_WAITS_S: [u64; 2] = [5, 30];
@@ -91,14 +91,26 @@ pub struct Question {
     pub kind: ChallengeKind,
 }
 
+/// The jobs that this process has queued.
+pub fn queued(gateway: &Gateway) -> &QueuedWork {
+    gateway.store.jobs_queued()
+}
+
 /// Takes up to `limit` jobs that are due; each is then to be [`push`]ed.
-pub async fn take_due(gateway: &Gateway, limit: usize) -> Result<Vec<Job>, Internal> {
+pub async fn take_due(
+    gateway: &Gateway,
+    within: Where,
+    limit: usize,
+) -> Result<Vec<Job>, Internal> {
     if gateway.aggregator.is_none() {
         return Ok(Vec::new());
     }
     let now = gateway.now();
     let hold_until = now + gateway.settings.job_deadline;
-    Ok(gateway.store.reserve_jobs(now, hold_until, limit).await?)
+    Ok(gateway
+        .store
+        .reserve_jobs(within, now, hold_until, limit)
+        .await?)
 }
 
 /// Pushes a job that was taken; one that was pushed often enough, or whose questions nobody answered
@@ -265,7 +277,6 @@ pub async fn report(
             tracing::info!(status, failure, "job reported");
             let labels = [job.client.as_str(), job.institution.as_str(), status];
             gateway.metrics.job_reports.count(labels);
-            gateway.wake_worker();
             Ok(Some(*job))
         }
         Recorded::JobFinished(job) => Ok(Some(*job)),

@@ -137,7 +137,6 @@ async fn take(
             );
             let counters = &gateway.metrics.responses_in_another_browser;
             counters.count(metrics::of(&subject.member));
-            gateway.wake_worker();
             tell(known());
             burn(gateway, endpoint, *subject, sealed, callback).await;
         }

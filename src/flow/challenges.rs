@@ -110,7 +110,6 @@ pub async fn answer(
     let store = &gateway.store;
     match store.answer_challenges(&answering, gateway.now()).await? {
         Answered::Resumed(member) => {
-            gateway.wake_worker();
             log_context::job(&job);
             tracing::info!(round = job.round, "challenges answered");
             Ok(*member)

@@ -60,7 +60,6 @@ pub(super) async fn connect(
             Committed::Connected(subject) => {
                 let labels = metrics::of(&subject.member);
                 gateway.metrics.members_connected.count(labels);
-                gateway.wake_worker();
                 let outbound_member = subject.window.member;
                 tracing::info!(member = %subject.member.guid, %outbound_member, "member connected");
                 return Ok(());

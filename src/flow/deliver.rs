@@ -7,6 +7,7 @@ use crate::domain::event::{DELIVERY_TRIES, Event};
 use crate::domain::random::{self, Random};
 use crate::log_context;
 use crate::metrics::Delivered;
+use crate::store::{QueuedWork, Where};
 use crate::webhook::{Delivery, Message, Webhooks};
 
 /// How long a reserved event stays with one worker: as long as a delivery may take at most.
@@ -30,10 +31,22 @@ const GAPS: [u64; 11] = [
 
 const _: () = assert!(GAPS.len() + 1 == DELIVERY_TRIES as usize);
 
+/// The events that this process has queued.
+pub fn queued(gateway: &Gateway) -> &QueuedWork {
+    gateway.store.events_queued()
+}
+
 /// Takes up to `limit` events that are due; each is then to be [`deliver`]ed.
-pub async fn take_due(gateway: &Gateway, limit: usize) -> Result<Vec<Event>, Internal> {
+pub async fn take_due(
+    gateway: &Gateway,
+    within: Where,
+    limit: usize,
+) -> Result<Vec<Event>, Internal> {
     let now = gateway.now();
-    Ok(gateway.store.reserve_events(now, now + HOLD, limit).await?)
+    Ok(gateway
+        .store
+        .reserve_events(within, now, now + HOLD, limit)
+        .await?)
 }
 
 /// Tries one event once, and says in the store what came of it.

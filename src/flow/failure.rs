@@ -127,7 +127,6 @@ fn tell(gateway: &Gateway, window: &Window, member: Option<&Member>, reason: Err
     let institution = member.map_or(metrics::OTHER, |member| member.institution.as_str());
     let labels = [window.client.as_str(), institution, reason.name()];
     gateway.metrics.flows_failed.count(labels);
-    gateway.wake_worker();
 }
 
 /// Says that nobody can connect the member's institution before the operator has corrected something.

@@ -259,7 +259,6 @@ pub async fn update(
     };
     match store.update_member(&change, now).await? {
         MemberUpdate::Updated(member) => {
-            gateway.wake_worker();
             log_context::member(&member);
             tracing::info!(has_new_credentials, "member updated");
             Ok(*member)
@@ -493,7 +492,6 @@ async fn keep(
         MemberCreation::NoSuchUser => return Err(CreateError::NoSuchUser),
         MemberCreation::TooMany => return Err(CreateError::TooMany(new.most_members)),
     }
-    gateway.wake_worker();
     Ok(None)
 }
 
@@ -519,7 +517,6 @@ pub async fn delete(
         .await?;
     if let Some(member) = &deleted {
         log_context::member(member);
-        gateway.wake_worker();
         tracing::info!("member deleted");
     }
     Ok(deleted)

@@ -143,7 +143,6 @@ pub async fn mint(
         .await?;
     let kept = kept.ok_or(MintError::NoSuchMember(member))?;
     gateway.metrics.links_minted.count(metrics::of(&kept));
-    gateway.wake_worker();
     tracing::info!(oauth_state = %draft.window.guid, "link minted");
     Ok(draft.into_minted(gateway, kept))
 }

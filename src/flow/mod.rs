@@ -63,7 +63,8 @@ use crate::seal::Sealer;
 use crate::store::{Store, StoreError};
 
 pub use crate::store::{
-    AttemptRecord, IdempotentRequest, PageRequest, Paged, Subject, VisitKind, WindowQuery,
+    AttemptRecord, IdempotentRequest, PageRequest, Paged, QueuedWork, Subject, VisitKind, Where,
+    WindowQuery,
 };
 
 /// Everything a verb needs.
@@ -88,8 +89,6 @@ pub struct Gateway {
     pub random: Box<dyn Random>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Wakes the worker when a step left it something to do.
-    pub wake: tokio::sync::Notify,
     /// The exchanges that run in this process.
     pub under_way: under_way::UnderWay,
     /// Work that must end well even if the browser that caused it goes away.
@@ -262,11 +261,6 @@ impl Gateway {
             self.metrics.queue_oldest_due.set([name], due_for);
         }
         Ok(())
-    }
-
-    /// Says that the store now holds work for the worker.
-    fn wake_worker(&self) {
-        self.wake.notify_waiters();
     }
 }
 

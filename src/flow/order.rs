@@ -155,7 +155,6 @@ async fn queue(
     };
     let ordered = gateway.store.order_job(&order, gateway.now()).await?;
     if matches!(ordered, Ordered::Queued(_)) {
-        gateway.wake_worker();
         tracing::info!(job = %order.job.guid, "aggregation requested");
     }
     Ok(ordered)

@@ -112,11 +112,8 @@ impl Step for JobOrder {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([
-            Key::member(self.member),
-            Key::access(self.member),
-            Key::job(self.job.guid),
-        ])
+        Reads::of([Key::member(self.member), Key::access(self.member)])
+            .and_drawn(Key::job(self.job.guid))
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Ordered, Changes) {

@@ -119,7 +119,9 @@ impl Step for Mint {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::member(self.member), Key::window(self.window.guid)]).then(&["w"])
+        Reads::of([Key::member(self.member)])
+            .and_drawn(Key::window(self.window.guid))
+            .then(&["w"])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Option<Member>, Changes) {

@@ -122,13 +122,13 @@ impl Step for NewMember {
 
     fn reads(&self) -> Reads {
         let member = &self.member;
-        let mut keys = vec![Key::member(member.guid), Key::user(member.user)];
+        let mut keys = vec![Key::user(member.user)];
         keys.extend(logins(member, &self.fingerprints));
         let name = member.external_guid.as_deref();
         keys.extend(name.map(|name| Key::former_name(member.user, name)));
         Reads {
             count: Some(List::Members(member.user)),
-            ..Reads::of(keys)
+            ..Reads::of(keys).and_drawn(Key::member(member.guid))
         }
     }
 
@@ -146,10 +146,14 @@ impl Step for NewMember {
         if let Some(existing) = duplicate_of(view, &self.member, &self.fingerprints) {
             return unchanged(MemberCreation::Duplicate(existing));
         }
-        if view.count >= u64::from(self.most_members) {
+        let most = u64::from(self.most_members);
+        if view.count.is_some_and(|members| members >= most) {
             return unchanged(MemberCreation::TooMany);
         }
-        let mut changes = Changes::default();
+        let mut changes = Changes {
+            room: Some((List::Members(self.member.user), most)),
+            ..Changes::default()
+        };
         purge_former(&mut changes, view, &self.member, &self.fingerprints);
         let mut member = self.member.clone();
         member.fingerprint = None;

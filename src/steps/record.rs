@@ -23,6 +23,7 @@
 //! The records of one user are in its partition's slot, `n`, `k` and `i` in their client's. One step
 //! touches one slot.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -41,7 +42,7 @@ use crate::domain::user::User;
 use crate::domain::window::{Binding, Window};
 
 /// Records that one step may touch.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Slot {
     /// Everything of the users of a partition.
     Partition(Partition),
@@ -506,6 +507,9 @@ pub enum Queue {
 }
 
 impl Queue {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Jobs, Self::Events];
+
     /// How it is written in keys.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -635,6 +639,9 @@ pub struct Reads {
     pub follow: &'static [&'static str],
     /// A list whose length is wanted.
     pub count: Option<List>,
+    /// Keys among these whose names were drawn for this command: nothing has them yet, unless the command was
+    /// sent before.
+    pub drawn: Vec<Key>,
 }
 
 impl Reads {
@@ -646,6 +653,13 @@ impl Reads {
         }
     }
 
+    /// And a key that was drawn for this command.
+    pub fn and_drawn(mut self, key: Key) -> Self {
+        self.keys.push(key.clone());
+        self.drawn.push(key);
+        self
+    }
+
     /// And what they lead to.
     pub fn then(self, follow: &'static [&'static str]) -> Self {
         Self { follow, ..self }
@@ -655,17 +669,19 @@ impl Reads {
 /// What was read.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    records: Vec<(Key, Record)>,
-    /// How long the list is whose length was wanted.
-    pub count: u64,
+    records: Vec<(Key, Arc<Record>)>,
+    /// How long the list is whose length was wanted; `None`: it is not known to be full, and
+    /// [`Changes::room`] is asked for.
+    pub count: Option<u64>,
 }
 
 impl View {
     /// Of these records.
     pub fn new(records: impl IntoIterator<Item = (Key, Record)>) -> Self {
+        let shared = |(key, record)| (key, Arc::new(record));
         Self {
-            records: records.into_iter().collect(),
-            count: 0,
+            records: records.into_iter().map(shared).collect(),
+            count: None,
         }
     }
 
@@ -674,22 +690,17 @@ impl View {
         let mut records = self.records.iter();
         records
             .find(|(known, _)| known == key)
-            .map(|(_, record)| record)
+            .map(|(_, record)| &**record)
     }
 
     /// Adds one that was read.
-    pub fn insert(&mut self, key: Key, record: Record) {
+    pub fn insert(&mut self, key: Key, record: Arc<Record>) {
         self.records.push((key, record));
-    }
-
-    /// Adds what was read later.
-    pub fn add(&mut self, later: View) {
-        self.records.extend(later.records);
     }
 
     /// Every record.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().map(|(_, record)| record)
+        self.records.iter().map(|(_, record)| &**record)
     }
 }
 
@@ -700,6 +711,8 @@ pub struct Changes {
     pub records: Vec<(Key, Option<Record>)>,
     /// Places in lists, beside those that follow from records; `None`: off the list.
     pub places: Vec<(List, Key, Option<Timestamp>)>,
+    /// A list that must have fewer places than that before this is written.
+    pub room: Option<(List, u64)>,
 }
 
 impl Changes {

@@ -48,7 +48,9 @@ impl Step for Retry {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::attempt(&self.failed), Key::window(self.window.guid)]).then(&["wm"])
+        Reads::of([Key::attempt(&self.failed)])
+            .and_drawn(Key::window(self.window.guid))
+            .then(&["wm"])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Retried, Changes) {

@@ -17,7 +17,8 @@ use jiff::Timestamp;
 
 use super::outcome::{Due, Place, Result, StoreError, Take};
 use super::plan::{CommandIds, Plan};
-use super::redis::RedisStore;
+use super::queued::{Each, QueuedWork};
+use super::redis::{RedisStore, Tries};
 use super::sqlite::SqliteStore;
 use crate::metrics::{Metrics, Timing};
 use crate::steps::Step;
@@ -49,6 +50,7 @@ pub(super) const LONG_WAITS: &[Duration] = &[
 pub struct Store {
     pub(super) backend: Backend,
     commands: CommandIds,
+    pub(super) queued: Each<QueuedWork>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -64,6 +66,7 @@ impl Store {
         Self {
             backend,
             commands: CommandIds::default(),
+            queued: Each::default(),
             metrics: None,
         }
     }
@@ -126,7 +129,7 @@ impl Store {
         let command = self.commands.next();
         let is_long = waits.len() > WAITS.len();
         let mut waits = waits.iter();
-        let mut sent = None;
+        let mut tries = Tries::default();
         let mut conflicts = 0;
         loop {
             let tried = match &self.backend {
@@ -134,10 +137,17 @@ impl Store {
                     let taken = store.step(step.clone(), command.clone(), now).await;
                     taken.map(Some)
                 }
-                Backend::Redis(store) => store.try_step(step, &command, now, &mut sent).await,
+                Backend::Redis(store) => store.try_step(step, &command, now, &mut tries).await,
             };
             match tried {
-                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(Some((outcome, queued))) => {
+                    for queue in Queue::ALL {
+                        if *queued.of(queue) {
+                            self.queued.of(queue).add(step.slot());
+                        }
+                    }
+                    return Ok(outcome);
+                }
                 Ok(None) if conflicts < CONFLICTS => conflicts += 1,
                 Ok(None) => {
                     let why = "others keep changing what this is about";

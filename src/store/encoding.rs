@@ -22,7 +22,7 @@ pub(super) struct Written {
 }
 
 /// What of a record this version does not know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Unknown {
     form: u32,
     fields: Value,

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::driver::{Backend, Store};
-use super::outcome::{Due, Queues, Result, StoreError, Take};
+use super::outcome::{Due, Queues, Result, StoreError, Take, Where};
+use super::queued::QueuedWork;
 use crate::domain::event::Event;
 use crate::domain::id::{EventGuid, JobGuid};
 use crate::domain::job::Job;
@@ -30,10 +31,16 @@ impl Store {
         self.step(answering, now).await
     }
 
+    /// The jobs that steps of this process have queued.
+    pub fn jobs_queued(&self) -> &QueuedWork {
+        self.queued.of(Queue::Jobs)
+    }
+
     /// Takes up to `limit` due jobs: each is `Pushed` (a `Started` or `Challenged` one stays so), its
     /// attempt counted, its due time moved to `hold_until`. No job is given to two callers before that.
     pub async fn reserve_jobs(
         &self,
+        within: Where,
         now: Timestamp,
         hold_until: Timestamp,
         limit: usize,
@@ -43,8 +50,8 @@ impl Store {
             let job = JobGuid::from_compact(key.id()).ok()?;
             Some(Push { job, hold_until })
         };
-        self.take_up(Queue::Jobs, now, hold_until, limit, push)
-            .await
+        let take = taking(Queue::Jobs, within, now, hold_until, limit);
+        self.take_up(take, push).await
     }
 
     /// A push failed: the job is due again at `due_at`.
@@ -80,9 +87,15 @@ impl Store {
         self.step_persistently(reported, now).await
     }
 
+    /// The events that steps of this process have queued.
+    pub fn events_queued(&self) -> &QueuedWork {
+        self.queued.of(Queue::Events)
+    }
+
     /// Takes up to `limit` due events, each counted as tried once more and due again at `hold_until`.
     pub async fn reserve_events(
         &self,
+        within: Where,
         now: Timestamp,
         hold_until: Timestamp,
         limit: usize,
@@ -92,8 +105,8 @@ impl Store {
             let event = EventGuid::from_compact(key.id()).ok()?;
             Some(TryEvent { event, hold_until })
         };
-        self.take_up(Queue::Events, now, hold_until, limit, try_event)
-            .await
+        let take = taking(Queue::Events, within, now, hold_until, limit);
+        self.take_up(take, try_event).await
     }
 
     /// The event was taken by its client, or nobody wants it any more.
@@ -151,25 +164,12 @@ impl Store {
 
     /// Takes up what is due, and takes its step. What is no longer there leaves its queue; what cannot be
     /// read is set aside, and the line goes on.
-    async fn take_up<S, T>(
-        &self,
-        queue: Queue,
-        now: Timestamp,
-        hold_until: Timestamp,
-        limit: usize,
-        step: impl Fn(&Key) -> Option<S>,
-    ) -> Result<Vec<T>>
+    async fn take_up<S, T>(&self, take: Take, step: impl Fn(&Key) -> Option<S>) -> Result<Vec<T>>
     where
         S: Step<Outcome = Option<T>> + Clone + Send + Sync + 'static,
         T: Send + 'static,
     {
-        let take = Take {
-            queue,
-            now,
-            hold_until,
-            limit,
-            places: u64::from(u32::MAX),
-        };
+        let (queue, now) = (take.queue, take.now);
         let due = self.take(take).await?;
         let taking = due
             .into_iter()
@@ -209,5 +209,22 @@ impl Store {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+fn taking(
+    queue: Queue,
+    within: Where,
+    now: Timestamp,
+    hold_until: Timestamp,
+    limit: usize,
+) -> Take {
+    Take {
+        queue,
+        within,
+        now,
+        hold_until,
+        limit,
+        places: None,
     }
 }

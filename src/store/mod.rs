@@ -22,13 +22,15 @@ mod members;
 mod names;
 mod outcome;
 mod plan;
+mod queued;
 pub mod redis;
 pub mod sqlite;
 mod users;
 mod windows;
 
 pub use driver::Store;
-pub use outcome::{Queue, Queues, Result, Retention, StoreError};
+pub use outcome::{Queue, Queues, Result, Retention, StoreError, Where};
+pub use queued::QueuedWork;
 
 pub use crate::steps::record::SOFT_DELETED;
 pub use crate::steps::response::{HELD_RESPONSES, SETTLING};

@@ -1,10 +1,11 @@
 //! What every part of the store speaks of.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::steps::record::{Key, Queue as QueueName};
+use crate::steps::record::{Key, Queue as QueueName, Slot};
 
 /// How long things are kept after they ended.
 #[derive(Clone, Copy, Debug)]
@@ -87,17 +88,28 @@ impl Due {
     }
 }
 
+/// Where to look for what is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// Wherever anything may be.
+    Everywhere,
+    /// Where a step of this process has just queued something.
+    In(BTreeSet<Slot>),
+}
+
 /// What is to be taken up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Take {
     /// From which queue.
     pub(super) queue: QueueName,
+    /// Where.
+    pub(super) within: Where,
     /// What is due now.
     pub(super) now: Timestamp,
     /// Until when it is held.
     pub(super) hold_until: Timestamp,
     /// At most so many.
     pub(super) limit: usize,
-    /// How many of one line may be held at once, counting those that are.
-    pub(super) places: u64,
+    /// How many of one line may be held at once, counting those that are; `None`: any number.
+    pub(super) places: Option<u64>,
 }

@@ -1,6 +1,7 @@
 //! From what a step changes to what a backend writes: one place for both.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 
 use super::encoding::{self, Unknown, Written};
 use super::outcome::{Result, Retention};
+use super::queued::Each;
 use crate::steps::record::{Changes, Key, Life, List, Queue, Record, SOFT_DELETED, View};
 
 /// How many characters name a command.
@@ -46,14 +48,28 @@ impl CommandIds {
 }
 
 /// One key as it was read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Read {
     /// The key.
     pub(super) key: Key,
-    /// The commands that wrote what was there, the newest first, with commas between; empty: nothing was there.
+    /// What was there.
+    pub(super) record: Option<Arc<Record>>,
+    /// The commands that wrote it, the newest first, with commas between; empty: nothing was there.
     pub(super) commands: String,
     /// What of it is unknown to this version.
     pub(super) unknown: Option<Unknown>,
+}
+
+impl Read {
+    /// A key under which nothing is.
+    pub(super) fn nothing(key: Key) -> Self {
+        Self {
+            key,
+            record: None,
+            commands: String::new(),
+            unknown: None,
+        }
+    }
 }
 
 /// What was read for a step.
@@ -75,14 +91,23 @@ impl Loaded {
     /// Adds what was read later.
     pub(super) fn add(&mut self, later: Self) {
         for read in later.reads {
-            if self.read(&read.key).is_none() {
-                self.reads.push(read);
-            }
+            self.insert(read);
         }
-        self.view.add(later.view);
     }
 
-    fn read(&self, key: &Key) -> Option<&Read> {
+    /// Adds a key that was read, unless it was before.
+    pub(super) fn insert(&mut self, read: Read) {
+        if self.read(&read.key).is_some() {
+            return;
+        }
+        if let Some(record) = &read.record {
+            self.view.insert(read.key.clone(), record.clone());
+        }
+        self.reads.push(read);
+    }
+
+    /// What was read under that key, if it was looked at.
+    pub(super) fn read(&self, key: &Key) -> Option<&Read> {
         self.reads.iter().find(|read| read.key == *key)
     }
 }
@@ -92,6 +117,8 @@ impl Loaded {
 pub(super) struct Plan {
     /// Keys, and the last command that must have written each; an empty one: nothing may be there.
     pub(super) unchanged: Vec<(Key, String)>,
+    /// A list that must have fewer places than that.
+    pub(super) room: Option<(List, u64)>,
     /// Records to keep.
     pub(super) puts: Vec<Put>,
     /// Keys of records to delete.
@@ -105,12 +132,10 @@ pub(super) struct Plan {
 /// A record to keep.
 #[derive(Debug, PartialEq)]
 pub(super) struct Put {
-    /// Its key.
-    pub(super) key: Key,
-    /// The record.
+    /// The record, as it will be read.
+    pub(super) kept: Read,
+    /// The record, as it is written.
     pub(super) written: Written,
-    /// The commands that wrote it, the newest first, with commas between.
-    pub(super) commands: String,
     /// The keys of what belongs to it.
     pub(super) links: Vec<Key>,
     /// How long it is kept; `None`: until it is deleted.
@@ -127,6 +152,7 @@ impl Plan {
     ) -> Result<Self> {
         let mut plan = Self {
             places: changes.places,
+            room: changes.room,
             ..Self::default()
         };
         for read in &loaded.reads {
@@ -148,13 +174,29 @@ impl Plan {
             commands.extend(earlier.take(LAST_COMMANDS - 1));
             plan.puts.push(Put {
                 written: encoding::write(&record, unknown)?,
-                commands: commands.join(","),
                 links: record.links(),
                 life: life(record.life(), now, retention),
-                key,
+                kept: Read {
+                    key,
+                    commands: commands.join(","),
+                    unknown: unknown.cloned(),
+                    record: Some(Arc::new(record)),
+                },
             });
         }
         Ok(plan)
+    }
+
+    /// In which queues something will be due when this is written.
+    pub(super) fn queues(&self, now: Timestamp) -> Each<bool> {
+        let is_due = |queue| {
+            let mut due = self.due.iter();
+            due.any(|(of, _, _, at)| *of == queue && at.is_some_and(|at| at <= now))
+        };
+        Each {
+            jobs: is_due(Queue::Jobs),
+            events: is_due(Queue::Events),
+        }
     }
 
     /// Where a record stands follows from it.

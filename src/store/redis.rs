@@ -4,8 +4,9 @@
 //! load ─▶ decide (steps) ─▶ apply: written if what was read is still so; else load again
 //! ```
 //!
-//! - A step is two round trips, `load` and `apply`, and one where nothing changes. `keys.rs` has the keys,
-//!   `scripts.rs` the three scripts, none of which knows what a record means.
+//! - A step is two round trips, `load` and `apply`, and one where nothing changes, or where what it wants to
+//!   read was seen a moment ago (`recent.rs`). `keys.rs` has the keys, `scripts.rs` the three scripts, none
+//!   of which knows what a record means.
 //! - A step whose answer was lost is sent again by whoever called it, under the name of the same command:
 //!   it finds itself in what it wrote.
 //! - What is unfinished is kept until it is finished; what is finished carries a time to live, so
@@ -19,19 +20,25 @@ mod failure;
 mod fitness;
 mod keys;
 mod link;
+mod recent;
 mod scripts;
 #[cfg(test)]
 mod tests;
+
+use std::mem;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use redis::{Cmd, Value};
 
 use self::keys::{Keys, partitions};
 use self::link::Link;
+use self::recent::Recent;
 use self::scripts::Call;
 use super::encoding;
-use super::outcome::{self, Due, Place, Queues, Result, Retention, StoreError, Take};
+use super::outcome::{self, Due, Place, Queues, Result, Retention, StoreError, Take, Where};
 use super::plan::{CommandId, Loaded, Plan, Read};
+use super::queued::Each;
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Slot};
 
@@ -49,10 +56,33 @@ pub struct RedisStore {
     link: Link,
     keys: Keys,
     retention: Retention,
+    recent: Recent,
 }
 
-/// A step that was sent and whose answer was lost.
-pub(super) struct Sent<T> {
+/// What came of the earlier tries of a step.
+pub(super) struct Tries<T> {
+    /// Whether there was none.
+    is_first: bool,
+    /// One that was sent and whose answer was lost.
+    sent: Option<Sent<T>>,
+}
+
+/// What may be queued where it is not known any more.
+const ANYTHING: Each<bool> = Each {
+    jobs: true,
+    events: true,
+};
+
+impl<T> Default for Tries<T> {
+    fn default() -> Self {
+        Self {
+            is_first: true,
+            sent: None,
+        }
+    }
+}
+
+struct Sent<T> {
     /// What it leads to if it arrived.
     outcome: T,
     /// What it wrote if it did.
@@ -86,20 +116,28 @@ impl RedisStore {
                 link,
                 keys,
                 retention,
+                recent: Recent::default(),
             },
             warnings,
         ))
     }
 
-    /// Tries a step once. `None`: what it read is no longer so, and it is to be tried again. `sent` is what
-    /// an earlier try under the same name would lead to, if it arrived.
+    /// Tries a step once. `None`: what it was decided on is no longer so, and it is to be tried again.
     pub(super) async fn try_step<S: Step>(
         &self,
         step: &S,
         command: &CommandId,
         now: Timestamp,
-        sent: &mut Option<Sent<S::Outcome>>,
-    ) -> Result<Option<S::Outcome>> {
+        tries: &mut Tries<S::Outcome>,
+    ) -> Result<Option<(S::Outcome, Each<bool>)>> {
+        let remembered = mem::take(&mut tries.is_first).then(|| self.recall(step));
+        if let Some(loaded) = remembered.flatten() {
+            let (outcome, changes) = step.decide(&loaded.view, now);
+            if !changes.is_empty() {
+                let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
+                return self.send(&step.slot(), plan, outcome, now, tries).await;
+            }
+        }
         let slot = step.slot();
         let mut loaded = self.load(&slot, &step.reads()).await?;
         let more = step.reads_then(&loaded.view);
@@ -108,26 +146,76 @@ impl RedisStore {
             loaded.add(later);
         }
         // It is looked for after reading: if it arrived before that, it is found.
-        if let Some(earlier) = sent {
+        if let Some(earlier) = &tries.sent {
             let written = Reads::of(earlier.written.clone());
             if self.load(&slot, &written).await?.was_written_by(command) {
-                return Ok(sent.take().map(|sent| sent.outcome));
+                let sent = tries.sent.take();
+                return Ok(sent.map(|sent| (sent.outcome, ANYTHING)));
             }
         }
         let (outcome, changes) = step.decide(&loaded.view, now);
         if changes.is_empty() {
-            return Ok(Some(outcome));
+            return Ok(Some((outcome, Each::default())));
         }
         let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
-        let call = Call::apply(&self.keys, &slot, &plan, self.retention);
-        let written = plan.puts.into_iter().map(|put| put.key).collect();
-        let is_first = sent.is_none();
-        *sent = Some(Sent { outcome, written });
+        self.send(&slot, plan, outcome, now, tries).await
+    }
+
+    /// What a step wants to read, as far as it was seen a moment ago. `None`: not all of it was.
+    fn recall<S: Step>(&self, step: &S) -> Option<Loaded> {
+        let reads = step.reads();
+        let mut loaded = Loaded::default();
+        let mut keys = reads.keys;
+        let mut levels = reads.follow.iter();
+        loop {
+            for key in mem::take(&mut keys) {
+                let read = self.recent.recall(&key);
+                let is_drawn = || reads.drawn.contains(&key);
+                let read = read.or_else(|| is_drawn().then(|| Read::nothing(key.clone())))?;
+                if let (Some(kinds), Some(record)) = (levels.as_slice().first(), &read.record) {
+                    let links = record.links().into_iter();
+                    keys.extend(links.filter(|link| kinds.contains(link.kind())));
+                }
+                loaded.insert(read);
+            }
+            if levels.next().is_none() {
+                break;
+            }
+        }
+        for key in step.reads_then(&loaded.view) {
+            loaded.insert(self.recent.recall(&key)?);
+        }
+        Some(loaded)
+    }
+
+    /// Writes what a step changes.
+    async fn send<T>(
+        &self,
+        slot: &Slot,
+        plan: Plan,
+        outcome: T,
+        now: Timestamp,
+        tries: &mut Tries<T>,
+    ) -> Result<Option<(T, Each<bool>)>> {
+        let call = Call::apply(&self.keys, slot, &plan, self.retention);
+        let queued = plan.queues(now);
+        let written: Vec<Key> = plan.puts.iter().map(|put| put.kept.key.clone()).collect();
+        // Until an answer comes nothing is known of these.
+        self.recent.forget(written.iter().chain(&plan.deletes));
+        let is_first = tries.sent.is_none();
+        tries.sent = Some(Sent { outcome, written });
         let is_written = self.link.call(call).await? == Value::Int(1);
+        if is_written {
+            self.recent.see(plan.puts.into_iter().map(|put| put.kept));
+        } else {
+            self.recent
+                .forget(plan.unchanged.iter().map(|(key, _)| key));
+        }
         // What was refused is looked for all the same where an earlier request had no answer: perhaps that one
         // arrived meanwhile, and stood in the way.
-        let known = sent.take_if(|_| is_written || is_first);
-        Ok(known.filter(|_| is_written).map(|sent| sent.outcome))
+        let known = tries.sent.take_if(|_| is_written || is_first);
+        let known = known.filter(|_| is_written);
+        Ok(known.map(|sent| (sent.outcome, queued)))
     }
 
     /// Reads what is wanted, in one round trip: what is wanted of one slot at one moment.
@@ -136,7 +224,7 @@ impl RedisStore {
         let commands = reads.iter().map(|(slot, reads)| self.values(slot, reads));
         let answers = self.link.query_all(commands.collect()).await?;
         for ((_, reads), answer) in reads.iter().zip(answers) {
-            loaded.push(of_values(&reads.keys, answer)?);
+            loaded.push(self.seen(of_values(&reads.keys, answer)?));
         }
         Ok(loaded)
     }
@@ -153,21 +241,26 @@ impl RedisStore {
             ];
             let [values, length] = two(self.link.query_all(commands).await?)?;
             let mut loaded = of_values(&reads.keys, values)?;
-            loaded.view.count = number(length)?;
-            return Ok(loaded);
+            loaded.view.count = Some(number(length)?);
+            return Ok(self.seen(loaded));
         }
         if reads.follow.is_empty() {
             let values = self.link.query(&self.values(slot, reads)).await?;
-            return of_values(&reads.keys, values);
+            return Ok(self.seen(of_values(&reads.keys, values)?));
         }
         let answer = self.link.call(Call::load(&self.keys, slot, reads)).await?;
         let mut parts = parts(answer)?.into_iter();
         let mut loaded = Loaded::default();
         while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
             let key = Key::parse(&text(name)?).ok_or_else(|| unreadable("a key"))?;
-            take_value(&mut loaded, key, value)?;
+            loaded.insert(of_value(key, value)?);
         }
-        Ok(loaded)
+        Ok(self.seen(loaded))
+    }
+
+    fn seen(&self, loaded: Loaded) -> Loaded {
+        self.recent.see(loaded.reads.iter().cloned());
+        loaded
     }
 
     /// Asks for the records themselves, whatever else is wanted.
@@ -229,11 +322,14 @@ impl RedisStore {
         Ok(places)
     }
 
-    /// Takes up what is due, at most `take.limit` in all: one round trip to find out where anything is, and
-    /// then one for each time that more is taken there.
+    /// Takes up what is due, at most `take.limit` in all: one round trip to find out where anything is, unless
+    /// that is known, and then one for each time that more is taken there.
     pub(super) async fn take(&self, take: &Take) -> Result<Vec<Due>> {
         let mut taken = Vec::new();
-        let mut slots = self.with_anything_due(take).await?;
+        let mut slots = match &take.within {
+            Where::Everywhere => self.with_anything_due(take).await?,
+            Where::In(slots) => slots.iter().cloned().collect(),
+        };
         while !slots.is_empty() && taken.len() < take.limit {
             let left = take.limit - taken.len();
             slots.truncate(left);
@@ -247,7 +343,11 @@ impl RedisStore {
                 let mut parts = parts(answer)?.into_iter();
                 let before = taken.len();
                 while let (Some(line), Some(key)) = (parts.next(), parts.next()) {
-                    taken.push(Due::read(&text(line)?, &text(key)?)?);
+                    let due = Due::read(&text(line)?, &text(key)?)?;
+                    // The step that follows says what is wrong with one that cannot be read.
+                    let record = parts.next().unwrap_or(Value::Nil);
+                    self.recent.see(of_value(due.key.clone(), record).ok());
+                    taken.push(due);
                 }
                 if taken.len() - before == share {
                     full.push(slot);
@@ -343,33 +443,30 @@ fn up_to(name: &str, score: i64, limit: usize) -> Cmd {
 fn of_values(keys: &[Key], answer: Value) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     for (key, value) in keys.iter().zip(parts(answer)?) {
-        take_value(&mut loaded, key.clone(), value)?;
+        loaded.insert(of_value(key.clone(), value)?);
     }
     Ok(loaded)
 }
 
 /// Reads a record as `scripts.rs` writes it.
-fn take_value(loaded: &mut Loaded, key: Key, value: Value) -> Result<()> {
-    let mut read = Read {
-        key: key.clone(),
-        commands: String::new(),
-        unknown: None,
-    };
-    if value != Value::Nil {
-        let text = text(value)?;
-        let lines = text.split_once('\n');
-        let (head, json) = lines.ok_or_else(|| unreadable("a record without its first line"))?;
-        let mut head = head.split(' ');
-        let commands = head.next().unwrap_or_default();
-        let form = head.next().and_then(|form| form.parse().ok());
-        let form = form.ok_or_else(|| unreadable("the form of a record"))?;
-        let (record, unknown) = encoding::read(&key, form, json)?;
-        read.commands = commands.to_owned();
-        read.unknown = unknown;
-        loaded.view.insert(key, record);
+fn of_value(key: Key, value: Value) -> Result<Read> {
+    if value == Value::Nil {
+        return Ok(Read::nothing(key));
     }
-    loaded.reads.push(read);
-    Ok(())
+    let text = text(value)?;
+    let lines = text.split_once('\n');
+    let (head, json) = lines.ok_or_else(|| unreadable("a record without its first line"))?;
+    let mut head = head.split(' ');
+    let commands = head.next().unwrap_or_default();
+    let form = head.next().and_then(|form| form.parse().ok());
+    let form = form.ok_or_else(|| unreadable("the form of a record"))?;
+    let (record, unknown) = encoding::read(&key, form, json)?;
+    Ok(Read {
+        key,
+        record: Some(Arc::new(record)),
+        commands: commands.to_owned(),
+        unknown,
+    })
 }
 
 /// Keys with their scores.

@@ -24,6 +24,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::outcome::{Due, Place, Queues, Result, Retention, StoreError, Take};
 use super::plan::{CommandId, Loaded, Plan};
+use super::queued::Each;
 use crate::steps::Step;
 use crate::steps::record::{List, Queue, Reads};
 use threads::Threads;
@@ -73,7 +74,7 @@ impl SqliteStore {
         step: S,
         command: CommandId,
         now: Timestamp,
-    ) -> Result<S::Outcome>
+    ) -> Result<(S::Outcome, Each<bool>)>
     where
         S: Step + Send + 'static,
         S::Outcome: Send + 'static,

@@ -11,7 +11,7 @@ use guichet::domain::window::{Ending, WindowOptions};
 use guichet::store::sqlite::SqliteStore;
 use guichet::store::{
     Failure, Idempotence, IdempotentRequest, PageRequest, SOFT_DELETED, SessionOwner, Store,
-    StoreError, UserCreation,
+    StoreError, UserCreation, Where,
 };
 use rusqlite::Connection;
 
@@ -233,7 +233,7 @@ async fn what_was_kept_long_enough_is_forgotten() {
     let failed = bench.failed(WindowOptions::default()).await;
     let dead = bench
         .store
-        .reserve_events(at(9), at(60), 10)
+        .reserve_events(Where::Everywhere, at(9), at(60), 10)
         .await
         .expect("answered")[0]
         .guid;

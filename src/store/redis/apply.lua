@@ -22,6 +22,10 @@ for _ = 1, tonumber(arg()) do
     return 0
   end
 end
+local room = tonumber(arg())
+if room and call('ZCARD', next_key()) >= room then
+  return 0
+end
 for _ = 1, tonumber(arg()) do
   local record, life = arg(), arg()
   if life == '' then

@@ -88,9 +88,13 @@ impl Call {
             call.key(of(key));
             call.argument(command.as_bytes());
         }
+        call.number(plan.room.as_ref().map(|(_, room)| room.cast_signed()));
+        if let Some((list, _)) = &plan.room {
+            call.key(keys.list(slot, list));
+        }
         call.count(plan.puts.len());
         for put in &plan.puts {
-            call.key(of(&put.key));
+            call.key(of(&put.kept.key));
             call.argument(written(put));
             call.number(put.life.map(millis));
         }
@@ -123,6 +127,7 @@ impl Call {
     pub(super) fn probe(keys: &Keys) -> Self {
         let mut call = Self::new(&APPLY);
         call.count(0);
+        call.number(None);
         call.count(1);
         call.key(format!("{}probe", keys.store()));
         call.argument("1");
@@ -138,12 +143,13 @@ impl Call {
         let mut call = Self::new(&TAKE);
         call.key(keys.lines(slot, take.queue));
         call.key(keys.served(slot, take.queue));
+        call.argument(keys.base(slot));
         call.argument(keys.due(slot, take.queue));
         call.argument(keys.held(slot, take.queue));
         call.number(Some(take.now.as_millisecond()));
         call.number(Some(take.hold_until.as_millisecond()));
         call.count(limit);
-        call.argument(take.places.to_string());
+        call.number(take.places.map(u64::cast_signed));
         call
     }
 
@@ -167,7 +173,7 @@ impl Call {
 /// A record as it is kept: the commands that wrote it, the number of its form and the keys it leads to in
 /// one line, and then the record.
 fn written(put: &Put) -> Vec<u8> {
-    let mut text = format!("{} {}", put.commands, put.written.form);
+    let mut text = format!("{} {}", put.kept.commands, put.written.form);
     for link in &put.links {
         text.push(' ');
         text.push_str(link.as_str());

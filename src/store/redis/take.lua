@@ -1,12 +1,12 @@
--- Takes up what is due, and holds it: line and item in turn.
+-- Takes up what is due, and holds it: line, item and record in turn.
 --
 -- The line that was not served for longest goes first. Of each line no more is taken than it has places
 -- that nobody holds.
 
 local lines, served = KEYS[1], KEYS[2]
-local due_of, held_of = ARGV[1], ARGV[2]
-local now, hold_until = ARGV[3], ARGV[4]
-local limit, places = tonumber(ARGV[5]), tonumber(ARGV[6])
+local base, due_of, held_of = ARGV[1], ARGV[2], ARGV[3]
+local now, hold_until = ARGV[4], ARGV[5]
+local limit, places = tonumber(ARGV[6]), tonumber(ARGV[7])
 local call = redis.call
 
 local waiting = {}
@@ -22,13 +22,17 @@ for _, entry in ipairs(waiting) do
   local line = entry[1]
   local due, held = due_of .. line, held_of .. line
   call('ZREMRANGEBYSCORE', held, '-inf', now)
-  local free = math.min(places - call('ZCARD', held), limit - #taken / 2)
+  local free = limit - #taken / 3
+  if places then
+    free = math.min(free, places - call('ZCARD', held))
+  end
   if free > 0 then
     for _, item in ipairs(call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, free)) do
       call('ZADD', due, hold_until, item)
       call('ZADD', held, hold_until, item)
       taken[#taken + 1] = line
       taken[#taken + 1] = item
+      taken[#taken + 1] = call('GET', base .. item)
     end
     call('ZADD', served, now, line)
     local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]

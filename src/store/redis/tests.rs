@@ -6,6 +6,7 @@ mod kept;
 mod lost;
 mod names;
 mod races;
+mod recent;
 mod scripts;
 mod server;
 mod size;

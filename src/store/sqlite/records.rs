@@ -1,5 +1,6 @@
 //! Records, lists and what is due, in rows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use crate::steps::record::{Key, List, Queue, Reads, Record};
 use crate::store::encoding;
 use crate::store::outcome::{self, Due, Place, Result, Retention, Take};
 use crate::store::plan::{CommandId, Loaded, Plan, Read, listed_for};
+use crate::store::queued::Each;
 
 /// Takes a step in the open transaction: reads, decides, writes.
 pub(super) fn step<S: Step>(
@@ -18,17 +20,20 @@ pub(super) fn step<S: Step>(
     command: &CommandId,
     now: Timestamp,
     retention: Retention,
-) -> Result<S::Outcome> {
+) -> Result<(S::Outcome, Each<bool>)> {
     let mut loaded = load(tx, &step.reads())?;
     for key in step.reads_then(&loaded.view) {
         follow(tx, &mut loaded, key, &[])?;
     }
     let (outcome, changes) = step.decide(&loaded.view, now);
-    if !changes.is_empty() {
-        let plan = Plan::of(&loaded, changes, command, (now, retention))?;
-        write(tx, plan, now, retention)?;
+    if changes.is_empty() {
+        return Ok((outcome, Each::default()));
     }
-    Ok(outcome)
+    // What was counted is so until the transaction ends: there is room.
+    let plan = Plan::of(&loaded, changes, command, (now, retention))?;
+    let queued = plan.queues(now);
+    write(tx, plan, now, retention)?;
+    Ok((outcome, queued))
 }
 
 /// Reads what is wanted.
@@ -38,40 +43,31 @@ pub(super) fn load(tx: &Connection, reads: &Reads) -> Result<Loaded> {
         follow(tx, &mut loaded, key.clone(), reads.follow)?;
     }
     if let Some(list) = &reads.count {
-        loaded.view.count = length(tx, list)?;
+        loaded.view.count = Some(length(tx, list)?);
     }
     Ok(loaded)
 }
 
 /// Reads one record, and what it leads to on these levels.
 fn follow(tx: &Connection, loaded: &mut Loaded, key: Key, levels: &[&str]) -> Result<()> {
-    let record = match loaded.reads.iter().any(|read| read.key == key) {
-        true => loaded.view.record(&key).cloned(),
-        false => {
-            let kept: Option<(u32, String)> = tx
-                .prepare_cached("SELECT form, value FROM records WHERE key = ?")?
-                .query_row(params![key.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let kept = kept.map(|(form, json)| encoding::read(&key, form, &json));
-            let (record, unknown) = match kept.transpose()? {
-                Some((record, unknown)) => (Some(record), unknown),
-                None => (None, None),
-            };
-            loaded.reads.push(Read {
-                key: key.clone(),
-                commands: String::new(),
-                unknown,
-            });
-            if let Some(record) = &record {
-                loaded.view.insert(key, record.clone());
-            }
-            record
+    if loaded.read(&key).is_none() {
+        let kept: Option<(u32, String)> = tx
+            .prepare_cached("SELECT form, value FROM records WHERE key = ?")?
+            .query_row(params![key.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let mut read = Read::nothing(key.clone());
+        if let Some((form, json)) = kept {
+            let (record, unknown) = encoding::read(&key, form, &json)?;
+            read.record = Some(Arc::new(record));
+            read.unknown = unknown;
         }
-    };
+        loaded.insert(read);
+    }
     let Some((kinds, deeper)) = levels.split_first() else {
         return Ok(());
     };
-    for link in record.iter().flat_map(Record::links) {
+    let links = loaded.view.record(&key).map(Record::links);
+    for link in links.into_iter().flatten() {
         if kinds.contains(link.kind()) {
             follow(tx, loaded, link, deeper)?;
         }
@@ -89,10 +85,12 @@ pub(super) fn write(
     for put in plan.puts {
         let ends = put.life.map(|life| millis(now).saturating_add(span(life)));
         tx.prepare_cached(
-            "INSERT OR REPLACE INTO records (key, form, value, expires_at) VALUES (?, ?, ?, ?)",
+            "INSERT INTO records (key, form, value, expires_at) VALUES (?, ?, ?, ?)
+             ON CONFLICT (key) DO UPDATE
+             SET form = excluded.form, value = excluded.value, expires_at = excluded.expires_at",
         )?
         .execute(params![
-            put.key.as_str(),
+            put.kept.key.as_str(),
             put.written.form,
             put.written.json,
             ends
@@ -169,22 +167,30 @@ pub(super) fn take(tx: &Connection, take: &Take) -> Result<Vec<Due>> {
     let (queue, now) = (take.queue.as_str(), millis(take.now));
     let lines: Vec<String> = tx
         .prepare_cached(
-            "SELECT DISTINCT due.line FROM due
-             LEFT JOIN served ON served.queue = due.queue AND served.line = due.line
-             WHERE due.queue = ? AND due.at <= ?
-             ORDER BY coalesce(served.at, 0), due.line",
+            // Steps from line to line, however much is in each.
+            "WITH RECURSIVE lines (line) AS (
+                 SELECT min(line) FROM due WHERE queue = ?1
+                 UNION ALL
+                 SELECT (SELECT min(line) FROM due WHERE queue = ?1 AND line > lines.line)
+                 FROM lines WHERE line IS NOT NULL)
+             SELECT lines.line FROM lines
+             LEFT JOIN served ON served.queue = ?1 AND served.line = lines.line
+             WHERE (SELECT min(at) FROM due WHERE queue = ?1 AND line = lines.line) <= ?2
+             ORDER BY coalesce(served.at, 0), lines.line",
         )?
         .query_map(params![queue, now], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let mut taken = Vec::new();
     for line in lines {
-        let held: i64 = tx
-            .prepare_cached(
-                "SELECT count(*) FROM due WHERE queue = ? AND line = ? AND held AND at > ?",
-            )?
-            .query_row(params![queue, line, now], |row| row.get(0))?;
-        let free = take.places.saturating_sub(held.unsigned_abs());
-        let free = free.min((take.limit - taken.len()) as u64);
+        let mut free = (take.limit - taken.len()) as u64;
+        if let Some(places) = take.places {
+            let held: i64 = tx
+                .prepare_cached(
+                    "SELECT count(*) FROM due WHERE queue = ? AND line = ? AND held AND at > ?",
+                )?
+                .query_row(params![queue, line, now], |row| row.get(0))?;
+            free = free.min(places.saturating_sub(held.unsigned_abs()));
+        }
         let keys: Vec<String> = tx
             .prepare_cached(
                 "SELECT key FROM due WHERE queue = ? AND line = ? AND at <= ?
@@ -197,8 +203,11 @@ pub(super) fn take(tx: &Connection, take: &Take) -> Result<Vec<Due>> {
         if keys.is_empty() {
             continue;
         }
-        tx.prepare_cached("INSERT OR REPLACE INTO served (queue, line, at) VALUES (?, ?, ?)")?
-            .execute(params![queue, line, now])?;
+        tx.prepare_cached(
+            "INSERT INTO served (queue, line, at) VALUES (?, ?, ?)
+             ON CONFLICT (queue, line) DO UPDATE SET at = excluded.at",
+        )?
+        .execute(params![queue, line, now])?;
         for key in keys {
             tx.prepare_cached(
                 "UPDATE due SET at = ?, held = 1 WHERE queue = ? AND line = ? AND key = ?",

@@ -8,7 +8,7 @@ CREATE TABLE records (
     form       INTEGER NOT NULL, -- the number of the form that the value is written in
     value      TEXT NOT NULL,
     expires_at INTEGER           -- when it may be forgotten; NULL: until a step deletes it
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX records_by_end ON records (expires_at) WHERE expires_at IS NOT NULL;
 
 -- Keys in the order of a time.

@@ -186,7 +186,7 @@ fn keep_writing(
         })
     };
     while let Some(first) = queue.blocking_recv() {
-        let begin = || connection.execute_batch("BEGIN IMMEDIATE");
+        let begin = || run(connection, "BEGIN IMMEDIATE");
         let begun = file
             .is_in_its_place()
             .and_then(|()| begin().map_err(|error| error.to_string()));
@@ -216,7 +216,7 @@ fn keep_writing(
         let kept = if connection.is_autocommit() {
             Err("the database gave the transaction up".to_owned())
         } else {
-            connection.execute_batch("COMMIT").map_err(|error| {
+            run(connection, "COMMIT").map_err(|error| {
                 // The transaction may be open still; the next one could not begin.
                 if !connection.is_autocommit() {
                     let _ = connection.execute_batch("ROLLBACK");
@@ -240,18 +240,13 @@ fn in_savepoint<T>(
     transaction: &Connection,
     step: impl FnOnce(&Connection) -> Result<T>,
 ) -> Result<T> {
-    let run = |sql: &str| {
-        transaction
-            .prepare_cached(sql)
-            .and_then(|mut sql| sql.execute([]))
-    };
-    run("SAVEPOINT step")?;
+    run(transaction, "SAVEPOINT step")?;
     let outcome = caught(|| step(transaction));
     if outcome.is_err() && !transaction.is_autocommit() {
-        run("ROLLBACK TO step")?;
+        run(transaction, "ROLLBACK TO step")?;
     }
     if !transaction.is_autocommit() {
-        run("RELEASE step")?;
+        run(transaction, "RELEASE step")?;
     }
     outcome
 }
@@ -276,8 +271,18 @@ fn in_snapshot<T>(
     connection: &Connection,
     read: impl FnOnce(&Connection) -> Result<T>,
 ) -> Result<T> {
-    let snapshot = connection.unchecked_transaction()?;
-    caught(|| read(&snapshot))
+    run(connection, "BEGIN DEFERRED")?;
+    let outcome = caught(|| read(connection));
+    // SQLite ends it by itself when the disk fails.
+    if !connection.is_autocommit() {
+        run(connection, "COMMIT")?;
+    }
+    outcome
+}
+
+/// Runs a statement that is not about data.
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 /// What `run` gives, or that it panicked. Whatever it holds is its own or is rolled back.

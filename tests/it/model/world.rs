@@ -196,7 +196,7 @@ impl Seen {
             Some((Key::clone(key), kept.record.clone()))
         });
         let mut view = View::new(there);
-        view.count = self.count;
+        view.count = Some(self.count);
         view
     }
 }

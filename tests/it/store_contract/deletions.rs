@@ -4,7 +4,7 @@ use guichet::domain::event::EventKind;
 use guichet::domain::id::UserGuid;
 use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
 use guichet::store::{
-    Claim, Claimed, Committed, Deletion, Lease, MemberCreation, Opened, Opening, VisitKind,
+    Claim, Claimed, Committed, Deletion, Lease, MemberCreation, Opened, Opening, VisitKind, Where,
     WindowQuery,
 };
 
@@ -68,7 +68,7 @@ async fn a_deletion_takes_grant_and_job(bench: Bench) {
     bench.told(at(4)).await;
     let jobs = bench
         .store
-        .reserve_jobs(at(4), at(5), 10)
+        .reserve_jobs(Where::Everywhere, at(4), at(5), 10)
         .await
         .expect("answered");
     assert_eq!(jobs.len(), 1);
@@ -84,7 +84,7 @@ async fn a_deletion_takes_grant_and_job(bench: Bench) {
     assert_eq!(
         bench
             .store
-            .reserve_jobs(at(9), at(99), 10)
+            .reserve_jobs(Where::Everywhere, at(9), at(99), 10)
             .await
             .expect("answered"),
         []

@@ -2,7 +2,7 @@
 
 use guichet::domain::event::{Event, EventKind};
 use guichet::domain::window::{Ending, WindowOptions};
-use guichet::store::{MemberCreation, NewMember};
+use guichet::store::{MemberCreation, NewMember, Where};
 
 use super::Bench;
 use super::fixtures::{at, before, new_member};
@@ -31,14 +31,17 @@ async fn an_event(bench: &Bench) {
 async fn take(bench: &Bench, second: i64, hold_until: i64) -> Vec<Event> {
     let events = bench
         .store
-        .reserve_events(at(second), at(hold_until), 10)
+        .reserve_events(Where::Everywhere, at(second), at(hold_until), 10)
         .await;
     events.expect("answered")
 }
 
 async fn a_due_event_is_taken_and_held(bench: Bench) {
     an_event(&bench).await;
-    let early = bench.store.reserve_events(before(at(5)), at(60), 10).await;
+    let early = bench
+        .store
+        .reserve_events(Where::Everywhere, before(at(5)), at(60), 10)
+        .await;
     assert_eq!(early.expect("answered"), []);
     let first = take(&bench, 5, 60).await;
     assert_eq!((first.len(), first[0].attempt), (1, 1));
@@ -57,7 +60,10 @@ async fn events_are_taken_up_to_the_limit(bench: Bench) {
     }
     let mut sizes = Vec::new();
     for _ in 0..4 {
-        let events = bench.store.reserve_events(at(9), at(60), 2).await;
+        let events = bench
+            .store
+            .reserve_events(Where::Everywhere, at(9), at(60), 2)
+            .await;
         sizes.push(events.expect("answered").len());
     }
     assert_eq!(sizes, [2, 2, 1, 0]);

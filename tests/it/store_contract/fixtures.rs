@@ -19,7 +19,7 @@ use guichet::domain::window::{
 };
 use guichet::store::{
     Claim, Claimed, Committed, Connection, Deletion, Failure, Lease, MemberCreation, NewMember,
-    Opened, Opening, Recorded, Reported, StatusChange, Subject, UserCreation, VisitKind,
+    Opened, Opening, Recorded, Reported, StatusChange, Subject, UserCreation, VisitKind, Where,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -363,7 +363,10 @@ impl Bench {
     /// The jobs that are due, taken for a minute.
     pub async fn take(&self, now: Timestamp) -> Vec<Job> {
         let hold_until = now + SignedDuration::from_secs(60);
-        let jobs = self.store.reserve_jobs(now, hold_until, 100).await;
+        let jobs = self
+            .store
+            .reserve_jobs(Where::Everywhere, now, hold_until, 100)
+            .await;
         jobs.expect("answered")
     }
 
@@ -501,7 +504,10 @@ impl Bench {
     /// Every event that is due at `now`, and done with.
     pub async fn told(&self, now: Timestamp) -> Vec<Event> {
         let hold_until = now + SignedDuration::from_secs(60);
-        let events = self.store.reserve_events(now, hold_until, 1000).await;
+        let events = self
+            .store
+            .reserve_events(Where::Everywhere, now, hold_until, 1000)
+            .await;
         let events = events.expect("answered");
         for event in &events {
             self.store

@@ -8,7 +8,7 @@ use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
 use guichet::store::{
     Answered, Answering, JobOrder, Lease, MemberChange, MemberUpdate, NewCredentials, Ordered,
-    Recorded, Reported, SealedAccess, StatusChange,
+    Recorded, Reported, SealedAccess, StatusChange, Where,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -146,7 +146,10 @@ impl World<'_> {
             Step::Take => {
                 let hold_until = self.now + SignedDuration::from_secs(20);
                 // A case that failed left its own behind.
-                let taken = self.bench.store.reserve_jobs(self.now, hold_until, 1000);
+                let taken =
+                    self.bench
+                        .store
+                        .reserve_jobs(Where::Everywhere, self.now, hold_until, 1000);
                 let mut taken = taken.await.expect("answered");
                 taken.retain(|job| job.member == member);
                 assert!(taken.len() <= 1, "one job at a time: {taken:?}");

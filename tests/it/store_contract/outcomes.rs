@@ -7,7 +7,7 @@ use guichet::domain::window::{
     Ending, ErrorReason, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
 use guichet::store::{
-    Committed, Connection, Failure, Lease, Recorded, Reported, SealedAccess, StatusChange,
+    Committed, Connection, Failure, Lease, Recorded, Reported, SealedAccess, StatusChange, Where,
 };
 
 use super::Bench;
@@ -30,7 +30,7 @@ on_one_store!(
 async fn leased(bench: &Bench, second: i64) -> Option<Vec<u8>> {
     let jobs = bench
         .store
-        .reserve_jobs(at(second), at(second + 60), 10)
+        .reserve_jobs(Where::Everywhere, at(second), at(second + 60), 10)
         .await;
     let job = jobs.expect("answered").pop()?;
     match bench.store.lease(job.guid).await.expect("answered") {
@@ -165,7 +165,10 @@ async fn a_second_connection_replaces_the_job(bench: Bench) {
         "{recorded:?}"
     );
     assert_eq!(bench.member_now(&visited.linked).await, Some(member));
-    let jobs = bench.store.reserve_jobs(at(12), at(99), 10).await;
+    let jobs = bench
+        .store
+        .reserve_jobs(Where::Everywhere, at(12), at(99), 10)
+        .await;
     let jobs = jobs.expect("answered");
     assert_eq!(jobs.iter().map(|job| job.guid).collect::<Vec<_>>(), [new]);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use guichet::domain::event::EventKind;
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{Ending, MULTI_OPENS, OpenPolicy, WindowOptions, WindowStatus};
-use guichet::store::{Claim, Claimed, Committed, Deletion, Opened, Opening, VisitKind};
+use guichet::store::{Claim, Claimed, Committed, Deletion, Opened, Opening, VisitKind, Where};
 use tokio::task::JoinSet;
 
 use super::Bench;
@@ -282,7 +282,7 @@ async fn no_job_is_given_twice(bench: Bench) {
             let mut taken = Vec::new();
             loop {
                 let jobs = store
-                    .reserve_jobs(at(9), at(70), 3)
+                    .reserve_jobs(Where::Everywhere, at(9), at(70), 3)
                     .await
                     .expect("answered");
                 if jobs.is_empty() {
@@ -307,7 +307,7 @@ async fn no_event_is_given_twice(bench: Bench) {
             let mut taken = Vec::new();
             loop {
                 let events = store
-                    .reserve_events(at(9), at(70), 3)
+                    .reserve_events(Where::Everywhere, at(9), at(70), 3)
                     .await
                     .expect("answered");
                 if events.is_empty() {

@@ -12,7 +12,7 @@ use guichet::config::{Config, Environment};
 use guichet::domain::id::{ClientId, MemberGuid, UserGuid};
 use guichet::domain::random::Random;
 use guichet::flow::access::{self, UserRequest};
-use guichet::flow::{Clock, Gateway};
+use guichet::flow::{Clock, Gateway, aggregate, deliver};
 use guichet::serve::Listeners;
 use guichet::telemetry::Sums;
 use jiff::Timestamp;
@@ -239,7 +239,12 @@ impl TestGateway {
     /// Moves the clock and wakes the worker.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(time);
-        self.inside.wake.notify_waiters();
+        for queued in [
+            deliver::queued(&self.inside),
+            aggregate::queued(&self.inside),
+        ] {
+            queued.add_everything();
+        }
     }
 
     /// Takes a new session: half an hour without a call ends the old one.

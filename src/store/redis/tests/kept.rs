@@ -3,6 +3,7 @@
 use super::*;
 use crate::steps::record::List;
 use crate::store::StoreError;
+use crate::store::Where;
 
 #[tokio::test]
 async fn what_an_earlier_version_wrote_is_refused_in_words() {
@@ -36,7 +37,7 @@ async fn what_a_newer_version_knows_survives_what_this_one_writes() {
     fields["window"]["colour"] = "green".into();
     fields["attempts"][0]["device"] = serde_json::json!({"kind": "phone"});
     fields["newer"] = serde_json::json!([1, 2]);
-    let head = head.replacen(" 1 ", " 7 ", 1);
+    let head = format!("by-a-newer1,{}", head.replacen(" 1 ", " 7 ", 1));
     let _: () = server
         .query(&["SET", &key, &format!("{head}\n{fields}")])
         .await;
@@ -89,12 +90,12 @@ async fn one_record_that_cannot_be_read_stops_nobody() {
     }
 
     let jobs = store
-        .reserve_jobs(at(40), at(90), 100)
+        .reserve_jobs(Where::Everywhere, at(40), at(90), 100)
         .await
         .expect("taken");
     assert_eq!(jobs.len(), sound.len());
     let events = store
-        .reserve_events(at(40), at(90), 100)
+        .reserve_events(Where::Everywhere, at(40), at(90), 100)
         .await
         .expect("taken");
     assert_eq!(events.len(), 2 * sound.len());
@@ -150,7 +151,7 @@ async fn lines_are_served_in_turn() {
     }
     let take = async |now, limit| {
         let taken = store
-            .reserve_events(at(now), at(900), limit)
+            .reserve_events(Where::Everywhere, at(now), at(900), limit)
             .await
             .expect("taken");
         let mut clients: Vec<String> = taken

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::domain::window::{Ending, ErrorReason};
-use crate::store::{Deletion, Failure, MemberCreation, Retried, Retry, UserCreation};
+use crate::store::{Deletion, Failure, MemberCreation, Retried, Retry, UserCreation, Where};
 
 /// Stands between a store and its server, and cuts the line in place of the next answer to a write.
 struct Between {
@@ -138,7 +138,7 @@ async fn every_step_of_a_flow_is_taken_once_though_its_answer_was_lost() {
 
     between.cut_next();
     let events = store
-        .reserve_events(at(40), at(90), 10)
+        .reserve_events(Where::Everywhere, at(40), at(90), 10)
         .await
         .expect("sent again");
     assert_eq!(events.len(), 3, "each once");

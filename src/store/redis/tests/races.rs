@@ -7,10 +7,10 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::domain::window::MULTI_OPENS;
-use crate::store::{MemberCreation, MemberUpdate, StoreError};
+use crate::store::{MemberCreation, MemberUpdate, StoreError, Where};
 
 /// Asks for everything at once, over four connections, and counts the answers.
-async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+pub(super) async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     server: &Server,
     times: usize,
     ask: impl Fn(Arc<Store>) -> F,
@@ -116,7 +116,10 @@ async fn ten_workers_share_what_is_due_without_doubles() {
         workers.spawn(async move {
             let mut taken = Vec::new();
             loop {
-                let some = store.reserve_jobs(at(31), at(91), 3).await.expect("taken");
+                let some = store
+                    .reserve_jobs(Where::Everywhere, at(31), at(91), 3)
+                    .await
+                    .expect("taken");
                 assert!(some.len() <= 3);
                 if some.is_empty() {
                     return taken;
@@ -131,7 +134,7 @@ async fn ten_workers_share_what_is_due_without_doubles() {
     assert_eq!(taken, jobs);
 
     let events = store
-        .reserve_events(at(31), at(91), 50)
+        .reserve_events(Where::Everywhere, at(31), at(91), 50)
         .await
         .expect("taken");
     assert_eq!(events.len(), 50, "at most what was asked for");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::window::{Ending, ErrorReason};
-use crate::store::{Failure, StoreError};
+use crate::store::{Failure, StoreError, Where};
 
 #[tokio::test]
 async fn every_key_of_a_flow_is_in_its_partition() {
@@ -83,7 +83,9 @@ async fn what_is_finished_is_forgotten_in_time_and_nothing_else() {
     store.bury_event(event, at(901)).await.expect("buried");
     let buried_life = life(Key::event(event)).await;
     assert!((retention - 60_000..=retention).contains(&buried_life));
-    let due = store.reserve_events(at(2000), at(2001), 9).await;
+    let due = store
+        .reserve_events(Where::Everywhere, at(2000), at(2001), 9)
+        .await;
     assert_eq!(due.expect("read"), Vec::new());
 }
 
@@ -94,7 +96,10 @@ async fn scripts_that_were_forgotten_are_given_again() {
     let (connection, _) = connect(&store, &keep_member(&store).await).await;
     let _: () = server.query(&["SCRIPT", "FLUSH"]).await;
     keep_member(&store).await;
-    let jobs = store.reserve_jobs(at(31), at(91), 9).await.expect("taken");
+    let jobs = store
+        .reserve_jobs(Where::Everywhere, at(31), at(91), 9)
+        .await
+        .expect("taken");
     assert_eq!(jobs.len(), 1);
     assert_eq!(Some(jobs[0].guid), connection.job.map(|job| job.guid));
 }

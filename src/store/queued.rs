@@ -1,0 +1,66 @@
+//! What the steps of this process have queued: whoever does that work is told where it is.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::outcome::Where;
+use crate::steps::record::{Queue, Slot};
+
+/// Something of each queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Each<T> {
+    pub(super) jobs: T,
+    pub(super) events: T,
+}
+
+impl<T> Each<T> {
+    /// What there is of that one.
+    pub(super) fn of(&self, queue: Queue) -> &T {
+        match queue {
+            Queue::Jobs => &self.jobs,
+            Queue::Events => &self.events,
+        }
+    }
+}
+
+/// Work of one queue that this process has queued, for the one who does it.
+#[derive(Default)]
+pub struct QueuedWork {
+    within: Mutex<Option<Where>>,
+    told: Notify,
+}
+
+impl QueuedWork {
+    /// Something is due there.
+    pub(super) fn add(&self, slot: Slot) {
+        let mut within = self.within();
+        if let Where::In(slots) = within.get_or_insert_with(|| Where::In(BTreeSet::new())) {
+            slots.insert(slot);
+        }
+        drop(within);
+        self.told.notify_one();
+    }
+
+    /// Something may be due anywhere, such as when a clock was set.
+    pub fn add_everything(&self) {
+        *self.within() = Some(Where::Everywhere);
+        self.told.notify_one();
+    }
+
+    /// Waits until something was queued; where to look for it.
+    pub async fn wait(&self) -> Where {
+        loop {
+            let within = self.within().take();
+            match within {
+                Some(within) => return within,
+                None => self.told.notified().await,
+            }
+        }
+    }
+
+    fn within(&self) -> MutexGuard<'_, Option<Where>> {
+        self.within.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

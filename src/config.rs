@@ -56,9 +56,9 @@ const REFERENCE: Reference = Reference {
 pub struct Config {
     /// The address people and institutions reach the gateway under.
     pub public_url: PublicUrl,
-    /// Where the doors are.
+    /// The addresses of the two listeners.
     pub listen: Listen,
-    /// Who may use the operator's door.
+    /// Who may use the operator's listener.
     pub operator: Operator,
     /// Where everything is kept.
     pub store: StoreSettings,

@@ -1,7 +1,7 @@
-//! Runs a gateway: two doors and a worker, until told to stop.
+//! Runs a gateway: two listeners and a worker, until told to stop.
 
 pub mod descriptors;
-mod door;
+mod listener;
 mod pace;
 mod paced;
 mod places;
@@ -18,10 +18,10 @@ use crate::http::{self, ops};
 use crate::telemetry::Sums;
 use crate::webhook::Webhooks;
 use crate::worker;
-use door::{GRACE, Listener, Stopping};
+use listener::{GRACE, Listener, Stopping};
 pub use places::Caps;
 
-/// How many connections the operator's door has: enough for whoever looks, and kept back for it.
+/// How many connections the operator's listener has: enough for monitoring and people, and reserved for it.
 const OPERATORS: Caps = Caps {
     all: 64,
     per_source: 64,
@@ -29,19 +29,19 @@ const OPERATORS: Caps = Caps {
 
 /// A gateway ready to be run.
 pub struct Server {
-    /// The public door.
+    /// What the public listener serves.
     pub app: http::AppState,
-    /// The operator's door.
+    /// What the operator's listener serves.
     pub operator: ops::Operator,
     /// Where events are delivered.
     pub webhooks: Webhooks,
-    /// How many connections the public door has.
+    /// How many connections the public listener has.
     pub caps: Caps,
     /// How long it still serves when it is told to stop and is no longer ready.
     pub drain: Duration,
 }
 
-/// The two doors' sockets.
+/// The sockets of the two listeners.
 pub struct Listeners {
     /// For people, member services, institutions and aggregators.
     pub public: TcpListener,
@@ -113,7 +113,7 @@ impl Server {
     }
 }
 
-/// Serves the operator's door alone while `opening` lasts; it says that the gateway waits for its
+/// Serves the operator's listener alone while `opening` lasts; it says that the gateway waits for its
 /// store, and `why`.
 pub async fn without_store<T>(
     operator: &TcpListener,
@@ -133,7 +133,7 @@ pub async fn without_store<T>(
         },
     };
     tokio::spawn(listener.serve(operator.try_clone()?));
-    // However it ends: the door is the gateway's from then on.
+    // However this ends, the gateway uses the listener from then on.
     let _closed = opened.drop_guard();
     Ok(opening.await)
 }

@@ -43,7 +43,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     }
     let stop = super::signal::on_signal();
     let operator = bind(config.listen.operator)?;
-    // The public door is not open yet: whoever comes is refused at once, and not left waiting.
+    // The public listener is not open yet: a connection is refused at once and not left waiting.
     drop(bind(config.listen.address)?);
     let Some((store, warnings)) = open(&config, &operator, !options.no_wait, &stop).await? else {
         return Ok(());

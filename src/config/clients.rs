@@ -50,7 +50,7 @@ impl Surroundings<'_> {
                 file: raw.sso_key_file.take(),
                 env: raw.sso_key_env.take(),
             };
-            if let Ok(Some(key)) = reading.door_key(&format!("{at}.sso_key"), written) {
+            if let Ok(Some(key)) = reading.caller_key(&format!("{at}.sso_key"), written) {
                 sso_keys.insert(raw.id.clone(), key);
             }
             clients.push(self.client(reading, &at, raw));

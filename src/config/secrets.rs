@@ -188,8 +188,8 @@ impl Reading<'_> {
         Ok(url)
     }
 
-    /// As [`Self::secret`], for keys that open a door of ours and must resist guessing.
-    pub fn door_key(
+    /// As [`Self::secret`], for keys that callers present to us. A short one could be guessed, so it is refused.
+    pub fn caller_key(
         &mut self,
         key: &str,
         written: Written,

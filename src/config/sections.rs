@@ -18,7 +18,7 @@ use crate::domain::window::OpenPolicy;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// `[listen]`: where the two doors are.
+/// `[listen]`: the addresses of the two listeners.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
@@ -30,7 +30,7 @@ pub struct Listen {
     pub operator: SocketAddr,
     /// The proxies whose word about the caller's address is taken.
     pub trusted_proxies: Vec<Network>,
-    /// How many connections the public door has at most.
+    /// How many connections the public listener has at most.
     #[serde(deserialize_with = "value::between::<2, 1_000_000, _>")]
     pub connections: u64,
     /// How many of them one source address has, unless it is a trusted proxy's.
@@ -75,9 +75,9 @@ pub struct RawOperator {
     pub token_env: Option<String>,
 }
 
-/// `[operator]`: who may use the operator's door.
+/// `[operator]`: who may use the operator's listener.
 pub struct Operator {
-    /// What the operator presents; `None` only when the door is on loopback.
+    /// What the operator presents; `None` only when that listener is on loopback.
     pub token: Option<SecretString>,
 }
 
@@ -92,7 +92,7 @@ impl Operator {
             file: raw.token_file,
             env: raw.token_env,
         };
-        let token = reading.door_key("operator.token", written);
+        let token = reading.caller_key("operator.token", written);
         let address = listen.operator.ip().to_canonical();
         let is_known = reading.is_as_written("listen.operator");
         if matches!(token, Ok(None)) && !address.is_loopback() && is_known {
@@ -108,7 +108,7 @@ impl Operator {
         if is_public(address) {
             reading.warn(
                 "listen.operator",
-                "the operator's door is on a public address; put it on 127.0.0.1 or a private \
+                "the operator's listener is on a public address; put it on 127.0.0.1 or a private \
                  network",
             );
         }
@@ -400,7 +400,7 @@ impl AggregatorSettings {
             env: raw.key_env,
         };
         let key = reading
-            .door_key("aggregator.key", written)
+            .caller_key("aggregator.key", written)
             .and_then(|it| it.ok_or_else(|| reading.wrong("aggregator.key", missing)));
         let deadline = Duration::from_secs(raw.deadline_seconds.0);
         if deadline < MINUTE {

@@ -1,4 +1,4 @@
-//! The aggregator's door: lease what a job pulls with, report on it (`docs/AGGREGATION.md`).
+//! The aggregator's endpoints: lease the token or credentials of a job, and report on it (`docs/AGGREGATION.md`).
 
 mod questions;
 

@@ -79,9 +79,9 @@ impl Person {
                 }))
             }
         };
-        // Where an API asks for a key, a person has nothing to look for.
-        let is_door = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if !is_door {
+        // 401 and 403 are about API keys, which concern no person: the page keeps its own status.
+        let is_about_keys = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if !is_about_keys {
             *answer.status_mut() = status;
         }
         for name in [RETRY_AFTER, ALLOW] {

@@ -98,7 +98,7 @@ pub struct Metrics {
     pub credentials_refused: Counters<1>,
     /// Requests answered 429, by limit.
     pub requests_limited: Counters<1>,
-    /// Connections open now, by door.
+    /// Connections open now, by listener; the label is called `door`.
     pub connections: Gauges<1>,
     /// Connections closed at once because there was no place, by what was full.
     pub connections_refused: Counters<1>,
@@ -201,7 +201,7 @@ impl Metrics {
             ),
             connections: new.gauges(
                 "connections",
-                "Connections open, by door",
+                "Connections open, by listener",
                 [Label::OneOf("door", vec!["public", "operator"])],
             ),
             connections_refused: new.counters(

@@ -13,11 +13,11 @@ use crate::http::source::Source;
 /// How long we wait for a peer at least before its place may be given to another.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
-/// How many descriptors are kept for what is no public connection and no call about one: the operator's
-/// door, deliveries, pushes, the store, files.
+/// How many descriptors are kept for everything but public connections and the calls made for them: the
+/// operator's listener, deliveries, pushes, the store, files.
 const KEPT_BACK: usize = 192;
 
-/// How many connections a door has at most.
+/// How many connections a listener has at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     /// In all.
@@ -39,7 +39,7 @@ impl Caps {
     }
 }
 
-/// The connections of one door.
+/// The connections of one listener.
 pub struct Places {
     caps: Caps,
     table: Mutex<Table>,

@@ -24,7 +24,7 @@ crate::on_both_stores!(
     a_job_goes_through_its_states,
     a_finished_job_lends_nothing_and_stays_as_it_ended,
     a_token_that_has_ended_is_not_lent,
-    the_aggregators_door_has_its_own_key,
+    the_aggregators_endpoints_have_their_own_key,
     a_silent_aggregator_is_pushed_again_and_then_given_up,
     a_push_that_is_not_taken_is_repeated,
     pushes_that_are_never_taken_fail_the_job,
@@ -191,7 +191,7 @@ async fn a_token_that_has_ended_is_not_lent(backend: Backend) {
     assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
 }
 
-async fn the_aggregators_door_has_its_own_key(backend: Backend) {
+async fn the_aggregators_endpoints_have_their_own_key(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     connected(&gateway).await;
     let job = job(&nth_push(&gateway, 1).await);

@@ -80,7 +80,7 @@ async fn counted(gateway: &TestGateway, series: &str) -> Option<f64> {
     Some(value.parse().expect("a number"))
 }
 
-/// How many connections the public door has.
+/// How many connections the public listener has.
 const OPEN: &str = "guichet_connections{door=\"public\"}";
 
 /// How many made room for others.
@@ -314,7 +314,7 @@ async fn bodies_that_trickle_keep_nobody_else_out() {
     trickling.iter().for_each(JoinHandle::abort);
 }
 
-/// A gateway whose operator's door, which has places of its own, takes the last descriptor: the system
+/// A gateway whose operator's listener, which has places of its own, takes the last descriptor: the system
 /// then refuses every further connection. That is counted, it is said without flooding the log, and whoever
 /// waited is served when there is room again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

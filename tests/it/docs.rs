@@ -213,11 +213,11 @@ async fn events_have_the_fields_that_are_described() {
     assert_eq!(webhooks.len(), 6);
 }
 
-/// What the description says of an operation: its method, path, door and the example of its body.
+/// What the description says of an operation: its method, path, group and the example of its body.
 struct Operation {
     method: reqwest::Method,
     path: String,
-    door: String,
+    group: String,
     example: Value,
 }
 
@@ -233,7 +233,7 @@ fn operations_with_json(description: &Value) -> BTreeMap<String, Operation> {
             let known = Operation {
                 method: method.to_uppercase().parse().expect("a method"),
                 path: path.clone(),
-                door: text(&operation["tags"][0]),
+                group: text(&operation["tags"][0]),
                 example: description.pointer(at).expect("a schema")["example"].clone(),
             };
             operations.insert(text(&operation["operationId"]), known);
@@ -266,12 +266,12 @@ impl Demo {
     }
 
     /// Sends a request as the API's users do; it must succeed.
-    async fn send(&self, door: &str, method: reqwest::Method, path: &str, body: &Value) -> Value {
+    async fn send(&self, group: &str, method: reqwest::Method, path: &str, body: &Value) -> Value {
         let base = text(&self.said["gateway"]);
         let request = http().request(method, format!("{}{path}", base.trim_end_matches('/')));
         let keys = &self.said["platform"];
         let nexus = &self.said["nexus"];
-        let request = match door {
+        let request = match group {
             "Platform API" => {
                 request.basic_auth(text(&keys["client_id"]), keys["api_key"].as_str())
             }
@@ -358,7 +358,7 @@ async fn request_examples_are_taken_as_they_are() {
         let Operation {
             method,
             path,
-            door,
+            group,
             mut example,
         } = operations.remove(operation).expect(operation);
         let member = if member.is_empty() {
@@ -378,7 +378,7 @@ async fn request_examples_are_taken_as_they_are() {
                 example["member"][list][0]["guid"] = questions["challenges"][0]["guid"].clone();
             }
         }
-        let answer = demo.send(&door, method, &path, &example).await;
+        let answer = demo.send(&group, method, &path, &example).await;
         if operation.ends_with("CreateMember") {
             new_member = text(&answer["member"]["guid"]);
         }

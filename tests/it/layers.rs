@@ -14,7 +14,7 @@ use source::{Module, read, read_tree};
 /// Which row of the table a part of the crate is in, counted from the top.
 type Rows = BTreeMap<String, usize>;
 
-/// Who reaches what only through whom: the doors and the worker ask the verbs, and those the store.
+/// Who reaches what only through whom: `http` and the worker ask the verbs, and those the store.
 const ONLY_THROUGH_FLOW: [&str; 2] = ["http", "worker"];
 
 /// The rows of the document's table that follows `heading`, cell by cell, without its two head lines.
@@ -167,7 +167,7 @@ fn imports_run_downwards_only() {
 }
 
 #[test]
-fn doors_and_worker_reach_the_store_through_flow() {
+fn http_and_worker_reach_the_store_through_flow() {
     let modules = crate_modules();
     let ways: BTreeSet<String> = modules.iter().flat_map(ways_past_flow).collect();
     assert!(ways.is_empty(), "{ways:#?}");
@@ -175,7 +175,7 @@ fn doors_and_worker_reach_the_store_through_flow() {
         (&["worker"][..], "use crate::store::Store;\n"),
         (
             &["http", "show"],
-            "fn f() {\n    door.gateway\n        .store\n        .probe();\n}\n",
+            "fn f() {\n    state.gateway\n        .store\n        .probe();\n}\n",
         ),
     ] {
         let found = ways_past_flow(&module_named(path, code));

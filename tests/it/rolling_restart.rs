@@ -47,7 +47,7 @@ fn balancer(folder: &Path, port: u16, stats: u16, gateways: &[(u16, u16)]) -> Gu
     let text = format!(
         "global\n    maxconn 500\ndefaults\n    mode http\n    retries 0\n    timeout connect 5s\n    \
          timeout client 30s\n    timeout server 30s\n    timeout check 5s\n\
-         frontend door\n    bind 127.0.0.1:{port}\n    option forwardfor\n    default_backend gateways\n\
+         frontend public\n    bind 127.0.0.1:{port}\n    option forwardfor\n    default_backend gateways\n\
          frontend stats\n    bind 127.0.0.1:{stats}\n    stats enable\n    stats uri /\n\
          backend gateways\n    balance roundrobin\n    option httpchk GET /readyz\n    http-check expect status 200\n{servers}"
     );
@@ -183,7 +183,7 @@ async fn a_rolling_restart_fails_no_request() {
         let stopping = restarted.process.take().expect("it runs");
         // Told to stop, it is waited for until it has ended, while the load goes on.
         let stopped = tokio::task::spawn_blocking(move || drop(stopping));
-        // Its doors are closed, and it waits for the bank.
+        // Its listeners are closed, and it waits for the bank.
         let said = || std::fs::read_to_string(&restarted.log).expect("a log");
         let waits = "waiting for exchanges and deliveries";
         eventually(async || said().contains(waits).then_some(())).await;

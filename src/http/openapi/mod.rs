@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_has_a_name_of_its_own_a_door_and_an_answer() {
+    fn every_operation_has_a_name_of_its_own_a_group_and_a_response() {
         let mut names = BTreeSet::new();
         for (path, method, operation) in operations() {
             let name = operation["operationId"].as_str().expect("a name");

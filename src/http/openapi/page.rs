@@ -32,7 +32,7 @@ struct Docs<'a> {
     events: Vec<Told<'a>>,
     statuses: Vec<Status>,
     schemes: Vec<Scheme<'a>>,
-    doors: Vec<Group<'a>>,
+    groups: Vec<Group<'a>>,
 }
 
 struct Told<'a> {
@@ -98,7 +98,7 @@ pub fn render(document: &Value) -> Page {
         events: shown.events(),
         statuses: guide::statuses(),
         schemes: shown.schemes(),
-        doors: shown.doors(),
+        groups: shown.groups(),
     };
     let hash = BASE64_STANDARD.encode(digest(&SHA256, style.as_bytes()));
     Page {
@@ -151,7 +151,7 @@ impl<'a> Shown<'a> {
         schemes.map(scheme).collect()
     }
 
-    fn doors(&self) -> Vec<Group<'a>> {
+    fn groups(&self) -> Vec<Group<'a>> {
         let descriptions = &self.document["tags"];
         let group = |name: &'static str| {
             let tag = items(descriptions).find(|tag| tag["name"] == name);
@@ -168,7 +168,7 @@ impl<'a> Shown<'a> {
                     .collect(),
             }
         };
-        API_GROUPS.iter().map(|door| group(door.tag)).collect()
+        API_GROUPS.iter().map(|it| group(it.tag)).collect()
     }
 
     fn operation(&self, path: &'a str, method: &str, operation: &'a Value) -> Operation<'a> {

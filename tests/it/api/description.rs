@@ -20,7 +20,7 @@ crate::on_both_stores!(
 struct Operation {
     method: String,
     path: String,
-    door: String,
+    group: String,
     takes_body: bool,
 }
 
@@ -38,7 +38,7 @@ async fn operations(gateway: &TestGateway) -> Vec<Operation> {
             operations.push(Operation {
                 method: method.to_uppercase(),
                 path: path.clone(),
-                door: operation["tags"][0].as_str().expect("a door").to_owned(),
+                group: operation["tags"][0].as_str().expect("a group").to_owned(),
                 takes_body: operation.get("requestBody").is_some(),
             });
         }
@@ -135,7 +135,7 @@ async fn nobody_gets_in_without_a_credential(backend: Backend) {
     .into();
     let mut tried = 0;
     for operation in operations(&gateway).await {
-        if ["Browser", "Description"].contains(&operation.door.as_str()) {
+        if ["Browser", "Description"].contains(&operation.group.as_str()) {
             continue;
         }
         let path = operation.at(&guids).expect("every parameter is known");
@@ -197,13 +197,13 @@ async fn a_stranger_cannot_tell_foreign_from_absent_on_any_route(backend: Backen
     let ours = gateway.user.to_string();
     let mut walked = 0;
     for operation in operations(&gateway).await {
-        // What is no client's own: whole lists, institutions, pages, and the aggregator's door.
+        // What is no client's own: whole lists, institutions, pages, and the aggregator's endpoints.
         if !operation.path.contains('{') || operation.path.contains("{institution_identifier}") {
             continue;
         }
         let session = Credential::Session(session.expose());
         let key = Credential::Key(RIVAL, &key);
-        let asked = match operation.door.as_str() {
+        let asked = match operation.group.as_str() {
             "Nexus API" => vec![(&ours, session)],
             // Whose user, and then: whose member of the rival's own user.
             "Platform API" if operation.path.contains("{member_identifier}") => {
@@ -218,7 +218,7 @@ async fn a_stranger_cannot_tell_foreign_from_absent_on_any_route(backend: Backen
             let foreign = operation
                 .at(&known(user, &member, &job, &state))
                 .expect("a path");
-            let absent_user = match user == &theirs && operation.door == "Platform API" {
+            let absent_user = match user == &theirs && operation.group == "Platform API" {
                 true => theirs.clone(),
                 false => absent(user),
             };

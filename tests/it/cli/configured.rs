@@ -381,7 +381,7 @@ async fn serve_answers_and_takes_keys_made_beside_it() {
     let retired = installation.keys("retire", &[&key[4..12]]);
     assert_eq!(retired.code, Some(0), "{retired:?}");
     assert_eq!(status(key).await, 401, "it stops working at once");
-    // The operator's paths are not on the public door.
+    // The operator's paths are not on the public listener.
     let public = format!("http://127.0.0.1:{}/metrics", installation.public);
     assert_eq!(
         http().get(public).send().await.expect("an answer").status(),

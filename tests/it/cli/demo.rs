@@ -52,16 +52,16 @@ fn assert_documented(said: &Value) {
     assert_eq!(names(said), expected.into());
     assert_eq!(names(&said["platform"]), ["api_key", "client_id"].into());
     assert_eq!(names(&said["nexus"]), ["session_token", "user_guid"].into());
-    for (door, host) in [
+    for (part, host) in [
         ("gateway", "http://127.0.0.1:"),
         ("operator", "http://127.0.0.1:"),
         ("bank", "http://localhost:"),
         ("app", "http://localhost:"),
     ] {
-        let port = text(said, door).strip_prefix(host);
+        let port = text(said, part).strip_prefix(host);
         assert!(
             port.is_some_and(|port| port.parse::<u16>().is_ok()),
-            "{door}: {said}"
+            "{part}: {said}"
         );
     }
     let institutions = said["institutions"].as_array().expect("a list");

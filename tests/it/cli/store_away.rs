@@ -34,7 +34,7 @@ async fn serve_waits_for_a_store_that_is_away_and_says_so() {
     let alive = asked(installation.operator, "/healthz").await;
     assert_eq!(alive, Some((StatusCode::OK, "alive\n".to_owned())));
     let public = asked(installation.public, "/").await;
-    assert_eq!(public, None, "the public door is closed");
+    assert_eq!(public, None, "the public listener is closed");
     let said = "the store is away; waiting for it";
     assert_eq!(running.err().matches(said).count(), 1, "{}", running.err());
 

@@ -276,7 +276,7 @@ impl TestGateway {
         eventually(async || Some(self.read(member).await).filter(&enough)).await
     }
 
-    /// An address on the public door.
+    /// An address on the public listener.
     pub fn at(&self, path: &str) -> Url {
         self.url.join(path).expect("a path")
     }
@@ -321,7 +321,7 @@ impl TestGateway {
         key.expose().to_owned()
     }
 
-    /// A call of the aggregator's door.
+    /// A call of the aggregator's endpoints.
     pub async fn aggregation(&self, path: &str, body: Option<Value>) -> (u16, Value) {
         self.call("POST", path, body, |request| {
             request.bearer_auth(AGGREGATOR_KEY)
@@ -329,7 +329,7 @@ impl TestGateway {
         .await
     }
 
-    /// What the operator's door says was counted.
+    /// What the operator's listener says was counted.
     pub async fn metrics(&self) -> String {
         let url = self.operator.join("metrics").expect("a path");
         let answer = super::visitor::http().get(url).send().await;

@@ -1,4 +1,4 @@
-//! One of the two doors: connections taken in, served and let go.
+//! One of the two listeners: it accepts connections, serves them and ends them.
 
 use std::convert::Infallible;
 use std::io;
@@ -53,7 +53,7 @@ pub const GRACE: Duration = Duration::from_secs(30);
 /// How a stop goes on: first draining, then closing.
 #[derive(Clone, Default)]
 pub struct Stopping {
-    /// No longer ready, but still serving; answers end their connections.
+    /// No longer ready, but still serving; each response ends its connection.
     pub draining: CancellationToken,
     /// Nothing new is taken in.
     pub closing: CancellationToken,
@@ -266,7 +266,7 @@ mod tests {
     use crate::serve::OPERATORS;
 
     #[test]
-    fn the_doors_have_their_numbers() {
+    fn the_listeners_have_their_numbers() {
         assert_eq!(HEAD, Duration::from_secs(10));
         assert_eq!(LARGEST_HEAD, 32 * 1024);
         assert_eq!(OUT_OF_ROOM, Duration::from_secs(1) / 10);

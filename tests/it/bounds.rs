@@ -58,7 +58,7 @@ fn rows() -> Vec<[String; 3]> {
     let document = fs::read_to_string(document).expect("docs/SECURITY.md");
     let rows = document
         .lines()
-        .skip_while(|line| *line != "| what can be repeated | bound | held by |")
+        .skip_while(|line| *line != "| what can be repeated | bound | tested by |")
         .skip(2)
         .take_while(|line| line.starts_with('|'));
     let rows = rows.map(|row| {

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::domain::data_request::{DataRequest, Product};
     use crate::domain::job::JobStatus;
-    use crate::fake_server::{FakeServer, Reply, answer};
+    use crate::fake_server::{FakeServer, Reply, response};
 
     const UUID: &str = "68e96dd6-eabd-42d3-9f05-416897f0746c";
 
@@ -194,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn b7_a_push_is_signed_and_says_which_job() {
-        let server = FakeServer::start(|_| answer("202 Accepted", &[], b""));
+        let server = FakeServer::start(|_| response("202 Accepted", &[], b""));
         assert_eq!(push(&server, TIMEOUT).await, Ok(()));
         let request = server.requests().remove(0);
         assert!(request.head.starts_with("POST /jobs HTTP/1.1\r\n"));
@@ -231,18 +231,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn b7_every_other_answer_is_an_error() {
-        let canary = FakeServer::start(|_| answer("200 OK", &[], b""));
+    async fn b7_every_other_response_is_an_error() {
+        let canary = FakeServer::start(|_| response("200 OK", &[], b""));
         let target = canary.url("/").to_string();
         let redirecting =
-            FakeServer::start(move |_| answer("307 A", &[("location", &target)], b""));
+            FakeServer::start(move |_| response("307 A", &[("location", &target)], b""));
         assert_eq!(
             push(&redirecting, TIMEOUT).await,
             Err(PushError::Refused(307))
         );
         assert!(canary.requests().is_empty());
 
-        let failing = FakeServer::start(|_| answer("503 A", &[], b"later"));
+        let failing = FakeServer::start(|_| response("503 A", &[], b"later"));
         assert_eq!(push(&failing, TIMEOUT).await, Err(PushError::Refused(503)));
 
         let broken = FakeServer::start(|_| Reply::Bytes(vec![]));

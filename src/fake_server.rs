@@ -44,7 +44,7 @@ pub enum Reply {
 }
 
 /// A whole answer.
-pub fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+pub fn response(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     let mut head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -57,7 +57,7 @@ pub fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
 
 /// A JSON answer.
 pub fn json(status: &str, body: &str) -> Reply {
-    answer(
+    response(
         status,
         &[("content-type", "application/json")],
         body.as_bytes(),

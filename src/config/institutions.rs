@@ -255,7 +255,8 @@ struct RawSubject {
 #[serde(rename_all = "snake_case")]
 enum SubjectFrom {
     Identify,
-    TokenAnswer,
+    #[serde(rename = "token_answer")]
+    TokenResponse,
 }
 
 #[derive(Deserialize)]
@@ -457,7 +458,7 @@ impl RawSubject {
     fn build(self, reading: &Reading<'_>) -> Result<SubjectSource, Refused> {
         let field = self.field.map_or_else(|| "sub".to_owned(), |field| field.0);
         match (self.from, self.endpoint) {
-            (SubjectFrom::TokenAnswer, None) => Ok(SubjectSource::TokenResponse { field }),
+            (SubjectFrom::TokenResponse, None) => Ok(SubjectSource::TokenResponse { field }),
             (SubjectFrom::Identify, Some(HttpsUrl(endpoint))) => {
                 Ok(SubjectSource::Identify { endpoint, field })
             }
@@ -466,7 +467,7 @@ impl RawSubject {
                 "is missing; give the address that says who signed in, or write from = \
                  \"token_answer\"",
             )),
-            (SubjectFrom::TokenAnswer, Some(_)) => Err(reading.invalid(
+            (SubjectFrom::TokenResponse, Some(_)) => Err(reading.invalid(
                 "oauth.subject.endpoint",
                 "would not be called: it is for from = \"identify\"; remove it",
             )),

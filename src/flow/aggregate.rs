@@ -178,13 +178,13 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
     let (client, member, subject) = (&job.client, job.member.to_string(), guid.to_string());
     let access = match sealed {
         SealedAccess::TokenSet(sealed) => {
-            let bytes = unseal(gateway, &seal_contexts::grant(client, &member), &sealed)?;
-            let grant = TokenSet::from_bytes(&bytes).map_err(|error| {
+            let bytes = unseal(gateway, &seal_contexts::token_set(client, &member), &sealed)?;
+            let token_set = TokenSet::from_bytes(&bytes).map_err(|error| {
                 tracing::error!(%error, "a member's token set could not be read");
                 LeaseError::Unreadable
             })?;
             let now = gateway.now();
-            if grant.expires_at.is_some_and(|end| end <= now) {
+            if token_set.expires_at.is_some_and(|end| end <= now) {
                 tracing::warn!("access token has ended; not lent");
                 report(
                     gateway,
@@ -195,9 +195,9 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
                 return Err(LeaseError::Ended(guid));
             }
             Access::Token {
-                access_token: grant.access_token,
-                scope: grant.scope,
-                expires_at: grant.expires_at,
+                access_token: token_set.access_token,
+                scope: token_set.scope,
+                expires_at: token_set.expires_at,
             }
         }
         SealedAccess::Credentials(sealed) => {

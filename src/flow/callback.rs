@@ -23,7 +23,8 @@ use crate::domain::window::{Browser, ErrorReason};
 use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
-    AttemptSecrets, AuthorizationResult, Authorized, Callback, Granted, Issued, Meaning, NotGranted,
+    AttemptSecrets, AuthorizationResponse, AuthorizationResult, Authorized, ExchangeFailure,
+    Exchanged, Issued, Meaning,
 };
 use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
@@ -48,7 +49,7 @@ pub enum CallbackOutcome {
 pub async fn callback(
     gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
-    callback: Callback,
+    callback: AuthorizationResponse,
     browser: Browser,
 ) -> Result<CallbackOutcome, Internal> {
     let _timing = gateway.metrics.callback.start([]);
@@ -101,7 +102,7 @@ async fn take(
     gateway: Arc<Gateway>,
     endpoint: CallbackEndpoint,
     claim: Claim,
-    callback: Callback,
+    callback: AuthorizationResponse,
     tell: oneshot::Sender<Result<CallbackOutcome, StoreError>>,
 ) {
     // Who asked may have gone.
@@ -148,14 +149,14 @@ async fn exchange(
     endpoint: CallbackEndpoint,
     subject: Subject,
     sealed: Vec<u8>,
-    callback: Callback,
+    callback: AuthorizationResponse,
 ) -> Result<(), Internal> {
     let at = endpoint.registered();
     let secrets = unseal(&gateway, &callback, &sealed);
     if let Some((meaning, detail)) = callback.refusal(at, secrets.as_ref()) {
         return fail(&gateway, &subject, FailureCause::of(meaning, detail)).await;
     }
-    let AuthorizationResult::Code(code) = &callback.answer else {
+    let AuthorizationResult::Code(code) = &callback.result else {
         return Ok(());
     };
     let Some(secrets) = secrets else {
@@ -169,9 +170,9 @@ async fn exchange(
         secrets: &secrets,
     };
     match redeem(&gateway, &endpoint, &authorized).await {
-        Ok(granted) => connect::connect(&gateway, &endpoint, &subject, granted).await,
+        Ok(exchanged) => connect::connect(&gateway, &endpoint, &subject, exchanged).await,
         Err(failed) => {
-            let NotGranted {
+            let ExchangeFailure {
                 error,
                 issued,
                 scrubber,
@@ -193,7 +194,7 @@ async fn redeem(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
     authorized: &Authorized<'_>,
-) -> Result<Granted, Box<NotGranted>> {
+) -> Result<Exchanged, Box<ExchangeFailure>> {
     let labels = [
         endpoint.client.id.as_str(),
         endpoint.institution.code.as_str(),
@@ -210,10 +211,10 @@ async fn burn(
     endpoint: CallbackEndpoint,
     subject: Subject,
     sealed: Vec<u8>,
-    callback: Callback,
+    callback: AuthorizationResponse,
 ) {
     let oauth = endpoint.registered().oauth;
-    let AuthorizationResult::Code(code) = &callback.answer else {
+    let AuthorizationResult::Code(code) = &callback.result else {
         return;
     };
     if oauth.revocation_endpoint.is_none() {
@@ -229,7 +230,7 @@ async fn burn(
     };
     let redeemed = redeem(&gateway, &endpoint, &authorized).await;
     let (issued, scrubber) = match redeemed {
-        Ok(granted) => (Issued::from(&granted.grant), granted.scrubber),
+        Ok(exchanged) => (Issued::from(&exchanged.token_set), exchanged.scrubber),
         Err(failed) => {
             let error = &failed.error;
             tracing::warn!(%error, "the code of an ended attempt could not be redeemed");
@@ -243,7 +244,11 @@ async fn burn(
 }
 
 /// The verifier and the nonce of the attempt that is answered, if they can be read.
-fn unseal(gateway: &Gateway, callback: &Callback, sealed: &[u8]) -> Option<AttemptSecrets> {
+fn unseal(
+    gateway: &Gateway,
+    callback: &AuthorizationResponse,
+    sealed: &[u8],
+) -> Option<AttemptSecrets> {
     let attempt = AttemptId::of(&callback.state);
     let context = seal_contexts::attempt(&attempt);
     let secrets = match gateway.sealer.open(&context, sealed) {

@@ -14,7 +14,7 @@ use crate::domain::secret::Digest;
 use crate::domain::token_set::TokenSet;
 use crate::domain::window::{Ending, ErrorReason};
 use crate::metrics;
-use crate::oauth::{Granted, IdentifyError, Issued, Scrubber};
+use crate::oauth::{Exchanged, IdentifyError, Issued, Scrubber};
 use crate::store::{Committed, Connection, Subject};
 
 /// How often a grant is passed on to the member that has its login: that member may lose it while
@@ -30,14 +30,14 @@ pub(super) async fn connect(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
-    granted: Granted,
+    exchanged: Exchanged,
 ) -> Result<(), Internal> {
-    let fingerprints = match fingerprints(gateway, endpoint, subject, &granted).await {
+    let fingerprints = match fingerprints(gateway, endpoint, subject, &exchanged).await {
         Ok(fingerprints) => fingerprints,
         Err(error) => {
             let meaning = error.meaning(endpoint.registered().oauth);
             let cause = FailureCause::of(meaning, error.to_string());
-            return reject(gateway, endpoint, subject, &granted, cause).await;
+            return reject(gateway, endpoint, subject, &exchanged, cause).await;
         }
     };
     let mut inbound = None;
@@ -48,7 +48,7 @@ pub(super) async fn connect(
             subject,
             inbound,
             &fingerprints,
-            &granted.grant,
+            &exchanged.token_set,
         )
         .await?
         else {
@@ -76,7 +76,7 @@ pub(super) async fn connect(
                         .to_owned(),
                     setup: None,
                 };
-                return reject(gateway, endpoint, subject, &granted, cause).await;
+                return reject(gateway, endpoint, subject, &exchanged, cause).await;
             }
             Committed::OtherLogin => {
                 let cause = FailureCause {
@@ -86,19 +86,19 @@ pub(super) async fn connect(
                     detail: "the member belongs to another login".to_owned(),
                     setup: None,
                 };
-                return reject(gateway, endpoint, subject, &granted, cause).await;
+                return reject(gateway, endpoint, subject, &exchanged, cause).await;
             }
             Committed::Moved => inbound = None,
             Committed::WindowClosed => {
                 tracing::warn!("window ended during the exchange; tokens given back");
-                give_back_grant(gateway, endpoint, subject, &granted).await;
+                revoke_tokens(gateway, endpoint, subject, &exchanged).await;
                 return Ok(());
             }
         }
     }
     let detail = "the login moved between members while it was connected".to_owned();
     let cause = FailureCause::new(ErrorReason::ServerError, detail);
-    reject(gateway, endpoint, subject, &granted, cause).await
+    reject(gateway, endpoint, subject, &exchanged, cause).await
 }
 
 /// Ends the window, whose person waits for that, and then gives the grant back.
@@ -106,11 +106,11 @@ async fn reject(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
-    granted: &Granted,
+    exchanged: &Exchanged,
     cause: FailureCause,
 ) -> Result<(), Internal> {
     let ended = fail(gateway, subject, cause).await;
-    give_back_grant(gateway, endpoint, subject, granted).await;
+    revoke_tokens(gateway, endpoint, subject, exchanged).await;
     ended
 }
 
@@ -120,13 +120,13 @@ async fn fingerprints(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
-    granted: &Granted,
+    exchanged: &Exchanged,
 ) -> Result<Vec<Digest>, IdentifyError> {
     if endpoint.client.duplicates == Duplicates::Allow {
         return Ok(Vec::new());
     }
     let at = endpoint.registered();
-    let login = gateway.oauth.identify(at, granted).await?;
+    let login = gateway.oauth.identify(at, exchanged).await?;
     let (user, institution) = (subject.member.user, &endpoint.institution.code);
     Ok(login.map_or_else(Vec::new, |login| {
         gateway
@@ -152,7 +152,7 @@ async fn connection(
     subject: &Subject,
     inbound: Option<MemberGuid>,
     fingerprints: &[Digest],
-    grant: &TokenSet,
+    token_set: &TokenSet,
 ) -> Result<Option<Connection>, Internal> {
     let (window, outbound) = (&subject.window, &subject.member);
     let receiving = match inbound {
@@ -182,14 +182,14 @@ async fn connection(
         data_request: asked,
     });
     let guid = receiving.guid.to_string();
-    let context = seal_contexts::grant(&outbound.client, &guid);
+    let context = seal_contexts::token_set(&outbound.client, &guid);
     let notices = |kind| gateway.notices(&endpoint.client, &[kind], partition);
     Ok(Some(Connection {
         window: window.guid,
         outbound: outbound.guid,
         inbound,
         fingerprints: fingerprints.to_vec(),
-        sealed_token_set: gateway.sealer.seal(random, &context, &grant.to_bytes()),
+        sealed_token_set: gateway.sealer.seal(random, &context, &token_set.to_bytes()),
         job,
         callback_payload,
         deleted: match inbound {
@@ -201,19 +201,19 @@ async fn connection(
     }))
 }
 
-async fn give_back_grant(
+async fn revoke_tokens(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
-    granted: &Granted,
+    exchanged: &Exchanged,
 ) {
-    let issued = Issued::from(&granted.grant);
+    let issued = Issued::from(&exchanged.token_set);
     give_back(
         gateway,
         endpoint,
         &subject.member,
         &issued,
-        &granted.scrubber,
+        &exchanged.scrubber,
     )
     .await;
 }

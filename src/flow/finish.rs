@@ -21,7 +21,7 @@ pub enum Finish {
     /// The exchange is still under way.
     Connecting(Box<AttemptRecord>),
     /// The institution's answer has not come: this browser may go on there, or leave it.
-    Unanswered(Box<AttemptRecord>),
+    NoResponse(Box<AttemptRecord>),
     /// This browser went on with a newer attempt, in another tab.
     Replaced(Box<AttemptRecord>),
     /// The browser did not begin this attempt.
@@ -71,7 +71,7 @@ pub async fn finish(
     } else if is_coming(&record) {
         Finish::Connecting(record)
     } else {
-        Finish::Unanswered(record)
+        Finish::NoResponse(record)
     })
 }
 

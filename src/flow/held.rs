@@ -9,7 +9,7 @@ use super::seal_contexts::held_response;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::secret::ResponseHandle;
-use crate::oauth::Callback;
+use crate::oauth::AuthorizationResponse;
 use crate::store::StoreError;
 
 /// How long an answer that came by POST waits for the GET that follows it.
@@ -31,7 +31,7 @@ pub enum Held {
 /// Keeps an answer that came by POST, where no Lax cookie comes along, for the GET that follows it
 /// (OAuth 2.0 Form Post Response Mode section 2). A store that takes long is away: what it still keeps then
 /// is forgotten with the others.
-pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Internal> {
+pub async fn hold(gateway: &Gateway, callback: &AuthorizationResponse) -> Result<Held, Internal> {
     let attempt = AttemptId::of(&callback.state);
     let random = gateway.random.as_ref();
     let handle = ResponseHandle::new(random, attempt.partition());
@@ -64,7 +64,7 @@ pub async fn hold(gateway: &Gateway, callback: &Callback) -> Result<Held, Intern
 pub async fn held(
     gateway: &Gateway,
     handle: &ResponseHandle,
-) -> Result<Option<Callback>, Internal> {
+) -> Result<Option<AuthorizationResponse>, Internal> {
     let sealed = gateway
         .store
         .held_response(handle.partition(), handle.digest(), gateway.now())
@@ -74,5 +74,5 @@ pub async fn held(
     };
     let digest = handle.digest().to_text();
     let bytes = gateway.sealer.open(&held_response(&digest), &sealed).ok();
-    Ok(bytes.and_then(|bytes| Callback::from_bytes(&bytes)))
+    Ok(bytes.and_then(|bytes| AuthorizationResponse::from_bytes(&bytes)))
 }

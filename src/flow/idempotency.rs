@@ -40,7 +40,7 @@ pub enum Admission {
     /// The first is still running.
     UnderWay,
     /// It was done; the answer as [`keep`] got it.
-    Answered(Vec<u8>),
+    Replayed(Vec<u8>),
     /// The key was used for another request.
     Differs,
 }
@@ -65,10 +65,10 @@ pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admi
             let subject = asked.key.to_text();
             let opened = gateway
                 .sealer
-                .open(&seal_contexts::idempotent_answer(&asked, &subject), &sealed);
-            let answer =
+                .open(&seal_contexts::stored_response(&asked, &subject), &sealed);
+            let response =
                 opened.map_err(|error| Internal::Unreadable(format!("a kept answer: {error}")))?;
-            Admission::Answered(answer.to_vec())
+            Admission::Replayed(response.to_vec())
         }
     })
 }
@@ -130,13 +130,13 @@ pub(super) fn is_of_same_request(created_at: Timestamp, now: Timestamp) -> bool 
 pub async fn keep(
     gateway: &Gateway,
     request: &IdempotentRequest,
-    answer: &[u8],
+    response: &[u8],
 ) -> Result<(), Internal> {
     let subject = request.key.to_text();
     let sealed = gateway.sealer.seal(
         gateway.random.as_ref(),
-        &seal_contexts::idempotent_answer(request, &subject),
-        answer,
+        &seal_contexts::stored_response(request, &subject),
+        response,
     );
     let store = &gateway.store;
     Ok(store

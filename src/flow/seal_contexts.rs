@@ -23,7 +23,7 @@ pub(super) fn held_response(handle: &str) -> Context<'_> {
 }
 
 /// A member's grant.
-pub(super) fn grant<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
+pub(super) fn token_set<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
     Context {
         client: Some(client),
         subject: member,
@@ -50,7 +50,7 @@ pub(super) fn challenge_answers<'a>(client: &'a ClientId, job: &'a str) -> Conte
 }
 
 /// The answer to a request with a key, by the key's digest.
-pub(super) fn idempotent_answer<'a>(request: &'a IdempotentRequest, key: &'a str) -> Context<'a> {
+pub(super) fn stored_response<'a>(request: &'a IdempotentRequest, key: &'a str) -> Context<'a> {
     Context {
         client: Some(&request.client),
         subject: key,

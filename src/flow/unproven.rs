@@ -5,7 +5,7 @@ use super::registration::CallbackEndpoint;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::window::Binding;
-use crate::oauth::{InvalidCallback, IssuerMismatch};
+use crate::oauth::{InvalidAuthorizationResponse, IssuerMismatch};
 use crate::store::AttemptRecord;
 
 /// Why an authorization response is refused. For the log; the browser is not told.
@@ -13,7 +13,7 @@ use crate::store::AttemptRecord;
 pub enum Refused {
     /// It is none, or says two things at once.
     #[error(transparent)]
-    Invalid(#[from] InvalidCallback),
+    Invalid(#[from] InvalidAuthorizationResponse),
     /// It travelled in another way than the institution was asked for.
     #[error("it came by {0}, which is not the response mode that was asked for")]
     Mode(&'static str),

@@ -112,7 +112,7 @@ async fn keyed<A: KeyOwner>(
             let gateway = app.gateway.clone();
             let done = gateway.spawn(async move {
                 let done = idempotency::hold(&app.gateway, &first, next.run(request)).await;
-                answered(&app, &first, done).await
+                stored(&app, &first, done).await
             });
             done.await
                 .map_err(|_| Problem::from(crate::flow::Internal::Interrupted))
@@ -122,7 +122,7 @@ async fn keyed<A: KeyOwner>(
                 "The request with this Idempotency-Key is still running: wait and send it again.";
             Err(Problem::new(Kind::Conflict, message).after(PATIENCE_S))
         }
-        Admission::Answered(kept) => replay(&kept),
+        Admission::Replayed(kept) => replay(&kept),
         Admission::Differs => {
             let message = "This Idempotency-Key was used for another request: choose a new key.";
             Err(Problem::new(Kind::Unprocessable, message))
@@ -157,7 +157,7 @@ fn is_passing(status: StatusCode) -> bool {
 
 /// Keeps the answer of the first request, and hands it on. Whether it could be kept or not, the
 /// request was done.
-async fn answered(app: &AppState, first: &IdempotentRequest, response: Response) -> Response {
+async fn stored(app: &AppState, first: &IdempotentRequest, response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX)
         .await

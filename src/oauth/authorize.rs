@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn c14_form_post_is_asked_for_where_the_institution_answers_so() {
+    fn c14_form_post_is_asked_for_where_the_institution_responses_so() {
         let mut oauth = bank();
         assert!(value(&request(&oauth, &registration(), &[]), "response_mode").is_empty());
         oauth.response_mode = ResponseMode::FormPost;

@@ -8,7 +8,7 @@ use super::authorize::sends_pkce;
 use super::code::AuthorizationCode;
 use super::registered::Registered;
 use super::scrub::Scrubber;
-use super::token_endpoint::{Granted, NotGranted};
+use super::token_endpoint::{ExchangeFailure, Exchanged};
 use crate::domain::secret::AuthorizationState;
 
 /// What a person came back with, and what was kept for it.
@@ -32,7 +32,7 @@ impl OAuthClient {
         at: Registered<'_>,
         authorized: &Authorized<'_>,
         now: Timestamp,
-    ) -> Result<Granted, Box<NotGranted>> {
+    ) -> Result<Exchanged, Box<ExchangeFailure>> {
         let Authorized {
             state,
             code,

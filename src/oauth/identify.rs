@@ -8,7 +8,7 @@ use super::OAuthClient;
 use super::reason::{self, Meaning};
 use super::registered::Registered;
 use super::reply::{Refusal, Unfit};
-use super::token_endpoint::Granted;
+use super::token_endpoint::Exchanged;
 use super::transport_error::TransportError;
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::window::ErrorReason;
@@ -47,20 +47,20 @@ impl OAuthClient {
     pub async fn identify(
         &self,
         at: Registered<'_>,
-        granted: &Granted,
+        exchanged: &Exchanged,
     ) -> Result<Option<String>, IdentifyError> {
         let (subject, field) = match &at.oauth.subject {
             None => return Ok(None),
-            Some(SubjectSource::TokenResponse { field }) => (granted.subject.clone(), field),
+            Some(SubjectSource::TokenResponse { field }) => (exchanged.subject.clone(), field),
             Some(SubjectSource::Identify { endpoint, field }) => {
-                let headers = bearer(&granted.grant.access_token);
+                let headers = bearer(&exchanged.token_set.access_token);
                 let reply = self.transport.get(at, endpoint, headers).await?;
                 let subject = reply.members.somebody(field);
                 reply
                     .judge(subject.is_some())
                     .map_err(|unfit| match unfit {
                         Unfit::Refused(error) => {
-                            IdentifyError::Refused(error.scrubbed(&granted.scrubber))
+                            IdentifyError::Refused(error.scrubbed(&exchanged.scrubber))
                         }
                         Unfit::Unusable(error) => error.into(),
                     })?;
@@ -92,11 +92,11 @@ mod tests {
     use super::super::transport_error::MediaType;
     use super::*;
     use crate::domain::token_set::TokenSet;
-    use crate::fake_server::{FakeServer, Reply, Request, answer, json};
+    use crate::fake_server::{FakeServer, Reply, Request, json, response};
 
-    fn granted(subject: Option<&str>) -> Granted {
-        Granted {
-            grant: TokenSet {
+    fn exchanged(subject: Option<&str>) -> Exchanged {
+        Exchanged {
+            token_set: TokenSet {
                 access_token: SecretString::from("CANARY-access"),
                 refresh_token: None,
                 scope: None,
@@ -120,7 +120,7 @@ mod tests {
         });
         let client = OAuthClient::new(Default::default()).unwrap();
         let outcome = client
-            .identify(at(&oauth, &registration()), &granted(None))
+            .identify(at(&oauth, &registration()), &exchanged(None))
             .await;
         if let Err(error) = &outcome {
             let texts = format!("{error} {error:?}");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_does_not_name_anybody_is_an_error() {
+    async fn an_response_that_does_not_name_anybody_is_an_error() {
         for body in [
             r#"{}"#,
             r#"{"sub":""}"#,
@@ -172,10 +172,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_good_json_answer_of_its_own_counts() {
+    async fn only_a_good_json_response_of_its_own_counts() {
         let canary = FakeServer::start(|_| json("200 OK", r#"{"sub":"ada"}"#));
         let target = canary.url("/").to_string();
-        let elsewhere = move |_: &Request| answer("302 A", &[("location", &target)], b"");
+        let elsewhere = move |_: &Request| response("302 A", &[("location", &target)], b"");
         let (_, outcome) = asked(elsewhere).await;
         let call = |error| Err(IdentifyError::Call(error));
         assert_eq!(outcome, call(TransportError::Redirected(302)));
@@ -186,7 +186,7 @@ mod tests {
             let number = status[..3].parse().unwrap();
             assert_eq!(outcome, call(TransportError::Status(number)));
         }
-        let html = |_: &Request| answer("200 OK", &[("content-type", "text/html")], b"{}");
+        let html = |_: &Request| response("200 OK", &[("content-type", "text/html")], b"{}");
         let (_, outcome) = asked(html).await;
         assert_eq!(outcome, call(TransportError::MediaType(MediaType::Html)));
         let (_, outcome) = asked(|_| json("200 OK", r#"{"sub":"a","sub":"b"}"#)).await;
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_label_of_an_answer_short_of_html_does_not_matter() {
+    async fn the_label_of_a_response_short_of_html_does_not_matter() {
         let body = "\u{feff}{\"sub\":\"ada\"}".as_bytes();
         for headers in [
             &[("content-type", "text/plain; charset=utf-8")][..],
@@ -221,7 +221,7 @@ mod tests {
             ],
             &[],
         ] {
-            let (_, outcome) = asked(move |_| answer("200 OK", headers, body)).await;
+            let (_, outcome) = asked(move |_| response("200 OK", headers, body)).await;
             assert_eq!(outcome, Ok(Some("ada".to_owned())), "{headers:?}");
         }
     }
@@ -237,7 +237,7 @@ mod tests {
         for (_, outcome) in [
             asked(body("403 A")).await,
             asked(body("200 OK")).await,
-            asked(move |_| answer("401 A", in_head, b"<p>no")).await,
+            asked(move |_| response("401 A", in_head, b"<p>no")).await,
         ] {
             let error = outcome.unwrap_err();
             assert!(error.to_string().contains("x_closed"), "{error}");
@@ -259,7 +259,7 @@ mod tests {
         });
         let client = OAuthClient::new(Default::default()).unwrap();
         let error = client
-            .identify(at(&oauth, &registration()), &granted(None))
+            .identify(at(&oauth, &registration()), &exchanged(None))
             .await
             .unwrap_err();
         assert_eq!(error, IdentifyError::Call(TransportError::Insecure));
@@ -271,10 +271,10 @@ mod tests {
     async fn where_no_call_is_needed_none_is_made() {
         let client = OAuthClient::new(Default::default()).unwrap();
         let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
-        let of_answer = granted(Some("ada"));
+        let of_response = exchanged(Some("ada"));
         assert_eq!(
             client
-                .identify(at(&oauth, &registration()), &of_answer)
+                .identify(at(&oauth, &registration()), &of_response)
                 .await,
             Ok(None)
         );
@@ -284,13 +284,13 @@ mod tests {
         let ada = Ok(Some("ada".to_owned()));
         assert_eq!(
             client
-                .identify(at(&oauth, &registration()), &of_answer)
+                .identify(at(&oauth, &registration()), &of_response)
                 .await,
             ada
         );
         assert_eq!(
             client
-                .identify(at(&oauth, &registration()), &granted(None))
+                .identify(at(&oauth, &registration()), &exchanged(None))
                 .await,
             Err(IdentifyError::Unnamed("user".to_owned()))
         );

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! authorize  ─▶ the address people are sent to
-//! Callback   ◀─ what the institution's answer says
+//! response   ◀─ what comes back: the authorization response
 //! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
 //! identify   ─▶ who signed in, where the institution says
 //! revoke     ─▶ a grant is given back
@@ -47,10 +47,12 @@ pub use exchange::Authorized;
 pub use identify::IdentifyError;
 pub use reason::{Meaning, SetupFault};
 pub use registered::Registered;
-pub use response::{AuthorizationResult, Callback, InvalidCallback, IssuerMismatch, words};
+pub use response::{
+    AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, IssuerMismatch, words,
+};
 pub use revoke::RevokeError;
 pub use scrub::Scrubber;
-pub use token_endpoint::{Granted, NotGranted, TokenError};
+pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 pub use token_response::Issued;
 pub use transport_error::{SetupError, TransportError};
 

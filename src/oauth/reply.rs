@@ -107,11 +107,11 @@ impl Reply {
         }
     }
 
-    /// Whether it is what was asked for. `has_answer` says that the body holds that, so that an `error`
+    /// Whether it is what was asked for. `has_expected` says that the body holds that, so that an `error`
     /// beside it is a member like any other.
-    pub fn judge(&self, has_answer: bool) -> Result<(), Unfit> {
+    pub fn judge(&self, has_expected: bool) -> Result<(), Unfit> {
         let is_success = (200..300).contains(&self.status);
-        if !(is_success && has_answer)
+        if !(is_success && has_expected)
             && let Some(error) = self.error()
         {
             return Err(Unfit::Refused(error));

@@ -11,7 +11,7 @@ use super::code::{AuthorizationCode, CODE_LIMIT};
 use super::reason::{self, Meaning};
 use super::registered::Registered;
 use super::reply::refusal;
-use super::scrub::{ANSWER_LIMIT, Scrubber};
+use super::scrub::{RESPONSE_LIMIT, Scrubber};
 use crate::domain::institution::IssuerRule;
 use crate::domain::secret::AuthorizationState;
 use crate::domain::window::ErrorReason;
@@ -21,13 +21,13 @@ const ISSUER_LIMIT: usize = 300;
 
 /// An answer that is well formed. Whose it is, its `state` has yet to show.
 #[derive(Clone)]
-pub struct Callback {
+pub struct AuthorizationResponse {
     /// The `state` it answers.
     pub state: AuthorizationState,
-    /// Who says to answer (RFC 9207), to be checked with [`Callback::check_issuer`].
+    /// Who says to answer (RFC 9207), to be checked with [`AuthorizationResponse::check_issuer`].
     pub iss: Option<String>,
     /// What it says.
-    pub answer: AuthorizationResult,
+    pub result: AuthorizationResult,
 }
 
 /// What an answer says.
@@ -36,7 +36,7 @@ pub enum AuthorizationResult {
     /// The person agreed.
     Code(AuthorizationCode),
     /// The institution refused, or the person did (RFC 6749 section 4.1.2.1). Both texts are
-    /// foreign, may hold our secrets, and are kept only as [`Callback::refusal`] gives them.
+    /// foreign, may hold our secrets, and are kept only as [`AuthorizationResponse::refusal`] gives them.
     Error {
         /// The error code.
         error: String,
@@ -50,9 +50,9 @@ pub enum AuthorizationResult {
 /// Why an answer is refused before its `state` is looked up. Which it was is for the log; the
 /// browser gets one neutral page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidCallback {
+pub enum InvalidAuthorizationResponse {
     /// The whole is longer than 8 kB.
-    #[error("the authorization response is longer than {ANSWER_LIMIT} bytes")]
+    #[error("the authorization response is longer than {RESPONSE_LIMIT} bytes")]
     TooLong,
     /// A parameter that matters is there twice (RFC 6749 section 3.1).
     #[error("the parameter {0} is there twice")]
@@ -71,11 +71,11 @@ pub enum InvalidCallback {
 /// The parameters that matter; all others are ignored.
 const KNOWN: [&str; 5] = ["state", "code", "error", "error_description", "iss"];
 
-impl Callback {
+impl AuthorizationResponse {
     /// Reads the query of a GET or the form of a POST, as sent.
-    pub fn parse(raw: &[u8]) -> Result<Self, InvalidCallback> {
-        if raw.len() > ANSWER_LIMIT {
-            return Err(InvalidCallback::TooLong);
+    pub fn parse(raw: &[u8]) -> Result<Self, InvalidAuthorizationResponse> {
+        if raw.len() > RESPONSE_LIMIT {
+            return Err(InvalidAuthorizationResponse::TooLong);
         }
         Self::read(raw)
     }
@@ -85,14 +85,14 @@ impl Callback {
         form_urlencoded::parse(raw).any(|(name, _)| KNOWN.contains(&name.as_ref()))
     }
 
-    fn read(raw: &[u8]) -> Result<Self, InvalidCallback> {
+    fn read(raw: &[u8]) -> Result<Self, InvalidAuthorizationResponse> {
         let mut found: [Option<Zeroizing<String>>; KNOWN.len()] = Default::default();
         for (name, value) in form_urlencoded::parse(raw) {
             let Some(known) = KNOWN.iter().position(|known| *known == name) else {
                 continue;
             };
             if found[known].is_some() {
-                return Err(InvalidCallback::Duplicate(KNOWN[known]));
+                return Err(InvalidAuthorizationResponse::Duplicate(KNOWN[known]));
             }
             found[known] = Some(Zeroizing::new(value.into_owned()));
         }
@@ -102,11 +102,11 @@ impl Callback {
         let given = |value: Option<Zeroizing<String>>| value.filter(|value| !value.is_empty());
         let state = state
             .and_then(|state| AuthorizationState::parse(&state))
-            .ok_or(InvalidCallback::State)?;
-        let answer = match (given(code), given(error)) {
-            (Some(_), Some(_)) => return Err(InvalidCallback::CodeAndError),
+            .ok_or(InvalidAuthorizationResponse::State)?;
+        let result = match (given(code), given(error)) {
+            (Some(_), Some(_)) => return Err(InvalidAuthorizationResponse::CodeAndError),
             (Some(code), None) => AuthorizationResult::Code(
-                AuthorizationCode::parse(&code).ok_or(InvalidCallback::Code)?,
+                AuthorizationCode::parse(&code).ok_or(InvalidAuthorizationResponse::Code)?,
             ),
             (None, Some(error)) => AuthorizationResult::Error {
                 error: (*error).clone(),
@@ -117,7 +117,7 @@ impl Callback {
         Ok(Self {
             state,
             iss: iss.map(|iss| (*iss).clone()),
-            answer,
+            result,
         })
     }
 
@@ -128,7 +128,7 @@ impl Callback {
         at: Registered<'_>,
         secrets: Option<&AttemptSecrets>,
     ) -> Option<(Meaning, String)> {
-        match &self.answer {
+        match &self.result {
             AuthorizationResult::Code(_) => None,
             AuthorizationResult::Error { error, description } => {
                 let state = &self.state;
@@ -152,7 +152,7 @@ impl Callback {
     pub fn check_issuer(&self, at: Registered<'_>) -> Result<(), IssuerMismatch> {
         let is_needed = match at.oauth.iss {
             IssuerRule::Required => true,
-            IssuerRule::RequiredWithCode => self.answer.has_code(),
+            IssuerRule::RequiredWithCode => self.result.has_code(),
             IssuerRule::IfPresent => false,
         };
         match (&at.oauth.issuer, self.iss.as_deref()) {
@@ -160,7 +160,7 @@ impl Callback {
             (_, None) | (None, Some(_)) => Ok(()),
             (Some(expected), Some(iss)) if expected == iss => Ok(()),
             (Some(_), Some(iss)) => {
-                let code = match &self.answer {
+                let code = match &self.result {
                     AuthorizationResult::Code(code) => Some(code),
                     AuthorizationResult::Error { .. } | AuthorizationResult::Nothing => None,
                 };
@@ -173,7 +173,7 @@ impl Callback {
 
     /// Its parameters, names and values, without those that do not matter.
     pub fn parameters(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let (code, error, description) = match &self.answer {
+        let (code, error, description) = match &self.result {
             AuthorizationResult::Code(code) => (Some(code.expose()), None, None),
             AuthorizationResult::Error { error, description } => {
                 (None, Some(error.as_str()), description.as_deref())
@@ -194,7 +194,7 @@ impl Callback {
     /// The bytes to seal while an answer that came by POST waits for its GET.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         // Room for everything, so that no half-written copy is left behind by growing.
-        let mut form = Serializer::new(String::with_capacity(4 * ANSWER_LIMIT));
+        let mut form = Serializer::new(String::with_capacity(4 * RESPONSE_LIMIT));
         form.extend_pairs(self.parameters());
         Zeroizing::new(form.finish().into_bytes())
     }

@@ -24,7 +24,7 @@ use crate::printable::printable;
 
 /// How long the query or form of an authorization response may be, in bytes: whoever sends more would
 /// choose how long it takes to search.
-pub const ANSWER_LIMIT: usize = 8 * 1024;
+pub const RESPONSE_LIMIT: usize = 8 * 1024;
 
 /// What stands for a secret.
 const SECRET: &str = "[secret]";
@@ -87,7 +87,7 @@ impl Scrubber {
             "refresh_token",
             "response",
         ];
-        if raw.len() > ANSWER_LIMIT {
+        if raw.len() > RESPONSE_LIMIT {
             return None;
         }
         let mut scrubber = Self::default();
@@ -236,7 +236,7 @@ mod tests {
     fn a_response_that_would_take_long_to_search_is_not_searched() {
         let some = |raw: &str| Scrubber::of_response(None, raw.as_bytes()).is_some();
         assert!(some("state=abcd&code=efgh&error=no"));
-        assert!(!some(&format!("error={}", "no".repeat(ANSWER_LIMIT))));
+        assert!(!some(&format!("error={}", "no".repeat(RESPONSE_LIMIT))));
         assert!(!some(&"code=abcd&".repeat(MOST_NAMED + 1)));
     }
 

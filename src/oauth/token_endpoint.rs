@@ -23,9 +23,9 @@ use crate::domain::window::ErrorReason;
 const TYPE_NAME: usize = 40;
 
 /// What a token request became.
-pub struct Granted {
+pub struct Exchanged {
     /// The grant.
-    pub grant: TokenSet,
+    pub token_set: TokenSet,
     /// Who signed in, where the institution's token answer is to say so and does.
     pub subject: Option<String>,
     /// Keeps the secrets of this exchange out of what else the institution says.
@@ -33,7 +33,7 @@ pub struct Granted {
 }
 
 /// A token request that became no grant.
-pub struct NotGranted {
+pub struct ExchangeFailure {
     /// Why.
     pub error: TokenError,
     /// What the institution issued all the same: to be given back.
@@ -93,9 +93,9 @@ impl OAuthClient {
         fields: &[(&str, &str)],
         mut scrubber: Scrubber,
         now: Timestamp,
-    ) -> Result<Granted, Box<NotGranted>> {
+    ) -> Result<Exchanged, Box<ExchangeFailure>> {
         let failed = |error, issued, scrubber| {
-            Err(Box::new(NotGranted {
+            Err(Box::new(ExchangeFailure {
                 error,
                 issued,
                 scrubber,
@@ -116,14 +116,14 @@ impl OAuthClient {
             };
             return failed(error, issued, scrubber);
         }
-        let answer = TokenResponse(reply.members);
+        let response = TokenResponse(reply.members);
         let subject = match &at.oauth.subject {
-            Some(SubjectSource::TokenResponse { field }) => answer.subject(field),
+            Some(SubjectSource::TokenResponse { field }) => response.subject(field),
             Some(SubjectSource::Identify { .. }) | None => None,
         };
-        match answer.into_grant(at.scope(), now) {
-            Ok(grant) => Ok(Granted {
-                grant,
+        match response.into_token_set(at.scope(), now) {
+            Ok(token_set) => Ok(Exchanged {
+                token_set,
                 subject,
                 scrubber,
             }),

@@ -84,10 +84,10 @@ impl Issued {
 }
 
 impl From<&TokenSet> for Issued {
-    fn from(grant: &TokenSet) -> Self {
+    fn from(token_set: &TokenSet) -> Self {
         Self {
-            refresh: grant.refresh_token.iter().cloned().collect(),
-            access: vec![grant.access_token.clone()],
+            refresh: token_set.refresh_token.iter().cloned().collect(),
+            access: vec![token_set.access_token.clone()],
         }
     }
 }
@@ -103,7 +103,7 @@ impl TokenResponse {
     /// What is optional and in a form that cannot be read counts as absent: it is no reason to lose a
     /// connection. A lifetime of zero or less makes a token that has ended; one beyond the calendar, or
     /// one that is no number, makes a token without a known end.
-    pub fn into_grant(
+    pub fn into_token_set(
         self,
         requested: Option<String>,
         now: Timestamp,

@@ -111,11 +111,11 @@ async fn send(
     client: &Client,
     request: impl Fn(&Client) -> RequestBuilder,
 ) -> Result<Response, TransportError> {
-    let answer = match request(client).send().await {
+    let response = match request(client).send().await {
         Err(error) if error.is_connect() => request(client).send().await,
-        answer => answer,
+        response => response,
     };
-    answer.map_err(|error| {
+    response.map_err(|error| {
         let (is_tls, is_connect) = (outgoing::is_tls_fault(&error), error.is_connect());
         let text = outgoing::describe(error);
         match (is_tls, is_connect) {

@@ -2,7 +2,7 @@ use url::Url;
 
 use super::*;
 use crate::domain::client::SigningSecret;
-use crate::fake_server::{FakeServer, Reply, answer};
+use crate::fake_server::{FakeServer, Reply, response};
 
 const BODY: &[u8] = br#"{"action":"updated"}"#;
 const EVENT: &str = "EVT-68e96dd6-eabd-42d3-9f05-416897f0746c";
@@ -61,7 +61,7 @@ fn not_taken(reason: &str, retry_after: Option<u64>) -> Delivery {
 
 #[tokio::test]
 async fn b8_an_independent_receiver_accepts_the_signature() {
-    let server = FakeServer::start(|_| answer("204 No Content", &[], b""));
+    let server = FakeServer::start(|_| response("204 No Content", &[], b""));
     let url = server.url("/hook?a=1");
     let webhooks = webhooks(&[&url], Duration::from_secs(30));
     let now = Timestamp::now();
@@ -95,7 +95,7 @@ async fn b8_an_independent_receiver_accepts_the_signature() {
 
 #[tokio::test]
 async fn http_basic_stands_beside_a_signature_or_instead_of_one() {
-    let server = FakeServer::start(|_| answer("204 No Content", &[], b""));
+    let server = FakeServer::start(|_| response("204 No Content", &[], b""));
     let url = server.url("/hook");
     let webhooks = webhooks(&[&url], Duration::from_secs(30));
     for (secrets, is_signed) in [(&[1][..], true), (&[], false)] {
@@ -140,7 +140,7 @@ fn a_password_cannot_be_printed() {
 
 #[tokio::test]
 async fn the_clients_own_words_are_a_header_too() {
-    let server = FakeServer::start(|_| answer("204 No Content", &[], b""));
+    let server = FakeServer::start(|_| response("204 No Content", &[], b""));
     let url = server.url("/hook");
     let webhooks = webhooks(&[&url], Duration::from_secs(30));
     let endpoint = endpoint(url, &[1]);
@@ -159,11 +159,11 @@ async fn the_clients_own_words_are_a_header_too() {
 #[tokio::test]
 async fn any_success_is_taken_whatever_follows_it() {
     assert_eq!(
-        at(|| answer("200 OK", &[], b"thanks")).await,
+        at(|| response("200 OK", &[], b"thanks")).await,
         Delivery::Delivered
     );
     assert_eq!(
-        at(|| answer("202 Accepted", &[], &[b'x'; 100_000])).await,
+        at(|| response("202 Accepted", &[], &[b'x'; 100_000])).await,
         Delivery::Delivered
     );
     const UNFINISHED: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nthan";
@@ -172,29 +172,29 @@ async fn any_success_is_taken_whatever_follows_it() {
     const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n";
     let endless = at(|| Reply::Drip([ENDLESS, &[b'x'; 9999]].concat()));
     assert_eq!(endless.await, Delivery::Delivered);
-    assert_eq!(at(|| answer("410 Gone", &[], b"")).await, Delivery::Gone);
+    assert_eq!(at(|| response("410 Gone", &[], b"")).await, Delivery::Gone);
 }
 
 #[tokio::test]
 async fn a_failure_is_tried_again_when_the_receiver_likes() {
     let status = |number| format!("the receiver answered with status {number}");
     assert_eq!(
-        at(|| answer("500 A", &[], b"")).await,
+        at(|| response("500 A", &[], b"")).await,
         not_taken(&status(500), None)
     );
     assert_eq!(
-        at(|| answer("429 A", &[("retry-after", "120")], b"")).await,
+        at(|| response("429 A", &[("retry-after", "120")], b"")).await,
         not_taken(&status(429), Some(120))
     );
     assert_eq!(
-        at(|| answer("503 A", &[("retry-after", "99999999")], b"")).await,
+        at(|| response("503 A", &[("retry-after", "99999999")], b"")).await,
         not_taken(&status(503), Some(12 * 3600))
     );
 }
 
 #[tokio::test]
 async fn t10_a_redirect_is_a_failure() {
-    let delivery = at(|| answer("307 A", &[("location", "http://127.0.0.1:1/canary")], b""));
+    let delivery = at(|| response("307 A", &[("location", "http://127.0.0.1:1/canary")], b""));
     assert_eq!(
         delivery.await,
         not_taken("the receiver answered with status 307", None)
@@ -218,7 +218,7 @@ async fn a_receiver_that_is_silent_or_away_is_tried_again() {
 
 #[tokio::test]
 async fn s2_an_address_of_this_machine_is_not_called_unless_allowed() {
-    let server = FakeServer::start(|_| answer("200 OK", &[], b""));
+    let server = FakeServer::start(|_| response("200 OK", &[], b""));
     let other = server.url("/").join("http://127.0.0.1:1/").unwrap();
     let webhooks = webhooks(&[&other], Duration::from_secs(30));
     let port = server.url("/").port().unwrap();
@@ -246,7 +246,7 @@ async fn s2_an_address_of_this_machine_is_not_called_unless_allowed() {
 
 #[tokio::test]
 async fn s2_through_a_proxy_what_is_private_here_is_refused_and_unknown_names_are_left_to_it() {
-    let proxy = FakeServer::start(|_| answer("502 Bad Gateway", &[], b""));
+    let proxy = FakeServer::start(|_| response("502 Bad Gateway", &[], b""));
     let excepting = Outgoing::through(proxy.url("/").as_str(), "").unwrap();
     let always = Outgoing::always_through(&proxy.url("/"));
     let allowed: Url = "https://localhost:2/".parse().unwrap();

@@ -275,7 +275,7 @@ async fn a_keyed_answer_is_kept_for_a_day(backend: Backend) {
     kept.expect("kept");
     gateway.pass(DAY - 10 * SECOND);
     let again = admission(&gateway).await;
-    assert!(matches!(again, Admission::Answered(answer) if answer == b"answer"));
+    assert!(matches!(again, Admission::Replayed(answer) if answer == b"answer"));
     gateway.pass(10 * SECOND);
     assert!(matches!(admission(&gateway).await, Admission::First(_)));
 }

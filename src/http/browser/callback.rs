@@ -26,7 +26,7 @@ use crate::http::show;
 use crate::http::source::Source;
 use crate::http::visitor::{Segments, Visit};
 use crate::log_context;
-use crate::oauth::Callback;
+use crate::oauth::AuthorizationResponse;
 
 /// The parameter that brings a refusal from a POST to the GET that follows. It travels sealed, where a sound
 /// response is held in the store: a stranger can make any number of refusals, and writes none of them there.
@@ -49,7 +49,7 @@ const REFUSED: &str = "refused";
     ),
     responses(
         (status = 200, description = "A page for machines.", content_type = "text/html"),
-        (status = 303, description = "To the outcome, or, when the answer is none, to what this browser may do."),
+        (status = 303, description = "To the outcome, or, when the response is none, to what this browser may do."),
         (status = 400, description = "The response cannot be read, or belongs to no attempt.", content_type = "text/html"),
         (status = 429, description = "Too many responses that belong to no attempt from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
@@ -84,24 +84,24 @@ pub async fn returned(
             return refuse(&app, &shown, &at, source, &bindings, &refusal).await;
         }
         let handle = form_field(&raw, "answer");
-        let answer = match (at.response_mode(), handle.as_deref()) {
+        let response = match (at.response_mode(), handle.as_deref()) {
             (ResponseMode::FormPost, Some(handle)) => match ResponseHandle::parse(handle) {
                 Some(handle) => held(&app.gateway, &handle).await,
                 None => Ok(None),
             }
             .map(|held| held.ok_or(Refused::NotHeld)),
-            (ResponseMode::FormPost, None) if Callback::has_part_in(&raw) => {
+            (ResponseMode::FormPost, None) if AuthorizationResponse::has_part_in(&raw) => {
                 Ok(Err(Refused::Mode("GET")))
             }
-            _ => Ok(Callback::parse(&raw).map_err(Refused::from)),
+            _ => Ok(AuthorizationResponse::parse(&raw).map_err(Refused::from)),
         };
         // What was held says more than its handle.
-        let raw = match &answer {
+        let raw = match &response {
             Ok(Ok(held)) if handle.is_some() => &held.to_bytes(),
             _ => &raw,
         };
-        let taken = match answer {
-            Ok(Ok(answer)) => callback(&app.gateway, &at, answer, browser).await,
+        let taken = match response {
+            Ok(Ok(response)) => callback(&app.gateway, &at, response, browser).await,
             Ok(Err(refused)) => Ok(CallbackOutcome::Refused(refused)),
             Err(error) => Err(error),
         };
@@ -114,11 +114,11 @@ pub async fn returned(
             Err(error) => shown.failure(error),
         })
     };
-    answered(&app, &shown, source, look).await
+    respond(&app, &shown, source, look).await
 }
 
 /// Shows what came of a response; one from where too many belonged to no attempt is refused unread.
-async fn answered(
+async fn respond(
     app: &AppState,
     shown: &show::Shown<'_>,
     source: Source,
@@ -195,13 +195,13 @@ pub async fn posted(
     let shown = shown.of_registration(&at);
     let query = Zeroizing::new(query.unwrap_or_default().into_bytes());
     // Half an answer in the query and half in the form is no answer (`security` C11).
-    let is_split = Callback::has_part_in(&query);
-    let answer = if is_split {
+    let is_split = AuthorizationResponse::has_part_in(&query);
+    let response = if is_split {
         Err(Refused::Split)
     } else if at.response_mode() != ResponseMode::FormPost {
         Err(Refused::Mode("POST"))
     } else {
-        Callback::parse(&body).map_err(Refused::from)
+        AuthorizationResponse::parse(&body).map_err(Refused::from)
     };
     let path = format!("/oauth/redirect_from/{client}/{institution}");
     // Whose browser it is, its Lax cookie says, which comes along by GET only; so that is logged there.
@@ -214,11 +214,11 @@ pub async fn posted(
         see_other(&app, &shown, &format!("{path}?{REFUSED}={carried}"))
     };
     let look = async {
-        let answer = match answer {
-            Ok(answer) => answer,
+        let response = match response {
+            Ok(response) => response,
             Err(refused) => return Look::Missing(go_back(&refused)),
         };
-        Look::Found(match hold(&app.gateway, &answer).await {
+        Look::Found(match hold(&app.gateway, &response).await {
             Ok(Held::Under(handle)) => {
                 let path = format!("{path}?answer={}", handle.expose());
                 see_other(&app, &shown, &path)
@@ -227,17 +227,17 @@ pub async fn posted(
             Ok(Held::Unknown) => return Look::Missing(go_back(&Refused::UnknownState)),
             // The institution posts it no second time.
             Err(error) => match error.store_is_away() {
-                Some(cause) => shown.post_again(&at, posting(path.clone(), &answer), cause),
+                Some(cause) => shown.post_again(&at, posting(path.clone(), &response), cause),
                 None => shown.failure(error),
             },
         })
     };
-    answered(&app, &shown, source, look).await
+    respond(&app, &shown, source, look).await
 }
 
 /// The form that brings the response once more.
-fn posting(path: String, answer: &Callback) -> Form {
-    let fields = answer.parameters();
+fn posting(path: String, response: &AuthorizationResponse) -> Form {
+    let fields = response.parameters();
     Form {
         action: path,
         fields: fields

@@ -73,7 +73,7 @@ pub(super) async fn outcome(
             };
             about(&shown, &record).page(&page)
         }
-        Ok(Finish::Unanswered(record)) => {
+        Ok(Finish::NoResponse(record)) => {
             about(&shown, &record).leading_to_institution(&show::no_answer(attempt, &record))
         }
         Ok(Finish::Replaced(record)) => about(&shown, &record).page(&Page::Replaced),

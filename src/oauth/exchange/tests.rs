@@ -17,7 +17,7 @@ use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
 use crate::domain::institution::{OAuth, Pkce};
 use crate::domain::token_set::TokenSet;
 use crate::domain::window::ErrorReason;
-use crate::fake_server::{FakeServer, Reply, Request, answer, json};
+use crate::fake_server::{FakeServer, Reply, Request, json, response};
 
 const GOOD: &str = r#"{"access_token":"CANARY-access","token_type":"Bearer","expires_in":3600,
     "refresh_token":"CANARY-refresh","scope":"accounts","id_token":"x.y.z"}"#;
@@ -33,7 +33,7 @@ async fn exchange_with(
 ) -> Result<TokenSet, TokenError> {
     outcome(client, oauth, registration)
         .await
-        .map(|granted| granted.grant)
+        .map(|exchanged| exchanged.token_set)
         .map_err(|failed| failed.error)
 }
 
@@ -41,7 +41,7 @@ async fn outcome(
     client: &OAuthClient,
     oauth: &OAuth,
     registration: &Registration,
-) -> Result<Granted, Box<NotGranted>> {
+) -> Result<Exchanged, Box<ExchangeFailure>> {
     let authorized = Authorized {
         state: &AuthorizationState::parse(&format!("07{}", "s".repeat(43))).unwrap(),
         code: &AuthorizationCode::parse("CANARY-code/+=").unwrap(),
@@ -95,13 +95,13 @@ fn call(error: TransportError) -> Option<TokenError> {
 #[tokio::test]
 async fn t1_the_token_request_has_exactly_what_the_standard_names() {
     let server = FakeServer::start(|_| json("200 OK", GOOD));
-    let grant = exchange(&oauth(&server.url("/"))).await.ok().unwrap();
-    assert_eq!(grant.access_token.expose_secret(), "CANARY-access");
-    let refresh_token = grant.refresh_token.unwrap();
+    let token_set = exchange(&oauth(&server.url("/"))).await.ok().unwrap();
+    assert_eq!(token_set.access_token.expose_secret(), "CANARY-access");
+    let refresh_token = token_set.refresh_token.unwrap();
     assert_eq!(refresh_token.expose_secret(), "CANARY-refresh");
-    assert_eq!(grant.scope.as_deref(), Some("accounts"));
+    assert_eq!(token_set.scope.as_deref(), Some("accounts"));
     assert_eq!(
-        grant.expires_at.unwrap() - now(),
+        token_set.expires_at.unwrap() - now(),
         jiff::Span::new().seconds(3600).fieldwise()
     );
 
@@ -215,12 +215,12 @@ async fn t8_another_token_type_is_refused() {
 }
 
 #[tokio::test]
-async fn t9_an_answer_without_expiry_and_scope_is_enough() {
+async fn t9_a_response_without_expiry_and_scope_is_enough() {
     let body = r#"{"access_token":"a","token_type":"bearer"}"#;
-    let grant = at(|_| json("200 OK", body)).await.ok().unwrap();
-    assert_eq!(grant.expires_at, None);
-    assert_eq!(grant.scope.as_deref(), Some("accounts transactions"));
-    assert!(grant.refresh_token.is_none());
+    let token_set = at(|_| json("200 OK", body)).await.ok().unwrap();
+    assert_eq!(token_set.expires_at, None);
+    assert_eq!(token_set.scope.as_deref(), Some("accounts transactions"));
+    assert!(token_set.refresh_token.is_none());
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn t10_no_redirect_is_followed() {
     for status in ["301 A", "302 B", "303 C", "307 D", "308 E"] {
         let canary = FakeServer::start(|_| json("200 OK", GOOD));
         let target = canary.url("/token").to_string();
-        let error = at(move |_| answer(status, &[("location", &target)], b""))
+        let error = at(move |_| response(status, &[("location", &target)], b""))
             .await
             .err();
         let number = status[..3].parse().unwrap();
@@ -276,7 +276,7 @@ async fn t11_a_response_that_drips_or_never_comes_ends_at_the_limit() {
 async fn t11_only_unambiguous_json_is_read() {
     let html: &[(&str, &str)] = &[("content-type", "text/html")];
     for body in ["<p>CANARY", GOOD] {
-        let error = at(move |_| answer("200 OK", html, body.as_bytes())).await;
+        let error = at(move |_| response("200 OK", html, body.as_bytes())).await;
         assert_eq!(
             error.err(),
             call(TransportError::MediaType(MediaType::Html))
@@ -287,11 +287,11 @@ async fn t11_only_unambiguous_json_is_read() {
         ("content-encoding", "gzip"),
     ];
     for body in [b"\x1f\x8b\x08", GOOD.as_bytes()] {
-        let error = at(move |_| answer("200 OK", packed, body)).await.err();
+        let error = at(move |_| response("200 OK", packed, body)).await.err();
         assert_eq!(error, call(TransportError::Encoded));
     }
     let form: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded")];
-    let error = at(move |_| answer("200 OK", form, b"access_token=CANARY")).await;
+    let error = at(move |_| response("200 OK", form, b"access_token=CANARY")).await;
     assert_eq!(
         error.err(),
         call(TransportError::MediaType(MediaType::Other))
@@ -330,7 +330,7 @@ async fn a_complete_token_response_is_one_however_it_is_wrapped() {
         &[JSON, ("content-encoding", "")],
     ];
     for headers in headers {
-        let outcome = at(move |_| answer("200 OK", headers, GOOD.as_bytes())).await;
+        let outcome = at(move |_| response("200 OK", headers, GOOD.as_bytes())).await;
         assert!(outcome.is_ok(), "{headers:?}: {:?}", outcome.err());
     }
     for status in ["200 OK", "201 Created", "202 Accepted", "203 A", "206 A"] {
@@ -362,7 +362,7 @@ async fn an_error_without_a_token_is_that_error_whatever_its_status_or_label() {
                     ("content-type", label),
                     ("location", "https://elsewhere.example"),
                 ];
-                answer(status, &headers, body.as_bytes())
+                response(status, &headers, body.as_bytes())
             };
             let error = at(reply).await.err().unwrap();
             let told = "the institution refused the token request: x_withdrawn: gone";
@@ -425,7 +425,7 @@ async fn i10_what_held_a_token_and_is_refused_keeps_it_to_be_given_back() {
     assert_eq!(left, ["CANARY-r", "CANARY-a", "CANARY-b"]);
 
     let html: &[(&str, &str)] = &[("content-type", "text/html")];
-    let left = left_by(long, move |_| answer("200 OK", html, GOOD.as_bytes())).await;
+    let left = left_by(long, move |_| response("200 OK", html, GOOD.as_bytes())).await;
     assert_eq!(left, ["CANARY-refresh", "CANARY-access"]);
     let body = format!(r#"{held}"error":"invalid_grant"}}"#);
     let left = left_by(long, move |_| json("400 A", &body)).await;
@@ -443,7 +443,7 @@ async fn i10_what_held_a_token_and_is_refused_keeps_it_to_be_given_back() {
 }
 
 #[tokio::test]
-async fn t11_an_answer_without_a_sound_token_is_of_no_use() {
+async fn t11_a_response_without_a_sound_token_is_of_no_use() {
     for body in [
         r#"{"token_type":"Bearer","x":"CANARY"}"#,
         r#"{"access_token":["CANARY"],"token_type":"Bearer"}"#,

@@ -9,12 +9,12 @@ fn state() -> String {
 }
 
 /// Parses `rest` together with a sound state.
-fn parse(rest: &str) -> Result<Callback, InvalidCallback> {
-    Callback::parse(format!("state={}&{rest}", state()).as_bytes())
+fn parse(rest: &str) -> Result<AuthorizationResponse, InvalidAuthorizationResponse> {
+    AuthorizationResponse::parse(format!("state={}&{rest}", state()).as_bytes())
 }
 
-fn code(callback: &Callback) -> Option<&str> {
-    match &callback.answer {
+fn code(callback: &AuthorizationResponse) -> Option<&str> {
+    match &callback.result {
         AuthorizationResult::Code(code) => Some(code.expose()),
         _ => None,
     }
@@ -35,13 +35,34 @@ fn c11_a_code_is_read_and_unknown_parameters_are_ignored() {
 #[test]
 fn c11_duplicates_and_conflicts_are_refused() {
     for (rest, expected) in [
-        ("code=a&code=a", InvalidCallback::Duplicate("code")),
-        ("code=a&c%6fde=b", InvalidCallback::Duplicate("code")),
-        ("code=&code=a", InvalidCallback::Duplicate("code")),
-        ("code=a&state=x", InvalidCallback::Duplicate("state")),
-        ("code=a&iss=a&iss=b", InvalidCallback::Duplicate("iss")),
-        ("error=a&error=b", InvalidCallback::Duplicate("error")),
-        ("code=a&error=access_denied", InvalidCallback::CodeAndError),
+        (
+            "code=a&code=a",
+            InvalidAuthorizationResponse::Duplicate("code"),
+        ),
+        (
+            "code=a&c%6fde=b",
+            InvalidAuthorizationResponse::Duplicate("code"),
+        ),
+        (
+            "code=&code=a",
+            InvalidAuthorizationResponse::Duplicate("code"),
+        ),
+        (
+            "code=a&state=x",
+            InvalidAuthorizationResponse::Duplicate("state"),
+        ),
+        (
+            "code=a&iss=a&iss=b",
+            InvalidAuthorizationResponse::Duplicate("iss"),
+        ),
+        (
+            "error=a&error=b",
+            InvalidAuthorizationResponse::Duplicate("error"),
+        ),
+        (
+            "code=a&error=access_denied",
+            InvalidAuthorizationResponse::CodeAndError,
+        ),
     ] {
         assert_eq!(parse(rest).err(), Some(expected), "{rest}");
     }
@@ -51,7 +72,7 @@ fn c11_duplicates_and_conflicts_are_refused() {
 fn c11_an_empty_parameter_counts_as_absent() {
     let callback = parse("code=&error=access_denied").unwrap();
     assert!(
-        matches!(callback.answer, AuthorizationResult::Error { ref error, .. } if error == "access_denied")
+        matches!(callback.result, AuthorizationResult::Error { ref error, .. } if error == "access_denied")
     );
     let callback = parse("code=a&error=").unwrap();
     assert_eq!(code(&callback), Some("a"));
@@ -72,8 +93,8 @@ fn c1_only_a_state_of_our_form_passes() {
         format!("State={sound}&code=a"),
         format!("state=ff{}&code=a", &sound[2..]),
     ] {
-        let error = Callback::parse(wrong.as_bytes()).err();
-        assert_eq!(error, Some(InvalidCallback::State), "{wrong}");
+        let error = AuthorizationResponse::parse(wrong.as_bytes()).err();
+        assert_eq!(error, Some(InvalidAuthorizationResponse::State), "{wrong}");
     }
 }
 
@@ -93,7 +114,7 @@ fn c12_a_code_is_visible_ascii_of_at_most_four_kilobytes() {
         "%FF".to_owned(),
     ] {
         let error = parse(&format!("code={wrong}")).err();
-        assert_eq!(error, Some(InvalidCallback::Code), "{wrong}");
+        assert_eq!(error, Some(InvalidAuthorizationResponse::Code), "{wrong}");
     }
 }
 
@@ -104,17 +125,17 @@ fn c12_the_whole_has_a_limit() {
         raw.push_str(&"x".repeat(length - raw.len()));
         raw
     };
-    assert!(Callback::parse(padding(8 * 1024).as_bytes()).is_ok());
+    assert!(AuthorizationResponse::parse(padding(8 * 1024).as_bytes()).is_ok());
     assert_eq!(
-        Callback::parse(padding(8 * 1024 + 1).as_bytes()).err(),
-        Some(InvalidCallback::TooLong)
+        AuthorizationResponse::parse(padding(8 * 1024 + 1).as_bytes()).err(),
+        Some(InvalidAuthorizationResponse::TooLong)
     );
 }
 
 #[test]
 fn a1_tokens_in_the_front_channel_are_no_code() {
     let callback = parse("access_token=CANARY&token_type=Bearer").unwrap();
-    assert!(matches!(callback.answer, AuthorizationResult::Nothing));
+    assert!(matches!(callback.result, AuthorizationResult::Nothing));
     let (meaning, detail) = callback
         .refusal(at(&bank(), &registration()), None)
         .unwrap();
@@ -197,7 +218,7 @@ fn c6_an_error_may_come_without_issuer_where_only_a_code_needs_it() {
 }
 
 #[test]
-fn l1_words_of_an_answer_hold_none_of_its_secrets() {
+fn l1_words_of_a_response_hold_none_of_its_secrets() {
     let state = format!("00{}", "s".repeat(43));
     let said = |raw: &str| {
         words(
@@ -223,7 +244,7 @@ fn l1_words_of_an_answer_hold_none_of_its_secrets() {
 }
 
 #[test]
-fn what_an_answer_repeats_of_the_request_is_not_kept() {
+fn what_a_response_repeats_of_the_request_is_not_kept() {
     let (verifier, nonce) = ("v".repeat(43), "n".repeat(43));
     let all = format!("{}%20{nonce}%20{verifier}%20CANARY-client-secret", state());
     let callback = parse(&format!("error={all}&error_description={all}")).unwrap();
@@ -248,7 +269,7 @@ fn what_an_answer_repeats_of_the_request_is_not_kept() {
 }
 
 #[test]
-fn c15_a_held_answer_is_the_answer_that_came() {
+fn c15_a_held_answer_is_the_response_that_came() {
     let longest = "%21".repeat(1000);
     for rest in [
         "code=a%2Fb&iss=https%3A%2F%2Fbank.example".to_owned(),
@@ -258,7 +279,7 @@ fn c15_a_held_answer_is_the_answer_that_came() {
         "foo=1".to_owned(),
     ] {
         let callback = parse(&rest).unwrap();
-        let held = Callback::from_bytes(&callback.to_bytes()).unwrap();
+        let held = AuthorizationResponse::from_bytes(&callback.to_bytes()).unwrap();
         assert_eq!(held.state.expose(), callback.state.expose());
         assert_eq!(held.iss, callback.iss);
         assert_eq!(code(&held), code(&callback));
@@ -267,17 +288,17 @@ fn c15_a_held_answer_is_the_answer_that_came() {
             callback.refusal(at(&bank(), &registration()), None)
         );
     }
-    assert!(Callback::from_bytes(b"").is_none());
+    assert!(AuthorizationResponse::from_bytes(b"").is_none());
 }
 
 proptest! {
     #[test]
     fn c12_no_bytes_are_a_surprise(raw in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let _ = Callback::parse(&raw);
+        let _ = AuthorizationResponse::parse(&raw);
     }
 
     #[test]
-    fn c12_no_answer_is_a_surprise(
+    fn c12_no_response_is_a_surprise(
         parts in proptest::collection::vec(
             ("(state|code|error|error_description|iss|foo|)", "[ -~\\n\\u{0}é]{0,60}"), 0..7),
         sound in any::<bool>(),
@@ -287,8 +308,8 @@ proptest! {
             form.append_pair("state", &state());
         }
         form.extend_pairs(&parts);
-        if let Ok(callback) = Callback::parse(form.finish().as_bytes()) {
-            let held = Callback::from_bytes(&callback.to_bytes()).unwrap();
+        if let Ok(callback) = AuthorizationResponse::parse(form.finish().as_bytes()) {
+            let held = AuthorizationResponse::from_bytes(&callback.to_bytes()).unwrap();
             prop_assert_eq!(held.refusal(at(&bank(), &registration()), None), callback.refusal(at(&bank(), &registration()), None));
             prop_assert_eq!(code(&held), code(&callback));
         }

@@ -2,7 +2,7 @@ use super::super::test_support::{at as registered, oauth, registration};
 use super::*;
 use crate::domain::client::Registration;
 use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
-use crate::fake_server::{FakeServer, Reply, Request, answer, json};
+use crate::fake_server::{FakeServer, Reply, Request, json, response};
 
 fn issued(refresh_token: Option<&str>) -> Issued {
     Issued {
@@ -46,7 +46,7 @@ fn hint(request: &Request) -> String {
 }
 
 fn ok(_: &Request) -> Reply {
-    answer("200 OK", &[("content-encoding", "gzip")], b"anything")
+    response("200 OK", &[("content-encoding", "gzip")], b"anything")
 }
 
 #[tokio::test]

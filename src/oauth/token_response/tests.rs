@@ -2,20 +2,20 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-fn read(answer: &str) -> TokenResponse {
-    let (members, sound) = Members::read(answer.as_bytes());
-    assert_eq!(sound, Ok(()), "{answer}");
+fn read(response: &str) -> TokenResponse {
+    let (members, sound) = Members::read(response.as_bytes());
+    assert_eq!(sound, Ok(()), "{response}");
     TokenResponse(members)
 }
 
-fn grant(answer: &str) -> Result<TokenSet, UnusableTokenResponse> {
+fn token_set(response: &str) -> Result<TokenSet, UnusableTokenResponse> {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
-    read(answer).into_grant(Some("accounts".to_owned()), now)
+    read(response).into_token_set(Some("accounts".to_owned()), now)
 }
 
 fn with(member: &str) -> TokenSet {
-    let answer = format!(r#"{{"access_token":"a","token_type":"Bearer"{member}}}"#);
-    grant(&answer).ok().unwrap()
+    let response = format!(r#"{{"access_token":"a","token_type":"Bearer"{member}}}"#);
+    token_set(&response).ok().unwrap()
 }
 
 #[test]
@@ -28,8 +28,8 @@ fn t8_the_token_type_is_bearer_in_any_case_and_nothing_else() {
         r#""token_type":null"#,
         r#""other":1"#,
     ] {
-        let answer = format!(r#"{{"access_token":"a",{bearer}}}"#);
-        assert!(grant(&answer).is_ok(), "{bearer}");
+        let response = format!(r#"{{"access_token":"a",{bearer}}}"#);
+        assert!(token_set(&response).is_ok(), "{bearer}");
     }
     for (name, expected) in [
         (r#""mac""#, "mac"),
@@ -39,9 +39,9 @@ fn t8_the_token_type_is_bearer_in_any_case_and_nothing_else() {
         (r#"["Bearer"]"#, "no text"),
         ("7", "no text"),
     ] {
-        let answer = format!(r#"{{"access_token":"a","token_type":{name}}}"#);
+        let response = format!(r#"{{"access_token":"a","token_type":{name}}}"#);
         let expected = UnusableTokenResponse::TokenType(expected.to_owned());
-        assert_eq!(grant(&answer).err(), Some(expected));
+        assert_eq!(token_set(&response).err(), Some(expected));
     }
 }
 
@@ -97,9 +97,9 @@ fn tokens_are_kept_as_they_came_or_refused() {
         "null",
         r#"["a"]"#,
     ] {
-        let answer = format!(r#"{{"access_token":{token},"token_type":"Bearer"}}"#);
+        let response = format!(r#"{{"access_token":{token},"token_type":"Bearer"}}"#);
         assert_eq!(
-            grant(&answer).err(),
+            token_set(&response).err(),
             Some(UnusableTokenResponse::NoToken),
             "{token}"
         );
@@ -117,16 +117,16 @@ fn what_is_optional_and_in_an_odd_form_counts_as_absent() {
         r#""""#,
         r#""a\nb""#,
     ] {
-        let grant = with(&format!(r#","refresh_token":{odd}"#));
-        assert!(grant.refresh_token.is_none(), "{odd}");
+        let token_set = with(&format!(r#","refresh_token":{odd}"#));
+        assert!(token_set.refresh_token.is_none(), "{odd}");
     }
     for odd in ["7", "null", "true", "[1]", r#"["a",1]"#, r#"{"a":"b"}"#] {
-        let grant = with(&format!(r#","scope":{odd}"#));
-        assert_eq!(grant.scope.as_deref(), Some("accounts"), "{odd}");
+        let token_set = with(&format!(r#","scope":{odd}"#));
+        assert_eq!(token_set.scope.as_deref(), Some("accounts"), "{odd}");
     }
     for odd in ["null", "true", "[1]", r#"{"a":"b"}"#, r#""""#, r#""soon""#] {
-        let grant = with(&format!(r#","expires_in":{odd}"#));
-        assert_eq!(grant.expires_at, None, "{odd}");
+        let token_set = with(&format!(r#","expires_in":{odd}"#));
+        assert_eq!(token_set.expires_at, None, "{odd}");
     }
 }
 
@@ -144,18 +144,18 @@ fn every_token_that_a_body_holds_is_found() {
 
 #[test]
 fn a_further_member_may_say_who_signed_in() {
-    let answer =
+    let response =
         read(r#"{"user":"ada","access_token":"a","number":7,"token_type":"Bearer","none":null}"#);
-    assert_eq!(answer.subject("user").as_deref(), Some("ada"));
-    assert_eq!(answer.subject("number").as_deref(), Some("7"));
+    assert_eq!(response.subject("user").as_deref(), Some("ada"));
+    assert_eq!(response.subject("number").as_deref(), Some("7"));
     for absent in ["none", "other", "access_token", "token_type"] {
-        assert_eq!(answer.subject(absent), None, "{absent}");
+        assert_eq!(response.subject(absent), None, "{absent}");
     }
 }
 
 #[test]
 fn nothing_prints_a_token() {
-    let answer =
+    let response =
         read(r#"{"access_token":"CANARY1","refresh_token":"CANARY2","id_token":"CANARY3"}"#);
-    assert!(!format!("{answer:?}").contains("CANARY"));
+    assert!(!format!("{response:?}").contains("CANARY"));
 }

@@ -88,19 +88,19 @@ mod tests {
 
     #[test]
     fn a_grant_survives_writing_and_another_layout_is_told_from_damage() {
-        let grant = TokenSet {
+        let token_set = TokenSet {
             access_token: SecretString::from("access"),
             refresh_token: Some(SecretString::from("refresh")),
             scope: Some("accounts".to_owned()),
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
         };
-        let read = TokenSet::from_bytes(&grant.to_bytes()).expect("what was written");
+        let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
         assert_eq!(read.access_token.expose_secret(), "access");
         let refresh_token = read.refresh_token.expect("it is kept");
         assert_eq!(refresh_token.expose_secret(), "refresh");
         assert_eq!(
             (read.scope, read.expires_at),
-            (grant.scope, grant.expires_at)
+            (token_set.scope, token_set.expires_at)
         );
         for (bytes, expected) in [
             (r#"{"version":2,"tokens":[]}"#, LayoutError::Version(2)),

@@ -9,7 +9,6 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answers::{LeaseBody, ReportedBody, ReportedJob};
 use super::app_state::AppState;
 use super::auth::AggregatorAccess;
 use super::body::{Field, FieldError, Fields, Number, Sent, Word};
@@ -17,6 +16,7 @@ use super::json;
 use super::params::JobPath;
 use super::problem::Problem;
 use super::requests::{ReportRequestBody, ReportStatus};
+use super::responses::{LeaseBody, ReportedBody, ReportedJob};
 use crate::domain::id::JobGuid;
 use crate::domain::job::{JobFailure, Pulled};
 use crate::flow::aggregate::{self, AggregatorReport};
@@ -46,7 +46,7 @@ pub async fn lease(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let leased = aggregate::lease(&app.gateway, job_guid(&guid)?).await?;
-    Ok(json::answer(
+    Ok(json::response(
         &headers,
         StatusCode::OK,
         &LeaseBody::from(&leased),

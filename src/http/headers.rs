@@ -74,7 +74,7 @@ pub async fn baseline(
         response = Problem::too_large().in_dialect(dialect).into_response();
     }
     if let Some(person) = person {
-        response = person.answer(&app, response);
+        response = person.respond(&app, response);
     }
     // An error is answered in the media type of its caller too (CONTRACT.md 1.1).
     let is_json = |headers: &HeaderMap| {

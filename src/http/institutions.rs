@@ -4,10 +4,6 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::answers::{
-    CredentialAnswer, CredentialsBody, InstitutionAnswer, InstitutionBody, InstitutionsBody,
-    NexusCredentialAnswer, NexusCredentialsBody, Pagination, page_of, supports_oauth,
-};
 use super::app_state::AppState;
 use super::auth::{Caller, NexusUser, PlatformClient};
 use super::body::{FieldError, Fields, Sent};
@@ -15,6 +11,10 @@ use super::json;
 use super::params::InstitutionPath;
 use super::problem::{ApiResult, Dialect, Problem};
 use super::requests::{InstitutionSearchBody, PagesQuery};
+use super::responses::{
+    CredentialResponse, CredentialsBody, InstitutionBody, InstitutionResponse, InstitutionsBody,
+    NexusCredentialResponse, NexusCredentialsBody, Pagination, page_of, supports_oauth,
+};
 use crate::domain::client::Client;
 use crate::domain::institution::Institution;
 use crate::flow::Gateway;
@@ -70,11 +70,11 @@ fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMa
     let institutions = paged.items.iter();
     let body = InstitutionsBody {
         institutions: institutions
-            .map(|institution| InstitutionAnswer::of(gateway, client, institution))
+            .map(|institution| InstitutionResponse::of(gateway, client, institution))
             .collect(),
         pagination: Pagination::of(page, &paged),
     };
-    Ok(json::answer(headers, StatusCode::OK, &body))
+    Ok(json::response(headers, StatusCode::OK, &body))
 }
 
 /// Which institutions are wanted.
@@ -120,9 +120,9 @@ pub async fn read(
 ) -> ApiResult {
     let institution = named(&app.gateway, &identifier, caller.dialect())?;
     let body = InstitutionBody {
-        institution: InstitutionAnswer::of(&app.gateway, caller.client(), institution),
+        institution: InstitutionResponse::of(&app.gateway, caller.client(), institution),
     };
-    Ok(json::answer(&headers, StatusCode::OK, &body))
+    Ok(json::response(&headers, StatusCode::OK, &body))
 }
 
 /// List the fields of an institution's sign-in.
@@ -144,7 +144,7 @@ pub async fn credentials(
     let dialect = caller.dialect();
     let institution = named(&app.gateway, &identifier, dialect)?;
     let query = query.unwrap_or_default();
-    Ok(credentials_answer(&headers, dialect, institution, &query))
+    Ok(credentials_response(&headers, dialect, institution, &query))
 }
 
 /// The fields, in the form of the caller's API.
@@ -158,7 +158,7 @@ pub enum EitherCredentialsBody<'a> {
 }
 
 /// The institution's fields; Platform wants them in pages.
-pub fn credentials_answer(
+pub fn credentials_response(
     headers: &HeaderMap,
     dialect: Dialect,
     institution: &Institution,
@@ -167,18 +167,18 @@ pub fn credentials_answer(
     let fields = &institution.credentials;
     let body = match dialect {
         Dialect::Nexus => EitherCredentialsBody::Nexus(NexusCredentialsBody {
-            credentials: NexusCredentialAnswer::list(institution.guid, fields),
+            credentials: NexusCredentialResponse::list(institution.guid, fields),
         }),
         Dialect::Platform => {
             let page = Fields::of_query(query).take::<PagesQuery>().page();
-            let paged = page_of(CredentialAnswer::list(fields), page);
+            let paged = page_of(CredentialResponse::list(fields), page);
             EitherCredentialsBody::Platform(CredentialsBody {
                 pagination: Pagination::of(page, &paged),
                 credentials: paged.items,
             })
         }
     };
-    json::answer(headers, StatusCode::OK, &body)
+    json::response(headers, StatusCode::OK, &body)
 }
 
 fn named<'a>(

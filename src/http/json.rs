@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::version::Version;
 
 /// A JSON answer, in the media type and the version that the caller speaks.
-pub fn answer(headers: &HeaderMap, status: StatusCode, body: &impl Serialize) -> Response {
+pub fn response(headers: &HeaderMap, status: StatusCode, body: &impl Serialize) -> Response {
     let text = match Version::read_by(headers) {
         Some(version) => version.write(body),
         None => serde_json::to_string(body),

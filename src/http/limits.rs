@@ -199,9 +199,9 @@ mod tests {
     }
 
     fn wait_of(refused: Result<(), Problem>) -> u64 {
-        let answer = refused.expect_err("too many").into_response();
-        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-        let wait = answer.headers()["retry-after"].to_str().expect("text");
+        let response = refused.expect_err("too many").into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        let wait = response.headers()["retry-after"].to_str().expect("text");
         wait.parse().expect("seconds")
     }
 

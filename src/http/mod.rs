@@ -5,7 +5,6 @@
 
 mod acting;
 mod aggregation;
-mod answers;
 mod app_state;
 mod auth;
 mod body;
@@ -31,6 +30,7 @@ mod platform;
 mod problem;
 mod refusal;
 mod requests;
+mod responses;
 mod routes;
 mod show;
 pub mod source;

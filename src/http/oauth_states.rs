@@ -7,7 +7,6 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::answers::{OauthStateAnswer, OauthStateBody, OauthStatesBody};
 use super::app_state::AppState;
 use super::auth::Caller;
 use super::body::Fields;
@@ -15,6 +14,7 @@ use super::json;
 use super::params::OauthStatePath;
 use super::problem::{Kind, Problem};
 use super::requests::OauthStatesQuery;
+use super::responses::{OauthStateBody, OauthStateResponse, OauthStatesBody};
 use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::window::Window;
 use crate::flow::{Internal, WindowQuery, access, oauth_states};
@@ -37,7 +37,7 @@ pub async fn list(
     let dialect = caller.dialect();
     let states = listed(&app, &caller, &query.unwrap_or_default()).await;
     let states = states.map_err(|problem| problem.in_dialect(dialect))?;
-    Ok(json::answer(
+    Ok(json::response(
         &headers,
         StatusCode::OK,
         &OauthStatesBody {
@@ -50,7 +50,7 @@ async fn listed(
     app: &AppState,
     caller: &Caller,
     query: &str,
-) -> Result<Vec<OauthStateAnswer>, Problem> {
+) -> Result<Vec<OauthStateResponse>, Problem> {
     let asked: OauthStatesQuery = Fields::of_query(query).take();
     let member = asked.outbound_member_guid.read()?;
     let member: Option<MemberGuid> = match member.map(|text| text.parse()) {
@@ -90,7 +90,7 @@ async fn listed(
         return Ok(Vec::new());
     };
     let windows = oauth_states::list(&app.gateway, user, query).await?;
-    Ok(windows.iter().map(OauthStateAnswer::from).collect())
+    Ok(windows.iter().map(OauthStateResponse::from).collect())
 }
 
 /// Read an OAuth state.
@@ -112,11 +112,11 @@ pub async fn read(
         .await
         .map_err(|error| Problem::from(error).in_dialect(dialect))?;
     let window = window.ok_or_else(absent)?;
-    Ok(json::answer(
+    Ok(json::response(
         &headers,
         StatusCode::OK,
         &OauthStateBody {
-            oauth_state: OauthStateAnswer::from(&window),
+            oauth_state: OauthStateResponse::from(&window),
         },
     ))
 }

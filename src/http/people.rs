@@ -48,7 +48,7 @@ impl Person {
     }
 
     /// The page this person gets in place of a failure that is none yet; any other response as it is.
-    pub fn answer(&self, app: &AppState, response: Response) -> Response {
+    pub fn respond(&self, app: &AppState, response: Response) -> Response {
         let status = response.status();
         let is_failure = status.is_client_error() || status.is_server_error();
         if !is_failure || is_page(&response) {
@@ -60,7 +60,7 @@ impl Person {
             Some(at) => shown.of_registration(&at),
             None => shown,
         };
-        let mut answer = match failure(status, self.returning.is_some()) {
+        let mut page = match failure(status, self.returning.is_some()) {
             Failure::Nothing => shown.page(&Page::NotFound),
             Failure::Passing => shown.page(&Page::Busy {
                 refresh_s: seconds(wait),
@@ -82,14 +82,14 @@ impl Person {
         // 401 and 403 are about API keys, which concern no person: the page keeps its own status.
         let is_about_keys = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if !is_about_keys {
-            *answer.status_mut() = status;
+            *page.status_mut() = status;
         }
         for name in [RETRY_AFTER, ALLOW] {
             if let Some(value) = response.headers().get(&name) {
-                answer.headers_mut().insert(name, value.clone());
+                page.headers_mut().insert(name, value.clone());
             }
         }
-        answer
+        page
     }
 
     fn registration(&self, app: &AppState) -> Option<registration::CallbackEndpoint> {

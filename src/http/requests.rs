@@ -105,7 +105,7 @@ request! {
     }
 
     /// How the link opens, and where the person ends up.
-    WindowWishes {
+    WindowLinkOptions {
         /// `true`: do not aggregate after the person has come back.
         skip_aggregation: Flag,
         ..link_options: LinkOptions,

@@ -97,7 +97,7 @@ fn open_routes() -> OpenApiRouter<AppState> {
     ),
 )]
 async fn read_description(headers: HeaderMap) -> Response {
-    DESCRIPTION.json.answer(&headers)
+    DESCRIPTION.json.respond(&headers)
 }
 
 /// This description as a page.
@@ -111,7 +111,7 @@ async fn read_description(headers: HeaderMap) -> Response {
 )]
 async fn show_description(headers: HeaderMap) -> Response {
     let policy = [(CONTENT_SECURITY_POLICY, DESCRIPTION.policy.as_str())];
-    (policy, DESCRIPTION.page.answer(&headers)).into_response()
+    (policy, DESCRIPTION.page.respond(&headers)).into_response()
 }
 
 /// Every line that a request causes says what it is about, as far as that is known.

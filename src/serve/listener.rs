@@ -197,7 +197,7 @@ async fn converse(
     let _ = stream.set_nodelay(true);
     let place = taken.place.clone();
     let service = service_fn(|request| {
-        answer(
+        respond(
             routes.clone(),
             request,
             peer,
@@ -225,7 +225,7 @@ async fn converse(
     }
 }
 
-async fn answer(
+async fn respond(
     mut routes: Router,
     mut request: Request<Incoming>,
     peer: SocketAddr,

@@ -104,9 +104,9 @@ impl<K: Kind> Field<K> {
     }
 
     fn value(&self) -> Option<&Value> {
-        let is_blank = |value: &Value| K::MAY_BE_BLANK && value == "";
+        let is_empty_text = |value: &Value| K::EMPTY_IS_ABSENT && value == "";
         let sent = self.sent.as_ref();
-        sent.filter(|value| !value.is_null() && !is_blank(value))
+        sent.filter(|value| !value.is_null() && !is_empty_text(value))
     }
 
     /// What it says; absent and null are the same.
@@ -143,7 +143,7 @@ pub trait Kind {
     /// What is read.
     type Value;
     /// Whether nothing between quotes is as absent as null.
-    const MAY_BE_BLANK: bool = false;
+    const EMPTY_IS_ABSENT: bool = false;
 
     /// What it must be, after "must be".
     fn expected() -> String;

@@ -25,17 +25,17 @@ pub struct OwnName<G>(PhantomData<G>);
 /// The longest `metadata`, in bytes.
 const LONGEST_METADATA: usize = 4096;
 
-/// Says of each kind what is read, what it must be, its schema and how it is read. With `blank`,
+/// Says of each kind what is read, what it must be, its schema and how it is read. With `empty`,
 /// nothing between quotes is as absent as null.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident $([$($number:ident: $of:ty $(= $default:expr)?),*])? => $value:ty $(| $blank:ident)?:
+    ($($(#[$doc:meta])* $name:ident $([$($number:ident: $of:ty $(= $default:expr)?),*])? => $value:ty $(| $empty:ident)?:
         $expected:literal; $schema:tt; $parse:expr;)*) => { $(
         $(#[$doc])*
         pub struct $name $(<$(const $number: $of $(= { $default })?),*>)?;
 
         impl $(<$(const $number: $of),*>)? Kind for $name $(<$($number),*>)? {
             type Value = $value;
-            const MAY_BE_BLANK: bool = !stringify!($($blank)?).is_empty();
+            const EMPTY_IS_ABSENT: bool = !stringify!($($empty)?).is_empty();
 
             fn expected() -> String {
                 format!($expected)
@@ -67,7 +67,7 @@ kinds! {
         |value| short(value, 0, MOST);
 
     /// A name; an empty one is as absent as null.
-    Filled => String | blank:
+    Filled => String | empty:
         "a string of at most {LONGEST_NAME} bytes without control characters";
         {"type": "string", "maxLength": LONGEST_NAME};
         |value| short(value, 0, LONGEST_NAME);
@@ -126,7 +126,7 @@ kinds! {
         };
 
     /// The number of an OAuth state's status.
-    StatusId => AuthStatus | blank:
+    StatusId => AuthStatus | empty:
         "1 (PENDING), 2 (SUCCESS) or 3 (ERRORED)";
         {"type": "integer", "format": "int32", "minimum": 1, "maximum": 3};
         |value| AuthStatus::from_id(value.as_str()?.parse().ok()?);
@@ -160,7 +160,7 @@ fn short(value: &Value, least: usize, most: usize) -> Option<String> {
 
 impl<G: FromStr> Kind for OwnName<G> {
     type Value = String;
-    const MAY_BE_BLANK: bool = true;
+    const EMPTY_IS_ABSENT: bool = true;
 
     fn expected() -> String {
         "a name of your own, not one like our guids".to_owned()
@@ -198,7 +198,7 @@ pub trait Word: Copy + PartialEq {
 
 impl<W: Word> Kind for W {
     type Value = W;
-    const MAY_BE_BLANK: bool = true;
+    const EMPTY_IS_ABSENT: bool = true;
 
     fn expected() -> String {
         let words = W::words();

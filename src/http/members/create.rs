@@ -6,11 +6,11 @@ use super::Scope;
 use crate::flow::access;
 use crate::flow::idempotency::Origin;
 use crate::flow::members::{self, CreateError, Created, InstitutionName, MemberRequest};
-use crate::http::answers::{NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody};
 use crate::http::body::{AnyText, Field, Fields, callback_payload};
 use crate::http::json;
 use crate::http::problem::{ApiResult, Dialect, Problem};
 use crate::http::requests::{NexusMemberRequestBody, PlatformMemberRequestBody, given};
+use crate::http::responses::{NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody};
 
 impl Scope<'_> {
     /// Creates a member: with its first link, or with its credentials and its first job.
@@ -39,7 +39,7 @@ impl Scope<'_> {
                     true => self.accepted(),
                     false => StatusCode::OK,
                 };
-                Ok(self.member_answer(status, &member))
+                Ok(self.member_response(status, &member))
             }
             Created::Linked(minted) => {
                 // It will be aggregated by itself, once the person has agreed.
@@ -51,11 +51,11 @@ impl Scope<'_> {
                 Ok(match self.dialect {
                     Dialect::Nexus => {
                         let member = NexusMember::linked(&minted);
-                        json::answer(self.headers, status, &NexusMemberBody { member })
+                        json::response(self.headers, status, &NexusMemberBody { member })
                     }
                     Dialect::Platform => {
                         let member = PlatformMember::linked(&minted);
-                        json::answer(self.headers, status, &PlatformMemberBody { member })
+                        json::response(self.headers, status, &PlatformMemberBody { member })
                     }
                 })
             }

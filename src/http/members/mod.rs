@@ -8,16 +8,16 @@ mod update;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::answers::{
-    AuthorizationBody, LinkBody, NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody,
-};
 use super::app_state::AppState;
 use super::auth::{NexusUser, PlatformClient};
 use super::body::Fields;
 use super::json;
 use super::limits::Limits;
 use super::problem::{ApiResult, Dialect, Problem};
-use super::requests::WindowWishes;
+use super::requests::WindowLinkOptions;
+use super::responses::{
+    AuthorizationBody, LinkBody, NexusMember, NexusMemberBody, PlatformMember, PlatformMemberBody,
+};
 use crate::domain::client::Client;
 use crate::domain::id::MemberGuid;
 use crate::domain::member::Member;
@@ -80,7 +80,7 @@ impl Scope<'_> {
     /// Mints a new link for a member.
     pub async fn mint(&self, member: &str, query: &str) -> ApiResult {
         let minted = self.minted(member, Fields::of_query(query).take()).await?;
-        Ok(json::answer(
+        Ok(json::response(
             self.headers,
             StatusCode::OK,
             &LinkBody::from(&minted),
@@ -91,14 +91,14 @@ impl Scope<'_> {
     pub async fn authorize(&self, member: &str, query: &str, body: &[u8]) -> ApiResult {
         let fields = Fields::of_request(body, query, "member")?;
         let minted = self.minted(member, fields.take()).await?;
-        Ok(json::answer(
+        Ok(json::response(
             self.headers,
             StatusCode::OK,
             &AuthorizationBody::from(&minted),
         ))
     }
 
-    async fn minted(&self, member: &str, asked: WindowWishes) -> Result<Minted, Problem> {
+    async fn minted(&self, member: &str, asked: WindowLinkOptions) -> Result<Minted, Problem> {
         access::enabled(self.user)?;
         let link_options = asked
             .link_options
@@ -159,15 +159,15 @@ impl Scope<'_> {
         }
     }
 
-    fn member_answer(&self, status: StatusCode, member: &Member) -> Response {
+    fn member_response(&self, status: StatusCode, member: &Member) -> Response {
         match self.dialect {
             Dialect::Nexus => {
                 let member = NexusMember::of(member);
-                json::answer(self.headers, status, &NexusMemberBody { member })
+                json::response(self.headers, status, &NexusMemberBody { member })
             }
             Dialect::Platform => {
                 let member = PlatformMember::of(member);
-                json::answer(self.headers, status, &PlatformMemberBody { member })
+                json::response(self.headers, status, &PlatformMemberBody { member })
             }
         }
     }

@@ -5,11 +5,11 @@ use axum::http::{HeaderMap, StatusCode};
 use super::Scope;
 use crate::flow::access;
 use crate::flow::order::{self, OrderRequest};
-use crate::http::answers::{NexusMember, NexusMembersBody};
 use crate::http::body::{Fields, callback_payload};
 use crate::http::json;
 use crate::http::problem::{ApiResult, Problem};
 use crate::http::requests::PullRequestBody;
+use crate::http::responses::{NexusMember, NexusMembersBody};
 
 impl Scope<'_> {
     /// Orders an aggregation; what it is asked for stands in the body or in the query.
@@ -19,7 +19,7 @@ impl Scope<'_> {
         let request = order_request(&fields.take(), self.headers)?;
         let member = self.guid(member).await?;
         let ordered = order::order(self.gateway, self.client, self.user, member, request).await?;
-        Ok(self.member_answer(self.accepted(), &ordered))
+        Ok(self.member_response(self.accepted(), &ordered))
     }
 
     /// Orders an aggregation of every member that can be aggregated; answers all of them.
@@ -33,7 +33,7 @@ impl Scope<'_> {
         let body = NexusMembersBody {
             members: members.collect(),
         };
-        Ok(json::answer(self.headers, StatusCode::OK, &body))
+        Ok(json::response(self.headers, StatusCode::OK, &body))
     }
 }
 

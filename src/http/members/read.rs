@@ -4,21 +4,21 @@ use axum::http::StatusCode;
 
 use super::Scope;
 use crate::flow::{challenges, members};
-use crate::http::answers::{
-    ChallengeAnswer, ChallengesBody, MemberStatusBody, NexusChallengesBody, NexusMember,
-    NexusMembersBody, Pagination, PlatformMember, PlatformMembersBody, page_of,
-};
 use crate::http::body::Fields;
 use crate::http::institutions;
 use crate::http::json;
 use crate::http::problem::{ApiResult, Dialect, Problem};
 use crate::http::requests::{PagesQuery, UseCaseQuery};
+use crate::http::responses::{
+    ChallengeResponse, ChallengesBody, MemberStatusBody, NexusChallengesBody, NexusMember,
+    NexusMembersBody, Pagination, PlatformMember, PlatformMembersBody, page_of,
+};
 
 impl Scope<'_> {
     /// One member.
     pub async fn read(&self, member: &str) -> ApiResult {
         let found = self.find(member).await?;
-        Ok(self.member_answer(StatusCode::OK, &found))
+        Ok(self.member_response(StatusCode::OK, &found))
     }
 
     /// The user's members; Platform wants them in pages, and perhaps those of one use case.
@@ -31,7 +31,7 @@ impl Scope<'_> {
             let body = NexusMembersBody {
                 members: members.collect(),
             };
-            return Ok(json::answer(self.headers, StatusCode::OK, &body));
+            return Ok(json::response(self.headers, StatusCode::OK, &body));
         }
         if let Some(use_case) = fields.take::<UseCaseQuery>().use_case.read()? {
             all.retain(|member| member.use_cases.contains(&use_case));
@@ -43,7 +43,7 @@ impl Scope<'_> {
             members: members.map(PlatformMember::of).collect(),
             pagination: Pagination::of(page, &paged),
         };
-        Ok(json::answer(self.headers, StatusCode::OK, &body))
+        Ok(json::response(self.headers, StatusCode::OK, &body))
     }
 
     /// Read a member's status.
@@ -51,18 +51,18 @@ impl Scope<'_> {
         let found = self.find(member).await?;
         let asked = challenges::challenges(self.gateway, &found).await?;
         let body = MemberStatusBody::of(&found, &asked);
-        Ok(json::answer(self.headers, StatusCode::OK, &body))
+        Ok(json::response(self.headers, StatusCode::OK, &body))
     }
 
     /// List the questions that the member's institution is asking now.
     pub async fn challenges(&self, member: &str, query: &str) -> ApiResult {
         let found = self.find(member).await?;
         let asked = challenges::challenges(self.gateway, &found).await?;
-        let all: Vec<_> = asked.iter().map(ChallengeAnswer::from).collect();
+        let all: Vec<_> = asked.iter().map(ChallengeResponse::from).collect();
         Ok(match self.dialect {
             Dialect::Nexus => {
                 let body = NexusChallengesBody { challenges: all };
-                json::answer(self.headers, StatusCode::OK, &body)
+                json::response(self.headers, StatusCode::OK, &body)
             }
             Dialect::Platform => {
                 let page = Fields::of_query(query).take::<PagesQuery>().page();
@@ -71,7 +71,7 @@ impl Scope<'_> {
                     pagination: Pagination::of(page, &paged),
                     challenges: paged.items,
                 };
-                json::answer(self.headers, StatusCode::OK, &body)
+                json::response(self.headers, StatusCode::OK, &body)
             }
         })
     }
@@ -81,7 +81,7 @@ impl Scope<'_> {
         let found = self.find(member).await?;
         let institution = self.gateway.institutions.get(&found.institution);
         let institution = institution.ok_or_else(|| Problem::not_found("institution"))?;
-        Ok(institutions::credentials_answer(
+        Ok(institutions::credentials_response(
             self.headers,
             self.dialect,
             institution,

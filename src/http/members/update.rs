@@ -40,7 +40,7 @@ impl Scope<'_> {
                 }
                 changed => changed?,
             };
-        Ok(self.member_answer(StatusCode::OK, &changed))
+        Ok(self.member_response(StatusCode::OK, &changed))
     }
 
     /// Answers what the institution asks.
@@ -61,7 +61,7 @@ impl Scope<'_> {
         let member = self.guid(member).await?;
         let resumed =
             challenges::answer(self.gateway, self.client, self.user, member, request).await?;
-        Ok(self.member_answer(self.accepted(), &resumed))
+        Ok(self.member_response(self.accepted(), &resumed))
     }
 }
 

@@ -5,12 +5,12 @@ use axum::http::{HeaderMap, StatusCode};
 
 use crate::domain::job::Job;
 use crate::flow::order;
-use crate::http::answers::{JobAnswer, JobBody, MfaCredentialAnswer, MfaCredentialsBody};
 use crate::http::app_state::AppState;
 use crate::http::auth::NexusUser;
 use crate::http::json;
 use crate::http::params::JobGuidPath;
 use crate::http::problem::{ApiResult, Problem};
+use crate::http::responses::{JobBody, JobResponse, MfaCredentialResponse, MfaCredentialsBody};
 
 /// Read a job.
 #[utoipa::path(
@@ -26,9 +26,9 @@ pub async fn read(
 ) -> ApiResult {
     let job = found(&app, &user, &guid).await.map_err(Problem::in_nexus)?;
     let body = JobBody {
-        job: JobAnswer::from(&job),
+        job: JobResponse::from(&job),
     };
-    Ok(json::answer(&headers, StatusCode::OK, &body))
+    Ok(json::response(&headers, StatusCode::OK, &body))
 }
 
 /// What a job's institution asks, as credentials.
@@ -49,9 +49,9 @@ pub async fn mfa_credentials(
     let institution = app.gateway.institutions.get(&job.institution);
     let institution = institution.ok_or_else(|| Problem::not_found("institution").in_nexus())?;
     let body = MfaCredentialsBody {
-        credentials: MfaCredentialAnswer::list(institution.guid, &job.challenges),
+        credentials: MfaCredentialResponse::list(institution.guid, &job.challenges),
     };
-    Ok(json::answer(&headers, StatusCode::OK, &body))
+    Ok(json::response(&headers, StatusCode::OK, &body))
 }
 
 /// The job, if it is of one of the user's members.

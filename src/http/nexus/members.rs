@@ -5,9 +5,6 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 
 use crate::flow::idempotency::Origin;
-use crate::http::answers::{
-    Empty, LinkBody, NexusChallengesBody, NexusCredentialsBody, NexusMemberBody, NexusMembersBody,
-};
 use crate::http::app_state::AppState;
 use crate::http::auth::NexusUser;
 use crate::http::body::{Fields, Sent, webhook_choice};
@@ -16,7 +13,10 @@ use crate::http::params::{CallbackHeader, MemberGuidPath, SkipWebhook};
 use crate::http::problem::{ApiResult, Problem};
 use crate::http::requests::{
     AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullOptions,
-    PullRequestBody, SilentRequestBody, WindowWishes,
+    PullRequestBody, SilentRequestBody, WindowLinkOptions,
+};
+use crate::http::responses::{
+    Empty, LinkBody, NexusChallengesBody, NexusCredentialsBody, NexusMemberBody, NexusMembersBody,
 };
 
 /// Create a member.
@@ -135,7 +135,7 @@ pub async fn delete(
         .delete(&member, webhooks)
         .await
         .map_err(Problem::in_nexus)?;
-    Ok(json::answer(&headers, StatusCode::OK, &Empty {}))
+    Ok(json::response(&headers, StatusCode::OK, &Empty {}))
 }
 
 /// Aggregate a member.
@@ -345,7 +345,7 @@ pub async fn credentials_of_one(
 /// The member's earlier unfinished link is superseded.
 #[utoipa::path(
     get, path = "/members/{member_guid}/oauth_window_uri",
-    operation_id = "nexusOauthWindowUri", tag = "Nexus API", params(MemberGuidPath, WindowWishes),
+    operation_id = "nexusOauthWindowUri", tag = "Nexus API", params(MemberGuidPath, WindowLinkOptions),
     responses((status = 200, description = "The link.", body = LinkBody)),
 )]
 pub async fn oauth_window_uri(

@@ -7,7 +7,6 @@ use crate::domain::id::ClientId;
 use crate::domain::secret::ApiToken;
 use crate::domain::user::User;
 use crate::flow::access;
-use crate::http::answers::{self, ApiTokenBody, Empty, SessionBody};
 use crate::http::app_state::AppState;
 use crate::http::auth::{Credential, proven, refuse_credentials_in_query, same};
 use crate::http::body::Sent;
@@ -16,6 +15,7 @@ use crate::http::limits::Asked;
 use crate::http::params::SsoPath;
 use crate::http::problem::{ApiResult, Kind, Problem};
 use crate::http::requests::SessionRequestBody;
+use crate::http::responses::{self, ApiTokenBody, Empty, SessionBody};
 use crate::http::source::Source;
 
 /// Create an SSO token for one session of the user.
@@ -49,11 +49,11 @@ pub async fn api_token(
         .await
         .map_err(Problem::from)
         .map_err(Problem::in_nexus)?;
-    Ok(json::answer(
+    Ok(json::response(
         &headers,
         StatusCode::OK,
         &ApiTokenBody {
-            api_token: answers::ApiToken {
+            api_token: responses::ApiToken {
                 token: token.expose(),
             },
         },
@@ -104,7 +104,7 @@ pub async fn end_sessions(
         .map_err(Problem::in_nexus)?;
     let ended = access::end_sessions(&app.gateway, &user).await;
     ended.map_err(Problem::from).map_err(Problem::in_nexus)?;
-    Ok(json::answer(&headers, StatusCode::OK, &Empty {}))
+    Ok(json::response(&headers, StatusCode::OK, &Empty {}))
 }
 
 /// The user an SSO path names, for the holder of the client's SSO key.
@@ -176,11 +176,11 @@ pub async fn begin_session(
         .map(async |token| Ok(access::begin_session(&app.gateway, &token).await?));
     let session = proven(&app, source, Credential::SsoToken, None, look_up).await;
     let session = session.map_err(Problem::in_nexus)?.ok_or_else(refused)?;
-    Ok(json::answer(
+    Ok(json::response(
         &headers,
         StatusCode::OK,
         &SessionBody {
-            session: answers::Session {
+            session: responses::Session {
                 token: session.expose(),
             },
         },

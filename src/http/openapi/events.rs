@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::domain::event::EventKind;
-use crate::http::answers::OauthStateAnswer;
+use crate::http::responses::OauthStateResponse;
 
 /// A member, with its times as seconds since 1970.
 #[derive(ToSchema)]
@@ -173,7 +173,7 @@ pub struct OauthStateEvent {
     #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     member_guid: String,
     /// The state, as `GET /oauth_states/{oauth_state_guid}` answers it.
-    #[schema(value_type = OauthStateAnswer)]
+    #[schema(value_type = OauthStateResponse)]
     oauth_state: Value,
     /// Always `oauth_state.finished`.
     #[serde(rename = "type")]

@@ -35,7 +35,7 @@ pub fn requests() -> [(&'static str, Value); 13] {
             json!({"member": {"metadata": "{\"shelf\":4}"}}),
         ),
         ("PullRequestBody", json!({"include_transactions": true})),
-        ("WindowWishes", json!({"referral_source": "BROWSER"})),
+        ("WindowLinkOptions", json!({"referral_source": "BROWSER"})),
         ("InstitutionSearchBody", json!({"name": "bank"})),
         (
             "AnswersBody",

@@ -65,11 +65,11 @@ struct Operation<'a> {
     parameters: Vec<Row>,
     body: Vec<Row>,
     example: String,
-    answers: Vec<Answer<'a>>,
-    errors: Vec<Answer<'a>>,
+    responses: Vec<DocumentedResponse<'a>>,
+    errors: Vec<DocumentedResponse<'a>>,
 }
 
-struct Answer<'a> {
+struct DocumentedResponse<'a> {
     status: &'a str,
     description: &'a str,
     headers: String,
@@ -176,9 +176,9 @@ impl<'a> Shown<'a> {
         let schema = entries(body)
             .next()
             .map_or(&Value::Null, |(_, it)| &it["schema"]);
-        let (errors, answers): (Vec<_>, Vec<_>) = entries(&operation["responses"])
-            .map(|(status, response)| self.answer(status, response))
-            .partition(|answer| answer.status >= "400");
+        let (errors, responses): (Vec<_>, Vec<_>) = entries(&operation["responses"])
+            .map(|(status, response)| self.response(status, response))
+            .partition(|response| response.status >= "400");
         Operation {
             id: text(&operation["operationId"]),
             method: method.to_uppercase(),
@@ -193,7 +193,7 @@ impl<'a> Shown<'a> {
                 .collect(),
             body: self.fields(schema),
             example: self.example(schema),
-            answers,
+            responses,
             errors,
         }
     }
@@ -211,7 +211,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    fn answer(&self, status: &'a str, response: &'a Value) -> Answer<'a> {
+    fn response(&self, status: &'a str, response: &'a Value) -> DocumentedResponse<'a> {
         let content = entries(&response["content"]).next();
         let schema = content.map_or(&Value::Null, |(_, it)| &it["schema"]);
         // The envelopes of errors are shown once.
@@ -219,7 +219,7 @@ impl<'a> Shown<'a> {
         let headers: Vec<&str> = entries(&response["headers"])
             .map(|(name, _)| name.as_str())
             .collect();
-        Answer {
+        DocumentedResponse {
             status,
             description: text(&response["description"]),
             headers: headers.join(", "),

@@ -39,7 +39,7 @@ impl Document {
     }
 
     /// The answer to a request with these headers: 304 where it is known.
-    pub fn answer(&self, headers: &HeaderMap) -> Response {
+    pub fn respond(&self, headers: &HeaderMap) -> Response {
         let takes_gzip = takes_gzip(headers);
         let tag = match takes_gzip {
             true => format!("\"{}-gzip\"", self.tag),
@@ -106,7 +106,7 @@ mod tests {
         for (name, value) in sent {
             headers.append(*name, value.parse().expect("a header"));
         }
-        let response = document.answer(&headers);
+        let response = document.respond(&headers);
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.expect("a body");
         (parts.status.as_u16(), parts.headers, body.to_vec())

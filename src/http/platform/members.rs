@@ -6,10 +6,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
 use crate::flow::idempotency::Origin;
-use crate::http::answers::{
-    AuthorizationBody, ChallengesBody, CredentialsBody, LinkBody, MemberStatusBody,
-    PlatformMemberBody, PlatformMembersBody,
-};
 use crate::http::app_state::AppState;
 use crate::http::auth::PlatformClient;
 use crate::http::body::{Sent, webhook_choice};
@@ -17,7 +13,11 @@ use crate::http::params::{CallbackHeader, SkipWebhook, UserMemberPath, UserPath}
 use crate::http::problem::ApiResult;
 use crate::http::requests::{
     AnswersBody, PagesQuery, PlatformMemberChangeBody, PlatformMemberRequestBody, PullOptions,
-    PullRequestBody, UseCaseQuery, WindowWishes,
+    PullRequestBody, UseCaseQuery, WindowLinkOptions,
+};
+use crate::http::responses::{
+    AuthorizationBody, ChallengesBody, CredentialsBody, LinkBody, MemberStatusBody,
+    PlatformMemberBody, PlatformMembersBody,
 };
 
 /// Create a member.
@@ -264,7 +264,7 @@ pub async fn credentials(
 #[utoipa::path(
     get, path = "/users/{user_identifier}/members/{member_identifier}/oauth_window_uri",
     operation_id = "platformOauthWindowUri", tag = "Platform API",
-    params(UserMemberPath, WindowWishes),
+    params(UserMemberPath, WindowLinkOptions),
     responses((status = 200, description = "The link.", body = LinkBody)),
 )]
 pub async fn oauth_window_uri(
@@ -288,8 +288,8 @@ pub async fn oauth_window_uri(
 #[utoipa::path(
     post, path = "/users/{user_identifier}/members/{member_identifier}/oauth_authorization_url",
     operation_id = "platformOauthAuthorizationUrl", tag = "Platform API",
-    params(UserMemberPath, WindowWishes),
-    request_body = Option<WindowWishes>,
+    params(UserMemberPath, WindowLinkOptions),
+    request_body = Option<WindowLinkOptions>,
     responses((status = 200, description = "The link.", body = AuthorizationBody)),
 )]
 pub async fn oauth_authorization_url(

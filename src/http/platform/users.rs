@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use crate::domain::user::User;
 use crate::flow::access::{self, UserChangeRequest, UserFilter, UserRequest};
 use crate::flow::idempotency::Origin;
-use crate::http::answers::{Pagination, UserAnswer, UserBody, UsersBody};
 use crate::http::app_state::AppState;
 use crate::http::auth::PlatformClient;
 use crate::http::body::{FieldError, Fields, Sent, webhook_choice};
@@ -16,6 +15,7 @@ use crate::http::json;
 use crate::http::params::{SkipWebhook, UserPath};
 use crate::http::problem::{ApiResult, Kind, Problem};
 use crate::http::requests::{PagesQuery, UserRequestBody, UsersQuery};
+use crate::http::responses::{Pagination, UserBody, UserResponse, UsersBody};
 
 /// Create a user.
 #[utoipa::path(
@@ -39,7 +39,7 @@ pub async fn create(
         ..user_request(&Fields::parse(&body, "user")?.take())?
     };
     let user = access::create_user(&app.gateway, &client.client.id, request).await?;
-    Ok(user_answer(&headers, &user))
+    Ok(user_response(&headers, &user))
 }
 
 /// List the users, oldest first.
@@ -64,10 +64,10 @@ pub async fn list(
     let page = fields.take::<PagesQuery>().page();
     let paged = access::users(&app.gateway, &client.client.id, &filter, page).await?;
     let body = UsersBody {
-        users: paged.items.iter().map(UserAnswer::from).collect(),
+        users: paged.items.iter().map(UserResponse::from).collect(),
         pagination: Pagination::of(page, &paged),
     };
-    Ok(json::answer(&headers, StatusCode::OK, &body))
+    Ok(json::response(&headers, StatusCode::OK, &body))
 }
 
 /// Read a user.
@@ -83,7 +83,7 @@ pub async fn read(
     headers: HeaderMap,
 ) -> ApiResult {
     let user = client.user(&app, &user).await?;
-    Ok(user_answer(&headers, &user))
+    Ok(user_response(&headers, &user))
 }
 
 /// Change a user.
@@ -114,7 +114,7 @@ pub async fn update(
     let user = client.user(&app, &user).await?;
     let changed = access::update_user(&app.gateway, &client.client.id, user.guid, request).await?;
     let changed = changed.ok_or_else(|| Problem::not_found("user"))?;
-    Ok(user_answer(&headers, &changed))
+    Ok(user_response(&headers, &changed))
 }
 
 /// Delete a user with its members and sessions.
@@ -136,11 +136,11 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn user_answer(headers: &HeaderMap, user: &User) -> Response {
+fn user_response(headers: &HeaderMap, user: &User) -> Response {
     let body = UserBody {
-        user: UserAnswer::from(user),
+        user: UserResponse::from(user),
     };
-    json::answer(headers, StatusCode::OK, &body)
+    json::response(headers, StatusCode::OK, &body)
 }
 
 /// The user that a body asks for.

@@ -12,7 +12,7 @@ use crate::domain::id::CredentialGuid;
 
 /// One choice.
 #[derive(Serialize, ToSchema)]
-pub struct OptionAnswer<'a> {
+pub struct OptionResponse<'a> {
     /// The field or question that it answers.
     #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     credential_guid: CredentialGuid,
@@ -29,15 +29,15 @@ pub struct OptionAnswer<'a> {
 
 /// One picture of a choice.
 #[derive(Serialize, ToSchema)]
-pub struct ImageOptionAnswer<'a> {
+pub struct ImageOptionResponse<'a> {
     #[serde(flatten)]
-    option: OptionAnswer<'a>,
+    option: OptionResponse<'a>,
     /// The picture: an address, or a data URI (RFC 2397).
     #[schema(value_type = String, example = "data:image/png;base64,iVBORw0KGgo=")]
     data_uri: Cow<'a, str>,
 }
 
-impl<'a> OptionAnswer<'a> {
+impl<'a> OptionResponse<'a> {
     fn of(field: CredentialGuid, label: &'a str, value: &'a str) -> Self {
         Self {
             credential_guid: field,
@@ -49,16 +49,16 @@ impl<'a> OptionAnswer<'a> {
 }
 
 /// The options of a field or question.
-pub fn options(field: CredentialGuid, options: &[FieldOption]) -> Vec<OptionAnswer<'_>> {
+pub fn options(field: CredentialGuid, options: &[FieldOption]) -> Vec<OptionResponse<'_>> {
     let options = options.iter();
-    let options = options.map(|it| OptionAnswer::of(field, &it.label, &it.value));
+    let options = options.map(|it| OptionResponse::of(field, &it.label, &it.value));
     options.collect()
 }
 
 /// The pictures to choose from for a question.
-pub fn pictures(field: CredentialGuid, pictures: &[ImageOption]) -> Vec<ImageOptionAnswer<'_>> {
-    let pictures = pictures.iter().map(|it| ImageOptionAnswer {
-        option: OptionAnswer::of(field, &it.label, &it.value),
+pub fn pictures(field: CredentialGuid, pictures: &[ImageOption]) -> Vec<ImageOptionResponse<'_>> {
+    let pictures = pictures.iter().map(|it| ImageOptionResponse {
+        option: OptionResponse::of(field, &it.label, &it.value),
         data_uri: picture_uri(&it.data_uri),
     });
     pictures.collect()
@@ -67,7 +67,7 @@ pub fn pictures(field: CredentialGuid, pictures: &[ImageOption]) -> Vec<ImageOpt
 /// One question of an institution.
 // CONTRACT.md 2.4.
 #[derive(Serialize, ToSchema)]
-pub struct ChallengeAnswer<'a> {
+pub struct ChallengeResponse<'a> {
     /// The institution's name for it.
     #[schema(example = "city_of_birth")]
     field_name: &'a str,
@@ -78,19 +78,19 @@ pub struct ChallengeAnswer<'a> {
     #[schema(required, example = json!(null))]
     image_data: Option<&'a str>,
     /// The pictures to choose from, for IMAGE_OPTIONS; else empty.
-    image_options: Vec<ImageOptionAnswer<'a>>,
+    image_options: Vec<ImageOptionResponse<'a>>,
     /// The question.
     #[schema(example = "In what city were you born?")]
     label: &'a str,
     /// The choices of OPTIONS; else empty.
-    options: Vec<OptionAnswer<'a>>,
+    options: Vec<OptionResponse<'a>>,
     /// TEXT, OPTIONS, TOKEN, IMAGE_DATA or IMAGE_OPTIONS.
     #[serde(rename = "type")]
     #[schema(example = "TEXT")]
     kind: &'static str,
 }
 
-impl<'a> From<&'a Challenge> for ChallengeAnswer<'a> {
+impl<'a> From<&'a Challenge> for ChallengeResponse<'a> {
     fn from(challenge: &'a Challenge) -> Self {
         Self {
             field_name: &challenge.field_name,
@@ -119,21 +119,21 @@ impl<'a> From<&'a Challenge> for ChallengeAnswer<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct NexusChallengesBody<'a> {
     /// The questions; empty if there are none.
-    pub challenges: Vec<ChallengeAnswer<'a>>,
+    pub challenges: Vec<ChallengeResponse<'a>>,
 }
 
 /// The questions that an institution is asking about a member now.
 #[derive(Serialize, ToSchema)]
 pub struct ChallengesBody<'a> {
     /// The questions; empty if there are none.
-    pub challenges: Vec<ChallengeAnswer<'a>>,
+    pub challenges: Vec<ChallengeResponse<'a>>,
     /// The position of this page in the list.
     pub pagination: Pagination,
 }
 
 /// One field of an institution's sign-in, in the form of the Platform API.
 #[derive(Serialize, ToSchema)]
-pub struct CredentialAnswer<'a> {
+pub struct CredentialResponse<'a> {
     /// Its place in the order people are asked, counted from 1.
     #[schema(example = 1)]
     display_order: usize,
@@ -152,17 +152,17 @@ pub struct CredentialAnswer<'a> {
     /// Whether the value is optional.
     optional: bool,
     /// The choices of OPTIONS; else empty.
-    options: Vec<OptionAnswer<'a>>,
+    options: Vec<OptionResponse<'a>>,
     /// The same as `field_type`.
     #[serde(rename = "type")]
     #[schema(example = "TEXT")]
     kind: &'static str,
 }
 
-impl<'a> CredentialAnswer<'a> {
+impl<'a> CredentialResponse<'a> {
     /// The fields of one institution, in order.
     pub fn list(fields: &'a [CredentialField]) -> Vec<Self> {
-        let answer = |(index, field): (usize, &'a CredentialField)| Self {
+        let response = |(index, field): (usize, &'a CredentialField)| Self {
             display_order: index + 1,
             field_name: &field.field_name,
             field_type: field.field_type.name(),
@@ -172,7 +172,7 @@ impl<'a> CredentialAnswer<'a> {
             options: options(field.guid, &field.options),
             kind: field.field_type.name(),
         };
-        fields.iter().enumerate().map(answer).collect()
+        fields.iter().enumerate().map(response).collect()
     }
 }
 
@@ -180,7 +180,7 @@ impl<'a> CredentialAnswer<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct CredentialsBody<'a> {
     /// The fields, in the order people are asked; empty where members connect by OAuth only.
-    pub credentials: Vec<CredentialAnswer<'a>>,
+    pub credentials: Vec<CredentialResponse<'a>>,
     /// The position of this page in the list.
     pub pagination: Pagination,
 }

@@ -26,7 +26,7 @@ pub struct InstructionalData<'a> {
 
 /// An institution.
 #[derive(Serialize, ToSchema)]
-pub struct InstitutionAnswer<'a> {
+pub struct InstitutionResponse<'a> {
     /// Its readable identifier, which never changes.
     #[schema(example = "mxbank")]
     code: &'a str,
@@ -116,7 +116,7 @@ pub struct InstitutionAnswer<'a> {
     url: Option<&'a str>,
 }
 
-impl<'a> InstitutionAnswer<'a> {
+impl<'a> InstitutionResponse<'a> {
     /// The institution as `client` sees it.
     pub fn of(gateway: &Gateway, client: &Client, institution: &'a Institution) -> Self {
         let mut logo = gateway.settings.public_url.clone();
@@ -171,14 +171,14 @@ pub fn supports_oauth(client: &Client, institution: &Institution) -> bool {
 #[derive(Serialize, ToSchema)]
 pub struct InstitutionBody<'a> {
     /// The institution.
-    pub institution: InstitutionAnswer<'a>,
+    pub institution: InstitutionResponse<'a>,
 }
 
 /// A page of institutions.
 #[derive(Serialize, ToSchema)]
 pub struct InstitutionsBody<'a> {
     /// The institutions, by name.
-    pub institutions: Vec<InstitutionAnswer<'a>>,
+    pub institutions: Vec<InstitutionResponse<'a>>,
     /// The position of this page in the list.
     pub pagination: Pagination,
 }

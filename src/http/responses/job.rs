@@ -3,16 +3,16 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::ChallengeAnswer;
+use super::ChallengeResponse;
 use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::iso8601;
 use crate::domain::job::{Job, JobFailure};
 
 /// An aggregation job.
 #[derive(Serialize, ToSchema)]
-pub struct JobAnswer<'a> {
+pub struct JobResponse<'a> {
     /// The open questions; empty unless `status` is CHALLENGED.
-    challenges: Vec<ChallengeAnswer<'a>>,
+    challenges: Vec<ChallengeResponse<'a>>,
     /// When it was queued.
     #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
     created_at: String,
@@ -39,11 +39,11 @@ pub struct JobAnswer<'a> {
     updated_at: String,
 }
 
-impl<'a> From<&'a Job> for JobAnswer<'a> {
+impl<'a> From<&'a Job> for JobResponse<'a> {
     fn from(job: &'a Job) -> Self {
         let is_finished = job.status.is_finished();
         Self {
-            challenges: job.challenges.iter().map(ChallengeAnswer::from).collect(),
+            challenges: job.challenges.iter().map(ChallengeResponse::from).collect(),
             created_at: iso8601(job.created_at),
             finished_at: is_finished.then(|| iso8601(job.updated_at)),
             guid: job.guid,
@@ -60,5 +60,5 @@ impl<'a> From<&'a Job> for JobAnswer<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct JobBody<'a> {
     /// The job.
-    pub job: JobAnswer<'a>,
+    pub job: JobResponse<'a>,
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ChallengeAnswer, Pagination};
+use super::{ChallengeResponse, Pagination};
 use crate::domain::challenge::Challenge;
 use crate::domain::data_request::Product;
 use crate::domain::id::{
@@ -15,7 +15,7 @@ use crate::flow::mint::Minted;
 
 /// A member, as far as both APIs describe it alike.
 #[derive(Serialize, ToSchema)]
-pub struct MemberAnswer<'a> {
+pub struct MemberResponse<'a> {
     /// When an aggregation last ended.
     #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
     aggregated_at: Option<String>,
@@ -88,7 +88,7 @@ pub struct MemberAnswer<'a> {
     user_guid: UserGuid,
 }
 
-impl<'a> MemberAnswer<'a> {
+impl<'a> MemberResponse<'a> {
     fn of(member: &'a Member) -> Self {
         Self {
             aggregated_at: member.aggregated_at.map(iso8601),
@@ -125,7 +125,7 @@ impl<'a> MemberAnswer<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct NexusMember<'a> {
     #[serde(flatten)]
-    member: MemberAnswer<'a>,
+    member: MemberResponse<'a>,
     /// Your own name for it.
     #[schema(required, example = "acct-link-42")]
     external_guid: Option<&'a str>,
@@ -135,17 +135,17 @@ impl<'a> NexusMember<'a> {
     /// The member.
     pub fn of(member: &'a Member) -> Self {
         Self {
-            member: MemberAnswer::of(member),
+            member: MemberResponse::of(member),
             external_guid: member.external_guid.as_deref(),
         }
     }
 
     /// The member with the link that was just made for it.
     pub fn linked(minted: &'a Minted) -> Self {
-        let mut answer = Self::of(&minted.member);
-        answer.member.oauth_window_uri = Some(minted.oauth_window_uri.as_str());
-        answer.member.oauth_state_guid = Some(minted.oauth_state);
-        answer
+        let mut response = Self::of(&minted.member);
+        response.member.oauth_window_uri = Some(minted.oauth_window_uri.as_str());
+        response.member.oauth_state_guid = Some(minted.oauth_state);
+        response
     }
 }
 
@@ -153,7 +153,7 @@ impl<'a> NexusMember<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct PlatformMember<'a> {
     #[serde(flatten)]
-    member: MemberAnswer<'a>,
+    member: MemberResponse<'a>,
     /// Always null: errors are in `connection_status`.
     #[schema(required, value_type = Option<Object>, example = json!(null))]
     error: Option<()>,
@@ -175,7 +175,7 @@ impl<'a> PlatformMember<'a> {
     /// The member.
     pub fn of(member: &'a Member) -> Self {
         Self {
-            member: MemberAnswer::of(member),
+            member: MemberResponse::of(member),
             error: None,
             id: member.external_guid.as_deref(),
             most_recent_job_detail_code: None,
@@ -186,10 +186,10 @@ impl<'a> PlatformMember<'a> {
 
     /// The member with the link that was just made for it.
     pub fn linked(minted: &'a Minted) -> Self {
-        let mut answer = Self::of(&minted.member);
-        answer.member.oauth_window_uri = Some(minted.oauth_window_uri.as_str());
-        answer.member.oauth_state_guid = Some(minted.oauth_state);
-        answer
+        let mut response = Self::of(&minted.member);
+        response.member.oauth_window_uri = Some(minted.oauth_window_uri.as_str());
+        response.member.oauth_state_guid = Some(minted.oauth_state);
+        response
     }
 }
 
@@ -230,7 +230,7 @@ pub struct MemberStatus<'a> {
     #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
     aggregated_at: Option<String>,
     /// The open questions; empty unless the member is CHALLENGED.
-    challenges: Vec<ChallengeAnswer<'a>>,
+    challenges: Vec<ChallengeResponse<'a>>,
     /// The status.
     #[schema(value_type = String, example = "CONNECTED")]
     connection_status: &'static str,
@@ -266,7 +266,7 @@ impl<'a> MemberStatusBody<'a> {
         Self {
             member: MemberStatus {
                 aggregated_at: member.aggregated_at.map(iso8601),
-                challenges: asked.iter().map(ChallengeAnswer::from).collect(),
+                challenges: asked.iter().map(ChallengeResponse::from).collect(),
                 connection_status: member.status.name(),
                 guid: member.guid,
                 has_processed_account_numbers: has_pulled

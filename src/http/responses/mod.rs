@@ -1,34 +1,34 @@
 //! What the APIs answer, field by field (CONTRACT.md 1.2, 1.4, 2.4 and 6.1). The description of
 //! the API is made from these types, so that the two cannot differ.
 
-mod asked;
+mod challenges;
 mod institution;
 mod job;
 mod lease;
 mod link;
 mod member;
-mod nexus_asked;
+mod nexus_challenges;
 mod oauth_state;
 mod session;
 mod user;
 
-pub use asked::{
-    ChallengeAnswer, ChallengesBody, CredentialAnswer, CredentialsBody, NexusChallengesBody,
+pub use challenges::{
+    ChallengeResponse, ChallengesBody, CredentialResponse, CredentialsBody, NexusChallengesBody,
 };
-pub use institution::{InstitutionAnswer, InstitutionBody, InstitutionsBody, supports_oauth};
-pub use job::{JobAnswer, JobBody};
+pub use institution::{InstitutionBody, InstitutionResponse, InstitutionsBody, supports_oauth};
+pub use job::{JobBody, JobResponse};
 pub use lease::{LeaseBody, ReportedBody, ReportedJob};
 pub use link::{AuthorizationBody, LinkBody};
 pub use member::{
     MemberStatusBody, NexusMember, NexusMemberBody, NexusMembersBody, PlatformMember,
     PlatformMemberBody, PlatformMembersBody,
 };
-pub use nexus_asked::{
-    MfaCredentialAnswer, MfaCredentialsBody, NexusCredentialAnswer, NexusCredentialsBody,
+pub use nexus_challenges::{
+    MfaCredentialResponse, MfaCredentialsBody, NexusCredentialResponse, NexusCredentialsBody,
 };
-pub use oauth_state::{OauthStateAnswer, OauthStateBody, OauthStatesBody};
+pub use oauth_state::{OauthStateBody, OauthStateResponse, OauthStatesBody};
 pub use session::{ApiToken, ApiTokenBody, Session, SessionBody};
-pub use user::{UserAnswer, UserBody, UsersBody};
+pub use user::{UserBody, UserResponse, UsersBody};
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::asked::{ImageOptionAnswer, OptionAnswer, options, pictures};
+use super::challenges::{ImageOptionResponse, OptionResponse, options, pictures};
 use crate::domain::challenge::{Challenge, ChallengeKind, picture_uri};
 use crate::domain::credential::CredentialField;
 use crate::domain::id::{CredentialGuid, InstitutionGuid};
 
 /// One field of an institution's sign-in, in the form of the Nexus API.
 #[derive(Serialize, ToSchema)]
-pub struct NexusCredentialAnswer<'a> {
+pub struct NexusCredentialResponse<'a> {
     /// Its place in the order people are asked, counted from 1.
     #[schema(example = 1)]
     display_order: usize,
@@ -40,13 +40,13 @@ pub struct NexusCredentialAnswer<'a> {
     /// Whether the value is optional.
     optional: bool,
     /// The choices of OPTIONS; else empty.
-    options: Vec<OptionAnswer<'a>>,
+    options: Vec<OptionResponse<'a>>,
 }
 
-impl<'a> NexusCredentialAnswer<'a> {
+impl<'a> NexusCredentialResponse<'a> {
     /// The fields of one institution, in order.
     pub fn list(institution: InstitutionGuid, fields: &'a [CredentialField]) -> Vec<Self> {
-        let answer = |(index, field): (usize, &'a CredentialField)| Self {
+        let response = |(index, field): (usize, &'a CredentialField)| Self {
             display_order: index + 1,
             field_name: &field.field_name,
             field_type: field.field_type.id(),
@@ -58,7 +58,7 @@ impl<'a> NexusCredentialAnswer<'a> {
             optional: field.optional,
             options: options(field.guid, &field.options),
         };
-        fields.iter().enumerate().map(answer).collect()
+        fields.iter().enumerate().map(response).collect()
     }
 }
 
@@ -66,12 +66,12 @@ impl<'a> NexusCredentialAnswer<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct NexusCredentialsBody<'a> {
     /// The fields, in the order people are asked; empty where members connect by OAuth only.
-    pub credentials: Vec<NexusCredentialAnswer<'a>>,
+    pub credentials: Vec<NexusCredentialResponse<'a>>,
 }
 
 /// One question of a job, as a credential.
 #[derive(Serialize, ToSchema)]
-pub struct MfaCredentialAnswer<'a> {
+pub struct MfaCredentialResponse<'a> {
     /// Its place in the order people are asked, counted from 1.
     #[schema(example = 1)]
     display_order: usize,
@@ -114,17 +114,17 @@ pub struct MfaCredentialAnswer<'a> {
 #[serde(untagged)]
 pub enum MfaOption<'a> {
     /// For OPTIONS.
-    Text(OptionAnswer<'a>),
+    Text(OptionResponse<'a>),
     /// For IMAGE_OPTIONS.
-    Picture(ImageOptionAnswer<'a>),
+    Picture(ImageOptionResponse<'a>),
 }
 
-impl<'a> MfaCredentialAnswer<'a> {
+impl<'a> MfaCredentialResponse<'a> {
     /// The questions of a job, in order.
     pub fn list(institution: InstitutionGuid, asked: &'a [Challenge]) -> Vec<Self> {
         let asked = asked.iter().enumerate();
-        let answers = asked.map(|(index, challenge)| Self::of(institution, index + 1, challenge));
-        answers.collect()
+        let responses = asked.map(|(index, challenge)| Self::of(institution, index + 1, challenge));
+        responses.collect()
     }
 
     fn of(institution: InstitutionGuid, display_order: usize, challenge: &'a Challenge) -> Self {
@@ -165,5 +165,5 @@ impl<'a> MfaCredentialAnswer<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct MfaCredentialsBody<'a> {
     /// The questions, in the order they are asked; empty when it asks nothing.
-    pub credentials: Vec<MfaCredentialAnswer<'a>>,
+    pub credentials: Vec<MfaCredentialResponse<'a>>,
 }

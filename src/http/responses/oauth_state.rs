@@ -9,7 +9,7 @@ use crate::domain::window::{ErrorReason, Window};
 
 /// One attempt to connect a member by OAuth.
 #[derive(Serialize, ToSchema)]
-pub struct OauthStateAnswer {
+pub struct OauthStateResponse {
     /// 1 PENDING, 2 SUCCESS, 3 ERRORED.
     #[schema(minimum = 1, maximum = 3, example = 2)]
     auth_status: u8,
@@ -40,7 +40,7 @@ pub struct OauthStateAnswer {
     user_guid: UserGuid,
 }
 
-impl From<&Window> for OauthStateAnswer {
+impl From<&Window> for OauthStateResponse {
     fn from(window: &Window) -> Self {
         Self {
             auth_status: window.status.auth_status().id(),
@@ -60,12 +60,12 @@ impl From<&Window> for OauthStateAnswer {
 #[derive(Serialize, ToSchema)]
 pub struct OauthStateBody {
     /// The state.
-    pub oauth_state: OauthStateAnswer,
+    pub oauth_state: OauthStateResponse,
 }
 
 /// OAuth states.
 #[derive(Serialize, ToSchema)]
 pub struct OauthStatesBody {
     /// The states, newest first; at most 100.
-    pub oauth_states: Vec<OauthStateAnswer>,
+    pub oauth_states: Vec<OauthStateResponse>,
 }

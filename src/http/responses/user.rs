@@ -10,7 +10,7 @@ use crate::domain::user::User;
 
 /// A user.
 #[derive(Serialize, ToSchema)]
-pub struct UserAnswer<'a> {
+pub struct UserResponse<'a> {
     /// When it was created.
     #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
     created_at: String,
@@ -30,7 +30,7 @@ pub struct UserAnswer<'a> {
     metadata: Option<&'a str>,
 }
 
-impl<'a> From<&'a User> for UserAnswer<'a> {
+impl<'a> From<&'a User> for UserResponse<'a> {
     fn from(user: &'a User) -> Self {
         Self {
             created_at: iso8601(user.created_at),
@@ -47,14 +47,14 @@ impl<'a> From<&'a User> for UserAnswer<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct UserBody<'a> {
     /// The user.
-    pub user: UserAnswer<'a>,
+    pub user: UserResponse<'a>,
 }
 
 /// A page of users.
 #[derive(Serialize, ToSchema)]
 pub struct UsersBody<'a> {
     /// The users, oldest first.
-    pub users: Vec<UserAnswer<'a>>,
+    pub users: Vec<UserResponse<'a>>,
     /// The position of this page in the list.
     pub pagination: Pagination,
 }

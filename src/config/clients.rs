@@ -293,8 +293,8 @@ impl Surroundings<'_> {
         if raw.unbound_callback == UnboundCallback::Ignore {
             reading.warn(
                 &format!("{at}.unbound_callback"),
-                "an answer that arrives in another browser leaves the attempt alive, the weakest \
-                 protection against a swapped browser; prefer \"burn\"",
+                "an authorization response in another browser does not end the attempt; this is the \
+                 weakest protection against a stolen response; prefer \"burn\"",
             );
         }
         // The one way to complete so far; a second one has to be handled here.
@@ -334,7 +334,7 @@ impl Surroundings<'_> {
             return Err(reading.invalid(
                 &key,
                 format!(
-                    "its answers would never arrive: they are taken at {} and without a query; \
+                    "its authorization responses would not arrive: they are taken at {} and without a query; \
                      register {ours} at the institution",
                     ours.path()
                 ),
@@ -345,8 +345,8 @@ impl Surroundings<'_> {
                 &key,
                 format!(
                     "is on another host than public_url; that host must redirect the browser to \
-                     {} with the query kept, or the answer arrives without the browser's cookie \
-                     and is refused",
+                     {} with the query kept, or the authorization response arrives without the browser's \
+                     cookie and is refused",
                     self.public_url
                 ),
             );

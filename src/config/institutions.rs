@@ -426,8 +426,8 @@ impl RawOAuth {
                     reading.warn(
                         "oauth.pkce",
                         "is \"auto\", and neither scopes has \"openid\" nor is there an issuer: \
-                         if the institution does not check PKCE, nothing tells an answer that was \
-                         swapped; ask the institution, and write \"required\" once it is known",
+                         if the institution does not check PKCE, nothing shows that an authorization \
+                         response was swapped; ask the institution, and write \"required\" once it is known",
                     );
                 }
                 Ok(Pkce::Auto)

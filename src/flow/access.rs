@@ -1,4 +1,4 @@
-//! The way in: users, API keys, SSO tokens and sessions.
+//! Users, API keys, SSO tokens and sessions.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub struct UserRequest {
     pub metadata: Option<String>,
     /// `is_disabled`.
     pub is_disabled: bool,
-    /// The request that may come twice, where it is one.
+    /// The request with an `Idempotency-Key`, if it has one.
     pub origin: Option<Origin>,
 }
 
@@ -76,7 +76,7 @@ pub async fn create_user(
     }
 }
 
-/// What of a user is to change; `None` leaves a field as it is, `Some(None)` takes it away.
+/// The changes of a user; `None` leaves a field as it is, `Some(None)` removes it.
 #[derive(Clone, Debug, Default)]
 pub struct UserChangeRequest {
     /// The client's own name for the user.
@@ -89,12 +89,12 @@ pub struct UserChangeRequest {
     pub is_disabled: Option<bool>,
 }
 
-/// The user is disabled: nothing is begun for it.
+/// The user is disabled: nothing new can be started for it.
 #[derive(Debug, thiserror::Error)]
 #[error("the user is disabled: enable it first")]
 pub struct Disabled;
 
-/// Refuses what would begin something for a disabled user. What it has can be read and deleted.
+/// Refuses to start something new for a disabled user. Its data can still be read and deleted.
 pub fn enabled(user: &User) -> Result<(), Disabled> {
     match user.is_disabled {
         true => Err(Disabled),
@@ -102,7 +102,7 @@ pub fn enabled(user: &User) -> Result<(), Disabled> {
     }
 }
 
-/// Changes the client's user; `None`: it has no such user. The sessions of one that is disabled end.
+/// Changes the client's user; `None`: it has no such user. If this disables the user, its sessions end.
 pub async fn update_user(
     gateway: &Gateway,
     client: &ClientId,
@@ -135,8 +135,8 @@ pub async fn update_user(
     }
 }
 
-/// Deletes the client's user with its members, each told, and its sessions; `None`: it has no such
-/// user.
+/// Deletes the client's user with its sessions and its members, with an event for each member; `None`: it
+/// has no such user.
 pub async fn delete_user(
     gateway: &Gateway,
     client: &Client,
@@ -240,7 +240,7 @@ pub async fn user(
 /// The client of that id, if the key is one of its active ones; and the user that its request is about,
 /// where it names one, looked up in the same moment. Who that is may have to be asked again.
 ///
-/// An unknown client, an unknown key and a wrong secret take the same steps and look alike.
+/// An unknown client, an unknown key and a wrong secret take the same steps and have the same outcome.
 pub async fn client_of_key(
     gateway: &Gateway,
     id: &ClientId,
@@ -272,7 +272,7 @@ pub async fn create_api_key(
     Ok((added == KeyAddition::Added).then_some(key))
 }
 
-/// An SSO token for the user, good once (CONTRACT.md 1.1).
+/// An SSO token for the user, which works once (CONTRACT.md 1.1).
 pub async fn api_token(gateway: &Gateway, user: &User) -> Result<ApiToken, Internal> {
     let token = ApiToken::new(gateway.random.as_ref(), user.guid.partition());
     let owner = SessionOwner {
@@ -288,7 +288,7 @@ pub async fn api_token(gateway: &Gateway, user: &User) -> Result<ApiToken, Inter
     Ok(token)
 }
 
-/// Spends an SSO token for a session; `None`: unknown, spent or expired.
+/// Exchanges an SSO token for a session; `None`: unknown, used or expired.
 pub async fn begin_session(
     gateway: &Gateway,
     token: &ApiToken,
@@ -309,7 +309,7 @@ pub async fn begin_session(
     Ok(owner.map(|_| session))
 }
 
-/// Whose session it is; every call moves its end (CONTRACT.md 1.1).
+/// The user and client of a session; every call extends it (CONTRACT.md 1.1).
 pub async fn session(
     gateway: &Gateway,
     token: &SessionToken,
@@ -322,8 +322,8 @@ pub async fn session(
         .await?)
 }
 
-/// The user whose session it is; none where the user is disabled, because a session that was begun while
-/// that happened outlives the end of the others.
+/// The user of a session; `None` if the user is disabled, because a session that was started at the same
+/// moment did not end with the others.
 pub async fn user_of_session(
     gateway: &Gateway,
     owner: &SessionOwner,

@@ -18,28 +18,28 @@ use crate::log_context;
 use crate::seal::Context;
 use crate::store::{Lease, QueuedWork, Recorded, Reported, SealedAccess, StatusChange, Where};
 
-/// How long to wait before a job is pushed again after the n-th push was not taken.
+/// How long to wait before a job is pushed again after the n-th push was not accepted.
 const PUSH_WAITS_S: [u64; 2] = [5, 30];
 
 /// What was lent for one job.
 pub struct Leased {
     /// The job.
     pub job: Job,
-    /// What to pull with.
+    /// The token or credentials to pull with.
     pub access: Access,
-    /// The answers to the job's newest challenges, where there are any.
+    /// The answers to the job's newest challenges, if there are any.
     pub answers: Option<Credentials>,
 }
 
-/// What a member's data is pulled with, in clear.
+/// A member's token or credentials, in clear.
 pub enum Access {
     /// Of an OAuth member.
     Token {
         /// The access token; the refresh token stays.
         access_token: SecretString,
-        /// What it is good for.
+        /// Its scope.
         scope: Option<String>,
-        /// When the token ends, where the institution says.
+        /// When the token ends, if the institution says so.
         expires_at: Option<Timestamp>,
     },
     /// Of a standard member.
@@ -80,7 +80,7 @@ pub enum AggregatorReport {
     Failed(JobFailure),
 }
 
-/// A question that has no name of ours yet.
+/// A question that has no guid yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The institution's name for it.
@@ -96,7 +96,7 @@ pub fn queued(gateway: &Gateway) -> &QueuedWork {
     gateway.store.jobs_queued()
 }
 
-/// Takes up to `limit` jobs that are due; each is then to be [`push`]ed.
+/// Reserves up to `limit` jobs that are due; each is then to be [`push`]ed.
 pub async fn take_due(
     gateway: &Gateway,
     within: Where,
@@ -113,8 +113,8 @@ pub async fn take_due(
         .await?)
 }
 
-/// Pushes a job that was taken; one that was pushed often enough, or whose questions nobody answered
-/// in time, has failed.
+/// Pushes a reserved job. It fails instead if it was pushed three times already, or if nobody answered
+/// its questions in time.
 pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
     let Some(aggregator) = &gateway.aggregator else {
         return Ok(());
@@ -159,7 +159,7 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
     Ok(())
 }
 
-/// Lends what the job's member connects with to the aggregator, and the answers it waited for.
+/// Lends the token or credentials of the job's member to the aggregator, and the answers it waited for.
 ///
 /// A token that has ended is not lent: nothing could be pulled with it. The job fails at once, whatever
 /// the aggregator does next, and the member is IMPAIRED until the person connects again.
@@ -236,10 +236,11 @@ fn unseal(
     })
 }
 
-/// What the aggregator says of a job. `None`: there is no such job.
+/// Records a report of the aggregator. `None`: there is no such job.
 ///
-/// A report about a finished job changes nothing; the job as it ended is the answer. Neither does a
-/// repetition of the questions that wait for their answers: whoever is being asked is not asked anew.
+/// A report about a finished job changes nothing and returns the job as it ended. A second report of the
+/// same questions, while they wait for their answers, changes nothing either: the person is not asked
+/// again.
 pub async fn report(
     gateway: &Gateway,
     guid: JobGuid,
@@ -284,7 +285,8 @@ pub async fn report(
     }
 }
 
-/// Whether these very questions wait for their answers: the report's own answer was lost.
+/// Whether exactly these questions wait for their answers already: then the response to the first report
+/// was lost.
 fn is_asked_already(job: &Job, reported: &AggregatorReport) -> bool {
     let AggregatorReport::Challenged(questions) = reported else {
         return false;
@@ -299,7 +301,7 @@ fn is_asked_already(job: &Job, reported: &AggregatorReport) -> bool {
         && job.challenges.iter().zip(questions).all(is_same)
 }
 
-/// The report as the store keeps it: each question gets a name.
+/// The report as the store keeps it: each question gets a guid.
 fn named(gateway: &Gateway, job: &Job, reported: AggregatorReport) -> JobReport {
     match reported {
         AggregatorReport::Started => JobReport::Started,
@@ -319,7 +321,7 @@ fn named(gateway: &Gateway, job: &Job, reported: AggregatorReport) -> JobReport 
     }
 }
 
-/// What a report makes of the member.
+/// The status that a report leads to.
 fn status_change(reported: &AggregatorReport, is_oauth: bool) -> StatusChange {
     use ConnectionStatus as Status;
     let always = |status| StatusChange {
@@ -354,7 +356,8 @@ fn status_change(reported: &AggregatorReport, is_oauth: bool) -> StatusChange {
             at_first: Some(Status::Failed),
             ..StatusChange::default()
         },
-        // A consent stands although the first pull came to nothing; credentials were never tried.
+        // The consent is still valid although the first pull failed; credentials have not been accepted
+        // yet.
         JobFailure::Unavailable => StatusChange {
             at_first: (!is_oauth).then_some(Status::Failed),
             ..StatusChange::default()
@@ -366,13 +369,13 @@ fn status_change(reported: &AggregatorReport, is_oauth: bool) -> StatusChange {
         JobFailure::Closed => always(Status::Closed),
         JobFailure::Disabled => always(Status::Disabled),
         JobFailure::Unanswered => always(Status::Expired),
-        // The step that brings the new credentials says what they make of the member.
+        // The step that stores the new credentials decides the member's status.
         JobFailure::Replaced => StatusChange::default(),
     }
 }
 
-/// Whether each status that the change may lead to is told by the Connection Status webhook; a
-/// refusal's PREVENTED is.
+/// Whether every status that the change may lead to is sent by the Connection Status webhook; PREVENTED,
+/// after a refusal, is.
 fn is_told_as_connection_status(status_change: &StatusChange) -> bool {
     let mut statuses = status_change
         .at_first

@@ -1,7 +1,7 @@
-//! callback: an institution's answer → exactly one exchange, or a named refusal.
+//! callback: an authorization response → exactly one exchange, or a named refusal.
 //!
-//! The order is: issuer, attempt, path, settled, binding, and only then error or code. All but the
-//! first are one store step, so a forged answer costs a real flow nothing and reaches no bank.
+//! The order is: issuer, attempt, path, settled, binding, and only then error or code. All but the first
+//! are one store step, so a forged response does no harm to a real flow and causes no call to a bank.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,23 +29,23 @@ use crate::oauth::{
 use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
 
-/// How long a browser waits for its response to be claimed. After that it is shown that we are busy, and
-/// asks again; the claim goes on.
+/// How long a browser waits for its response to be claimed. After that it gets the page `busy` and asks
+/// again; the claim goes on.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What an answer led to.
+/// What an authorization response led to.
 pub enum CallbackOutcome {
-    /// Its attempt is known: the outcome page tells the browser that began it what happened.
+    /// Its attempt is known: the outcome page tells its browser what happened.
     Known(AttemptId),
-    /// It is not provably ours. Nothing was done.
+    /// It does not provably belong to a request of ours. Nothing was done.
     Refused(Refused),
 }
 
-/// An institution's answer arrives in a browser.
+/// An authorization response arrives in a browser.
 ///
-/// Of any number of deliveries of one answer exactly one is exchanged. The exchange goes on when
-/// the browser that delivered it goes away; it is waited for a moment, and no longer, so that the
-/// person gets to a page of ours.
+/// If one response is delivered several times, exactly one delivery leads to an exchange. The exchange
+/// goes on if the browser goes away. The browser waits only a moment for it, so that the person soon sees
+/// a page of ours.
 pub async fn callback(
     gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
@@ -60,10 +60,10 @@ pub async fn callback(
     if let Err(mismatch) = callback.check_issuer(at) {
         return Ok(CallbackOutcome::Refused(mismatch.into()));
     }
-    // A cookie that cannot be read may be the right one: what is unknown burns nothing.
+    // A cookie that cannot be read may be the right one, so it does not end the attempt.
     let part = attempt.cookie_part();
     let is_unknown = browser.unreadable.iter().any(|it| it == part);
-    // Without the issuer that a code would need, only its own browser vouches for an error.
+    // An error without the issuer that a code would need counts only in the attempt's own browser.
     let is_half_proven = iss.is_none() && at.oauth.iss == IssuerRule::RequiredWithCode;
     let unbound = match is_unknown || is_half_proven {
         true => UnboundCallback::Ignore,
@@ -96,8 +96,8 @@ pub async fn callback(
     Ok(taken)
 }
 
-/// Claims the response, however long the store is away, tells what came of that, and goes on with what it
-/// leads to: the code cannot be had a second time.
+/// Claims the response, however long the store is away, reports the outcome, and then does what it leads
+/// to: the code cannot be obtained a second time.
 async fn take(
     gateway: Arc<Gateway>,
     endpoint: CallbackEndpoint,
@@ -105,7 +105,7 @@ async fn take(
     callback: AuthorizationResponse,
     tell: oneshot::Sender<Result<CallbackOutcome, StoreError>>,
 ) {
-    // Who asked may have gone.
+    // The browser may have gone.
     let tell = |taken| drop(tell.send(taken));
     let known = || Ok(CallbackOutcome::Known(claim.attempt.clone()));
     let said = || endpoint.words(&callback.to_bytes());
@@ -205,7 +205,7 @@ async fn redeem(
     oauth.exchange(endpoint.registered(), authorized, now).await
 }
 
-/// Redeems the code and gives back what it yields, so that nobody else can use it either.
+/// Redeems the code and revokes the tokens it gives, so that nobody else can use the code.
 async fn burn(
     gateway: Arc<Gateway>,
     endpoint: CallbackEndpoint,
@@ -243,7 +243,7 @@ async fn burn(
     connect::give_back(&gateway, &endpoint, &subject.member, &issued, &scrubber).await;
 }
 
-/// The verifier and the nonce of the attempt that is answered, if they can be read.
+/// The verifier and the nonce of the response's attempt, if they can be read.
 fn unseal(
     gateway: &Gateway,
     callback: &AuthorizationResponse,

@@ -7,8 +7,8 @@ use crate::domain::secret::LinkToken;
 use crate::domain::window::{Binding, Ending, ErrorReason, Window, WindowStatus};
 use crate::store::{Subject, VisitKind};
 
-/// "Do not connect": ends an attempt that still waits for the institution as CANCELLED. One that has
-/// ended, or whose answer has come, stays as it is. `false`: it is not this browser's.
+/// "Do not connect": ends an attempt that still waits for the institution as CANCELLED. If it has ended
+/// already, or its authorization response has come, it stays as it is. `false`: it is not this browser's.
 pub async fn cancel(
     gateway: &Gateway,
     attempt: &AttemptId,
@@ -26,7 +26,7 @@ pub async fn cancel(
 
 /// What "Not now" led to.
 pub enum Declined {
-    /// The link is spent, and nobody left for the institution.
+    /// The link is used up, and nobody went to the institution.
     Cancelled {
         /// The window as it ended, and its member.
         subject: Box<Subject>,
@@ -37,8 +37,8 @@ pub enum Declined {
     No(Arrival),
 }
 
-/// "Not now", on the page of an `interstitial` link: the window ends as CANCELLED before anybody left
-/// for the institution, so there is nothing to try again.
+/// "Not now", on the page of an `interstitial` link: the window ends as CANCELLED before anybody went to
+/// the institution, so there is nothing to try again.
 pub async fn decline(
     gateway: &Gateway,
     member: MemberGuid,
@@ -58,8 +58,8 @@ pub async fn decline(
     Ok(Declined::Cancelled { subject, back })
 }
 
-/// Ends the window as it was seen: once another browser has opened it, or an answer has come, a page
-/// drawn before has no say any more. `false`: it went on.
+/// Ends the window if it is still as the page showed it. If another browser has opened it since, or an
+/// authorization response has come, nothing is changed. `false`: it is not.
 async fn end(gateway: &Gateway, window: &Window) -> Result<bool, Internal> {
     let (reason, seen) = (ErrorReason::Cancelled, Some(window.status));
     let ended = failure::end(gateway, window, reason, Ending::Failed, seen).await?;

@@ -16,18 +16,18 @@ use crate::domain::user::User;
 use crate::log_context;
 use crate::store::{Answered, Answering, StoreError};
 
-/// Answers as they came.
+/// Answers as they were sent.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerRequest {
     /// One value for each question.
     pub answers: Vec<GivenValue>,
     /// `X-CALLBACK-PAYLOAD`.
     pub callback_payload: Option<CallbackPayload>,
-    /// Whether the change is told.
+    /// Whether webhooks are sent.
     pub webhooks: WebhookChoice,
 }
 
-/// Why answers were not taken.
+/// Why answers were refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     /// The user has no such member.
@@ -46,7 +46,7 @@ pub enum AnswerError {
         /// What was asked.
         label: String,
     },
-    /// Nothing of that guid was asked.
+    /// There is no question with that guid.
     #[error("challenges names {0}, which was not asked; read the challenges again")]
     Unknown(CredentialGuid),
     /// A question has two answers.
@@ -69,13 +69,13 @@ impl From<StoreError> for AnswerError {
     }
 }
 
-/// What the institution asks of the member just now; empty when it asks nothing.
+/// The open questions of the member's institution; empty if there are none.
 pub async fn challenges(gateway: &Gateway, member: &Member) -> Result<Vec<Challenge>, Internal> {
     let asking = asking(gateway, member).await?;
     Ok(asking.map_or_else(Vec::new, |job| job.challenges))
 }
 
-/// Answers what the institution asks: the member is RESUMED, and its job goes on.
+/// Answers the institution's questions: the member is RESUMED, and its job goes on.
 pub async fn answer(
     gateway: &Gateway,
     client: &Client,

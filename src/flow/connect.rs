@@ -1,5 +1,5 @@
-//! connect: a grant → the member CONNECTED, the grant sealed, the state SUCCESS, events and job, in
-//! one atomic step.
+//! connect: a token set → the member CONNECTED, the token set sealed, the state SUCCESS, events and job,
+//! in one atomic step.
 
 use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
@@ -17,15 +17,15 @@ use crate::metrics;
 use crate::oauth::{Exchanged, IdentifyError, Issued, Scrubber};
 use crate::store::{Committed, Connection, Subject};
 
-/// How often a grant is passed on to the member that has its login: that member may lose it while
-/// the grant is on its way.
+/// How often a token set is sealed for the member that has its login: that member may lose the login in
+/// the meantime.
 const MERGES: usize = 3;
 
-/// Commits what the code became for the window's member or, where the client's policy is `merge`, for
-/// the member that has this login already.
+/// Commits the token set for the window's member or, if the client's policy is `merge`, for the member
+/// that has this login already.
 ///
-/// When the window ended meanwhile (superseded, expired, deleted), or the login may not be connected
-/// here, nothing is kept and the grant is given back.
+/// If the window ended meanwhile (superseded, expired, deleted), or the login may not be connected here,
+/// nothing is kept and the tokens are revoked.
 pub(super) async fn connect(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
@@ -101,7 +101,7 @@ pub(super) async fn connect(
     reject(gateway, endpoint, subject, &exchanged, cause).await
 }
 
-/// Ends the window, whose person waits for that, and then gives the grant back.
+/// Ends the window first, because its person waits for that, and then revokes the tokens.
 async fn reject(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
@@ -114,8 +114,8 @@ async fn reject(
     ended
 }
 
-/// What the login is known by; empty where the client allows duplicates, and the institution is not
-/// asked, or where the institution does not say who signed in.
+/// The login's fingerprints; empty if the client allows duplicates (then the institution is not asked),
+/// or if the institution does not say who signed in.
 async fn fingerprints(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
@@ -145,7 +145,7 @@ fn source(oauth: &OAuth) -> String {
     }
 }
 
-/// The connection of the window's member or of `inbound`; `None`: that one is gone.
+/// The connection of the window's member or of `inbound`; `None`: that member was deleted.
 async fn connection(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
@@ -164,7 +164,7 @@ async fn connection(
             found
         }
     };
-    // What was asked for when this link was made is newer, and so is what is to be echoed.
+    // The values given when this link was made are newer, and so is the callback payload.
     let asked = match outbound.data_request.is_empty() {
         true => receiving.data_request.clone(),
         false => outbound.data_request.clone(),

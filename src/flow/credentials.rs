@@ -1,5 +1,5 @@
-//! What people sign in with at institutions without OAuth: checked against what the institution asks
-//! for, sealed for one member, and fingerprinted.
+//! Credentials for institutions without OAuth: checked against the institution's fields, sealed for one
+//! member, and fingerprinted.
 
 use super::{Gateway, seal_contexts};
 use crate::domain::credential::{
@@ -48,7 +48,7 @@ const CREDENTIALS: &str = "credentials";
 pub(super) struct Sealed {
     /// The envelope.
     pub(super) envelope: Vec<u8>,
-    /// What their login is known by; empty when they hold none.
+    /// The fingerprints of their login; empty if they hold none.
     pub(super) fingerprints: Vec<Digest>,
 }
 

@@ -1,4 +1,4 @@
-//! Deadlines are true without visitors: what runs out becomes ERRORED by itself.
+//! Deadlines take effect without visitors: a window whose deadline passes becomes ERRORED by itself.
 
 use tracing::Instrument;
 
@@ -10,7 +10,8 @@ use crate::log_context;
 /// How many windows one sweep ends at most; the next sweep goes on.
 const SWEEP: usize = 500;
 
-/// Ends the windows whose deadline has passed, and forgets what was kept long enough. How many ended.
+/// Ends the windows whose deadline has passed, and deletes what was kept long enough. Returns how many
+/// ended.
 pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
     let overdue = gateway.store.overdue_windows(gateway.now(), SWEEP).await?;
     let mut ended = 0;

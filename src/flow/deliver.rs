@@ -1,4 +1,4 @@
-//! deliver: an event → told to its client, tried again, or given up.
+//! deliver: an event → sent to its client, tried again, or given up.
 
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use crate::webhook::{Delivery, Message, Webhooks};
 /// How long a reserved event stays with one worker: as long as a delivery may take at most.
 const HOLD: Duration = Duration::from_secs(60);
 
-/// The gaps after the first try, the second, and so on, in seconds: 23 h 53 min in all. Short at
-/// first for a receiver that restarts, long at last for one that has to be repaired.
+/// The pauses after the first try, the second, and so on, in seconds: 23 h 53 min in all. The first ones
+/// are short, for a receiver that restarts; the last ones are long, for a receiver that has to be
+/// repaired.
 const GAPS: [u64; 11] = [
     5,
     30,
@@ -36,7 +37,7 @@ pub fn queued(gateway: &Gateway) -> &QueuedWork {
     gateway.store.events_queued()
 }
 
-/// Takes up to `limit` events that are due; each is then to be [`deliver`]ed.
+/// Reserves up to `limit` events that are due; each is then to be [`deliver`]ed.
 pub async fn take_due(
     gateway: &Gateway,
     within: Where,
@@ -49,7 +50,7 @@ pub async fn take_due(
         .await?)
 }
 
-/// Tries one event once, and says in the store what came of it.
+/// Tries one event once, and records the outcome in the store.
 pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result<(), Internal> {
     log_context::event(&event);
     let now = gateway.now();
@@ -110,8 +111,8 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
 
 /// How long to wait after the `attempt`-th try, counted from 1; `None` after the last one.
 ///
-/// Up to a tenth is added or taken away by chance, so that what failed together is not tried again
-/// together.
+/// Up to a tenth is added or subtracted at random, so that deliveries that failed together are not tried
+/// again together.
 fn next_try(attempt: u32, random: &dyn Random) -> Option<Duration> {
     let nth = usize::try_from(attempt.saturating_sub(1)).ok()?;
     let gap = Duration::from_secs(*GAPS.get(nth)?);

@@ -1,4 +1,4 @@
-//! How a window ends that connects nothing.
+//! How a window ends without a connection.
 
 use super::{Gateway, Internal};
 use crate::domain::event::EventKind;
@@ -10,17 +10,17 @@ use crate::metrics;
 use crate::oauth::{Meaning, SetupFault};
 use crate::store::{Failure, Subject};
 
-/// Why a window connects nothing.
+/// Why a window ends without a connection.
 pub(super) struct FailureCause {
-    /// What the person and the member service are told.
+    /// The reason for the person and the member service.
     pub(super) reason: ErrorReason,
     /// How the window ends.
     pub(super) ending: Ending,
-    /// The member that the login belongs to, where that is why.
+    /// The member that the login belongs to, if that is the cause.
     pub(super) inbound: Option<MemberGuid>,
     /// For the operator.
     pub(super) detail: String,
-    /// What the operator has to correct, where that is why.
+    /// What the operator has to correct, if that is the cause.
     pub(super) setup: Option<SetupFault>,
 }
 
@@ -37,7 +37,7 @@ impl FailureCause {
         }
     }
 
-    /// The institution answered, or could not, or our own work failed.
+    /// The institution refused or failed, or the gateway failed.
     pub(super) fn new(reason: ErrorReason, detail: String) -> Self {
         Self {
             reason,
@@ -80,8 +80,8 @@ pub(super) async fn fail(
     Ok(())
 }
 
-/// Ends an unfinished window for no fault of the institution's, tells of it and counts it; `false` when
-/// something else ended it first, or it is no longer in the status that `only_in` names.
+/// Ends an unfinished window for a cause that is not the institution's, with an event and a count;
+/// `false` if something else ended it first, or it is no longer in the status that `only_in` names.
 pub(super) async fn end(
     gateway: &Gateway,
     window: &Window,
@@ -105,7 +105,7 @@ pub(super) async fn end(
     Ok(ended.is_some())
 }
 
-/// The step, with nothing that is not known of every failure.
+/// The step, with only the fields that every failure has.
 fn failure(gateway: &Gateway, window: &Window, reason: ErrorReason, ending: Ending) -> Failure {
     let kinds = [EventKind::OauthStateFinished];
     let finished = gateway.clients.get(&window.client).map(|client| {
@@ -129,7 +129,8 @@ fn tell(gateway: &Gateway, window: &Window, member: Option<&Member>, reason: Err
     gateway.metrics.flows_failed.count(labels);
 }
 
-/// Says that nobody can connect the member's institution before the operator has corrected something.
+/// Logs and counts that nobody can connect the member's institution before the operator has corrected
+/// something.
 pub(super) fn tell_operator(gateway: &Gateway, member: &Member, setup: SetupFault, detail: &str) {
     match setup {
         SetupFault::ClientRefused => {

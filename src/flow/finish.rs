@@ -11,7 +11,7 @@ use crate::store::AttemptRecord;
 
 /// What the outcome page shows.
 pub enum Finish {
-    /// The flow ended; where it returns to, if not here.
+    /// The flow ended; where it returns to, if not to a page of ours.
     Ended {
         /// The attempt and its window.
         record: Box<AttemptRecord>,
@@ -20,7 +20,8 @@ pub enum Finish {
     },
     /// The exchange is still under way.
     Connecting(Box<AttemptRecord>),
-    /// The institution's answer has not come: this browser may go on there, or leave it.
+    /// The authorization response has not come: this browser may continue to the institution, or end the
+    /// attempt.
     NoResponse(Box<AttemptRecord>),
     /// This browser went on with a newer attempt, in another tab.
     Replaced(Box<AttemptRecord>),
@@ -32,8 +33,8 @@ pub enum Finish {
 
 /// The outcome of an attempt, for the browser that began it.
 ///
-/// Waits a moment for an exchange that runs in this process, and then looks once. One that another
-/// gateway runs is looked at once, too; the page asks again.
+/// Waits a moment for an exchange that runs in this process, and then reads the store once. For an
+/// exchange that another gateway runs, the store is read once too; the page asks again.
 pub async fn finish(
     gateway: &Gateway,
     attempt: &AttemptId,
@@ -54,7 +55,7 @@ pub async fn finish(
     let is_coming = |record: &AttemptRecord| record.window.status == WindowStatus::Returned;
     let is_late =
         |window: &Window| !window.status.is_finished() && gateway.now() >= window.deadline;
-    // Its deadline has passed before the sweeper came: make it true now.
+    // Its deadline has passed before the sweeper came: end it now.
     if !is_coming(&record) && is_late(&record.window) {
         super::deadlines::expire(gateway, &record.window).await?;
         match gateway.store.attempt(attempt).await? {
@@ -83,8 +84,8 @@ pub async fn attempt(
     Ok(gateway.store.attempt(attempt).await?)
 }
 
-/// The member of an attempt. The one that it began with may be gone because the login was another one's,
-/// which is at the same institution.
+/// The member of an attempt. The one that it began with may have been removed by a merge; then it is the
+/// one that has the login, at the same institution.
 pub async fn member(gateway: &Gateway, record: &AttemptRecord) -> Result<Option<Member>, Internal> {
     let window = &record.window;
     Ok(match (&record.member, window.inbound) {

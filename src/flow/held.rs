@@ -1,5 +1,5 @@
-//! Answers that come by POST (`form_post`), where no Lax cookie comes along: each waits for the GET that
-//! follows it.
+//! Authorization responses that come by POST (`form_post`), without the Lax cookie: each waits for the
+//! GET that follows it.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ use crate::domain::secret::ResponseHandle;
 use crate::oauth::AuthorizationResponse;
 use crate::store::StoreError;
 
-/// How long an answer that came by POST waits for the GET that follows it.
+/// How long a response that came by POST waits for the GET that follows it.
 pub const HELD_ANSWER_TTL: Duration = Duration::from_secs(120);
 
-/// How long the store may take to keep one: whoever brought it waits at the institution's page.
+/// How long the store may take to keep one: the person waits at the institution's page.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What became of an answer that came by POST.
+/// What became of a response that came by POST.
 pub enum Held {
     /// It waits under this handle.
     Under(ResponseHandle),
-    /// Its attempt awaits no more answers.
+    /// Its attempt waits for no more responses.
     Settled(AttemptId),
     /// It names no attempt of ours.
     Unknown,
 }
 
-/// Keeps an answer that came by POST, where no Lax cookie comes along, for the GET that follows it
-/// (OAuth 2.0 Form Post Response Mode section 2). A store that takes long is away: what it still keeps then
-/// is forgotten with the others.
+/// Keeps a response that came by POST, without the Lax cookie, for the GET that follows it (OAuth 2.0
+/// Form Post Response Mode section 2). If the store takes too long it counts as away; what it keeps all
+/// the same expires like the others.
 pub async fn hold(gateway: &Gateway, callback: &AuthorizationResponse) -> Result<Held, Internal> {
     let attempt = AttemptId::of(&callback.state);
     let random = gateway.random.as_ref();
@@ -60,7 +60,7 @@ pub async fn hold(gateway: &Gateway, callback: &AuthorizationResponse) -> Result
         .unwrap_or_else(|late| Err(StoreError::Unavailable(Box::new(late)).into()))
 }
 
-/// The answer held under `handle`, unless it has expired.
+/// The response held under `handle`, unless it has expired.
 pub async fn held(
     gateway: &Gateway,
     handle: &ResponseHandle,

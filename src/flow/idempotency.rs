@@ -1,4 +1,4 @@
-//! idempotency: a request that comes twice with one `Idempotency-Key` is done once.
+//! idempotency: a request that is sent twice with one `Idempotency-Key` is processed once.
 
 use std::time::Duration;
 
@@ -11,35 +11,35 @@ use crate::domain::secret::Digest;
 use crate::seal::Sealer;
 use crate::store::{Idempotence, IdempotentRequest};
 
-/// How long a key is held for a request that is being done, unless that is said again: whose gateway died
-/// may soon ask anew.
+/// How long a key is held for a request that is being processed, unless the hold is renewed: if the
+/// gateway died, the client may soon send the request again.
 const HELD: Duration = Duration::from_secs(5);
 
-/// How often it is said again.
+/// How often the hold is renewed.
 const RENEWED: Duration = Duration::from_secs(2);
 
-/// How long an answer is kept.
+/// How long a response is kept.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A request with a key, as it came.
+/// A request with a key, as it was sent.
 pub struct KeyedRequest<'a> {
     /// The tenant.
     pub client: &'a ClientId,
-    /// The user whose session asks; `None`: the client itself.
+    /// The user of the session; `None`: an API key of the client.
     pub user: Option<UserGuid>,
     /// `Idempotency-Key`.
     pub key: &'a str,
-    /// Everything that makes it this request and no other: method, path and query, body.
+    /// Everything that tells it from other requests: method, path and query, body.
     pub parts: [&'a [u8]; 3],
 }
 
-/// What a keyed request is to be met with.
+/// What is to be done with a keyed request.
 pub enum Admission {
-    /// It is the first: it is to be done, then [`keep`] or [`forget`] called.
+    /// It is the first: it is to be processed, then [`keep`] or [`forget`] called.
     First(IdempotentRequest),
     /// The first is still running.
     UnderWay,
-    /// It was done; the answer as [`keep`] got it.
+    /// It was processed; the response as [`keep`] got it.
     Replayed(Vec<u8>),
     /// The key was used for another request.
     Differs,
@@ -73,7 +73,7 @@ pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admi
     })
 }
 
-/// Does a request that is the first with its key, and holds that meanwhile.
+/// Processes a request that is the first with its key, and holds the key meanwhile.
 pub async fn hold<T>(
     gateway: &Gateway,
     request: &IdempotentRequest,
@@ -98,7 +98,7 @@ pub async fn hold<T>(
     }
 }
 
-/// What a request creates is named by: the same however often it is done.
+/// Where the guids of what a request creates come from: the same however often it is processed.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin(Digest);
 
@@ -120,13 +120,13 @@ impl Origin {
     }
 }
 
-/// Whether something that was found is what the request created before: in the time that its answer is
-/// kept for.
+/// Whether something that was found can be what the request created before: it is not older than a
+/// response is kept.
 pub(super) fn is_of_same_request(created_at: Timestamp, now: Timestamp) -> bool {
     now < created_at + KEPT
 }
 
-/// Keeps the answer, sealed, for 24 hours.
+/// Keeps the response, sealed, for 24 hours.
 pub async fn keep(
     gateway: &Gateway,
     request: &IdempotentRequest,
@@ -144,7 +144,7 @@ pub async fn keep(
         .await?)
 }
 
-/// Gives the key back: the answer is not worth keeping.
+/// Releases the key: the response is not to be kept.
 pub async fn forget(gateway: &Gateway, request: &IdempotentRequest) -> Result<(), Internal> {
     Ok(gateway
         .store
@@ -158,7 +158,8 @@ impl KeyedRequest<'_> {
         sealer.keyed_digest("idempotency key", &owned.each_ref().map(Vec::as_slice))
     }
 
-    /// Keyed, like the key's: a body may hold a password, and whoever sees the store can try none out.
+    /// A keyed digest, like that of the key: a body may hold a password, and nobody who sees the store
+    /// may be able to try out passwords.
     fn digest(&self, sealer: &Sealer) -> Digest {
         let owned = self.owned_key();
         let mut parts: Vec<&[u8]> = owned.iter().map(Vec::as_slice).collect();
@@ -166,7 +167,7 @@ impl KeyedRequest<'_> {
         sealer.keyed_digest("idempotent request", &parts)
     }
 
-    /// Whose key it is, and the key.
+    /// The client or user whose key it is, and the key.
     fn owned_key(&self) -> [Vec<u8>; 3] {
         let user = self.user.map(|user| user.to_string()).unwrap_or_default();
         [self.client.as_str().into(), user.into(), self.key.into()]

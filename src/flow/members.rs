@@ -1,4 +1,4 @@
-//! What a member service does with members beside minting: find, create, change and delete.
+//! What a member service does with members besides minting: find, create, change and delete.
 
 use jiff::Timestamp;
 
@@ -40,17 +40,17 @@ pub struct MemberRequest {
     pub use_cases: Option<Vec<UseCase>>,
     /// `background_aggregation_is_disabled`.
     pub background_aggregation_is_disabled: bool,
-    /// What it asks of its first window.
+    /// The options of its first window.
     pub link_options: MintOptions,
     /// `credentials`, for standard members.
     pub credentials: Option<Vec<GivenValue>>,
-    /// `data_request`, and what else its jobs are asked for.
+    /// `data_request`, and what else its jobs ask for.
     pub data_request: DataRequest,
     /// `X-CALLBACK-PAYLOAD`.
     pub callback_payload: Option<CallbackPayload>,
-    /// Whether its creation is told.
+    /// Whether webhooks are sent.
     pub webhooks: WebhookChoice,
-    /// The request that may come twice, where it is one.
+    /// The request with an `Idempotency-Key`, if it has one.
     pub origin: Option<Origin>,
 }
 
@@ -58,11 +58,11 @@ pub struct MemberRequest {
 pub enum Created {
     /// An OAuth member, PENDING, with its first link.
     Linked(Box<Minted>),
-    /// A standard member; aggregated at once unless that was to be skipped.
+    /// A standard member; aggregated at once unless `skip_aggregation`.
     Standard(Box<Member>),
 }
 
-/// What of a member is to change; `None` leaves a field as it is, `Some(None)` takes it away.
+/// The changes of a member; `None` leaves a field as it is, `Some(None)` removes it.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeRequest {
     /// `name`.
@@ -79,11 +79,11 @@ pub struct ChangeRequest {
     pub credentials: Option<Vec<GivenValue>>,
     /// `skip_aggregation`: new credentials are kept and nothing is started.
     pub skip_aggregation: bool,
-    /// `data_request`, and what else its jobs are asked for.
+    /// `data_request`, and what else its jobs ask for.
     pub data_request: Option<DataRequest>,
     /// `X-CALLBACK-PAYLOAD`.
     pub callback_payload: Option<CallbackPayload>,
-    /// Whether the change is told.
+    /// Whether webhooks are sent.
     pub webhooks: WebhookChoice,
 }
 
@@ -137,7 +137,7 @@ pub enum CreateError {
     /// there, and then OAuth is compulsory (CONTRACT.md 7).
     #[error("Members of this institution connect by OAuth: send is_oauth true and no credentials")]
     OnlyOAuth,
-    /// The user was deleted while this went on.
+    /// The user was deleted meanwhile.
     #[error("there is no such user any more")]
     NoSuchUser,
     /// The user already has a member with that login at the institution.
@@ -200,8 +200,8 @@ pub async fn find(
     })
 }
 
-/// Changes the user's member. New credentials make it UPDATED, end an unfinished job and, unless that is
-/// to be skipped or the member is not for PFM, are tried by a new one. One step.
+/// Changes the user's member. New credentials make it UPDATED and end an unfinished job; a new job tries
+/// them, unless `skip_aggregation` is set or the member is not for PFM. One step.
 pub async fn update(
     gateway: &Gateway,
     client: &Client,
@@ -270,7 +270,8 @@ pub async fn update(
 }
 
 /// Creates an OAuth member, PENDING, with its first window, or a standard one, CREATED, with its
-/// credentials and, unless that is to be skipped or it is not for PFM, its first job. One step.
+/// credentials and its first job (no job if `skip_aggregation` is set or the member is not for PFM). One
+/// step.
 pub async fn create(
     gateway: &Gateway,
     client: &Client,
@@ -312,8 +313,8 @@ pub async fn create(
     create_standard(gateway, client, user, institution, request, &checked, now).await
 }
 
-/// The request that may come twice, unless what it created is too old to be its own, or was deleted: then
-/// it creates another one.
+/// The request with an `Idempotency-Key`, unless the member it created is too old to be its own, or was
+/// deleted: then it creates another one.
 async fn origin(
     gateway: &Gateway,
     user: &User,
@@ -341,8 +342,8 @@ async fn create_linked(
     now: Timestamp,
 ) -> Result<Created, CreateError> {
     let partition = user.guid.partition();
-    // `skip_aggregation` at create is the member's until its first success; the window itself leaves
-    // the question open.
+    // `skip_aggregation` at create belongs to the member, until its first success; the window has no
+    // value of its own.
     let link_options = MintOptions {
         skip_aggregation: None,
         ..request.link_options.clone()
@@ -365,7 +366,7 @@ async fn create_linked(
         created,
         most_members: gateway.settings.members_per_user,
     };
-    // Only the digest of its link was kept: there is another one.
+    // Only the digest of its link was kept, so it gets a new link.
     if let Some(found) = keep(gateway, &new, now).await? {
         let minted = mint(gateway, client, user.guid, found.guid, again).await?;
         return Ok(Created::Linked(Box::new(minted)));
@@ -414,7 +415,7 @@ async fn create_standard(
     Ok(Created::Standard(Box::new(new.member)))
 }
 
-/// A member as asked for, with nothing to connect by yet.
+/// A member as requested, without a window or credentials yet.
 fn new_member(
     gateway: &Gateway,
     client: &Client,
@@ -455,8 +456,8 @@ fn new_member(
     }
 }
 
-/// The job that tries the member's new credentials; `None`: that is to be skipped, its data may not be
-/// pulled, or nobody could do it.
+/// The job that tries the member's new credentials; `None`: `skip_aggregation` is set, its data may not
+/// be pulled, or there is no aggregator.
 fn first_job(gateway: &Gateway, member: &Member, skipped: bool) -> Option<NewJob> {
     let is_wanted = !skipped && member.is_for_pfm();
     (is_wanted && gateway.aggregator.is_some()).then(|| NewJob {
@@ -475,7 +476,7 @@ fn created_notices(
     webhooks.of(gateway, client, &kinds, user.guid.partition())
 }
 
-/// Keeps a new member; the one that the same request created before, if it did.
+/// Keeps a new member. Returns the one that the same request created before, if it did.
 async fn keep(
     gateway: &Gateway,
     new: &NewMember,
@@ -495,8 +496,8 @@ async fn keep(
     Ok(None)
 }
 
-/// Deletes the user's member: its grant is erased, its open window ends, its job is dropped. `None`:
-/// no such member.
+/// Deletes the user's member: its tokens or credentials are erased, its open window ends, its job is
+/// dropped. `None`: no such member.
 pub async fn delete(
     gateway: &Gateway,
     client: &Client,

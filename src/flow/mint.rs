@@ -17,24 +17,24 @@ use crate::domain::secret::LinkToken;
 use crate::domain::window::{NewWindow, OpenPolicy, ReferralSource, WindowOptions};
 use crate::{log_context, metrics};
 
-/// What a request asks of a window, as it came.
+/// The options of a window, as the request has them.
 #[derive(Clone, Debug, Default)]
 pub struct MintOptions {
     /// `referral_source`; BROWSER unless given.
     pub referral_source: ReferralSource,
-    /// `client_redirect_url`; counts in APP flows only.
+    /// `client_redirect_url`; used in APP flows only.
     pub client_redirect_url: Option<String>,
-    /// `ui_message_webview_url_scheme`; counts in APP flows only.
+    /// `ui_message_webview_url_scheme`; used in APP flows only.
     pub ui_message_webview_url_scheme: Option<String>,
     /// `skip_aggregation`.
     pub skip_aggregation: Option<bool>,
     /// `enable_app2app`; true unless given.
     pub enable_app2app: Option<bool>,
-    /// How the link may be opened, where not as the client's configuration says.
+    /// How the link may be opened, if not as the client's configuration says.
     pub open_policy: Option<OpenPolicy>,
-    /// How long the link may wait, where not as the client's configuration says.
+    /// How long the link may wait, if not as long as the client's configuration says.
     pub link_minutes: Option<u32>,
-    /// How long the institution's answer is awaited, where not as the client's configuration says.
+    /// How long the authorization response is awaited, if not as long as the client's configuration says.
     pub authorization_minutes: Option<u32>,
     /// The languages for the pages.
     pub ui_locales: Option<String>,
@@ -44,9 +44,9 @@ pub struct MintOptions {
 pub struct Minted {
     /// The member it connects.
     pub member: Member,
-    /// The window's public name.
+    /// The window's guid: that of the OAuth state.
     pub oauth_state: OauthStateGuid,
-    /// The link itself: shown once, kept nowhere.
+    /// The link itself: shown once, not stored.
     pub oauth_window_uri: Url,
     /// Until when it may be opened.
     pub expires_at: Timestamp,
@@ -67,7 +67,7 @@ pub enum MintError {
          register it in the configuration (return_addresses), byte for byte up to the '?'"
     )]
     ReturnAddress(String),
-    /// The address could not be a return address of anybody.
+    /// The address can be nobody's return address.
     #[error("client_redirect_url {0}")]
     MalformedAddress(#[from] InvalidReturn),
     /// The scheme is not a registered one.
@@ -84,7 +84,7 @@ pub enum MintError {
         /// The most that it allows.
         most: u32,
     },
-    /// The institution's answer would be awaited too long or not at all.
+    /// The authorization response would be awaited too long or not at all.
     #[error("authorization_minutes must be between 1 and {LONGEST_AUTHORIZATION}")]
     AuthorizationLife,
     /// It is not the caller's fault.
@@ -92,7 +92,7 @@ pub enum MintError {
     Internal(#[from] Internal),
 }
 
-/// The most minutes that an institution's answer is awaited.
+/// The most minutes that the authorization response is awaited.
 pub const LONGEST_AUTHORIZATION: u16 = 60;
 
 impl From<crate::store::StoreError> for MintError {
@@ -230,7 +230,7 @@ fn link_life(
     Ok(wished)
 }
 
-/// How many minutes the answer is awaited; `None`: as long as usual.
+/// How many minutes the authorization response is awaited; `None`: as long as usual.
 fn authorization_life(
     gateway: &Gateway,
     client: &Client,

@@ -5,16 +5,16 @@
 //! ```
 //!
 //! One file and one public function per verb. Each decides, asks the store for one atomic step, and
-//! answers with a named outcome; none of them knows HTTP, pages or a database. [`access`] is the way
-//! in (users, keys, sessions), [`members`] what a member service does besides minting, with
-//! [`credentials`] where there is no OAuth, [`order`] an aggregation that is asked for, [`challenges`]
-//! what the institution asks during one, [`oauth_states`] what a member service sees of it all,
-//! [`deliver`] how it is told. [`unproven`] and [`held`] are the answers that need more than one look,
-//! [`cancel`] a person's own no, [`finish`] where a person goes at the end, [`deadlines`] what happens
-//! when nobody comes, [`idempotency`] what happens when a request comes twice.
+//! returns a named outcome; none of them knows HTTP, pages or a database. [`access`] has users, keys and
+//! sessions; [`members`] what a member service does besides minting, with [`credentials`] where there is
+//! no OAuth; [`order`] an aggregation that a client requests; [`challenges`] what the institution asks
+//! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
+//! sent. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
+//! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
+//! whose person never came back, [`idempotency`] a request that is sent twice.
 //!
-//! What several of them need: [`registration`] (who asks where), `failure` (how a window ends that
-//! connects nothing), and [`seal_contexts`] (what each envelope is for).
+//! Several of them need [`registration`] (which client at which institution), `failure` (how a window
+//! ends without a connection) and [`seal_contexts`] (what each envelope is for).
 
 pub mod access;
 pub mod aggregate;
@@ -71,7 +71,7 @@ pub use crate::store::{
 pub struct Gateway {
     /// Where everything is kept.
     pub store: Store,
-    /// Seals grants, attempts and held answers.
+    /// Seals token sets, attempts and held responses.
     pub sealer: Sealer,
     /// The protocol client.
     pub oauth: OAuthClient,
@@ -91,7 +91,7 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// The exchanges that run in this process.
     pub under_way: under_way::UnderWay,
-    /// Work that must end well even if the browser that caused it goes away.
+    /// Work that must be finished even if the browser that caused it goes away.
     pub tasks: TaskTracker,
 }
 
@@ -100,7 +100,7 @@ pub struct Gateway {
 pub struct Settings {
     /// The origin that people and banks reach us at; the only source of our own addresses.
     pub public_url: Url,
-    /// How long an institution's answer is awaited after a link was opened.
+    /// How long the authorization response is awaited after a link was opened.
     pub authorization_ttl: Duration,
     /// How long a Nexus session lasts without a call.
     pub session_idle: Duration,
@@ -178,7 +178,7 @@ impl Institutions {
     }
 }
 
-/// What no caller can do anything about.
+/// A failure that no caller can correct.
 #[derive(Debug, thiserror::Error)]
 pub enum Internal {
     /// The store failed.
@@ -187,7 +187,7 @@ pub enum Internal {
     /// A client or an institution that stored data names is no longer configured.
     #[error("{0} is no longer in the configuration")]
     NotConfigured(String),
-    /// What was kept is not what was to be kept there.
+    /// The stored data cannot be read.
     #[error("what is stored cannot be read: {0}")]
     Unreadable(String),
     /// A task of ours was cut off.
@@ -196,7 +196,7 @@ pub enum Internal {
 }
 
 impl Internal {
-    /// Why the store cannot be reached, where that is all: the same may be asked again.
+    /// Why the store cannot be reached, if that is the failure: the same may be requested again.
     pub fn store_is_away(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match self {
             Self::Store(StoreError::Unavailable(cause)) => Some(cause.as_ref()),
@@ -206,7 +206,7 @@ impl Internal {
 }
 
 impl Gateway {
-    /// That the store answers and takes writes.
+    /// Checks that the store replies and accepts writes.
     pub async fn probe(&self) -> Result<(), Internal> {
         Ok(self.store.probe().await?)
     }
@@ -240,8 +240,8 @@ impl Gateway {
             .collect()
     }
 
-    /// Runs what must end well even if the browser that caused it goes away; its lines are about the
-    /// same as the caller's.
+    /// Runs work that must be finished even if the browser that caused it goes away; its log lines have
+    /// the caller's fields.
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -249,7 +249,7 @@ impl Gateway {
         self.tasks.spawn(work.in_current_span())
     }
 
-    /// Measures the queues, for a look at the metrics.
+    /// Measures the queues, for a scrape of the metrics.
     pub async fn measure_queues(&self) -> Result<(), Internal> {
         let queues = self.store.queues().await?;
         self.metrics.set_aside.set([], queues.set_aside as f64);

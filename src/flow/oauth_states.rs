@@ -14,7 +14,7 @@ pub async fn list(
     Ok(gateway.store.windows(user, query).await?)
 }
 
-/// Whose member that is, if it is one of the client's; it may be deleted.
+/// The user of that member, if it is one of the client's; the member may be deleted.
 pub async fn user_of_member(
     gateway: &Gateway,
     client: &ClientId,
@@ -24,7 +24,7 @@ pub async fn user_of_member(
     Ok(user_of(owner, client))
 }
 
-/// Whose window that is, if it is one of the client's.
+/// The user of that window, if it is one of the client's.
 pub async fn user_of_window(
     gateway: &Gateway,
     client: &ClientId,
@@ -34,7 +34,7 @@ pub async fn user_of_window(
     Ok(user_of(owner, client))
 }
 
-/// The user's window of that guid, which is thereby retrieved.
+/// The user's window of that guid. If it is finished, this counts as its first retrieval.
 pub async fn read(
     gateway: &Gateway,
     user: UserGuid,

@@ -15,7 +15,7 @@ use crate::metrics;
 use crate::oauth::{self, AttemptSecrets, AuthorizationRequest, Meaning, SetupFault};
 use crate::store::{Opened, Opening, StoreError, Subject, VisitKind};
 
-/// A person on the way to their institution.
+/// A browser that leaves for the institution.
 pub struct Departure {
     /// Where to.
     pub to: Way,
@@ -27,10 +27,11 @@ pub struct Departure {
 pub enum Way {
     /// To the institution, with the authorization request (RFC 6749 section 4.1.1).
     Institution(Url),
-    /// Nowhere: the request could not be made, so the attempt has ended, and its outcome says why.
+    /// Nowhere: the authorization request could not be made, so the attempt has ended, and its outcome
+    /// page says why.
     Outcome,
-    /// Nowhere yet: the store did not answer, and whether the attempt is kept is not known. If it is, this
-    /// browser is known by the cookie when it asks again.
+    /// Nowhere yet: the store did not reply, so it is not known whether the attempt is kept. If it is,
+    /// the cookie identifies this browser when it asks again.
     Unknown(Internal),
 }
 
@@ -50,14 +51,14 @@ pub enum Arrival {
     Depart(Departure),
     /// A page that names both parties has to be shown first (`interstitial`).
     AskFirst(Box<Subject>),
-    /// This browser came before, and may go on.
+    /// This browser opened the link before, and may continue.
     Resume(Box<Subject>),
-    /// Another browser came before. Whether a reload may help: under `single` the second of two
-    /// tabs can be faster than the first one's cookie.
+    /// Another browser opened the link before.
     Used {
         /// The window.
         window: Box<Window>,
-        /// Whether it may still turn out to be this browser's.
+        /// Whether it may still turn out to be this browser's: under `single` the second of two tabs can
+        /// be faster than the first one's cookie, and then a reload helps.
         may_be_ours: bool,
     },
     /// It is finished, and this browser is the one that went through it.
@@ -81,8 +82,8 @@ pub async fn open(
     visit(gateway, member, OauthStateGuid::of(token), kind, browser).await
 }
 
-/// "Continue", on a page about an attempt: to the institution again, with fresh secrets; the old ones
-/// die. `None`: the attempt is not this browser's.
+/// "Continue", on a page about an attempt: to the institution again, with fresh secrets; the old ones are
+/// no longer valid. `None`: the attempt is not this browser's.
 pub async fn go_on(
     gateway: &Gateway,
     attempt: &AttemptId,
@@ -137,7 +138,7 @@ async fn visit(
         }
         Opened::AskFirst(subject) => Arrival::AskFirst(subject),
         Opened::Resumable(subject) => Arrival::Resume(subject),
-        // What is under way may still end well.
+        // The running exchange may still succeed.
         Opened::Exhausted(attempt) => Arrival::Outcome(attempt),
         Opened::ClaimedElsewhere(subject) => Arrival::Used {
             window: Box::new(subject.window),
@@ -171,7 +172,7 @@ async fn over(gateway: &Gateway, window: Window) -> Result<Arrival, Internal> {
             window: Box::new(window),
             may_be_ours: false,
         },
-        // Its deadline has passed before the sweeper came: make it true now.
+        // Its deadline has passed before the sweeper came: end it now.
         WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
             super::deadlines::expire(gateway, &window).await?;
             Arrival::Expired(Box::new(window))
@@ -179,7 +180,7 @@ async fn over(gateway: &Gateway, window: Window) -> Result<Arrival, Internal> {
     })
 }
 
-/// An attempt with its secrets in clear, between making them and sending the person off.
+/// An attempt with its secrets in clear, before the browser is sent to the institution.
 pub(super) struct Departing {
     pub(super) attempt: NewAttempt,
     state: AuthorizationState,
@@ -219,8 +220,8 @@ impl Departing {
         }
     }
 
-    /// The authorization request and the cookie of the claimed window; one whose request cannot be made
-    /// ends.
+    /// The authorization request and the cookie of the claimed window. If the request cannot be made, the
+    /// window ends.
     pub(super) async fn into_departure(
         self,
         gateway: &Gateway,
@@ -242,7 +243,7 @@ impl Departing {
         Ok(self.with_cookie(gateway, to, subject.window.deadline))
     }
 
-    /// The cookie of a window that may be claimed: the store did not say.
+    /// The cookie of a window that may have been claimed: the store did not reply.
     pub(super) fn into_the_unknown(self, gateway: &Gateway, error: StoreError) -> Departure {
         let deadline = self.attempt.deadline;
         self.with_cookie(gateway, Way::Unknown(error.into()), deadline)

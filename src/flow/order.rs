@@ -1,4 +1,4 @@
-//! order: a member service wants a member's data pulled again.
+//! order: a member service requests an aggregation of a member.
 
 use tracing::Instrument;
 
@@ -13,14 +13,14 @@ use crate::domain::user::User;
 use crate::log_context;
 use crate::store::{JobOrder, Ordered, StoreError};
 
-/// An aggregation as asked for.
+/// An aggregation as requested.
 #[derive(Clone, Debug, Default)]
 pub struct OrderRequest {
-    /// What this job is asked for; where empty, what the member's jobs usually are.
+    /// What this job asks for; if empty, what the member's jobs usually ask for.
     pub data_request: DataRequest,
     /// `X-CALLBACK-PAYLOAD`.
     pub callback_payload: Option<CallbackPayload>,
-    /// Whether the change is told.
+    /// Whether webhooks are sent.
     pub webhooks: WebhookChoice,
 }
 
@@ -35,7 +35,7 @@ pub enum OrderError {
         "The member's use_cases do not include PFM, so its data may not be pulled: update use_cases first"
     )]
     NotForPfm,
-    /// There is nothing to pull with, or its status rules it out.
+    /// It has neither token nor credentials, or its status rules an aggregation out.
     #[error("The member is {} and cannot be aggregated: {}", .0.name(), remedy(*.0))]
     Unfit(ConnectionStatus),
     /// No aggregator is configured.
@@ -76,8 +76,8 @@ fn remedy(status: ConnectionStatus) -> &'static str {
     }
 }
 
-/// Orders an aggregation of the user's member. One that is under way already is not joined by a
-/// second one; the member as it is now is the answer either way.
+/// Orders an aggregation of the user's member. If one is under way already, no second one is started.
+/// Returns the member as it is now.
 pub async fn order(
     gateway: &Gateway,
     client: &Client,
@@ -100,8 +100,8 @@ pub async fn order(
     }
 }
 
-/// Orders an aggregation of each of the user's members that can be aggregated; all of them as they
-/// are now, oldest first.
+/// Orders an aggregation of each of the user's members that can be aggregated. Returns all members as
+/// they are now, oldest first.
 pub async fn order_all(
     gateway: &Gateway,
     client: &Client,

@@ -1,4 +1,4 @@
-//! Which client asks at which institution, and as whom it is registered there.
+//! Which client acts at which institution, and how it is registered there.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use crate::domain::institution::{Institution, ResponseMode};
 use crate::log_context;
 use crate::oauth::{Registered, Scrubber, words};
 
-/// A client and an institution that it is registered at: whose redirect URI an answer arrives at.
+/// A client and an institution that it is registered at: authorization responses arrive at the
+/// registration's redirect URI.
 #[derive(Clone)]
 pub struct CallbackEndpoint {
     pub(super) client: Arc<Client>,
@@ -17,7 +18,7 @@ pub struct CallbackEndpoint {
 }
 
 impl CallbackEndpoint {
-    /// The one at that redirect URI's path, if there is one.
+    /// The one with that redirect URI's path, if there is one.
     pub fn find(gateway: &Gateway, client: &str, institution: &str) -> Option<Self> {
         let (client, institution) = (client.parse().ok()?, institution.parse().ok()?);
         let endpoint = Self::of(gateway, &client, &institution).ok()?;
@@ -26,7 +27,7 @@ impl CallbackEndpoint {
         Some(endpoint)
     }
 
-    /// The one of that client at that institution; stored data may name one that is gone.
+    /// The one of that client at that institution; stored data may name one that is no longer configured.
     pub(super) fn of(
         gateway: &Gateway,
         client: &ClientId,
@@ -59,18 +60,19 @@ impl CallbackEndpoint {
         registered(&self.client, &self.institution).expect("looked up when it was found")
     }
 
-    /// Keeps secrets out of what is said in `raw`, an answer that arrived here; `None` where nothing of
-    /// it is to be shown.
+    /// A scrubber for `raw`, an authorization response that arrived here; `None` if nothing of it is to
+    /// be shown.
     pub fn scrubber(&self, raw: &[u8]) -> Option<Scrubber> {
         Scrubber::of_response(Some(self.registered()), raw)
     }
 
-    /// What `raw`, an answer that arrived here, says went wrong: for the log, also where it is refused.
+    /// The error in `raw`, an authorization response that arrived here: for the log, also if it is
+    /// refused.
     pub fn words(&self, raw: &[u8]) -> Option<String> {
         words(raw, &self.scrubber(raw)?)
     }
 
-    /// How answers travel to it.
+    /// Its response mode.
     pub fn response_mode(&self) -> ResponseMode {
         self.registered().oauth.response_mode
     }

@@ -21,7 +21,7 @@ pub enum Again {
     NoRetriesLeft,
 }
 
-/// Begins a new window after `failed`, in BROWSER flows only.
+/// Starts a new window after `failed`, in BROWSER flows only.
 pub async fn retry(
     gateway: &Gateway,
     failed: &AttemptId,

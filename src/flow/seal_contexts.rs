@@ -1,4 +1,4 @@
-//! What goes with each thing that is sealed: an envelope opens in its own place and in no other.
+//! The context of everything that is sealed: an envelope opens only in its own context.
 
 use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
 use crate::seal::{Context, Field};
@@ -13,7 +13,7 @@ pub(super) fn attempt(attempt: &AttemptId) -> Context<'_> {
     }
 }
 
-/// An answer that waits for its GET, by its handle's digest, which no other one has.
+/// A response that waits for its GET, by its handle's digest, which is unique.
 pub(super) fn held_response(handle: &str) -> Context<'_> {
     Context {
         client: None,
@@ -22,7 +22,7 @@ pub(super) fn held_response(handle: &str) -> Context<'_> {
     }
 }
 
-/// A member's grant.
+/// A member's token set.
 pub(super) fn token_set<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
     Context {
         client: Some(client),
@@ -49,7 +49,7 @@ pub(super) fn challenge_answers<'a>(client: &'a ClientId, job: &'a str) -> Conte
     }
 }
 
-/// The answer to a request with a key, by the key's digest.
+/// The response to a request with a key, by the key's digest.
 pub(super) fn stored_response<'a>(request: &'a IdempotentRequest, key: &'a str) -> Context<'a> {
     Context {
         client: Some(&request.client),
@@ -58,7 +58,7 @@ pub(super) fn stored_response<'a>(request: &'a IdempotentRequest, key: &'a str) 
     }
 }
 
-/// Why an answer was refused at that registration, on its way from its POST to the GET that follows.
+/// Why a response was refused at that registration, on its way from its POST to the GET that follows.
 pub fn refusal<'a>(client: &'a ClientId, institution: &'a InstitutionCode) -> Context<'a> {
     Context {
         client: Some(client),

@@ -1,4 +1,4 @@
-//! Exchanges that run in this process, for whoever waits to see how one ends.
+//! Exchanges that run in this process, for requests that wait for one to end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,15 +8,15 @@ use tokio::sync::watch;
 
 use crate::domain::id::AttemptId;
 
-/// How long a request waits to see an exchange end: twice this, by callback and outcome, is the longest
-/// that a person looks at the institution's page after having agreed there.
+/// How long a request waits for an exchange to end. A person waits twice this time at most, for callback
+/// and outcome, between agreeing at the institution and seeing a page of ours.
 pub(super) const PATIENCE: Duration = Duration::from_millis(800);
 
 /// The attempts whose exchange runs in this process. Those of another gateway are not among them.
 #[derive(Clone, Default)]
 pub struct UnderWay(Arc<Mutex<HashMap<AttemptId, watch::Receiver<()>>>>);
 
-/// An exchange that runs. Whoever waits for it learns that it ended when this is dropped.
+/// A running exchange. Dropping this tells those who wait that it ended.
 pub(super) struct Running {
     all: UnderWay,
     attempt: AttemptId,
@@ -24,7 +24,7 @@ pub(super) struct Running {
 }
 
 impl UnderWay {
-    /// Says that the exchange of this attempt begins. Of one attempt there is never a second one.
+    /// Registers the exchange of this attempt. An attempt never has a second one.
     pub(super) fn begin(&self, attempt: AttemptId) -> Running {
         let (ends, end) = watch::channel(());
         self.running().insert(attempt.clone(), end);
@@ -40,7 +40,7 @@ impl UnderWay {
     pub(super) async fn wait(&self, attempt: &AttemptId, patience: Duration) {
         let running = self.running().get(attempt).cloned();
         if let Some(mut end) = running {
-            // Nothing is ever sent: the change is that the sender goes.
+            // Nothing is ever sent: the sender is dropped, and that is the signal.
             drop(tokio::time::timeout(patience, end.changed()).await);
         }
     }

@@ -1,5 +1,6 @@
-//! An authorization response that is not provably ours: it changes nothing and reaches no bank. A browser
-//! that has an attempt under way there is led back to it; its cookie says so, whatever the response left out.
+//! Authorization responses that do not provably belong to a request of ours: they change nothing and
+//! cause no call to a bank. A browser whose cookie names an attempt under way at that path is led back to
+//! it.
 
 use super::registration::CallbackEndpoint;
 use super::{Gateway, Internal};
@@ -11,16 +12,16 @@ use crate::store::AttemptRecord;
 /// Why an authorization response is refused. For the log; the browser is not told.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// It is none, or says two things at once.
+    /// It is malformed, or contradicts itself.
     #[error(transparent)]
     Invalid(#[from] InvalidAuthorizationResponse),
-    /// It travelled in another way than the institution was asked for.
+    /// It came in another response mode than the requested one.
     #[error("it came by {0}, which is not the response mode that was asked for")]
     Mode(&'static str),
     /// Half of it is in the query and half in the form.
     #[error("parts of it are in the query and in the form")]
     Split,
-    /// Another authorization server says to answer, or none does.
+    /// It names another issuer, or none.
     #[error(transparent)]
     Issuer(#[from] IssuerMismatch),
     /// Its `state` names no attempt at this path.

@@ -1,7 +1,7 @@
 //! GETs that do something: the API we follow has a few (CONTRACT.md 1.1, 1.3 and 1.4).
 //!
-//! A HEAD is answered by the GET's handler where nothing says otherwise (RFC 9110 section 9.3.2), and
-//! who sends one wants to look and not to act: a link minted by it would reach nobody.
+//! Unless something else is said, the GET's handler also serves HEAD (RFC 9110 section 9.3.2). But a HEAD
+//! is sent to look, not to change something: nobody would get a link minted by it.
 
 use axum::extract::Request;
 use axum::http::header::{ALLOW, HeaderValue};

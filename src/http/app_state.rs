@@ -1,4 +1,4 @@
-//! What the handlers share, and what it makes of a request.
+//! What the handlers share.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,15 +20,15 @@ use crate::flow::Gateway;
 /// What the handlers share.
 #[derive(Clone)]
 pub struct AppState {
-    /// The verbs' needs.
+    /// What the verbs need.
     pub gateway: Arc<Gateway>,
-    /// What the aggregator proves itself with.
+    /// The aggregator's key.
     pub aggregator_key: Option<Arc<Zeroizing<String>>>,
     /// Each client's `MD-API-KEY`.
     pub sso_keys: Arc<HashMap<ClientId, Zeroizing<String>>>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[Network]>,
-    /// How much is too much.
+    /// The limits.
     pub limits: Arc<Limits>,
 }
 

@@ -1,7 +1,8 @@
-//! Authentication: who calls. Having one of these extractors as an argument is having the permission.
+//! Authentication of callers. A handler that has one of these extractors as an argument serves only
+//! callers with that permission.
 //!
-//! A caller that is known is counted ([`Limits`](super::limits::Limits)). One that was known before, by
-//! a layer around the handler, is in the request's extensions and is not counted again.
+//! An authenticated caller is counted ([`Limits`](super::limits::Limits)). If a layer around the handler
+//! has authenticated it already, it is in the request's extensions and is not counted again.
 
 use std::sync::Arc;
 
@@ -47,12 +48,12 @@ pub struct PlatformClient {
 }
 
 impl PlatformClient {
-    /// The client's user that a request is about, by guid or by the client's own `id`. Counted for that
-    /// user as well.
+    /// The client's user that a request is about, by guid or by the client's own `id`. The request is
+    /// counted for that user as well.
     pub async fn user(&self, app: &AppState, identifier: &str) -> Result<User, Problem> {
         let client = &self.client.id;
         let count = |user| app.limits.admit_for_user(client, user, self.asked);
-        // A name has to be looked up before it is known whose it is; a guid says so itself.
+        // Only a look-up tells which user has a name; a guid needs none.
         let named = identifier.parse().ok();
         named.map_or(Ok(()), count)?;
         let is_it = |user: &&User| match named {
@@ -79,7 +80,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The words it is answered in.
+    /// The envelope of its errors.
     pub fn dialect(&self) -> Dialect {
         match self {
             Caller::Nexus(_) => Dialect::Nexus,
@@ -99,7 +100,7 @@ impl Caller {
 /// The aggregator, by its own key.
 pub struct AggregatorAccess;
 
-/// Refuses a request whose address carries what belongs into a header.
+/// Refuses a request that has a credential in its address.
 pub fn refuse_credentials_in_query(uri: &Uri) -> Result<(), Problem> {
     let query = uri.query().unwrap_or_default();
     let names = [
@@ -251,7 +252,7 @@ impl FromRequestParts<AppState> for AggregatorAccess {
     }
 }
 
-/// What somebody proves themselves with.
+/// The kinds of credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A client's API key.
@@ -278,7 +279,7 @@ impl Credential {
         }
     }
 
-    /// What wrong ones count as.
+    /// The limit that wrong ones count for.
     fn sought(self) -> Sought {
         match self {
             Self::ApiKey | Self::SsoKey | Self::AggregatorKey => Sought::Key,
@@ -287,9 +288,10 @@ impl Credential {
     }
 }
 
-/// What `look_up` finds of a credential; without one it cannot be one of ours. A wrong one is counted and
-/// told, and too many of them are refused by source; what is right is not, before the look-ups are too
-/// many themselves (docs/SECURITY.md, Q1). `client` is whose it claims to be.
+/// What `look_up` finds for a credential; `None` cannot be one of ours. A wrong one is counted and
+/// logged, and after too many of them from one source wrong ones are refused with 429. Right ones are
+/// still accepted, until there were too many look-ups (docs/SECURITY.md, Q1). `client` is the client that
+/// it claims to belong to.
 pub async fn proven<T>(
     app: &AppState,
     source: Source,
@@ -306,7 +308,7 @@ pub async fn proven<T>(
         if let Some(found) = look_up.await? {
             return Ok(Some(found));
         }
-        // Whether there were too many is asked before the next one.
+        // The limit is checked before the next look-up.
         let _ = limits.missed(source, Sought::Credential);
     }
     limits.missed(source, sought).map_err(refused)?;
@@ -318,7 +320,7 @@ pub async fn proven<T>(
     let client = client.map(tracing::field::display);
     let credential = credential.name();
     match sought {
-        // They end by themselves.
+        // They expire by themselves, so an honest client shows an old one now and then.
         Sought::Session => {
             tracing::debug!(target: STRANGERS, credential, %source, "credential refused");
         }

@@ -21,8 +21,8 @@ use super::problem::{Kind, Problem};
 /// Parameters of a query that are lists, and may come more than once.
 const LISTS: [&str; 1] = ["iso_country_code"];
 
-/// The fields of a request: beside the root object, inside it, or without a root (CONTRACT.md 1.2).
-/// A field beside the root wins over one inside.
+/// The fields of a request: next to the root object, inside it, or without a root (CONTRACT.md 1.2). A
+/// field next to the root wins over one inside.
 #[derive(Default)]
 pub struct Fields {
     beside: Map<String, Value>,
@@ -58,7 +58,7 @@ impl Fields {
         Ok(Self { beside, inside })
     }
 
-    /// Reads the body where there is one, and the query for what the body leaves out.
+    /// Reads the body, if there is one, and the query for fields that the body leaves out.
     pub fn of_request(body: &[u8], query: &str, root: &'static str) -> Result<Self, Problem> {
         let mut fields = Self::of_query(query);
         if !body.iter().all(u8::is_ascii_whitespace) {
@@ -95,7 +95,7 @@ impl Fields {
         Self { beside, inside }
     }
 
-    /// A declared request, as far as it was sent.
+    /// The fields of a declared request that were sent.
     pub fn take<R: Request>(&self) -> R {
         let sent = |key| self.beside.get(key).or_else(|| self.inside.get(key));
         R::find(&|key| (Name::top(key), sent(key).cloned()))

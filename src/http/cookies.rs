@@ -1,6 +1,6 @@
-//! The cookies that bind a browser: one per attempt, and harmless after the end. On https they are
-//! `__Host-` and `Secure`; a plain-http address is on this machine only, where some browsers keep
-//! neither.
+//! The cookies that bind a browser: one per attempt, without use after its end. On https they are
+//! `__Host-` and `Secure`. A plain-http address is on this machine only; there some browsers do not
+//! accept such cookies, so they have neither.
 
 use axum::http::HeaderMap;
 use url::Url;
@@ -11,10 +11,10 @@ use crate::domain::secret::{BindingSecret, Digest};
 use crate::domain::window::{Binding, Browser};
 use crate::flow::open::BindingCookie;
 
-/// What leads the names of our cookies, and what their attributes end with, on https.
+/// The prefix of our cookies' names, and the last of their attributes, on https.
 const ON_HTTPS: (&str, &str) = ("__Host-", "; Secure");
 
-/// What leads the name of a binding cookie; the attempt's first twelve characters follow.
+/// How the name of a binding cookie begins; the attempt's first twelve characters follow.
 const BINDING: &str = "ow.";
 
 /// The cookie that goes with an interstitial page's one-time value.
@@ -23,10 +23,10 @@ const PROOF: &str = "owp";
 /// How many bindings a browser keeps; the oldest are dropped when it gets another.
 const MOST: usize = 10;
 
-/// The cookies of one request, and those that its answer sets.
+/// The cookies of one request, and those that its response sets.
 ///
-/// Every pair is judged by itself, as bytes: one that another site or an extension wrote hides none of
-/// ours. How long the field may be is the head's business alone.
+/// Every pair is read by itself, as bytes: a pair that another site or an extension wrote does not hide
+/// ours. Only the limit of the request's head limits the header's length.
 pub struct Cookies<'a> {
     headers: &'a HeaderMap,
     prefix: &'static str,
@@ -34,7 +34,7 @@ pub struct Cookies<'a> {
 }
 
 impl<'a> Cookies<'a> {
-    /// Of a request with these headers, to the gateway at `public_url`.
+    /// The cookies of a request with these headers, to the gateway at `public_url`.
     pub fn new(headers: &'a HeaderMap, public_url: &Url) -> Self {
         let (prefix, secure) = match public_url.scheme() {
             "http" => ("", ""),
@@ -93,7 +93,7 @@ impl<'a> Cookies<'a> {
         let value = format!("{attempt}.{}", secret.expose());
         let mut set = vec![self.set(&name, &value, cookie.max_age.as_secs())];
         let parts: Vec<&str> = self.of_attempts().map(|(part, _)| part).collect();
-        // A few at a time: whoever planted hundreds does not make the answer's head too long to read.
+        // A few at a time: if somebody planted hundreds, the response's head must not get too long.
         let surplus = (parts.len() + 1).saturating_sub(MOST).min(MOST);
         let oldest = parts.iter().take(surplus);
         set.extend(oldest.map(|part| self.set(&format!("{BINDING}{part}"), "", 0)));
@@ -126,7 +126,7 @@ impl<'a> Cookies<'a> {
 }
 
 /// The binding in the cookie's value, `{attempt}.{secret}`: it names its attempt in full, so that a
-/// browser is known also where an institution's answer names none.
+/// browser is recognised even if an authorization response names no attempt.
 fn binding(part: &str, value: &[u8]) -> Option<Binding> {
     let (attempt, secret) = std::str::from_utf8(value).ok()?.split_once('.')?;
     let attempt: AttemptId = attempt.parse().ok()?;
@@ -172,7 +172,7 @@ mod tests {
             assert_eq!(found.len(), 10);
             assert_eq!(found[9].attempt.cookie_part(), format!("00aaaaaa{last:04}"));
         }
-        // Bindings that are none crowd out none.
+        // Values that are no bindings do not count for the limit.
         let garbage: Vec<String> = (0..50)
             .map(|n| format!("__Host-{BINDING}00bbbbbb{n:04}=x"))
             .collect();

@@ -1,9 +1,9 @@
 //! Fields of a request's head, read as bytes: each part by itself.
 //!
 //! Browsers, other sites on the same host, extensions and proxies all write into `Cookie`,
-//! `Accept-Language` or `X-Forwarded-For`. What one of them writes badly hides nothing that another
-//! wrote. And a part that cannot be read is not an absent one: it is *unknown*, and decides nothing
-//! in its sender's favour (docs/SECURITY.md).
+//! `Accept-Language` or `X-Forwarded-For`. If one of them writes something malformed, the parts of the
+//! others still count. A part that cannot be read does not count as absent: it is *unknown*, and is never
+//! a reason to accept a request (docs/SECURITY.md).
 
 use axum::http::HeaderMap;
 
@@ -20,18 +20,18 @@ pub fn parts<'a>(
         .filter(|part| !part.is_empty())
 }
 
-/// Whether the field is there, and every line of it is `expected`, whatever the case of its letters.
+/// Whether the field is there, and every line of it is `expected`, in upper or lower case.
 pub fn says(headers: &HeaderMap, name: &str, expected: &str) -> bool {
     headers.contains_key(name) && !contradicts(headers, name, expected)
 }
 
-/// Whether any line of the field is something else than `expected`. An absent field contradicts
-/// nothing; one that cannot be read does.
+/// Whether any line of the field is something else than `expected`. This is false for an absent field,
+/// and true for one that cannot be read.
 pub fn contradicts(headers: &HeaderMap, name: &str, expected: &str) -> bool {
     lines(headers, name).any(|line| !line.trim_ascii().eq_ignore_ascii_case(expected.as_bytes()))
 }
 
-/// Whether one of these words, in small letters, is anywhere in the field, whatever the case there.
+/// Whether one of these words, given in lower case, is anywhere in the field, in upper or lower case.
 pub fn mentions(headers: &HeaderMap, name: &str, words: &[&str]) -> bool {
     lines(headers, name).any(|line| {
         let line = line.to_ascii_lowercase();

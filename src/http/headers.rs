@@ -1,4 +1,4 @@
-//! The headers of every answer, errors and redirects included (docs/SECURITY.md).
+//! The headers of every response, errors and redirects included (docs/SECURITY.md).
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,12 +42,12 @@ const BASELINE: [(HeaderName, &str); 8] = [
     ),
 ];
 
-/// How long a request may take, its body included. What must end well all the same goes on in a task
+/// How long a request may take, its body included. Work that must be finished all the same runs in a task
 /// of its own.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
-/// Adds the baseline to an answer that does not say otherwise, and gives the server's own refusals
-/// of a body or a path the API's envelope. A person gets a page in place of any of them.
+/// Adds the common headers to a response that does not have its own, and gives the server's own refusals
+/// of a body or a path the API's envelope. A person gets a page instead of an error.
 pub async fn baseline(
     State(app): State<AppState>,
     params: Result<RawPathParams, RawPathParamsRejection>,
@@ -61,7 +61,7 @@ pub async fn baseline(
     let person = Person::behind(&request, &app);
     let address = request.uri().clone();
     let mut response = match params {
-        // A guid of bytes that are no text is as absent as any other malformed one; pages say so
+        // A guid whose bytes are no text is not found, like any other malformed one; pages say so
         // themselves.
         Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) if !is_page => {
             Problem::not_found("path")
@@ -76,7 +76,7 @@ pub async fn baseline(
     if let Some(person) = person {
         response = person.respond(&app, response);
     }
-    // An error is answered in the media type of its caller too (CONTRACT.md 1.1).
+    // An error has the caller's media type too (CONTRACT.md 1.1).
     let is_json = |headers: &HeaderMap| {
         headers
             .get(header::CONTENT_TYPE)
@@ -100,9 +100,9 @@ pub async fn baseline(
     response
 }
 
-/// Says where a page that asks again by itself asks. A browser that is told to load the address it is at,
-/// and has a fragment there (a bare '#' of ours, or whatever an institution added), would only go to that
-/// fragment and load nothing.
+/// The address that a page asks again by itself. If the address of the page has a fragment (a bare '#' of
+/// ours, or whatever an institution added), a browser that is told to load the same address would only
+/// jump to the fragment and load nothing.
 fn refresh_whole(headers: &mut HeaderMap, address: &Uri) {
     let (Some(after), Some(address)) = (headers.get(header::REFRESH), address.path_and_query())
     else {
@@ -130,7 +130,7 @@ async fn answer_in_time(request: Request, next: Next, dialect: Dialect) -> Respo
     problem.in_dialect(dialect).into_response()
 }
 
-/// What `answer` comes to; `None` where it panics, so that nobody is left without an answer.
+/// The response; `None` if the handler panics, so that the caller still gets one.
 async fn caught<T>(answer: impl Future<Output = T>) -> Option<T> {
     let mut answer = pin!(answer);
     poll_fn(|context| {

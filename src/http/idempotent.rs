@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: a POST that comes twice with one key is done once.
+//! `Idempotency-Key`: a POST that is sent twice with one key is processed once.
 //!
-//! A layer around the handlers. It finds out who is asking, so that a stranger learns nothing, and
-//! hands that on: the handler neither asks nor counts again.
+//! A layer around the handlers. It authenticates the caller first, so that a stranger learns nothing, and
+//! passes the caller on: the handler does not authenticate or count it again.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest as _, FromRequestParts, Request, State};
@@ -25,20 +25,20 @@ const KEY: &str = "idempotency-key";
 /// The longest key, in characters.
 const LONGEST_KEY: usize = 255;
 
-/// Says that the answer was given before.
+/// Says that the response was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// How long to wait for the first request, in seconds.
 const PATIENCE_S: u64 = 1;
 
-/// Somebody whose requests may carry a key.
+/// A caller whose requests may have a key.
 pub trait KeyOwner:
     FromRequestParts<AppState, Rejection = Problem> + Clone + Send + Sync + 'static
 {
-    /// Whose envelope an error wears.
+    /// The envelope of its errors.
     const DIALECT: Dialect;
 
-    /// Whose key it is.
+    /// The client and user whose key it is.
     fn owner(&self) -> (&ClientId, Option<UserGuid>);
 }
 
@@ -58,7 +58,7 @@ impl KeyOwner for PlatformClient {
     }
 }
 
-/// An answer as it is kept, sealed.
+/// A response as it is stored, sealed.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     status: u16,
@@ -66,7 +66,7 @@ struct Kept {
     body: String,
 }
 
-/// Does a request once. What is no POST, or has no key, passes.
+/// Processes a request once. A request that is no POST, or has no key, is passed on.
 pub async fn once<A: KeyOwner>(
     State(app): State<AppState>,
     request: Request,
@@ -108,7 +108,8 @@ async fn keyed<A: KeyOwner>(
             parts.extensions.insert(key_owner);
             parts.extensions.insert(Origin::of(&first));
             let request = Request::from_parts(parts, Body::from(body));
-            // A task of its own: the caller may go away, and that is what the key is for.
+            // A task of its own: if the caller's connection breaks, it will send the request again with
+            // the key.
             let gateway = app.gateway.clone();
             let done = gateway.spawn(async move {
                 let done = idempotency::hold(&app.gateway, &first, next.run(request)).await;
@@ -146,7 +147,7 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
     })
 }
 
-/// Whether an answer says nothing about the request itself: the same request may well succeed later.
+/// Whether a response says nothing about the request itself: the same request may succeed later.
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(
@@ -155,8 +156,8 @@ fn is_passing(status: StatusCode) -> bool {
         )
 }
 
-/// Keeps the answer of the first request, and hands it on. Whether it could be kept or not, the
-/// request was done.
+/// Stores the response of the first request, and passes it on, even if it could not be stored: the
+/// request was processed.
 async fn stored(app: &AppState, first: &IdempotentRequest, response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX)
@@ -183,7 +184,7 @@ async fn stored(app: &AppState, first: &IdempotentRequest, response: Response) -
     Response::from_parts(parts, Body::from(body))
 }
 
-/// The answer again.
+/// The stored response again.
 fn replay(kept: &[u8]) -> Result<Response, Problem> {
     let unreadable =
         |what: String| Problem::from(Internal::Unreadable(format!("kept answer: {what}")));

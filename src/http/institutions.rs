@@ -59,7 +59,7 @@ pub async fn list(
     found(&app.gateway, &client, &fields, &headers)
 }
 
-/// The page of institutions that the fields ask for.
+/// The page of institutions that the request asks for.
 fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMap) -> ApiResult {
     let search: InstitutionSearchBody = fields.take();
     let wanted = Wanted::of(&search)?;
@@ -157,7 +157,7 @@ pub enum EitherCredentialsBody<'a> {
     Platform(CredentialsBody<'a>),
 }
 
-/// The institution's fields; Platform wants them in pages.
+/// The institution's fields; in the Platform API in pages.
 pub fn credentials_response(
     headers: &HeaderMap,
     dialect: Dialect,

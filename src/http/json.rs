@@ -1,5 +1,5 @@
-//! Answers in JSON, in the media type and the version that the caller speaks (CONTRACT.md 1.1
-//! and 2.1).
+//! Responses in JSON, in the media type and the version that the caller asks for (CONTRACT.md 1.1 and
+//! 2.1).
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::version::Version;
 
-/// A JSON answer, in the media type and the version that the caller speaks.
+/// A JSON response, in the media type and the version that the caller asks for.
 pub fn response(headers: &HeaderMap, status: StatusCode, body: &impl Serialize) -> Response {
     let text = match Version::read_by(headers) {
         Some(version) => version.write(body),

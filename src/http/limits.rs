@@ -1,4 +1,4 @@
-//! Local shields: how much is too much, counted by each process for itself.
+//! Limits of requests; each process counts for itself.
 
 mod buckets;
 mod callers;
@@ -25,18 +25,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct Rates {
     /// Links minted for one member.
     pub mints_per_member_per_minute: NonZeroU32,
-    /// What may be missed from one source.
+    /// Look-ups without a result from one source.
     pub misses: MissRates,
-    /// What one client may have (CONTRACT.md 2.5).
+    /// Requests of one client (CONTRACT.md 2.5).
     pub client: CallerRates,
-    /// What may be had for one of its users.
+    /// Requests for one of its users.
     pub user: CallerRates,
 }
 
 /// The user of a client.
 type OneUser = (ClientId, UserGuid);
 
-/// What has been asked for lately.
+/// The counts of the last requests.
 pub struct Limits {
     clients: Callers<ClientId>,
     users: Callers<OneUser>,
@@ -57,9 +57,9 @@ impl Limits {
         }
     }
 
-    /// Counts what `client` asks for, and `user`, when it is known whom it is for; an error once either
-    /// has had too much of that. What is refused for the user does not count for the client: one user
-    /// cannot use up its client's.
+    /// Counts a request of `client`, and for `user` if that is known; an error if either is over its
+    /// limit. A request that is refused for the user does not count for the client, so that one user
+    /// cannot use up the client's limit.
     pub fn admit(
         &self,
         client: &ClientId,
@@ -79,7 +79,8 @@ impl Limits {
         })
     }
 
-    /// Counts for `user` what counts for its client already; what is refused is given back there.
+    /// Counts for `user` a request that was counted for its client already; if it is refused, the
+    /// client's count is taken back.
     pub fn admit_for_user(
         &self,
         client: &ClientId,
@@ -96,7 +97,7 @@ impl Limits {
             .map_err(|wait| self.too_many("user", &format!("{} for this user", asked.name()), wait))
     }
 
-    /// Counts a link that `client` wants for `user` (docs/SECURITY.md, M9); an error once it has had too
+    /// Counts a link that `client` requests for `user` (docs/SECURITY.md, M9); an error if there were too
     /// many.
     pub fn mint(
         &self,
@@ -111,20 +112,20 @@ impl Limits {
         self.admit(client, Some(user), Asked::Mint)
     }
 
-    /// Whether such a thing is looked for at all when that source asks: not after it has missed too many
-    /// (docs/SECURITY.md, O7 and Q1). Counts nothing; an error says how long to wait.
+    /// Whether this kind of thing is looked up for that source: not after too many look-ups without a
+    /// result (docs/SECURITY.md, O7 and Q1). Counts nothing; an error says how long to wait.
     pub fn may_look(&self, source: Source, sought: Sought) -> Result<(), Duration> {
         let looked = self.misses.of(sought).look(&source, Instant::now());
         looked.inspect_err(|_| self.metrics.requests_limited.count([sought.limit()]))
     }
 
-    /// Counts one that is not there; an error, with how long to wait, once there were too many.
+    /// Counts a look-up without a result; an error, with how long to wait, if there were too many.
     pub fn missed(&self, source: Source, sought: Sought) -> Result<(), Duration> {
         let taken = self.misses.of(sought).take(&source, Instant::now());
         taken.inspect_err(|_| self.metrics.requests_limited.count([sought.limit()]))
     }
 
-    /// Forgets who has been quiet.
+    /// Drops the counts of callers that were idle.
     pub fn evict_idle(&self) {
         let now = Instant::now();
         self.clients.evict_idle(now);
@@ -146,7 +147,7 @@ pub fn too_many(what: &str, wait: Duration) -> Problem {
     Problem::new(Kind::TooMany, message).after(wait_s)
 }
 
-/// A wait as `Retry-After` says it: at least 1.
+/// A wait in the form of `Retry-After`: at least 1.
 pub fn whole_seconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_millis().div_ceil(1000))
         .unwrap_or(u64::MAX)

@@ -18,7 +18,7 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     params(("client" = String, Path, description = "The client's id.", example = "acme")),
     responses(
         (status = 200, description = "The picture.", content_type = "image/*"),
-        (status = 404, description = "There is none."),
+        (status = 404, description = "There is no such client, or it has no picture."),
     ),
 )]
 pub async fn client(State(app): State<AppState>, Path(client): Path<String>) -> Response {
@@ -35,7 +35,7 @@ pub async fn client(State(app): State<AppState>, Path(client): Path<String>) -> 
     operation_id = "institutionLogo", tag = "Browser",
     params(("institution" = String, Path, description = "The institution's code.", example = "mxbank")),
     responses(
-        (status = 200, description = "The picture; a neutral one where its file names none.", content_type = "image/*"),
+        (status = 200, description = "The picture; a neutral one if the institution's file names none.", content_type = "image/*"),
         (status = 404, description = "There is no such institution."),
     ),
 )]
@@ -47,8 +47,8 @@ pub async fn institution(State(app): State<AppState>, Path(institution): Path<St
     logo(institution.map(|institution| institution.logo.clone().unwrap_or_else(neutral)))
 }
 
-/// The picture of an institution that has none of its own. Clients would look elsewhere for one, and
-/// so tell others who banks where.
+/// The picture of an institution that has none of its own. Without one, clients would ask another server,
+/// and so tell it which person uses which bank.
 fn neutral() -> Logo {
     Logo {
         media_type: "image/svg+xml",
@@ -65,7 +65,7 @@ fn logo(logo: Option<Logo>) -> Response {
     let headers = [
         (CONTENT_TYPE, logo.media_type),
         (CACHE_CONTROL, "public, max-age=3600"),
-        // The apps that show it have origins of their own.
+        // Apps with other origins show it.
         (CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin"),
     ];
     (headers, logo.bytes.to_vec()).into_response()

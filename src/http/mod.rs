@@ -1,4 +1,4 @@
-//! The only part that knows HTTP servers. Handlers translate; what happens is decided in
+//! The only part that knows the HTTP server. Handlers translate; what happens is decided in
 //! [`flow`](crate::flow).
 //!
 //! [`routes()`] is the table of contents.

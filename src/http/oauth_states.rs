@@ -1,7 +1,8 @@
 //! OAuth states: what a member service polls (CONTRACT.md 6.1).
 //!
-//! A session sees its user's; a client's key sees those of the user, member or state it names. A
-//! member that was merged into another is gone: its states are found by the user.
+//! A session sees the states of its user; an API key sees those of the user, member or state that the
+//! request names. A member that was merged into another no longer exists: its states are found by the
+//! user.
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -19,7 +20,7 @@ use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::window::Window;
 use crate::flow::{Internal, WindowQuery, access, oauth_states};
 
-/// How many states one listing shows at most.
+/// The most states in one list.
 const MOST: usize = 100;
 
 /// List OAuth states, newest first.

@@ -1,4 +1,4 @@
-//! The operator's listener: is it alive, is it ready, what has it counted.
+//! The operator's routes: health, readiness, metrics.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use zeroize::Zeroizing;
 use super::auth::same;
 use crate::flow::Gateway;
 
-/// For how long what the store said to a probe is taken for so: however often `/readyz` is asked, the
-/// store is not asked more often.
+/// How long the result of a probe is used again: however often `/readyz` is requested, the store is not
+/// probed more often.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the store may take to answer a probe.
+/// How long the store may take for a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the operator's listener serves.
+/// The state that these routes share.
 #[derive(Clone)]
 pub struct Operator {
     gateway: Arc<Gateway>,
     token: Option<Arc<Zeroizing<String>>>,
-    /// The last probe. Held while one is under way, so that there is one.
+    /// The last probe. Locked while a probe is under way, so that there is only one at a time.
     probed: Arc<Mutex<Option<Probed>>>,
     /// Cancelled once the gateway was told to stop.
     pub draining: CancellationToken,
 }
 
-/// A probe: when it was, and what came of it.
+/// A probe: its time and its result.
 type Probed = (Timestamp, Result<(), NotReady>);
 
 /// Why requests are better sent to another gateway.
@@ -44,7 +44,7 @@ type Probed = (Timestamp, Result<(), NotReady>);
 pub enum NotReady {
     /// It has just been started, and its store is away.
     WaitsForStore(String),
-    /// Its store does not answer, or takes no writes.
+    /// Its store does not reply, or accepts no writes.
     StoreFails(String),
     /// It was told to stop.
     Stopping,
@@ -68,8 +68,7 @@ impl IntoResponse for NotReady {
 }
 
 impl Operator {
-    /// Serves what concerns `gateway`. Metrics ask for `token`, which only a loopback listener may do
-    /// without.
+    /// The routes for `gateway`. Metrics need `token`; only a listener on loopback may have none.
     pub fn new(gateway: Arc<Gateway>, token: Option<Arc<Zeroizing<String>>>) -> Self {
         Self {
             gateway,
@@ -88,7 +87,7 @@ impl Operator {
         let now = self.gateway.clock.now();
         if let Some((at, outcome)) = probed.as_ref() {
             let age = Duration::try_from(now.duration_since(*at));
-            // A clock that was set back makes the last probe one of the future: no probe at all.
+            // If the clock was set back, the last probe is in the future and does not count.
             if age.is_ok_and(|age| age < PROBE_EVERY) {
                 return outcome.clone();
             }
@@ -122,8 +121,7 @@ pub fn routes(operator: Operator) -> Router {
         .with_state(operator)
 }
 
-/// What the operator is told before the gateway has its store: alive, and not ready for the reason
-/// that `why` holds.
+/// The routes before the gateway has its store: alive, and not ready for the reason in `why`.
 pub fn routes_without_store(why: watch::Receiver<String>) -> Router {
     let ready = async move || NotReady::WaitsForStore(why.borrow().clone());
     Router::new()
@@ -131,7 +129,7 @@ pub fn routes_without_store(why: watch::Receiver<String>) -> Router {
         .route("/readyz", get(ready))
 }
 
-/// 200 when the store takes a write and the gateway was not told to stop, else 503 and why.
+/// 200 if the store accepts a write and the gateway was not told to stop, else 503 and the reason.
 async fn ready(State(operator): State<Operator>) -> Response {
     match operator.readiness().await {
         Ok(()) => "ready\n".into_response(),

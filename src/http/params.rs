@@ -1,5 +1,5 @@
-//! Parameters of paths and headers, as the description has them. Those of queries are declared with
-//! the other fields of requests.
+//! Parameters of paths and headers, for the description. Those of queries are declared with the other
+//! fields of requests.
 #![expect(dead_code, reason = "described, never built")]
 
 use utoipa::IntoParams;
@@ -86,8 +86,8 @@ pub struct OauthStatePath {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct CallbackHeader {
-    /// Base64 of at most 1024 characters. It is kept with the member, the newest wins, and comes back
-    /// in the webhooks about it.
+    /// Base64 of at most 1024 characters. It is stored with the member and returned in the webhooks about
+    /// it. A newer one replaces it.
     #[param(
         rename = "X-CALLBACK-PAYLOAD",
         min_length = 1,

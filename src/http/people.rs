@@ -1,7 +1,7 @@
-//! Nobody in a browser gets JSON: the one place that turns a failure into a page.
+//! The one place that turns a failure into a page: nobody in a browser gets JSON.
 //!
-//! Handlers need not know who is asking: what they, the router or the server's own limits refuse
-//! passes here on its way out.
+//! Handlers need not know whether the caller is a person: every refusal of a handler, the router or the
+//! server's limits passes here.
 
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
@@ -17,23 +17,23 @@ use super::source::Source;
 use crate::flow::registration;
 use crate::telemetry::STRANGERS;
 
-/// A person who waits for the answer to a request.
+/// A person who waits for the response to a request.
 pub struct Person {
     headers: HeaderMap,
     source: Source,
-    /// The path, below that of all callbacks, at which an institution's answer is brought.
+    /// The rest of the path, below that of all callbacks, if an authorization response is brought.
     returning: Option<String>,
 }
 
-/// Where institutions' answers arrive.
+/// The path of all callbacks.
 const CALLBACKS: &str = "/oauth/redirect_from/";
 
 /// The longest that a page waits before it asks again by itself, in seconds.
 const LONGEST_WAIT_S: u8 = 60;
 
 impl Person {
-    /// Who waits for the answer to `request`; `None` where it is a program: an API's caller, or a
-    /// browser that fetches something for a page.
+    /// The person who waits for the response to `request`; `None` if it is a program: an API's caller, or
+    /// a browser that fetches a part of a page.
     pub fn behind(request: &Request, app: &AppState) -> Option<Self> {
         let headers = request.headers();
         is_navigation(headers).then(|| Self {
@@ -47,7 +47,8 @@ impl Person {
         })
     }
 
-    /// The page this person gets in place of a failure that is none yet; any other response as it is.
+    /// The page this person gets instead of a failure that is no page yet; any other response is not
+    /// changed.
     pub fn respond(&self, app: &AppState, response: Response) -> Response {
         let status = response.status();
         let is_failure = status.is_client_error() || status.is_server_error();
@@ -103,7 +104,7 @@ impl Person {
 enum Failure {
     /// There is nothing at that address.
     Nothing,
-    /// It passes by itself.
+    /// It will pass by itself.
     Passing,
     /// What an institution sent cannot be read.
     Unreadable,
@@ -125,12 +126,13 @@ fn failure(status: StatusCode, is_returning: bool) -> Failure {
     }
 }
 
-/// What a window or a frame of a browser loads, as `Sec-Fetch-Dest` names it (a navigation request of the
-/// Fetch standard). Whatever else is named there is fetched for a page, and so by a program.
+/// The values of `Sec-Fetch-Dest` for what a window or a frame of a browser loads (a navigation request
+/// of the Fetch standard). With any other value something is fetched for a page, so the caller counts as
+/// a program.
 const NAVIGATIONS: [&str; 5] = ["document", "iframe", "frame", "embed", "object"];
 
-/// Whether a window or a frame of a browser navigates. A window says so. Anything else has to ask for HTML,
-/// and to show no key of an API: some programs ask for HTML by habit.
+/// Whether a window or a frame of a browser navigates. A window says so. Any other request must accept
+/// HTML and have no key of an API, because some programs always accept HTML.
 fn is_navigation(headers: &HeaderMap) -> bool {
     const DESTINATION: &str = "sec-fetch-dest";
     const KEYS: [HeaderName; 4] = [
@@ -157,7 +159,7 @@ fn is_page(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
-/// When to ask again, in whole seconds: as the response says, and soon where it does not.
+/// When to ask again, in whole seconds: as the response says, or soon if it does not say.
 fn seconds(wait: Option<&HeaderValue>) -> u8 {
     let said: Option<u64> = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
     let said = said.unwrap_or(2).clamp(1, LONGEST_WAIT_S.into());

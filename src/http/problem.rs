@@ -1,8 +1,8 @@
-//! Errors of the API: the one place where a status is chosen and an envelope written.
+//! Errors of the API: the one place that chooses a status and writes an envelope.
 //!
-//! Nexus says `{"error":{"code","message"}}`, Platform `{"error":{"message","status","type"}}`
-//! (CONTRACT.md 1.5 and 2.5). Every message names the field and the remedy. What went wrong
-//! inside is logged and never said.
+//! Nexus has `{"error":{"code","message"}}`, Platform `{"error":{"message","status","type"}}`
+//! (CONTRACT.md 1.5 and 2.5). Every message names the field and the remedy. What went wrong inside is
+//! logged and never sent.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,7 @@ use crate::flow::mint::MintError;
 use crate::flow::order::OrderError;
 use crate::telemetry::STRANGERS;
 
-/// Whose envelope an error wears.
+/// The envelope of an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// The Nexus API's.
@@ -30,7 +30,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The one that a request with these headers is answered in.
+    /// The envelope for a request with these headers.
     pub fn of(headers: &HeaderMap) -> Self {
         match headers.contains_key("md-session-token") {
             true => Self::Nexus,
@@ -39,10 +39,10 @@ impl Dialect {
     }
 }
 
-/// An answer of either API.
+/// A response of either API.
 pub type ApiResult = Result<Response, Problem>;
 
-/// An error as the API says it.
+/// An error of the API.
 #[derive(Debug)]
 pub struct Problem {
     dialect: Dialect,
@@ -62,25 +62,25 @@ const BASIC: &str = "Basic realm=\"guichet\", charset=\"UTF-8\"";
 pub enum Kind {
     /// A required field is missing.
     Missing,
-    /// Something is of the wrong form or type.
+    /// Something has the wrong form or type.
     Malformed,
     /// The credentials are missing or wrong.
     Unauthenticated,
-    /// The session is over.
+    /// The session has ended.
     SessionExpired,
-    /// The caller is known, and may not do this.
+    /// The caller is known, but may not do this.
     Forbidden,
-    /// There is no such thing, as far as this caller may know.
+    /// It does not exist, as far as this caller may know.
     NotFound,
     /// The path exists, the method does not.
     MethodNotAllowed,
     /// A condition of the endpoint was not met (CONTRACT.md 2.5).
     ConditionNotMet,
-    /// No version is spoken that was asked for.
+    /// The requested version is not supported.
     NotAcceptable,
     /// It exists already, or is finished.
     Conflict,
-    /// Its name or its login is another's: 409 on Platform, 422 on Nexus (CONTRACT.md 9).
+    /// Another object has its name or its login: 409 on Platform, 422 on Nexus (CONTRACT.md 9).
     InUse,
     /// The request did not arrive in time.
     TimedOut,
@@ -88,13 +88,13 @@ pub enum Kind {
     TooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
-    /// Understood, but it cannot be done.
+    /// It is well formed, but cannot be done.
     Unprocessable,
     /// Too many requests.
     TooMany,
-    /// We failed.
+    /// The gateway failed.
     Internal,
-    /// The store is away; nothing was done, or what was done can be repeated.
+    /// The store is away; nothing was done, or the request can be repeated.
     Unavailable,
 }
 
@@ -164,7 +164,7 @@ impl Kind {
 }
 
 impl Problem {
-    /// The same, as Nexus says it.
+    /// The same in the Nexus envelope.
     pub fn in_nexus(self) -> Self {
         self.in_dialect(Dialect::Nexus)
     }
@@ -203,7 +203,7 @@ impl Problem {
         }
     }
 
-    /// The same, saying why in a word that programs can rely on.
+    /// The same, with a reason that programs can rely on.
     pub fn because(self, reason: &'static str) -> Self {
         Self {
             reason: Some(reason),
@@ -211,7 +211,7 @@ impl Problem {
         }
     }
 
-    /// The same, saying when to come back, in seconds.
+    /// The same, with the time to wait, in seconds.
     pub fn after(self, seconds: u64) -> Self {
         Self {
             retry_after_s: Some(seconds),
@@ -230,14 +230,14 @@ impl Problem {
         Self { guid: None, ..self }
     }
 
-    /// There is no such thing, whether absent, foreign or malformed.
+    /// It does not exist, is another client's or user's, or its name is malformed.
     pub fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("There is no such {what}."))
     }
 }
 
-/// Marks an answer that says 405 because of a condition: the request's own method is allowed all the
-/// same, and a 405 names those that are (RFC 9110 section 15.5.6).
+/// Marks a response that has 405 because of a condition: the request's own method is allowed all the
+/// same, and a 405 lists the allowed methods (RFC 9110 section 15.5.6).
 #[derive(Clone, Copy)]
 pub struct ConditionNotMet;
 
@@ -291,14 +291,14 @@ pub struct PlatformFault<'a> {
     /// The guid of the object that exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     guid: Option<&'a str>,
-    /// Why nothing is lent, where a lease is refused: `job_not_open`, `token_ended` or `unreadable`.
+    /// Why a lease is refused: `job_not_open`, `token_ended` or `unreadable`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "token_ended")]
     reason: Option<&'static str>,
 }
 
 impl Problem {
-    /// Its envelope.
+    /// The error.
     pub fn to_json(&self) -> Value {
         let guid = self.guid.as_deref();
         let envelope = match self.dialect {
@@ -312,7 +312,7 @@ impl Problem {
             }
             Dialect::Platform => {
                 let words = self.kind.platform_status();
-                // What Nexus calls external_guid is the Platform API's id (CONTRACT.md 2.2).
+                // `external_guid` of Nexus is `id` of the Platform API (CONTRACT.md 2.2).
                 let message = &match self.kind {
                     Kind::InUse => self.message.replace("external_guid", "id"),
                     _ => self.message.clone(),

@@ -1,5 +1,5 @@
-//! What the log says of an authorization response that is refused: one line each, with the reason and the
-//! institution's own words. Where it arrived, and whose attempt it is, stands on every line already.
+//! The log line of a refused authorization response, with the reason and the institution's own words.
+//! Client, institution and attempt are on every line already.
 
 use axum::http::StatusCode;
 use base64::Engine as _;
@@ -18,11 +18,11 @@ use crate::oauth::{Scrubber, words};
 use crate::seal::{Context, Sealer};
 use crate::telemetry::STRANGERS;
 
-/// How much of a path that names nothing is logged, in characters.
+/// How much of an unknown path is logged, in characters.
 const PATH: usize = 140;
 
-/// The longest that a carried refusal is, in characters: several times what a reason and words, which are
-/// cut, come to.
+/// The greatest length of a carried refusal, in characters: several times that of a reason and words,
+/// which are cut.
 const CARRIED: usize = 8 * 1024;
 
 /// One refused response.
@@ -33,7 +33,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Of what arrived as `raw`, query or form, at that registration.
+    /// The refusal of `raw`, query or form, which arrived at that registration.
     pub fn new(refused: &Refused, at: &CallbackEndpoint, raw: &[u8]) -> Self {
         let reason = refused.to_string();
         Self {
@@ -45,9 +45,9 @@ impl Refusal {
         }
     }
 
-    /// At a path that is no registration's.
+    /// The refusal at a path that belongs to no registration.
     pub fn nowhere(client: &str, institution: &str, raw: &[u8]) -> Self {
-        // A bank that writes its parameters behind the path puts a code there.
+        // A bank that appends its parameters to the path puts a code there.
         let path = format!("{client}/{institution}");
         let is_named = |sign: &char| sign.is_ascii_alphanumeric() || "._-/".contains(*sign);
         let named: String = path.chars().take_while(is_named).take(PATH).collect();
@@ -58,24 +58,24 @@ impl Refusal {
         }
     }
 
-    /// By a limit of the server's own, which read none of it.
+    /// The refusal by a limit of the server, which did not read the response.
     pub fn unread(status: StatusCode) -> Self {
         Self {
-            reason: format!("the request was answered {status} before it was read"),
+            reason: format!("the request got {status} before it was read"),
             words: None,
         }
     }
 
-    /// Logs it. What is known of its attempt, or the code on the neutral page, is in the log context by
-    /// then.
+    /// Logs it. Its attempt, if it is known, or the code on the neutral page is in the log context
+    /// already.
     pub fn log(&self, source: Source) {
         let Self { reason, words } = self;
         tracing::warn!(target: STRANGERS, reason, words, %source, "authorization response refused");
     }
 
-    /// The text that brings it from a POST to the GET that follows, which alone knows whose browser it
-    /// is: by the browser, which can neither read nor change it, at that registration only, and for as
-    /// long as a sound response would be held.
+    /// The text that brings it from a POST to the GET that follows, because only the GET has the
+    /// browser's cookie. The browser can neither read nor change it; it is valid only at that
+    /// registration, and for as long as a valid response would be held.
     pub fn carried(self, gateway: &Gateway, at: &CallbackEndpoint) -> String {
         let place = seal_contexts::refusal(&at.client().id, &at.institution().code);
         self.sealed(
@@ -86,7 +86,8 @@ impl Refusal {
         )
     }
 
-    /// What [`Self::carried`] wrote at that registration, in time; `None` for anything else.
+    /// Reads what [`Self::carried`] wrote at that registration; `None` if it is too old, or anything
+    /// else.
     pub fn arrived(gateway: &Gateway, at: &CallbackEndpoint, text: &str) -> Option<Self> {
         let place = seal_contexts::refusal(&at.client().id, &at.institution().code);
         Self::opened(&gateway.sealer, &place, gateway.clock.now(), text)
@@ -119,7 +120,7 @@ impl Refusal {
     }
 }
 
-/// A refusal on its way.
+/// A refusal as it is carried.
 #[derive(Serialize, Deserialize)]
 struct Carried {
     /// Milliseconds since 1970.

@@ -1,7 +1,7 @@
 //! Every field that a request may have: how it is read, its limits and its description, declared
 //! once. Real clients put fields in three places (CONTRACT.md 1.2); [`Fields`] finds them.
 //!
-//! A field that is declared and read nowhere is dead code, and the compiler says so.
+//! The compiler warns of a field that is declared and not read anywhere.
 //!
 //! [`Fields`]: super::body::Fields
 
@@ -104,14 +104,14 @@ request! {
         use_case: UseCase,
     }
 
-    /// How the link opens, and where the person ends up.
+    /// How the link opens, and where the person goes at the end.
     WindowLinkOptions {
         /// `true`: do not aggregate after the person has come back.
         skip_aggregation: Flag,
         ..link_options: LinkOptions,
     }
 
-    /// What any request for a link may ask of it.
+    /// The options of a link.
     LinkOptions {
         /// BROWSER (the default) or APP, in upper or lower case.
         referral_source: Source = "BROWSER",
@@ -128,7 +128,7 @@ request! {
         enable_app2app: Flag,
         /// single, interstitial or multi; the default is in your configuration.
         open_policy: OpenPolicy,
-        /// How long the link may wait to be opened: at most 60 minutes for single, 7 days otherwise.
+        /// How long the link may wait to be opened: at most 60 minutes for single, 7 days for the others.
         link_minutes: Number<1, 10080> = 10,
         /// How long the person may take at the institution, once the link was opened.
         authorization_minutes: Number<1, 60> = 15,
@@ -176,7 +176,7 @@ request! {
         ..link_options: LinkOptions,
     }
 
-    /// What the jobs of a member are like.
+    /// What the jobs of a member ask for.
     Jobs {
         /// The data that its jobs ask for from now on.
         data_request: Object<DataRequestBody>,
@@ -206,7 +206,7 @@ request! {
         ..new: NewMember,
     }
 
-    /// What both APIs call alike of a new member.
+    /// The fields of a new member that have the same name in both APIs.
     NewMember {
         /// Whether it connects by OAuth: required if the institution `supports_oauth`.
         is_oauth: Flag,
@@ -248,7 +248,7 @@ request! {
         ..change: MemberChange,
     }
 
-    /// What both APIs call alike of the changes of a member.
+    /// The changes of a member that have the same name in both APIs.
     MemberChange {
         /// New values, for members without OAuth: one for each field the institution asks for.
         credentials: Values,
@@ -275,7 +275,7 @@ request! {
         challenges (required): Values,
     }
 
-    /// The answers to what an institution asks, as MX's own widget sends them.
+    /// The answers to an institution's questions, as MX's own widget sends them.
     MfaAnswersBody in member (required): MfaAnswersRequest "The member, with the answers; its other fields are not read." {
         ..silence: SilentRequestBody,
     }
@@ -351,7 +351,7 @@ pub type Values = List<ValueRequest, 0, 50>;
 /// A picture in text; the whole report has its own limit.
 pub type Picture = Line<{ 64 * 1024 }>;
 
-/// Gives values their words.
+/// Defines words and their values.
 macro_rules! words {
     ($($of:ty: $($word:literal $value:ident)*;)*) => { $(
         impl Word for $of {
@@ -373,14 +373,14 @@ words! {
 }
 
 impl Word for JobFailure {
-    /// Those that are the aggregator's to say.
+    /// The reasons that an aggregator may report.
     fn all() -> Vec<(&'static str, Self)> {
         let all = JobFailure::ALL.iter().filter(|failure| !failure.is_ours());
         all.map(|failure| (failure.name(), *failure)).collect()
     }
 }
 
-/// How far a job has come, by its aggregator.
+/// The progress of a job, as its aggregator reports it.
 #[derive(Clone, Copy, PartialEq)]
 pub enum ReportStatus {
     Started,
@@ -418,7 +418,7 @@ impl QuestionRequest {
 }
 
 impl PagesQuery {
-    /// The page; what is out of range counts as the default (CONTRACT.md 2.4).
+    /// The page; a value out of range counts as the default (CONTRACT.md 2.4).
     pub fn page(&self) -> PageRequest {
         PageRequest {
             page: self.page.within().unwrap_or(1),
@@ -428,7 +428,7 @@ impl PagesQuery {
 }
 
 impl SilentRequestBody {
-    /// Whether this request's events are told (CONTRACT.md 1.4).
+    /// Whether this request's events are sent (CONTRACT.md 1.4).
     pub fn webhooks(&self, headers: &HeaderMap) -> Result<WebhookChoice, FieldError> {
         Ok(match self.skip_webhook.read()? {
             Some(true) => WebhookChoice::Skip,
@@ -438,7 +438,7 @@ impl SilentRequestBody {
 }
 
 impl LinkOptions {
-    /// What the request asks of a window.
+    /// The window's options in the request.
     pub fn of_window(
         &self,
         skip_aggregation: Option<bool>,
@@ -448,7 +448,7 @@ impl LinkOptions {
             None => self.oauth_referral_source.read()?.unwrap_or_default(),
         };
         Ok(mint::MintOptions {
-            // A mobile webview is an app, whatever else is said (CONTRACT.md 6.2).
+            // A mobile webview counts as an app, whatever the other fields say (CONTRACT.md 6.2).
             referral_source: match self.is_mobile_webview.read()? {
                 Some(true) => ReferralSource::App,
                 _ => by_name,
@@ -466,8 +466,8 @@ impl LinkOptions {
 }
 
 impl PullOptions {
-    /// What a job is asked for: `data_request.products`, `include_transactions` and
-    /// `include_holdings` (CONTRACT.md 1.4 and 2.2).
+    /// What a job asks for: `data_request.products`, `include_transactions` and `include_holdings`
+    /// (CONTRACT.md 1.4 and 2.2).
     pub fn data_request(
         &self,
         data_request: &Field<Object<DataRequestBody>>,
@@ -481,8 +481,8 @@ impl PullOptions {
     }
 }
 
-/// The values in a list. One without a value says as little as one that is left out. What is refused is
-/// named by its place, for somebody may have confused guid and value.
+/// The values in a list. An item without a value counts as absent. An error names the place of the item
+/// and not its guid, because somebody may have swapped guid and value.
 pub fn given(values: Option<Vec<ValueRequest>>) -> Result<Vec<GivenValue>, FieldError> {
     let mut given = Vec::new();
     for one in values.into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! The table of contents: which handler is behind which path, and what is around all of them.
+//! The table of routes: which handler serves which path, and the layers around all of them.
 
 use std::sync::LazyLock;
 
@@ -24,7 +24,7 @@ use crate::log_context;
 /// The largest request body that is read: 64 kB.
 const LARGEST_BODY: usize = 64 * 1024;
 
-/// The description of all this, made once.
+/// The description of the API, made once.
 pub static DESCRIPTION: LazyLock<Description> =
     LazyLock::new(|| Description::new(described_routes()));
 
@@ -44,12 +44,12 @@ pub fn routes(app: AppState) -> Router {
         .layer(from_fn_with_state(app.clone(), headers::baseline))
         .layer(from_fn(in_log_context))
         .with_state(app);
-    // Around the router: a path is changed before it is looked for.
+    // Around the router: a path is changed before the router sees it.
     Router::new().fallback_service(tower::util::MapRequest::new(router, without_last_slash))
 }
 
-/// Takes the slash at a path's end away: clients join paths with one, and some institutions add one to
-/// what was registered.
+/// Removes the slash at the end of a path: some clients join paths with one, and some institutions add
+/// one to the registered redirect URI.
 fn without_last_slash(mut request: Request) -> Request {
     let uri = request.uri();
     let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else {
@@ -65,7 +65,7 @@ fn without_last_slash(mut request: Request) -> Request {
     request
 }
 
-/// What [`routes`] serves, with its descriptions and without the layers.
+/// The routes of [`routes`] with their descriptions, without the layers.
 fn described_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(nexus::routes())
@@ -73,7 +73,7 @@ fn described_routes() -> OpenApiRouter<AppState> {
         .merge(open_routes())
 }
 
-/// The routes whose requests carry no `Idempotency-Key`.
+/// The routes that do not accept an `Idempotency-Key`.
 fn open_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(nexus::session_routes())
@@ -114,7 +114,7 @@ async fn show_description(headers: HeaderMap) -> Response {
     (policy, DESCRIPTION.page.respond(&headers)).into_response()
 }
 
-/// Every line that a request causes says what it is about, as far as that is known.
+/// Gives every log line of a request the fields that say what it is about.
 async fn in_log_context(request: Request, next: Next) -> Response {
     next.run(request).instrument(log_context::span()).await
 }

@@ -1,4 +1,4 @@
-//! From what the flow says to the page a person sees.
+//! Turns an outcome of a flow into the page that a person sees.
 
 use std::error::Error;
 
@@ -27,14 +27,14 @@ use crate::flow::{AttemptRecord, Internal, finish, registration};
 use crate::log_context;
 use crate::telemetry::STRANGERS;
 
-/// After how many seconds the page for a moment asks again.
+/// After how many seconds the page `busy` asks again.
 const MOMENT_S: u8 = 2;
 
 /// Draws pages for one request.
 pub struct Shown<'a> {
     app: &'a AppState,
     accept_language: Option<String>,
-    /// Whom the request's address names.
+    /// The parties that the request's address names.
     parties: Parties,
     /// Their language.
     usual_locale: Option<String>,
@@ -47,7 +47,7 @@ pub struct About<'a> {
     locale: &'static Locale,
     client: Option<&'a Client>,
     institution: Option<&'a Institution>,
-    /// Where the flow leaves this gateway in the end, when that is not a page of ours.
+    /// The app that the flow ends in, if it does not end on a page of ours.
     leaves_to: Option<Url>,
 }
 
@@ -56,7 +56,7 @@ fn choice(attempt: &AttemptId, action: &str) -> Form {
     Form::to(format!("/oauth/result/{attempt}")).choosing(action)
 }
 
-/// The page for a browser that came back from the institution without an answer.
+/// The page for a browser that came back from the institution without an authorization response.
 pub fn no_answer(attempt: &AttemptId, record: &AttemptRecord) -> Page {
     let go_on = record.may_continue.then(|| choice(attempt, "continue"));
     Page::NoAnswer {
@@ -66,8 +66,8 @@ pub fn no_answer(attempt: &AttemptId, record: &AttemptRecord) -> Page {
     }
 }
 
-/// The page for a browser that does not hold the attempt's cookie: it never began it, or came back so
-/// late that the cookie is gone.
+/// The page for a browser without the attempt's cookie: the attempt is not its own, or the cookie has
+/// expired.
 pub fn to_a_stranger(attempt: &AttemptId, window: &Window) -> Page {
     match window.status {
         WindowStatus::Errored(_, Ending::Expired | Ending::MemberDeleted) => Page::Expired(None),
@@ -92,8 +92,8 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// For a request to where authorization responses of a registration arrive: every page names its
-    /// client, and leads back to it, and its institution.
+    /// For a request to a registration's redirect URI: every page names its client and institution, and
+    /// leads back to the client.
     #[must_use]
     pub fn of_registration(self, at: &registration::CallbackEndpoint) -> Self {
         Self {
@@ -111,13 +111,13 @@ impl<'a> Shown<'a> {
         )
     }
 
-    /// A page that is about no window in particular.
+    /// A page that belongs to no window.
     pub fn page(&self, page: &Page) -> Response {
         let locale = self.locale(None, self.usual_locale.as_deref());
         render(page, &self.parties, locale).into_response()
     }
 
-    /// A new code, for a page that is about no attempt.
+    /// A new support code, for a page that belongs to no attempt.
     pub fn support_code(&self) -> SupportCode {
         let drawn: [u8; 8] = crate::domain::random::bytes(self.app.gateway.random.as_ref());
         SupportCode::from_bytes(&drawn)
@@ -128,8 +128,8 @@ impl<'a> Shown<'a> {
         self.page(&Page::Unknown)
     }
 
-    /// For somebody from where too many of them were asked for. Nothing was looked up, so it says nothing
-    /// about the link: it may be a good one, and the page asks again by itself.
+    /// For a source with too many unknown links. Nothing was looked up, so the link may be a good one,
+    /// and the page asks again by itself.
     pub fn too_many(&self, wait: std::time::Duration) -> Response {
         let wait_s = super::limits::whole_seconds(wait);
         let refresh_s = u8::try_from(wait_s).unwrap_or(u8::MAX).min(60);
@@ -142,7 +142,7 @@ impl<'a> Shown<'a> {
         response
     }
 
-    /// The page for an answer that is malformed or not from the institution, in a browser that has no
+    /// The page for a response that is malformed or not from the institution, in a browser that has no
     /// attempt under way there.
     pub fn bad_return(&self, refusal: &Refusal, source: Source) -> Response {
         let support_code = self.support_code();
@@ -152,7 +152,7 @@ impl<'a> Shown<'a> {
         self.page(&page)
     }
 
-    /// The page for a moment: the browser asks again by itself.
+    /// The page `busy`: the browser asks again by itself.
     pub fn busy(&self) -> Response {
         soon(self.page(&Page::Busy {
             refresh_s: MOMENT_S,
@@ -160,8 +160,8 @@ impl<'a> Shown<'a> {
         }))
     }
 
-    /// The page for a moment, for a response that arrived at that registration by POST while the store is
-    /// away: `form` is posted by itself.
+    /// The page `busy` for a response that arrived at that registration by POST while the store is away:
+    /// `form` is posted again by itself.
     pub fn post_again(
         &self,
         at: &registration::CallbackEndpoint,
@@ -174,7 +174,7 @@ impl<'a> Shown<'a> {
             again: Some(form),
         };
         let locale = self.locale(None, self.usual_locale.as_deref());
-        // Whose flow it is, and so where it leaves to, is not known yet.
+        // The flow is not known yet, and so neither is the app that it ends in.
         let client = at.client();
         let addresses = client
             .return_addresses
@@ -189,7 +189,7 @@ impl<'a> Shown<'a> {
         soon(rendered.into_response())
     }
 
-    /// The page for what went wrong inside; logged here, never said.
+    /// The page for an internal failure; the cause is logged here and not shown.
     pub fn failure(&self, error: Internal) -> Response {
         if let Some(cause) = error.store_is_away() {
             store_is_away(cause);
@@ -268,8 +268,8 @@ impl About<'_> {
         render(page, &self.parties, self.locale).into_response()
     }
 
-    /// A page whose form leads on to the institution, and from one that asks nothing straight on
-    /// into the client's app.
+    /// A page whose form leads to the institution and, if that asks nothing, directly into the client's
+    /// app.
     pub fn leading_to_institution(&self, page: &Page) -> Response {
         let oauth = self
             .institution
@@ -284,8 +284,8 @@ impl About<'_> {
             .into_response()
     }
 
-    /// What the app will be able to see, as far as the names of the scopes tell; empty when they do
-    /// not, and the person learns it at the institution.
+    /// What the app will be able to see, if the names of the scopes say so; otherwise empty, and the
+    /// institution tells the person.
     pub fn shares(&self) -> Vec<Share> {
         let registration = self
             .client
@@ -313,7 +313,7 @@ impl About<'_> {
         asked.map(|(share, _)| share).collect()
     }
 
-    /// The page for a link that was declined before anybody left for the institution.
+    /// The page for a link that was declined before anybody went to the institution.
     pub fn declined(&self, window: &Window, back: Option<Back>) -> Page {
         Page::Cancelled(PageEnding {
             retry: None,
@@ -370,7 +370,7 @@ impl About<'_> {
         }
     }
 
-    /// "Try again", where it would be allowed now; pressing it decides.
+    /// "Try again", if it is allowed now; it is checked again when it is pressed.
     fn retry(&self, attempt: &AttemptId, record: &AttemptRecord) -> Option<Form> {
         let window = &record.window;
         let is_newest = record
@@ -410,12 +410,12 @@ impl About<'_> {
     }
 }
 
-/// Says so in the log.
+/// Logs it.
 fn store_is_away(cause: &dyn Error) {
     tracing::error!(target: STRANGERS, %cause, "the store cannot be reached");
 }
 
-/// Says to programs too when to come back.
+/// Tells programs too when to come back.
 fn soon(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(MOMENT_S)));

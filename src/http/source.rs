@@ -1,4 +1,4 @@
-//! Where a request comes from, as limits and logs count it.
+//! Where a request comes from, for limits and logs.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,8 +19,9 @@ impl Source {
         })
     }
 
-    /// The host that a request of `peer` comes from. `X-Forwarded-For` is read from its end, as long
-    /// as the one who wrote the entry is trusted. An entry that names nobody is its writer's own.
+    /// The host that a request of `peer` comes from. `X-Forwarded-For` is read from its end, as long as
+    /// the proxy that wrote the entry is trusted. If an entry cannot be read, the proxy that wrote it
+    /// counts as the source.
     pub fn of_request(
         peer: IpAddr,
         headers: &HeaderMap,
@@ -149,7 +150,7 @@ mod tests {
             let behind_another = [b"9.9.9.9, ", hop, b", 10.0.0.2"].concat();
             assert_eq!(of(PROXY, &[&behind_another]), "10.0.0.2", "{hop:?}");
         }
-        // What cannot be read does not hide what can.
+        // An entry that cannot be read does not hide one that can.
         assert_eq!(of(PROXY, &[b"\xff\xfe, 198.51.100.7"]), "198.51.100.7");
     }
 

@@ -1,9 +1,8 @@
-//! The versions of the Platform API: which one a caller reads, and what they describe differently
-//! (CONTRACT.md 2.1).
+//! The versions of the Platform API: which one a caller uses, and in what they differ (CONTRACT.md 2.1).
 //!
-//! The published descriptions agree on nearly every field. What they type differently stands in one
-//! table, [`TYPED_DIFFERENTLY`], and is applied to every answer in one place, [`Version::write`]: a
-//! client generated from either description can then read every answer to it.
+//! The published descriptions agree on nearly every field. The fields with different types are in one
+//! table, [`TYPED_DIFFERENTLY`], which is applied to every response in one place, [`Version::write`]. So
+//! a client generated from either description can read every response.
 
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderValue, Method};
@@ -15,11 +14,11 @@ use super::problem::{Dialect, Kind, Problem};
 /// A version of the Platform API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// The first one. A caller that asks for none reads this one: the newer ones have to be asked for.
+    /// The first one. A caller that asks for none gets this one.
     V20111101,
     /// The one that MX's documentation describes.
     V20250224,
-    /// A release candidate, of which only some answers are known to be the same ([`SAME_IN_RC`]).
+    /// A release candidate; only some of its responses are known to be the same ([`SAME_IN_RC`]).
     Rc20260430,
 }
 
@@ -30,8 +29,8 @@ pub const VERSIONS: [(&str, Version); 3] = [
     ("rc20260430", Version::Rc20260430),
 ];
 
-/// Where the release candidate answers as the versions before it do: it makes members, users and
-/// institutions slimmer, so nothing that answers one of those is here.
+/// The requests whose response is the same in the release candidate. It has fewer fields in members,
+/// users and institutions, so requests that return one of those are not here.
 const SAME_IN_RC: [(Method, &str); 3] = [
     (
         Method::GET,
@@ -47,26 +46,26 @@ const SAME_IN_RC: [(Method, &str); 3] = [
 /// How a version describes a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Described {
-    /// As we have it.
+    /// As it is.
     AsItIs,
-    /// As something else, which may be null: it is null.
+    /// With another type that may be null: it is null.
     Otherwise,
-    /// Never as null: what is null is left out.
+    /// Never as null: if it is null, it is left out.
     NotNull,
-    /// As one of these: anything else is left out.
+    /// As one of these values: with any other it is left out.
     OneOf(&'static [&'static str]),
 }
 
 /// A field that the versions type differently.
 struct Field {
-    /// What it is a field of; `things` are a list of them.
+    /// The object it is a field of; `things` is a list of them.
     of: (&'static str, &'static str),
     name: &'static str,
     v20111101: Described,
     v20250224: Described,
 }
 
-/// Every field of an answer that the published descriptions type differently.
+/// Every field of a response that has different types in the published descriptions.
 const TYPED_DIFFERENTLY: [Field; 3] = [
     Field {
         of: ("member", "members"),
@@ -89,8 +88,8 @@ const TYPED_DIFFERENTLY: [Field; 3] = [
 ];
 
 impl Version {
-    /// The version that the caller reads: the one that `Accept-Version` names, else the one whose
-    /// media type it accepts, else the first. `None`: the Nexus API has no versions.
+    /// The version that the caller uses: the one that `Accept-Version` names, else the one whose media
+    /// type it accepts, else the first. `None`: the Nexus API has no versions.
     pub fn read_by(headers: &HeaderMap) -> Option<Self> {
         if Dialect::of(headers) == Dialect::Nexus {
             return None;
@@ -99,7 +98,7 @@ impl Version {
         Some(named.unwrap_or_else(|| of_media_type(headers)))
     }
 
-    /// The body in the words of this version.
+    /// The body in the form of this version.
     pub fn write(self, body: &impl Serialize) -> serde_json::Result<String> {
         let mut body = serde_json::to_value(body)?;
         for field in &TYPED_DIFFERENTLY {
@@ -164,7 +163,7 @@ fn of_media_type(headers: &HeaderMap) -> Version {
     versions.next().unwrap_or(Version::V20111101)
 }
 
-/// Refuses an `Accept-Version` that names no version, or one that is not spoken at that route.
+/// Refuses an `Accept-Version` that names no version, or one that is not supported at that route.
 pub fn accept(headers: &HeaderMap, method: &Method, route: Option<&str>) -> Result<(), Problem> {
     let Some(asked) = headers.get(HEADER) else {
         return Ok(());
@@ -178,12 +177,12 @@ pub fn accept(headers: &HeaderMap, method: &Method, route: Option<&str>) -> Resu
             if is_same {
                 return Ok(());
             }
-            "Accept-Version rc20260430 is not spoken here: it answers otherwise than the versions \
-             before it. Send v20111101 or v20250224, or leave it out."
+            "Accept-Version rc20260430 is not supported here, because its response is another one. \
+             Send v20111101 or v20250224, or leave it out."
         }
         None => {
-            "Accept-Version must be v20111101 or v20250224, or left out; rc20260430 is taken where \
-             its answer is the same."
+            "Accept-Version must be v20111101 or v20250224, or left out; rc20260430 is accepted where \
+             its response is the same."
         }
     };
     Err(Problem::new(Kind::NotAcceptable, refusal))
@@ -265,8 +264,8 @@ mod tests {
         serde_json::from_str(text).expect("a description")
     }
 
-    /// Whatever the two descriptions type differently is in the table; the enumeration of statuses
-    /// is not, because each of them is in it.
+    /// Every field that has different types in the two descriptions is in the table, except the
+    /// enumeration of statuses, because each status is in it.
     #[test]
     fn the_table_has_every_field_that_the_published_descriptions_type_differently() {
         let old = published(include_str!("../../tests/published/v20111101.json"));

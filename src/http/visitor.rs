@@ -1,7 +1,7 @@
 //! Who follows a link: a person's navigation, a browser looking ahead, or a machine.
 //!
-//! This is no security control. A machine that passes for a person claims a link; one that does not
-//! gets a harmless answer. Links that travel by mail are minted `interstitial` or `multi`.
+//! This is no security control. A machine that looks like a person's browser claims a link; any other
+//! gets a response without effect. Links that are sent by mail are minted `interstitial` or `multi`.
 
 use std::convert::Infallible;
 
@@ -16,8 +16,8 @@ use super::fields;
 /// What kind of request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// A navigation in a window of its own. Requests without any `Sec-Fetch-*` header count as one:
-    /// old browsers, command-line and test clients.
+    /// A navigation in a top-level window. Requests without any `Sec-Fetch-*` header count as one: old
+    /// browsers, command-line and test clients.
     Navigation,
     /// A browser looking ahead (prefetch, prerender): it will come again when the person does.
     LookAhead,
@@ -25,13 +25,13 @@ pub enum Visit {
     Machine,
     /// `HEAD`: a link checker.
     Probe,
-    /// A form sent.
+    /// A POST of a form.
     Post,
     /// Any other method.
     Other,
 }
 
-/// Agents that fetch links, to draw a preview or to look for harm, as they name themselves.
+/// Agents that fetch links for a preview or a security scan, by the names they give themselves.
 const FETCHERS: [&str; 34] = [
     "slackbot",
     "slack-imgproxy",
@@ -69,7 +69,7 @@ const FETCHERS: [&str; 34] = [
     "naverbookmarkcrawler",
 ];
 
-/// What browsers say in `Sec-Purpose` and its forerunners when they look ahead.
+/// The values of `Sec-Purpose` and its predecessors for prefetch and prerender.
 const LOOKING_AHEAD: [&str; 3] = ["prefetch", "prerender", "preview"];
 
 impl Visit {
@@ -85,7 +85,7 @@ impl Visit {
 
     fn of_get(headers: &HeaderMap) -> Self {
         let purposes = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
-        // A purpose that cannot be read may be that one.
+        // A purpose that cannot be read may be prefetch.
         let looks_ahead = purposes.into_iter().any(|name| {
             fields::mentions(headers, name, &LOOKING_AHEAD) || fields::is_unreadable(headers, name)
         });
@@ -97,8 +97,8 @@ impl Visit {
         {
             return Self::Machine;
         }
-        // The desktop windows of messengers have their fetcher's name. What tells them apart is that
-        // somebody pressed the link.
+        // The desktop windows of messengers have the same name as their fetcher. The difference is that a
+        // person pressed the link.
         let is_pressed = fields::says(headers, "sec-fetch-user", "?1")
             && fields::says(headers, "sec-fetch-mode", "navigate")
             && fields::says(headers, "sec-fetch-dest", "document");
@@ -109,8 +109,8 @@ impl Visit {
     }
 }
 
-/// The segments of a path that browsers follow. Those that are no text count as empty, which names
-/// nothing: every malformed address gets the page that every unknown one gets (`security` O8).
+/// The segments of a path for browsers. A segment that is no text counts as empty, which matches nothing:
+/// every malformed address gets the page of an unknown one (`security` O8).
 pub struct Segments<T>(pub T);
 
 impl<T, S> FromRequestParts<S> for Segments<T>
@@ -128,8 +128,8 @@ where
     }
 }
 
-/// Whether the agent names itself a phone or tablet, where a redirect leads into an app that has the
-/// scheme; elsewhere a browser that knows no such app would stay on the page before.
+/// Whether the agent says that it is a phone or tablet: there a redirect leads into the app that has the
+/// scheme. Elsewhere a browser without such an app would stay on the page before.
 pub fn is_phone(headers: &HeaderMap) -> bool {
     const PHONES: [&[u8]; 4] = [b"Android", b"iPhone", b"iPad", b"iPod"];
     let agent = headers
@@ -139,15 +139,15 @@ pub fn is_phone(headers: &HeaderMap) -> bool {
     PHONES.iter().any(names)
 }
 
-/// Whether a form came from a page of ours: browsers say so by `Sec-Fetch-Site` or `Origin`; a
-/// client that says neither has no cookies of ours to abuse.
+/// Whether a form came from a page of ours, by `Sec-Fetch-Site` or `Origin`. A client that sends neither
+/// has no cookies of ours that could be abused.
 pub fn is_same_origin(headers: &HeaderMap, public_url: &url::Url) -> bool {
     if headers.contains_key("sec-fetch-site") {
         return fields::says(headers, "sec-fetch-site", "same-origin")
             || fields::says(headers, "sec-fetch-site", "none");
     }
-    // Our pages send no referrer, and a browser that knows no Sec-Fetch-Site then calls their origin
-    // "null". That proves nothing; what does is the cookie, which no cross-site form brings along.
+    // Our pages send no referrer, so a browser without Sec-Fetch-Site sends the origin "null". That
+    // proves nothing; the cookie does, because a cross-site form does not bring it.
     let own = public_url.origin().ascii_serialization();
     !fields::contradicts(headers, "origin", &own) || fields::says(headers, "origin", "null")
 }

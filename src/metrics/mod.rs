@@ -196,7 +196,7 @@ impl Metrics {
             ),
             requests_limited: new.counters(
                 "requests_limited",
-                "Requests answered 429, by limit",
+                "Requests that got 429, by limit",
                 [Label::OneOf("limit", LIMITS.to_vec())],
             ),
             connections: new.gauges(
@@ -219,11 +219,11 @@ impl Metrics {
                 "Connections that the system could not hand over",
                 [],
             ),
-            mint: new.timers("mint", "From a request for a link to its answer", []),
-            open: new.timers("open", "From a visit of a link to its answer", []),
+            mint: new.timers("mint", "From a request for a link to its response", []),
+            open: new.timers("open", "From a visit of a link to its response", []),
             callback: new.timers(
                 "callback",
-                "From an authorization response to the redirect that answers it",
+                "From an authorization response to the redirect that follows it",
                 [],
             ),
             token_endpoint: new.timers("token_endpoint", "Token requests", flow()),

@@ -13,8 +13,8 @@ const LAYOUT: u8 = 1;
 /// 32 bytes in Base64url.
 const LENGTH: usize = 43;
 
-/// The PKCE verifier (RFC 7636 section 4.1) and the `nonce` (OpenID Connect Core section 15.5.2) of
-/// one attempt: 43 characters each, drawn apart. Cannot be printed; kept only sealed.
+/// The PKCE verifier (RFC 7636 section 4.1) and the `nonce` (OpenID Connect Core section 15.5.2) of one
+/// attempt: 43 characters each, drawn independently. Cannot be printed; kept only sealed.
 pub struct AttemptSecrets {
     verifier: Zeroizing<String>,
     nonce: Zeroizing<String>,

@@ -9,7 +9,7 @@ use crate::domain::secret::AuthorizationState;
 
 /// What one authorization request is made of.
 pub struct AuthorizationRequest<'a> {
-    /// The institution, and who asks.
+    /// The institution and the client's registration there.
     pub at: Registered<'a>,
     /// The attempt's `state`.
     pub state: &'a AuthorizationState,
@@ -98,7 +98,7 @@ pub fn authorize(request: &AuthorizationRequest<'_>) -> Url {
     url
 }
 
-/// Whether codes of this institution are bound by PKCE.
+/// Whether PKCE is used at this institution.
 pub(super) fn sends_pkce(oauth: &OAuth) -> bool {
     match oauth.pkce {
         Pkce::Required | Pkce::Auto => true,

@@ -1,4 +1,4 @@
-//! How the client proves itself (RFC 6749 section 2.3): written once, for every call that wants it.
+//! Client authentication (RFC 6749 section 2.3), for every call that needs it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::domain::client::Registration;
 use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
 
-/// Adds to a request what proves that the registration's client sends it.
+/// Adds the credentials of the registration's client to a request.
 pub fn authenticate(
     registration: &Registration,
     headers: &mut HeaderMap,
@@ -34,7 +34,7 @@ pub fn authenticate(
     }
 }
 
-/// What of it nobody may see: the client secret, and the Basic value that holds it.
+/// The secret parts of it: the client secret, and the Basic value that holds it.
 pub fn secrets(registration: &Registration) -> impl Iterator<Item = Zeroizing<String>> {
     let authentication = &registration.client_authentication;
     let secret = authentication.client_secret();

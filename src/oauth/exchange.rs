@@ -11,7 +11,7 @@ use super::scrub::Scrubber;
 use super::token_endpoint::{ExchangeFailure, Exchanged};
 use crate::domain::secret::AuthorizationState;
 
-/// What a person came back with, and what was kept for it.
+/// What the authorization response brought, and what was kept for its attempt.
 pub struct Authorized<'a> {
     /// The `state`; it is not sent again.
     pub state: &'a AuthorizationState,
@@ -22,9 +22,9 @@ pub struct Authorized<'a> {
 }
 
 impl OAuthClient {
-    /// Exchanges a code for a grant (RFC 6749 section 4.1.3, RFC 7636 section 4.5), within the
-    /// institution's time limit. One token request per call: it is sent a second time only when the
-    /// first found no connection.
+    /// Exchanges a code for a token set (RFC 6749 section 4.1.3, RFC 7636 section 4.5), within the
+    /// institution's time limit. One token request per call: it is sent a second time only when the first
+    /// found no connection.
     ///
     /// `now` is what the tokens' lifetime counts from.
     pub async fn exchange(

@@ -1,4 +1,4 @@
-//! Who signed in, where an institution says so: a field of the token answer, or of the answer to one
+//! Who signed in, if an institution says so: a field of the token response, or of the response to one
 //! more call with the new token. ID tokens are not read.
 
 use oauth2::http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
@@ -13,17 +13,17 @@ use super::transport_error::TransportError;
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::window::ErrorReason;
 
-/// Why it is not known who signed in, though the institution is said to tell. None of these holds a
-/// secret, or who it was.
+/// Why it is not known who signed in, although the institution's file says where to learn it. None of
+/// these holds a secret, or the person's login.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifyError {
-    /// The call came to nothing.
+    /// The call failed.
     #[error("asking who signed in failed: {0}")]
     Call(#[from] TransportError),
     /// The institution refused (RFC 6750 section 3.1).
     #[error("the institution refused to say who signed in: {}", .0.said)]
     Refused(Refusal),
-    /// The answer lacks the field, or it is empty, or neither text nor a number.
+    /// The response does not have the field, or it is empty, or neither text nor a number.
     #[error("the institution does not say who signed in: {0} is missing, empty or of another form")]
     Unnamed(String),
 }
@@ -42,8 +42,8 @@ impl IdentifyError {
 impl OAuthClient {
     /// Who signed in, in the institution's own words; `None`: the institution says it nowhere.
     ///
-    /// Where it takes a call, that is one GET with the access token, within the institution's time
-    /// limit; only success and a JSON object count (OpenID Connect Core section 5.3).
+    /// If this needs a call, it is one GET with the access token, within the institution's time limit;
+    /// only a success with a JSON object counts (OpenID Connect Core section 5.3).
     pub async fn identify(
         &self,
         at: Registered<'_>,
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Asks a server that answers so; what it was asked, and what became of it.
+    /// Asks a server that responds like this; the request that it got, and the outcome.
     async fn asked(
         reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> (Vec<Request>, Result<Option<String>, IdentifyError>) {

@@ -1,9 +1,9 @@
 //! A JSON object member by member: strict where two readers could differ, and careful with numbers.
 //!
-//! A member that is there twice is read differently by different programs, which is how a response can
-//! be made to mean one thing to a checker and another to its user (RFC 8259 section 4). Only the top
-//! level is looked at: nothing below it is used. Numbers keep the text they came with, whatever their
-//! size.
+//! Different programs read a member that is there twice differently, so such a response can mean one
+//! thing to the program that checks it and another to the one that uses it (RFC 8259 section 4). Only the
+//! top level is examined: nothing below it is used. Numbers keep the text they were written with,
+//! whatever their size.
 
 use std::fmt;
 
@@ -41,8 +41,8 @@ pub struct Members(Vec<(String, Zeroizing<String>)>);
 impl Members {
     /// Reads `bytes`, with or without a byte order mark.
     ///
-    /// Where they are not an object to be relied on, what was read up to there is returned as well: it
-    /// may hold something that has to be given back.
+    /// If they are not an object to be relied on, what was read up to the fault is returned as well: it
+    /// may hold tokens that must be revoked.
     pub fn read(bytes: &[u8]) -> (Self, Result<(), JsonError>) {
         let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
         let mut members = Self::default();
@@ -82,14 +82,15 @@ impl Members {
             .then_some(raw)
     }
 
-    /// Who the member `name` says that somebody is: a text that is not blank, or a number as it was written.
+    /// The login that the member `name` holds: a text that is not only white space, or a number as it was
+    /// written.
     pub fn somebody(&self, name: &str) -> Option<String> {
         let text = self.text(name).map(|text| text.to_string());
         text.or_else(|| self.number(name).map(str::to_owned))
             .filter(|text| !text.trim().is_empty())
     }
 
-    /// Whether the member is absent; `null` says as little.
+    /// Whether the member is absent or `null`.
     pub fn lacks(&self, name: &str) -> bool {
         self.raw(name).all(|raw| raw == "null")
     }
@@ -111,7 +112,7 @@ impl fmt::Debug for Members {
     }
 }
 
-/// An object, whose members are kept although it may turn out to be broken further on.
+/// An object. Its members are kept even if it is broken further on.
 struct Object<'a>(&'a mut Vec<(String, Zeroizing<String>)>);
 
 impl<'de> DeserializeSeed<'de> for Object<'_> {

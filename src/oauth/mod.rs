@@ -11,10 +11,10 @@
 //! revoke     ─▶ a grant is given back
 //! ```
 //!
-//! **Nothing in an ID token is used.** Where `openid` is among the scopes a `nonce` is sent, because
-//! servers ask for it; an ID token in the answer is neither read nor kept, so no identity, no
-//! e-mail address and no claim in one can decide anything here. Who signed in is told by a field or
-//! an endpoint that the institution's file names.
+//! **Nothing in an ID token is used.** If `openid` is among the scopes a `nonce` is sent, because servers
+//! ask for it. An ID token in the token response is neither read nor kept, so no identity, e-mail address
+//! or claim in it can decide anything here. Who signed in is learnt from a field or an endpoint that the
+//! institution's file names.
 //!
 //! Secrets (state, code, verifier, nonce, tokens, client secret) appear in no error: everything an
 //! institution says passes [`Scrubber`] before it is kept for the operator.

@@ -6,7 +6,7 @@ use crate::domain::window::ErrorReason;
 /// What a failure means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// It is between the person, the institution and us.
+    /// The person, the institution or the gateway is the cause.
     Reason(ErrorReason),
     /// The operator has to correct something before anybody can connect.
     NotSetUp(SetupFault),
@@ -54,14 +54,14 @@ pub fn of_authorization(oauth: &OAuth, error: &str) -> Meaning {
     }))
 }
 
-/// What `error`, the code of the response to a call of ours (RFC 6749 section 5.2, RFC 6750 section
-/// 3.1), means: the same, but for what only a person can do.
+/// What `error`, the code in the response to a call of ours (RFC 6749 section 5.2, RFC 6750 section 3.1),
+/// means: the same, except for errors that only a person can cause.
 pub fn of_call(oauth: &OAuth, error: &str) -> Meaning {
     named(oauth, error).unwrap_or(Meaning::Reason(ErrorReason::ProviderError))
 }
 
-/// What means the same wherever it comes from: what the institution's own map names, and that it
-/// refuses this client.
+/// What means the same wherever it comes from: the codes in the institution's own map, and that the
+/// institution refuses this client.
 fn named(oauth: &OAuth, error: &str) -> Option<Meaning> {
     let mapped = oauth.error_map.get(error).copied().map(Meaning::Reason);
     mapped.or(match error {

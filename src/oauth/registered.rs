@@ -3,7 +3,7 @@
 use crate::domain::client::Registration;
 use crate::domain::institution::OAuth;
 
-/// Whom a call goes to, and as whom.
+/// The institution that a call goes to, and the client that it is made as.
 #[derive(Clone, Copy)]
 pub struct Registered<'a> {
     /// The institution.
@@ -13,13 +13,13 @@ pub struct Registered<'a> {
 }
 
 impl<'a> Registered<'a> {
-    /// What is asked for: the registration's scopes, or else the institution's.
+    /// The requested scopes: the registration's, or else the institution's.
     pub fn scopes(self) -> &'a [String] {
         let own = self.registration.scopes.as_ref();
         own.unwrap_or(&self.oauth.scopes)
     }
 
-    /// The same as one text, in the institution's way; `None` where nothing is asked for.
+    /// The same as one text, with the institution's separator; `None` if there are no scopes.
     pub fn scope(self) -> Option<String> {
         let scopes = self.scopes();
         (!scopes.is_empty()).then(|| scopes.join(&self.oauth.scope_separator))

@@ -1,9 +1,9 @@
-//! What an institution sent to a call of ours, read to its end or to a limit, and what of it is
-//! believed.
+//! An institution's response to a call of ours, read to its end or to a limit, and which part of it
+//! counts.
 //!
-//! Strict where it protects, lenient where it does not: a JSON object is read whatever its label says
-//! short of HTML, and an OAuth error is one whatever its status. What is refused keeps what it held,
-//! so that it can be given back.
+//! It is strict where that protects, and lenient elsewhere: a JSON object is read with any media type
+//! except HTML, and an OAuth error counts with any status. A refused response keeps the tokens that it
+//! held, so that they can be revoked.
 
 use oauth2::http::header::{CONTENT_ENCODING, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::Response;
@@ -21,8 +21,8 @@ const BODY_LIMIT: usize = 64 * 1024;
 /// How much of an institution's own words is kept, in characters.
 const SAID: usize = 300;
 
-/// An OAuth error as the institution put it (RFC 6749 section 5.2, RFC 6750 section 3). Foreign: may
-/// hold our secrets until it is scrubbed.
+/// An OAuth error as the institution sent it (RFC 6749 section 5.2, RFC 6750 section 3). It may hold our
+/// secrets until it is scrubbed.
 pub struct OAuthError {
     error: Zeroizing<String>,
     description: Option<Zeroizing<String>>,
@@ -60,11 +60,11 @@ pub fn refusal(scrubber: &Scrubber, error: &str, description: Option<&str>) -> R
     }
 }
 
-/// Why a reply is not what was asked for.
+/// Why a reply is not the expected one.
 pub enum Unfit {
     /// The institution refused.
     Refused(OAuthError),
-    /// It cannot be relied on, or says nothing of OAuth.
+    /// It cannot be relied on, or is no OAuth response.
     Unusable(TransportError),
 }
 
@@ -78,12 +78,13 @@ pub struct Reply {
     challenge: Option<Zeroizing<String>>,
     /// What the body's top level holds, as far as it came.
     pub members: Members,
-    /// Why the body is no whole object.
+    /// Why the body is not a complete object.
     sound: Result<(), TransportError>,
 }
 
 impl Reply {
-    /// Reads the body until `deadline`; what came until then counts, and `late` says that it is not all.
+    /// Reads the body until `deadline`. What came until then counts; `late` is the error if that is not
+    /// all.
     pub async fn read(mut response: Response, deadline: Instant, late: TransportError) -> Self {
         let mut body = Zeroizing::new(Vec::with_capacity(BODY_LIMIT));
         let reading = outgoing::read_into(&mut response, BODY_LIMIT, &mut body);
@@ -107,8 +108,8 @@ impl Reply {
         }
     }
 
-    /// Whether it is what was asked for. `has_expected` says that the body holds that, so that an `error`
-    /// beside it is a member like any other.
+    /// Whether it is the expected reply. `has_expected` says that the body holds what was requested; then
+    /// an `error` next to it is ignored.
     pub fn judge(&self, has_expected: bool) -> Result<(), Unfit> {
         let is_success = (200..300).contains(&self.status);
         if !(is_success && has_expected)
@@ -123,7 +124,7 @@ impl Reply {
         if !is_success {
             return unusable(TransportError::Status(self.status));
         }
-        // A body that did not come whole is that, whatever its head says.
+        // An incomplete body is reported as incomplete, whatever its head says.
         let is_whole = matches!(self.sound, Ok(()) | Err(TransportError::Json(_)));
         if is_whole && self.is_coded {
             return unusable(TransportError::Encoded);
@@ -133,7 +134,7 @@ impl Reply {
         }
         match &self.sound {
             Ok(()) => Ok(()),
-            // What is not JSON and is not said to be: its label says more.
+            // If it is not JSON and does not claim to be, its media type says more.
             Err(TransportError::Json(JsonError::Syntax)) if self.media_type != MediaType::Json => {
                 unusable(TransportError::MediaType(self.media_type))
             }

@@ -1,6 +1,6 @@
-//! The authorization answer: what comes back through the person's browser.
+//! The authorization response: what comes back through the person's browser.
 //!
-//! Everything here is a stranger's text until the `state` is found to be ours. Sizes and characters
+//! Everything here may come from a stranger until the `state` is found to be ours. Sizes and characters
 //! are checked before anything is looked up.
 
 use url::form_urlencoded::{self, Serializer};
@@ -19,24 +19,25 @@ use crate::domain::window::ErrorReason;
 /// How much of an issuer's name is shown, in characters.
 const ISSUER_LIMIT: usize = 300;
 
-/// An answer that is well formed. Whose it is, its `state` has yet to show.
+/// A well-formed authorization response. Its `state` has not been looked up yet, so its attempt is not
+/// known.
 #[derive(Clone)]
 pub struct AuthorizationResponse {
-    /// The `state` it answers.
+    /// The `state` it carries.
     pub state: AuthorizationState,
-    /// Who says to answer (RFC 9207), to be checked with [`AuthorizationResponse::check_issuer`].
+    /// The issuer that it names (RFC 9207), to be checked with [`AuthorizationResponse::check_issuer`].
     pub iss: Option<String>,
-    /// What it says.
+    /// Code or error.
     pub result: AuthorizationResult,
 }
 
-/// What an answer says.
+/// What an authorization response says.
 #[derive(Clone)]
 pub enum AuthorizationResult {
     /// The person agreed.
     Code(AuthorizationCode),
-    /// The institution refused, or the person did (RFC 6749 section 4.1.2.1). Both texts are
-    /// foreign, may hold our secrets, and are kept only as [`AuthorizationResponse::refusal`] gives them.
+    /// The institution refused, or the person did (RFC 6749 section 4.1.2.1). Both texts come from
+    /// outside, may hold our secrets, and are kept only as [`AuthorizationResponse::refusal`] gives them.
     Error {
         /// The error code.
         error: String,
@@ -47,11 +48,11 @@ pub enum AuthorizationResult {
     Nothing,
 }
 
-/// Why an answer is refused before its `state` is looked up. Which it was is for the log; the
-/// browser gets one neutral page.
+/// Why an authorization response is refused before its `state` is looked up. The reason is for the log;
+/// the browser gets the same neutral page for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAuthorizationResponse {
-    /// The whole is longer than 8 kB.
+    /// It is longer than 8 kB in all.
     #[error("the authorization response is longer than {RESPONSE_LIMIT} bytes")]
     TooLong,
     /// A parameter that matters is there twice (RFC 6749 section 3.1).
@@ -80,7 +81,7 @@ impl AuthorizationResponse {
         Self::read(raw)
     }
 
-    /// Whether a query or form has any parameter that matters in an answer.
+    /// Whether a query or form has any parameter that matters in an authorization response.
     pub fn has_part_in(raw: &[u8]) -> bool {
         form_urlencoded::parse(raw).any(|(name, _)| KNOWN.contains(&name.as_ref()))
     }
@@ -121,8 +122,8 @@ impl AuthorizationResponse {
         })
     }
 
-    /// What an answer without a code means, and the operator's detail; `None` when there is a code.
-    /// `secrets` are those of its attempt: without them they are not searched for.
+    /// What a response without a code means, and the operator's detail; `None` if there is a code.
+    /// `secrets` are those of its attempt: without them the detail is not searched for them.
     pub fn refusal(
         &self,
         at: Registered<'_>,
@@ -144,11 +145,11 @@ impl AuthorizationResponse {
         }
     }
 
-    /// Checks who says to answer (RFC 9207 section 2.4): equal character by character, after
-    /// form-decoding and nothing else.
+    /// Checks the issuer (RFC 9207 section 2.4): equal character by character, after form-decoding and
+    /// nothing else.
     ///
-    /// An issuer cannot be compared where the institution's file names none; the redirect URI, which is
-    /// different for each institution, then stands alone against mix-up.
+    /// If the institution's file names no issuer, nothing can be compared; then only the redirect URI,
+    /// which is different for each institution, protects against mix-up.
     pub fn check_issuer(&self, at: Registered<'_>) -> Result<(), IssuerMismatch> {
         let is_needed = match at.oauth.iss {
             IssuerRule::Required => true,
@@ -171,7 +172,7 @@ impl AuthorizationResponse {
         }
     }
 
-    /// Its parameters, names and values, without those that do not matter.
+    /// Its parameters that matter, names and values.
     pub fn parameters(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let (code, error, description) = match &self.result {
             AuthorizationResult::Code(code) => (Some(code.expose()), None, None),
@@ -191,7 +192,7 @@ impl AuthorizationResponse {
         named.filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// The bytes to seal while an answer that came by POST waits for its GET.
+    /// The bytes to seal while a response that came by POST waits for its GET.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         // Room for everything, so that no half-written copy is left behind by growing.
         let mut form = Serializer::new(String::with_capacity(4 * RESPONSE_LIMIT));
@@ -212,19 +213,19 @@ impl AuthorizationResult {
     }
 }
 
-/// Why an answer's issuer is not the institution.
+/// Why a response's issuer is not the institution.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerMismatch {
-    /// The answer names none, though the institution's always do.
+    /// The response names none, although the institution's responses always do.
     #[error("the authorization response names no issuer")]
     Missing,
-    /// The answer names another one.
+    /// The response names another one.
     #[error("the authorization response names the issuer {0}")]
     Other(String),
 }
 
-/// What a query or form says went wrong, for the log, also when it is no answer: `error` and
-/// `error_description`, without what `scrubber` knows; `None` when it has neither.
+/// For the log: `error` and `error_description` of a query or form, also if it is no valid authorization
+/// response, without the secrets that `scrubber` knows; `None` if it has neither.
 pub fn words(raw: &[u8], scrubber: &Scrubber) -> Option<String> {
     let value = |wanted: &str| {
         let mut pairs = form_urlencoded::parse(raw);

@@ -1,4 +1,4 @@
-//! Revocation: a grant is given back (RFC 7009).
+//! Revocation of tokens (RFC 7009).
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -11,13 +11,13 @@ use super::token_response::Issued;
 use super::transport_error::TransportError;
 use crate::domain::institution::OAuth;
 
-/// Why a grant may still be good at its institution. None of these holds a secret.
+/// Why tokens may still be valid at their institution. None of these holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeError {
     /// The institution has no revocation endpoint.
     #[error("the institution has no revocation endpoint")]
     NoEndpoint,
-    /// The call came to nothing.
+    /// The call failed.
     #[error(transparent)]
     Call(#[from] TransportError),
     /// The institution refused (RFC 7009 section 2.2.1).
@@ -44,12 +44,12 @@ impl RevokeError {
 }
 
 impl OAuthClient {
-    /// Gives tokens back: refresh tokens first, each of which ends the grant as a whole at most
-    /// institutions, then access tokens. All are tried; the first error is returned. `scrubber` knows
-    /// the secrets of the exchange they came from.
+    /// Revokes tokens: refresh tokens first, because at most institutions that ends the access tokens of
+    /// the same grant as well, then access tokens. All are tried; the first error is returned. `scrubber`
+    /// knows the secrets of the exchange they came from.
     ///
-    /// Each call has the institution's time limit. A success for a token the institution does not know
-    /// is one (RFC 7009 section 2.2).
+    /// Each call has the institution's time limit. A success response for a token that the institution
+    /// does not know is a success (RFC 7009 section 2.2).
     pub async fn revoke(
         &self,
         at: Registered<'_>,
@@ -68,7 +68,7 @@ impl OAuthClient {
             let reply = self.post(at, endpoint, &fields).await?;
             match reply.judge(false) {
                 Err(Unfit::Refused(error)) => Err(refused(&error, &scrubber)),
-                // What a success says is in its status alone.
+                // A success response says everything with its status.
                 _ if reply.is_success() => Ok(()),
                 Err(Unfit::Unusable(error)) => Err(error.into()),
                 Ok(()) => Ok(()),
@@ -83,7 +83,7 @@ impl OAuthClient {
         }
         for token in &issued.access {
             match revoke(token, "access_token").await {
-                // The grant is gone with its refresh token; the access token ends by itself.
+                // The grant ended with its refresh token; the access token ends by itself.
                 Err(RevokeError::UnsupportedTokenType) if is_refresh_gone => {}
                 revoked => outcome = outcome.and(revoked),
             }

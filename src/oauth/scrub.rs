@@ -1,11 +1,11 @@
-//! Foreign text without our secrets: the one place that everything passes which an institution said
-//! and a log line or the store keeps.
+//! Removes our secrets from foreign text. Everything that an institution said passes here before a log
+//! line or the store keeps it.
 //!
 //! An institution may repeat what it was sent, in any place it can write to: an error's description,
-//! `iss`, a token type. What it repeats is searched for every secret of the exchange, as it is, form-
-//! or percent-encoded, and in Base64. What merely looks like a secret of ours (43 characters or more
-//! of Base64url, as `state`, verifier, nonce and long tokens are) is not shown either: that covers the
-//! moments when a secret is not at hand.
+//! `iss`, a token type. What it repeats is searched for every secret of the exchange, as it is, form- or
+//! percent-encoded, and in Base64. Text that only looks like a secret of ours (43 characters or more of
+//! Base64url, as `state`, verifier, nonce and long tokens are) is not shown either, because the real
+//! secret is not always available to search for.
 
 use std::fmt;
 
@@ -22,8 +22,8 @@ use crate::domain::client::Registration;
 use crate::domain::secret::AuthorizationState;
 use crate::printable::printable;
 
-/// How long the query or form of an authorization response may be, in bytes: whoever sends more would
-/// choose how long it takes to search.
+/// How long the query or form of an authorization response may be, in bytes. Without a limit the sender
+/// would decide how long the search takes.
 pub const RESPONSE_LIMIT: usize = 8 * 1024;
 
 /// What stands for a secret.
@@ -46,7 +46,7 @@ pub struct Scrubber {
 }
 
 impl Scrubber {
-    /// Knows these secrets.
+    /// With these secrets.
     pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut scrubber = Self::default();
         secrets
@@ -55,8 +55,8 @@ impl Scrubber {
         scrubber
     }
 
-    /// Knows those of one exchange, as far as they are at hand: what proves the client, `state`, code,
-    /// verifier and nonce. Tokens are learnt as they come.
+    /// With the secrets of one exchange, as far as they are available: the client's credentials, `state`,
+    /// code, verifier and nonce. Tokens are added when they come.
     pub(super) fn of_exchange(
         at: Registered<'_>,
         state: &AuthorizationState,
@@ -73,11 +73,11 @@ impl Scrubber {
         scrubber
     }
 
-    /// Knows what came as `raw`, the query or form of an authorization response that is not provably one,
-    /// and what proves the client where it arrived, if that is a registration of ours.
+    /// With everything in `raw`, the query or form of something that may be no authorization response,
+    /// and with the client's credentials if it arrived at a registration of ours.
     ///
-    /// `None` where it is longer, or names more, than any genuine one: whoever sends that would choose
-    /// how long the search takes, so nothing of it is to be shown.
+    /// `None` if it is longer, or has more values, than any genuine one: the sender would decide how long
+    /// the search takes, so nothing of it is to be shown.
     pub fn of_response(at: Option<Registered<'_>>, raw: &[u8]) -> Option<Self> {
         const SECRET: [&str; 6] = [
             "state",
@@ -104,17 +104,17 @@ impl Scrubber {
         Some(scrubber)
     }
 
-    /// A short text of ours that may repeat a foreign one.
+    /// A short text of ours that may quote a foreign one.
     pub fn cleaned(&self, text: &str) -> String {
         self.shown(text, 500)
     }
 
-    /// Knows what proves that client, too.
+    /// Adds that client's credentials.
     pub(super) fn learn_client(&mut self, registration: &Registration) {
         client_authentication::secrets(registration).for_each(|secret| self.learn(&secret));
     }
 
-    /// Knows one more.
+    /// Adds one secret.
     pub(super) fn learn(&mut self, secret: &str) {
         if secret.len() < LEAST {
             return;
@@ -146,7 +146,7 @@ impl Scrubber {
         let bytes = text.as_bytes();
         let mut shown = String::with_capacity(text.len());
         let (mut kept, mut at) = (0, 0);
-        // What lies beyond the limit is not shown, whatever it is.
+        // Nothing beyond the limit is shown.
         while at < bytes.len() && shown.len() <= limit * 4 {
             let secret = self
                 .forms

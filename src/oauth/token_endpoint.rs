@@ -1,5 +1,5 @@
-//! The token endpoint, and its neighbours at which a client proves itself in the same way: a form is
-//! written, sent once, and what comes back is read.
+//! The token endpoint, and the endpoints where a client authenticates in the same way: a form is written,
+//! sent once, and the response is read.
 
 use jiff::Timestamp;
 use oauth2::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -22,21 +22,21 @@ use crate::domain::window::ErrorReason;
 /// How much of a token type's name is kept, in characters.
 const TYPE_NAME: usize = 40;
 
-/// What a token request became.
+/// What a successful token request gave.
 pub struct Exchanged {
-    /// The grant.
+    /// The tokens.
     pub token_set: TokenSet,
-    /// Who signed in, where the institution's token answer is to say so and does.
+    /// Who signed in, if the institution's file says that the token response has it and it does.
     pub subject: Option<String>,
     /// Keeps the secrets of this exchange out of what else the institution says.
     pub scrubber: Scrubber,
 }
 
-/// A token request that became no grant.
+/// A token request that gave no token set.
 pub struct ExchangeFailure {
     /// Why.
     pub error: TokenError,
-    /// What the institution issued all the same: to be given back.
+    /// The tokens that the institution issued all the same: to be revoked.
     pub issued: Issued,
     /// Keeps the secrets of this exchange out of what else the institution says.
     pub scrubber: Scrubber,
@@ -46,13 +46,13 @@ pub struct ExchangeFailure {
 /// without control characters, and without a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The call came to nothing.
+    /// The call failed.
     #[error(transparent)]
     Call(#[from] TransportError),
     /// The institution refused (RFC 6749 section 5.2).
     #[error("the institution refused the token request: {}", .0.said)]
     Refused(Refusal),
-    /// The answer is well formed and of no use.
+    /// The token response is well formed and of no use.
     #[error("the token response is of no use: {0}")]
     Unusable(UnusableTokenResponse),
 }
@@ -60,8 +60,9 @@ pub enum TokenError {
 impl TokenError {
     /// What it means.
     ///
-    /// The institution's own error map counts for its refusals. A refused client, a fault of TLS, and a
-    /// call that was never made are the operator's to mend; everything else is the institution's failure.
+    /// The institution's own error map applies to its refusals. The operator has to correct a refused
+    /// client, a fault of TLS and a call that was never made; everything else is the institution's
+    /// failure.
     pub fn meaning(&self, oauth: &OAuth) -> Meaning {
         match self {
             Self::Call(error) => error.meaning_to_a_client(),
@@ -72,7 +73,7 @@ impl TokenError {
 }
 
 impl OAuthClient {
-    /// Posts a form to an endpoint of the institution, with what proves the client.
+    /// Posts a form to an endpoint of the institution, with the client's credentials.
     pub(super) async fn post(
         &self,
         at: Registered<'_>,
@@ -83,8 +84,8 @@ impl OAuthClient {
         self.transport.post(at, endpoint, headers, form).await
     }
 
-    /// Makes a token request of these fields and reads the answer, within the institution's time limit.
-    /// It is sent a second time only when the first found no connection.
+    /// Makes a token request of these fields and reads the token response, within the institution's time
+    /// limit. It is sent a second time only when the first found no connection.
     ///
     /// `scrubber` knows the secrets among the fields; `now` is what the tokens' lifetime counts from.
     pub(super) async fn request_tokens(
@@ -140,7 +141,7 @@ impl OAuthClient {
     }
 }
 
-/// Headers and body of a form with what proves the client.
+/// Headers and body of a form with the client's credentials.
 fn request(at: Registered<'_>, fields: &[(&str, &str)]) -> (HeaderMap, Vec<u8>) {
     let mut headers = HeaderMap::from_iter([
         (ACCEPT, HeaderValue::from_static("application/json")),

@@ -1,4 +1,4 @@
-//! The token endpoint's answer (RFC 6749 section 5.1), and the grant it makes.
+//! The token response (RFC 6749 section 5.1), and the token set it gives.
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -6,12 +6,12 @@ use secrecy::SecretString;
 use super::json::Members;
 use crate::domain::token_set::TokenSet;
 
-/// The member that makes an answer a successful one.
+/// The member that makes a response a successful one.
 const ACCESS_TOKEN: &str = "access_token";
-/// The member that may renew it.
+/// The member that can renew it.
 const REFRESH_TOKEN: &str = "refresh_token";
 
-/// How many tokens of a kind are given back, should a body name more than one.
+/// How many tokens of a kind are revoked, if a body has more than one.
 const MOST: usize = 3;
 
 /// The members that are read here; none of them says who signed in.
@@ -23,12 +23,12 @@ const OWN: [&str; 5] = [
     "scope",
 ];
 
-/// A successful answer. Of the members that are not named here none is read but the one that an
-/// institution's file says names who signed in; an ID token never is.
+/// A successful response. No members are read but those named here and the one that the institution's
+/// file names for who signed in; an ID token is never read.
 #[derive(Debug)]
 pub struct TokenResponse(pub Members);
 
-/// Why an answer makes no grant. Holds the institution's own text: to be scrubbed before it is kept.
+/// Why a response gives no token set. Holds the institution's own text: to be scrubbed before it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableTokenResponse {
     /// Another token type than Bearer, which is the only one this client can use.
@@ -39,25 +39,25 @@ pub enum UnusableTokenResponse {
     NoToken,
 }
 
-/// Whether an answer has an access token that can be used: then it is a token response, whatever else
-/// it holds.
+/// Whether a body has an access token that can be used: then it is a token response, whatever else it
+/// holds.
 pub fn has_token(members: &Members) -> bool {
     members
         .text(ACCESS_TOKEN)
         .is_some_and(|token| is_token(&token))
 }
 
-/// Tokens that an institution issued. They are good there until they are given back.
+/// Tokens that an institution issued. They are valid there until they are revoked.
 #[derive(Clone, Default)]
 pub struct Issued {
-    /// Refresh tokens: with one, the whole grant ends at most institutions.
+    /// Refresh tokens: at most institutions, revoking one ends the whole grant.
     pub(super) refresh: Vec<SecretString>,
     /// Access tokens.
     pub(super) access: Vec<SecretString>,
 }
 
 impl Issued {
-    /// What a body holds, be it an answer or not: every token it names, also one that is there twice.
+    /// Every token in a body, also one that is there twice, and also if the body is no token response.
     pub fn found_in(members: &Members) -> Self {
         let tokens = |name| -> Vec<SecretString> {
             let texts = members.texts(name).filter(|text| !text.is_empty());
@@ -72,7 +72,7 @@ impl Issued {
         }
     }
 
-    /// Whether there is nothing to give back.
+    /// Whether there is nothing to revoke.
     pub fn is_empty(&self) -> bool {
         self.refresh.is_empty() && self.access.is_empty()
     }
@@ -98,11 +98,11 @@ impl TokenResponse {
         (!OWN.contains(&field)).then(|| self.0.somebody(field))?
     }
 
-    /// The grant, as of `now`; its scope is `requested` where the answer names none.
+    /// The token set, as of `now`; its scope is `requested` if the response names none.
     ///
-    /// What is optional and in a form that cannot be read counts as absent: it is no reason to lose a
-    /// connection. A lifetime of zero or less makes a token that has ended; one beyond the calendar, or
-    /// one that is no number, makes a token without a known end.
+    /// An optional member that cannot be read counts as absent: it is no reason to lose a connection.
+    /// With a lifetime of zero or less the token has ended; with one beyond the calendar, or one that is
+    /// no number, the token has no known end.
     pub fn into_token_set(
         self,
         requested: Option<String>,

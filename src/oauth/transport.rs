@@ -1,4 +1,4 @@
-//! The one outgoing seam of this folder: how an institution is called.
+//! How an institution is called: the only file of this folder that sends.
 //!
 //! No redirect is followed (a redirect would carry a code or a secret to somebody else). A request
 //! is sent again only when the first connection failed, before a byte of it was sent: a code that
@@ -34,7 +34,7 @@ impl Transport {
             builder: Box::new(builder),
             clients: Mutex::default(),
         };
-        // A machine on which no client can be made is to be known at start.
+        // If no client can be made on this machine, this must fail at start.
         (transport.builder)().build().map_err(setup)?;
         Ok(transport)
     }

@@ -1,4 +1,4 @@
-//! How a call comes to nothing.
+//! How a call fails.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::domain::window::ErrorReason;
 #[error("outgoing calls cannot be set up: {0}")]
 pub struct SetupError(pub(super) String);
 
-/// Why a call came to nothing. None of these holds a secret.
+/// Why a call failed. None of these holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// The endpoint is plain http on another machine: not called.
@@ -25,8 +25,8 @@ pub enum TransportError {
     /// No connection, twice: nothing was sent.
     #[error("no connection to the institution: {0}")]
     Unreachable(String),
-    /// No trusted connection: a certificate was refused, on either side, or the two sides have no
-    /// version or cipher in common. It is the operator's to mend.
+    /// No trusted connection: a certificate was refused, on either side, or the two sides have no version
+    /// or cipher in common. The operator has to correct it.
     #[error("no trusted connection (TLS) to the institution: {0}")]
     Tls(String),
     /// The connection failed after sending had begun; what arrived is unknown.
@@ -56,8 +56,8 @@ pub enum TransportError {
 }
 
 impl TransportError {
-    /// What it means: a call that was never made for reasons of ours, and a fault of TLS, are the
-    /// operator's to mend; everything else is the institution's failure.
+    /// What it means: the operator has to correct a fault of TLS, and a call that was not made because of
+    /// our configuration; everything else is the institution's failure.
     pub fn meaning(&self) -> Meaning {
         match self {
             Self::Insecure | Self::Setup(_) => Meaning::NotSetUp(SetupFault::Configuration),
@@ -74,8 +74,8 @@ impl TransportError {
         }
     }
 
-    /// The same for a call in which nobody but the client proves itself (RFC 6749 section 5.2): a bare
-    /// 401 refuses it.
+    /// The same for a call in which only the client authenticates (RFC 6749 section 5.2): there a 401
+    /// without an OAuth error means that the client is refused.
     pub fn meaning_to_a_client(&self) -> Meaning {
         match self {
             Self::Status(401) => Meaning::NotSetUp(SetupFault::ClientRefused),

@@ -299,7 +299,7 @@ fn registrations() {
         &registration("redirect_uri = \"https://connect.example.com/cb\"\n"),
         &[
             "guichet.toml:10:16: ",
-            ".redirect_uri: its answers would never arrive",
+            ".redirect_uri: its authorization responses would not arrive",
             "https://connect.example.com/oauth/redirect_from/acme/bank",
         ],
     );

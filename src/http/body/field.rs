@@ -1,8 +1,8 @@
-//! A field of a request, declared once: its name, how it is read, its limits, what is said when it is
-//! wrong, and its description.
+//! A field of a request, declared once: its name, how it is read, its limits, the error message, and its
+//! description.
 //!
-//! A request is a type made by [`request!`](crate::http::body::request). What it declares is read
-//! only where a handler asks for it, so a field that does not matter is not refused either.
+//! A request is a type made by [`request!`](crate::http::body::request). A field is read only where a
+//! handler asks for it, so a field without a use is not refused either.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,7 +14,7 @@ use utoipa::openapi::{RefOr, Required, Schema};
 
 use crate::http::problem::{self, Problem};
 
-/// The name of a field and where it stands; only a declaration makes one.
+/// The name of a field and its place; only a declaration makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
 
@@ -34,12 +34,12 @@ impl Name {
         Self(format!("{self}[{nth}]"))
     }
 
-    /// Its key, without where it stands.
+    /// Its key, without its place.
     pub fn key(&self) -> &str {
         self.0.rsplit('.').next().unwrap_or_default()
     }
 
-    /// That it is not what it must be.
+    /// The error that it is not what it must be.
     pub fn must_be(&self, expected: impl Into<String>) -> FieldError {
         FieldError::Wrong(self.clone(), expected.into())
     }
@@ -60,7 +60,7 @@ pub enum FieldError {
     /// It is of another type or form, or over its limit; the second part is what it must be.
     #[error("{0} must be {1}.")]
     Wrong(Name, String),
-    /// It is an object that is read strictly and has a field it may not have.
+    /// It is an object that is read strictly and has an unknown field.
     #[error("{0} may have {list} and nothing else.", list = .1.join(", "))]
     Overfull(Name, Vec<String>),
 }
@@ -75,7 +75,7 @@ impl From<FieldError> for Problem {
     }
 }
 
-/// Finds what was sent under a key, and says what that is called.
+/// Finds what was sent under a key, and its full name.
 pub type Find<'a> = dyn Fn(&'static str) -> (Name, Option<Value>) + 'a;
 
 /// A field as it was sent, to be read as a `K`.
@@ -93,12 +93,12 @@ impl<K: Kind> Field<K> {
         Self { name, sent, kind }
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// Whether it says something.
+    /// Whether it has a value.
     pub fn is_given(&self) -> bool {
         self.value().is_some()
     }
@@ -109,19 +109,19 @@ impl<K: Kind> Field<K> {
         sent.filter(|value| !value.is_null() && !is_empty_text(value))
     }
 
-    /// What it says; absent and null are the same.
+    /// Its value; absent and null are the same.
     pub fn read(&self) -> Result<Option<K::Value>, FieldError> {
         let value = self.value();
         value.map(|value| K::read(value, &self.name)).transpose()
     }
 
-    /// What it says, where it must say something.
+    /// Its value, which is required.
     pub fn required(&self) -> Result<K::Value, FieldError> {
         self.read()?.ok_or_else(|| K::wrong(&self.name))
     }
 
-    /// What an update says of a field that may be taken away: `None` when it says nothing,
-    /// `Some(None)` when it says null, or nothing between quotes.
+    /// The change of a field that can be removed: `None` if it was not sent, `Some(None)` if it is null
+    /// or an empty text.
     pub fn change(&self) -> Result<Option<Option<K::Value>>, FieldError> {
         match self.sent {
             None => Ok(None),
@@ -129,7 +129,7 @@ impl<K: Kind> Field<K> {
         }
     }
 
-    /// That it must be there.
+    /// Whether it is required.
     pub fn missing(&self, remedy: &'static str) -> FieldError {
         FieldError::Missing(self.name.clone(), remedy)
     }
@@ -142,7 +142,7 @@ pub type Schemas = Vec<(String, RefOr<Schema>)>;
 pub trait Kind {
     /// What is read.
     type Value;
-    /// Whether nothing between quotes is as absent as null.
+    /// Whether an empty text counts as absent, like null.
     const EMPTY_IS_ABSENT: bool = false;
 
     /// What it must be, after "must be".
@@ -157,7 +157,7 @@ pub trait Kind {
     /// The schemas that its own refers to.
     fn schemas(_: &mut Schemas) {}
 
-    /// That it is not what it must be.
+    /// The error that it is not what it must be.
     fn wrong(name: &Name) -> FieldError {
         name.must_be(Self::expected())
     }
@@ -196,9 +196,9 @@ impl Described {
 
 /// A declared request, or a part of one.
 pub trait Request: utoipa::ToSchema + Sized {
-    /// What it is, as its documentation has it.
+    /// Its description.
     const ABOUT: &'static str;
-    /// What several are called.
+    /// What a list of them is called.
     const MANY: &'static str;
 
     /// Takes its fields.
@@ -207,10 +207,10 @@ pub trait Request: utoipa::ToSchema + Sized {
     /// Every field.
     fn described() -> Vec<Described>;
 
-    /// The only fields it may have, where it is read strictly.
+    /// The only fields it may have, if it is read strictly.
     fn only(&self) -> Result<Option<Vec<String>>, FieldError>;
 
-    /// The keys of every field, for what may have no others.
+    /// The keys of every field, for an object that may have no others.
     fn declared(&self) -> Result<Vec<String>, FieldError> {
         let all = Self::described().into_iter();
         Ok(all.map(|field| field.key.to_owned()).collect())
@@ -280,10 +280,11 @@ fn nullable(mut schema: Value) -> Value {
     }
 }
 
-/// Declares requests: the fields, each `key: Kind` with perhaps ` = example`, and then what is declared
-/// elsewhere and read along with them. Documentation is description. The root object, after `in`, is
-/// only described: its fields are found beside it and without it as well (CONTRACT.md 1.2). What
-/// lists are made of says what several are called and, if it is read strictly, what one may have.
+/// Declares requests: first the fields, each as `key: Kind` and perhaps ` = example`, then groups of
+/// fields that are declared elsewhere and read with them. Doc comments become descriptions. The root
+/// object, after `in`, is for the description only: its fields are found next to it and without it as
+/// well (CONTRACT.md 1.2). An item of a list also says what the list is called and, if it is read
+/// strictly, which fields it may have.
 macro_rules! request {
     ($($(#[doc = $about:literal])*
     $name:ident $(in $root:ident $(($must:ident))?: $of:ident $of_it:literal)? $(, $many:literal $(, $only:path)?)? {
@@ -357,7 +358,7 @@ macro_rules! request {
 }
 pub(crate) use request;
 
-/// A key as it is sent: a word of the language's own is written `r#word` in a declaration.
+/// A key as it is sent: a keyword of Rust is written `r#word` in a declaration.
 pub fn key(written: &'static str) -> &'static str {
     written.strip_prefix("r#").unwrap_or(written)
 }

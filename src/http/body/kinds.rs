@@ -1,5 +1,5 @@
-//! What fields hold, read leniently where real clients are sloppy and strictly where a wrong value
-//! could be taken for a right one.
+//! The kinds of fields. They are read leniently where real clients are careless, and strictly where a
+//! wrong value could pass for a right one.
 
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -18,15 +18,15 @@ const LONGEST_NAME: usize = 255;
 /// A name.
 pub type Label = Text<LONGEST_NAME>;
 
-/// The client's own name for something. It may not look like a guid of its kind `G`: paths take
-/// either, and the guid would win.
+/// The client's own name for something. It must not have the form of a guid of its kind `G`: paths accept
+/// both, and the guid would win.
 pub struct OwnName<G>(PhantomData<G>);
 
 /// The longest `metadata`, in bytes.
 const LONGEST_METADATA: usize = 4096;
 
-/// Says of each kind what is read, what it must be, its schema and how it is read. With `empty`,
-/// nothing between quotes is as absent as null.
+/// Defines for each kind the type of its value, what it must be, its schema and how it is read. With
+/// `empty`, an empty text counts as absent, like null.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident $([$($number:ident: $of:ty $(= $default:expr)?),*])? => $value:ty $(| $empty:ident)?:
         $expected:literal; $schema:tt; $parse:expr;)*) => { $(
@@ -66,7 +66,7 @@ kinds! {
         {"type": "string", "maxLength": MOST};
         |value| short(value, 0, MOST);
 
-    /// A name; an empty one is as absent as null.
+    /// A name; an empty one counts as absent, like null.
     Filled => String | empty:
         "a string of at most {LONGEST_NAME} bytes without control characters";
         {"type": "string", "maxLength": LONGEST_NAME};
@@ -84,7 +84,7 @@ kinds! {
         {"type": "string", "maxLength": LONGEST_METADATA};
         |value| value.as_str().filter(|text| text.len() <= LONGEST_METADATA).map(str::to_owned);
 
-    /// A list of texts; one may stand without a list, and empty ones say nothing.
+    /// A list of texts; a single one may be sent without a list, and empty ones are ignored.
     Texts => Vec<String>:
         "a string or a list of strings";
         {"type": "array", "items": {"type": "string"}};
@@ -105,8 +105,8 @@ kinds! {
             value => value.as_bool(),
         };
 
-    /// A whole number. Its bounds are described here and held where it counts: some depend on more than
-    /// the request.
+    /// A whole number. Its bounds are described here and checked where it is used: some depend on more
+    /// than the request.
     Number[LEAST: u32 = 0, MOST: u32 = u32::MAX] => u32:
         "a whole number";
         {"type": "integer", "format": "int32", "minimum": LEAST, "maximum": (MOST < u32::MAX).then_some(MOST)};
@@ -137,7 +137,8 @@ kinds! {
         {"type": "string", "pattern": "^CRD-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
         |value| value.as_str()?.parse().ok();
 
-    /// A value that a person typed or chose. How long it may be is a matter of its field, and held there.
+    /// A value that a person typed or chose. How long it may be depends on its field, and is checked
+    /// there.
     Secret => SecretString:
         "a string";
         {"type": "string", "format": "password", "maxLength": VALUE_LIMIT};
@@ -145,7 +146,7 @@ kinds! {
 }
 
 impl<const LEAST: u32, const MOST: u32> Field<Number<LEAST, MOST>> {
-    /// The number, where it is one within its bounds.
+    /// The number, if it is one within its bounds.
     pub fn within(&self) -> Option<u32> {
         let number = self.read().ok()?;
         number.filter(|number| (LEAST..=MOST).contains(number))
@@ -179,7 +180,7 @@ impl<G: FromStr> Kind for OwnName<G> {
     }
 }
 
-/// What is said in one of a few words.
+/// One of a few words.
 pub trait Word: Copy + PartialEq {
     /// Every value and its word.
     fn all() -> Vec<(&'static str, Self)>;

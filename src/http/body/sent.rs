@@ -12,12 +12,12 @@ use crate::domain::member::CallbackPayload;
 use crate::flow::WebhookChoice;
 use crate::http::problem::{Dialect, Kind, Problem};
 
-/// What a body ends with whose sender keeps us waiting.
+/// The error of a body whose sender keeps us waiting.
 #[derive(Debug, ThisError)]
 #[error("the sender is too slow")]
 pub struct TooSlow;
 
-/// A body as it came, whole: of at most 64 kB, where a route says nothing else.
+/// A complete body as it was sent: at most 64 kB, unless a route says otherwise.
 pub struct Whole(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Whole {
@@ -74,7 +74,7 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     }
 }
 
-/// What is wrong with a body that is not in plain UTF-8: compressed, or begun with a byte order mark.
+/// The error for a body that is not plain UTF-8: compressed, or with a byte order mark.
 fn encoded(encoding: &Option<HeaderValue>, body: &[u8]) -> Option<Problem> {
     let encoding = encoding.as_ref().map(|encoding| encoding.as_bytes());
     let is_named =
@@ -112,7 +112,7 @@ pub fn callback_payload(headers: &HeaderMap) -> Result<Option<CallbackPayload>, 
         .map_err(|error| Problem::new(Kind::Malformed, format!("{error}.")))
 }
 
-/// Whether a request's events are told, by its headers alone.
+/// Whether a request's events are sent, by its headers alone.
 pub fn webhook_choice(headers: &HeaderMap) -> WebhookChoice {
     let skip = headers
         .get("mx-skip-webhook")

@@ -1,7 +1,8 @@
-//! Coming back from the institution, by GET or by a form.
+//! The authorization response arrives, by GET or by a form.
 //!
-//! An answer that is not provably ours changes nothing. A browser with an attempt under way at that path
-//! goes on to it, where the page says what may be done; any other gets a neutral page.
+//! A response that does not provably belong to a request of ours changes nothing. A browser with an
+//! attempt under way at that path is led to its page, which says what may be done; any other gets a
+//! neutral page.
 
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -28,8 +29,9 @@ use crate::http::visitor::{Segments, Visit};
 use crate::log_context;
 use crate::oauth::AuthorizationResponse;
 
-/// The parameter that brings a refusal from a POST to the GET that follows. It travels sealed, where a sound
-/// response is held in the store: a stranger can make any number of refusals, and writes none of them there.
+/// The parameter that brings a refusal from a POST to the GET that follows. It is sealed in the address;
+/// only a valid response is held in the store. A stranger can cause any number of refusals, and they must
+/// not fill the store.
 const REFUSED: &str = "refused";
 
 /// Come back from the institution.
@@ -44,13 +46,13 @@ const REFUSED: &str = "refused";
         ("iss" = Option<String>, Query, description = "RFC 9207."),
         ("error" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
         ("error_description" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
-        ("answer" = Option<String>, Query, description = "Names a response that arrived by POST and is held."),
-        ("refused" = Option<String>, Query, description = "Says, for the log alone, why a response that arrived by POST was refused."),
+        ("answer" = Option<String>, Query, description = "The handle of a response that arrived by POST and is held."),
+        ("refused" = Option<String>, Query, description = "Why a response that arrived by POST was refused; for the log only."),
     ),
     responses(
-        (status = 200, description = "A page for machines.", content_type = "text/html"),
-        (status = 303, description = "To the outcome, or, when the response is none, to what this browser may do."),
-        (status = 400, description = "The response cannot be read, or belongs to no attempt.", content_type = "text/html"),
+        (status = 200, description = "A page for preview agents, without effect.", content_type = "text/html"),
+        (status = 303, description = "To the outcome page; if the response is refused, to the page of this browser's own attempt."),
+        (status = 400, description = "The response is malformed, or belongs to no attempt.", content_type = "text/html"),
         (status = 429, description = "Too many responses that belong to no attempt from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "A prefetch; or the store cannot be reached.", content_type = "text/html"),
@@ -95,7 +97,7 @@ pub async fn returned(
             }
             _ => Ok(AuthorizationResponse::parse(&raw).map_err(Refused::from)),
         };
-        // What was held says more than its handle.
+        // For the log: the held response itself, not its handle.
         let raw = match &response {
             Ok(Ok(held)) if handle.is_some() => &held.to_bytes(),
             _ => &raw,
@@ -117,7 +119,8 @@ pub async fn returned(
     respond(&app, &shown, source, look).await
 }
 
-/// Shows what came of a response; one from where too many belonged to no attempt is refused unread.
+/// Sends what a response led to. If too many responses from this source belonged to no attempt, it is
+/// refused unread.
 async fn respond(
     app: &AppState,
     shown: &show::Shown<'_>,
@@ -133,7 +136,8 @@ async fn respond(
     }
 }
 
-/// Does nothing about an answer; a browser with an attempt under way there is led back to it.
+/// Refuses a response, which changes nothing; a browser with an attempt under way there is led back to
+/// it.
 async fn refuse(
     app: &AppState,
     shown: &show::Shown<'_>,
@@ -194,7 +198,7 @@ pub async fn posted(
     };
     let shown = shown.of_registration(&at);
     let query = Zeroizing::new(query.unwrap_or_default().into_bytes());
-    // Half an answer in the query and half in the form is no answer (`security` C11).
+    // A response with one part in the query and one in the form is refused (`security` C11).
     let is_split = AuthorizationResponse::has_part_in(&query);
     let response = if is_split {
         Err(Refused::Split)
@@ -204,7 +208,8 @@ pub async fn posted(
         AuthorizationResponse::parse(&body).map_err(Refused::from)
     };
     let path = format!("/oauth/redirect_from/{client}/{institution}");
-    // Whose browser it is, its Lax cookie says, which comes along by GET only; so that is logged there.
+    // Only the Lax cookie tells whose browser it is, and only a GET brings it; so the refusal is logged
+    // there.
     let go_back = |refused: &Refused| {
         let refusal = match is_split {
             true => Refusal::new(refused, &at, &[&body[..], b"&", &query].concat()),
@@ -225,7 +230,7 @@ pub async fn posted(
             }
             Ok(Held::Settled(attempt)) => to_outcome(&app, &shown, &attempt),
             Ok(Held::Unknown) => return Look::Missing(go_back(&Refused::UnknownState)),
-            // The institution posts it no second time.
+            // The institution does not post it a second time.
             Err(error) => match error.store_is_away() {
                 Some(cause) => shown.post_again(&at, posting(path.clone(), &response), cause),
                 None => shown.failure(error),
@@ -235,7 +240,7 @@ pub async fn posted(
     respond(&app, &shown, source, look).await
 }
 
-/// The form that brings the response once more.
+/// The form that posts the response again.
 fn posting(path: String, response: &AuthorizationResponse) -> Form {
     let fields = response.parameters();
     Form {

@@ -1,4 +1,4 @@
-//! Following a one-time link: the claim, or a page that says why not.
+//! A browser follows a one-time link: it is claimed, or a page says why not.
 
 use axum::extract::State;
 use axum::http::header::{ALLOW, SET_COOKIE};
@@ -28,9 +28,9 @@ const PROOF_S: u64 = 60 * 60;
 
 /// Follow a one-time link.
 ///
-/// A navigation (and the POST of the page's button) claims it and leads to the institution; the POST of
-/// the page's other button, with `action=cancel`, ends it. Machines that look ahead get a harmless page,
-/// and HEAD nothing.
+/// A navigation, or the POST of the page's button, claims the link and leads to the institution. The POST
+/// of the page's other button, with `action=cancel`, ends it. Prefetches and preview agents get a page
+/// without effect, and HEAD gets an empty response.
 #[utoipa::path(
     method(get, post), path = "/oauth/predirect_to/{member}/{token}",
     operation_id = "followLink", tag = "Browser",
@@ -39,9 +39,9 @@ const PROOF_S: u64 = 60 * 60;
         ("token" = String, Path, description = "The link's secret.", example = "ow_00…"),
     ),
     responses(
-        (status = 200, description = "A page that the person sees first, or a page for machines.", content_type = "text/html"),
+        (status = 200, description = "The page of an `interstitial` link, or a page for preview agents.", content_type = "text/html"),
         (status = 302, description = "Redirect to the institution, with the cookie that binds the browser."),
-        (status = 303, description = "Redirect to the app: this browser has finished already.", content_type = "text/html"),
+        (status = 303, description = "Redirect to the app: this browser has finished the flow already.", content_type = "text/html"),
         (status = 404, description = "There is no such link.", content_type = "text/html"),
         (status = 410, description = "The link was used or replaced, or has expired.", content_type = "text/html"),
         (status = 429, description = "Too many unknown links from this address.", content_type = "text/html"),
@@ -162,7 +162,7 @@ fn ask_first(
     response
 }
 
-/// "Not now": the page says so, and an app is told by the way back into it.
+/// "Not now": the page confirms it, and an APP flow leads back into the app.
 fn declined(
     shown: &show::Shown<'_>,
     headers: &HeaderMap,

@@ -1,5 +1,5 @@
-//! The outcome of an attempt, in the browser that went through it, and what that browser may do: go on,
-//! leave it, try again.
+//! The outcome of an attempt, in its own browser, and what that browser may do: continue, cancel, try
+//! again.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -22,7 +22,7 @@ use crate::http::source::Source;
 use crate::http::visitor::{Segments, is_same_origin};
 use crate::telemetry::STRANGERS;
 
-/// After how many seconds the page of an exchange that takes long asks again.
+/// After how many seconds the page `connecting` asks again.
 const REFRESH_S: u8 = 2;
 
 /// See how a flow ended, in the browser that went through it.
@@ -31,11 +31,11 @@ const REFRESH_S: u8 = 2;
     operation_id = "seeOutcome", tag = "Browser",
     params(("attempt" = String, Path, description = "The attempt's public name.")),
     responses(
-        (status = 200, description = "The outcome, or that it is still to come.", content_type = "text/html"),
+        (status = 200, description = "The outcome, or a page that waits for it.", content_type = "text/html"),
         (status = 303, description = "Redirect to the app, with the outcome.", content_type = "text/html"),
         (status = 400, description = "This browser did not begin the attempt, or no longer has its cookie.", content_type = "text/html"),
         (status = 404, description = "There is no such attempt.", content_type = "text/html"),
-        (status = 410, description = "It is over, or went on in another tab.", content_type = "text/html"),
+        (status = 410, description = "The deadline has passed, or this browser went on in another tab.", content_type = "text/html"),
         (status = 429, description = "Too many unknown attempts from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
         (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
@@ -108,8 +108,8 @@ fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<
 
 /// Continue, do not connect, or try again.
 ///
-/// What was pressed is the field `action`: `continue` leaves for the institution with fresh secrets,
-/// `cancel` ends the attempt, `retry`, or nothing, begins another one after a failure.
+/// The field `action` says what was pressed: `continue` goes to the institution with fresh secrets,
+/// `cancel` ends the attempt, and `retry`, or no value, starts another attempt after a failure.
 #[utoipa::path(
     post, path = "/oauth/result/{attempt}",
     operation_id = "actOnAttempt", tag = "Browser",

@@ -1,4 +1,4 @@
-//! Where a browser is led next, and what it costs to look for what is not there.
+//! Where a browser is led next, and the limit for looking up what does not exist.
 
 use axum::http::header::{LOCATION, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -15,16 +15,16 @@ use crate::http::show;
 use crate::http::source::Source;
 use crate::http::visitor::is_phone;
 
-/// What somebody gets who looks for something that may not be there.
+/// The response to a look-up of something that may not exist.
 pub(super) enum Look {
-    /// It is there.
+    /// It exists.
     Found(Response),
-    /// It is not: the page that says so.
+    /// It does not exist: the page that says so.
     Missing(Response),
 }
 
-/// Shows what was looked for. What is not there is counted, and once one source has missed too many nothing
-/// is looked for (docs/SECURITY.md, O7).
+/// Sends what was looked up. Look-ups without a result are counted by source; after too many of them
+/// nothing is looked up for that source (docs/SECURITY.md, O7).
 pub(super) async fn looked_for(
     app: &AppState,
     shown: &show::Shown<'_>,
@@ -38,7 +38,7 @@ pub(super) async fn looked_for(
     }
 }
 
-/// Shows what came of a look, and counts it if nothing did.
+/// Sends the result of a look-up, and counts a look-up without a result.
 pub(super) fn counted(
     app: &AppState,
     shown: &show::Shown<'_>,
@@ -61,7 +61,7 @@ pub(super) fn look_ahead(shown: &show::Shown<'_>) -> Response {
     vary(response)
 }
 
-/// The answer to a prefetch must never serve a person (docs/SECURITY.md).
+/// The response to a prefetch must never be shown to a person (docs/SECURITY.md).
 pub(super) fn vary(mut response: Response) -> Response {
     response
         .headers_mut()
@@ -75,8 +75,8 @@ pub(super) fn form_field(body: &[u8], name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// To the institution, or to the outcome of an attempt that got nowhere, with the binding cookie. No
-/// opener policy: a popup keeps its opener.
+/// To the institution, or to the outcome page if the authorization request could not be made, with the
+/// binding cookie. No opener policy: a popup keeps its opener.
 pub(super) fn depart(
     app: &AppState,
     shown: &show::Shown<'_>,
@@ -97,14 +97,14 @@ pub(super) fn depart(
     response
 }
 
-/// A redirect whose body has the same link, for clients that do not follow it by themselves.
+/// A redirect whose body has the same link, for clients that do not follow redirects.
 pub(super) fn redirect(shown: &show::Shown<'_>, status: StatusCode, to: &str) -> Response {
     let mut response = (status, shown.link_body(to)).into_response();
     response.headers_mut().insert(LOCATION, header_value(to));
     response
 }
 
-/// Text that is visible ASCII by its making: URLs serialized by a URL library, cookies of ours.
+/// Text that is visible ASCII by construction: URLs serialized by a URL library, cookies of ours.
 pub(super) fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("/"))
 }
@@ -120,8 +120,8 @@ pub(super) fn see_other(app: &AppState, shown: &show::Shown<'_>, path: &str) -> 
     redirect(shown, StatusCode::SEE_OTHER, &format!("{origin}{path}"))
 }
 
-/// To the outcome of an attempt, or what its browser may do. The bare '#' drops a fragment that the
-/// institution may have added (docs/SECURITY.md).
+/// To the outcome page of an attempt. The bare '#' drops a fragment that the institution may have added
+/// (docs/SECURITY.md).
 pub(super) fn to_outcome(app: &AppState, shown: &show::Shown<'_>, attempt: &AttemptId) -> Response {
     see_other(app, shown, &format!("/oauth/result/{attempt}#"))
 }
@@ -135,9 +135,9 @@ pub(super) struct WayBack {
 }
 
 impl WayBack {
-    /// By `link`. Every browser follows a redirect to a website; to an app by its scheme only a phone
-    /// surely does, and any other browser gets the page, which goes there by itself. On a visit that
-    /// comes `again`, the page says how it ended and goes nowhere.
+    /// Back by `link`. Every browser follows a redirect to a website. A redirect to an app's scheme is
+    /// only sure to work on a phone; any other browser gets the page, whose script goes there. On a
+    /// repeated visit (`again`) the page says how it ended and goes nowhere.
     pub(super) fn new(link: Option<String>, headers: &HeaderMap, again: bool) -> Self {
         let is_web =
             |link: &str| Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
@@ -151,7 +151,7 @@ impl WayBack {
     }
 }
 
-/// To the client's app. The same page stands in the body: some browsers refuse to jump to an app.
+/// To the client's app. The body is the same page, because some browsers refuse a redirect to an app.
 pub(super) fn jump(mut page: Response, to: &str) -> Response {
     *page.status_mut() = StatusCode::SEE_OTHER;
     page.headers_mut().insert(LOCATION, header_value(to));

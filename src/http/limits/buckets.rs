@@ -1,4 +1,4 @@
-//! A count for each key that refills with time.
+//! A token bucket for each key.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,12 +6,12 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many keys are told apart: strangers can invent them. Those beyond share one count.
+/// How many keys are counted apart, because strangers can invent them. All others share one count.
 const MOST_KEYS: usize = 100_000;
 
-/// So many in a period for each key, at once or spread (a generic cell rate).
+/// A number of requests in a period for each key, at once or spread (generic cell rate algorithm).
 pub struct Buckets<K> {
-    /// What one costs of the period.
+    /// The part of the period that one request uses up.
     step: Duration,
     period: Duration,
     counts: Mutex<Counts<K>>,
@@ -37,7 +37,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         }
     }
 
-    /// Whether the key may have one more now; else how long until it may. Counts nothing.
+    /// Whether one more is allowed for the key now; an error says how long to wait. Counts nothing.
     pub fn look(&self, key: &K, now: Instant) -> Result<(), Duration> {
         let counts = self.counts();
         let full_at = match counts.full_at.get(key) {
@@ -47,7 +47,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         self.after(full_at, now).map(drop)
     }
 
-    /// Counts one of the key; an error with how long until it may have it.
+    /// Counts one for the key; an error says how long to wait.
     pub fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
         let mut counts = self.counts();
         if counts.full_at.len() >= MOST_KEYS && !counts.full_at.contains_key(key) {
@@ -59,14 +59,14 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         Ok(())
     }
 
-    /// Gives back one that was taken.
+    /// Takes one back.
     pub fn give_back(&self, key: &K) {
         if let Some(full_at) = self.counts().full_at.get_mut(key) {
             *full_at -= self.step;
         }
     }
 
-    /// Forgets the keys whose buckets are full.
+    /// Drops the keys whose buckets are full.
     pub fn evict_idle(&self, now: Instant) {
         let mut counts = self.counts();
         counts.full_at.retain(|_, full_at| *full_at > now);

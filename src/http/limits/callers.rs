@@ -1,4 +1,4 @@
-//! What callers of the APIs ask for, counted for each.
+//! Requests of the APIs' callers, counted for each.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::buckets::Buckets;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How much a client, or what is done for a user, may have in a second; each at least 1.
+/// How many requests of a client, or for a user, are allowed in a second; each at least 1.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerRates {
     /// GET requests.
@@ -25,18 +25,18 @@ pub struct CallerRates {
 /// What a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// To see something.
+    /// To read something.
     Read,
-    /// To make or change something.
+    /// To create or change something.
     Write,
-    /// To take something away.
+    /// To delete something.
     Delete,
     /// A link.
     Mint,
 }
 
 impl Asked {
-    /// What a request of that method asks for.
+    /// The kind of a request with that method.
     pub fn by(method: &Method) -> Self {
         match *method {
             Method::GET | Method::HEAD => Self::Read,
@@ -85,7 +85,7 @@ impl<K: Eq + std::hash::Hash + Clone> Callers<K> {
         }
     }
 
-    /// Forgets who has been quiet.
+    /// Drops the counts of callers that were idle.
     pub(super) fn evict_idle(&self, now: Instant) {
         for counted in [&self.reads, &self.writes, &self.deletes, &self.mints] {
             counted.evict_idle(now);

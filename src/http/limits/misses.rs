@@ -1,4 +1,4 @@
-//! What strangers look for and do not find, counted for each source.
+//! Look-ups without a result, counted for each source.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::http::source::Source;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What somebody looks for that may not be there.
+/// Something that is looked up and may not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sought {
     /// A link.
@@ -18,10 +18,10 @@ pub enum Sought {
     Attempt,
     /// A client's or the aggregator's key.
     Key,
-    /// A session or an SSO token: they end by themselves, so that honest clients show one once too often
-    /// as a matter of course.
+    /// A session or an SSO token. They expire by themselves, so it is normal that honest clients send an
+    /// old one.
     Session,
-    /// Any of these credentials, in a form that one of ours could have: these are looked up.
+    /// Any of these credentials that have the form of one of ours: only these are looked up.
     Credential,
 }
 
@@ -57,22 +57,22 @@ impl Sought {
     }
 }
 
-/// How many of each may be missed from one source in a minute; each at least 1.
+/// How many look-ups of each kind may be without a result from one source in a minute; each at least 1.
 #[derive(Clone, Copy, Debug)]
 pub struct MissRates {
     /// Links that nobody minted.
     pub links: NonZeroU32,
-    /// Attempts that nobody began, or another browser.
+    /// Attempts that do not exist, or are another browser's.
     pub attempts: NonZeroU32,
     /// Wrong keys.
     pub keys: NonZeroU32,
     /// Unknown sessions and SSO tokens.
     pub sessions: NonZeroU32,
-    /// Credentials that were looked up in vain.
+    /// Credentials that were looked up without a result.
     pub credentials: NonZeroU32,
 }
 
-/// What was missed lately.
+/// The counts of the last look-ups without a result.
 pub(super) struct Misses {
     links: Buckets<Source>,
     attempts: Buckets<Source>,
@@ -105,7 +105,7 @@ impl Misses {
         }
     }
 
-    /// Forgets who has been quiet.
+    /// Drops the counts of sources that were idle.
     pub(super) fn evict_idle(&self, now: Instant) {
         for sought in Sought::ALL {
             self.of(sought).evict_idle(now);

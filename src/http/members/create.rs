@@ -15,7 +15,7 @@ use crate::http::responses::{NexusMember, NexusMemberBody, PlatformMember, Platf
 impl Scope<'_> {
     /// Creates a member: with its first link, or with its credentials and its first job.
     ///
-    /// `origin` is the request that may come twice, where it is one.
+    /// `origin` is the request with an `Idempotency-Key`, if it has one.
     pub async fn create(&self, body: &[u8], origin: Option<Origin>) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
@@ -42,7 +42,7 @@ impl Scope<'_> {
                 Ok(self.member_response(status, &member))
             }
             Created::Linked(minted) => {
-                // It will be aggregated by itself, once the person has agreed.
+                // It will be aggregated automatically, once the person has agreed.
                 let status = if skips {
                     StatusCode::OK
                 } else {

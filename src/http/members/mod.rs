@@ -1,4 +1,4 @@
-//! What both APIs do with members: a request read, a verb called, an answer written.
+//! What both APIs do with members: read a request, call a verb, write a response.
 
 mod create;
 mod order;
@@ -27,11 +27,11 @@ use crate::flow::members;
 use crate::flow::mint::{self, Minted};
 use crate::flow::{Gateway, WebhookChoice};
 
-/// Whose member a request is about, and in which words it is answered.
+/// The user whose members a request is about, and the API it uses.
 pub struct Scope<'a> {
     /// The gateway.
     pub gateway: &'a Gateway,
-    /// How much is too much.
+    /// The limits.
     pub limits: &'a Limits,
     /// The tenant.
     pub client: &'a Client,
@@ -126,8 +126,8 @@ impl Scope<'_> {
             .ok_or_else(|| Problem::not_found("member"))
     }
 
-    /// The guid of the member that a path names: by guid, or, on Platform, by the client's own name
-    /// for it. Text that can be neither is as absent as an unknown name.
+    /// The guid of the member that a path names: by guid or, in the Platform API, by the client's own
+    /// name for it. Text that can be neither is not found, like an unknown name.
     async fn guid(&self, identifier: &str) -> Result<MemberGuid, Problem> {
         match (identifier.parse(), self.dialect) {
             (Ok(guid), _) => Ok(guid),
@@ -146,8 +146,8 @@ impl Scope<'_> {
         found.ok_or_else(|| Problem::not_found("member"))
     }
 
-    /// That a name is another member's. A session is told which one's only if it is its own user's: it
-    /// sees no other (CONTRACT.md 1.1).
+    /// The error that another member has this name. A session gets that member's guid only if it is one
+    /// of its own user's (CONTRACT.md 1.1).
     async fn name_taken(&self, problem: impl Into<Problem>, holder: MemberGuid) -> Problem {
         let problem = problem.into();
         if self.dialect == Dialect::Platform {
@@ -172,7 +172,7 @@ impl Scope<'_> {
         }
     }
 
-    /// 202 on Platform, where something was started; Nexus always says 200 (CONTRACT.md 1.2).
+    /// 202 in the Platform API if something was started; Nexus always has 200 (CONTRACT.md 1.2).
     fn accepted(&self) -> StatusCode {
         match self.dialect {
             Dialect::Nexus => StatusCode::OK,

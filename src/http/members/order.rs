@@ -1,4 +1,4 @@
-//! Aggregations ordered.
+//! Aggregations that a client orders.
 
 use axum::http::{HeaderMap, StatusCode};
 
@@ -12,7 +12,7 @@ use crate::http::requests::PullRequestBody;
 use crate::http::responses::{NexusMember, NexusMembersBody};
 
 impl Scope<'_> {
-    /// Orders an aggregation; what it is asked for stands in the body or in the query.
+    /// Orders an aggregation; its options are in the body or in the query.
     pub async fn aggregate(&self, member: &str, query: &str, body: &[u8]) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::of_request(body, query, "member")?;
@@ -22,7 +22,7 @@ impl Scope<'_> {
         Ok(self.member_response(self.accepted(), &ordered))
     }
 
-    /// Orders an aggregation of every member that can be aggregated; answers all of them.
+    /// Orders an aggregation of every member that can be aggregated. The response has all members.
     pub async fn aggregate_all(&self, query: &str, body: &[u8]) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::of_request(body, query, "member")?;

@@ -1,4 +1,4 @@
-//! Members read, and what their institutions ask.
+//! Reads members, and their institutions' questions.
 
 use axum::http::StatusCode;
 
@@ -21,7 +21,7 @@ impl Scope<'_> {
         Ok(self.member_response(StatusCode::OK, &found))
     }
 
-    /// The user's members; Platform wants them in pages, and perhaps those of one use case.
+    /// The user's members; in the Platform API in pages, and perhaps only those of one use case.
     pub async fn list(&self, query: &str) -> ApiResult {
         let fields = Fields::of_query(query);
         let mut all = members::all(self.gateway, self.user).await?;
@@ -76,7 +76,7 @@ impl Scope<'_> {
         })
     }
 
-    /// What the member's institution asks for before a sign-in; never what the member has for it.
+    /// The fields of the institution's sign-in; never the member's values.
     pub async fn credentials(&self, member: &str, query: &str) -> ApiResult {
         let found = self.find(member).await?;
         let institution = self.gateway.institutions.get(&found.institution);

@@ -1,4 +1,4 @@
-//! A member changed, and its institution's questions answered.
+//! Changes a member, and answers its institution's questions.
 
 use axum::http::{HeaderMap, StatusCode};
 
@@ -17,7 +17,7 @@ use crate::http::requests::{
 type ReadAnswers = fn(&Fields, &HeaderMap) -> Result<AnswerRequest, Problem>;
 
 impl Scope<'_> {
-    /// Changes a member. On Platform a body without a field is refused (CONTRACT.md 2.5).
+    /// Changes a member. In the Platform API a body without a field is refused (CONTRACT.md 2.5).
     pub async fn update(&self, member: &str, body: &[u8]) -> ApiResult {
         access::enabled(self.user)?;
         let fields = Fields::parse(body, "member")?;
@@ -65,7 +65,7 @@ impl Scope<'_> {
     }
 }
 
-/// The change that a body asks for.
+/// The changes in a body.
 fn change_request(
     fields: &Fields,
     dialect: Dialect,
@@ -97,7 +97,7 @@ fn change_request(
     })
 }
 
-/// The answers that a body brings.
+/// The answers in a body.
 fn answer_request(fields: &Fields, headers: &HeaderMap) -> Result<AnswerRequest, Problem> {
     let AnswersBody { member, silence } = fields.take();
     let challenges = member.challenges.read()?;
@@ -105,7 +105,7 @@ fn answer_request(fields: &Fields, headers: &HeaderMap) -> Result<AnswerRequest,
     answers(challenges, &silence, headers)
 }
 
-/// The answers that a body brings under `challenges` or, if there are none, under `credentials`.
+/// The answers in a body, under `challenges` or, if there are none, under `credentials`.
 fn mfa_request(fields: &Fields, headers: &HeaderMap) -> Result<AnswerRequest, Problem> {
     let MfaAnswersBody { member, silence } = fields.take();
     let challenges = member.challenges.read()?.or(member.credentials.read()?);

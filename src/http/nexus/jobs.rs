@@ -31,9 +31,9 @@ pub async fn read(
     Ok(json::response(&headers, StatusCode::OK, &body))
 }
 
-/// What a job's institution asks, as credentials.
+/// List the questions of a job's institution, in the form of credentials.
 ///
-/// The older way to see challenges, and the one that MX's own widget reads.
+/// This is the older form of challenges; MX's own widget reads it.
 #[utoipa::path(
     get, path = "/jobs/{job_guid}/mfa_credentials",
     operation_id = "nexusListMfaCredentials", tag = "Nexus API", params(JobGuidPath),

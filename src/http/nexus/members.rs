@@ -280,10 +280,10 @@ pub async fn resume(
         .map_err(Problem::in_nexus)
 }
 
-/// Answer the questions of the member's institution: an older name of the same operation.
+/// Answer the questions of the member's institution: an older form of `resume`.
 ///
-/// As MX's own widget does it: the whole member, with the answers under `credentials`. Its body may have
-/// 256 kB, because the widget sends the pictures back.
+/// MX's own widget uses it: the body is the whole member, with the answers under `credentials`. It may
+/// have 256 kB, because the widget sends the pictures back.
 #[utoipa::path(
     put, path = "/members/{member_guid}/update_mfa",
     operation_id = "nexusUpdateMfa", tag = "Nexus API",

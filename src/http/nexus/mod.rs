@@ -13,10 +13,11 @@ use super::acting;
 use super::app_state::AppState;
 
 /// The largest body of `update_mfa`: MX's own widget sends the questions back with the answers, each
-/// picture as `meta_data` and as `image_data`. What asked them came in a body of 64 kB at most.
+/// picture twice, as `meta_data` and as `image_data`. The report that had the questions was at most 64
+/// kB.
 const LARGEST_SENT_BACK: usize = 256 * 1024;
 
-/// Its routes but for those that open a session.
+/// Its routes, except those that open or end sessions.
 pub fn routes() -> OpenApiRouter<AppState> {
     let sent_back = DefaultBodyLimit::max(LARGEST_SENT_BACK);
     OpenApiRouter::new()

@@ -107,7 +107,7 @@ pub async fn end_sessions(
     Ok(json::response(&headers, StatusCode::OK, &Empty {}))
 }
 
-/// The user an SSO path names, for the holder of the client's SSO key.
+/// The user that an SSO path names, if the request has the client's SSO key.
 async fn sso_user(
     app: &AppState,
     source: Source,

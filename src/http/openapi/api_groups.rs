@@ -1,4 +1,5 @@
-//! The API groups: who may call what, and what the layers around the handlers of a group read and answer.
+//! The API groups: who may call what, and which headers and errors the layers around the handlers of a
+//! group add.
 
 use serde_json::{Map, Value, json};
 
@@ -8,18 +9,18 @@ use crate::http::version::VERSIONS;
 
 /// A group of operations, as the description shows them.
 pub struct ApiGroup {
-    /// Identifier.
+    /// Its name.
     pub tag: &'static str,
     description: &'static str,
-    /// The schemes any of which opens it; empty: the operations say so themselves.
+    /// The security schemes, of which one is needed; empty: each operation has its own.
     security: &'static [&'static str],
-    /// The envelopes its errors wear; empty: pages.
+    /// The envelopes of its errors; empty: errors are pages.
     problems: &'static [&'static str],
     /// Whether requests are counted for each client.
     is_counted: bool,
-    /// Whether `Idempotency-Key` is taken with POST.
+    /// Whether POST accepts `Idempotency-Key`.
     takes_keys: bool,
-    /// The vendor's media types its answers wear when asked to.
+    /// The vendor's media types that its responses have on request.
     media_types: &'static [&'static str],
 }
 
@@ -61,7 +62,7 @@ pub const API_GROUPS: [ApiGroup; 7] = [
         tag: "Sessions",
         description: "Start and end sessions of the Nexus API.",
         security: &[],
-        // A layer that knows no session yet speaks as the Platform API does.
+        // A layer that does not know the session yet uses the Platform API's envelope.
         problems: &[NEXUS, PLATFORM],
         is_counted: true,
         takes_keys: false,
@@ -96,7 +97,7 @@ pub const API_GROUPS: [ApiGroup; 7] = [
     },
 ];
 
-/// Adds what the groups have in common to a document of bare operations.
+/// Adds what the operations of a group have in common to a document of bare operations.
 pub fn complete(document: &mut Value) {
     document["components"]["securitySchemes"] = security_schemes();
     document["tags"] = API_GROUPS
@@ -127,7 +128,7 @@ pub fn complete(document: &mut Value) {
     }
 }
 
-/// A field that may be null is described where it stands, not inside its choices.
+/// A field that may be null has its description next to its choices, not inside them.
 fn lift_description(property: &mut Value) {
     let choices = property.get_mut("oneOf").and_then(Value::as_array_mut);
     let mut lifted = choices
@@ -238,7 +239,7 @@ impl ApiGroup {
                     The two differ in three fields. In v20111101 `most_recent_job_guid` of a member is null. \
                     In v20250224 `email` of a user is left out where there is none, and `iso_country_code` \
                     of an institution is left out unless it is US or CA. rc20260430 is taken by \
-                    `oauth_window_uri` and by DELETE, whose answers are the same.",
+                    `oauth_window_uri` and by DELETE, whose responses are the same.",
                 "schema": {"type": "string", "enum": VERSIONS.map(|(name, _)| name), "example": "v20250224"},
             }));
         }
@@ -262,7 +263,7 @@ impl ApiGroup {
         }
     }
 
-    /// What any request of the group may meet.
+    /// The errors that any request of the group can get.
     fn common_errors(
         &self,
         path: &str,

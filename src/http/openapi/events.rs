@@ -1,6 +1,6 @@
-//! The events that webhooks tell, as `webhooks` of the description (OpenAPI 3.1). Nothing is made of
-//! these types: `webhook::payload` writes the bodies, and a test holds what is delivered to what is
-//! described.
+//! The events that webhooks deliver, as `webhooks` of the description (OpenAPI 3.1). These types are for
+//! the description only: `webhook::payload` writes the bodies, and a test compares what is delivered with
+//! what is described.
 #![expect(dead_code, reason = "described, never built")]
 
 use serde_json::{Map, Value, json};
@@ -15,10 +15,10 @@ pub struct EventMember {
     /// When an aggregation last ended.
     #[schema(required, example = 1_772_357_460)]
     aggregated_at: Option<i64>,
-    /// Given back as received.
+    /// Returned as received.
     #[schema(example = false)]
     background_aggregation_is_disabled: bool,
-    /// Where it stands: one of the 22 published names.
+    /// The status: one of the 22 published names.
     #[schema(example = "CONNECTED")]
     connection_status: String,
     /// The number of that name.
@@ -36,13 +36,13 @@ pub struct EventMember {
     /// Your own name for it.
     #[schema(required, example = "my-member-1")]
     id: Option<String>,
-    /// Which institution, by code.
+    /// The institution, by code.
     #[schema(example = "mxbank")]
     institution_code: String,
-    /// Which institution, by guid.
+    /// The institution, by guid.
     #[schema(example = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     institution_guid: String,
-    /// Whether an aggregation is under way.
+    /// Whether an aggregation is running.
     #[schema(example = false)]
     is_being_aggregated: bool,
     /// Always true.
@@ -60,22 +60,22 @@ pub struct EventMember {
     /// The newest aggregation job.
     #[schema(required, example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     most_recent_job_guid: Option<String>,
-    /// What people call it.
+    /// The name that people see.
     #[schema(example = "MX Bank")]
     name: String,
-    /// Grows by one with every change: it says which of two events is newer.
+    /// A number that grows by one with every change: it shows which of two events is newer.
     #[schema(example = 3)]
     revision: u32,
-    /// When an aggregation last ended well.
+    /// When an aggregation last succeeded.
     #[schema(required, example = 1_772_357_460)]
     successfully_aggregated_at: Option<i64>,
-    /// What the data is for.
+    /// The purpose of the data: PFM, MONEY_MOVEMENT.
     #[schema(example = json!(["PFM"]))]
     use_cases: Vec<String>,
     /// Whose it is.
     #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: String,
-    /// Your own name for its user.
+    /// Your own name for the user of the member.
     #[schema(required, example = "ada")]
     user_id: Option<String>,
 }
@@ -93,7 +93,7 @@ pub struct MemberEvent {
     member: EventMember,
 }
 
-/// An aggregation left the member with something to do.
+/// The member's status became one of eight that need attention.
 #[derive(ToSchema)]
 pub struct ConnectionStatusEvent {
     /// Always `CHANGED`.
@@ -108,7 +108,7 @@ pub struct ConnectionStatusEvent {
     /// The same in words for people.
     #[schema(example = "MX Bank did not accept the sign-in. Connect it again.")]
     connection_status_message: String,
-    /// Which member.
+    /// The member.
     #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     member_guid: String,
     /// Always `CONNECTION_STATUS`.
@@ -120,7 +120,7 @@ pub struct ConnectionStatusEvent {
     user_guid: String,
 }
 
-/// An aggregation ended well.
+/// An aggregation succeeded.
 #[derive(ToSchema)]
 pub struct AggregationEvent {
     /// Always `member_data_updated`.
@@ -129,19 +129,19 @@ pub struct AggregationEvent {
     /// The newest `X-CALLBACK-PAYLOAD` of a request about the member, where there was one.
     #[schema(example = "eyJvcmRlciI6NDJ9")]
     callback_payload: Option<String>,
-    /// When, in seconds since 1970.
+    /// When the aggregation ended, in seconds since 1970.
     #[schema(example = 1_772_357_460)]
     completed_at: i64,
-    /// On which day (UTC).
+    /// The day on which it ended (UTC).
     #[schema(example = "2026-03-01")]
     completed_on: String,
-    /// Always false: none begins by itself.
+    /// Always false: no aggregation starts by itself.
     #[schema(example = false)]
     is_background: bool,
-    /// Which job.
+    /// The job.
     #[schema(example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     job_guid: String,
-    /// Whose data.
+    /// The member whose data was pulled.
     #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     member_guid: String,
     /// How many transactions are new.
@@ -168,11 +168,11 @@ pub struct OauthStateEvent {
     /// Always `finished`.
     #[schema(example = "finished")]
     action: String,
-    /// The member that has the login: another one than `outbound_member_guid` where it was connected
+    /// The member that has the login. It is not `outbound_member_guid` if the login was connected
     /// already.
     #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     member_guid: String,
-    /// The state, as `GET /oauth_states/{oauth_state_guid}` answers it.
+    /// The state, in the form of `GET /oauth_states/{oauth_state_guid}`.
     #[schema(value_type = OauthStateResponse)]
     oauth_state: Value,
     /// Always `oauth_state.finished`.
@@ -184,22 +184,22 @@ pub struct OauthStateEvent {
     user_guid: String,
 }
 
-/// When an event is told, and the schema of its body.
+/// When an event is sent, and the schema of its body.
 fn told(kind: EventKind) -> (&'static str, &'static str) {
     match kind {
         EventKind::MemberCreated => ("A member was created.", "MemberEvent"),
         EventKind::MemberUpdated => (
-            "A member has changed: its status above all. CONNECTED is told by this event.",
+            "A member has changed, for example its status. This event is also sent when it becomes CONNECTED.",
             "MemberEvent",
         ),
         EventKind::MemberDeleted => ("A member was deleted.", "MemberEvent"),
         EventKind::ConnectionStatus => (
-            "An aggregation needs the person: they have to answer, sign in again or act at their institution.",
+            "An aggregation needs the person, who has to answer a question, sign in again or act at the institution.",
             "ConnectionStatusEvent",
         ),
-        EventKind::Aggregation => ("An aggregation ended well.", "AggregationEvent"),
+        EventKind::Aggregation => ("An aggregation succeeded.", "AggregationEvent"),
         EventKind::OauthStateFinished => (
-            "A person came to the end of a link, or nobody did in time: it succeeded or failed.",
+            "An attempt to connect by OAuth succeeded, failed or expired.",
             "OauthStateEvent",
         ),
     }
@@ -219,19 +219,19 @@ pub fn webhooks() -> Value {
             "operationId": kind.name().replace('.', "_"),
             "summary": when,
             "parameters": [
-                header("webhook-id", "The event's guid: the same at every try. Drop what comes twice.",
+                header("webhook-id", "The event's guid, the same at every try. Use it to ignore repetitions.",
                     "EVT-68e96dd6-eabd-42d3-9f05-416897f0746c"),
                 header("webhook-timestamp", "The time of this try, in seconds since 1970.", "1772357460"),
-                header("webhook-signature", "Where the endpoint has a `secret`: Standard Webhooks 1.0.0.",
+                header("webhook-signature", "If the endpoint has a `secret`: Standard Webhooks 1.0.0.",
                     "v1,8hVZkYr0zHcRqd0tCEGEOKrVlJrFOAW8DkL9pZDAeJU="),
             ],
             "requestBody": {"required": true, "content": {"application/json": {
                 "schema": {"$ref": format!("#/components/schemas/{body}")},
             }}},
             "responses": {
-                "2XX": {"description": "Taken. 204 is best."},
-                "410": {"description": "Not wanted: this event is not tried again."},
-                "default": {"description": "Not taken: it is tried again, twelve times over about 24 hours."},
+                "2XX": {"description": "You accept the event. 204 is best."},
+                "410": {"description": "You do not want the event: it is not sent again."},
+                "default": {"description": "The event is sent again, up to twelve times in about 24 hours."},
             },
         });
         (kind.name().to_owned(), json!({"post": operation}))

@@ -1,10 +1,10 @@
-//! What requests and errors look like.
+//! Examples of requests and errors.
 
 use serde_json::{Value, json};
 
 use crate::http::problem::{Dialect, Kind, Problem};
 
-/// Bodies of requests, by the name of their schema. The demo takes each as it is, but for the guids
+/// Bodies of requests, by the name of their schema. The demo accepts each as it is, except for the guids
 /// of questions: every question has its own.
 pub fn requests() -> [(&'static str, Value); 13] {
     let value = json!({"guid": "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c", "value": "correct"});
@@ -53,7 +53,7 @@ pub fn requests() -> [(&'static str, Value); 13] {
     ]
 }
 
-/// What an error of that status looks like in that envelope.
+/// An error with that status in that envelope.
 pub fn problem(status: &str, dialect: Dialect) -> Option<Value> {
     let (kind, message) = match status {
         "400" => (
@@ -79,7 +79,7 @@ pub fn problem(status: &str, dialect: Dialect) -> Option<Value> {
         ),
         "406" => (
             Kind::NotAcceptable,
-            "Accept-Version must be v20111101 or v20250224, or left out; rc20260430 is taken where its answer is the same.",
+            "Accept-Version must be v20111101 or v20250224, or left out; rc20260430 is accepted where its response is the same.",
         ),
         "408" => (
             Kind::TimedOut,

@@ -1,4 +1,4 @@
-//! What stands before the operations on the page: how to begin, the statuses and the events.
+//! The part of the page before the operations: how to begin, the statuses and the events.
 
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ fn next(status: ConnectionStatus) -> &'static str {
 pub struct Event<'a> {
     /// Its name in the configuration.
     pub name: &'a str,
-    /// When it is told.
+    /// When it is sent.
     pub when: &'a str,
     /// The schema of its body.
     pub schema: &'a Value,

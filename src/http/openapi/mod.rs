@@ -1,8 +1,8 @@
 //! The description of the API, made from its routes (OpenAPI 3.1), and the page that shows it.
 //!
-//! A handler's annotation says what only that handler knows. What the layers and extractors around
-//! handlers do is added here, by `api_groups`: who may call, which headers are read, which errors any
-//! request of a group may meet.
+//! A handler's annotation describes what belongs to that handler alone. `api_groups` adds what the layers
+//! and extractors around handlers do: who may call, which headers are read, which errors any request of a
+//! group can get.
 
 mod api_groups;
 mod events;
@@ -22,7 +22,7 @@ use super::problem::{NexusProblem, PlatformProblem};
 pub struct Description {
     /// As JSON.
     pub document: Value,
-    /// The same as text, as `GET /openapi.json` answers it.
+    /// The same as text, the response of `GET /openapi.json`.
     pub text: String,
     /// The same as it is sent.
     pub json: Document,
@@ -115,7 +115,7 @@ mod tests {
                 "{group}"
             );
             assert!(operation["summary"].is_string(), "{method} {path}");
-            let responses = operation["responses"].as_object().expect("answers");
+            let responses = operation["responses"].as_object().expect("responses");
             assert!(
                 responses.keys().any(|status| status < &"400".to_owned()),
                 "{method} {path}"

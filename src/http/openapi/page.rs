@@ -12,7 +12,7 @@ use super::guide::{self, Snippet, Status};
 /// How deep fields of fields are shown.
 const DEPTH: usize = 4;
 
-/// The page and the content policy that admits its style.
+/// The page and the content policy that allows its style.
 pub struct Page {
     /// The document.
     pub html: String,
@@ -236,7 +236,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// The schema itself, where another one is named.
+    /// The schema itself, if it is a reference.
     fn resolved<'s>(&'s self, schema: &'s Value) -> &'s Value {
         let named = schema["$ref"]
             .as_str()
@@ -247,7 +247,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// What may stand in place of an optional reference: `oneOf` null and the reference.
+    /// The reference in a `oneOf` of null and a reference.
     fn solid<'s>(&'s self, schema: &'s Value) -> &'s Value {
         let schema = self.resolved(schema);
         let choices = items(&schema["oneOf"]).chain(items(&schema["anyOf"]));

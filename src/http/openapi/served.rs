@@ -1,5 +1,5 @@
-//! A document that changes with the program alone: made once, compressed once, and not sent to those
-//! who have it (RFC 9110 sections 8.8.3 and 12.5.3).
+//! A document that changes only with the program: made once, compressed once, and not sent to clients
+//! that have it already (RFC 9110 sections 8.8.3 and 12.5.3).
 
 use std::io::Write;
 
@@ -38,7 +38,7 @@ impl Document {
         }
     }
 
-    /// The answer to a request with these headers: 304 where it is known.
+    /// The response to a request with these headers: 304 if the client has the document.
     pub fn respond(&self, headers: &HeaderMap) -> Response {
         let takes_gzip = takes_gzip(headers);
         let tag = match takes_gzip {

@@ -1,12 +1,12 @@
-//! The two parties a page stands between: the app that asked and the institution it asked about.
+//! The two parties on a page: the app that asked for the connection, and the institution.
 
 use thiserror::Error;
 use url::Url;
 
 use super::assets::integrity;
 
-/// Who is on either side of the page. A party that is not known for certain is absent, and the
-/// texts speak of "your bank" or "the app you came from" instead.
+/// The two parties. If one is not known for certain it is absent, and the texts say "your bank" or "the
+/// app you came from" instead.
 #[derive(Clone, Debug, Default)]
 pub struct Parties {
     /// The app that asked for the connection.
@@ -26,7 +26,7 @@ pub struct AppBrand {
     pub accent: Option<Accent>,
     /// Where people get help.
     pub support: Option<SupportLink>,
-    /// Where its website begins; the way back where a flow has none of its own.
+    /// Its website; the way back if a flow has none of its own.
     pub home: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! The languages: which there are, which one a person gets, and the texts in it.
+//! The languages: which there are, which one a person gets, and its texts.
 //!
-//! To add one, put its file into `locales/` and name it in [`SOURCES`]; the tests then hold it to
-//! the same keys as English.
+//! To add one, put its file into `locales/` and name it in [`SOURCES`]; a test checks that it has the
+//! same keys as English.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use unic_langid::{CharacterDirection, LanguageIdentifier};
 /// Every language tag with its texts. The first is the fallback for a text another one lacks.
 pub(super) const SOURCES: &[(&str, &str)] = &[("en", include_str!("../../../locales/en.ftl"))];
 
-/// Ranges of a header that are looked at; nobody reads more languages than this.
+/// How many ranges of a header are read; nobody reads more languages than this.
 const MOST_RANGES: usize = 16;
 
 static LOCALES: LazyLock<Vec<Locale>> = LazyLock::new(|| {
@@ -125,8 +125,8 @@ impl Locale {
     }
 }
 
-/// The ranges of an `Accept-Language` header, most wanted first; those with weight 0 are refused
-/// ones and left out, and so is `*`, which the client's default answers.
+/// The ranges of an `Accept-Language` header, the preferred one first. Those with weight 0 are refused
+/// and left out; so is `*`, for which the client's default is used.
 fn accept_ranges(header: &str) -> Vec<&str> {
     let mut ranges: Vec<(&str, f32)> = header
         .split(',')

@@ -1,15 +1,15 @@
 //! The pages people see.
 //!
-//! A [`Page`] says which page it is and what it needs; [`render`] turns it, with the two
-//! [`Parties`] and a [`Locale`], into a complete answer ([`Rendered`]). The pages know plain
-//! strings and nothing of the flows behind them.
+//! A [`Page`] says which page it is and what it needs; [`render`] turns it, with the two [`Parties`] and
+//! a [`Locale`], into a complete response ([`Rendered`]). The pages know plain strings and nothing of the
+//! flows behind them.
 //!
 //! Stable hooks for tests and support: `<body data-page="…" data-reason="…">`, and `data-action`
 //! on everything that can be pressed: `continue`, `cancel`, `retry`, `return`, `close`, and
 //! `institution` for the way to the institution's own site.
 //!
-//! Every page works without script. The one script there is goes on by itself, tells the window that opened
-//! this one how it ended, and closes this one after success.
+//! Every page works without script. The only script goes to the next page by itself, tells the opener how
+//! the flow ended, and closes the window after success.
 
 mod assets;
 mod brand;
@@ -32,10 +32,10 @@ pub use locale::Locale;
 pub use rendered::Rendered;
 pub use view::{ACTION_FIELD, PROOF_FIELD, render};
 
-/// One page, with exactly what it needs beside the names of the parties.
+/// One page, with exactly what it needs in addition to the names of the parties.
 #[derive(Clone, Debug)]
 pub enum Page {
-    /// Asks for a press before anything happens; for links that travel by mail or message.
+    /// Shows a button before anything happens; for links that are sent by mail or message.
     Interstitial {
         /// Starts the authorization.
         form: Form,
@@ -46,11 +46,11 @@ pub enum Page {
     },
     /// The institution is connected.
     Connected {
-        /// Whether the login was connected before, and that connection has been brought up to date.
+        /// Whether the login was connected before, and that connection has been renewed.
         again: bool,
         /// The way back into the app.
         back: Option<Back>,
-        /// Whom to tell in the browser.
+        /// The message to the opener.
         notify: Option<Notify>,
     },
     /// The person declined at the institution.
@@ -61,9 +61,9 @@ pub enum Page {
     Impeded(Ending),
     /// The institution failed.
     ProviderError(Ending),
-    /// We failed.
+    /// The gateway failed.
     ServerError(Ending),
-    /// The connection to the institution is not set up correctly, which only the app's people can mend.
+    /// The connection to the institution is not set up correctly; only the operator can correct that.
     NotSetUp(Ending),
     /// The login is connected already, and the app wants it only once. Another try would end the same
     /// way, so none is offered.
@@ -73,23 +73,23 @@ pub enum Page {
     OtherLogin(Ending),
     /// The link has been used, by another browser or to the end.
     Used {
-        /// The link's own address, when this may yet be the browser that used it: the second tab
-        /// of a double click learns more by asking again.
+        /// The link's own address, if this may be the browser that used it: the second tab of a double
+        /// click gets another page when it asks again.
         check_again: Option<String>,
-        /// For support, where this browser's own attempt was ended by another one.
+        /// For support, if another browser ended this browser's attempt.
         support_code: Option<SupportCode>,
     },
     /// The link has been used by this browser, and the connection is not finished.
     Resume {
-        /// Starts the authorization anew.
+        /// Starts the authorization again.
         form: Form,
     },
-    /// The deadline has passed: nobody followed the link, or, with an ending, its attempt took too
+    /// The deadline has passed: nobody followed the link or, if there is an ending, its attempt took too
     /// long or was cut off.
     Expired(Option<Ending>),
     /// A newer link was made for the same member.
     Superseded,
-    /// The link is unknown or malformed. Always shown alike: callers give no parties.
+    /// The link is unknown or malformed. It always looks the same: callers give no parties.
     Unknown,
     /// Nothing is at this address.
     NotFound,
@@ -99,7 +99,7 @@ pub enum Page {
     Busy {
         /// Seconds until the browser asks for the same address again, or the script posts the form.
         refresh_s: u8,
-        /// What has to be posted again: nothing is to be had at the address by asking.
+        /// The form that has to be posted again, if a GET of the address would not help.
         again: Option<Form>,
     },
     /// The code is being exchanged, and that takes longer than a moment.
@@ -107,16 +107,16 @@ pub enum Page {
         /// Seconds until the browser asks for the same address again.
         refresh_s: u8,
     },
-    /// The person came back from the institution with nothing that is provably its answer.
+    /// The person came back from the institution without a provable authorization response.
     NoAnswer {
-        /// Starts the authorization anew, unless that was done as often as it may be.
+        /// Starts the authorization again; absent if that was done as often as allowed.
         go_on: Option<Form>,
         /// Ends the attempt.
         cancel: Form,
         /// For support.
         support_code: SupportCode,
     },
-    /// This browser went on in another tab: its attempt took this one's place.
+    /// The person went on in another tab, whose attempt replaced this one.
     Replaced,
     /// What came back from the institution is malformed or not from it.
     BadReturn {
@@ -137,18 +137,18 @@ pub struct Ending {
     pub retry: Option<Form>,
     /// The way back into the app.
     pub back: Option<Back>,
-    /// Whom to tell in the browser.
+    /// The message to the opener.
     pub notify: Option<Notify>,
     /// For support.
     pub support_code: SupportCode,
 }
 
-/// The way back into the app that a flow was begun from.
+/// The way back into the app that the flow started from.
 #[derive(Clone, Debug)]
 pub struct Back {
     /// Its address, already carrying the outcome.
     pub link: String,
-    /// Whether the page goes there by itself, where scripts run; the link is there all the same.
+    /// Whether the page's script goes there by itself; the link is there in any case.
     pub by_itself: bool,
 }
 
@@ -157,12 +157,12 @@ pub struct Back {
 pub struct Form {
     /// Path on our own origin.
     pub action: String,
-    /// What is sent along: names and values.
+    /// The fields that are sent: names and values.
     pub fields: Vec<(&'static str, String)>,
 }
 
 impl Form {
-    /// A button that posts nothing but itself to `action`.
+    /// A button that posts to `action`, without fields.
     pub fn to(action: impl Into<String>) -> Self {
         Self {
             action: action.into(),
@@ -190,8 +190,8 @@ impl Form {
 pub struct Notify {
     /// What to post.
     pub message: Value,
-    /// The exact origins that may receive it, as browsers write them (`https://app.example`).
-    /// Anything else, `*` above all, is left out; with none left nobody is told.
+    /// The exact origins that may receive it, as browsers write them (`https://app.example`). Anything
+    /// else, in particular `*`, is left out; if none is left, no message is sent.
     pub origins: Vec<String>,
 }
 
@@ -304,7 +304,7 @@ impl Page {
         }
     }
 
-    /// The flow's own way back, where it has one.
+    /// The flow's own way back, if it has one.
     fn back(&self) -> Option<&Back> {
         match self {
             Page::Connected { back, .. } => back.as_ref(),
@@ -312,7 +312,7 @@ impl Page {
         }
     }
 
-    /// Whether there is nothing more to do here but to go back to the app.
+    /// Whether the only thing left to do is to go back to the app.
     fn is_last(&self) -> bool {
         match self {
             Page::Connected { .. }
@@ -328,7 +328,8 @@ impl Page {
             | Page::Expired(_)
             | Page::Superseded
             | Page::BadReturn { .. } => true,
-            // On from the first ones; from the last in another browser or tab, or nobody is known.
+            // The first ones lead on; for the last ones, the flow goes on in another browser or tab, or
+            // no party is known.
             Page::Interstitial { .. }
             | Page::Resume { .. }
             | Page::Busy { .. }
@@ -365,8 +366,7 @@ impl Page {
         }
     }
 
-    /// Whether the flow goes on from here in the same window, to a page that may have something to tell
-    /// the window's opener.
+    /// Whether the flow goes on in the same window, to a page that may send a message to the opener.
     fn is_on_the_way(&self) -> bool {
         matches!(
             self,

@@ -1,7 +1,7 @@
-//! A finished page as an HTTP answer, with the headers that depend on the page.
+//! A finished page as an HTTP response, with the headers that depend on the page.
 //!
-//! The headers all answers share (transport security, caching, referrer and so on) are set by a
-//! layer around the routes.
+//! A layer around the routes sets the headers that all responses have (transport security, caching,
+//! referrer and so on).
 
 use axum::http::StatusCode;
 use axum::http::header::{
@@ -57,10 +57,10 @@ impl Rendered {
         &self.html
     }
 
-    /// Lets the page's form end at `target` too: browsers apply `form-action` to every redirect
-    /// that follows a form. Needed for what is not https: an institution on a loopback origin, an
-    /// app's return scheme. An address whose host cannot be written in a policy is left out, and
-    /// the browser then stops there.
+    /// Lets the page's form end at `target` too: browsers apply `form-action` to every redirect that
+    /// follows a form. Needed for what is not https: an institution on a loopback origin, an app's return
+    /// scheme. An address whose host cannot be written in a policy is left out, and the browser then does
+    /// not go there.
     #[must_use]
     pub fn allow_form_action(mut self, target: &Url) -> Self {
         let source = match target.scheme() {
@@ -77,8 +77,8 @@ impl Rendered {
         self
     }
 
-    /// The content policy: nothing loads but logos of ours, nothing runs but the script of the
-    /// page, if it has one, and nobody frames it.
+    /// The content policy: only our logos are loaded, only the page's own script runs, and nobody can
+    /// frame the page.
     pub fn content_security_policy(&self) -> String {
         let mut policy = format!("default-src 'none'; style-src {}", STYLE.hash);
         if let Some(accent) = &self.accent {
@@ -99,8 +99,8 @@ impl Rendered {
         policy
     }
 
-    /// The opener policy: a page that has something to tell its opener keeps it, and so does one that
-    /// leads on to such a page; any other is cut off from it.
+    /// The opener policy: a page that has a message for its opener keeps it, and so does one that leads
+    /// to such a page; any other page is cut off from its opener.
     pub fn opener_policy(&self) -> &'static str {
         if self.keeps_opener {
             "unsafe-none"

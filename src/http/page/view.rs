@@ -26,10 +26,10 @@ struct Frame<'a> {
     reason: Option<&'static str>,
     style: &'static str,
     accent: Option<&'a Accent>,
-    /// The script, where it has something to do.
+    /// The script, if it has something to do.
     script: Option<&'static str>,
     tell: Option<Tell>,
-    /// Where it goes by itself.
+    /// The address that the page goes to by itself.
     go: Option<&'a str>,
     /// After how many seconds it posts its form by itself.
     post_s: Option<u8>,
@@ -50,7 +50,7 @@ struct Frame<'a> {
 struct Tell {
     message: String,
     origins: String,
-    /// Whether the window may close once it has been told.
+    /// Whether the window may close after the message was sent.
     close: bool,
 }
 
@@ -164,8 +164,8 @@ impl<'a> Frame<'a> {
         let post_s = page.post_s();
         let actions = actions(page, website, back, words);
         let tell = tell(page);
-        // With a second action there already, one more would be noise. The way back does not count:
-        // the script shows one or the other.
+        // If there is a second action already, one more would be too many. The way back does not count:
+        // the script shows one of the two.
         let others = actions.iter().filter(|action| action.name != "return");
         let close = (tell.is_some() && others.count() < 2).then(|| words.text("action-close"));
         let heading = format!("{}-heading", page.name());
@@ -234,8 +234,8 @@ fn tone(page: &Page) -> Tone {
     }
 }
 
-/// The keys of what a page says below its heading. The last of an ending depends on whether there
-/// is a button to try again, that of success on whether there is a way back.
+/// The keys of the texts below a page's heading. The last text of an ending depends on whether there is a
+/// button to try again; that of success on whether there is a way back.
 fn sentences(page: &Page, has_back: bool) -> Vec<String> {
     let endings: &[&str] = match page {
         Page::Interstitial { .. }
@@ -285,7 +285,7 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         .collect()
 }
 
-/// Where "Back to the app" leads: the flow's own way, else the app's website, if anywhere.
+/// Where "Back to the app" leads: the flow's own way back, or else the app's website, if there is one.
 fn back<'a>(page: &'a Page, parties: &'a Parties) -> Option<&'a str> {
     let own = page.back().map(|back| back.link.as_str());
     let home = || parties.app.as_ref()?.home.as_deref();
@@ -357,7 +357,7 @@ fn share_lines(shares: &[Share], words: &Words<'_>) -> Vec<String> {
     }
 }
 
-/// Whom the script tells; nobody when no origin is left that a message may be addressed to.
+/// The message for the opener; `None` if there is no origin that a message may be addressed to.
 fn tell(page: &Page) -> Option<Tell> {
     let connected = matches!(page, Page::Connected { .. });
     let Notify { message, origins } = match page {
@@ -383,14 +383,13 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
-/// An address that opens as a website, else nothing.
+/// The address, if it is that of a website.
 fn web_address(text: &str) -> Option<&str> {
     let url = Url::parse(text).ok()?;
     matches!(url.scheme(), "https" | "http").then_some(text)
 }
 
-/// Whether a link is one that somebody could have registered as a way back; anything else would make
-/// the browser itself act.
+/// Whether a link can be a registered way back. Other schemes would make the browser itself do something.
 fn leads_out(link: &str) -> bool {
     link.parse::<ReturnAddress>().is_ok()
 }

@@ -7,7 +7,7 @@ use fluent_bundle::FluentArgs;
 use super::brand::Parties;
 use super::locale::Locale;
 
-/// The language of a page and its names, prepared for text and for plain places.
+/// The language of a page and its names, prepared for text and for attributes.
 pub(super) struct Words<'a> {
     locale: &'a Locale,
     visible: FluentArgs<'a>,
@@ -48,7 +48,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// A text for people to read, names set apart where their script runs the other way.
+    /// A text for people to read, with names isolated if their script runs in the other direction.
     pub fn text(&self, key: &str) -> String {
         self.locale.text(key, &self.visible)
     }
@@ -73,8 +73,8 @@ impl<'a> Words<'a> {
     }
 }
 
-/// A name without control characters and without the marks that turn text around, which could
-/// make a page read as something it does not say.
+/// A name without control characters and without bidirectional marks, which could change what a page
+/// seems to say.
 pub(super) fn tidy(name: &str) -> String {
     let visible = name.chars().filter(|c| {
         !c.is_control()

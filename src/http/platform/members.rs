@@ -283,8 +283,8 @@ pub async fn oauth_window_uri(
 
 /// Create a new one-time link for an OAuth member, by POST.
 ///
-/// The same as `GET …/oauth_window_uri`, as a POST: for clients whose libraries repeat a GET. A field
-/// in the body wins over the same parameter of the query.
+/// Same as `GET …/oauth_window_uri`, as a POST: for clients whose libraries repeat a GET. A field in the
+/// body wins over the same parameter of the query.
 #[utoipa::path(
     post, path = "/users/{user_identifier}/members/{member_identifier}/oauth_authorization_url",
     operation_id = "platformOauthAuthorizationUrl", tag = "Platform API",

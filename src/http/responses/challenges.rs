@@ -1,4 +1,4 @@
-//! What people are asked: the credentials of an institution, and the challenges of a job.
+//! The fields of an institution's sign-in, and the challenges of a job.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ use crate::domain::id::CredentialGuid;
 /// One choice.
 #[derive(Serialize, ToSchema)]
 pub struct OptionResponse<'a> {
-    /// The field or question that it answers.
+    /// The field or question that it belongs to.
     #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     credential_guid: CredentialGuid,
-    /// Its name: it may be sent in place of the value.
+    /// Its identifier, which may be sent instead of the value.
     #[schema(value_type = String, pattern = "^CRD-[0-9a-f-]{36}$", example = "CRD-a1b6c2f0-5a02-8b7e-9d5e-2f6a3f0c9b11")]
     guid: CredentialGuid,
     /// The label.
@@ -179,7 +179,7 @@ impl<'a> CredentialResponse<'a> {
 /// List the fields of an institution's sign-in.
 #[derive(Serialize, ToSchema)]
 pub struct CredentialsBody<'a> {
-    /// The fields, in the order people are asked; empty where members connect by OAuth only.
+    /// The fields, in the order people are asked; empty if members connect by OAuth only.
     pub credentials: Vec<CredentialResponse<'a>>,
     /// The position of this page in the list.
     pub pagination: Pagination,

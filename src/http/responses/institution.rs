@@ -59,11 +59,11 @@ pub struct InstitutionResponse<'a> {
     /// Always false.
     #[schema(example = false)]
     is_hidden: bool,
-    /// The country it is in, as two letters (ISO 3166-1), where its file says so. The Platform API
+    /// The country it is in, as two letters (ISO 3166-1), if its file names one. The Platform API
     /// leaves it out otherwise, and in v20250224 for every country but US and CA.
     #[schema(example = "US")]
     iso_country_code: Option<&'a str>,
-    /// A picture of it, on our own origin: a neutral one where its file names none.
+    /// A picture of it, on the gateway's origin: a neutral one if its file names none.
     #[schema(
         format = "uri",
         example = "https://guichet.example/oauth/logos/institutions/mxbank"
@@ -97,7 +97,7 @@ pub struct InstitutionResponse<'a> {
     /// Always null, for the same reason.
     #[schema(required, example = json!(null))]
     supports_account_verification: Option<bool>,
-    /// Whether it has OAuth and you are registered there. Then OAuth is the only way to connect.
+    /// Whether it has OAuth and you are registered there. If so, OAuth is the only way to connect.
     supports_oauth: bool,
     /// Always null: only the aggregator knows what can be pulled.
     #[schema(required, example = json!(null))]

@@ -1,4 +1,4 @@
-//! What the aggregator is answered (`docs/AGGREGATION.md`).
+//! The responses to the aggregator (`docs/AGGREGATION.md`).
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;

@@ -22,7 +22,7 @@ pub struct Link<'a> {
     /// The OAuth state to poll.
     #[schema(value_type = String, pattern = "^OAS-[0-9a-f-]{36}$", example = "OAS-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     oauth_state_guid: OauthStateGuid,
-    /// Until when the link may be opened.
+    /// When the link expires if nobody opens it.
     #[schema(format = DateTime, example = "2026-03-01T09:40:00+00:00")]
     expires_at: String,
 }
@@ -47,7 +47,7 @@ impl<'a> From<&'a Minted> for LinkBody<'a> {
     }
 }
 
-/// A response with a link, which also has the link under its name in the newer API.
+/// A response with a link, which also has the link under its name in MX's newer API.
 #[derive(Serialize, ToSchema)]
 pub struct AuthorizationBody<'a> {
     /// The same link.

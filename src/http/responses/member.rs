@@ -1,4 +1,4 @@
-//! Members, in the words of either API.
+//! Members, in the form of either API.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use crate::domain::iso8601;
 use crate::domain::member::{ConnectionStatus, Member, UseCase};
 use crate::flow::mint::Minted;
 
-/// A member, as far as both APIs describe it alike.
+/// The fields of a member that are the same in both APIs.
 #[derive(Serialize, ToSchema)]
 pub struct MemberResponse<'a> {
     /// When an aggregation last ended.
@@ -58,8 +58,8 @@ pub struct MemberResponse<'a> {
     /// Your own text about it.
     #[schema(required, example = "{\"shelf\":4}")]
     metadata: Option<&'a str>,
-    /// The newest aggregation job. Always null in v20111101 of the Platform API, which describes a
-    /// boolean: its typed clients could not read the member.
+    /// The newest aggregation job. Always null in v20111101 of the Platform API, whose description says
+    /// that it is a boolean: typed clients could not read a text.
     #[schema(required, value_type = Option<String>, pattern = "^JOB-[0-9a-f-]{36}$", example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
     most_recent_job_guid: Option<JobGuid>,
     /// The name that people see.
@@ -110,7 +110,7 @@ impl<'a> MemberResponse<'a> {
             name: &member.name,
             needs_updated_credentials: !member.is_oauth
                 && member.status.needs_updated_credentials(),
-            // Shown by the answer that minted it and null ever after: only its digest is kept.
+            // Shown by the response that minted it, and null later: only its digest is kept.
             oauth_window_uri: None,
             oauth_state_guid: None,
             revision: member.revision,
@@ -260,7 +260,7 @@ pub struct MemberStatusBody<'a> {
 }
 
 impl<'a> MemberStatusBody<'a> {
-    /// The member, and what its institution asks.
+    /// The member, and its institution's questions.
     pub fn of(member: &Member, asked: &'a [Challenge]) -> Self {
         let has_pulled = member.successfully_aggregated_at.is_some();
         Self {

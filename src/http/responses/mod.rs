@@ -1,5 +1,5 @@
-//! What the APIs answer, field by field (CONTRACT.md 1.2, 1.4, 2.4 and 6.1). The description of
-//! the API is made from these types, so that the two cannot differ.
+//! The response bodies of the APIs, field by field (CONTRACT.md 1.2, 1.4, 2.4 and 6.1). The description
+//! of the API is made from these types, so that the two cannot differ.
 
 mod challenges;
 mod institution;
@@ -53,7 +53,7 @@ pub struct Pagination {
 }
 
 impl Pagination {
-    /// Of that page.
+    /// The position of that page.
     pub fn of<T>(page: PageRequest, paged: &Paged<T>) -> Self {
         Self {
             current_page: page.page,
@@ -64,11 +64,11 @@ impl Pagination {
     }
 }
 
-/// Nothing.
+/// An empty object.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Empty {}
 
-/// One page of what is already in memory.
+/// One page of a list that is in memory.
 pub fn page_of<T>(all: Vec<T>, page: PageRequest) -> Paged<T> {
     let total = all.len() as u64;
     let skipped = (page.page as usize - 1).saturating_mul(page.per_page as usize);

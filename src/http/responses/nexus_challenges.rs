@@ -1,5 +1,5 @@
-//! What people are asked, in the words of the Nexus API (CONTRACT.md 1.4) and in the forms that
-//! MX's own widget reads.
+//! Fields and challenges, in the form of the Nexus API (CONTRACT.md 1.4) and in the forms that MX's own
+//! widget reads.
 
 use std::borrow::Cow;
 
@@ -65,7 +65,7 @@ impl<'a> NexusCredentialResponse<'a> {
 /// List the fields of an institution's sign-in.
 #[derive(Serialize, ToSchema)]
 pub struct NexusCredentialsBody<'a> {
-    /// The fields, in the order people are asked; empty where members connect by OAuth only.
+    /// The fields, in the order people are asked; empty if members connect by OAuth only.
     pub credentials: Vec<NexusCredentialResponse<'a>>,
 }
 
@@ -105,11 +105,11 @@ pub struct MfaCredentialResponse<'a> {
     /// Always false.
     #[schema(example = false)]
     optional: bool,
-    /// What may be chosen, for OPTIONS and IMAGE_OPTIONS; else empty.
+    /// The choices of OPTIONS and IMAGE_OPTIONS; else empty.
     options: Vec<MfaOption<'a>>,
 }
 
-/// Something to choose; a picture has its `data_uri`.
+/// One choice; a picture has a `data_uri`.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum MfaOption<'a> {
@@ -164,6 +164,6 @@ impl<'a> MfaCredentialResponse<'a> {
 /// What a job's institution asks.
 #[derive(Serialize, ToSchema)]
 pub struct MfaCredentialsBody<'a> {
-    /// The questions, in the order they are asked; empty when it asks nothing.
+    /// The questions, in the order they are asked; empty if there are none.
     pub credentials: Vec<MfaCredentialResponse<'a>>,
 }

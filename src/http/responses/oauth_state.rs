@@ -20,7 +20,7 @@ pub struct OauthStateResponse {
     /// 5 SERVER_ERROR, 6 SESSION_ERROR.
     #[schema(required, minimum = 0, maximum = 6, example = json!(null))]
     error_reason: Option<u8>,
-    /// When its end was first read by this API.
+    /// When the finished state was first read with this API.
     #[schema(required, format = DateTime, example = json!(null))]
     first_retrieved_at: Option<String>,
     /// Identifier.

@@ -60,15 +60,15 @@ async fn exchange(oauth: &OAuth) -> Result<TokenSet, TokenError> {
     .await
 }
 
-/// Exchanges at a server that answers so.
+/// Exchanges at a server that responds like this.
 async fn at(
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
 ) -> Result<TokenSet, TokenError> {
     within_limit(Duration::from_secs(30), reply).await
 }
 
-/// Exchanges, in at most `limit`, at a server that answers so. It must see exactly one request, and
-/// an error must keep every secret.
+/// Exchanges, in at most `limit`, at a server that responds like this. It must get exactly one request,
+/// and an error must not contain any secret.
 async fn within_limit(
     limit: Duration,
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -375,7 +375,7 @@ async fn an_error_without_a_token_is_that_error_whatever_its_status_or_label() {
     }
 }
 
-/// What an institution issued in an answer that was refused.
+/// What an institution issued in a response that was refused.
 async fn left_by(
     limit: Duration,
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,

@@ -22,7 +22,7 @@ async fn revoke(
     client.revoke(at, issued, &scrubber).await
 }
 
-/// Revokes at a server that answers so; gives the outcome and the token hints that arrived.
+/// Revokes at a server that responds like this; returns the outcome and the token hints that arrived.
 async fn at(
     refresh_token: Option<&str>,
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,

@@ -168,7 +168,7 @@ fn headings_are_as_documented() {
     }
 }
 
-/// Whoever gets one of these may have connected long ago, or have been told nothing at all.
+/// A person who gets one of these may have connected long ago, or may know nothing at all.
 #[test]
 fn pages_that_do_not_know_how_it_ended_do_not_say_so() {
     each(|sample, rendered, what| {

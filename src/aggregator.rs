@@ -1,9 +1,9 @@
 //! The aggregator, as a client: a job is pushed to the service that pulls the data.
 //!
 //! A push is a POST of `{job_guid, member_guid, institution_code, kind, round, attempt, data_request}`,
-//! signed by Standard Webhooks (see [`crate::signature`]). Any 2xx status accepts the job; the
-//! aggregator then leases what to pull with and reports. Its address is the operator's own, so it may be on any network;
-//! plain http is for this machine only.
+//! signed by Standard Webhooks (see [`crate::signature`]). Any 2xx status accepts the job; the aggregator
+//! then leases the token or credentials, and reports. The operator configures its address, so it may be
+//! on any network; plain http is for this machine only.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::domain::job::Job;
 use crate::outgoing::Outgoing;
 use crate::{outgoing, signature};
 
-/// How long the aggregator may take to answer a push, connecting included, unless configured.
+/// How long the aggregator may take to respond to a push, connecting included, unless configured.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The only kind of job there is.
@@ -41,10 +41,10 @@ pub enum SetupError {
 /// Why a push was not accepted; the job is to be pushed again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// It answered with another status than a 2xx; redirects are not followed.
+    /// Its response had another status than a 2xx; redirects are not followed.
     #[error("the aggregator answered with status {0}")]
     Refused(u16),
-    /// It did not answer in time. It may have the job all the same.
+    /// It did not respond in time. It may have the job all the same.
     #[error("the aggregator did not answer within {0:?}")]
     TimedOut(Duration),
     /// No connection, or one that broke. It may have the job all the same.
@@ -95,8 +95,9 @@ impl Aggregator {
 
     /// Pushes the job, once. `now` is the time of the signature.
     ///
-    /// The message's id names job, round and attempt: a repeat of one push can be dropped by it; a
-    /// second push of the same job, after silence or after an answer, is news.
+    /// The message's id names job, round and attempt: with it the aggregator can drop a repetition of one
+    /// push. A second push of the same job, after a missing report or after answers to its challenges,
+    /// has another id.
     pub async fn push(&self, job: &Job, now: Timestamp) -> Result<(), PushError> {
         let body = json!({
             "attempt": job.attempt,
@@ -132,7 +133,7 @@ impl Aggregator {
     }
 }
 
-/// Attempts are counted anew after each answer, so the round tells theirs apart.
+/// Attempts are counted from 1 in each round, so the id needs the round.
 fn message_id(job: &Job) -> String {
     match job.round {
         0 => format!("{}-{}", job.guid, job.attempt),

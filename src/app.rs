@@ -1,5 +1,5 @@
-//! From a [`Config`] to a [`Server`]: opens the store, builds the clients, and picks the real clock
-//! and the real randomness, or those a test hands in.
+//! Builds a [`Server`] from a [`Config`]: opens the store, builds the clients, and uses the real clock
+//! and the real randomness, or those of a test.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        // Without randomness no link, state or key may be made: there is nothing to go on with.
+        // Without randomness no link, state or key may be made, so the process cannot go on.
         SysRng
             .try_fill_bytes(bytes)
             .expect("the operating system gives randomness");
@@ -178,8 +178,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     })
 }
 
-/// What the operator should know when so many descriptors leave room for fewer connections than are asked
-/// for.
+/// A warning, if so many descriptors leave room for fewer connections than configured.
 pub fn few_descriptors(listen: &config::Listen, descriptors: usize) -> Option<String> {
     let asked = asked(listen);
     let within = asked.within(descriptors);
@@ -200,7 +199,7 @@ fn asked(listen: &config::Listen) -> Caps {
     }
 }
 
-/// By which way calls leave, as `config` says.
+/// Whether calls go through a proxy, as `config` says.
 pub fn outgoing(config: &Config) -> anyhow::Result<Outgoing> {
     let Some(proxy) = &config.proxy else {
         return Ok(Outgoing::default());

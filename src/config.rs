@@ -1,9 +1,9 @@
-//! The configuration: one documented TOML tree, the environment laid over it, and the institution
-//! files beside it.
+//! The configuration: one documented TOML tree, the environment variables that override it, and the
+//! institution files.
 //!
-//! `guichet.default.toml` explains every key. Unknown keys are refused, every error names its place,
-//! its key and the remedy, and settings that work but are risky come back as warnings. What can be
-//! checked is checked here, once, so that the rest of the crate holds only sound settings.
+//! `guichet.default.toml` explains every key. Unknown keys are refused, every error names its place, its
+//! key and the remedy, and risky settings cause warnings. Everything that can be checked is checked here,
+//! once, so that the rest of the crate has only valid settings.
 //!
 //! Secrets come from the tree, from a file (`…_file`) or from an environment variable (`…_env`). No
 //! type that holds one can be printed.
@@ -52,9 +52,9 @@ const REFERENCE: Reference = Reference {
     text: include_str!("../guichet.default.toml"),
 };
 
-/// Everything the gateway is told before it starts.
+/// All settings of the gateway.
 pub struct Config {
-    /// The address people and institutions reach the gateway under.
+    /// The address under which people and institutions reach the gateway.
     pub public_url: PublicUrl,
     /// The addresses of the two listeners.
     pub listen: Listen,
@@ -62,15 +62,15 @@ pub struct Config {
     pub operator: Operator,
     /// Where everything is kept.
     pub store: StoreSettings,
-    /// What grants are sealed under: at least one key, the active one first.
+    /// The seal keys: at least one, the active one first.
     pub seal: Vec<SealKey>,
     /// How links live, unless a client says otherwise.
     pub links: Links,
-    /// How much is too much.
+    /// The limits.
     pub limits: Limits,
     /// How long sessions live.
     pub sessions: Sessions,
-    /// Who pulls the data; without one, jobs wait.
+    /// The aggregator, which pulls the data; without one no job is queued.
     pub aggregator: Option<AggregatorSettings>,
     /// How events are delivered.
     pub webhooks: WebhookSettings,
@@ -82,13 +82,13 @@ pub struct Config {
     pub institutions: Vec<Institution>,
     /// The API customers, their links' settings filled in from [`Self::links`].
     pub clients: Vec<Client>,
-    /// What clients present as `MD-API-KEY` to get SSO tokens, for those who may.
+    /// The `MD-API-KEY` of each client that may get SSO tokens.
     pub sso_keys: BTreeMap<ClientId, SecretString>,
 }
 
 impl Config {
-    /// Loads the configuration file at `path`, or none, with `environment` laid over it, and the
-    /// institution files it names.
+    /// Loads the configuration file at `path`, if there is one, the overrides in `environment`, and the
+    /// institution files.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl Config {
         Self::parse(&text, path, environment)
     }
 
-    /// As [`Self::load`], from the `text` of `file`, whose folder is where relative paths start.
+    /// As [`Self::load`], from the `text` of `file`; relative paths start at its folder.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl Config {
     }
 }
 
-/// What is configured and leads nowhere.
+/// Warns of settings that have no use.
 fn warn_of_the_unused(reading: &mut Reading<'_>, clients: &[Client], institutions: &[Institution]) {
     if clients.is_empty() {
         reading.warn(
@@ -214,7 +214,7 @@ fn warn_of_the_unused(reading: &mut Reading<'_>, clients: &[Client], institution
     }
 }
 
-/// Source addresses count in limits and logs, so they must be neither the proxy's nor forged.
+/// Limits and logs use source addresses, so these must be neither the proxy's nor forged.
 fn warn_of_proxies(reading: &mut Reading<'_>, public_url: &PublicUrl, listen: &Listen) {
     if listen.trusted_proxies.iter().any(Network::is_everything) {
         reading.warn(

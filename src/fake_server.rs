@@ -1,4 +1,4 @@
-//! A server for tests that answers as it is told, byte by byte if need be.
+//! A server for tests whose responses the test chooses, byte by byte if needed.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -33,7 +33,7 @@ impl Request {
     }
 }
 
-/// How a request is answered. The connection is closed afterwards.
+/// The reply to a request. The connection is closed afterwards.
 pub enum Reply {
     /// With these bytes.
     Bytes(Vec<u8>),
@@ -43,7 +43,7 @@ pub enum Reply {
     Silence,
 }
 
-/// A whole answer.
+/// A complete response.
 pub fn response(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     let mut head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n");
     for (name, value) in headers {
@@ -55,7 +55,7 @@ pub fn response(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     Reply::Bytes(bytes)
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub fn json(status: &str, body: &str) -> Reply {
     response(
         status,
@@ -114,7 +114,7 @@ fn serve(
     seen.lock().unwrap().push(request.clone());
     match reply(&request) {
         Reply::Bytes(bytes) => {
-            // The caller may hang up before the end: that is its good right.
+            // The caller may close the connection before the end.
             stream.write_all(&bytes).ok();
         }
         Reply::Drip(bytes) => {

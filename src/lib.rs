@@ -2,10 +2,10 @@
 //!
 //! # Reading the code
 //!
-//! [`domain`] says what things are, [`flow`] what happens to them, one file a verb; start there. [`store`],
-//! [`oauth`], [`webhook`] and [`aggregator`] are what the verbs use, [`http`] and [`worker`] what calls
-//! them, [`app`] and [`serve`] what puts them together, [`cli`] the commands. Imports run downwards only,
-//! and `tests/it/layers.rs` says so.
+//! [`domain`] says what things are, [`flow`] what happens to them, one file for each verb; start there.
+//! The verbs use [`store`], [`oauth`], [`webhook`] and [`aggregator`]; [`http`] and [`worker`] call the
+//! verbs; [`app`] and [`serve`] put everything together; [`cli`] has the commands. Imports run downwards
+//! only; `tests/it/layers.rs` checks that.
 
 // A dependency that nothing uses any more does not pass the lints.
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]

@@ -1,9 +1,9 @@
-//! What a line of the log is about: the fields that stand on every line of one request, one delivery,
-//! one push or one expiry, whichever part of the crate writes it.
+//! What a log line is about: the fields that are on every line of one request, one delivery, one push or
+//! one expiry, whichever part of the crate writes it.
 //!
-//! Whoever begins such a piece of work runs it in a [`span`]; whoever learns what it is about says so
-//! once, and every later line has it. The span goes along into tasks (`in_current_span`). A line's own
-//! field of the same name stands in its place. The names are listed in `docs/LOGGING.md`.
+//! Such a piece of work runs in a [`span`]. When it is known what the work is about, the span gets a
+//! field, and every later line has it. Tasks run in the same span (`in_current_span`). If a line has a
+//! field of the same name itself, that one is used. The names are listed in `docs/LOGGING.md`.
 
 use std::fmt::Display;
 
@@ -18,11 +18,11 @@ use crate::domain::member::Member;
 use crate::domain::support_code::SupportCode;
 use crate::domain::window::Window;
 
-/// The target of the spans. They are kept whatever the log's filter says, so that a line has its
-/// fields at every level that is printed.
+/// The target of the spans. The log's filter does not apply to them, so that a line of any level has its
+/// fields.
 pub const TARGET: &str = "guichet::log_context";
 
-/// A piece of work that nothing is known about yet.
+/// The span of a piece of work, without fields yet.
 pub fn span() -> Span {
     tracing::error_span!(
         target: TARGET,
@@ -62,7 +62,7 @@ pub fn member(member: &Member) {
     record("member", member.guid);
 }
 
-/// It is about this link, as its address says; whether there is such a link is not known yet.
+/// It is about this link, as its address says; it is not known yet whether the link exists.
 pub fn link(member: MemberGuid, window: OauthStateGuid) {
     record("member", member);
     record("oauth_state", window);
@@ -86,7 +86,7 @@ pub fn attempt(attempt: &AttemptId) {
     record("support_code", SupportCode::of(attempt));
 }
 
-/// Its person sees this code, on a page that is about no attempt.
+/// Its person sees this code, on a page that belongs to no attempt.
 pub fn support_code(code: &SupportCode) {
     record("support_code", code);
 }
@@ -114,7 +114,7 @@ pub fn event(event: &Event) {
     }
 }
 
-/// It calls this address, of which a line has host and port: the rest may hold a secret.
+/// It calls this address. A line has only host and port, because the rest may hold a secret.
 pub fn endpoint(url: &Url) {
     let host = url.host().unwrap_or(Host::Domain(""));
     match url.port() {

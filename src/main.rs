@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Gives memory back to the system after a burst, which the system's own allocator does not: there,
-/// whatever was in use at the same time stays.
+/// This allocator gives memory back to the system after a burst of requests. The system's own allocator
+/// keeps as much as was ever in use at the same time.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

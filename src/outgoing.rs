@@ -1,8 +1,8 @@
 //! What every outgoing call has in common, whoever makes it.
 //!
-//! No redirect is followed, nothing is repeated behind the caller's back, no proxy is used but the one
-//! that the configuration says, no compressed answer is asked for, and no body is read further than its limit.
-//! Time limits are each caller's own.
+//! No redirect is followed, nothing is repeated without the caller's knowledge, only the configured proxy
+//! is used, no compressed response is asked for, and no body is read further than its limit. Each caller
+//! has its own time limits.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use url::Url;
 use crate::domain::return_address::is_loopback;
 use crate::printable::printable;
 
-/// How long an idle connection is kept. Shorter than the five seconds after which common servers
-/// close theirs, because a request that meets a closing connection is lost, and some of ours must
-/// not be repeated.
+/// How long an idle connection is kept. It is shorter than the five seconds after which common servers
+/// close theirs, because a request on a connection that is being closed is lost, and some of our requests
+/// must not be repeated.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// How much of an error's text is kept, in characters.
 const ERROR_TEXT: usize = 300;
 
-/// Hosts that are on this machine, which no proxy could reach.
+/// Hosts on this machine, which a proxy could not reach.
 const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 
-/// By which way calls leave.
+/// Whether calls go through a proxy.
 #[derive(Clone, Debug, Default)]
 pub struct Outgoing {
     proxy: Option<Proxy>,
@@ -57,8 +57,8 @@ impl Outgoing {
         }
     }
 
-    /// The host of the proxy that calls to https addresses go through, if there is one; it resolves their
-    /// names then.
+    /// The host of the proxy that calls to https addresses go through, if there is one; the proxy then
+    /// resolves names.
     pub fn proxy_host(&self) -> Option<&str> {
         self.proxy_host.as_deref()
     }
@@ -79,12 +79,12 @@ impl Outgoing {
     }
 }
 
-/// Whether the host of `url` can be called: its name is known, it takes connections and, for `https`, its
-/// certificate is good. What it answers then does not matter.
+/// Checks that the host of `url` can be called: its name can be resolved, it accepts connections and, for
+/// `https`, its certificate is valid. Its response does not matter.
 ///
 /// # Errors
 ///
-/// Why not, in words for the operator.
+/// Why it cannot be called, in words for the operator.
 pub async fn reach(outgoing: &Outgoing, url: &Url) -> Result<(), String> {
     const CONNECT: Duration = Duration::from_secs(5);
     const TOTAL: Duration = Duration::from_secs(10);
@@ -123,7 +123,7 @@ pub enum BodyError {
     Broken(String),
 }
 
-/// Reads a body of at most `limit` bytes into `body`. After an error, what came until then is there.
+/// Reads a body of at most `limit` bytes into `body`. After an error, `body` has what came until then.
 pub async fn read_into(
     response: &mut Response,
     limit: usize,
@@ -144,21 +144,20 @@ pub async fn read_into(
     }
 }
 
-/// Reads and drops the rest of an answer whose status has said all, so that the connection can serve
-/// the next call. Gives up, and with it the connection, after 16 kB or a second.
+/// Reads and drops the rest of a response of which only the status matters, so that the connection can be
+/// used for the next call. After 16 kB or a second it gives up, and the connection is closed.
 pub async fn drain(mut response: Response) {
     const LIMIT: usize = 16 * 1024;
     const TIME: Duration = Duration::from_secs(1);
     let mut dropped = Vec::new();
     let reading = read_into(&mut response, LIMIT, &mut dropped);
-    // Whether it ended well changes nothing.
+    // An error changes nothing here.
     let _ = tokio::time::timeout(TIME, reading).await;
 }
 
-/// Whether a call failed over TLS itself: a certificate, a version, or what the other side said in an
-/// alert.
+/// Whether a call failed because of TLS: a certificate, a version, or an alert of the other side.
 pub fn is_tls_fault(error: &(dyn Error + 'static)) -> bool {
-    // An I/O error hides what it carries from the chain of causes.
+    // An I/O error does not show its inner error in the chain of causes.
     let carried = error
         .downcast_ref::<std::io::Error>()
         .and_then(std::io::Error::get_ref);
@@ -206,7 +205,7 @@ mod tests {
         }
     }
 
-    /// A proxy that refuses: what it was asked for, line by line.
+    /// A proxy that refuses; returns the request lines that it got.
     fn refusing_proxy() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<String>) {
         use std::io::{BufRead, BufReader, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

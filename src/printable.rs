@@ -1,10 +1,10 @@
-//! Foreign text made fit for a log line and an operator's eyes.
+//! Makes foreign text safe for a log line and for an operator's terminal.
 
 /// `text` with control characters and invisible formatting characters written as escapes, cut to
 /// `limit` characters; what was cut ends in `…`.
 ///
-/// So no text of a stranger's can begin a new line of a log, colour a terminal or turn the reading
-/// direction around. What this returns is returned unchanged when it is put in again.
+/// So no text of a stranger can start a new log line, colour a terminal or change the reading direction.
+/// Applied to its own result, it changes nothing.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut written = String::with_capacity(text.len().min(limit * 4));
     let mut count = 0;

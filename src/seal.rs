@@ -1,20 +1,20 @@
-//! Sealing at rest: token sets, attempts and held answers are kept as envelopes that only this gateway
-//! can open, and only in the place they were sealed for.
+//! Sealing at rest: token sets, attempts and held responses are kept as envelopes that only this gateway
+//! can open, and only in the context they were sealed for.
 //!
-//! Every envelope has a fresh 256-bit data key, wrapped (AES Key Wrap, RFC 3394) by a key-encryption
-//! key of the [`KeyRing`]. Wrapping uses no nonce, so one key-encryption key may serve any number of
-//! envelopes. From the data key, a random salt and the [`Context`], HKDF-SHA-256 makes an encryption
+//! Every envelope has a fresh 256-bit data key, wrapped (AES Key Wrap, RFC 3394) by a key-encryption key
+//! of the [`KeyRing`]. Wrapping uses no nonce, so one key-encryption key may serve any number of
+//! envelopes. From the data key, a random salt and the [`Context`], HKDF-SHA-256 derives an encryption
 //! key and a commitment; the content is encrypted with AES-256-GCM. The commitment is compared, in
-//! constant time, before anything is decrypted: AES-GCM alone would allow one ciphertext that opens
-//! under two keys.
+//! constant time, before anything is decrypted: AES-GCM alone would allow one ciphertext that opens under
+//! two keys.
 //!
 //! ```text
 //! version 1 ‖ algorithm 1 ‖ length 1, key id ‖ wrapped data key 40 ‖ salt 32 ‖ commitment 32 ‖ nonce 12 ‖ ciphertext, tag 16
 //! ```
 //!
-//! The associated data binds version, algorithm, key id, client, subject and field, each with its
-//! length in front. An envelope that was changed or moved to another row does not open; nothing
-//! says which of the two happened.
+//! The associated data binds version, algorithm, key id, client, subject and field, each with its length
+//! in front. An envelope that was changed or moved to another record does not open; the error does not
+//! say which of the two happened.
 
 mod keys;
 
@@ -46,15 +46,15 @@ pub enum Field {
     TokenSet,
     /// An attempt's verifier and nonce.
     Attempt,
-    /// An institution's answer, held between its POST and the GET that follows.
+    /// An authorization response, held between its POST and the GET that follows.
     AuthorizationResponse,
     /// A standard member's credentials.
     Credentials,
     /// The answers to a job's challenges.
     ChallengeAnswers,
-    /// The answer to a request with an `Idempotency-Key`.
+    /// The response to a request with an `Idempotency-Key`.
     StoredResponse,
-    /// Why an institution's answer was refused, on its way from its POST to the GET that follows.
+    /// Why an authorization response was refused, on its way from its POST to the GET that follows.
     Refusal,
 }
 
@@ -72,20 +72,20 @@ impl Field {
     }
 }
 
-/// The one place an envelope opens in.
+/// The one context in which an envelope opens.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The tenant; `None` for what is sealed before it is known (an attempt, a held answer), whose
-    /// subject is unguessable by itself.
+    /// The tenant; `None` for content that is sealed before the tenant is known (an attempt, a held
+    /// response); its subject cannot be guessed.
     pub client: Option<&'a ClientId>,
     /// What it belongs to: a member's guid, an attempt's id.
     pub subject: &'a str,
-    /// What it is of that.
+    /// The kind of content.
     pub field: Field,
 }
 
 impl Context<'_> {
-    /// Every part with its length in front, so that no two contexts read the same.
+    /// Every part with its length in front, so that no two contexts have the same bytes.
     fn associated_data(&self, key_id: &str) -> Vec<u8> {
         let mut data = vec![VERSION, ALGORITHM];
         for part in [
@@ -110,7 +110,7 @@ pub enum SealError {
     /// The key that sealed it is not in the ring.
     #[error("the seal key {0:?} is not in the key ring")]
     UnknownKey(String),
-    /// It was changed, or sealed for another place, or with another key of the same id.
+    /// It was changed, or sealed for another context, or with another key of the same id.
     #[error("the sealed data cannot be decrypted here")]
     Refused,
 }
@@ -126,7 +126,7 @@ impl Sealer {
         Self { ring }
     }
 
-    /// The envelope of `plaintext`: 135 bytes and the key's id longer than it.
+    /// The envelope of `plaintext`. It is longer by 135 bytes and the key's id.
     pub fn seal(&self, random: &dyn Random, context: &Context<'_>, plaintext: &[u8]) -> Vec<u8> {
         let key_id = self.ring.active();
         let data_key: Zeroizing<[u8; KEY]> = Zeroizing::new(random::bytes(random));
@@ -165,14 +165,14 @@ impl Sealer {
         envelope
     }
 
-    /// What `login` is known by among the members that `user` has at `institution`: one keyed digest
+    /// The fingerprints of `login` among the members that `user` has at `institution`: one keyed digest
     /// (HMAC-SHA-256) for each key of the ring, the active one's first.
     ///
-    /// `source` says which source named the login; logins of different sources are never the same.
-    /// Key and source make a fingerprint's *origin*, its first bytes ([`Digest::shares_origin`]): two
-    /// fingerprints of different origins say nothing about each other. Without the keys a fingerprint
-    /// says nothing about the login, and those of two users or two institutions cannot be compared. A
-    /// login stays known for as long as the key it was fingerprinted under is in the ring.
+    /// `source` says which source named the login; logins of different sources are never the same. Key
+    /// and source make a fingerprint's *origin*, its first bytes ([`Digest::shares_origin`]):
+    /// fingerprints of different origins cannot be compared. Without the keys a fingerprint does not
+    /// reveal the login, and those of two users or two institutions cannot be compared. A login is
+    /// recognised for as long as the key of its fingerprint is in the ring.
     pub fn fingerprints(
         &self,
         user: UserGuid,
@@ -191,9 +191,9 @@ impl Sealer {
             .collect()
     }
 
-    /// A keyed digest (HMAC-SHA-256) of several parts: whoever sees it cannot try out what the parts
-    /// may be. It is the same for as long as the oldest key stays in the ring, so adding a key to
-    /// rotate changes none.
+    /// A keyed digest (HMAC-SHA-256) of several parts: nobody who sees it can find the parts by trying.
+    /// It stays the same for as long as the oldest key is in the ring, so adding a new key does not
+    /// change it.
     pub fn keyed_digest(&self, label: &str, parts: &[&[u8]]) -> Digest {
         keyed(&self.ring.oldest_digest_key(), label, parts)
     }

@@ -50,9 +50,9 @@ pub struct Listeners {
 }
 
 impl Server {
-    /// Serves until `shutdown`. Then it is not ready, serves on for a while so that whoever sends it
-    /// requests notices, takes nothing new in, ends what was begun, and gives the worker time to put back
-    /// what it holds. `sums` are written from time to time.
+    /// Serves until `shutdown`. Then it is not ready, serves on for a while so that proxies notice,
+    /// accepts no new connections, finishes the requests under way, and gives the worker time to finish.
+    /// `sums` are written from time to time.
     pub async fn run(
         self,
         listeners: Listeners,

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::client::SigningSecret;
 
-/// Names the message: the same at every try, so that a receiver can drop repeats.
+/// The message's id: the same at every try, so that a receiver can drop repetitions.
 pub const ID: &str = "webhook-id";
 /// When this try was made, in seconds since 1970.
 pub const TIMESTAMP: &str = "webhook-timestamp";
@@ -36,7 +36,7 @@ pub fn sign(secrets: &[SigningSecret], id: &str, timestamp: Timestamp, body: &[u
     signatures
 }
 
-/// Why a signature does not hold.
+/// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// The timestamp is not a number of seconds.
@@ -45,7 +45,7 @@ pub enum SignatureError {
     /// The timestamp is further from now than [`TOLERANCE`].
     #[error("the timestamp is more than five minutes from now")]
     Stale,
-    /// No signature fits any of the secrets.
+    /// No signature matches any of the secrets.
     #[error("no signature is valid")]
     Unsigned,
 }

@@ -1,6 +1,5 @@
-//! Logs: one line per event, readable or JSON, its fields flat. What may be in them is in
-//! `docs/LOGGING.md`; what the lines of one piece of work have in common is in
-//! [`log_context`].
+//! Logs: one line per event, readable or JSON, with flat fields. `docs/LOGGING.md` says what may be in
+//! them; the fields that the lines of one piece of work have in common are in [`log_context`].
 
 mod sums;
 
@@ -28,8 +27,8 @@ use crate::log_context;
 
 /// Installs the process's log writer, on standard error. A second call does nothing.
 ///
-/// `filter` is in the syntax of `tracing`'s directives, such as `info` or `guichet=debug,info`; one
-/// that cannot be read counts as `info`. Whoever keeps what is returned writes the sums of what strangers
+/// `filter` is in the syntax of `tracing`'s directives, such as `info` or `guichet=debug,info`; one that
+/// cannot be read counts as `info`. The caller must write the returned sums, of the lines that strangers
 /// cause, from time to time and at the end.
 pub fn install(format: LogFormat, filter: &str) -> Sums {
     let sums = Sums::default();
@@ -48,8 +47,8 @@ pub fn install(format: LogFormat, filter: &str) -> Sums {
     sums
 }
 
-/// The operator's filter, with the spans of [`log_context`] in any case, and never with the lines of a
-/// library that says at each try what our line says of the call.
+/// The operator's filter. The spans of [`log_context`] are always included, and the lines of one library
+/// are never included, because our own line about the call says the same.
 fn filter_of(filter: &str) -> EnvFilter {
     let spans = format!("{}=error", log_context::TARGET);
     EnvFilter::try_new(filter)
@@ -58,8 +57,8 @@ fn filter_of(filter: &str) -> EnvFilter {
         .add_directive("rustls_platform_verifier=off".parse().expect("a directive"))
 }
 
-/// The fields of a line or a span, in the order they were told; a later value of a name stands in
-/// place of the earlier one.
+/// The fields of a line or a span, in the order in which they were set; a later value of a field replaces
+/// the earlier one.
 #[derive(Default)]
 struct Fields(Vec<(&'static str, Value)>);
 
@@ -79,7 +78,7 @@ impl Fields {
         }
     }
 
-    /// Adds what an outer span knows and this one does not.
+    /// Adds the fields of an outer span that this one does not have.
     fn add(&mut self, outer: &Fields) {
         for (name, value) in &outer.0 {
             if !self.0.iter().any(|(known, _)| known == name) {
@@ -156,7 +155,7 @@ where
             LogFormat::Json => line.to_json(),
         };
         text.push('\n');
-        // Whoever does not read its log is served all the same.
+        // An error of the log's reader must not stop the server.
         let _ = self.writer.make_writer().write_all(text.as_bytes());
     }
 }
@@ -171,7 +170,7 @@ struct Line {
 
 impl Line {
     fn of(event: &Event<'_>, mut fields: Fields) -> Self {
-        // Lines of crates that know `log` and not `tracing` say in fields where they are from.
+        // Lines of crates that use `log` instead of `tracing` have their origin in fields.
         let target = fields.take("log.target");
         fields.0.retain(|(name, _)| !name.starts_with("log."));
         Self {

@@ -1,8 +1,8 @@
 //! What happens without a request: deadlines, pushes of jobs, deliveries of events.
 //!
-//! Everything due is in the store, so a worker that dies loses nothing: what it had reserved is due
-//! again after a while. A step of this process that queues work wakes the line that does it; work
-//! that another process queued, or that falls due, is found by looking.
+//! Everything due is in the store, so nothing is lost if a worker dies: what it had reserved is due again
+//! after a while. A step of this process that queues work wakes the line that does it; the worker finds
+//! work of other processes, and work that becomes due, by reading the store regularly.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::flow::{Gateway, Internal, QueuedWork, Where, aggregate, deadlines, de
 use crate::log_context;
 use crate::webhook::Webhooks;
 
-/// How often the store is looked at without being woken.
+/// How often the store is read if nothing wakes the worker.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How many deliveries, and how many pushes, are under way at a time: one that waits for a slow
@@ -36,7 +36,7 @@ pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: Cancellati
     );
 }
 
-/// A line of work with workers of its own: slow receivers do not hold up the aggregator.
+/// A kind of work with tasks of its own: slow receivers do not delay the aggregator.
 #[derive(Clone, Copy, Debug)]
 enum Line {
     Deliveries,
@@ -50,7 +50,7 @@ enum Task {
 }
 
 impl Line {
-    /// What this process has queued of it.
+    /// The work of this kind that this process has queued.
     fn queued(self, gateway: &Gateway) -> &QueuedWork {
         match self {
             Self::Deliveries => deliver::queued(gateway),
@@ -58,7 +58,7 @@ impl Line {
         }
     }
 
-    /// Takes up to `limit` pieces that are due.
+    /// Reserves up to `limit` pieces that are due.
     async fn take_due(
         self,
         gateway: &Gateway,
@@ -90,7 +90,8 @@ impl Task {
     }
 }
 
-/// Takes what is due and does it, side by side, until `shutdown`; then waits for what was begun.
+/// Reserves what is due and does it, several pieces at a time, until `shutdown`; then waits for the
+/// running ones.
 async fn run_line(
     line: Line,
     gateway: &Arc<Gateway>,
@@ -103,7 +104,7 @@ async fn run_line(
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut within = Where::Everywhere;
     while !shutdown.is_cancelled() {
-        // Nothing is taken up without room to do it.
+        // Only as many pieces are reserved as can run now.
         drop(room.acquire().await);
         let free = room.available_permits();
         let taken = line.take_due(gateway, within, free).await.unwrap_or_else(|error| {
@@ -133,7 +134,7 @@ async fn run_line(
     tasks.wait().await;
 }
 
-/// Makes deadlines true, again and again.
+/// Ends overdue windows, again and again.
 async fn sweep(gateway: &Gateway, shutdown: &CancellationToken) {
     while !shutdown.is_cancelled() {
         match deadlines::sweep(gateway).await {

@@ -39,7 +39,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     }
     let store = check_store(&config, options.online).await;
     if options.online {
-        // Both are told, whatever the first one finds; the store's fault is the one to end with.
+        // Both checks run, whatever the first one finds; the exit code is that of the store's fault.
         let hosts = check_hosts(&config).await;
         store?;
         return hosts;
@@ -47,7 +47,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(store?)
 }
 
-/// Whether the store can be used, and what is risky about it.
+/// Checks whether the store can be used, and what is risky about it.
 async fn check_store(config: &Config, online: bool) -> Result<(), StoreError> {
     match &config.store.location {
         StoreLocation::Sqlite(path) => {

@@ -1,7 +1,7 @@
 //! `guichet demo`: everything on this machine, in one process.
 //!
-//! It writes an ordinary configuration into its data folder and loads it like `serve` does, so that
-//! what the demo shows is what production runs.
+//! It writes an ordinary configuration into its data folder and loads it like `serve` does, so that the
+//! demo runs the same code as production.
 
 mod folder;
 mod parts;

@@ -22,14 +22,15 @@ struct Target {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Whose keys.
+    /// The client whose keys they are.
     #[arg(long, value_name = "CLIENT_ID")]
     client: ClientId,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Create a key and print it: once, it is kept as a digest only. A client has at most two.
+    /// Create a key and print it. It is shown only once; the store keeps a digest. A client has at most
+    /// two.
     Create(Target),
     /// List the client's keys by id.
     List(Target),

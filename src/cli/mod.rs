@@ -40,13 +40,13 @@ enum Command {
     Demo(demo::Options),
     /// Run the gateway.
     Serve(serve::Options),
-    /// Say in words what is wrong with a configuration; changes nothing.
+    /// Say what is wrong with a configuration, and what is risky; changes nothing.
     Check(check::Options),
     /// API keys of the configured clients.
     Keys(keys::Options),
     /// Write every page in every language into a folder, to look at.
     Pages(pages::Options),
-    /// Print the description of the API, as GET /openapi.json answers it.
+    /// Print the description of the API, the same as GET /openapi.json.
     Openapi,
 }
 

@@ -17,8 +17,8 @@ use crate::telemetry;
 /// How often a store that is away is tried.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Every how many tries it is said that the store is waited for: half a minute, or longer where a try
-/// takes its time.
+/// After how many tries a log line says again that the store is away: half a minute, or longer if a try
+/// takes long.
 const SAY_EVERY: u32 = 30;
 
 #[derive(clap::Args)]
@@ -72,8 +72,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     server.run(listeners, stop, sums).await
 }
 
-/// Opens the store. With `waits`, one that is away is waited for; one that must not be used is refused
-/// at once. `None`: told to stop meanwhile.
+/// Opens the store. With `waits` it waits for a store that is away; a store that must not be used is
+/// refused at once. `None`: told to stop meanwhile.
 async fn open(
     config: &Config,
     operator: &TcpListener,
@@ -105,7 +105,7 @@ async fn open(
     Ok(serve::without_store(operator, told, opening).await??)
 }
 
-/// How many names the line at start has of each kind.
+/// How many clients and institutions the first log line names at most.
 const NAMED: usize = 20;
 
 /// The first of them, and how many more there are.

@@ -1,4 +1,4 @@
-//! From `[[clients]]` to the domain's clients, each part held against the others.
+//! Builds the domain's clients from `[[clients]]`, and checks the parts against each other.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::domain::client_authentication::{
 use crate::domain::event::EventKind;
 use crate::domain::id::ClientId;
 
-/// What clients are built against.
+/// What clients are checked against.
 pub struct Surroundings<'a> {
     pub public_url: &'a PublicUrl,
     pub links: &'a Links,
@@ -312,7 +312,8 @@ impl Surroundings<'_> {
         })
     }
 
-    /// The registered redirect URI, which must lead to the one path where its answers are taken.
+    /// The registered redirect URI, which must have the one path where its authorization responses are
+    /// taken.
     fn redirect_uri(
         &self,
         reading: &mut Reading<'_>,
@@ -355,7 +356,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// What deliveries prove themselves with by HTTP Basic: both halves, or neither.
+/// The credentials of deliveries for HTTP Basic: both name and password, or neither.
 fn basic_credentials(
     reading: &mut Reading<'_>,
     at: &str,
@@ -380,7 +381,7 @@ fn basic_credentials(
     }
 }
 
-/// Holds every way back to an app against the one rule for schemes of a single word.
+/// Checks every way back to an app against the rule for schemes of a single word.
 fn check_schemes(reading: &mut Reading<'_>, at: &str, raw: &raw::Client) {
     let home = raw.home.iter().map(|home| (format!("{at}.home"), &home.0));
     let addresses = raw.return_addresses.iter().enumerate();

@@ -1,12 +1,12 @@
-//! One TOML document with the environment laid over it, in which every value knows its place.
+//! One TOML document with overrides from the environment, in which every value has its place.
 //!
 //! The parser marks each value with its byte range in the text. Values from the environment get
 //! one-byte ranges behind the end of the text, one per variable, so a range alone tells where a
 //! value came from and one way of reporting serves both.
 //!
-//! Reading finds all faults and not only the first: what is wrong is taken out, what is missing gets the
-//! value that the reference file shows as its example, and the rest is read again. Such a document gives
-//! a tree to look at, never one to use.
+//! Reading finds all faults, not only the first: what is wrong is taken out, what is missing gets the
+//! example value of the reference file, and the rest is read again. The settings of such a document are
+//! checked but never used.
 
 use std::cell::LazyCell;
 use std::ops::Range;
@@ -18,7 +18,7 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 use super::fault::{ConfigError, Fault, Place};
 use super::repair::{Repair, example, without_comments};
 
-/// What leads the names of the variables that override settings.
+/// The prefix of the variables that override settings.
 pub const PREFIX: &str = "GUICHET__";
 
 /// One environment variable that overrides one setting.
@@ -41,7 +41,7 @@ pub struct Reference {
 /// The most faults that are looked for.
 const MOST: usize = 100;
 
-/// A document that was read: enough to say where each of its values stands.
+/// A document that was read, with the place of each value.
 pub struct Document {
     file: String,
     text: String,
@@ -54,13 +54,13 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads `text`, which is called `file` in messages, with `overrides` laid over it. What is wrong with
-    /// it is in [`Self::faults`].
+    /// Reads `text`, which is called `file` in messages, with `overrides`. The faults are in
+    /// [`Self::faults`].
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Faults`] where there is nothing to go on with: it is not TOML, or there is more
-    /// wrong with it than is worth a list.
+    /// [`ConfigError::Faults`] if reading cannot go on: it is not TOML, or it has too many faults to
+    /// list.
     pub fn read<T: DeserializeOwned>(
         file: &str,
         text: &str,
@@ -93,8 +93,8 @@ impl Document {
                 Ok(value) => return Ok((value, document)),
                 Err(error) => error,
             };
-            // `token=12345` is a number to TOML and a text to whoever set it: where the number is
-            // of the wrong type, the text is tried.
+            // `token=12345` is a number in TOML, but the person meant a text: if a number has the wrong
+            // type, the text is tried.
             let variable = error.span().and_then(|span| document.variable(span.start));
             match variable {
                 Some(i) if !bare[i] && is_wrong_type(error.message()) => {
@@ -111,7 +111,7 @@ impl Document {
         }
     }
 
-    /// What is wrong with it by itself.
+    /// The faults of the document alone.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
@@ -124,7 +124,7 @@ impl Document {
             .any(|replaced| is_within(replaced, key) || is_within(key, replaced))
     }
 
-    /// Whether `key` and everything beside it in its section is as it was written.
+    /// Whether `key` and everything else in its section is as it was written.
     pub fn is_section_as_written(&self, key: &str) -> bool {
         let section = |key: &str| key.rfind('.').map(|dot| key[..dot].to_owned());
         let own = section(key);
@@ -139,7 +139,8 @@ impl Document {
         Some(self.place(span.start))
     }
 
-    /// A fault of the setting of the full name `key`, placed at its section when nobody wrote it.
+    /// A fault of the setting of the full name `key`, placed at its section if the setting was not
+    /// written.
     pub fn fault_of(&self, key: &str, problem: impl Into<String>) -> Fault {
         let mut nearest = key;
         let place = loop {
@@ -266,7 +267,7 @@ impl Document {
             .unwrap_or_default()
     }
 
-    /// Takes down what the parser complains of, and says how to go on without it.
+    /// Records the parser's error, and returns how to go on without the faulty part.
     fn note<'t>(&mut self, error: &toml::de::Error, examples: &'t str) -> Option<Repair<'t>> {
         let span = error.span().unwrap_or(0..0);
         let message = error.message();
@@ -276,7 +277,7 @@ impl Document {
         }
         if let Some(rest) = message.strip_prefix("missing field ") {
             let mut fault = self.explain(span.clone(), message);
-            // The document itself stands nowhere: its place is empty.
+            // The document itself has no place: its range is empty.
             let table = (!span.is_empty()).then_some(span);
             if table.is_none() {
                 fault.key.clear();
@@ -285,7 +286,7 @@ impl Document {
             let dot = if fault.key.is_empty() { "" } else { "." };
             fault.key = format!("{}{dot}{name}", fault.key);
             let path = fault.key.clone();
-            // What was taken out for another fault has been told.
+            // A part that was taken out has been reported already.
             if !self.replaced.contains(&path) {
                 self.faults.push(fault);
                 self.replaced.push(path.clone());
@@ -307,7 +308,7 @@ impl Document {
         narrowest.cloned().map(Repair::Remove)
     }
 
-    /// Our words for a parser's error. What the parser quotes of a value is left out: it may be
+    /// Our message for a parser's error. Values that the parser quotes are left out, because they may be
     /// part of a secret.
     fn explain(&self, span: Range<usize>, message: &str) -> Fault {
         let see = self.reference.name;

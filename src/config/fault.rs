@@ -30,7 +30,7 @@ fn in_lines(faults: &[Fault]) -> String {
     lines.join("\n")
 }
 
-/// Says that a fault was written down and there is no value to go on with.
+/// A fault was recorded, and there is no value.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused;
 

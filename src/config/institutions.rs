@@ -52,7 +52,7 @@ pub struct Found {
     pub warnings: Vec<Warning>,
     /// Everything that is wrong, file by file.
     pub faults: Vec<Fault>,
-    /// The names that the files give, those that cannot be used for other reasons too.
+    /// The guids and codes in the files, also of files that cannot be used for other reasons.
     names: Vec<Name>,
     /// Whether some file's code is not known.
     has_unnamed: bool,
@@ -381,7 +381,7 @@ impl RawOAuth {
         })
     }
 
-    /// What the flow's safety rests on cannot be set, or set twice, from a file.
+    /// Parameters that the flow's safety depends on cannot be set from a file.
     fn check_parameters(&self, reading: &Reading<'_>) {
         let refuse = |key: &str, name: &str| {
             let problem = format!("{name} is set by the gateway for each request; remove it");

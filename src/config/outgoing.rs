@@ -1,4 +1,4 @@
-//! `[outgoing]`: by which way calls leave.
+//! `[outgoing]`: whether calls go through a proxy.
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -20,11 +20,11 @@ pub struct RawOutgoing {
     proxy: ProxyFrom,
 }
 
-/// Where the proxy is learnt from.
+/// Where the proxy's address comes from.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ProxyFrom {
-    /// There is none, whatever the environment says.
+    /// There is no proxy, whatever the environment says.
     #[default]
     None,
     /// From `HTTPS_PROXY` and `NO_PROXY`.

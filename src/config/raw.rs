@@ -1,4 +1,4 @@
-//! The tree as it is written: every section and key, before the parts are held against each other.
+//! The tree as it is written: every section and key, before the parts are checked against each other.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -151,7 +151,7 @@ pub struct LinkMinutes(
     #[serde(deserialize_with = "super::value::between::<1, 10_080, _>")] pub u64,
 );
 
-/// How long the institution's answer is awaited.
+/// How long the authorization response is awaited.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(transparent)]
 pub struct AuthorizationMinutes(
@@ -211,7 +211,7 @@ pub struct Registration {
 /// What completes a flow. One value so far.
 #[derive(Clone, Copy)]
 pub enum Completion {
-    /// The institution's answer does.
+    /// The authorization response completes it.
     Immediate,
 }
 

@@ -1,4 +1,4 @@
-//! What building a configuration needs beside the document: files, the environment, warnings.
+//! What building a configuration needs in addition to the document: files, the environment, warnings.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::domain::client::Logo;
 /// The largest logo, in bytes: it is sent with pages that people open on phones.
 const LOGO_LIMIT: u64 = 256 * 1024;
 
-/// The environment variables that a configuration may draw on.
+/// The environment variables that a configuration may use.
 #[derive(Default)]
 pub struct Environment(pub(super) BTreeMap<String, String>);
 
@@ -85,8 +85,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// What was built and what is risky, or everything that was found to be wrong: of the document in
-    /// the order of its lines, then of the files it names.
+    /// The result with its warnings, or all faults: those of the document in the order of its lines, then
+    /// those of the files it names.
     pub fn finish<T>(self, built: Result<T, Refused>) -> Result<(T, Vec<Warning>), ConfigError> {
         let mut faults = self.document.faults().to_vec();
         faults.extend(self.faults.into_inner());
@@ -101,7 +101,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Takes over what was found to be wrong, and what is warned about, in other files.
+    /// Adds the faults and warnings of other files.
     pub fn take_over(&mut self, faults: Vec<Fault>, warnings: Vec<Warning>) {
         self.elsewhere.extend(faults);
         self.warnings.extend(warnings);
@@ -123,8 +123,8 @@ impl<'a> Reading<'a> {
         self.folder.join(path)
     }
 
-    /// Takes down a fault of the setting of the full name `key`, unless it may come from another one
-    /// that was found beside it. Reading may go on; what it gives is not used.
+    /// Records a fault of the setting of the full name `key`, unless it may be the consequence of another
+    /// fault in the same section. Reading may go on; its result is not used.
     pub fn invalid(&self, key: &str, problem: impl Into<String>) -> Refused {
         if self.document.is_section_as_written(key) {
             return self.wrong(key, problem);
@@ -132,7 +132,7 @@ impl<'a> Reading<'a> {
         Refused
     }
 
-    /// As [`Self::invalid`], for what is wrong with a value whatever stands beside it.
+    /// As [`Self::invalid`], for a value that is wrong whatever the rest of the section is.
     pub fn wrong(&self, key: &str, problem: impl Into<String>) -> Refused {
         let fault = self.document.fault_of(key, problem);
         self.faults.borrow_mut().push(fault);
@@ -153,7 +153,7 @@ impl<'a> Reading<'a> {
         });
     }
 
-    /// The picture in `file`, which must be what its name says.
+    /// The picture in `file`, whose content must match its name.
     pub fn logo(&self, key: &str, file: Option<&Path>) -> Result<Option<Logo>, Refused> {
         let Some(file) = file else {
             return Ok(None);
@@ -218,14 +218,14 @@ fn is_svg(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| text.contains("<svg"))
 }
 
-/// Whether users who have nothing to do with the file may read it.
+/// Whether other users of the machine may read it.
 #[cfg(unix)]
 pub fn is_readable_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
-/// Whether users who have nothing to do with the file may read it; not known on this system.
+/// Whether other users of the machine may read it; not known on this system.
 #[cfg(not(unix))]
 pub fn is_readable_by_all(_path: &Path) -> bool {
     false

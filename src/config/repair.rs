@@ -1,4 +1,5 @@
-//! How a document with faults is read on: without what is wrong, with examples for what is missing.
+//! How reading goes on in a document with faults: without what is wrong, with examples for what is
+//! missing.
 
 use std::ops::Range;
 
@@ -8,9 +9,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 /// One change to a tree.
 #[derive(Clone, Debug)]
 pub enum Repair<'t> {
-    /// Takes out the entry whose name or value, or the element of a list, that stands there.
+    /// Takes out the entry at that place (its name or value is there), or the element of a list.
     Remove(Range<usize>),
-    /// Puts a value into the table that stands there and has none of that name.
+    /// Adds a value to the table at that place, which has none of that name.
     Insert {
         /// The table; `None` for the document itself.
         table: Option<Range<usize>>,
@@ -64,7 +65,7 @@ impl<'t> Repair<'t> {
     }
 }
 
-/// Takes out what stands there, wherever in `table`; whether it was found.
+/// Takes out the entry at that place, at any depth in `table`; returns whether it was found.
 fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
     let found = table
         .iter()
@@ -95,7 +96,7 @@ fn remove_within(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool 
     }
 }
 
-/// Hands the tables that stand there to `into`, until it takes one; whether it did.
+/// Passes the tables at that place to `into`, until it accepts one; returns whether it did.
 fn within_table<'t>(
     table: &mut DeTable<'t>,
     span: &Range<usize>,
@@ -119,7 +120,7 @@ fn within_value<'t>(
     }
 }
 
-/// The text with the settings that are commented out put in.
+/// The text with the commented-out settings included.
 pub fn without_comments(text: &str) -> String {
     let uncomment = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.is_empty() && !rest.starts_with([' ', '#']) => rest.to_owned(),

@@ -1,4 +1,4 @@
-//! Secrets: the three ways to give one, and what one may look like, whichever way it is given.
+//! Secrets: the three ways to give one, and the checks for all of them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::domain::client::SigningSecret;
 /// The largest file a secret is read from, in bytes.
 const SECRET_FILE_LIMIT: u64 = 16 * 1024;
 
-/// The fewest characters a key that opens something may have.
+/// The fewest characters of a key that callers present to us.
 const SHORTEST_KEY: usize = 16;
 
 /// A secret as written in the document. Refuses other types without quoting them.
@@ -56,7 +56,7 @@ struct Found {
     secret: SecretString,
     /// The full name of the key that was written: `key`, `key_file` or `key_env`.
     key: String,
-    /// What leads a sentence about it: the file or variable that holds it.
+    /// The beginning of a message about it: the file or variable that holds it.
     holder: String,
 }
 
@@ -71,7 +71,7 @@ impl Found {
 }
 
 impl Reading<'_> {
-    /// The secret of the full name `key`, from wherever it is. Newlines at its end are dropped.
+    /// The secret of the full name `key`, whichever way it is given. Newlines at its end are dropped.
     pub fn secret(&mut self, key: &str, written: Written) -> Result<Option<SecretString>, Refused> {
         Ok(self.found(key, written)?.map(|found| found.secret))
     }
@@ -118,8 +118,8 @@ impl Reading<'_> {
         }))
     }
 
-    /// What a secret may look like, whichever way it is given: one line of text. Refuses what no secret
-    /// has, and warns of what few have.
+    /// Checks that a secret is one line of text. Refuses characters that no secret has, and warns of
+    /// those that few have.
     fn one_line<'t>(&mut self, key: &str, holder: &str, text: &'t str) -> Result<&'t str, Refused> {
         let line = text.trim_end_matches(['\r', '\n']);
         let dropped = text[line.len()..].matches('\n').count();
@@ -285,7 +285,7 @@ impl Reading<'_> {
     }
 }
 
-/// How much a secret is, in words that do not give it away.
+/// The size of a secret, in words that do not reveal it.
 fn amount(found: &Found, decoded: Option<usize>) -> String {
     let characters = found.length();
     match decoded {

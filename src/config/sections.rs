@@ -1,4 +1,4 @@
-//! The sections of the tree that stand for themselves, as the gateway uses them.
+//! The sections of the tree that do not depend on others, as the gateway uses them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,18 +22,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
-    /// Where people, member services and institutions come in.
+    /// The address for people, member services and institutions.
     #[serde(deserialize_with = "socket")]
     pub address: SocketAddr,
-    /// Where the operator comes in: health, metrics, console.
+    /// The address for the operator: health, metrics, console.
     #[serde(deserialize_with = "socket")]
     pub operator: SocketAddr,
-    /// The proxies whose word about the caller's address is taken.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<Network>,
     /// How many connections the public listener has at most.
     #[serde(deserialize_with = "value::between::<2, 1_000_000, _>")]
     pub connections: u64,
-    /// How many of them one source address has, unless it is a trusted proxy's.
+    /// How many of them one source address may have, unless it is a trusted proxy's.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub connections_per_source: u64,
     /// How long the gateway serves on after it was told to stop.
@@ -138,7 +138,7 @@ pub struct Links {
         deserialize_with = "value::minutes::<1, 10_080, _>"
     )]
     pub link_ttl: Duration,
-    /// How long the institution's answer is awaited after the link was opened.
+    /// How long the authorization response is awaited after the link was opened.
     #[serde(
         rename = "authorization_minutes",
         deserialize_with = "value::minutes::<1, 60, _>"
@@ -157,7 +157,8 @@ impl Default for Links {
 }
 
 impl Links {
-    /// Holds the life of links against what their policy allows; `key` is where it is blamed.
+    /// Checks the life of links against what their policy allows; `key` is the setting that an error
+    /// names.
     pub(super) fn check(&self, reading: &mut Reading<'_>, key: &str) {
         let is_single = self.open_policy == OpenPolicy::Single;
         let minutes = self.link_ttl.as_secs() / 60;
@@ -190,7 +191,7 @@ impl Links {
     }
 }
 
-/// `[limits]`: how much is too much. Over a limit the answer is 429 with `Retry-After`.
+/// `[limits]`: over a limit the response is 429 with `Retry-After`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -200,10 +201,11 @@ pub struct Limits {
     /// Links minted by one client.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub mints_per_client_per_second: u64,
-    /// Links followed from one source address that nobody minted.
+    /// Unknown links followed from one source address.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub unknown_links_per_minute: u64,
-    /// Authorization responses and outcomes asked for from one source address that belong to no attempt.
+    /// Authorization responses and visits of outcome pages from one source address that belong to no
+    /// attempt.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub unknown_attempts_per_minute: u64,
     /// Wrong keys from one source address.
@@ -212,7 +214,7 @@ pub struct Limits {
     /// Unknown or expired sessions and SSO tokens from one source address.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub unknown_sessions_per_minute: u64,
-    /// Credentials from one source address that were looked up and are not there.
+    /// Credentials from one source address that were looked up without a result.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub failed_look_ups_per_minute: u64,
     /// Requests of one client that only read.
@@ -236,7 +238,7 @@ pub struct Limits {
     /// Requests about one user that delete.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub deletes_per_user_per_second: u64,
-    /// Members of one user. Not a rate: the answer is 400.
+    /// Members of one user. This is no rate, and the response is 400.
     #[serde(deserialize_with = "value::between::<1, 1_000_000, _>")]
     pub members_per_user: u64,
 }
@@ -264,7 +266,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Warns where one user may use up all that its client may have.
+    /// Warns if one user may use up its client's limit.
     pub(super) fn check(&self, reading: &mut Reading<'_>) {
         for (key, user, client) in [
             (
@@ -345,7 +347,7 @@ pub struct RawAggregator {
     pub answer_minutes: AnswerMinutes,
 }
 
-/// How long an aggregator may be silent about a job.
+/// How long the gateway waits for a report about a job.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct DeadlineSeconds(
@@ -377,7 +379,7 @@ pub struct AggregatorSettings {
     pub secret: SigningSecret,
     /// What the aggregator presents to lease and report.
     pub key: SecretString,
-    /// After how long a silent aggregator means another try.
+    /// After how long without a report a job is pushed again.
     pub deadline: Duration,
     /// How long the answer to an institution's question is awaited.
     pub answer_deadline: Duration,
@@ -419,7 +421,7 @@ impl AggregatorSettings {
     }
 }
 
-/// `[webhooks]`: how events are delivered, whoever they go to.
+/// `[webhooks]`: how events are delivered, for all clients.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookSettings {

@@ -1,4 +1,4 @@
-//! `[store]` and `[seal]`: where everything is kept, and what it is sealed under.
+//! `[store]` and `[seal]`: where everything is kept, and the seal keys.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,9 +19,9 @@ use crate::domain::return_address::is_loopback;
 pub struct StoreSettings {
     /// The place.
     pub location: StoreLocation,
-    /// What leads every Redis key.
+    /// The prefix of every Redis key.
     pub prefix: String,
-    /// Use a Redis server that may lose or evict what it was told to keep.
+    /// Use a Redis server that may lose or evict data.
     pub accept_volatile: bool,
     /// How long finished windows and dead events are kept.
     pub keep_finished: Duration,
@@ -111,7 +111,7 @@ impl StoreLocation {
 }
 
 fn check_redis(reading: &mut Reading<'_>, url: &str) -> Result<(), Refused> {
-    // Whatever of a password comes before such a sign is taken for a host and its port.
+    // In a password with such a sign, the part before it is read as host and port.
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let ends_early = rest
         .find(['/', '?', '#'])
@@ -151,9 +151,9 @@ fn check_redis(reading: &mut Reading<'_>, url: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-/// One key of `[seal]`, under which what institutions granted is sealed at rest.
+/// One key of `[seal]`: tokens and credentials are sealed under it.
 pub struct SealKey {
-    /// Its name, kept beside everything it sealed.
+    /// Its id, stored with everything it sealed.
     pub id: String,
     /// The key.
     pub key: Zeroizing<[u8; 32]>,

@@ -1,4 +1,4 @@
-//! What the configuration accepts, what it refuses, and in which words.
+//! What the configuration accepts, what it refuses, and the messages.
 
 mod all_faults;
 mod clients;

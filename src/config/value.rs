@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::domain::return_address::is_loopback;
 
-/// A value that is written as text. What refuses it is reported at the very value, which a list
-/// cannot do for errors raised after an element was read.
+/// A value that is written as text. Its errors are reported at the value itself; serde cannot do that for
+/// errors that are raised after a list's element was read.
 pub struct Parsed<T>(pub T);
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
@@ -33,7 +33,7 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
     }
 }
 
-/// A section of the tree: a table and never a list, which serde would fill by position.
+/// A section of the tree: it must be a table, because serde would fill it from a list by position.
 pub struct Section<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Section<T> {
@@ -84,7 +84,7 @@ from_text!(
 );
 pub(super) use from_text;
 
-/// A text that cannot be what it is meant to be; says why and what to write instead.
+/// A text that is not valid; the message says why and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(String);
@@ -279,8 +279,8 @@ pub fn minutes<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
 
 /// Parses an absolute `https` URL, or an `http` one of this machine.
 ///
-/// Tabs and newlines, which a URL parser silently drops, are refused, and so is what RFC 3986
-/// does not allow or a shell would read.
+/// Tabs and newlines, which a URL parser silently drops, are refused, and so are characters that RFC 3986
+/// does not allow or that a shell would interpret.
 pub(super) fn web_url(text: &str) -> Result<Url, InvalidValue> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?[]@&=+,%#".contains(&b);
     if !text.bytes().all(allowed) {

@@ -28,11 +28,11 @@ pub struct Challenge {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ChallengeKind {
-    /// Answered in words.
+    /// Answered by a text.
     Text,
     /// Answered by the value of one of the options.
     Options {
-        /// What may be chosen.
+        /// The choices.
         options: Vec<FieldOption>,
     },
     /// Answered by a code that a device shows or a message brings.
@@ -44,7 +44,7 @@ pub enum ChallengeKind {
     },
     /// Answered by the value of one of the pictures.
     ImageOptions {
-        /// What may be chosen.
+        /// The choices.
         image_options: Vec<ImageOption>,
     },
 }
@@ -54,7 +54,7 @@ pub enum ChallengeKind {
 pub struct ImageOption {
     /// What the picture is called.
     pub label: String,
-    /// What is sent.
+    /// The value to send.
     pub value: String,
     /// The picture: an address, or Base64.
     pub data_uri: String,
@@ -74,8 +74,8 @@ impl ChallengeKind {
 }
 
 impl Challenge {
-    /// What `given` answers: the value of the option it chooses, by value or guid ([`chosen`]);
-    /// anything where nothing is chosen from, but an empty answer. `None`: it is no answer.
+    /// The answer that `given` is: the value of the option that it names, by value or guid ([`chosen`]),
+    /// or the text itself if there are no options. `None`: it is empty, or names no option.
     pub fn answer<'a>(&'a self, given: &'a str) -> Option<&'a str> {
         match &self.kind {
             ChallengeKind::Options { options } => {
@@ -92,10 +92,10 @@ impl Challenge {
     }
 }
 
-/// A picture as something a browser can show: an address or data URI as it is, and Base64 as the
-/// data URI (RFC 2397) of the kind of picture that it begins like.
+/// A picture in a form that a browser can show: an address or data URI as it is, and Base64 as a data URI
+/// (RFC 2397) whose type follows from its first characters.
 pub fn picture_uri(picture: &str) -> Cow<'_, str> {
-    /// How Base64 begins, and of what.
+    /// The first characters of Base64, and the type of picture.
     const BEGINNINGS: [(&str, &str); 5] = [
         ("/9j/", "image/jpeg"),
         ("R0lGOD", "image/gif"),

@@ -1,4 +1,4 @@
-//! The client: an API customer, what it registered, and where it wants to be told.
+//! The client: an API customer, its registrations, and its webhook endpoints.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::window::OpenPolicy;
 pub struct Client {
     /// Its name in configuration, in callback paths and as the API's user name.
     pub id: ClientId,
-    /// What people know it by.
+    /// The name that people know.
     pub display_name: String,
     /// A picture of it on our own origin, as bytes and media type.
     pub logo: Option<Logo>,
@@ -24,15 +24,15 @@ pub struct Client {
     pub accent: Option<String>,
     /// Where people get help: `mailto:` or `https:`.
     pub support: Option<String>,
-    /// The language of its pages where the person's browser names none we have.
+    /// The language of its pages if the person's browser names none that is available.
     pub locale: Option<String>,
-    /// Where its website begins: the way back from a page that ends a flow without a way of its own.
+    /// Its website: the way back from a page that ends a flow, if the flow has none of its own.
     pub home: Option<ReturnAddress>,
-    /// Where people may be sent back to.
+    /// The registered return addresses.
     pub return_addresses: Vec<ReturnAddress>,
-    /// Apps that people may be sent back to.
+    /// The registered schemes of apps.
     pub return_schemes: Vec<Scheme>,
-    /// Origins that the completion page may tell the outcome.
+    /// Origins that the completion page may send the outcome to.
     pub message_origins: Vec<String>,
     /// Where each kind of event goes.
     pub webhooks: Vec<WebhookEndpoint>,
@@ -40,26 +40,26 @@ pub struct Client {
     pub open_policy: OpenPolicy,
     /// How long a link may wait to be opened.
     pub link_ttl: Duration,
-    /// How long the institution's answer is awaited after the link was opened.
+    /// How long the authorization response is awaited after the link was opened.
     pub authorization_ttl: Duration,
     /// The client's registrations at institutions.
     pub registrations: Vec<Registration>,
-    /// What happens when a login turns out to be connected already.
+    /// What happens if a login is connected already.
     pub duplicates: Duplicates,
 }
 
-/// What happens when somebody connects, over OAuth, a login that another of the user's members at the
+/// What happens when somebody connects, with OAuth, a login that another of the user's members at the
 /// institution has already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duplicates {
-    /// The member that has it receives the new token set and becomes the inbound one; one that was
-    /// waiting for its first connection is removed.
+    /// The existing member receives the new token set and becomes the inbound member; the new member, if
+    /// it was never connected, is deleted.
     #[default]
     Merge,
-    /// The attempt fails and the grant is given back.
+    /// The attempt fails and the tokens are revoked.
     Refuse,
-    /// Both keep a grant of their own; institutions are not asked who signed in.
+    /// Both members have tokens of their own; institutions are not asked who signed in.
     Allow,
 }
 
@@ -71,7 +71,7 @@ impl Client {
             .find(|registration| registration.institution == *institution)
     }
 
-    /// Where events of `kind` go, if the client wants them.
+    /// Where events of `kind` are sent, if the client has configured an address.
     pub fn webhook(&self, kind: EventKind) -> Option<&WebhookEndpoint> {
         self.webhooks
             .iter()
@@ -92,11 +92,11 @@ pub struct Logo {
 pub struct WebhookEndpoint {
     /// The address.
     pub url: Url,
-    /// The kinds of event it takes.
+    /// The kinds of event that are sent to it.
     pub kinds: Vec<EventKind>,
     /// The signing secret's bytes, from `whsec_…`; several during a rotation, newest first.
     pub secrets: Vec<SigningSecret>,
-    /// What it proves itself with by HTTP Basic (RFC 7617), where the receiver wants that.
+    /// The credentials for HTTP Basic (RFC 7617), if configured.
     pub basic: Option<BasicCredentials>,
 }
 
@@ -119,23 +119,23 @@ pub struct Registration {
     pub institution: InstitutionCode,
     /// The OAuth `client_id` there.
     pub client_id: String,
-    /// What it proves itself with there.
+    /// How it authenticates there, with its client secret.
     pub client_authentication: ClientAuthentication,
     /// The registered redirect URI: `{public_url}/oauth/redirect_from/{client}/{institution}` unless configured.
     pub redirect_uri: Url,
     /// Scopes asked for instead of the institution's.
     pub scopes: Option<Vec<String>>,
-    /// What happens to an answer that arrives in a browser that did not begin the attempt.
+    /// What happens to an authorization response in another browser than the attempt's.
     pub unbound_callback: UnboundCallback,
 }
 
-/// What happens to an answer that arrives in another browser (docs/SECURITY.md).
+/// What happens to an authorization response in another browser than the attempt's (docs/SECURITY.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnboundCallback {
-    /// The attempt fails; the code is redeemed and what it yields is revoked, never stored.
+    /// The attempt fails; the code is redeemed and its tokens are revoked, never stored.
     #[default]
     Burn,
-    /// This delivery is refused; the attempt stays for its own browser.
+    /// The response is refused; the attempt goes on waiting for its own browser.
     Ignore,
 }

@@ -1,9 +1,9 @@
-//! How a client proves itself to an institution (RFC 6749 section 2.3).
+//! Client authentication at an institution (RFC 6749 section 2.3).
 
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// The way an institution wants it.
+/// The method that an institution wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthenticationMethod {
     /// HTTP Basic.
@@ -14,8 +14,8 @@ pub enum AuthenticationMethod {
     None,
 }
 
-/// How id and secret are written before they become the Base64 of HTTP Basic. Servers that decode them
-/// otherwise refuse every secret with signs in it.
+/// How id and secret are encoded before they become the Base64 of HTTP Basic. A server that decodes in
+/// another way refuses every secret with characters other than letters and digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BasicEncoding {
@@ -28,7 +28,7 @@ pub enum BasicEncoding {
     Raw,
 }
 
-/// What one registration proves itself with, in the way its institution wants it. Cannot be printed.
+/// The credentials of one registration, for its institution's method. Cannot be printed.
 #[derive(Clone)]
 pub enum ClientAuthentication {
     /// HTTP Basic, with the client secret.
@@ -40,7 +40,7 @@ pub enum ClientAuthentication {
 }
 
 impl ClientAuthentication {
-    /// The client secret; none of a public client.
+    /// The client secret; a public client has none.
     pub fn client_secret(&self) -> Option<&SecretString> {
         match self {
             Self::ClientSecretBasic(_, secret) | Self::ClientSecretPost(secret) => Some(secret),

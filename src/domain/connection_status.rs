@@ -1,5 +1,4 @@
-//! Where a member stands: the 22 published connection statuses, and which may follow which
-//! (CONTRACT.md 3).
+//! The 22 published connection statuses of a member, and which may follow which (CONTRACT.md 3).
 //!
 //! One table has the ids, names, messages and legal transitions. Both stores take the transitions
 //! from it: a status that may not follow the one before it is not written.
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! connection_statuses {
     ($($variant:ident = $id:literal $name:literal $message:literal => [$($next:ident)*];)*) => {
-        /// Where a member stands: the 22 published statuses (CONTRACT.md 3).
+        /// The status of a member: one of the 22 published ones (CONTRACT.md 3).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(into = "u8", try_from = "u8")]
         pub enum ConnectionStatus {
@@ -39,7 +38,8 @@ macro_rules! connection_statuses {
                 match id { $($id => Some(Self::$variant),)* _ => None }
             }
 
-            /// The statuses that may follow this one. Staying is no transition and always legal.
+            /// The statuses that may follow this one. Staying in a status is no transition and always
+            /// allowed.
             pub fn next(self) -> &'static [ConnectionStatus] {
                 match self { $(Self::$variant => &[$(Self::$next),*],)* }
             }
@@ -47,9 +47,9 @@ macro_rules! connection_statuses {
     };
 }
 
-// CREATED, IMPORTED and PENDING are where members begin; nothing leads back to them. RESUMED and
-// EXPIRED follow from a question alone, REJECTED from an answer. PREVENTED is left by new credentials
-// (UPDATED) or a new consent (CONNECTED) only.
+// Members begin as CREATED, IMPORTED or PENDING; nothing leads back to these. RESUMED and EXPIRED follow
+// only after a question, REJECTED only after an answer. PREVENTED ends only with new credentials
+// (UPDATED) or a new consent (CONNECTED).
 connection_statuses! {
     Created = 0 "CREATED" "Connecting to {}."
         => [Denied Challenged Locked Connected Impeded Discontinued Closed Delayed Failed Updated Disabled Prevented];
@@ -116,7 +116,7 @@ impl ConnectionStatus {
             .ok_or(IllegalTransition { from: self, to })
     }
 
-    /// Whether a change to this status is told by the Connection Status webhook (CONTRACT.md 5).
+    /// Whether a change to this status is sent by the Connection Status webhook (CONTRACT.md 5).
     pub fn is_told_as_connection_status(self) -> bool {
         use ConnectionStatus::*;
         matches!(
@@ -125,8 +125,8 @@ impl ConnectionStatus {
         )
     }
 
-    /// Whether an aggregation may be ordered: the member has been connected or holds credentials,
-    /// and nothing but another try is needed.
+    /// Whether an aggregation may be ordered: the member has been connected or has credentials, and only
+    /// another try is needed.
     pub fn may_be_aggregated(self) -> bool {
         use ConnectionStatus::*;
         !matches!(
@@ -190,8 +190,8 @@ mod tests {
         }
     }
 
-    /// The whole law, a row a status and a column a successor, both by id: written by hand, so that a
-    /// slip in the table is seen.
+    /// All transitions: a row is a status and a column a successor, both by id. Written by hand, so that
+    /// a mistake in the table is noticed.
     #[test]
     fn every_pair_of_statuses_is_legal_or_illegal_as_written_here() {
         const LAW: [&str; 22] = [

@@ -1,5 +1,5 @@
-//! What people sign in with at institutions without OAuth: the fields an institution asks for, and
-//! the values a member has for them.
+//! Credentials for institutions without OAuth: the fields an institution asks for, and a member's values
+//! for them.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -10,27 +10,27 @@ use super::id::CredentialGuid;
 /// One field of an institution's sign-in (CONTRACT.md 1.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialField {
-    /// The name the API uses.
+    /// The guid in the API.
     pub guid: CredentialGuid,
     /// The institution's name for it, such as `LOGIN`.
     pub field_name: String,
-    /// What people are asked for.
+    /// The label that people see.
     pub label: String,
     /// What kind of value it takes.
     pub field_type: FieldType,
-    /// Whether it may be left out.
+    /// Whether it is optional.
     pub optional: bool,
-    /// What may be chosen, for [`FieldType::Options`].
+    /// The choices, for [`FieldType::Options`].
     pub options: Vec<FieldOption>,
 }
 
-/// One of the values of a field that is chosen from.
+/// One choice of a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldOption {
-    /// What people see.
+    /// The label that people see.
     pub label: String,
-    /// What is sent.
+    /// The value to send.
     pub value: String,
 }
 
@@ -144,8 +144,8 @@ impl Credentials {
         Some(Self(read.collect()))
     }
 
-    /// The login they stand for: every value that is not a password, by the name of its field;
-    /// `None` when there is no such value. White space around a value does not tell logins apart.
+    /// The login: every value that is not a password, by the name of its field; `None` if there is no
+    /// such value. White space around a value is ignored.
     pub fn login(&self, fields: &[CredentialField]) -> Option<Zeroizing<String>> {
         let is_login = |credential: &&Credential| {
             fields.iter().any(|field| {

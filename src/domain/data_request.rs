@@ -1,17 +1,17 @@
-//! What a client asks a member's jobs for (CONTRACT.md 1.4 and 2.2); handed to the aggregator.
+//! The data that a member's jobs ask for (CONTRACT.md 1.4 and 2.2); passed on to the aggregator.
 
 use serde::{Deserialize, Serialize};
 
-/// What a job is asked for. Empty: whatever the aggregator usually pulls.
+/// The data that a job asks for. Empty: whatever the aggregator usually pulls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataRequest {
     /// `data_request.products`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub products: Vec<Product>,
-    /// `include_transactions`, where it was said.
+    /// `include_transactions`, if it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_transactions: Option<bool>,
-    /// `include_holdings`, where it was said.
+    /// `include_holdings`, if it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_holdings: Option<bool>,
 }

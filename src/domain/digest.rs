@@ -1,18 +1,17 @@
-//! One-way images of secrets: what is kept of them.
+//! Digests of secrets: only these are stored.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// How many bytes of a digest may say where it is from, and how many characters of its written form
-/// those are.
+/// How many bytes of a digest may name its origin, and how many characters of its written form these are.
 const ORIGIN: usize = 6;
 /// See [`Digest::shares_origin`].
 pub const ORIGIN_TEXT: usize = ORIGIN / 3 * 4;
 
 /// SHA-256 of a secret, with the kind of secret as a label.
 ///
-/// High-entropy values need neither salt nor a slow hash; the label keeps a digest of one kind
-/// from being taken for another's.
+/// High-entropy values need neither salt nor a slow hash; the label makes digests of different kinds
+/// different.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -27,13 +26,13 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The same, with the first bytes of `origin` for its own: see [`Self::shares_origin`].
+    /// The same, with its first bytes replaced by those of `origin`: see [`Self::shares_origin`].
     pub fn with_origin_of(mut self, origin: &Digest) -> Self {
         self.0[..ORIGIN].copy_from_slice(&origin.0[..ORIGIN]);
         self
     }
 
-    /// Whether two digests that carry their origin in their first bytes are of one origin. In the
+    /// Whether two digests that have their origin in their first bytes have the same origin. In the
     /// written form that is the first [`ORIGIN_TEXT`] characters.
     pub fn shares_origin(&self, other: &Digest) -> bool {
         self.0[..ORIGIN] == other.0[..ORIGIN]

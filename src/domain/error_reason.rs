@@ -1,4 +1,4 @@
-//! Why an OAuth state ended ERRORED, as it is published.
+//! The published reasons why an OAuth state ended ERRORED.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,9 @@ pub enum ErrorReason {
     Impeded,
     /// The institution failed.
     ProviderError,
-    /// We failed.
+    /// The gateway failed.
     ServerError,
-    /// The link or the attempt is not usable: used, expired, superseded, returned in another browser.
+    /// The link or the attempt cannot be used: used, expired, superseded, returned in another browser.
     SessionError,
 }
 

@@ -24,7 +24,7 @@ pub enum EventKind {
     ConnectionStatus,
     /// Aggregation: new data after a successful aggregation.
     Aggregation,
-    /// Our own: an OAuth state reached SUCCESS or ERRORED.
+    /// Guichet's own: an OAuth state became SUCCESS or ERRORED.
     OauthStateFinished,
 }
 
@@ -69,24 +69,24 @@ impl EventKind {
     }
 }
 
-/// An event to be written together with the change it tells of.
+/// An event to be stored together with the change it is about.
 ///
-/// The store adds the member (and window) as the change leaves them, so an event never shows
-/// anything but its own moment.
+/// The store adds the member (and window) as the change leaves them, so an event never shows a later
+/// state.
 #[derive(Clone, Copy, Debug)]
 pub struct Notice {
     /// The event's name.
     pub guid: EventGuid,
-    /// What kind of news it is.
+    /// Its kind.
     pub kind: EventKind,
 }
 
-/// An event as the store keeps it until its client has taken it.
+/// An event as the store keeps it until its client has accepted it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// The event's name: the same at every try.
     pub guid: EventGuid,
-    /// What kind of news it is.
+    /// Its kind.
     pub kind: EventKind,
     /// The member as the change left it.
     pub member: Member,

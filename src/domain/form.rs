@@ -1,11 +1,11 @@
-//! How values are written where they are kept: compact guids, whole milliseconds, Base64 for bytes, and
-//! whatever has a text as that text. Each is for serde's `with`, where `option` serves what may be absent.
+//! How values are written in stored records: compact guids, whole milliseconds, Base64 for bytes, and
+//! other values as their text. Each is for serde's `with`; `option` is for values that may be absent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
 
-/// A value that has one written form where it is kept.
+/// A value that has one written form in stored records.
 pub trait Kept: Sized {
     /// The form: a text, or a number.
     type Form: serde::Serialize + serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ pub trait Kept: Sized {
     /// Writes it.
     fn to_form(&self) -> Self::Form;
 
-    /// Reads it; `None` when the form is of something else.
+    /// Reads it; `None` if the form belongs to something else.
     fn from_form(form: Self::Form) -> Option<Self>;
 }
 
@@ -76,7 +76,7 @@ pub mod option {
     }
 }
 
-/// Whether a field has its usual value, and is left out.
+/// Whether a field has its default value; then it is left out.
 pub fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -1,8 +1,8 @@
 //! Identifiers: typed, prefixed, parsed at the edge.
 //!
-//! Everything that belongs to one user lives in that user's [`Partition`], and every guid of that
-//! user carries the partition in the low half of its first byte. So a member, an OAuth state or a
-//! job is found from its guid alone, and one atomic step can touch all of them.
+//! Everything that belongs to one user is in that user's [`Partition`], and every guid of that user has
+//! the partition in the low half of its first byte. So a member, an OAuth state or a job is found from
+//! its guid alone, and one atomic step can change all of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,10 +16,10 @@ use super::digest::{Digest, digest};
 use super::form::Kept;
 use super::random::{self, Random};
 
-/// How many partitions there are. Fixed: links, states and guids in circulation name theirs.
+/// How many partitions there are. This never changes: existing links, states and guids name theirs.
 pub const PARTITIONS: u8 = 16;
 
-/// The share of the store that holds everything of one user.
+/// The part of the store that holds everything of one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(u8);
 
@@ -29,7 +29,7 @@ impl Partition {
         (0..PARTITIONS).map(Partition)
     }
 
-    /// Reads the two lower-case hexadecimal digits that lead a link token, a state and an attempt.
+    /// Reads the two lower-case hexadecimal digits that a link token, a state and an attempt begin with.
     pub fn parse(text: &str) -> Option<Partition> {
         let [b'0', digit] = text.as_bytes() else {
             return None;
@@ -66,7 +66,7 @@ impl fmt::Display for Partition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}")]
 pub struct InvalidId {
-    /// What a well-formed one looks like, for the person who sent it.
+    /// The form of a valid one, for the person who sent it.
     pub expected: &'static str,
 }
 
@@ -77,10 +77,10 @@ macro_rules! guid {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The letters that lead the written form.
+            /// The letters that the written form begins with.
             pub const PREFIX: &'static str = $prefix;
 
-            /// The partition that holds what this guid names.
+            /// The partition that this guid's record is in.
             pub fn partition(&self) -> Partition {
                 Partition::of_uuid(self.0)
             }
@@ -168,7 +168,7 @@ guid!(
     OauthStateGuid, "OAS-"
 );
 guid!(
-    /// The order to pull one member's data.
+    /// An order to pull one member's data.
     JobGuid, "JOB-"
 );
 guid!(
@@ -180,7 +180,7 @@ guid!(
     CredentialGuid, "CRD-"
 );
 guid!(
-    /// One event told to one client; the `webhook-id` of its deliveries.
+    /// One event for one client; the `webhook-id` of its deliveries.
     EventGuid, "EVT-"
 );
 
@@ -193,7 +193,7 @@ fn random_uuid(random: &dyn Random, partition: Option<Partition>) -> Uuid {
 }
 
 impl UserGuid {
-    /// A new user, in a partition chosen by chance.
+    /// A new user, in a random partition.
     pub fn new(random: &dyn Random) -> Self {
         let byte: [u8; 1] = random::bytes(random);
         Self(random_uuid(random, Some(Partition(byte[0] % PARTITIONS))))
@@ -201,14 +201,14 @@ impl UserGuid {
 }
 
 impl MemberGuid {
-    /// A new member of a user who lives in `partition`.
+    /// A new member of a user in `partition`.
     pub fn new(random: &dyn Random, partition: Partition) -> Self {
         Self(random_uuid(random, Some(partition)))
     }
 }
 
 impl UserGuid {
-    /// The user that a request creates, however often it is done.
+    /// The user that a request creates: the same however often it is processed.
     pub fn of_request(request: &Digest) -> Self {
         let image = digest("user", &request.to_text());
         Self(uuid_of_image(&image, Partition(image[0] & 0x0f)))
@@ -216,7 +216,7 @@ impl UserGuid {
 }
 
 impl MemberGuid {
-    /// The member that a request creates, however often it is done.
+    /// The member that a request creates: the same however often it is processed.
     pub fn of_request(request: &Digest, partition: Partition) -> Self {
         let image = digest("member", &request.to_text());
         Self(uuid_of_image(&image, partition))
@@ -232,20 +232,20 @@ fn uuid_of_image(image: &[u8; 32], partition: Partition) -> Uuid {
 }
 
 impl JobGuid {
-    /// A new job for a user who lives in `partition`.
+    /// A new job for a user in `partition`.
     pub fn new(random: &dyn Random, partition: Partition) -> Self {
         Self(random_uuid(random, Some(partition)))
     }
 }
 
 impl CredentialGuid {
-    /// A new name for a question about a user who lives in `partition`.
+    /// A new guid for a question to a user in `partition`.
     pub fn new(random: &dyn Random, partition: Partition) -> Self {
         Self(random_uuid(random, Some(partition)))
     }
 
-    /// The name of the option of this field or question that sends `value`: a version 8 UUID made of
-    /// both, so that it needs no keeping.
+    /// The guid of this field's or question's option with that `value`: a version 8 UUID made of both, so
+    /// that it need not be stored.
     pub fn of_option(self, value: &str) -> Self {
         let image = digest("option", &format!("{self}{value}"));
         Self(uuid_of_image(&image, self.partition()))
@@ -253,38 +253,38 @@ impl CredentialGuid {
 }
 
 impl EventGuid {
-    /// A new event about a user who lives in `partition`.
+    /// A new event about a user in `partition`.
     pub fn new(random: &dyn Random, partition: Partition) -> Self {
         Self(random_uuid(random, Some(partition)))
     }
 }
 
 impl OauthStateGuid {
-    /// The one that is known by that digest.
+    /// The one with that digest.
     pub(super) fn of_image(image: &[u8; 32], partition: Partition) -> Self {
         Self(uuid_of_image(image, partition))
     }
 
-    /// Stands where a window is read before it is known under which name it is kept.
+    /// A placeholder while a window is read whose key is not known yet.
     pub fn nameless() -> Self {
         Self(Uuid::nil())
     }
 }
 
-/// The public name of one attempt: two digits of partition and 22 characters of its state's digest.
+/// The id of one attempt: two digits of partition and 22 characters of its state's digest.
 ///
-/// It names the binding cookie and the outcome page, and says nothing about the state itself.
+/// It is part of the binding cookie and of the outcome page's address, and does not reveal the state.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AttemptId(String);
 
 impl AttemptId {
-    /// The one that is known by that digest.
+    /// The one with that digest.
     pub(super) fn of_image(image: &[u8; 32], partition: Partition) -> Self {
         let name = URL_SAFE_NO_PAD.encode(&image[..16]);
         Self(format!("{partition}{name}"))
     }
 
-    /// Where the attempt lives.
+    /// The attempt's partition.
     pub fn partition(&self) -> Partition {
         Partition::parse(&self.0[..2]).expect("checked when the id was made")
     }

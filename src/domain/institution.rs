@@ -14,28 +14,28 @@ use super::window::ErrorReason;
 
 /// A bank, as described by its file.
 pub struct Institution {
-    /// The name the API uses.
+    /// The guid in the API.
     pub guid: InstitutionGuid,
     /// The readable name.
     pub code: InstitutionCode,
-    /// What people call it.
+    /// The name that people know.
     pub name: String,
-    /// Its front page, for people who have to act there.
+    /// Its website, for people who have to act there.
     pub url: Option<Url>,
     /// A picture of it on our own origin.
     pub logo: Option<Logo>,
     /// The country it is in, as two letters (ISO 3166-1), where the file says so.
     pub iso_country_code: Option<String>,
-    /// How to go through its OAuth; `None`: it has none.
+    /// Its OAuth; `None`: it has none.
     pub oauth: Option<OAuth>,
-    /// What people sign in with where there is no OAuth, in the order they are asked; empty: nothing,
-    /// so it takes OAuth members only.
+    /// The fields of a sign-in without OAuth, in the order people are asked; empty: it has OAuth members
+    /// only.
     pub credentials: Vec<CredentialField>,
     /// What people are told before and while they sign in.
     pub help: Help,
 }
 
-/// What people are told before and while they sign in at an institution. Nothing of it is needed.
+/// What people are told before and while they sign in at an institution. All of it is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Help {
     /// What to know before signing in, on one line.
@@ -81,33 +81,34 @@ impl ToShare {
     }
 }
 
-/// How to go through one institution's OAuth.
+/// One institution's OAuth.
 pub struct OAuth {
     /// Where people are sent (RFC 6749 section 3.1).
     pub authorization_endpoint: Url,
     /// Where codes are exchanged (RFC 6749 section 3.2).
     pub token_endpoint: Url,
-    /// Where grants are given back (RFC 7009); `None`: it has none and is not called.
+    /// Where tokens are revoked (RFC 7009); `None`: it has none and is not called.
     pub revocation_endpoint: Option<Url>,
-    /// The authorization server's name, compared with `iss` when an answer carries one (RFC 9207).
+    /// The authorization server's name, compared with `iss` if an authorization response has one (RFC
+    /// 9207).
     pub issuer: Option<String>,
-    /// Which answers must name their issuer.
+    /// Which authorization responses must name their issuer.
     pub iss: IssuerRule,
-    /// How the client proves itself at the token endpoint.
+    /// How the client authenticates at the token endpoint.
     pub client_authentication: AuthenticationMethod,
-    /// What is asked for.
+    /// The requested scopes.
     pub scopes: Vec<String>,
-    /// What stands between scopes; a space but where an institution deviates.
+    /// The separator between scopes: a space, unless an institution deviates.
     pub scope_separator: String,
     /// Further parameters of the authorization request.
     pub authorize_parameters: BTreeMap<String, String>,
-    /// Whether the code is bound by PKCE.
+    /// Whether PKCE is used.
     pub pkce: Pkce,
-    /// How the answer travels.
+    /// How the authorization response is sent.
     pub response_mode: ResponseMode,
-    /// Where the institution says who signed in; `None`: nowhere, so logins cannot be told apart.
+    /// Where the institution says who signed in; `None`: nowhere, so logins cannot be compared.
     pub subject: Option<SubjectSource>,
-    /// The institution's own error codes and the reasons they mean here.
+    /// The institution's own error codes and their reasons.
     pub error_map: BTreeMap<String, ErrorReason>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
@@ -115,14 +116,14 @@ pub struct OAuth {
     pub timeout: Duration,
 }
 
-/// Which authorization responses must carry `iss` (RFC 9207). One that carries it is compared with
-/// the issuer always.
+/// Which authorization responses must have `iss` (RFC 9207). If one has it, it is always compared with
+/// the issuer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IssuerRule {
     /// All.
     Required,
-    /// Those with a code. One without, and without `iss`, counts in the browser it belongs to alone.
+    /// Those with a code. One with neither code nor `iss` counts only in the attempt's own browser.
     RequiredWithCode,
     /// None.
     #[default]
@@ -130,7 +131,7 @@ pub enum IssuerRule {
 }
 
 impl OAuth {
-    /// Whether the request is an OpenID Connect one, which carries a `nonce`.
+    /// Whether the request is an OpenID Connect one, which has a `nonce`.
     pub fn uses_openid(&self, scopes: &[String]) -> bool {
         scopes.iter().any(|scope| scope == "openid")
     }
@@ -139,12 +140,12 @@ impl OAuth {
 /// Where an institution says who signed in. ID tokens are not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectSource {
-    /// A field of the token endpoint's answer.
+    /// A field of the token response.
     TokenResponse {
         /// Its name.
         field: String,
     },
-    /// A field of the answer to a GET with the new access token, such as the UserInfo endpoint
+    /// A field of the response to a GET with the new access token, for example from the UserInfo endpoint
     /// (OpenID Connect Core section 5.3).
     Identify {
         /// Where.
@@ -154,7 +155,7 @@ pub enum SubjectSource {
     },
 }
 
-/// Whether the code is bound by PKCE (RFC 7636); always with S256.
+/// Whether PKCE (RFC 7636) is used; always with S256.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pkce {
     /// Sent; the institution is known to check it.
@@ -168,7 +169,7 @@ pub enum Pkce {
     },
 }
 
-/// How the authorization answer travels.
+/// How the authorization response is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseMode {

@@ -1,4 +1,4 @@
-//! The aggregation job: the order to pull one member's data.
+//! The aggregation job: an order to pull one member's data.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,21 +8,21 @@ use super::data_request::DataRequest;
 use super::form;
 use super::id::{ClientId, InstitutionCode, JobGuid, MemberGuid, UserGuid};
 
-/// How many times a job is pushed before it is failed.
+/// How many times a job is pushed before it fails.
 pub const JOB_TRIES: u32 = 3;
 
 /// A job as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The name the API and the aggregator use.
+    /// The guid for the API and the aggregator.
     pub guid: JobGuid,
-    /// Whose data to pull.
+    /// The member whose data is pulled.
     pub member: MemberGuid,
-    /// Whose member it is.
+    /// The user of the member.
     pub user: UserGuid,
     /// The tenant.
     pub client: ClientId,
-    /// From where.
+    /// The institution.
     pub institution: InstitutionCode,
     /// How far it has come.
     pub status: JobStatus,
@@ -37,13 +37,13 @@ pub struct Job {
     /// When it last changed.
     #[serde(with = "form")]
     pub updated_at: Timestamp,
-    /// What is asked for.
+    /// The data that it asks for.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub data_request: DataRequest,
-    /// What the institution asks just now; empty unless the job is `Challenged`.
+    /// The open questions of the institution; empty unless the job is `Challenged`.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub challenges: Vec<Challenge>,
-    /// How many times the institution has asked during this job: names the newest questions.
+    /// How many times the institution has asked during this job: the number of the newest questions.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub round: u32,
     /// Why it failed, when it did.
@@ -55,17 +55,17 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
-    /// To be pushed at its due time.
+    /// It is pushed at its due time.
     Queued,
     /// Pushed, or being pushed; the aggregator has until the due time.
     Pushed,
     /// The aggregator said that it has started.
     Started,
-    /// The institution asks something; whoever is asked has until the due time.
+    /// The institution has a question; the person has until the due time.
     Challenged,
     /// The data was pulled.
     Succeeded,
-    /// It was not, and will not be tried again.
+    /// The data was not pulled, and the job is not tried again.
     Failed,
 }
 
@@ -108,13 +108,13 @@ impl JobStatus {
 pub struct NewJob {
     /// Its name.
     pub guid: JobGuid,
-    /// What is asked for.
+    /// The data that it asks for.
     pub data_request: DataRequest,
 }
 
 macro_rules! failures {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
-        /// Why a job brought nothing.
+        /// Why a job failed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum JobFailure {
@@ -149,7 +149,7 @@ failures! {
     Impeded "impeded";
     /// Some or all of what is needed to sign in is missing or has ended.
     Impaired "impaired";
-    /// The institution cannot work with the request as it is; trying again as it is will not help.
+    /// The institution does not accept the request; the same request again will not help.
     Failed "failed";
     /// The institution or the aggregator did not work; another try may.
     Unavailable "unavailable";
@@ -165,14 +165,14 @@ failures! {
     Closed "closed";
     /// Pulling is paused for now.
     Disabled "disabled";
-    /// Nobody answered the institution's question in time. Ours alone to say.
+    /// Nobody answered the institution's question in time. Only the gateway sets this.
     Unanswered "unanswered";
-    /// New credentials took the place of those it was to try. Ours alone to say.
+    /// The credentials it was to try were replaced by new ones. Only the gateway sets this.
     Replaced "replaced";
 }
 
 impl JobFailure {
-    /// Whether it is ours alone to say: no aggregator reports it.
+    /// Whether only the gateway sets it: an aggregator may not report it.
     pub fn is_ours(self) -> bool {
         matches!(self, Self::Unanswered | Self::Replaced)
     }
@@ -185,9 +185,9 @@ pub enum JobReport {
     Started,
     /// It has pulled the data.
     Succeeded(Pulled),
-    /// The institution asks the person something.
+    /// The institution has a question for the person.
     Challenged(Vec<Challenge>),
-    /// It could not.
+    /// It failed.
     Failed(JobFailure),
 }
 

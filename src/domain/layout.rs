@@ -1,6 +1,6 @@
-//! Versions of what is stored in a layout of our own.
+//! Versions of data that is stored in a binary layout of our own.
 
-/// Why stored bytes are not read.
+/// Why stored bytes cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// Another version of this program wrote them.

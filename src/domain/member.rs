@@ -14,20 +14,20 @@ use super::secret::Digest;
 /// One user's relationship with one institution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// The name the API uses.
+    /// The guid in the API.
     pub guid: MemberGuid,
-    /// Whose relationship it is.
+    /// The user.
     pub user: UserGuid,
-    /// The user's name in the client's own books.
+    /// The client's own name for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// The tenant.
     pub client: ClientId,
-    /// Which institution, by code.
+    /// The institution, by code.
     pub institution: InstitutionCode,
-    /// Which institution, by guid.
+    /// The institution, by guid.
     pub institution_guid: InstitutionGuid,
-    /// What people call it; the institution's name unless the client chose one.
+    /// The name that people see; the institution's name unless the client chose one.
     pub name: String,
     /// The client's own name for the member: `external_guid` on Nexus, `id` on Platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,21 +35,21 @@ pub struct Member {
     /// Free text of the client's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
-    /// What the client means to do with the data; given back as received.
+    /// The purpose of the data, as the client gave it; returned as received.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub use_cases: Vec<UseCase>,
-    /// Given back as received, and handed on with the member.
+    /// Returned as received, with the member.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub background_aggregation_is_disabled: bool,
     /// Whether it connects by OAuth.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_oauth: bool,
-    /// `skip_aggregation` as given at create: counts for every window until the first success.
+    /// `skip_aggregation` as given at create: it counts for every window until the first success.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub skip_aggregation: bool,
-    /// Where the relationship stands.
+    /// The connection status.
     pub status: ConnectionStatus,
-    /// Grows by one with every change; lets receivers of webhooks drop stale ones.
+    /// A number that grows by one with every change, so that receivers of webhooks can drop old ones.
     pub revision: u32,
     /// When it was created.
     #[serde(with = "form")]
@@ -61,7 +61,7 @@ pub struct Member {
         skip_serializing_if = "Option::is_none"
     )]
     pub aggregated_at: Option<Timestamp>,
-    /// When an aggregation last ended well.
+    /// When an aggregation last succeeded.
     #[serde(
         default,
         with = "form::option",
@@ -74,17 +74,17 @@ pub struct Member {
     /// The newest aggregation job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most_recent_job: Option<JobGuid>,
-    /// The newest window; older ones are chained behind it.
+    /// The newest window; each window names the one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_window: Option<OauthStateGuid>,
-    /// What its login is known by among the user's members of the institution; never shown.
+    /// The fingerprint of its login, unique among the user's members of the institution; never shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Digest>,
     /// How many times in a row the institution has refused the credentials; see
     /// [`REFUSALS_THAT_PREVENT`].
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub refusals: u8,
-    /// What its jobs are asked for unless an order says otherwise.
+    /// The data that its jobs ask for, unless an order says otherwise.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub data_request: DataRequest,
     /// The newest `X-CALLBACK-PAYLOAD`, echoed by the webhooks about it (CONTRACT.md 2.2).
@@ -97,10 +97,10 @@ pub struct Member {
 pub const REFUSALS_THAT_PREVENT: u8 = 3;
 
 impl Member {
-    /// Whether a window that does not say itself starts an aggregation when it succeeds.
+    /// Whether a window without a `skip_aggregation` of its own starts an aggregation when it succeeds.
     ///
-    /// Create's `skip_aggregation` counts until the member's first success; afterwards only an
-    /// explicit value at mint does.
+    /// `skip_aggregation` of the create call counts until the member's first success; afterwards only a
+    /// value given at mint counts.
     pub fn aggregates_by_default(&self) -> bool {
         let succeeded_before = !matches!(
             self.status,
@@ -120,7 +120,7 @@ impl Member {
     }
 }
 
-/// What a client means to do with a member's data.
+/// The purpose of a member's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UseCase {
     /// Personal finance management.
@@ -134,14 +134,14 @@ pub enum UseCase {
 /// The longest `X-CALLBACK-PAYLOAD`, in characters.
 pub const CALLBACK_PAYLOAD_LIMIT: usize = 1024;
 
-/// What a client wants to hear again in the webhooks about a member: the header
-/// `X-CALLBACK-PAYLOAD`, Base64 of at most [`CALLBACK_PAYLOAD_LIMIT`] characters (CONTRACT.md 2.2).
+/// A text that the webhooks about a member return to the client: the header `X-CALLBACK-PAYLOAD`, Base64
+/// of at most [`CALLBACK_PAYLOAD_LIMIT`] characters (CONTRACT.md 2.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CallbackPayload(String);
 
 impl CallbackPayload {
-    /// The text as it came.
+    /// The text as it was sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }

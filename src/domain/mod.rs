@@ -1,6 +1,6 @@
 //! What things are: the nouns of Guichet, their identifiers and their life cycles.
 //!
-//! Nothing here does I/O, knows the time or makes randomness of its own: both are arguments.
+//! Nothing here does I/O, reads the clock or makes random values: time and randomness are arguments.
 //!
 //! ```text
 //! window   issued ─▶ opened ─▶ returned ─▶ succeeded

@@ -1,4 +1,4 @@
-//! Randomness as an argument, so that a test can say which values come.
+//! Randomness as an argument, so that a test can choose the values.
 
 /// A source of random bytes.
 ///

@@ -37,7 +37,7 @@ pub enum InvalidReturn {
     /// A plain http address of another machine.
     #[error("{0:?} is plain http; only https, or http on loopback, may be a return address")]
     PlainHttp(String),
-    /// Its scheme is no app's.
+    /// Its scheme cannot be an app's.
     #[error(transparent)]
     Scheme(#[from] InvalidScheme),
 }
@@ -45,8 +45,8 @@ pub enum InvalidReturn {
 /// An address that a client registered as a place to return to: https, http on loopback, or a
 /// [`Scheme`] of an app.
 ///
-/// An address at mint matches when it is byte for byte the registered one up to its `?`; any query
-/// may follow.
+/// An address at mint matches if it is the registered one byte for byte up to its `?`; any query may
+/// follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnAddress(String);
 
@@ -56,7 +56,7 @@ impl ReturnAddress {
         &self.0
     }
 
-    /// The scheme of the app it leads to; `None` when it leads to a website.
+    /// The scheme of the app it leads to; `None` if it leads to a website.
     pub fn scheme(&self) -> Option<Scheme> {
         let (scheme, _) = self.0.split_once(':')?;
         scheme.parse().ok()
@@ -94,8 +94,8 @@ impl FromStr for ReturnAddress {
     }
 }
 
-/// An address as a request gives it, in the form that is matched and kept: in its query, spaces and
-/// what is not ASCII are percent-encoded, as browsers would; nothing else is touched.
+/// An address of a request, in the form that is matched and stored: spaces and non-ASCII characters in
+/// its query are percent-encoded, as browsers do; nothing else is changed.
 ///
 /// # Errors
 ///
@@ -119,7 +119,7 @@ pub fn requested(text: &str) -> Result<String, InvalidReturn> {
     }
 }
 
-/// Whether it has only characters that every URL parser reads alike.
+/// Whether it has only characters that all URL parsers read in the same way.
 fn is_clean(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
@@ -147,12 +147,12 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// How a flow ended, as told to the place it returns to.
+/// How a flow ended, for the return address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The member that is connected, or that the flow was about.
     pub member: MemberGuid,
-    /// The member that left, where another one is connected.
+    /// The member that the link was made for, if another one is connected.
     pub outbound: Option<MemberGuid>,
     /// Why it failed; `None` is success.
     pub error: Option<ErrorReason>,
@@ -179,10 +179,9 @@ impl Outcome {
     }
 
     /// `address` with `status`, `member_guid` and, after an error, `error_reason` added; with
-    /// `outbound_member_guid` where the login turned out to be another member's.
+    /// `outbound_member_guid` if the login turned out to be another member's.
     ///
-    /// The query that is there is kept as it is, but for parameters of those names, which are
-    /// replaced (CONTRACT.md 4.1).
+    /// The existing query is kept as it is, but parameters of these names are replaced (CONTRACT.md 4.1).
     pub fn added_to(&self, address: &str) -> String {
         let (base, query) = address.split_once('?').unwrap_or((address, ""));
         let ours = [

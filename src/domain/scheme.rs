@@ -1,11 +1,12 @@
-//! URI schemes of apps, and those that belong to browsers or systems and so can never be an app's.
+//! URI schemes of apps, and those of browsers and operating systems, which can never be an app's.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A private-use URI scheme, in the case it was given (RFC 3986 section 3.1, RFC 8252 section 7.1).
+/// A private-use URI scheme, in upper or lower case as given (RFC 3986 section 3.1, RFC 8252 section
+/// 7.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Scheme(String);
@@ -16,7 +17,7 @@ pub enum InvalidScheme {
     /// Not a scheme by RFC 3986 section 3.1.
     #[error("{0:?} is not a URI scheme: a letter, then letters, digits, '+', '-' or '.'")]
     Malformed(String),
-    /// It never leads to the client's app.
+    /// It can never lead to the client's app.
     #[error("the scheme {0:?} belongs to {1} and can never be a return scheme")]
     Reserved(String, Owner),
 }
@@ -24,12 +25,12 @@ pub enum InvalidScheme {
 /// The longest scheme, in bytes.
 const LONGEST: usize = 64;
 
-/// Who answers a scheme that no app can have.
+/// Who handles a scheme that no app can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Browsers: what runs in them, what they show of themselves, and what opens one of them.
+    /// Browsers: schemes of code, of their own pages, and those that open a browser.
     Browsers,
-    /// Operating systems, and programs that come with them or act on a link's word.
+    /// Operating systems, programs that come with them, and programs that do what a link says.
     Systems,
 }
 
@@ -46,7 +47,7 @@ impl fmt::Display for Owner {
 struct Reserved {
     owner: Owner,
     names: &'static [&'static str],
-    /// How the names of whole families of them begin.
+    /// The beginnings of the names of whole families.
     families: &'static [&'static str],
 }
 
@@ -103,7 +104,7 @@ const RESERVED: [Reserved; 2] = [
             "x-safari-http",
             "x-safari-https",
         ],
-        // `web+` and `ext+` are handed out by browsers to any website or extension that asks.
+        // Browsers let any website or extension register schemes that begin with `web+` and `ext+`.
         families: &[
             "brave-",
             "chrome-",
@@ -243,7 +244,7 @@ const RESERVED: [Reserved; 2] = [
     },
 ];
 
-/// Who answers that scheme, given in lower case, if no app can have it.
+/// Who handles that scheme, given in lower case, if no app can have it.
 fn owner_of(lower: &str) -> Option<Owner> {
     let is_of = |it: &&Reserved| {
         it.names.contains(&lower) || it.families.iter().any(|family| lower.starts_with(family))
@@ -262,8 +263,8 @@ impl Scheme {
         self.0.eq_ignore_ascii_case(&other.0)
     }
 
-    /// Whether it has the reverse-domain form that RFC 8252 section 7.1 asks for: names of a domain,
-    /// two at least.
+    /// Whether it has the reverse-domain form that RFC 8252 section 7.1 asks for: at least two names
+    /// separated by dots.
     pub fn is_reverse_domain(&self) -> bool {
         let is_label = |label: &str| {
             let is_inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
@@ -389,7 +390,7 @@ mod tests {
             let expected = InvalidScheme::Malformed(malformed.to_owned());
             assert_eq!(refused, Err(expected), "{malformed:?}");
         }
-        // A family takes no word that only begins like it.
+        // A word that only begins like a family's name does not belong to it.
         for right in [
             "mx",
             "com.example.App",

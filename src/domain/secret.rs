@@ -1,7 +1,7 @@
-//! The one-time values and keys: made from 256 random bits, shown once, stored as digests.
+//! One-time values and keys: made from 256 random bits, shown once, stored as digests.
 //!
-//! None of these types can be printed or serialized; [`expose`](LinkToken::expose) is the one way
-//! to the text, and its callers are the places to review.
+//! None of these types can be printed or serialized; only [`expose`](LinkToken::expose) gives the text,
+//! so its callers are the places to review.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,7 +33,7 @@ macro_rules! partitioned_secret {
         pub struct $name(Zeroizing<String>);
 
         impl $name {
-            /// Draws a new one for a user who lives in `partition`.
+            /// Draws a new one for a user in `partition`.
             pub fn new(random: &dyn Random, partition: Partition) -> Self {
                 Self(Zeroizing::new(format!(concat!($prefix, "{}{}"), partition, *random_text(random))))
             }
@@ -52,7 +52,7 @@ macro_rules! partitioned_secret {
                 Partition::parse(&self.0[start..start + 2]).expect("checked when it was made")
             }
 
-            /// The text itself. Goes to its one holder and nowhere else.
+            /// The text itself. It is sent only to the one who is to hold it.
             pub fn expose(&self) -> &str {
                 &self.0
             }
@@ -61,8 +61,7 @@ macro_rules! partitioned_secret {
 }
 
 partitioned_secret!(
-    /// What makes an `oauth_window_uri` a one-time link: `ow_`, two characters of partition and 43
-    /// random ones.
+    /// The secret part of an `oauth_window_uri`: `ow_`, two characters of partition and 43 random ones.
     LinkToken, "ow_"
 );
 partitioned_secret!(
@@ -73,8 +72,8 @@ partitioned_secret!(
 impl OauthStateGuid {
     /// The OAuth state of the window that `token` opens.
     ///
-    /// It is a one-way image of the token (a version 8 UUID made of its SHA-256), so the store
-    /// finds a window from its link without keeping the link or a second index.
+    /// It is made from the token by a one-way function (a version 8 UUID made of its SHA-256), so the
+    /// store finds a window from its link without keeping the link or a second index.
     pub fn of(token: &LinkToken) -> Self {
         Self::of_image(&digest("window", token.expose()), token.partition())
     }
@@ -88,16 +87,16 @@ impl AttemptId {
 }
 
 partitioned_secret!(
-    /// A Nexus session of one user, as carried by `MD-SESSION-TOKEN`.
+    /// A Nexus session of one user, sent in `MD-SESSION-TOKEN`.
     SessionToken, "ogs_"
 );
 partitioned_secret!(
-    /// The one-use SSO token that begins a Nexus session, as carried by `MD-API-TOKEN`.
+    /// The SSO token that starts a Nexus session and works once, sent in `MD-API-TOKEN`.
     ApiToken, "oga_"
 );
 
 partitioned_secret!(
-    /// Names an answer that came by POST, for the GET that follows it.
+    /// The handle of an authorization response that came by POST, for the GET that follows it.
     ResponseHandle, "oah_"
 );
 
@@ -173,7 +172,8 @@ impl ApiKey {
         &self.0[4..12]
     }
 
-    /// What the store keeps. The client is part of it: a key is of no use with another client's id.
+    /// What the store keeps: a digest that includes the client, so a key does not work with another
+    /// client's id.
     pub fn digest(&self, client: &ClientId) -> Digest {
         Digest::of(&format!("api key {client}"), &self.0)
     }

@@ -6,19 +6,19 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::id::AttemptId;
 
-/// Digits and capitals that are not taken for one another on a screen, on paper or by ear-and-hand
-/// copying: without 0 O, 1 I L, 2 Z, 5 S, 8 B, and without U, which spells too many words.
+/// Digits and capitals that are not confused with each other on a screen, on paper or when they are
+/// dictated: without 0 O, 1 I L, 2 Z, 5 S, 8 B, and without U, which makes too many words.
 const ALPHABET: &[u8; 24] = b"34679ACDEFGHJKMNPQRTVWXY";
 
-/// Eight characters a person can read to support, who find the attempt by them.
+/// Eight characters that a person can read to support, so that they find the attempt.
 ///
-/// A code identifies, it proves nothing: it is a digest of an identifier cut to about 37 bits, so
-/// it tells nobody the identifier, and two attempts may in principle share one.
+/// A code identifies an attempt and proves nothing. It is a digest of an identifier, cut to about 37
+/// bits: it does not reveal the identifier, and in principle two attempts may have the same code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SupportCode([u8; Self::LENGTH]);
 
 impl SupportCode {
-    /// The code that the pages of an attempt show.
+    /// The code on the pages of an attempt.
     pub fn of(attempt: &AttemptId) -> Self {
         Self::from_bytes(attempt.as_str().as_bytes())
     }

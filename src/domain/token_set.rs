@@ -1,4 +1,4 @@
-//! What an institution gave: tokens, scope, expiry.
+//! A token set: what an institution issued in a token response.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -6,16 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::LayoutError;
 
-/// A grant, in clear. Lives only between the token endpoint and the seal, or the seal and a lease.
+/// Tokens, scope and expiry, in clear. Exists only between the token endpoint and the seal, or the seal
+/// and a lease.
 pub struct TokenSet {
     /// Sent to the institution's resources, and lent to the aggregator for one job.
     pub access_token: SecretString,
-    /// Sent to the institution's token endpoint; leaves the gateway for nobody else.
+    /// Sent only to the institution's own endpoints.
     pub refresh_token: Option<SecretString>,
-    /// What was granted, as the institution put it; as requested when it said nothing
-    /// (RFC 6749 section 5.1).
+    /// The granted scope, as the institution wrote it; the requested one if it named none (RFC 6749
+    /// section 5.1).
     pub scope: Option<String>,
-    /// When the access token ends, where the institution says.
+    /// When the access token ends, if the institution says so.
     pub expires_at: Option<Timestamp>,
 }
 

@@ -9,20 +9,20 @@ use super::id::{ClientId, UserGuid};
 /// A user of one client (CONTRACT.md 2.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// The name the API uses.
+    /// The guid in the API.
     pub guid: UserGuid,
-    /// Whose user this is.
+    /// The client.
     pub client: ClientId,
     /// The client's own name for the user, unique within the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// An address the client keeps with the user; never used to identify anybody.
+    /// An e-mail address that the client stores with the user; never used to identify anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// Free text of the client's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
-    /// Kept and given back; a disabled user's members are not aggregated in the background.
+    /// Whether the client has disabled the user: nothing new can be started for it.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_disabled: bool,
     /// When the user was created.

@@ -1,4 +1,4 @@
-//! The window: one attempt of one member to go through OAuth, and its public face, the OAuth state.
+//! The window: one try of a member to go through OAuth. The API shows it as the OAuth state.
 
 use std::time::Duration;
 
@@ -21,27 +21,27 @@ pub enum OpenPolicy {
     /// clicked.
     #[default]
     Single,
-    /// The link shows a page whose button claims it. For links that travel by mail or message.
+    /// The link shows a page whose button claims it. For links that are sent by mail or message.
     Interstitial,
-    /// Every open is an attempt of its own, at most [`MULTI_OPENS`]; the link is spent when one
-    /// completes. For mail that is fetched by machines, where a button is not wanted.
+    /// Every open is an attempt of its own, at most [`MULTI_OPENS`]; the link is used up when one
+    /// completes. For mail that machines fetch, if a button is not wanted.
     Multi,
 }
 
 /// How many times a link under [`OpenPolicy::Multi`] may be opened.
 pub const MULTI_OPENS: u8 = 5;
 
-/// How many times Continue may follow the opening of one link: fresh secrets each time.
+/// How many times a person may press "Continue" for one link: each time with fresh secrets.
 pub const CONTINUES: u8 = 5;
 
-/// How many times "Try again" may follow one link.
+/// How many times a person may press "Try again" for one link.
 pub const RETRIES: u8 = 3;
 
-/// How long after its deadline an opened window may still be tried again: a person who took too long
-/// at the institution, or whose attempt a crash cut off, comes back only then.
+/// How long after its deadline an opened window may still be tried again. A person who took too long at
+/// the institution, or whose attempt was cut off by a crash, comes back only after the deadline.
 pub const RETRY_GRACE: Duration = Duration::from_secs(15 * 60);
 
-/// Where the person comes from, as said at mint.
+/// Where the person comes from, as given at mint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReferralSource {
@@ -52,7 +52,7 @@ pub enum ReferralSource {
     App,
 }
 
-/// What was chosen at mint. Nothing a browser sends can change it.
+/// The options given at mint. Nothing that a browser sends can change them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WindowOptions {
@@ -62,17 +62,17 @@ pub struct WindowOptions {
     /// Where the person goes afterwards; checked against the client's registered addresses.
     #[serde(skip_serializing_if = "form::is_usual")]
     pub return_to: ReturnTo,
-    /// An explicit `skip_aggregation` at mint; `None` leaves it to the member.
+    /// `skip_aggregation` if it was given at mint; `None`: as the member says.
     #[serde(skip_serializing_if = "form::is_usual")]
     pub skip_aggregation: Option<bool>,
-    /// Handed to institutions that can jump into their own app.
+    /// `enable_app2app`: stored, without effect.
     #[serde(skip_serializing_if = "form::is_usual")]
     pub enable_app2app: bool,
     /// How the link may be opened.
     #[serde(skip_serializing_if = "form::is_usual")]
     pub open_policy: OpenPolicy,
-    /// How many minutes the institution's answer is awaited once the link is opened, where not as
-    /// long as usual.
+    /// How many minutes the authorization response is awaited once the link is opened, if not as long as
+    /// usual.
     #[serde(skip_serializing_if = "form::is_usual")]
     pub authorization_minutes: Option<u16>,
     /// The languages asked for at mint (`ui_locales`, OpenID Connect Core section 3.1.2.1).
@@ -80,10 +80,10 @@ pub struct WindowOptions {
     pub ui_locales: Option<String>,
 }
 
-/// How a window ended without success: what a page tells that the reason alone does not.
+/// How a window ended without success: pages need more than the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The institution answered, or could not, or our own work failed.
+    /// The institution refused or failed, or the gateway failed.
     Failed,
     /// A newer link was minted for the member.
     Superseded,
@@ -91,15 +91,15 @@ pub enum Ending {
     Expired,
     /// The member was deleted.
     MemberDeleted,
-    /// The answer arrived in a browser that had not begun the attempt, and was burnt.
+    /// The authorization response arrived in another browser than the attempt's, which ended the attempt.
     Unbound,
-    /// The login is connected already, and the client refuses duplicates.
+    /// The login is connected already, and the client has `duplicates = "refuse"`.
     Duplicate,
-    /// The member is known to belong to another login than the one that signed in.
+    /// The member belongs to another login than the one that signed in.
     OtherLogin,
     /// The connection to the institution is not set up correctly: it refuses this client, there is no
-    /// trusted connection to it, or the configuration keeps it from being called. Only the operator can
-    /// mend that.
+    /// trusted connection to it, or it cannot be called as it is configured. Only the operator can
+    /// correct that.
     NotSetUp,
 }
 
@@ -134,11 +134,11 @@ impl Ending {
 /// How far a window has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowStatus {
-    /// The link is out; nobody followed it.
+    /// The link was minted; nobody has followed it.
     Issued,
     /// A browser claimed the link and was sent to the institution.
     Opened,
-    /// The institution's answer was claimed; its code is being exchanged.
+    /// The authorization response was claimed; its code is being exchanged.
     Returned,
     /// The member is connected.
     Succeeded,
@@ -152,7 +152,7 @@ impl WindowStatus {
         matches!(self, Self::Succeeded | Self::Errored(..))
     }
 
-    /// The public face of the status.
+    /// The `auth_status` of the OAuth state.
     pub fn auth_status(self) -> AuthStatus {
         match self {
             Self::Issued | Self::Opened | Self::Returned => AuthStatus::Pending,
@@ -161,7 +161,7 @@ impl WindowStatus {
         }
     }
 
-    /// Why it ended, when it did without success.
+    /// Why it ended, if it ended without success.
     pub fn error_reason(self) -> Option<ErrorReason> {
         match self {
             Self::Errored(reason, _) => Some(reason),
@@ -235,21 +235,21 @@ impl AuthStatus {
     }
 }
 
-/// One window as the store keeps it, but for its name: it is kept under that.
+/// One window as the store keeps it. Its guid is its key, and not part of the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The OAuth state's guid.
     #[serde(skip, default = "OauthStateGuid::nameless")]
     pub guid: OauthStateGuid,
-    /// The member that left: `outbound_member_guid`.
+    /// The member that the link was made for: `outbound_member_guid`.
     #[serde(with = "form")]
     pub member: MemberGuid,
-    /// Whose it is.
+    /// The user.
     #[serde(with = "form")]
     pub user: UserGuid,
     /// The tenant.
     pub client: ClientId,
-    /// What was chosen at mint.
+    /// The options given at mint.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub options: WindowOptions,
     /// How far it has come.
@@ -281,11 +281,11 @@ pub struct Window {
     /// How many retries led here: 0 for a link, at most [`RETRIES`].
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub retries: u8,
-    /// What the institution said when it failed, for the operator only.
+    /// What the institution said, if it failed; for the operator only.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub detail: Option<String>,
-    /// Until when "Try again" is offered after a failure: the deadline of the first window of the
-    /// chain, set when it is opened; after a deadline that passed, of the one that followed it.
+    /// Until when "Try again" is offered after a failure: the deadline of the first window of the chain,
+    /// set when it is opened; after a deadline that passed, the deadline of the window that followed.
     #[serde(
         default,
         with = "form::option",
@@ -302,12 +302,12 @@ pub struct Window {
 }
 
 impl Window {
-    /// Whether the login turned out to belong to another member than the one that left.
+    /// Whether the login turned out to belong to another member than the outbound one.
     pub fn is_of_another(&self) -> bool {
         self.inbound.is_some_and(|inbound| inbound != self.member)
     }
 
-    /// The OAuth state as the API shows it and events tell it (CONTRACT.md 6.1).
+    /// The OAuth state as the API and events show it (CONTRACT.md 6.1).
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "guid": self.guid,
@@ -322,7 +322,7 @@ impl Window {
         })
     }
 
-    /// Until when "Try again" may follow; `None`: it did not end in a way that allows it, or nobody
+    /// Until when "Try again" is possible; `None`: it did not end in a way that allows it, or nobody
     /// opened it.
     pub fn retry_ends(&self) -> Option<Timestamp> {
         let retry_until = self.retry_until?;
@@ -343,13 +343,13 @@ impl Window {
 pub struct NewWindow {
     /// The OAuth state's guid, derived from the link's token.
     pub guid: OauthStateGuid,
-    /// What was chosen at mint.
+    /// The options given at mint.
     pub options: WindowOptions,
     /// Until when the link may be opened.
     pub deadline: Timestamp,
 }
 
-/// One browser's try, about to be kept: its public id, what binds it, and its sealed secrets.
+/// One browser's attempt, about to be stored: its id, its binding, and its sealed secrets.
 #[derive(Clone, Debug)]
 pub struct NewAttempt {
     /// Derived from the `state` of the authorization request.
@@ -358,11 +358,11 @@ pub struct NewAttempt {
     pub binding: Binding,
     /// PKCE verifier and nonce, sealed.
     pub sealed: Vec<u8>,
-    /// Until when the institution's answer is awaited.
+    /// Until when the authorization response is awaited.
     pub deadline: Timestamp,
 }
 
-/// What a browser shows to prove that it began an attempt.
+/// The proof that a browser began an attempt.
 #[derive(Clone)]
 pub struct Binding {
     /// The attempt its cookie names.
@@ -371,13 +371,13 @@ pub struct Binding {
     pub digest: Digest,
 }
 
-/// What the cookies of a browser say of the attempts it began.
+/// What a browser's cookies say about its attempts.
 #[derive(Clone, Debug, Default)]
 pub struct Browser {
-    /// What it proves, at most ten, the newest last.
+    /// The bindings, at most ten, the newest last.
     pub bindings: Vec<Binding>,
-    /// Attempts, by [`AttemptId::cookie_part`], whose cookie is there and cannot be read. Whether the
-    /// browser began them is unknown.
+    /// Attempts, by [`AttemptId::cookie_part`], whose cookie is there but cannot be read. It is not known
+    /// whether they are this browser's.
     pub unreadable: Vec<String>,
 }
 

@@ -1,9 +1,9 @@
-//! What is counted and measured, by name. The registry is an object, not a global: two gateways in
-//! one process count apart.
+//! The metrics, by name. The registry is an object, not a global: two gateways in one process count
+//! separately.
 //!
-//! A metric is one field and one line in [`Metrics::new`]; `docs/METRICS.md` has the table of all. To
-//! count: `metrics.flows_failed.count([client, institution, reason])`, values in the order of the
-//! labels. To measure: `let _timing = metrics.mint.start([]);`, which ends where it is dropped.
+//! A metric is one field and one line in [`Metrics::new`]; `docs/METRICS.md` lists all of them. To count:
+//! `metrics.flows_failed.count([client, institution, reason])`, values in the order of the labels. To
+//! measure: `let _timing = metrics.mint.start([]);`, which ends where it is dropped.
 
 mod process;
 mod series;
@@ -20,7 +20,7 @@ use series::Maker;
 
 pub use series::{Configured, Counters, Gauges, Label, OTHER, Timers, Timing};
 
-/// The values of `client` and `institution` for what happens to that member.
+/// The values of `client` and `institution` for that member.
 pub fn of(member: &Member) -> [&str; 2] {
     [member.client.as_str(), member.institution.as_str()]
 }
@@ -46,19 +46,19 @@ const LIMITS: [&str; 8] = [
     "wrong_keys",
 ];
 
-/// The events, or the jobs, that are on their way.
+/// The queue of events or of jobs.
 pub const QUEUES: [&str; 2] = ["events", "jobs"];
 
 /// How a webhook delivery may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivered {
-    /// The receiver took it.
+    /// The receiver accepted it.
     Delivered,
-    /// It did not, and it is tried again later.
+    /// It was not accepted, and is tried again later.
     Retried,
-    /// The receiver wants no more of these (410).
+    /// The receiver does not want it (410).
     Gone,
-    /// It was tried often enough, and is not tried again.
+    /// The last try failed; it is not tried again.
     Abandoned,
 }
 
@@ -96,22 +96,22 @@ pub struct Metrics {
     pub webhook_deliveries: Counters<2>,
     /// Credentials that were wrong, by kind.
     pub credentials_refused: Counters<1>,
-    /// Requests answered 429, by limit.
+    /// Requests that got 429, by limit.
     pub requests_limited: Counters<1>,
     /// Connections open now, by listener; the label is called `door`.
     pub connections: Gauges<1>,
     /// Connections closed at once because there was no place, by what was full.
     pub connections_refused: Counters<1>,
-    /// Connections ended before their peer did, by why.
+    /// Connections ended before their peer did, by reason.
     pub connections_cut: Counters<1>,
     /// Connections that the system could not hand over.
     pub accept_errors: Counters<0>,
-    /// From a request for a link to its answer.
+    /// From a request for a link to its response.
     pub mint: Timers<0>,
-    /// From a visit of a link to its answer.
+    /// From a visit of a link to its response.
     pub open: Timers<0>,
-    /// From an authorization response to the redirect that answers it, which waits for the exchange a
-    /// moment at most.
+    /// From an authorization response to the redirect that follows it, which waits only a moment for the
+    /// exchange.
     pub callback: Timers<0>,
     /// Token requests, by client and institution.
     pub token_endpoint: Timers<2>,
@@ -119,16 +119,16 @@ pub struct Metrics {
     pub webhook_delivery: Timers<1>,
     /// Steps of the store, by name.
     pub store_step: Timers<1>,
-    /// How many are in a queue, those that wait for another try included.
+    /// How many are in a queue, including those that wait for another try.
     pub queue_length: Gauges<1>,
-    /// For how long the longest due of a queue has been due, in seconds; 0 when none is.
+    /// How long ago the oldest due entry of a queue became due, in seconds; 0 if none is due.
     pub queue_oldest_due: Gauges<1>,
     /// `set_aside`
     pub set_aside: Gauges<0>,
 }
 
 impl Default for Metrics {
-    /// Of a gateway that has neither clients nor institutions.
+    /// The metrics of a gateway without clients and institutions.
     fn default() -> Self {
         Self::new(Configured::default(), &[], Timestamp::UNIX_EPOCH)
     }

@@ -1,4 +1,4 @@
-//! This process, as its operating system sees it, under the names that Prometheus' own clients use.
+//! Metrics of the process, under the names that Prometheus' own clients use.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 /// machine that we are built for.
 const TICKS_PER_S: f64 = 100.0;
 
-/// What is read anew for each scrape. Where there is no `/proc`, only the start is told.
+/// The metrics that are read for each scrape. Without `/proc` there is only the start time.
 #[derive(Debug)]
 pub(super) struct Process {
     /// When it started.

@@ -1,5 +1,5 @@
-//! Series that exist from the start: every label takes its values from the configuration or from a
-//! list of ours, never from a request.
+//! Series that exist from the start: the values of every label come from the configuration or from a list
+//! of ours, never from a request.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,8 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::domain::client::Client;
 use crate::domain::institution::Institution;
 
-/// What a value that its label does not know is counted under: a client or an institution that stored
-/// data still names, and that is no longer configured.
+/// The value for a client or an institution that stored data still names but is no longer configured.
 pub const OTHER: &str = "other";
 
 /// The upper bounds of a histogram's buckets, in seconds: from a step in memory to an institution's
@@ -60,10 +59,10 @@ impl Configured {
 pub enum Label {
     /// `client`: one that is configured.
     Client,
-    /// `institution`: one that is configured. Beside `client` a series stands from the start for each
-    /// where the client is registered.
+    /// `institution`: one that is configured. Together with `client` there is a series from the start for
+    /// each institution where the client is registered.
     OAuthInstitution,
-    /// The same, and for each that has no OAuth.
+    /// The same, and also for each institution without OAuth.
     Institution,
     /// A name, and all its values.
     OneOf(&'static str, Vec<&'static str>),
@@ -118,7 +117,8 @@ impl<const N: usize> Labels<N> {
         })
     }
 
-    /// The series of every value with every other; of clients and institutions, those that may meet.
+    /// The series of all combinations of values; of clients and institutions, only those that can occur
+    /// together.
     fn all(&self) -> Vec<Labelled<N>> {
         let mut rows = vec![Vec::new()];
         for label in &self.labels {
@@ -138,7 +138,7 @@ impl<const N: usize> Labels<N> {
 }
 
 impl<const N: usize> Labels<N> {
-    /// Whether the client of that series may meet its institution, where it names both.
+    /// Whether the client and the institution of that series can occur together, if it has both.
     fn may_meet(&self, row: &[String]) -> bool {
         let at = |wanted: fn(&Label) -> bool| self.labels.iter().position(wanted);
         let standard_too = at(|label| matches!(label, Label::Institution));
@@ -160,12 +160,12 @@ pub struct Counters<const N: usize> {
 }
 
 impl<const N: usize> Counters<N> {
-    /// One more; the values stand in the order of the labels.
+    /// Counts one; the values are in the order of the labels.
     pub fn count(&self, values: [&str; N]) {
         self.count_many(values, 1);
     }
 
-    /// That many more.
+    /// Counts that many.
     pub fn count_many(&self, values: [&str; N], how_many: u64) {
         let labelled = self.labels.of(values);
         self.series.get_or_create(&labelled).inc_by(how_many);
@@ -200,7 +200,7 @@ impl<const N: usize> Timers<N> {
         series.observe(time.as_secs_f64());
     }
 
-    /// Measures from now until the timing is dropped, also where what is measured is given up.
+    /// Measures from now until the timing is dropped, also if the measured work is cancelled.
     pub fn start<'a>(&'a self, values: [&'a str; N]) -> Timing<'a, N> {
         Timing {
             timers: self,

@@ -49,8 +49,8 @@ pub enum KeyRingError {
     Twice(String),
 }
 
-/// The key-encryption keys: one seals, all open, each chosen by the id in the envelope and never by
-/// trial.
+/// The key-encryption keys: one seals, all can open. The key is chosen by the id in the envelope, never
+/// by trial.
 pub struct KeyRing {
     active: String,
     oldest: String,
@@ -91,8 +91,8 @@ impl KeyRing {
         ids.map(|id| digest_key(&self.keys[id]))
     }
 
-    /// The one of [`Self::digest_keys`] that comes of the key that was named last: the one that adding
-    /// a key does not change.
+    /// The one of [`Self::digest_keys`] that is made from the last key of the list: adding a key does not
+    /// change it.
     pub(super) fn oldest_digest_key(&self) -> hmac::Key {
         digest_key(&self.keys[&self.oldest])
     }

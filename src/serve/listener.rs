@@ -31,14 +31,14 @@ use crate::telemetry::STRANGERS;
 /// How long a client may take to send a request's head, and to begin the next one.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// The same for a trusted proxy: longer than proxies keep connections that they may use again, so that
-/// none of their requests meets one that is being closed.
+/// The same for a trusted proxy. It is longer than proxies keep idle connections, so that none of their
+/// requests arrives on a connection that is being closed.
 const HEAD_OF_PROXY: Duration = Duration::from_secs(75);
 
-/// The most that a request's head may take: 32 kB, the whole target included.
+/// The greatest size of a request's head: 32 kB, the whole target included.
 const LARGEST_HEAD: usize = 32 * 1024;
 
-/// How often it is looked who is too slow.
+/// How often slow connections are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long to wait before the next try when the system has no room for a connection.
@@ -47,15 +47,15 @@ const OUT_OF_ROOM: Duration = Duration::from_millis(100);
 /// After closing, how long a peer may still keep us waiting.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
-/// How long what was begun may take to end after closing.
+/// How long requests under way may take after closing.
 pub const GRACE: Duration = Duration::from_secs(30);
 
-/// How a stop goes on: first draining, then closing.
+/// The two parts of a stop: first draining, then closing.
 #[derive(Clone, Default)]
 pub struct Stopping {
     /// No longer ready, but still serving; each response ends its connection.
     pub draining: CancellationToken,
-    /// Nothing new is taken in.
+    /// No new connections are accepted.
     pub closing: CancellationToken,
 }
 
@@ -63,11 +63,11 @@ pub struct Stopping {
 pub struct Listener {
     /// Its name in logs and metrics.
     pub name: &'static str,
-    /// What is behind it.
+    /// Its routes.
     pub routes: Router,
-    /// How many may come in.
+    /// The limits of connections.
     pub caps: Caps,
-    /// Who stands for many.
+    /// The trusted proxies, which stand for many sources.
     pub trusted_proxies: Arc<[Network]>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
@@ -76,7 +76,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Serves until it closes, and then until what was begun has ended, [`GRACE`] at most.
+    /// Serves until it closes, and then until the requests under way have ended, [`GRACE`] at most.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -169,7 +169,8 @@ impl Listener {
         self.metrics.accept_errors.count([]);
         let door = self.name;
         tracing::error!(target: STRANGERS, door, %error, "a connection could not be accepted");
-        // The peer's fault concerns that one; ours (no descriptor, no memory) passes with time only.
+        // An error of the peer concerns one connection; an error of ours (no descriptor, no memory) needs
+        // time to pass.
         let is_peers = matches!(
             error.kind(),
             io::ErrorKind::ConnectionAborted
@@ -192,8 +193,8 @@ async fn converse(
     head: Duration,
     stopping: Stopping,
 ) {
-    // An answer is written at once, and never waits for another to go with. A socket that cannot be told
-    // so serves all the same.
+    // A response is sent at once and does not wait for more data (TCP_NODELAY). A socket that does not
+    // support this is used all the same.
     let _ = stream.set_nodelay(true);
     let place = taken.place.clone();
     let service = service_fn(|request| {
@@ -214,7 +215,7 @@ async fn converse(
     let mut is_closing = false;
     loop {
         tokio::select! {
-            // Whatever ended it concerns nobody but the peer.
+            // An error here concerns only the peer.
             _ = &mut connection => return,
             () = taken.place.cut.cancelled() => return,
             () = stopping.closing.cancelled(), if !is_closing => {
@@ -244,7 +245,7 @@ async fn respond(
     Ok(response)
 }
 
-/// A request being answered, however that ends.
+/// Marks that the gateway works on a request, until it is dropped.
 struct Work(Arc<Place>);
 
 impl Work {

@@ -1,16 +1,16 @@
-//! Whether the other end of a connection does its part.
+//! Whether the peer of a connection sends and receives fast enough.
 
 use std::time::{Duration, Instant};
 
-/// How many bytes a second a peer has to send or to take at least, over time.
+/// How many bytes a second a peer must send or receive at least, on average.
 const SLOWEST: u32 = 1024;
 
-/// How long a peer may keep us waiting for the rest of a request's body, or for room to write to, while
+/// How long a peer may keep us waiting for the rest of a request's body, or to receive a response, while
 /// nothing moves, or less than [`SLOWEST`].
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is known of one connection's progress. While it is the peer's turn, its debt grows by the time that
-/// passes; every byte that moves pays back what it takes at [`SLOWEST`].
+/// The progress of one connection. While we wait for the peer, its debt grows with time; every byte that
+/// moves reduces the debt by the time that it takes at [`SLOWEST`].
 #[derive(Debug)]
 pub struct Pace {
     debt: Duration,
@@ -32,57 +32,58 @@ impl Pace {
         }
     }
 
-    /// So many bytes came in.
+    /// This many bytes were received.
     pub fn was_read(&mut self, bytes: usize, now: Instant) {
         self.count(now);
         self.pay(bytes);
     }
 
-    /// There is something to write and no room for it: the peer has to take what was sent.
+    /// There is data to write and no room in the socket: the peer must receive first.
     pub fn stalled(&mut self, now: Instant) {
         self.count(now);
         self.must_take = true;
     }
 
-    /// So many bytes found room.
+    /// This many bytes were written.
     pub fn was_written(&mut self, bytes: usize, now: Instant) {
         self.count(now);
         self.must_take = false;
         self.pay(bytes);
     }
 
-    /// A request is being answered.
+    /// The gateway works on a request.
     pub fn begins(&mut self, now: Instant) {
         self.forgive(now);
         self.at_work += 1;
     }
 
-    /// The answer needs more of the request's body: the peer has to send it. How long it may still take.
+    /// The handler needs more of the request's body: the peer must send it. Returns how long it may still
+    /// take.
     pub fn awaits_body(&mut self, now: Instant) -> Duration {
         self.count(now);
         self.must_send = true;
         PATIENCE.saturating_sub(self.debt)
     }
 
-    /// More of the body is there, or no more is wanted.
+    /// More of the body came, or no more is needed.
     pub fn has_body(&mut self, now: Instant) {
         self.count(now);
         self.must_send = false;
     }
 
-    /// Its answer is ready to be written.
+    /// The response is ready to be written.
     pub fn ends(&mut self, now: Instant) {
         self.forgive(now);
         self.at_work = self.at_work.saturating_sub(1);
     }
 
-    /// Whether the peer has taken less than it has to.
+    /// Whether the peer is too slow.
     pub fn is_too_slow(&self, now: Instant) -> bool {
         self.must_take && self.debt_at(now) > PATIENCE
     }
 
-    /// How long we have been waiting for the peer, less what it has moved meanwhile; `None` while we are the
-    /// ones at work.
+    /// How long we have been waiting for the peer, minus the time for the bytes that it moved; `None`
+    /// while the gateway works.
     pub fn waiting(&self, now: Instant) -> Option<Duration> {
         self.is_peers_turn().then(|| self.debt_at(now))
     }
@@ -112,7 +113,8 @@ impl Pace {
         self.debt = self.debt.saturating_sub(paid);
     }
 
-    /// Head, body and answer are each judged by themselves; what was not taken stays owed.
+    /// Head, body and response each start without debt, except for data that the peer has not received
+    /// yet.
     fn forgive(&mut self, now: Instant) {
         self.count(now);
         if !self.must_take {

@@ -1,4 +1,4 @@
-//! A stream, and a request's body, whose progress is noted.
+//! A stream and a request body that record their progress.
 
 use std::io;
 use std::pin::Pin;
@@ -15,14 +15,14 @@ use tokio::time::{Sleep, sleep_until};
 use super::places::Place;
 use crate::http::TooSlow;
 
-/// A connection that tells its place what it reads and writes.
+/// A connection that reports to its place what it reads and writes.
 pub struct Paced {
     stream: TcpStream,
     place: Arc<Place>,
 }
 
 impl Paced {
-    /// Notes the progress of `stream` at `place`.
+    /// Records the progress of `stream` at `place`.
     pub fn new(stream: TcpStream, place: Arc<Place>) -> Self {
         Self { stream, place }
     }
@@ -87,17 +87,17 @@ impl AsyncWrite for Paced {
     }
 }
 
-/// A request's body that tells its place when it is waited for, and ends as [`TooSlow`] when its sender's
-/// time is over.
+/// A request's body that reports to its place when we wait for it, and ends with [`TooSlow`] when its
+/// sender's time is up.
 pub struct PacedBody {
     body: Incoming,
     place: Arc<Place>,
-    /// Made when it is waited for the first time.
+    /// Made when the body is waited for the first time.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl PacedBody {
-    /// Notes at `place` when `body` is waited for.
+    /// Records at `place` when we wait for `body`.
     pub fn new(body: Incoming, place: Arc<Place>) -> Self {
         Self {
             body,
@@ -125,7 +125,7 @@ impl Body for PacedBody {
         if left.is_zero() {
             return Poll::Ready(Some(Err(TooSlow.into())));
         }
-        // The timer only wakes: set anew by each poll, it might never be found to have run out.
+        // The timer is not set again by each poll; otherwise it might never run out.
         let until = (now + left).into();
         let patience = self
             .patience

@@ -1,4 +1,4 @@
-//! Who is connected, and who may be.
+//! The open connections of a listener, each with a place, and their limits.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::pace::Pace;
 use crate::http::source::Source;
 
-/// How long we wait for a peer at least before its place may be given to another.
+/// How long we wait for a peer at least before its connection may be closed for another one.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 /// How many descriptors are kept for everything but public connections and the calls made for them: the
@@ -27,8 +27,8 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// As many of these as so many open files leave room for. Each connection may need a call of ours
-    /// as well, and something is kept for everything else.
+    /// These limits, reduced to what this number of open files allows. Each connection may need an
+    /// outgoing call as well, and some files are reserved for everything else.
     pub fn within(self, descriptors: usize) -> Self {
         let room = descriptors.saturating_sub(KEPT_BACK) / 2;
         let all = self.all.min(room).max(2);
@@ -45,7 +45,7 @@ pub struct Places {
     table: Mutex<Table>,
 }
 
-/// Who has which place.
+/// The places, by number.
 #[derive(Default)]
 struct Table {
     next: u64,
@@ -103,7 +103,7 @@ impl Place {
     }
 }
 
-/// A place that is given back when this is dropped.
+/// A place that becomes free when this is dropped.
 pub struct OccupiedPlace {
     /// The place.
     pub place: Arc<Place>,
@@ -117,18 +117,18 @@ impl Drop for OccupiedPlace {
     }
 }
 
-/// A new connection, and what it took.
+/// Whether there is a place for a new connection.
 pub enum Offer {
     /// There was a place.
     Free(OccupiedPlace),
-    /// The place of a connection that had kept us waiting the longest, which is cut.
+    /// There is one, because the connection that had kept us waiting the longest is closed.
     Instead(OccupiedPlace),
-    /// There is none: `source` or `all` are full.
+    /// There is none: the limit of the `source` or of `all` is reached.
     None(&'static str),
 }
 
 impl Places {
-    /// None taken yet.
+    /// Without connections.
     pub fn new(caps: Caps) -> Arc<Self> {
         Arc::new(Self {
             caps,
@@ -136,9 +136,9 @@ impl Places {
         })
     }
 
-    /// A place for a connection from `source`; a trusted proxy has none of its own (`None`). Where all
-    /// are taken, whoever keeps us waiting the longest makes room, of the same source if that is what is
-    /// full.
+    /// A place for a connection from `source`; `None` is a trusted proxy, which has no limit of its own.
+    /// If no place is free, the connection that has kept us waiting the longest is closed; one of the
+    /// same source, if that source's limit is reached.
     pub fn offer(self: &Arc<Self>, source: Option<Source>, now: Instant) -> Offer {
         let mut table = self.lock();
         let of_source = source.and_then(|source| table.of_source.get(&source));
@@ -169,17 +169,17 @@ impl Places {
         }
     }
 
-    /// Cuts every connection whose peer is too slow; how many.
+    /// Closes every connection whose peer is too slow; returns how many.
     pub fn cut_slow(&self, now: Instant) -> usize {
         self.cut(|pace| pace.is_too_slow(now))
     }
 
-    /// Cuts every connection whose peer has kept us waiting for so long; how many.
+    /// Closes every connection whose peer has kept us waiting for this long; returns how many.
     pub fn cut_waiting(&self, least: Duration, now: Instant) -> usize {
         self.cut(|pace| pace.waiting(now).is_some_and(|waiting| waiting >= least))
     }
 
-    /// Cuts them all; how many.
+    /// Closes all connections; returns how many.
     pub fn cut_all(&self) -> usize {
         self.cut(|_| true)
     }

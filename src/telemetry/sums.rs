@@ -1,4 +1,4 @@
-//! Lines that strangers cause, summed up: nobody can fill the log by asking for more.
+//! Sums up lines that strangers cause, so that nobody can fill the log.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,20 +14,20 @@ use tracing_subscriber::layer::Context;
 /// The target of lines that anybody can cause, as often as they like. Of each kind some are written in
 /// every period, and then how many more there were.
 ///
-/// Each source has a share of its own, so that whoever asks for many lines hides nobody else's: a line of
-/// a page that has a support code names its `source`. Those that name none share one.
+/// Each source has a share of its own, so that a source that causes many lines hides no other source's: a
+/// line of a page with a support code has its `source`. Lines without a source share one.
 pub const STRANGERS: &str = "guichet_strangers";
 
-/// How many lines of a kind one source has in a period, as long as there are not [`MANY`].
+/// How many lines of a kind one source may cause in a period, until there are [`MANY`] of that kind.
 const FEW: u32 = 10;
 
-/// How many lines of a kind are written before each source has but one.
+/// After how many lines of a kind each source may cause only one.
 const MANY: u32 = 100;
 
 /// How many lines of a kind are written in a period at most.
 const MOST: u32 = 1_000;
 
-/// What was left out.
+/// The counts of the current period.
 #[derive(Clone, Default)]
 pub struct Sums(Arc<Mutex<HashMap<Identifier, Sum>>>);
 
@@ -36,15 +36,15 @@ pub struct Sums(Arc<Mutex<HashMap<Identifier, Sum>>>);
 struct Sum {
     /// How many were written.
     written: u32,
-    /// Of which source.
+    /// How many by source.
     by_source: HashMap<String, u32>,
-    /// How many were not, and their text.
+    /// How many were left out, and their text.
     left_out: u64,
     line: String,
 }
 
 impl Sum {
-    /// Counts one more from `source`: whether it is to be written.
+    /// Counts a line from `source`; returns whether it is to be written.
     fn takes(&mut self, source: String) -> bool {
         let share = if self.written < MANY { FEW } else { 1 };
         let of_it = self.by_source.get(&source).copied().unwrap_or_default();
@@ -63,7 +63,7 @@ impl Sums {
     /// How long a period is.
     pub const PERIOD: Duration = Duration::from_secs(10);
 
-    /// Ends the period: writes what was left out in it.
+    /// Ends the period: writes how many lines were left out.
     pub fn write(&self) {
         // The lines below go through the layer, which asks for the lock.
         let sums = std::mem::take(&mut *self.lock());
@@ -72,7 +72,7 @@ impl Sums {
         }
     }
 
-    /// What counts and leaves out.
+    /// The layer that counts lines and leaves some out.
     pub(super) fn layer<S: Subscriber>(&self) -> impl Layer<S> + use<S> {
         Counting(self.clone())
     }
@@ -102,7 +102,7 @@ impl<S: Subscriber> Layer<S> for Counting {
     }
 }
 
-/// Whom a line is about, and its text.
+/// The source of a line, and its text.
 #[derive(Default)]
 struct Told {
     source: String,
@@ -188,7 +188,7 @@ mod tests {
             assert_eq!(text().matches("source=192.0.2.1").count(), 10);
             assert_eq!(text().matches("source=192.0.2.2").count(), 1);
             assert_eq!((MANY, Sums::PERIOD), (100, Duration::from_secs(10)));
-            // Many of them: one line each is left, and each still has it.
+            // Many sources: each may still cause one line.
             for _ in 0..20 {
                 (0..500).for_each(|host| tell(&format!("2001:db8:{host:x}::/64")));
             }

@@ -1,9 +1,9 @@
-//! Which addresses may be called at a client's word.
+//! Which of the addresses that clients name may be called.
 //!
-//! A webhook address is chosen by somebody who cannot reach the operator's network; the gateway can.
-//! So only public addresses are called, and the check is made where the connection is: on the
-//! addresses that a name resolves to, each time it is resolved, not on the name beforehand. What the
-//! operator lists in `allow_hosts`, as exact host and port, is called wherever it is.
+//! A client chooses its webhook address. The client cannot reach the operator's network, but the gateway
+//! can. So only public addresses are called. The check is made for each connection, on the addresses that
+//! a name resolves to, not on the name beforehand. A host and port that the operator lists in
+//! `allow_hosts` may be at any address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -33,7 +33,7 @@ impl FromStr for AllowedHost {
     fn from_str(text: &str) -> Result<Self, InvalidHost> {
         let invalid = || InvalidHost(text.to_owned());
         let url = Url::parse(&format!("https://{text}")).map_err(|_| invalid())?;
-        // A path, a query or a user name would promise a finer rule than there is.
+        // A path, a query or a user name is refused, because the rule does not look at them.
         if text.contains(['/', '\\', '?', '#', '@']) || text.contains(char::is_whitespace) {
             return Err(invalid());
         }
@@ -56,7 +56,7 @@ impl AllowedHost {
 pub enum Route {
     /// Through the [`GuardedResolver`].
     Guarded,
-    /// Wherever it is: the operator allowed it.
+    /// At any address: the operator allowed it.
     Allowed,
 }
 
@@ -66,7 +66,7 @@ pub enum Forbidden {
     /// Plain http, or another scheme.
     #[error("the address is not https (plain http is for allowed hosts on this machine)")]
     Scheme,
-    /// The address is, or resolves to nothing but, an address that is not public.
+    /// The host is no public address, or resolves to no public address.
     #[error("the address is not a public one; an operator can list it in webhooks.allow_hosts")]
     NotPublic,
 }
@@ -85,7 +85,7 @@ pub fn route(url: &Url, allowed: &[AllowedHost]) -> Result<Route, Forbidden> {
     if is_allowed {
         return Ok(Route::Allowed);
     }
-    // An address that is written out is never resolved, so it is looked at here.
+    // A numeric address is never resolved, so it is checked here.
     let literal = match url.host() {
         Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
         Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
@@ -118,9 +118,9 @@ impl Resolve for GuardedResolver {
     }
 }
 
-/// Looks at what the host of `url` is here, before a proxy looks at what it is there: refused where any
-/// of its addresses is not public, because the proxy may call that one. A name that is not found here, or not
-/// within 5 seconds, is the proxy's to judge.
+/// Resolves the host of `url` on this machine, before a proxy resolves it: refused if any of its
+/// addresses is not public, because the proxy may call that one. If the name is not found here, or not
+/// within 5 seconds, the proxy has to judge it.
 pub async fn look_here(url: &Url) -> Result<(), Forbidden> {
     const TIME: Duration = Duration::from_secs(5);
     let Some(Host::Domain(name)) = url.host() else {
@@ -156,7 +156,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let is_special = match address.octets() {
         // This network, private, loopback.
         [0 | 10 | 127, ..] => true,
-        // Shared by carriers; some clouds keep their metadata service here.
+        // Shared address space of providers; some clouds have their metadata service here.
         [100, 64..=127, ..] => true,
         // Link-local, with the usual metadata service.
         [169, 254, ..] => true,
@@ -165,7 +165,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         // Protocol assignments, documentation, 6to4 relays, benchmarks.
         [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18..=19, ..] => true,
         [198, 51, 100, _] | [203, 0, 113, _] => true,
-        // Looks public, but answers only inside one cloud, as its metadata service.
+        // Looks public, but is the metadata service inside one cloud.
         [168, 63, 129, 16] => true,
         // Multicast, reserved, broadcast.
         [224..=255, ..] => true,

@@ -1,10 +1,9 @@
-//! Webhooks: one event told to one address, once. Whether and when it is tried again is decided by
+//! Webhooks: one event sent to one address, once. Whether and when it is tried again is decided by
 //! [`flow::deliver`](crate::flow::deliver).
 //!
-//! Deliveries are signed by Standard Webhooks, see [`crate::signature`], or carry HTTP Basic, or both,
-//! as the client configured. The addresses come from
-//! clients, so [`guard`] looks at each before it is called: no machine of the operator's own network
-//! can be reached through one.
+//! Deliveries are signed (Standard Webhooks, see [`crate::signature`]), or have HTTP Basic credentials,
+//! or both, as the client is configured. The addresses come from clients, so [`guard`] checks each before
+//! it is called: no machine of the operator's own network can be reached through one.
 
 pub mod guard;
 mod payload;
@@ -32,7 +31,7 @@ use guard::{GuardedResolver, Route};
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The client's own words about a member, given back (CONTRACT.md 2.2).
+/// The header with the client's callback payload (CONTRACT.md 2.2).
 const CALLBACK_PAYLOAD: HeaderName = HeaderName::from_static("x-callback-payload");
 
 /// The longest wait a receiver can ask for.
@@ -40,9 +39,9 @@ pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How deliveries are made.
 pub struct Settings {
-    /// How long a receiver may take to answer, connecting included; 20 seconds unless configured.
+    /// How long a receiver may take to respond, connecting included; 20 seconds unless configured.
     pub timeout: Duration,
-    /// Hosts that may be called although their address is not public, by the operator's word.
+    /// Hosts that may be called although their address is not public, as the operator configured.
     pub allow_hosts: Vec<AllowedHost>,
 }
 
@@ -60,13 +59,13 @@ impl Default for Settings {
 pub enum Delivery {
     /// The receiver accepted it: any 2xx status.
     Delivered,
-    /// The receiver wants no more of these (410): not to be tried again.
+    /// The receiver does not want it (410): not to be tried again.
     Gone,
     /// It was not accepted: to be tried again.
     Again {
         /// Why, for the operator.
         reason: String,
-        /// How long the receiver asked to be left alone, at most [`RETRY_AFTER_LIMIT`].
+        /// How long the receiver asked to wait, at most [`RETRY_AFTER_LIMIT`].
         retry_after: Option<Duration>,
     },
 }
@@ -83,15 +82,15 @@ pub struct Webhooks {
     guarded: Client,
     /// For the hosts that the operator allowed.
     allowed: Client,
-    /// Whether a proxy resolves names, out of sight of the guard.
+    /// Whether a proxy resolves names, where the guard cannot check them.
     has_proxy: bool,
 }
 
 impl Webhooks {
     /// Sets up the outgoing side.
     ///
-    /// Through a proxy names are resolved there, and only the proxy can guard what it finds. What is refused
-    /// here are addresses written as such, and names that are private ones' here too.
+    /// A proxy resolves names itself, and only the proxy can check the result. Here, numeric private
+    /// addresses are refused, and names that this machine resolves to private addresses.
     pub fn new(settings: Settings, outgoing: &Outgoing) -> Result<Self, SetupError> {
         let build = |builder: reqwest::ClientBuilder| {
             builder
@@ -108,11 +107,11 @@ impl Webhooks {
         })
     }
 
-    /// Posts the message to the endpoint, once. `timestamp` is the time of this try; the event's
-    /// name is the same at every try, so that a receiver can drop repeats.
+    /// Posts the message to the endpoint, once. `timestamp` is the time of this try; the event's guid is
+    /// the same at every try, so that a receiver can drop repetitions.
     ///
-    /// Signed with each of the endpoint's secrets, unsigned only where it has none; with HTTP Basic
-    /// (RFC 7617) where it has a name and a password.
+    /// Signed with each of the endpoint's secrets, unsigned only if it has none; with HTTP Basic (RFC
+    /// 7617) if it has a name and a password.
     pub async fn deliver(
         &self,
         endpoint: &WebhookEndpoint,
@@ -174,7 +173,7 @@ fn headers(
     headers
 }
 
-/// HTTP Basic in UTF-8 (RFC 7617 section 2); marked, so that nothing prints it.
+/// HTTP Basic in UTF-8 (RFC 7617 section 2); marked as sensitive, so that it is not printed.
 fn basic(credentials: &BasicCredentials) -> HeaderValue {
     let BasicCredentials { username, password } = credentials;
     let pair = Zeroizing::new(format!("{username}:{}", password.expose_secret()));
@@ -184,8 +183,7 @@ fn basic(credentials: &BasicCredentials) -> HeaderValue {
     value
 }
 
-/// What a status says. A redirect is a failure: the address that was registered is the one that
-/// was checked.
+/// The meaning of a status. A redirect is a failure: only the registered address was checked.
 fn judge(response: &Response, now: Timestamp) -> Delivery {
     let status = response.status();
     if status.is_success() {

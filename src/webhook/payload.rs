@@ -1,7 +1,7 @@
-//! What a webhook's body says (CONTRACT.md 5), one form for each kind of event.
+//! The bodies of webhooks (CONTRACT.md 5), one form for each kind of event.
 //!
 //! An event keeps the member and window as the change left them, so a body is the same at every try.
-//! Bodies are thin: guids, names and status; never a token, never account data.
+//! Bodies are small: guids, names and status; never a token, never account data.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::id::EventGuid;
 use crate::domain::member::{CallbackPayload, Member};
 
-/// An event without what its kind tells of.
+/// An event without the data that its kind needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the event {guid} of kind {kind} has no {missing}")]
 pub struct IncompleteEvent {
@@ -19,24 +19,24 @@ pub struct IncompleteEvent {
     missing: &'static str,
 }
 
-/// What one event is told as: the same at every try.
+/// The message of one event: the same at every try.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// The event's name: `webhook-id`.
+    /// The event's guid: `webhook-id`.
     pub event: EventGuid,
-    /// What the client wants to hear again, as a header too.
+    /// The client's callback payload, for the header.
     pub callback_payload: Option<CallbackPayload>,
     /// The body.
     pub body: Value,
 }
 
 impl Message {
-    /// The message that tells `event`; `None` where there is nothing to tell: Connection Status is
-    /// for eight of the statuses.
+    /// The message of `event`; `None` if nothing is to be sent: Connection Status is for eight of the
+    /// statuses.
     ///
     /// # Errors
     ///
-    /// [`IncompleteEvent`] when the event lacks what its kind tells of.
+    /// [`IncompleteEvent`] if the event does not have the data that its kind needs.
     pub fn of(event: &Event) -> Result<Option<Self>, IncompleteEvent> {
         let is_untold = event.kind == EventKind::ConnectionStatus
             && !event.member.status.is_told_as_connection_status();
@@ -56,7 +56,7 @@ impl Message {
     }
 }
 
-/// The payload to be echoed: by the Member and the Aggregation webhooks (CONTRACT.md 2.2).
+/// The callback payload, which the Member and the Aggregation webhooks return (CONTRACT.md 2.2).
 fn echoed(event: &Event) -> Option<&CallbackPayload> {
     match event.kind {
         EventKind::MemberCreated
@@ -67,7 +67,7 @@ fn echoed(event: &Event) -> Option<&CallbackPayload> {
     }
 }
 
-/// What there is to tell, without the echo.
+/// The body, without the callback payload.
 fn news(event: &Event) -> Result<Value, IncompleteEvent> {
     let without = |missing| IncompleteEvent {
         guid: event.guid.to_string(),
@@ -94,8 +94,8 @@ fn news(event: &Event) -> Result<Value, IncompleteEvent> {
                 "action": "member_data_updated",
                 "completed_at": event.happened_at.as_second(),
                 "completed_on": event.happened_at.strftime("%Y-%m-%d").to_string(),
-                // Every aggregation here was asked for, or follows from a connection that somebody
-                // has just made; none begins by itself.
+                // Every aggregation was ordered, or follows from a connection that a person has just
+                // made; none starts by itself.
                 "is_background": false,
                 "job_guid": job,
                 "member_guid": member.guid,
@@ -119,7 +119,7 @@ fn news(event: &Event) -> Result<Value, IncompleteEvent> {
     })
 }
 
-/// The member with its times as seconds since 1970, as this webhook has them.
+/// The member with its times as seconds since 1970.
 fn member_of(member: &Member) -> Value {
     let seconds = |time: Option<Timestamp>| time.map(Timestamp::as_second);
     json!({

@@ -41,7 +41,7 @@ fn by_way_of(outgoing: &Outgoing, allow: &[&Url], timeout: Duration) -> Webhooks
     .unwrap()
 }
 
-/// Delivers to a server that answers so, and that the operator allowed.
+/// Delivers to a server that responds like this, and that the operator allowed.
 async fn at(reply: fn() -> Reply) -> Delivery {
     let server = FakeServer::start(move |_| reply());
     let url = server.url("/hook");

@@ -11,7 +11,7 @@ use super::parts::{Addresses, BANK_CLIENT, CLIENT, Secrets};
 use crate::app;
 use crate::domain::random::{self, Random};
 
-/// Where the demo keeps its things: a folder of the person's, or a temporary one.
+/// The demo's folder: one that the user named, or a temporary one.
 pub(super) enum DataFolder {
     Kept(PathBuf),
     Temporary(TemporaryFolder),
@@ -65,7 +65,7 @@ impl DataFolder {
         let folder = self.path();
         let seal_key = folder.join("seal.key");
         if !seal_key.exists() {
-            // Kept with the data: without it the grants in a kept store could not be read again.
+            // Kept with the data: without it the tokens in a kept store could not be decrypted.
             write_private(&seal_key, &STANDARD.encode(random::bytes::<32>(random)))?;
         }
         let institutions = folder.join("institutions");

@@ -1,4 +1,4 @@
-//! What the parts of the demo are called, where they listen, and what they know of each other.
+//! The names, addresses and shared secrets of the demo's parts.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -18,7 +18,7 @@ pub const USER: &str = "demo-user";
 /// The demo's `client_id` at the sandbox bank.
 pub const BANK_CLIENT: &str = "guichet-demo";
 
-/// The four sockets, and what they are called from outside.
+/// The four sockets and their public addresses.
 pub struct Addresses {
     pub gateway: TcpListener,
     pub bank: TcpListener,
@@ -30,7 +30,7 @@ pub struct Addresses {
     pub operator_url: Url,
 }
 
-/// What the parts of the demo prove themselves to each other with; new at every start.
+/// The secrets that the demo's parts share; new at every start.
 pub struct Secrets {
     pub bank: String,
     pub aggregator_signing: String,
@@ -62,8 +62,8 @@ impl Addresses {
             ))?)
         };
         Ok(Self {
-            // Another host name for the bank and the app makes them other sites than the gateway, as
-            // they are in production.
+            // Bank and app have another host name than the gateway, so that browsers treat them as other
+            // sites, as in production.
             gateway_url: url("127.0.0.1", &gateway)?,
             bank_url: url("localhost", &bank)?,
             app_url: url("localhost", &app)?,

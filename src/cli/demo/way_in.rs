@@ -1,4 +1,4 @@
-//! What somebody needs to call the demo's APIs, and how it is told.
+//! The credentials for the demo's APIs, and how they are printed.
 
 use anyhow::Context;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::domain::user::User;
 use crate::flow::Gateway;
 use crate::flow::access::{self, UserRequest};
 
-/// What somebody needs to call the demo's APIs.
+/// The credentials for the demo's APIs.
 pub(super) struct WayIn {
     pub(super) user: User,
     pub(super) api_key: ApiKey,
@@ -31,7 +31,7 @@ impl WayIn {
                 access::create_user(gateway, &client, request).await?
             }
         };
-        // A kept store has the keys of earlier starts, which nobody knows any more.
+        // A kept store has the keys of earlier starts; their secrets are lost.
         for key in gateway.store.api_keys(&client).await? {
             gateway
                 .store
@@ -128,7 +128,7 @@ Ctrl-C stops it."#,
     }
 }
 
-/// The body that connects a member by name and password, at the first institution that takes them.
+/// The body that connects a member by name and password, at the first institution without OAuth.
 fn curl_member() -> String {
     let institutions = guichet_sandbox::institutions();
     let institution = institutions.iter().find(|one| !one.supports_oauth());

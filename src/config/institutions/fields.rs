@@ -1,4 +1,4 @@
-//! `[[credentials]]` of an institution file: what people sign in with where there is no OAuth.
+//! `[[credentials]]` of an institution file: the fields of a sign-in without OAuth.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! What is refused of the tree, where the finger points, and the remedy.
+//! What is refused in the tree, at which place, and the remedy.
 
 use secrecy::ExposeSecret;
 

@@ -74,8 +74,8 @@ fn random() -> String {
 
 impl Floor {
     async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StatusCode> {
-        let answer = command.query_async(&mut self.redis.clone()).await;
-        answer.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+        let reply = command.query_async(&mut self.redis.clone()).await;
+        reply.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
     }
 }
 

@@ -154,8 +154,8 @@ impl Gateway {
         let process = Process::start(guichet(&["serve"]).stdout(Stdio::null()).stderr(log))?;
         let ready = format!("http://{operator}/readyz");
         let is_ready = async || {
-            let answer = http.get(&ready).send().await;
-            answer.is_ok_and(|answer| answer.status().is_success())
+            let response = http.get(&ready).send().await;
+            response.is_ok_and(|response| response.status().is_success())
         };
         within(Duration::from_secs(20), is_ready)
             .await
@@ -166,11 +166,15 @@ impl Gateway {
             let body = format!(r#"{{"user":{{"id":"u{user}"}}}}"#);
             let request = http.post(format!("http://{address}/users")).body(body);
             let request = request.header("authorization", &authorization);
-            let answer = request
+            let response = request
                 .header("content-type", "application/json")
                 .send()
                 .await?;
-            ensure!(answer.status().is_success(), "no user: {}", answer.status());
+            ensure!(
+                response.status().is_success(),
+                "no user: {}",
+                response.status()
+            );
         }
         Ok(Self {
             process,

@@ -1,4 +1,4 @@
-//! A map that cannot grow without end: entries die of age, and the oldest makes room when it is full.
+//! A map of limited size: entries expire, and the oldest one is removed when it is full.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Keeps at most `capacity` entries, each for at most `lifetime`.
 ///
-/// The sandbox answers anybody who can reach it, for as long as the process lives; every table it
+/// The sandbox serves everybody who can reach it, for as long as the process lives, so every table it
 /// keeps is one of these.
 #[derive(Debug)]
 pub(super) struct Bounded<K, V> {

@@ -1,6 +1,5 @@
-//! A world for the gateway to work in, for demonstrations and tests: a bank that does what the
-//! typed password says, an aggregator that really pulls from it, and an app whose people want to
-//! connect their accounts.
+//! Everything around the gateway, for demonstrations and tests: a bank that does what the typed password
+//! says, an aggregator that really pulls from it, and an app whose users want to connect their accounts.
 //!
 //! In reading order: [`Settings`] is what the sandbox is told, [`Sandbox::start`] brings it up.
 //! Inside, `bank` is an OAuth authorization server with several institutions and their accounts,
@@ -41,7 +40,7 @@ pub use settings::{
 /// How long requests under way may take to finish once the sandbox is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The two sockets to serve on, bound by the caller, who thereby knows their ports.
+/// The two sockets to serve on. The caller binds them, and so knows their ports.
 #[derive(Debug)]
 pub struct Listeners {
     /// For the bank.
@@ -63,7 +62,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts the bank, the aggregator and the demo app, and returns when they answer.
+    /// Starts the bank, the aggregator and the demo app, and returns when they respond.
     ///
     /// They run until `shutdown` is cancelled; requests under way then have two seconds left.
     /// The gateway need not be there yet. Must be called inside a tokio runtime.

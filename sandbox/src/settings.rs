@@ -117,7 +117,7 @@ pub struct Institution {
     /// Approves at once, without pages: all accounts, and a person never seen before unless
     /// `login_hint` names one.
     pub auto: bool,
-    /// Answers by `form_post` when the request does not name a `response_mode`.
+    /// Uses `form_post` if the request does not name a `response_mode`.
     pub form_post: bool,
     /// What people type to sign in, where there is no OAuth; otherwise empty.
     pub credentials: Vec<CredentialField>,

@@ -71,7 +71,7 @@ impl World {
 
     pub(super) async fn stats(&self) -> serde_json::Value {
         let url = format!("{}/stats", self.bank);
-        let response = self.http.get(url).send().await.expect("an answer");
+        let response = self.http.get(url).send().await.expect("a response");
         response.json().await.expect("JSON")
     }
 }
@@ -110,7 +110,7 @@ fn settings(bank: &str, app: &str, gateway: &str) -> Settings {
     }
 }
 
-/// Waits until `ask` has an answer; fails the test when it takes too long.
+/// Waits until `ask` has a result; fails the test if it takes too long.
 pub(super) async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let found = tokio::time::timeout(PATIENCE, async {
         loop {

@@ -19,8 +19,8 @@ use super::settings::Brand;
 /// How long any outgoing call may take, from the connection to the last byte.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest answer that is read.
-const ANSWER_LIMIT: usize = 1024 * 1024;
+/// The largest response that is read.
+const RESPONSE_LIMIT: usize = 1024 * 1024;
 
 /// Everything a page needs comes from its own origin; the pictures of a bank's questions are in the
 /// page itself. There is no `form-action`, because browsers apply it to the redirects that follow a
@@ -47,7 +47,7 @@ pub(super) fn random_token() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// An HTML answer: `page` rendered, never stored, with the headers every page has.
+/// An HTML response: `page` rendered, never stored, with the headers every page has.
 pub(super) fn page(status: StatusCode, page: &impl Template) -> Response {
     let html = match page.render() {
         Ok(html) => html,
@@ -124,27 +124,27 @@ pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
 /// Why a call to another server brought nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
-    /// No answer, or the connection broke.
-    #[error("no answer")]
+    /// No response, or the connection broke.
+    #[error("no response")]
     Unreachable(#[source] reqwest::Error),
-    /// An answer of another status than 2xx.
-    #[error("the answer was {0}")]
+    /// A response with another status than 2xx.
+    #[error("the response was {0}")]
     Status(StatusCode),
     /// The same, with the time after which to ask again (`Retry-After`).
-    #[error("the answer was {0}, to be asked for again in {1:?}")]
+    #[error("the response was {0}, to be asked for again in {1:?}")]
     Later(StatusCode, Duration),
-    /// More than a mebibyte of answer.
-    #[error("the answer was too long")]
+    /// A response of more than a mebibyte.
+    #[error("the response was too long")]
     TooLong,
-    /// An answer that is not the JSON expected.
-    #[error("the answer could not be read")]
+    /// A response that is not the expected JSON.
+    #[error("the response could not be read")]
     Unreadable(#[source] serde_json::Error),
 }
 
-/// Sends `request` and reads a 2xx answer as JSON.
+/// Sends `request` and reads a 2xx response as JSON.
 ///
 /// # Errors
-/// [`CallError`]; an answer's text is never part of it, and addresses are left out.
+/// [`CallError`]; a response's text is never part of it, and addresses are left out.
 pub(super) async fn call<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
 ) -> Result<T, CallError> {
@@ -152,40 +152,40 @@ pub(super) async fn call<T: DeserializeOwned>(
     serde_json::from_slice(&body).map_err(CallError::Unreadable)
 }
 
-/// Sends `request` and reads a 2xx answer as it is.
+/// Sends `request` and reads a 2xx response as it is.
 ///
 /// # Errors
 /// [`CallError`], but never [`CallError::Unreadable`].
 pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
-    let answer = answer(request).await?;
-    if answer.status.is_success() {
-        return Ok(answer.body);
+    let response = receive(request).await?;
+    if response.status.is_success() {
+        return Ok(response.body);
     }
-    Err(match answer.retry_after {
-        Some(wait) => CallError::Later(answer.status, wait),
-        None => CallError::Status(answer.status),
+    Err(match response.retry_after {
+        Some(wait) => CallError::Later(response.status, wait),
+        None => CallError::Status(response.status),
     })
 }
 
-/// Sends `request` and reads the answer, whatever its status.
+/// Sends `request` and reads the response, whatever its status.
 ///
 /// # Errors
 /// [`CallError::Unreachable`] and [`CallError::TooLong`].
 pub(super) async fn ask(
     request: reqwest::RequestBuilder,
 ) -> Result<(StatusCode, Vec<u8>), CallError> {
-    let answer = answer(request).await?;
-    Ok((answer.status, answer.body))
+    let response = receive(request).await?;
+    Ok((response.status, response.body))
 }
 
-struct Answer {
+struct CallResponse {
     status: StatusCode,
     /// In seconds; a date is not read.
     retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, CallError> {
+async fn receive(request: reqwest::RequestBuilder) -> Result<CallResponse, CallError> {
     let unreachable = |error: reqwest::Error| CallError::Unreachable(error.without_url());
     let mut response = request.send().await.map_err(unreachable)?;
     let status = response.status();
@@ -193,12 +193,12 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, CallError> {
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        if body.len() + chunk.len() > ANSWER_LIMIT {
+        if body.len() + chunk.len() > RESPONSE_LIMIT {
             return Err(CallError::TooLong);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer {
+    Ok(CallResponse {
         status,
         retry_after: retry_after.map(Duration::from_secs),
         body,

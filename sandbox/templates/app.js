@@ -35,20 +35,20 @@ async function connect(form, opened) {
       headers: { Accept: "application/json" },
       body: new URLSearchParams(new FormData(form)),
     });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(answer.error.message);
+    const body = await response.json();
+    if (!response.ok) throw new Error(body.error.message);
     complain("");
     // Another window for the same connection takes the place of this one.
     popup?.close();
     popup = opened;
     if (opened && !opened.closed) {
-      opened.location.replace(answer.oauth_window_uri);
+      opened.location.replace(body.oauth_window_uri);
     } else {
-      byId("open-link").href = answer.oauth_window_uri;
+      byId("open-link").href = body.oauth_window_uri;
       byId("blocked").hidden = false;
     }
-    history.replaceState(null, "", `/?member=${encodeURIComponent(answer.member_guid)}`);
-    follow(answer.member_guid);
+    history.replaceState(null, "", `/?member=${encodeURIComponent(body.member_guid)}`);
+    follow(body.member_guid);
   } catch (error) {
     opened?.close();
     complain(error.message);

@@ -1,2 +1,2 @@
-// The answer travels by itself; the button is for browsers without script.
+// The form is sent by itself; the button is for browsers without script.
 document.forms[0].submit();

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_answer_too() {
+    async fn a_panic_is_a_response_too() {
         assert_eq!(caught(async { 1 }).await, Some(1));
         let panicking = async {
             tokio::task::yield_now().await;

@@ -9,10 +9,10 @@ async function call(method, path, body) {
     "Content-Type": "application/json",
   };
   const response = await fetch(gateway + path, { method, headers, body: body && JSON.stringify(body) });
-  const answer = await response.json();
+  const result = await response.json();
   // 409: it is there already.
-  if (!response.ok && response.status !== 409) throw new Error(answer.error.message);
-  return answer;
+  if (!response.ok && response.status !== 409) throw new Error(result.error.message);
+  return result;
 }
 
 await call("POST", "/users", { user: { id: "ada" } });

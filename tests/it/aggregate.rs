@@ -158,8 +158,8 @@ async fn a_token_that_has_ended_is_not_lent(backend: Backend) {
     let (status, refused) = lease(&gateway, &job).await;
     assert_eq!(status, 409, "{refused}");
     assert_eq!(refused["error"]["reason"], "token_ended");
-    let answer = refused.to_string();
-    assert!(!answer.contains(lent["access_token"].as_str().expect("a token")));
+    let response = refused.to_string();
+    assert!(!response.contains(lent["access_token"].as_str().expect("a token")));
 
     // The aggregator need not say anything: the job has failed, and the person has to come back.
     let read = gateway.read(member).await;
@@ -440,9 +440,9 @@ async fn connect_again(gateway: &TestGateway, member: MemberGuid) {
 }
 
 async fn minted(gateway: &TestGateway, path: &str) -> url::Url {
-    let (status, answer) = gateway.nexus("GET", path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    let link = answer["member"]["oauth_window_uri"]
+    let (status, response) = gateway.nexus("GET", path, None).await;
+    assert_eq!(status, 200, "{response}");
+    let link = response["member"]["oauth_window_uri"]
         .as_str()
         .expect("a link");
     link.parse().expect("a URL")

@@ -166,7 +166,7 @@ async fn a2_a3_each_attempt_has_its_own_verifier_state_and_nonce() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a2_without_pkce_at_the_bank_a_forged_answer_is_still_refused() {
+async fn a2_without_pkce_at_the_bank_a_forged_response_is_still_refused() {
     let setup = Setup {
         oauth: "pkce = \"auto\"".to_owned(),
         ..with_openid()
@@ -188,9 +188,9 @@ async fn a2_without_pkce_at_the_bank_a_forged_answer_is_still_refused() {
         .filter(|(name, _)| !name.starts_with("code_challenge"))
         .collect();
     own.query_pairs_mut().clear().extend_pairs(kept);
-    let mut answer = gateway.bank.code_for(&own);
-    answer.state = Some(format!("00{}", crate::support::random_token()));
-    let page = visitor.follow(&answer.url()).await;
+    let mut response = gateway.bank.code_for(&own);
+    response.state = Some(format!("00{}", crate::support::random_token()));
+    let page = visitor.follow(&response.url()).await;
     assert_eq!((page.status, page.name()), (200, Some("no-answer")));
     assert_eq!(gateway.bank.hits().token, 0);
     assert_eq!(gateway.read(victim).await["connection_status"], "PENDING");
@@ -201,9 +201,9 @@ async fn a1_tokens_in_the_front_channel_are_not_taken(backend: Backend) {
     let (member, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let mut answer = gateway.bank.code_for(&request);
-    answer.code = None;
-    let mut url = answer.url();
+    let mut response = gateway.bank.code_for(&request);
+    response.code = None;
+    let mut url = response.url();
     url.query_pairs_mut()
         .append_pair("access_token", "canary-access")
         .append_pair("token_type", "bearer");
@@ -248,13 +248,13 @@ async fn a4_the_redirect_uri_is_the_same_all_along(backend: Backend) {
         .expect("a step")
         .expect("a session");
     let body = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
-    let (status, answer) = gateway
+    let (status, response) = gateway
         .call("POST", "/members", Some(body), |request| {
             request.header("MD-SESSION-TOKEN", session.expose())
         })
         .await;
-    assert_eq!(status, 200, "{answer}");
-    let link: Url = answer["member"]["oauth_window_uri"]
+    assert_eq!(status, 200, "{response}");
+    let link: Url = response["member"]["oauth_window_uri"]
         .as_str()
         .and_then(|l| l.parse().ok())
         .expect("a link");

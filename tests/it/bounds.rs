@@ -227,18 +227,18 @@ async fn what_is_too_large_is_refused_by_its_name() {
     assert_eq!((head(31 * 1024).await, head(65 * 1024).await), (200, 431));
     let fits = with("x-callback-payload", 1024);
     let body = json!({"member": {"institution_code": PAPER_BANK}});
-    let (status, answer) = gateway.call("POST", &members, Some(body), fits).await;
-    assert_eq!(status, 400, "{answer}");
+    let (status, response) = gateway.call("POST", &members, Some(body), fits).await;
+    assert_eq!(status, 400, "{response}");
     assert!(
-        !answer.to_string().contains("X-CALLBACK-PAYLOAD"),
-        "{answer}"
+        !response.to_string().contains("X-CALLBACK-PAYLOAD"),
+        "{response}"
     );
     let payload = with("x-callback-payload", 1025);
     let body = json!({"member": {"institution_code": PAPER_BANK}});
-    let (status, answer) = gateway.call("POST", &members, Some(body), payload).await;
-    assert_eq!(status, 400, "{answer}");
+    let (status, response) = gateway.call("POST", &members, Some(body), payload).await;
+    assert_eq!(status, 400, "{response}");
     assert!(
-        answer.to_string().contains("X-CALLBACK-PAYLOAD"),
-        "{answer}"
+        response.to_string().contains("X-CALLBACK-PAYLOAD"),
+        "{response}"
     );
 }

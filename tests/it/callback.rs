@@ -1,4 +1,5 @@
-//! The institution's answer (`security` section 1.4): whose it is, and how often it counts.
+//! The authorization response (`security` section 1.4): which attempt it belongs to, and how often it
+//! counts.
 
 use std::time::Duration;
 
@@ -10,16 +11,16 @@ use crate::support::gateway::{Backend, FORM_BANK, RIVAL, parameter};
 use crate::support::random_token;
 
 crate::on_both_stores!(
-    c1_an_answer_to_nothing_reaches_no_bank,
-    c2_a_repeated_answer_shows_the_first_outcome,
-    c18_late_superseded_and_cancelled_answers_change_nothing,
-    c19_an_answer_moves_to_a_clean_address,
+    c1_a_response_without_an_attempt_reaches_no_bank,
+    c2_a_repeated_response_shows_the_first_outcome,
+    c18_late_superseded_and_cancelled_responses_change_nothing,
+    c19_a_response_moves_to_a_clean_address,
     c20_looking_at_the_callback_has_no_effect,
 );
 
-async fn c1_an_answer_to_nothing_reaches_no_bank(backend: Backend) {
+async fn c1_a_response_without_an_attempt_reaches_no_bank(backend: Backend) {
     let at = AtTheBank::new(backend).await;
-    let state = at.answer.state.clone().expect("a state");
+    let state = at.response.state.clone().expect("a state");
     let turned: String = state.chars().rev().collect();
     for wrong in [
         None,
@@ -32,11 +33,11 @@ async fn c1_an_answer_to_nothing_reaches_no_bank(backend: Backend) {
         Some(state[..44].to_owned()),
         Some("ff".to_owned() + &state[2..]),
     ] {
-        let answer = CallbackParams {
+        let response = CallbackParams {
             state: wrong.clone(),
-            ..at.answer.clone()
+            ..at.response.clone()
         };
-        at.refuses(&answer.url(), &format!("{wrong:?}")).await;
+        at.refuses(&response.url(), &format!("{wrong:?}")).await;
     }
     // Ours, but at another registration's address (`security` C8, C9).
     for path in [
@@ -47,19 +48,19 @@ async fn c1_an_answer_to_nothing_reaches_no_bank(backend: Backend) {
         "/oauth/redirect_from/acme/no_bank".to_owned(),
     ] {
         let redirect_uri = at.gateway.at(&path);
-        let answer = CallbackParams {
+        let response = CallbackParams {
             redirect_uri,
-            ..at.answer.clone()
+            ..at.response.clone()
         };
-        is_refused(&at.visitor.get(&answer.url()).await, &path);
+        is_refused(&at.visitor.get(&response.url()).await, &path);
     }
     at.still_connects().await;
 }
 
-async fn c2_a_repeated_answer_shows_the_first_outcome(backend: Backend) {
+async fn c2_a_repeated_response_shows_the_first_outcome(backend: Backend) {
     let at = AtTheBank::new(backend).await;
     for _ in 0..3 {
-        let page = at.visitor.follow(&at.answer.url()).await;
+        let page = at.visitor.follow(&at.response.url()).await;
         assert_eq!(
             (page.status, page.name()),
             (200, Some("connected")),
@@ -67,10 +68,10 @@ async fn c2_a_repeated_answer_shows_the_first_outcome(backend: Backend) {
             page.body
         );
     }
-    // Not even another answer to the same question counts any more.
+    // Not even another response with the same state counts any more.
     let another = CallbackParams {
         code: Some("another-code".to_owned()),
-        ..at.answer.clone()
+        ..at.response.clone()
     };
     assert_eq!(
         at.visitor.follow(&another.url()).await.name(),
@@ -79,14 +80,14 @@ async fn c2_a_repeated_answer_shows_the_first_outcome(backend: Backend) {
     let refusal = CallbackParams {
         code: None,
         error: Some(("access_denied".to_owned(), String::new())),
-        ..at.answer.clone()
+        ..at.response.clone()
     };
     assert_eq!(
         at.visitor.follow(&refusal.url()).await.name(),
         Some("connected")
     );
     // Somebody else sees neither the outcome nor undoes it.
-    let page = at.gateway.visitor().follow(&at.answer.url()).await;
+    let page = at.gateway.visitor().follow(&at.response.url()).await;
     assert_eq!((page.status, page.name()), (400, Some("wrong-browser")));
     assert!(!page.body.contains("shared"), "it was: {}", page.body);
     assert_eq!(at.gateway.bank.hits().token, 1);
@@ -97,17 +98,17 @@ async fn c2_a_repeated_answer_shows_the_first_outcome(backend: Backend) {
     );
 }
 
-async fn c18_late_superseded_and_cancelled_answers_change_nothing(backend: Backend) {
+async fn c18_late_superseded_and_cancelled_responses_change_nothing(backend: Backend) {
     let late = AtTheBank::new(backend).await;
     late.gateway.clock.advance(Duration::from_secs(15 * 60 + 1));
-    let page = late.visitor.follow(&late.answer.url()).await;
+    let page = late.visitor.follow(&late.response.url()).await;
     assert_eq!(page.name(), Some("expired"), "late: {}", page.body);
     nothing_came_of_it(&late).await;
 
     let superseded = AtTheBank::new(backend).await;
     let path = format!("/members/{}/oauth_window_uri", superseded.member);
     assert_eq!(superseded.gateway.nexus("GET", &path, None).await.0, 200);
-    let page = superseded.visitor.follow(&superseded.answer.url()).await;
+    let page = superseded.visitor.follow(&superseded.response.url()).await;
     assert_eq!(page.name(), Some("superseded"), "{}", page.body);
     assert_eq!(superseded.gateway.bank.hits().token, 0);
     assert_eq!(
@@ -121,14 +122,14 @@ async fn c18_late_superseded_and_cancelled_answers_change_nothing(backend: Backe
     let state = deleted.gateway.state(deleted.member).await["guid"].clone();
     let path = format!("/members/{}", deleted.member);
     assert_eq!(deleted.gateway.nexus("DELETE", &path, None).await.0, 200);
-    let page = deleted.visitor.follow(&deleted.answer.url()).await;
+    let page = deleted.visitor.follow(&deleted.response.url()).await;
     assert_eq!(page.name(), Some("expired"), "{}", page.body);
     assert_eq!(deleted.gateway.bank.hits().token, 0);
     assert_eq!(deleted.gateway.nexus("GET", &path, None).await.0, 404);
     let path = format!("/oauth_states/{}", state.as_str().expect("a guid"));
-    let (status, answer) = deleted.gateway.nexus("GET", &path, None).await;
-    assert_eq!(status, 200, "it stays readable: {answer}");
-    let state = &answer["oauth_state"];
+    let (status, response) = deleted.gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "it stays readable: {response}");
+    let state = &response["oauth_state"];
     assert_eq!(
         (&state["auth_status"], &state["error_reason"]),
         (&json!(3), &json!(6))
@@ -149,9 +150,9 @@ async fn nothing_came_of_it(at: &AtTheBank) {
     );
 }
 
-async fn c19_an_answer_moves_to_a_clean_address(backend: Backend) {
+async fn c19_a_response_moves_to_a_clean_address(backend: Backend) {
     let at = AtTheBank::new(backend).await;
-    let answered = at.visitor.get(&at.answer.url()).await;
+    let answered = at.visitor.get(&at.response.url()).await;
     assert_eq!(answered.status, 303);
     assert_eq!(answered.header("cache-control"), Some("no-store"));
     assert_eq!(answered.header("referrer-policy"), Some("no-referrer"));
@@ -167,7 +168,8 @@ async fn c19_an_answer_moves_to_a_clean_address(backend: Backend) {
     let clean = answered.location().expect("a URL");
     assert_eq!(clean.origin(), at.gateway.url.origin());
     assert!(clean.path().starts_with("/oauth/result/") && clean.query().is_none());
-    let secrets = [at.answer.code.clone(), at.answer.state.clone()].map(|s| s.expect("a value"));
+    let secrets =
+        [at.response.code.clone(), at.response.state.clone()].map(|s| s.expect("a value"));
     let shown = at.visitor.get(&clean).await;
     for secret in &secrets {
         assert!(!clean.as_str().contains(secret) && !answered.body.contains(secret));
@@ -193,7 +195,7 @@ async fn c19_an_answer_moves_to_a_clean_address(backend: Backend) {
 
 async fn c20_looking_at_the_callback_has_no_effect(backend: Backend) {
     let at = AtTheBank::new(backend).await;
-    let url = at.answer.url();
+    let url = at.response.url();
     for headers in [
         &[("sec-purpose", "prefetch")][..],
         &[

@@ -20,7 +20,7 @@ const LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 crate::on_both_stores!(
     m2_the_store_keeps_no_secret_of_a_flow,
-    m2_a_held_answer_is_sealed,
+    m2_a_held_response_is_sealed,
     m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody,
 );
 
@@ -90,19 +90,19 @@ async fn m2_the_store_keeps_no_secret_of_a_flow(backend: Backend) {
 
     let visitor = gateway.visitor();
     let authorization = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&authorization);
+    let response = gateway.bank.code_for(&authorization);
     secrets.push((
         "state",
         parameter(&authorization, "state").expect("a state"),
     ));
-    secrets.push(("code", answer.code.clone().expect("a code")));
+    secrets.push(("code", response.code.clone().expect("a code")));
     let bindings = cookie_values(&visitor);
     assert_eq!(bindings.len(), 1);
     secrets.extend(bindings);
     let while_away = everything(&gateway).await;
     assert_holds_none(&while_away, &secrets);
 
-    let page = visitor.follow(&answer.url()).await;
+    let page = visitor.follow(&response.url()).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
     let verifier = gateway.bank.token_requests()[0].field("code_verifier");
     let verifier = ("verifier", verifier.expect("a verifier"));
@@ -123,21 +123,24 @@ async fn m2_the_store_keeps_no_secret_of_a_flow(backend: Backend) {
     assert_holds_none(&everything(&gateway).await, &secrets);
 }
 
-async fn m2_a_held_answer_is_sealed(backend: Backend) {
+async fn m2_a_held_response_is_sealed(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
     let (_, link) = gateway.member_with(body).await;
     let visitor = gateway.visitor();
     let authorization = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&authorization);
-    let pairs = answer.pairs();
+    let response = gateway.bank.code_for(&authorization);
+    let pairs = response.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    let held = gateway.visitor().post(&answer.redirect_uri, &fields).await;
+    let held = gateway
+        .visitor()
+        .post(&response.redirect_uri, &fields)
+        .await;
     let next = held.location().expect("a location");
     let handle = parameter(&next, "answer").expect("a handle");
     let secrets = [
-        ("code", answer.code.clone().expect("a code")),
-        ("state", answer.state.clone().expect("a state")),
+        ("code", response.code.clone().expect("a code")),
+        ("state", response.state.clone().expect("a state")),
         ("handle", handle),
     ];
     assert_holds_none(&everything(&gateway).await, &secrets);
@@ -153,7 +156,7 @@ async fn m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody(backend:
     let served = Served::with(backend, setup).await;
     let gateway = &served.gateway;
     let canary = |name: &str| format!("canary-{name}-{}", random_token());
-    let (login, password, newer, answer) = (
+    let (login, password, newer, response) = (
         canary("login"),
         canary("password"),
         canary("newer"),
@@ -165,7 +168,7 @@ async fn m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody(backend:
     let body = json!({"member": {
         "institution_guid": PAPER_BANK_GUID, "credentials": pair(&password), "metadata": control,
     }});
-    // An answer that is kept for its key is sealed as well.
+    // A response that is stored for its key is sealed as well.
     let key = format!("key-{}", random_token());
     let (session, keyed) = (gateway.session.clone(), key.clone());
     let (status, created) = gateway
@@ -188,8 +191,8 @@ async fn m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody(backend:
         .await;
     let guid = asked["challenges"][0]["guid"].clone();
     for (value, expected) in [
-        (format!("{answer}{}", "x".repeat(4096)), 400),
-        (answer.clone(), 200),
+        (format!("{response}{}", "x".repeat(4096)), 400),
+        (response.clone(), 200),
     ] {
         let body = json!({"challenges": [{"guid": guid, "value": value}]});
         let (status, resumed) = gateway
@@ -201,7 +204,7 @@ async fn m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody(backend:
     nth_push(gateway, 2).await;
     let (_, lent) = lease(gateway, &job).await;
     assert!(lent.to_string().contains(&password), "the lease has it");
-    assert!(lent.to_string().contains(&answer), "the lease has it");
+    assert!(lent.to_string().contains(&response), "the lease has it");
     let while_answered = everything(gateway).await;
 
     report(gateway, &job, failed("denied")).await;
@@ -231,7 +234,7 @@ async fn m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody(backend:
         ("login", login),
         ("password", password),
         ("new password", newer),
-        ("answer", answer),
+        ("answer", response),
         ("idempotency key", key),
     ];
     let at_the_end = everything(gateway).await;

@@ -10,7 +10,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 crate::on_both_stores!(
     a_link_leads_to_a_connected_member,
-    an_answer_by_form_post_connects
+    a_response_by_form_post_connects
 );
 
 async fn a_link_leads_to_a_connected_member(backend: Backend) {
@@ -85,20 +85,23 @@ async fn a_link_leads_to_a_connected_member(backend: Backend) {
     );
 }
 
-async fn an_answer_by_form_post_connects(backend: Backend) {
+async fn a_response_by_form_post_connects(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
     let (member, link) = gateway.member_with(body).await;
     let visitor = gateway.visitor();
     let authorization = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&authorization);
-    let pairs = answer.pairs();
+    let response = gateway.bank.code_for(&authorization);
+    let pairs = response.pairs();
     let fields: Vec<(&str, &str)> = pairs
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
     // A cross-site POST comes without Lax cookies.
-    let held = gateway.visitor().post(&answer.redirect_uri, &fields).await;
+    let held = gateway
+        .visitor()
+        .post(&response.redirect_uri, &fields)
+        .await;
     assert_eq!(held.status, 303, "{}", held.body);
     let page = visitor.follow(&held.location().expect("a location")).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);

@@ -37,7 +37,7 @@ async fn reader_that_never_reads(source: Ipv4Addr, to: &Url) -> Option<TcpStream
     Some(stream)
 }
 
-/// Asks from `source` over a connection of its own; the status of the answer, if one comes.
+/// Asks from `source` over a connection of its own; the status of the response, if one comes.
 async fn ask_from(source: Ipv4Addr, url: Url) -> Option<u16> {
     let client = Client::builder()
         .local_address(std::net::IpAddr::from(source))
@@ -162,7 +162,7 @@ async fn readers_that_never_read_keep_nobody_else_out() {
 }
 
 /// Writes `text` at once, and then `part` again and again, one every `pause`, until the other end has
-/// enough or `times` were sent; what it was answered.
+/// enough or `times` were sent; the response.
 fn trickle(
     mut stream: TcpStream,
     text: String,
@@ -181,16 +181,16 @@ fn trickle(
             }
             Ok::<(), std::io::Error>(())
         };
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         let reading = async {
             let mut chunk = [0; 4096];
             while let Ok(bytes @ 1..) = reading.read(&mut chunk).await {
-                answer.extend_from_slice(&chunk[..bytes]);
+                response.extend_from_slice(&chunk[..bytes]);
             }
         };
         // Sent or not: what counts is what came back.
         let (_, ()) = tokio::join!(sending, reading);
-        String::from_utf8(answer).expect("text")
+        String::from_utf8(response).expect("text")
     })
 }
 
@@ -202,7 +202,7 @@ fn head_of_post(path: &str, length: usize, fields: &str) -> String {
     )
 }
 
-/// A body near the limit from a telephone on a bad line, 5 kB a second; what it was answered.
+/// A body near the limit from a telephone on a bad line, 5 kB a second; the response.
 async fn upload_of_a_phone(gateway: &TestGateway) -> JoinHandle<String> {
     let key = STANDARD.encode(format!("{CLIENT}:{}", gateway.api_key));
     let (times, part) = (24, " ".repeat(2560));
@@ -215,8 +215,8 @@ async fn upload_of_a_phone(gateway: &TestGateway) -> JoinHandle<String> {
     trickle(stream, head, part, Duration::from_millis(500), times)
 }
 
-/// Who stops half-way, in a head, in a body or while being answered, is let go of, and so is who sends a
-/// body in crumbs. Who is only slow is served.
+/// Who stops half-way, in a head, in a body or while receiving the response, is let go of, and so is who
+/// sends a body in crumbs. Who is only slow is served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_stops_half_way_is_let_go_of() {
     let gateway = TestGateway::start(Backend::Sqlite).await;

@@ -204,7 +204,7 @@ async fn redis_killed_between_the_steps() {
     crash.lose_redis().await;
     gate.open();
     crash.regain_redis().await;
-    let location = delivery.await.expect("no panic").expect("an answer");
+    let location = delivery.await.expect("no panic").expect("a response");
     crash.lose_redis().await;
     crash.regain_redis().await;
     let page = visitor.follow(&location).await;
@@ -294,8 +294,8 @@ fn deliver(visitor: &Visitor, url: &Url) -> JoinHandle<Option<Url>> {
     let url = url.clone();
     tokio::spawn(async move {
         let request = http().get(url.clone()).header(COOKIE, cookies);
-        let answer = request.send().await.ok()?;
-        let location = answer.headers().get(LOCATION)?.to_str().ok()?;
+        let response = request.send().await.ok()?;
+        let location = response.headers().get(LOCATION)?.to_str().ok()?;
         url.join(location).ok()
     })
 }

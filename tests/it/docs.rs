@@ -23,11 +23,11 @@ use crate::support::interop::node;
 use crate::support::visitor::{Visitor, http};
 
 async fn page(gateway: &Url) -> String {
-    let answer = http()
+    let response = http()
         .get(gateway.join("/docs").expect("a path"))
         .send()
         .await;
-    answer.expect("an answer").text().await.expect("a page")
+    response.expect("a response").text().await.expect("a page")
 }
 
 /// The code that stands under that id, as a person would copy it.
@@ -160,7 +160,7 @@ async fn the_receivers_believe_what_is_signed_and_nothing_else() {
                 .send()
                 .await
                 .ok()
-                .map(|answer| assert_eq!(answer.status(), 401))
+                .map(|response| assert_eq!(response.status(), 401))
         })
         .await;
     }
@@ -174,7 +174,7 @@ async fn the_receivers_believe_what_is_signed_and_nothing_else() {
 async fn events_have_the_fields_that_are_described() {
     let gateway = TestGateway::start(Backend::Sqlite).await;
     let description = http().get(gateway.at("/openapi.json")).send().await;
-    let description: Value = description.expect("an answer").json().await.expect("JSON");
+    let description: Value = description.expect("a response").json().await.expect("JSON");
     let fields = |name: &str| -> BTreeSet<String> {
         let properties = description["components"]["schemas"][name]["properties"].as_object();
         properties.expect(name).keys().cloned().collect()
@@ -283,11 +283,11 @@ impl Demo {
         } else {
             request.json(body)
         };
-        let answer = request.send().await.expect("an answer");
-        let status = answer.status();
-        let answer = answer.text().await.expect("a body");
-        assert!(status.is_success(), "{path} {body}: {status} {answer}");
-        serde_json::from_str(&answer).unwrap_or_default()
+        let response = request.send().await.expect("a response");
+        let status = response.status();
+        let response = response.text().await.expect("a body");
+        assert!(status.is_success(), "{path} {body}: {status} {response}");
+        serde_json::from_str(&response).unwrap_or_default()
     }
 
     /// A member of that login, once it has that status. The bank of the demo does what the password
@@ -327,7 +327,7 @@ async fn request_examples_are_taken_as_they_are() {
         .get(format!("{}/openapi.json", text(&demo.said["gateway"])))
         .send()
         .await;
-    let description: Value = description.expect("an answer").json().await.expect("JSON");
+    let description: Value = description.expect("a response").json().await.expect("JSON");
     let mut operations = operations_with_json(&description);
 
     let connected = demo.member_with("grace", "correct", "CONNECTED").await;
@@ -378,9 +378,9 @@ async fn request_examples_are_taken_as_they_are() {
                 example["member"][list][0]["guid"] = questions["challenges"][0]["guid"].clone();
             }
         }
-        let answer = demo.send(&group, method, &path, &example).await;
+        let response = demo.send(&group, method, &path, &example).await;
         if operation.ends_with("CreateMember") {
-            new_member = text(&answer["member"]["guid"]);
+            new_member = text(&response["member"]["guid"]);
         }
     }
 
@@ -395,17 +395,17 @@ async fn request_examples_are_taken_as_they_are() {
     let (_, token) = gateway.call("GET", &token, None, with).await;
     let token = text(&token["api_token"]["token"]);
     let with = |request: reqwest::RequestBuilder| request.header("md-api-token", token);
-    let (status, answer) = gateway
+    let (status, response) = gateway
         .call("POST", &session.path, Some(session.example), with)
         .await;
-    assert_eq!(status, 200, "{answer}");
+    assert_eq!(status, 200, "{response}");
     let (_, link) = gateway.member().await;
     gateway.connect(&Visitor::new(), &link).await;
     let job = nth_job(&gateway, 1).await;
     assert_eq!(lease(&gateway, &job).await.0, 200);
     let path = report.path.replace("{guid}", &job);
-    let (status, answer) = gateway.aggregation(&path, Some(report.example)).await;
-    assert_eq!(status, 200, "{answer}");
+    let (status, response) = gateway.aggregation(&path, Some(report.example)).await;
+    assert_eq!(status, 200, "{response}");
 
     let left: Vec<&String> = operations.keys().collect();
     assert!(left.is_empty(), "not sent: {left:?}");

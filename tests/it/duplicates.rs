@@ -30,7 +30,7 @@ crate::on_both_stores!(
     whether_the_receiving_member_is_for_pfm_counts,
     a_merge_brings_the_newer_callback_payload,
     a_merge_tells_the_app_the_other_member,
-    the_token_answer_may_say_who_signed_in,
+    the_token_response_may_say_who_signed_in,
     a_refusal_names_the_member_and_gives_the_grant_back,
     a_refusal_tells_the_app_the_other_member,
     where_duplicates_are_allowed_nobody_is_asked_who_signed_in,
@@ -44,31 +44,31 @@ crate::on_both_stores!(
 
 async fn a_standard_login_is_refused_to_a_second_member(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
-    let (status, answer) = standard(&gateway, "ada", "sesame").await;
-    assert_eq!(status, 200, "{answer}");
-    let first = answer["member"]["guid"].clone();
+    let (status, response) = standard(&gateway, "ada", "sesame").await;
+    assert_eq!(status, 200, "{response}");
+    let first = response["member"]["guid"].clone();
     // Another password, and white space around, do not make it another login.
     for (login, password) in [("ada", "sesame"), (" ada ", "other")] {
-        let (status, answer) = standard(&gateway, login, password).await;
-        assert_eq!(status, 422, "{answer}");
-        assert_eq!(answer["error"]["code"], "4220");
-        assert_eq!(answer["error"]["guid"], first);
+        let (status, response) = standard(&gateway, login, password).await;
+        assert_eq!(status, 422, "{response}");
+        assert_eq!(response["error"]["code"], "4220");
+        assert_eq!(response["error"]["guid"], first);
         let path = format!("/users/{}/members", gateway.user);
         let body = json!({"member": {
             "institution_code": "paper_bank", "credentials": pair(login, password),
         }});
-        let (status, answer) = gateway.platform("POST", &path, Some(body)).await;
-        assert_eq!(status, 409, "{answer}");
-        assert_eq!(answer["guid"], first);
+        let (status, response) = gateway.platform("POST", &path, Some(body)).await;
+        assert_eq!(status, 409, "{response}");
+        assert_eq!(response["guid"], first);
     }
-    let (status, answer) = standard(&gateway, "bob", "sesame").await;
-    assert_eq!(status, 200, "{answer}");
-    let second = answer["member"]["guid"].as_str().expect("a guid");
+    let (status, response) = standard(&gateway, "bob", "sesame").await;
+    assert_eq!(status, 200, "{response}");
+    let second = response["member"]["guid"].as_str().expect("a guid");
     let path = format!("/members/{second}");
     let update = json!({"member": {"credentials": pair("ada", "sesame")}});
-    let (status, answer) = gateway.nexus("PUT", &path, Some(update)).await;
-    assert_eq!(status, 422, "{answer}");
-    assert_eq!(answer["error"]["guid"], first);
+    let (status, response) = gateway.nexus("PUT", &path, Some(update)).await;
+    assert_eq!(status, 422, "{response}");
+    assert_eq!(response["error"]["guid"], first);
     // Its own login again is none.
     let update = json!({"member": {"credentials": pair("bob", "new")}});
     assert_eq!(gateway.nexus("PUT", &path, Some(update)).await.0, 200);
@@ -76,7 +76,7 @@ async fn a_standard_login_is_refused_to_a_second_member(backend: Backend) {
 
 async fn a_standard_login_is_free_for_others(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
-    let (_, answer) = standard(&gateway, "ada", "sesame").await;
+    let (_, response) = standard(&gateway, "ada", "sesame").await;
     let other = user(&gateway, "user-2").await;
     let path = format!("/users/{other}/members");
     let body = json!({"member": {
@@ -87,11 +87,11 @@ async fn a_standard_login_is_free_for_others(backend: Backend) {
     // A deleted member's login is free again.
     let path = format!(
         "/members/{}",
-        answer["member"]["guid"].as_str().expect("a guid")
+        response["member"]["guid"].as_str().expect("a guid")
     );
     assert_eq!(gateway.nexus("DELETE", &path, None).await.0, 200);
-    let (status, answer) = standard(&gateway, "ada", "sesame").await;
-    assert_eq!(status, 200, "{answer}");
+    let (status, response) = standard(&gateway, "ada", "sesame").await;
+    assert_eq!(status, 200, "{response}");
 }
 
 async fn a_merge_gives_the_grant_to_the_member_that_has_the_login(backend: Backend) {
@@ -113,8 +113,8 @@ async fn a_merge_gives_the_grant_to_the_member_that_has_the_login(backend: Backe
     // The one that was waiting for its first connection is gone.
     let path = format!("/members/{}", second.member);
     assert_eq!(gateway.nexus("GET", &path, None).await.0, 404);
-    let (_, answer) = gateway.nexus("GET", "/members", None).await;
-    assert_eq!(answer["members"].as_array().map(Vec::len), Some(1));
+    let (_, response) = gateway.nexus("GET", "/members", None).await;
+    assert_eq!(response["members"].as_array().map(Vec::len), Some(1));
     let read = gateway.read(first.member).await;
     assert_eq!(read["connection_status"], "CONNECTED");
     assert_eq!(read["is_being_aggregated"], true);
@@ -209,9 +209,9 @@ async fn a_merge_tells_the_app_the_other_member(backend: Backend) {
     );
 }
 
-async fn the_token_answer_may_say_who_signed_in(backend: Backend) {
+async fn the_token_response_may_say_who_signed_in(backend: Backend) {
     let setup = Setup {
-        subject: Some(Subject::TokenAnswer),
+        subject: Some(Subject::TokenResponse),
         ..Setup::default()
     };
     let gateway = TestGateway::with(backend, setup).await;
@@ -297,13 +297,13 @@ async fn a_login_never_joins_two_users(backend: Backend) {
     let other = user(&gateway, "user-2").await;
     let path = format!("/users/{other}/members");
     let body = json!({"member": {"institution_code": "fake_bank", "is_oauth": true}});
-    let (status, answer) = gateway.platform("POST", &path, Some(body)).await;
-    assert_eq!(status, 202, "{answer}");
-    let of_other = Linked::of(&answer);
+    let (status, response) = gateway.platform("POST", &path, Some(body)).await;
+    assert_eq!(status, 202, "{response}");
+    let of_other = Linked::of(&response);
     of_other.connects(&gateway).await;
     let path = format!("{path}/{}", of_other.member);
-    let (_, answer) = gateway.platform("GET", &path, None).await;
-    assert_eq!(answer["member"]["connection_status"], "CONNECTED");
+    let (_, response) = gateway.platform("GET", &path, None).await;
+    assert_eq!(response["member"]["connection_status"], "CONNECTED");
 }
 
 async fn another_login_does_not_take_over_a_member(backend: Backend) {
@@ -432,35 +432,35 @@ impl Linked {
     async fn by(gateway: &TestGateway, mut body: Value) -> Self {
         body["member"]["institution_guid"] = json!(BANK_GUID);
         body["member"]["is_oauth"] = json!(true);
-        let (status, answer) = gateway.nexus("POST", "/members", Some(body)).await;
-        assert_eq!(status, 200, "{answer}");
-        Self::of(&answer)
+        let (status, response) = gateway.nexus("POST", "/members", Some(body)).await;
+        assert_eq!(status, 200, "{response}");
+        Self::of(&response)
     }
 
     /// One whose webhooks say that again.
     async fn with_payload(gateway: &TestGateway, payload: &str) -> Self {
         let body = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
-        let (status, answer) = gateway
+        let (status, response) = gateway
             .call("POST", "/members", Some(body), |request| {
                 request
                     .header("MD-SESSION-TOKEN", &gateway.session)
                     .header("X-CALLBACK-PAYLOAD", payload)
             })
             .await;
-        assert_eq!(status, 200, "{answer}");
-        Self::of(&answer)
+        assert_eq!(status, 200, "{response}");
+        Self::of(&response)
     }
 
     /// A new link for the member.
     async fn again(&self, gateway: &TestGateway) -> Self {
         let path = format!("/members/{}/oauth_window_uri", self.member);
-        let (status, answer) = gateway.nexus("GET", &path, None).await;
-        assert_eq!(status, 200, "{answer}");
-        Self::of(&answer)
+        let (status, response) = gateway.nexus("GET", &path, None).await;
+        assert_eq!(status, 200, "{response}");
+        Self::of(&response)
     }
 
-    fn of(answer: &Value) -> Self {
-        let text = |name: &str| answer["member"][name].as_str().expect("text").to_owned();
+    fn of(response: &Value) -> Self {
+        let text = |name: &str| response["member"][name].as_str().expect("text").to_owned();
         Self {
             member: text("guid").parse().expect("a guid"),
             link: text("oauth_window_uri").parse().expect("a URL"),
@@ -475,9 +475,9 @@ impl Linked {
 
     async fn state(&self, gateway: &TestGateway) -> Value {
         let path = format!("/oauth_states/{}", self.state);
-        let (status, answer) = gateway.nexus("GET", &path, None).await;
-        assert_eq!(status, 200, "{answer}");
-        answer["oauth_state"].clone()
+        let (status, response) = gateway.nexus("GET", &path, None).await;
+        assert_eq!(status, 200, "{response}");
+        response["oauth_state"].clone()
     }
 }
 
@@ -511,9 +511,12 @@ async fn standard(gateway: &TestGateway, login: &str, password: &str) -> (u16, V
 
 async fn user(gateway: &TestGateway, id: &str) -> String {
     let body = json!({"user": {"id": id}});
-    let (status, answer) = gateway.platform("POST", "/users", Some(body)).await;
-    assert_eq!(status, 200, "{answer}");
-    answer["user"]["guid"].as_str().expect("a guid").to_owned()
+    let (status, response) = gateway.platform("POST", "/users", Some(body)).await;
+    assert_eq!(status, 200, "{response}");
+    response["user"]["guid"]
+        .as_str()
+        .expect("a guid")
+        .to_owned()
 }
 
 fn is_deleted(event: &Recorded, member: MemberGuid) -> bool {

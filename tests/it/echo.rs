@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
-use crate::support::behaviour::{Behaviour, Honest, answer};
+use crate::support::behaviour::{Behaviour, Honest, response};
 use crate::support::dump::everything;
 use crate::support::gateway::{
     BANK_SECRET, Backend, Setup, Subject, TestGateway, eventually, parameter,
@@ -54,7 +54,7 @@ impl Memory {
         }
     }
 
-    /// Everything that came with a request, and what is issued in answer.
+    /// Everything that came with a request, and the tokens that are issued for it.
     fn learn_of(&self, request: &Recorded, honest: &Honest) {
         if let Some((_, proof)) = request
             .header("authorization")
@@ -83,16 +83,16 @@ impl Memory {
     }
 }
 
-/// Repeats the memory in one place of an answer.
+/// Repeats the memory in one place of a response.
 type Place = fn(&str, &Honest) -> Response<Body>;
 
 fn refusal(status: u16, said: &str) -> Response<Body> {
     let body = json!({"error": said, "error_description": said});
-    answer(status, "application/json", body.to_string())
+    response(status, "application/json", body.to_string())
 }
 
 fn with_header(name: header::HeaderName, said: &str, status: u16, body: String) -> Response<Body> {
-    let mut response = answer(status, "application/json", body);
+    let mut response = response(status, "application/json", body);
     let value = header::HeaderValue::from_bytes(said.as_bytes()).expect("no control characters");
     response.headers_mut().insert(name, value);
     response
@@ -102,7 +102,7 @@ fn body(honest: &Honest) -> String {
     Value::Object(honest.fields.clone()).to_string()
 }
 
-/// Where an answer to a call can be made to say something.
+/// The places of a response where a server can write a text.
 const PLACES: [(&str, Place); 10] = [
     ("an error of 400", |said, _| refusal(400, said)),
     ("an error of 200", |said, _| refusal(200, said)),
@@ -110,7 +110,7 @@ const PLACES: [(&str, Place); 10] = [
         let mut fields = honest.fields.clone();
         fields.insert("error".to_owned(), json!(said));
         let body = Value::Object(fields).to_string();
-        answer(400, "application/json", body)
+        response(400, "application/json", body)
     }),
     ("Content-Type", |said, _| {
         with_header(header::CONTENT_TYPE, said, 200, "no JSON".to_owned())
@@ -129,13 +129,13 @@ const PLACES: [(&str, Place); 10] = [
     ("a token type", |said, honest| {
         let mut fields = honest.fields.clone();
         fields.insert("token_type".to_owned(), json!(said));
-        answer(200, "application/json", Value::Object(fields).to_string())
+        response(200, "application/json", Value::Object(fields).to_string())
     }),
     ("a text", |said, _| {
-        answer(500, "text/plain", said.to_owned())
+        response(500, "text/plain", said.to_owned())
     }),
     ("names and values of an object", |said, _| {
-        answer(200, "application/json", json!({said: said}).to_string())
+        response(200, "application/json", json!({said: said}).to_string())
     }),
 ];
 
@@ -150,7 +150,7 @@ fn repeats(memory: &Memory, place: Place) -> Behaviour {
 /// One that does as it should, and remembers.
 fn remembers(memory: &Memory) -> Behaviour {
     repeats(memory, |_, honest| {
-        answer(honest.status, "application/json", body(honest))
+        response(honest.status, "application/json", body(honest))
     })
 }
 

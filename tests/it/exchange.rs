@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use guichet::domain::id::MemberGuid;
 use serde_json::json;
 
-use crate::support::behaviour::{Behaviour, Gate, answer};
+use crate::support::behaviour::{Behaviour, Gate, response};
 use crate::support::fake_bank::{Decoding, Registration};
 use crate::support::gateway::{
     BANK_SECRET, Backend, CLIENT, FORM_BANK_GUID, Setup, TestGateway, bank_client_id, eventually,
@@ -21,7 +21,7 @@ use crate::support::visitor::{Page, Visitor};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What an honest answer is labelled.
+/// The media type of an honest token response.
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
 /// `PROVIDER_ERROR` as the API numbers it.
@@ -89,7 +89,7 @@ async fn t1_a_secret_in_the_form_and_none_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t8_t9_answers_that_will_do() {
+async fn t8_t9_token_responses_that_are_accepted() {
     let gateway = TestGateway::start(Backend::Sqlite).await;
     for good in [
         Behaviour::With("token_type", json!("bEARER")),
@@ -122,7 +122,7 @@ async fn t8_t9_answers_that_will_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t8_t12_answers_that_will_not_do() {
+async fn t8_t12_token_responses_that_are_refused() {
     let setup = Setup {
         oauth: "[oauth.timeouts]\nconnect_seconds = 1\ntotal_seconds = 3".to_owned(),
         ..Setup::default()
@@ -195,7 +195,7 @@ async fn i10_what_held_a_token_and_is_refused_is_given_back() {
         Behaviour::made(|_, honest| {
             let mut fields = honest.fields.clone();
             fields.insert("error".to_owned(), json!("invalid_grant"));
-            answer(
+            response(
                 400,
                 "application/json",
                 serde_json::Value::Object(fields).to_string(),
@@ -424,17 +424,17 @@ async fn k1_k6_secrets_are_seen_nowhere(backend: Backend) {
         let authorization = departure.location().expect("a location");
         let refresh_token = Behaviour::With("refresh_token", json!("CANARY-refresh-token"));
         gateway.bank.next_token(refresh_token);
-        let answer = gateway.bank.code_for(&authorization);
-        secrets.insert(answer.code.clone().expect("a code"));
+        let response = gateway.bank.code_for(&authorization);
+        secrets.insert(response.code.clone().expect("a code"));
         let back = match form_post {
-            false => visitor.get(&answer.url()).await,
+            false => visitor.get(&response.url()).await,
             true => {
-                let pairs = answer.pairs();
+                let pairs = response.pairs();
                 let fields: Vec<_> = pairs
                     .iter()
                     .map(|(name, value)| (*name, value.as_str()))
                     .collect();
-                let held = visitor.post(&answer.redirect_uri, &fields).await;
+                let held = visitor.post(&response.redirect_uri, &fields).await;
                 visitor.get(&held.location().expect("a location")).await
             }
         };
@@ -550,8 +550,8 @@ async fn refused(gateway: &TestGateway, error: &str, words: &str) -> (MemberGuid
     let (member, link) = gateway.member().await;
     let visitor = Visitor::new();
     let authorization = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.refusal_for(&authorization, error, words);
-    (member, visitor.follow(&answer.url()).await)
+    let response = gateway.bank.refusal_for(&authorization, error, words);
+    (member, visitor.follow(&response.url()).await)
 }
 
 /// Everything in the files below a folder whose names begin so.

@@ -61,7 +61,11 @@ async fn a_server_from_elsewhere_connects_a_member(backend: Backend) {
     let token = lease["access_token"].as_str().expect("a token");
     let elsewhere = gateway.elsewhere.as_ref().expect("it was asked for");
     let userinfo = http().get(elsewhere.endpoints.userinfo_endpoint.clone());
-    let person = userinfo.bearer_auth(token).send().await.expect("an answer");
+    let person = userinfo
+        .bearer_auth(token)
+        .send()
+        .await
+        .expect("a response");
     assert_eq!(person.status(), 200);
     let person = person.text().await.expect("a body");
     let person: serde_json::Value = serde_json::from_str(&person).expect("JSON");

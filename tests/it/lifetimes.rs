@@ -23,12 +23,12 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORIZATION: Duration = Duration::from_secs(15 * 60 + 1);
 
 crate::on_both_stores!(
-    an_attempts_secrets_go_when_its_answer_is_claimed,
+    an_attempts_secrets_go_when_its_response_is_claimed,
     an_attempts_secrets_go_when_its_window_ends,
     what_has_ended_is_forgotten_in_time,
-    a_posted_answer_waits_for_two_minutes,
-    of_many_posted_answers_the_newest_eight_wait,
-    a_keyed_answer_is_kept_for_a_day,
+    a_posted_response_waits_for_two_minutes,
+    of_many_posted_responses_the_newest_eight_wait,
+    a_keyed_response_is_kept_for_a_day,
     a_dead_holders_key_is_free_after_five_seconds,
 );
 
@@ -79,7 +79,7 @@ async fn keys(gateway: &TestGateway, letter: &str) -> Vec<String> {
     keys
 }
 
-async fn an_attempts_secrets_go_when_its_answer_is_claimed(backend: Backend) {
+async fn an_attempts_secrets_go_when_its_response_is_claimed(backend: Backend) {
     let bank = AtTheBank::new(backend).await;
     let gateway = &bank.gateway;
     assert_eq!(
@@ -89,8 +89,8 @@ async fn an_attempts_secrets_go_when_its_answer_is_claimed(backend: Backend) {
     );
     let gate = Gate::closed();
     gateway.bank.next_token(Behaviour::Hold(gate.clone()));
-    let (visitor, answer) = (bank.visitor, bank.answer.url());
-    let returning = tokio::spawn(async move { visitor.follow(&answer).await });
+    let (visitor, response) = (bank.visitor, bank.response.url());
+    let returning = tokio::spawn(async move { visitor.follow(&response).await });
     gateway.bank.wait_for_token_requests(1, LIMIT).await;
     assert_eq!(sealed_attempts(gateway).await, 0, "claimed");
     gate.open();
@@ -115,8 +115,8 @@ async fn an_attempts_secrets_go_when_its_window_ends(backend: Backend) {
     assert_eq!(sealed_attempts(&gateway).await, 0, "declined");
 
     let (_, _, _, authorization) = begin().await;
-    let answer = gateway.bank.code_for(&authorization).url();
-    gateway.visitor().follow(&answer).await;
+    let response = gateway.bank.code_for(&authorization).url();
+    gateway.visitor().follow(&response).await;
     assert_eq!(sealed_attempts(&gateway).await, 0, "in another browser");
 
     let (member, ..) = begin().await;
@@ -149,11 +149,11 @@ async fn an_attempts_secrets_go_when_its_window_ends(backend: Backend) {
 async fn what_has_ended_is_forgotten_in_time(backend: Backend) {
     let bank = AtTheBank::of(backend, FORM_BANK_GUID).await;
     let gateway = &bank.gateway;
-    let pairs = bank.answer.pairs();
+    let pairs = bank.response.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let held = gateway
         .visitor()
-        .post(&bank.answer.redirect_uri, &fields)
+        .post(&bank.response.redirect_uri, &fields)
         .await;
     let next = held.location().expect("a location");
     let page = bank.visitor.follow(&next).await;
@@ -209,10 +209,10 @@ async fn what_has_ended_is_forgotten_in_time(backend: Backend) {
     .await;
 }
 
-/// A flow at the bank that answers by POST, and how to post its answer: where that is held.
+/// A flow at the bank that uses `form_post`, and how to post its response: where that is held.
 async fn posting(backend: Backend) -> (AtTheBank, Vec<(&'static str, String)>) {
     let bank = AtTheBank::of(backend, FORM_BANK_GUID).await;
-    let pairs = bank.answer.pairs();
+    let pairs = bank.response.pairs();
     (bank, pairs)
 }
 
@@ -230,22 +230,22 @@ async fn is_held(gateway: &TestGateway, handle: &ResponseHandle) -> bool {
     held.expect("answered").is_some()
 }
 
-async fn a_posted_answer_waits_for_two_minutes(backend: Backend) {
+async fn a_posted_response_waits_for_two_minutes(backend: Backend) {
     let (bank, pairs) = posting(backend).await;
     let gateway = &bank.gateway;
-    let handle = post(gateway, &bank.answer.redirect_uri, &pairs).await;
+    let handle = post(gateway, &bank.response.redirect_uri, &pairs).await;
     gateway.pass(Duration::from_secs(115));
     assert!(is_held(gateway, &handle).await);
     gateway.pass(Duration::from_secs(5));
     assert!(!is_held(gateway, &handle).await);
 }
 
-async fn of_many_posted_answers_the_newest_eight_wait(backend: Backend) {
+async fn of_many_posted_responses_the_newest_eight_wait(backend: Backend) {
     let (bank, pairs) = posting(backend).await;
     let gateway = &bank.gateway;
     let mut handles = Vec::new();
     for _ in 0..10 {
-        handles.push(post(gateway, &bank.answer.redirect_uri, &pairs).await);
+        handles.push(post(gateway, &bank.response.redirect_uri, &pairs).await);
         gateway.pass(SECOND);
     }
     for (nth, handle) in handles.iter().enumerate() {
@@ -266,7 +266,7 @@ async fn admission(gateway: &TestGateway) -> Admission {
     admission.expect("answered")
 }
 
-async fn a_keyed_answer_is_kept_for_a_day(backend: Backend) {
+async fn a_keyed_response_is_kept_for_a_day(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let Admission::First(first) = admission(&gateway).await else {
         panic!("it is the first");
@@ -275,7 +275,7 @@ async fn a_keyed_answer_is_kept_for_a_day(backend: Backend) {
     kept.expect("kept");
     gateway.pass(DAY - 10 * SECOND);
     let again = admission(&gateway).await;
-    assert!(matches!(again, Admission::Replayed(answer) if answer == b"answer"));
+    assert!(matches!(again, Admission::Replayed(response) if response == b"answer"));
     gateway.pass(10 * SECOND);
     assert!(matches!(admission(&gateway).await, Admission::First(_)));
 }

@@ -27,9 +27,9 @@ async fn mint(gateway: &TestGateway, member: MemberGuid, query: &str) -> (u16, s
 }
 
 async fn minted(gateway: &TestGateway, member: MemberGuid, query: &str) -> Url {
-    let (status, answer) = mint(gateway, member, query).await;
-    assert_eq!(status, 200, "{answer}");
-    let link = answer["member"]["oauth_window_uri"].as_str();
+    let (status, response) = mint(gateway, member, query).await;
+    assert_eq!(status, 200, "{response}");
+    let link = response["member"]["oauth_window_uri"].as_str();
     link.and_then(|link| link.parse().ok()).expect("a link")
 }
 
@@ -172,9 +172,9 @@ async fn m5_links_expire_and_their_life_has_limits(backend: Backend) {
             mint(&gateway, member, &query).await
         };
         assert_eq!(ask(most).await.0, 200, "{policy}");
-        let (status, answer) = ask(most + 1).await;
-        assert_eq!(status, 400, "{policy}: {answer}");
-        assert!(answer.to_string().contains("link_minutes"), "{answer}");
+        let (status, response) = ask(most + 1).await;
+        assert_eq!(status, 400, "{policy}: {response}");
+        assert!(response.to_string().contains("link_minutes"), "{response}");
         assert_eq!(ask(0).await.0, 400, "{policy}");
     }
 }
@@ -188,10 +188,10 @@ async fn m8_a_minted_link_is_never_cached(backend: Backend) {
     let again = Visitor::new()
         .get_with(&url, &[session, ("if-none-match", "*")])
         .await;
-    for answer in [&first, &again] {
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert!(answer.header("etag").is_none() && answer.header("last-modified").is_none());
+    for response in [&first, &again] {
+        assert_eq!(response.status, 200, "{}", response.body);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert!(response.header("etag").is_none() && response.header("last-modified").is_none());
     }
     let link = |body: &str| {
         let json: serde_json::Value = serde_json::from_str(body).expect("JSON");
@@ -293,8 +293,8 @@ async fn m10_only_the_configuration_says_where_we_are() {
         ("x-original-url", "https://evil.example/"),
     ] {
         let url = gateway.at(&format!("/members/{member}/oauth_window_uri"));
-        let answer = Visitor::new().get_with(&url, &[session, forged]).await;
-        let json: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        let response = Visitor::new().get_with(&url, &[session, forged]).await;
+        let json: serde_json::Value = serde_json::from_str(&response.body).expect("JSON");
         let link = json["member"]["oauth_window_uri"].as_str().expect("a link");
         let link: Url = link.parse().expect("a URL");
         assert_eq!(link.origin(), ours, "{forged:?}");
@@ -320,7 +320,7 @@ async fn m10_only_the_configuration_says_where_we_are() {
             .get_with(&returned.location().expect("one"), &[forged])
             .await;
         assert_eq!(shown.status, 200);
-        for page in [&answer.body, &opened.body, &returned.body, &shown.body] {
+        for page in [&response.body, &opened.body, &returned.body, &shown.body] {
             assert!(
                 !page.contains("evil.example") && !page.contains("gopher"),
                 "{page}"

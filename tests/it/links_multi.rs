@@ -64,11 +64,11 @@ async fn o6_tabs_do_not_disturb_one_another(backend: Backend) {
     let cookies = visitor.cookie_header().expect("cookies");
     assert_eq!(cookies.split("; ").count(), 3, "one cookie each: {cookies}");
 
-    let first_answer = gateway.bank.code_for(&one);
+    let first_response = gateway.bank.code_for(&one);
     let second = visitor.follow(&gateway.bank.code_for(&two).url()).await;
     assert_eq!(second.name(), Some("connected"), "{}", second.body);
     assert_eq!(gateway.bank.hits().token, 1);
-    let first = visitor.follow(&first_answer.url()).await;
+    let first = visitor.follow(&first_response.url()).await;
     assert_eq!(
         first.name(),
         Some("connected"),

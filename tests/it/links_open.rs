@@ -91,12 +91,12 @@ async fn o1_an_attempt_whose_registration_is_gone_ends_before_anybody_leaves(bac
 
     let opened = browsers[0].get(&links[0].1).await;
     let left = continued.press(&resumed, "continue").await;
-    for ((member, _), browser, answer) in [
+    for ((member, _), browser, response) in [
         (&links[0], &browsers[0], opened),
         (&links[1], continued, left),
     ] {
-        assert_eq!(answer.status, 303, "{}", answer.body);
-        let outcome = answer.location().expect("a location");
+        assert_eq!(response.status, 303, "{}", response.body);
+        let outcome = response.location().expect("a location");
         assert_eq!(outcome.origin(), gateway.url.origin());
         let page = browser.get(&outcome).await;
         assert_eq!(
@@ -242,10 +242,10 @@ async fn o4_a_link_pressed_in_a_messengers_own_window_is_a_persons(backend: Back
         let opened = visitor.get_with(&link, &pressed).await;
         assert_eq!(opened.status, 302, "{agent}");
         let request = opened.location().expect("a location");
-        let answer = gateway.bank.code_for(&request).url();
-        let looked = visitor.get_with(&answer, &unpressed).await;
+        let response = gateway.bank.code_for(&request).url();
+        let looked = visitor.get_with(&response, &unpressed).await;
         assert_eq!(looked.name(), Some("preview"), "{agent}");
-        let answered = visitor.get_with(&answer, &pressed).await;
+        let answered = visitor.get_with(&response, &pressed).await;
         assert_eq!(answered.status, 303, "{agent}");
         let page = visitor.follow_from(answered).await;
         assert_eq!(page.name(), Some("connected"), "{}", page.body);
@@ -337,8 +337,8 @@ async fn o7_unknown_attempts_are_limited_by_source_and_known_ones_never_count() 
     let (member, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
-    let mut nothing = answer.redirect_uri.clone();
+    let response = gateway.bank.code_for(&request);
+    let mut nothing = response.redirect_uri.clone();
     nothing.set_query(Some("error=access_denied"));
     let from = [("x-forwarded-for", "198.51.100.7")];
     // The browser that left leads back, and counts for nothing; nor does an outcome that is another's.
@@ -355,7 +355,7 @@ async fn o7_unknown_attempts_are_limited_by_source_and_known_ones_never_count() 
     let state = format!("00{}", random_token());
     let id = AttemptId::of(&AuthorizationState::parse(&state).expect("a state"));
     let outcome = gateway.at(&format!("/oauth/result/{id}"));
-    let mut unknown = answer.redirect_uri.clone();
+    let mut unknown = response.redirect_uri.clone();
     unknown.set_query(Some(&format!("code=x&state={state}")));
     let form = gateway.at(&format!("/oauth/redirect_from/{CLIENT}/{FORM_BANK}"));
     let fields = [("code", "x"), ("state", state.as_str())];
@@ -392,7 +392,7 @@ async fn o7_unknown_attempts_are_limited_by_source_and_known_ones_never_count() 
         assert!(page.header("refresh").is_some() && page.header("retry-after").is_some());
     }
     // Nothing is looked up for that source: what exists has to wait there as well.
-    let page = visitor.get_with(&answer.url(), &from).await;
+    let page = visitor.get_with(&response.url(), &from).await;
     assert_eq!((page.status, page.name()), (429, Some("busy")));
     assert_eq!(asked().await, before);
     // For others it is, and nothing was lost; nor is it another limit's.
@@ -435,11 +435,11 @@ async fn o8_unknown_links_are_all_alike_and_known_ones_tell(backend: Backend) {
         assert_harmless(&page, &path);
         let mut headers = page.headers.clone();
         headers.remove("date");
-        let answer = (page.status, page.body, headers);
-        assert_eq!(answer.0, 404, "{path}");
+        let response = (page.status, page.body, headers);
+        assert_eq!(response.0, 404, "{path}");
         assert_eq!(
-            &answer,
-            expected.get_or_insert_with(|| answer.clone()),
+            &response,
+            expected.get_or_insert_with(|| response.clone()),
             "{path}"
         );
     }

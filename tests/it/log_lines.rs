@@ -299,10 +299,10 @@ async fn a_refused_response_is_one_line_with_the_banks_words_and_its_attempt_how
         })
         .await
     };
-    let says_no = |answer: &CallbackParams| CallbackParams {
+    let says_no = |response: &CallbackParams| CallbackParams {
         code: None,
         error: Some(("access_denied".to_owned(), "account closed".to_owned())),
-        ..answer.clone()
+        ..response.clone()
     };
     let mut count = 0;
     for institution in [BANK_GUID, FORM_BANK_GUID] {
@@ -321,16 +321,16 @@ async fn a_refused_response_is_one_line_with_the_banks_words_and_its_attempt_how
             iss: Some("https://other.example".to_owned()),
             ..says_no(&honest)
         };
-        for (answer, why) in [
+        for (response, why) in [
             (no_state, "no state of ours"),
             (foreign, "https://other.example"),
         ] {
             let bring = async |visitor: &Visitor| match is_form {
-                false => visitor.follow(&answer.url()).await,
+                false => visitor.follow(&response.url()).await,
                 true => {
-                    let pairs = answer.pairs();
+                    let pairs = response.pairs();
                     let fields: Vec<_> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
-                    let posted = visitor.post(&answer.redirect_uri, &fields).await;
+                    let posted = visitor.post(&response.redirect_uri, &fields).await;
                     assert!(
                         !posted
                             .location()

@@ -29,7 +29,7 @@ impl Secrets {
         self.0.insert((secret.to_owned(), what));
     }
 
-    /// Takes what an answer told for the first time: links, sessions and SSO tokens.
+    /// Collects the secrets that a response shows for the first time: links, sessions and SSO tokens.
     fn learn(&mut self, answer: &str) {
         let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         for (what, start) in [
@@ -103,7 +103,7 @@ impl Names {
     }
 }
 
-/// Sends one request with these headers; its answer, headers included.
+/// Sends one request with these headers; its response, headers included.
 async fn told(
     gateway: &TestGateway,
     method: &str,
@@ -118,7 +118,7 @@ async fn told(
     if !matches!(method, "GET" | "DELETE") {
         request = request.json(body);
     }
-    let answer = request.send().await.expect("an answer");
+    let answer = request.send().await.expect("a response");
     let (status, head) = (answer.status().as_u16(), format!("{:?}", answer.headers()));
     (
         status,

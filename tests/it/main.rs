@@ -21,9 +21,9 @@ macro_rules! on_both_stores {
 pub(crate) use on_both_stores;
 
 mod aggregate;
-mod answers;
 mod api;
 mod authorization;
+mod authorization_responses;
 mod bad_input;
 mod bounds;
 mod callback;

@@ -17,8 +17,8 @@ crate::on_both_stores!(
 /// Every series and its value.
 async fn scrape(gateway: &TestGateway) -> BTreeMap<String, f64> {
     let url = gateway.operator.join("metrics").expect("a path");
-    let answer = http().get(url).send().await.expect("an answer");
-    let text = answer.text().await.expect("a body");
+    let response = http().get(url).send().await.expect("a response");
+    let text = response.text().await.expect("a body");
     let series = text.lines().filter(|line| !line.starts_with('#'));
     let series = series.map(|line| line.rsplit_once(' ').expect("a value"));
     series

@@ -22,8 +22,8 @@ async fn m6_b2_a_bad_return_address_fails_the_mint() {
         format!("{good}?to=my page"),
         format!("{good}?to=No\u{eb}l"),
     ] {
-        let (status, answer) = create(&gateway, json!({"client_redirect_url": accepted})).await;
-        assert_eq!(status, 200, "{accepted}: {answer}");
+        let (status, response) = create(&gateway, json!({"client_redirect_url": accepted})).await;
+        assert_eq!(status, 200, "{accepted}: {response}");
     }
     let states = async || {
         let (_, members) = gateway.nexus("GET", "/members", None).await;
@@ -67,13 +67,13 @@ async fn m6_b2_a_bad_return_address_fails_the_mint() {
         "data:text/html,https://app.example/done",
         "https://app.example",
     ] {
-        let (status, answer) = create(&gateway, json!({"client_redirect_url": bad})).await;
-        assert_eq!(status, 400, "{bad:?}: {answer}");
+        let (status, response) = create(&gateway, json!({"client_redirect_url": bad})).await;
+        assert_eq!(status, 400, "{bad:?}: {response}");
         let query: String = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("referral_source", "APP"), ("client_redirect_url", bad)])
             .finish();
-        let (status, answer) = mint(&gateway, member, &query).await;
-        assert_eq!(status, 400, "{bad:?}: {answer}");
+        let (status, response) = mint(&gateway, member, &query).await;
+        assert_eq!(status, 400, "{bad:?}: {response}");
     }
     assert_eq!(states().await, before, "nothing was stored");
 }
@@ -136,9 +136,9 @@ async fn decision_7_an_explicit_skip_at_mint_wins() {
         });
         let (member, mut link) = gateway.member_with(json!({"member": fields})).await;
         if let Some(query) = at_mint {
-            let (status, answer) = mint(&gateway, member, query).await;
-            assert_eq!(status, 200, "{answer}");
-            let newer = answer["member"]["oauth_window_uri"].as_str();
+            let (status, response) = mint(&gateway, member, query).await;
+            assert_eq!(status, 200, "{response}");
+            let newer = response["member"]["oauth_window_uri"].as_str();
             link = newer.and_then(|link| link.parse().ok()).expect("a link");
         }
         let page = gateway.connect(&gateway.visitor(), &link).await;

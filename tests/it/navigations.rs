@@ -22,17 +22,19 @@ const PROGRAMS: [&[(&str, &str)]; 4] = [
     &[("accept", "text/html, */*"), ("md-session-token", "x")],
 ];
 
-fn assert_page(answer: &Page, status: u16, name: &str, what: &str) {
-    let kind = answer.header("content-type");
+fn assert_page(response: &Page, status: u16, name: &str, what: &str) {
+    let kind = response.header("content-type");
     assert_eq!(kind, Some("text/html; charset=utf-8"), "{what}");
     assert_eq!(
-        (answer.status, answer.name()),
+        (response.status, response.name()),
         (status, Some(name)),
         "{what}"
     );
-    assert_eq!(answer.header("www-authenticate"), None, "{what}");
-    assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
-    let policy = answer.header("content-security-policy").unwrap_or_default();
+    assert_eq!(response.header("www-authenticate"), None, "{what}");
+    assert_eq!(response.header("cache-control"), Some("no-store"), "{what}");
+    let policy = response
+        .header("content-security-policy")
+        .unwrap_or_default();
     assert!(policy.contains("style-src 'sha256-"), "{what}: {policy}");
 }
 
@@ -63,14 +65,14 @@ async fn decision_31_a_person_gets_a_page_at_every_path() {
         let mut address = gateway.url.clone();
         address.set_path(path);
         for headers in NAVIGATIONS {
-            let answer = gateway.visitor().get_with(&address, headers).await;
-            assert_page(&answer, 404, name, path);
+            let response = gateway.visitor().get_with(&address, headers).await;
+            assert_page(&response, 404, name, path);
         }
         if name == "not-found" {
             for headers in PROGRAMS {
-                let answer = gateway.visitor().get_with(&address, headers).await;
-                assert_eq!(answer.name(), None, "{path} for {headers:?}");
-                assert!((400..500).contains(&answer.status), "{path}");
+                let response = gateway.visitor().get_with(&address, headers).await;
+                assert_eq!(response.name(), None, "{path} for {headers:?}");
+                assert!((400..500).contains(&response.status), "{path}");
             }
         }
     }
@@ -89,22 +91,22 @@ async fn decision_31_what_the_server_itself_refuses_is_a_page_too() {
     let large = || Some(format!("code={}", "x".repeat(70_000)));
     for headers in NAVIGATIONS {
         let visitor = gateway.visitor();
-        let answer = visitor.send("POST", &callback, headers, large()).await;
-        assert_page(&answer, 413, "bad-return", "a large form");
-        let answer = visitor.send("PUT", &result, headers, None).await;
-        assert_page(&answer, 405, "not-found", "another method");
+        let response = visitor.send("POST", &callback, headers, large()).await;
+        assert_page(&response, 413, "bad-return", "a large form");
+        let response = visitor.send("PUT", &result, headers, None).await;
+        assert_page(&response, 405, "not-found", "another method");
         assert!(
-            answer
+            response
                 .header("allow")
                 .is_some_and(|allow| allow.contains("GET"))
         );
     }
-    let answer = gateway
+    let response = gateway
         .visitor()
         .send("POST", &callback, &[], large())
         .await;
-    assert_eq!((answer.status, answer.name()), (413, None));
-    assert!(answer.body.contains("64 kB"), "{}", answer.body);
+    assert_eq!((response.status, response.name()), (413, None));
+    assert!(response.body.contains("64 kB"), "{}", response.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,9 +115,9 @@ async fn decision_31_the_callback_path_may_end_with_a_slash() {
     let (_, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let mut answer = gateway.bank.code_for(&request).url();
-    answer.set_path(&format!("{}/", answer.path()));
-    let page = visitor.follow(&answer).await;
+    let mut response = gateway.bank.code_for(&request).url();
+    response.set_path(&format!("{}/", response.path()));
+    let page = visitor.follow(&response).await;
     assert_eq!((page.status, page.name()), (200, Some("connected")));
     assert_eq!(gateway.bank.hits().token, 1);
 }

@@ -1,4 +1,4 @@
-//! What every answer carries and no page lets through (`security` P1-P3 and section 5).
+//! What every response has and no page lets through (`security` P1-P3 and section 5).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -25,12 +25,12 @@ const BASELINE: [(&str, &str); 6] = [
 
 const NOTHING_AT_ALL: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Checks the headers of an answer and, of a page, what they say about it.
-fn check_headers(answer: &Page, what: &str) {
+/// Checks the headers of a response and, of a page, what they say about it.
+fn check_headers(response: &Page, what: &str) {
     for (name, value) in BASELINE {
-        assert_eq!(answer.header(name), Some(value), "{what}: {name}");
+        assert_eq!(response.header(name), Some(value), "{what}: {name}");
     }
-    let permissions = answer.header("permissions-policy").unwrap_or_default();
+    let permissions = response.header("permissions-policy").unwrap_or_default();
     for shut in [
         "camera=()",
         "microphone=()",
@@ -40,23 +40,25 @@ fn check_headers(answer: &Page, what: &str) {
     ] {
         assert!(permissions.contains(shut), "{what}: {permissions}");
     }
-    for name in answer.headers.keys().map(|name| name.as_str()) {
+    for name in response.headers.keys().map(|name| name.as_str()) {
         let talkative =
             name == "server" || name.starts_with("x-powered") || name.starts_with("access-control");
         assert!(!talkative, "{what}: {name}");
     }
-    let policy = answer.header("content-security-policy").expect("a policy");
-    if answer.name().is_some() {
-        check_page(answer, policy, what);
-    } else if !answer.body.is_empty() {
+    let policy = response
+        .header("content-security-policy")
+        .expect("a policy");
+    if response.name().is_some() {
+        check_page(response, policy, what);
+    } else if !response.body.is_empty() {
         assert_eq!(policy, NOTHING_AT_ALL, "{what}");
         assert!(
-            answer.header("cross-origin-opener-policy").is_none(),
+            response.header("cross-origin-opener-policy").is_none(),
             "{what}"
         );
     }
-    if !answer.body.is_empty() {
-        let kind = answer.header("content-type").unwrap_or_default();
+    if !response.body.is_empty() {
+        let kind = response.header("content-type").unwrap_or_default();
         assert!(
             kind.starts_with("application/") || kind.contains("charset=utf-8"),
             "{what}: {kind}"
@@ -265,14 +267,14 @@ async fn p1_every_route_and_every_error_has_the_baseline() {
         let url = gateway.at(route);
         for headers in [&[][..], &session, &[("authorization", "Basic eDp5")]] {
             for method in ["GET", "HEAD", "OPTIONS", "PUT", "POST"] {
-                let answer = Visitor::new().send(method, &url, headers, None).await;
-                check_headers(&answer, &format!("{method} {route} {headers:?}"));
+                let response = Visitor::new().send(method, &url, headers, None).await;
+                check_headers(&response, &format!("{method} {route} {headers:?}"));
             }
         }
-        let answer = Visitor::new()
+        let response = Visitor::new()
             .send("POST", &url, &session, Some(long.clone()))
             .await;
-        check_headers(&answer, &format!("a long POST to {route}"));
+        check_headers(&response, &format!("a long POST to {route}"));
     }
 }
 

@@ -195,10 +195,10 @@ fn published(version: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ours_differs_from_the_published_descriptions_only_on_purpose() {
     let gateway = TestGateway::start(Backend::Sqlite).await;
-    let answer = http().get(gateway.at("/openapi.json")).send().await;
-    let answer = answer.expect("an answer");
-    assert_eq!(answer.status(), 200);
-    let ours: Value = answer.json().await.expect("JSON");
+    let response = http().get(gateway.at("/openapi.json")).send().await;
+    let response = response.expect("a response");
+    assert_eq!(response.status(), 200);
+    let ours: Value = response.json().await.expect("JSON");
     let mut wrong = Vec::new();
     for version in BOTH {
         let found = differences(&published(version), &ours);

@@ -14,9 +14,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 crate::on_both_stores!(
     r1_of_200_browsers_one_gets_through,
-    r1_of_100_answers_one_is_exchanged,
-    r1_an_answer_in_two_browsers_is_redeemed_once,
-    r1_an_answer_against_deletion_and_a_newer_link,
+    r1_of_100_responses_one_is_exchanged,
+    r1_a_response_in_two_browsers_is_redeemed_once,
+    r1_a_response_against_deletion_and_a_newer_link,
 );
 
 async fn r1_of_200_browsers_one_gets_through(backend: Backend) {
@@ -51,7 +51,7 @@ async fn r1_of_200_browsers_one_gets_through(backend: Backend) {
     );
 }
 
-async fn r1_of_100_answers_one_is_exchanged(backend: Backend) {
+async fn r1_of_100_responses_one_is_exchanged(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let (member, link) = gateway.member().await;
     let visitor = Arc::new(gateway.visitor());
@@ -118,7 +118,7 @@ async fn r1_of_100_answers_one_is_exchanged(backend: Backend) {
     assert!(finished <= 1, "{finished} outcomes were told");
 }
 
-async fn r1_an_answer_in_two_browsers_is_redeemed_once(backend: Backend) {
+async fn r1_a_response_in_two_browsers_is_redeemed_once(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let (member, link) = gateway.member().await;
     let visitor = Arc::new(gateway.visitor());
@@ -157,7 +157,7 @@ async fn r1_an_answer_in_two_browsers_is_redeemed_once(backend: Backend) {
 
 /// Whichever comes first, the member is connected with all that belongs to it, or nothing of the
 /// grant is left at the bank and in the store.
-async fn r1_an_answer_against_deletion_and_a_newer_link(backend: Backend) {
+async fn r1_a_response_against_deletion_and_a_newer_link(backend: Backend) {
     for turn in 0..8 {
         let at = AtTheBank::new(backend).await;
         let state = at.gateway.state(at.member).await["guid"].clone();
@@ -166,12 +166,12 @@ async fn r1_an_answer_against_deletion_and_a_newer_link(backend: Backend) {
             0 => ("DELETE", format!("/members/{}", at.member)),
             _ => ("GET", format!("/members/{}/oauth_window_uri", at.member)),
         };
-        let url = at.answer.url();
-        let (page, (status, answer)) = tokio::join!(
+        let url = at.response.url();
+        let (page, (status, response)) = tokio::join!(
             at.visitor.follow(&url),
             at.gateway.nexus(method, &path, None),
         );
-        assert_eq!(status, 200, "{answer}");
+        assert_eq!(status, 200, "{response}");
         let (_, ended) = at.gateway.nexus("GET", &state, None).await;
         let succeeded = ended["oauth_state"]["auth_status"] == 2;
         assert!(

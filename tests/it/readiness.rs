@@ -15,8 +15,8 @@ async fn readiness(gateway: &TestGateway) -> (StatusCode, String) {
 }
 
 async fn asked(url: &str) -> (StatusCode, String) {
-    let answer = http().get(url).send().await.expect("an answer");
-    (answer.status(), answer.text().await.expect("a body"))
+    let response = http().get(url).send().await.expect("a response");
+    (response.status(), response.text().await.expect("a body"))
 }
 
 /// Waits until it is ready, or not; what it says then.

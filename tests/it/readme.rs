@@ -97,7 +97,7 @@ fn the_walkthrough_gives_up_after_a_minute_without_a_demo() {
     fs::set_permissions(&sleep, fs::Permissions::from_mode(0o755)).expect("a program");
     let impatient = format!("PATH='{}':$PATH", folder.path().display());
 
-    // It was never started; it has not answered yet; it was stopped.
+    // It was never started; it does not respond yet; it was stopped.
     let unused = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let gone = unused.local_addr().expect("an address");
     drop(unused);

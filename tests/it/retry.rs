@@ -143,9 +143,9 @@ async fn try_again(visitor: &Visitor, page: &Page) -> Url {
 /// Reads a member's OAuth states, newest first.
 async fn states(gateway: &TestGateway, member: MemberGuid) -> Vec<Value> {
     let path = format!("/oauth_states?outbound_member_guid={member}");
-    let (status, answer) = gateway.nexus("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    answer["oauth_states"].as_array().expect("states").clone()
+    let (status, response) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
+    response["oauth_states"].as_array().expect("states").clone()
 }
 
 /// Comes back from the bank having declined; the page that says so.

@@ -39,7 +39,7 @@ fn to_address() -> Value {
     app_flow(json!({"client_redirect_url": format!("https://app.example/done?{QUERY}")}))
 }
 
-/// The address an app is sent to, from an answer that also has it in its page.
+/// The address an app is sent to, from a response that also has it in its page.
 fn jump(page: &Page) -> String {
     assert_eq!(page.status, 303, "{}", page.body);
     let to = page.header("location").expect("a location").to_owned();
@@ -59,14 +59,14 @@ async fn b3_an_app_is_told_the_outcome_and_nothing_else(backend: Backend) {
     let (member, link) = gateway.member_with(to_address()).await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
-    let page = visitor.follow(&answer.url()).await;
+    let response = gateway.bank.code_for(&request);
+    let page = visitor.follow(&response.url()).await;
     assert_eq!(page.name(), Some("connected"));
     let to = jump(&page);
     let expected =
         format!("https://app.example/done?a=1&b=%2F%26&c&status=success&member_guid={member}");
     assert_eq!(to, expected);
-    for secret in [answer.code, answer.state].map(|secret| secret.expect("a value")) {
+    for secret in [response.code, response.state].map(|secret| secret.expect("a value")) {
         assert!(!to.contains(&secret) && !page.body.contains(&secret));
     }
     // The outcome can be seen again, with the way back.
@@ -107,9 +107,9 @@ async fn b2_an_address_is_kept_as_browsers_would_write_it() {
         ),
     ] {
         let body = app_flow(json!({"client_redirect_url": given}));
-        let (status, answer) = gateway.nexus("POST", "/members", Some(body)).await;
-        let message = answer["error"]["message"].as_str().unwrap_or_default();
-        assert_eq!(status, 400, "{given}: {answer}");
+        let (status, response) = gateway.nexus("POST", "/members", Some(body)).await;
+        let message = response["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(status, 400, "{given}: {response}");
         assert!(message.contains("client_redirect_url"), "{message}");
         assert!(message.contains(named), "{given}: {message}");
     }
@@ -216,10 +216,10 @@ async fn b1_without_a_known_attempt_nobody_is_sent_anywhere(backend: Backend) {
     let (_, link) = gateway.member_with(to_address()).await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let mut answer = gateway.bank.code_for(&request);
-    let known = answer.clone();
-    answer.state = Some(format!("00{}", crate::support::random_token()));
-    let page = visitor.follow(&answer.url()).await;
+    let mut response = gateway.bank.code_for(&request);
+    let known = response.clone();
+    response.state = Some(format!("00{}", crate::support::random_token()));
+    let page = visitor.follow(&response.url()).await;
     assert_eq!((page.status, page.name()), (200, Some("no-answer")));
     assert!(!page.body.contains("app.example"));
     // Nor is another browser than the one that left.

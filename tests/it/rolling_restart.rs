@@ -113,8 +113,8 @@ async fn a_rolling_restart_fails_no_request() {
     for (_, operator) in &ports {
         let readiness = format!("http://127.0.0.1:{operator}/readyz");
         eventually(async || {
-            let answer = http().get(&readiness).send().await.ok()?;
-            (answer.status() == 200).then_some(())
+            let response = http().get(&readiness).send().await.ok()?;
+            (response.status() == 200).then_some(())
         })
         .await;
     }
@@ -148,9 +148,9 @@ async fn a_rolling_restart_fails_no_request() {
                         1 => client.post(&users).json(&json!({"user": {}})),
                         _ => client.get(&openapi),
                     };
-                    let answer = request.basic_auth(CLIENT, Some(&key)).send().await;
-                    match answer {
-                        Ok(answer) if answer.status() == 200 => {
+                    let response = request.basic_auth(CLIENT, Some(&key)).send().await;
+                    match response {
+                        Ok(response) if response.status() == 200 => {
                             done.fetch_add(1, Ordering::Relaxed)
                         }
                         other => {

@@ -1,5 +1,5 @@
-//! The API tried against its own description, by schemathesis: whatever the description allows,
-//! and much that it does not, is sent, and every answer has to be one that it describes.
+//! The API tried against its own description, by schemathesis: whatever the description allows, and much
+//! that it does not, is sent, and every response has to be one that it describes.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use crate::support::{package_folder, random_token};
 /// The bank that takes a name and a password.
 const BANK: &str = "mxbank";
 
-crate::on_both_stores!(every_answer_is_described);
+crate::on_both_stores!(every_response_is_described);
 
 /// A demo, and the secrets and guids that a call may need, by their names in the settings.
 struct World {
@@ -25,11 +25,11 @@ struct World {
     known: Vec<(&'static str, String)>,
 }
 
-/// The JSON of an answer that has to be a success.
-async fn answer(request: reqwest::RequestBuilder) -> Value {
-    let answer = request.send().await.expect("an answer");
-    let status = answer.status();
-    let said = answer.text().await.expect("a body");
+/// The JSON of a response that has to be a success.
+async fn response(request: reqwest::RequestBuilder) -> Value {
+    let response = request.send().await.expect("a response");
+    let status = response.status();
+    let said = response.text().await.expect("a body");
     assert!(status.is_success(), "{status} {said}");
     serde_json::from_str(&said).expect("JSON")
 }
@@ -114,7 +114,7 @@ impl World {
 
         let user = http().post(format!("{}/users", self.gateway));
         let user = user.basic_auth(self.known("CLIENT"), Some(self.known("API_KEY")));
-        let made = answer(user.json(&json!({"user": {"id": "spare"}}))).await;
+        let made = response(user.json(&json!({"user": {"id": "spare"}}))).await;
         self.know("SPARE_USER", &made["user"]["guid"]);
     }
 
@@ -134,7 +134,7 @@ impl World {
         let method = method.parse().expect("a method");
         let request = http().request(method, format!("{}{path}", self.gateway));
         let request = request.header("MD-SESSION-TOKEN", self.known("SESSION"));
-        answer(match body {
+        response(match body {
             Some(body) => request.json(&body),
             None => request,
         })
@@ -164,7 +164,7 @@ impl World {
     }
 }
 
-async fn every_answer_is_described(backend: Backend) {
+async fn every_response_is_described(backend: Backend) {
     let world = World::start(backend).await;
     let folder = tempfile::tempdir().expect("a folder");
     let settings = write(folder.path(), "schemathesis.toml", &world.settings());

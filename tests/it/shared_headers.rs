@@ -53,7 +53,7 @@ async fn decision_32_a_binding_that_cannot_be_read_burns_nothing(backend: Backen
     for unreadable in ["", "ü", "x", &value[1..], &format!("{attempt}.")] {
         let unknown = at.gateway.visitor();
         unknown.plant(name, unreadable);
-        let page = unknown.follow(&at.answer.url()).await;
+        let page = unknown.follow(&at.response.url()).await;
         assert_eq!(page.name(), Some("wrong-browser"), "{unreadable:?}");
     }
     assert_eq!(at.gateway.bank.hits().revoke, 0);

@@ -227,8 +227,8 @@ async fn an_operator_reads_records_with_sqlites_own_tools() {
     let (visited, ..) = bench.connected().await;
     let database = Connection::open(&path).expect("it opens");
     let ask = |sql: &str| -> (String, String) {
-        let answer = database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
-        answer.expect(sql)
+        let response = database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        response.expect(sql)
     };
     let member = visited.linked.member.guid.to_string();
     let (guid, client) = ask("SELECT guid, client FROM members");

@@ -291,7 +291,7 @@ async fn what_was_kept_long_enough_is_forgotten() {
 }
 
 #[tokio::test]
-async fn deleted_members_and_kept_answers_leave_the_file() {
+async fn deleted_members_and_kept_responses_leave_the_file() {
     let folder = a_folder();
     let path = folder.path().join("store.sqlite");
     let bench = Bench::sqlite_at(path.clone()).await;

@@ -104,7 +104,7 @@ async fn skipped_aggregation_queues_nothing_until_it_is_ordered(backend: Backend
     assert_eq!(answer["member"]["is_being_aggregated"], true);
     let job = nth_job(&gateway, 1).await;
     assert_eq!(answer["member"]["most_recent_job_guid"], json!(job));
-    // Ordered again while it runs: the same answer, and no second job.
+    // Ordered again while it runs: the same response, and no second job.
     let (status, answer) = order(&gateway, member).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["member"]["most_recent_job_guid"], json!(job));

@@ -15,7 +15,7 @@ crate::on_both_stores!(
     k2_the_credentials_of_another_member_do_not_open,
     k2_the_answers_of_another_job_do_not_open,
     k2_the_secrets_of_another_attempt_do_not_open,
-    k2_the_held_answer_of_another_handle_does_not_open,
+    k2_the_held_response_of_another_handle_does_not_open,
     k2_the_stored_response_of_another_key_does_not_open,
     k2_nothing_of_another_client_opens,
 );
@@ -29,7 +29,7 @@ enum Place {
     Attempts,
     /// The answers to the questions of jobs.
     Answers,
-    /// Answers that came by POST.
+    /// Authorization responses that came by POST.
     Held,
     /// Responses to requests with an `Idempotency-Key`.
     Stored,
@@ -228,8 +228,8 @@ async fn k2_the_secrets_of_another_attempt_do_not_open(backend: Backend) {
         returns.push((visitor, gateway.bank.code_for(&authorization).url()));
     }
     swap(&gateway, Place::Attempts).await;
-    for (visitor, answer) in &returns {
-        let page = visitor.follow(answer).await;
+    for (visitor, response) in &returns {
+        let page = visitor.follow(response).await;
         assert_eq!(page.name(), Some("server-error"), "{}", page.body);
     }
     assert_eq!(
@@ -239,17 +239,20 @@ async fn k2_the_secrets_of_another_attempt_do_not_open(backend: Backend) {
     );
 }
 
-async fn k2_the_held_answer_of_another_handle_does_not_open(backend: Backend) {
+async fn k2_the_held_response_of_another_handle_does_not_open(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let mut returns = Vec::new();
     for _ in 0..2 {
         let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
         let (_, link) = gateway.member_with(body).await;
         let visitor = gateway.visitor();
-        let answer = gateway.bank.code_for(&gateway.open(&visitor, &link).await);
-        let pairs = answer.pairs();
+        let response = gateway.bank.code_for(&gateway.open(&visitor, &link).await);
+        let pairs = response.pairs();
         let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let held = gateway.visitor().post(&answer.redirect_uri, &fields).await;
+        let held = gateway
+            .visitor()
+            .post(&response.redirect_uri, &fields)
+            .await;
         returns.push((visitor, held.location().expect("a location")));
     }
     swap(&gateway, Place::Held).await;

@@ -6,10 +6,10 @@ use crate::support::clients::Sdk;
 use crate::support::gateway::Backend;
 
 crate::on_both_stores!(
-    a_client_generated_from_either_description_reads_every_answer_of_its_version,
+    a_client_generated_from_either_description_reads_every_response_of_its_version,
 );
 
-async fn a_client_generated_from_either_description_reads_every_answer_of_its_version(
+async fn a_client_generated_from_either_description_reads_every_response_of_its_version(
     backend: Backend,
 ) {
     for (version, ways) in [("v20111101", 3), ("v20250224", 2)] {

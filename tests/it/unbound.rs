@@ -1,4 +1,5 @@
-//! Answers that arrive in another browser, and answers from another issuer (`security` C3-C7).
+//! Authorization responses that arrive in another browser, and those from another issuer (`security`
+//! C3-C7).
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 crate::on_both_stores!(
     c3_the_cookie_of_another_attempt_is_none,
-    c4_an_answer_in_another_browser_is_burnt,
-    c5_an_ignored_answer_leaves_the_attempt_to_its_browser,
+    c4_a_response_in_another_browser_is_burnt,
+    c5_an_ignored_response_leaves_the_attempt_to_its_browser,
 );
 
 fn ignoring() -> Setup {
@@ -32,7 +33,7 @@ async fn c3_the_cookie_of_another_attempt_is_none(backend: Backend) {
     let request = gateway.open(&visitor, &link).await;
     let cookie = visitor.cookie_header().expect("a cookie");
     let (name, value) = cookie.split_once('=').expect("a pair");
-    let answer = gateway.bank.code_for(&request);
+    let response = gateway.bank.code_for(&request);
 
     let (_, own_link) = gateway.member().await;
     let attacker = gateway.visitor();
@@ -52,7 +53,7 @@ async fn c3_the_cookie_of_another_attempt_is_none(backend: Backend) {
         for (name, value) in cookies {
             browser.plant(name, value);
         }
-        let page = browser.follow(&answer.url()).await;
+        let page = browser.follow(&response.url()).await;
         assert_eq!(
             (page.status, page.name()),
             (400, Some("wrong-browser")),
@@ -62,18 +63,18 @@ async fn c3_the_cookie_of_another_attempt_is_none(backend: Backend) {
     }
     assert_eq!(gateway.bank.hits().token, 0);
     assert_eq!(gateway.read(victim).await["connection_status"], "PENDING");
-    let page = visitor.follow(&answer.url()).await;
+    let page = visitor.follow(&response.url()).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
 }
 
-async fn c4_an_answer_in_another_browser_is_burnt(backend: Backend) {
+async fn c4_a_response_in_another_browser_is_burnt(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let (member, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
+    let response = gateway.bank.code_for(&request);
 
-    let page = gateway.visitor().follow(&answer.url()).await;
+    let page = gateway.visitor().follow(&response.url()).await;
     assert_eq!(
         (page.status, page.name()),
         (400, Some("wrong-browser")),
@@ -89,7 +90,7 @@ async fn c4_an_answer_in_another_browser_is_burnt(backend: Backend) {
     );
     assert!(state["inbound_member_guid"].is_null());
 
-    let page = visitor.follow(&answer.url()).await;
+    let page = visitor.follow(&response.url()).await;
     assert_eq!(
         (page.name(), page.reason()),
         (Some("used"), Some("SESSION_ERROR")),
@@ -157,14 +158,14 @@ async fn c4_a_refusal_in_another_browser_ends_the_attempt_without_a_request() {
     );
 }
 
-async fn c5_an_ignored_answer_leaves_the_attempt_to_its_browser(backend: Backend) {
+async fn c5_an_ignored_response_leaves_the_attempt_to_its_browser(backend: Backend) {
     let gateway = TestGateway::with(backend, ignoring()).await;
     let (member, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
+    let response = gateway.bank.code_for(&request);
     for _ in 0..3 {
-        let page = gateway.visitor().follow(&answer.url()).await;
+        let page = gateway.visitor().follow(&response.url()).await;
         assert_eq!(
             (page.status, page.name()),
             (400, Some("wrong-browser")),
@@ -177,13 +178,13 @@ async fn c5_an_ignored_answer_leaves_the_attempt_to_its_browser(backend: Backend
         (0, 0)
     );
     assert_eq!(gateway.state(member).await["auth_status"], 1);
-    let page = visitor.follow(&answer.url()).await;
+    let page = visitor.follow(&response.url()).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
     assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c6_an_answer_without_issuer_is_refused_where_one_is_promised() {
+async fn c6_a_response_without_issuer_is_refused_where_one_is_promised() {
     let setup = Setup {
         oauth: "iss = \"required\"".to_owned(),
         ..Setup::default()
@@ -192,11 +193,11 @@ async fn c6_an_answer_without_issuer_is_refused_where_one_is_promised() {
     let (member, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
+    let response = gateway.bank.code_for(&request);
     for iss in [None, Some(String::new())] {
         let without = CallbackParams {
             iss,
-            ..answer.clone()
+            ..response.clone()
         };
         let page = visitor.follow(&without.url()).await;
         assert_eq!(
@@ -208,7 +209,7 @@ async fn c6_an_answer_without_issuer_is_refused_where_one_is_promised() {
     }
     assert_eq!(gateway.bank.hits().token, 0);
     assert_eq!(gateway.state(member).await["auth_status"], 1);
-    let page = visitor.follow(&answer.url()).await;
+    let page = visitor.follow(&response.url()).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
 }
 
@@ -219,7 +220,7 @@ async fn c7_another_issuer_is_refused_to_the_letter() {
     let (member, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
+    let response = gateway.bank.code_for(&request);
     let right = gateway.bank.issuer();
     let port = Url::parse(&right).expect("a URL").port().expect("a port");
     for wrong in [
@@ -239,7 +240,7 @@ async fn c7_another_issuer_is_refused_to_the_letter() {
             .follow(
                 &CallbackParams {
                     iss: Some(wrong.clone()),
-                    ..answer.clone()
+                    ..response.clone()
                 }
                 .url(),
             )
@@ -254,7 +255,7 @@ async fn c7_another_issuer_is_refused_to_the_letter() {
     assert_eq!(gateway.state(member).await["auth_status"], 1);
     let silent = CallbackParams {
         iss: None,
-        ..answer
+        ..response
     };
     let page = visitor.follow(&silent.url()).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);

@@ -1,5 +1,5 @@
-//! Answers that are not provably ours (`design` decision 27): they change nothing and reach no bank, and
-//! the browser that is under way there is asked what it wants.
+//! Authorization responses that do not provably belong to us (`design` decision 27): they change nothing
+//! and cause no call to a bank, and the browser that is under way there may choose what to do.
 
 use serde_json::{Value, json};
 use url::Url;
@@ -13,7 +13,7 @@ use crate::support::served::Served;
 use crate::support::visitor::{Page, Visitor};
 
 crate::on_both_stores!(
-    decision_27_an_answer_that_proves_nothing_leads_back_and_changes_nothing,
+    decision_27_a_response_that_proves_nothing_leads_back_and_changes_nothing,
     decision_27_continue_makes_everything_fresh_and_the_old_tab_says_so,
     decision_27_do_not_connect_ends_the_attempt_as_cancelled,
     decision_27_in_an_app_flow_the_app_is_told,
@@ -25,12 +25,12 @@ crate::on_both_stores!(
 
 /// The redirect URI, with that query.
 fn returning(at: &AtTheBank, query: &str) -> Url {
-    let mut url = at.answer.redirect_uri.clone();
+    let mut url = at.response.redirect_uri.clone();
     url.set_query(Some(query).filter(|query| !query.is_empty()));
     url
 }
 
-async fn decision_27_an_answer_that_proves_nothing_leads_back_and_changes_nothing(
+async fn decision_27_a_response_that_proves_nothing_leads_back_and_changes_nothing(
     backend: Backend,
 ) {
     let at = AtTheBank::new(backend).await;
@@ -44,7 +44,7 @@ async fn decision_27_an_answer_that_proves_nothing_leads_back_and_changes_nothin
         at.refuses(&returning(&at, query), query).await;
     }
     let fields = [("error", "access_denied")];
-    at.refuses_form(&at.answer.redirect_uri, &fields, "by POST")
+    at.refuses_form(&at.response.redirect_uri, &fields, "by POST")
         .await;
     at.still_connects().await;
 
@@ -52,17 +52,17 @@ async fn decision_27_an_answer_that_proves_nothing_leads_back_and_changes_nothin
     at.refuses(&returning(&at, ""), "nothing, by GET").await;
     at.refuses(&returning(&at, "error=access_denied"), "by GET")
         .await;
-    at.refuses_form(&at.answer.redirect_uri, &fields, "no state")
+    at.refuses_form(&at.response.redirect_uri, &fields, "no state")
         .await;
-    at.refuses_form(&at.answer.redirect_uri, &[], "nothing")
+    at.refuses_form(&at.response.redirect_uri, &[], "nothing")
         .await;
     assert_eq!(at.gateway.state(at.member).await["auth_status"], 1);
-    let pairs = at.answer.pairs();
+    let pairs = at.response.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let held = at
         .gateway
         .visitor()
-        .post(&at.answer.redirect_uri, &fields)
+        .post(&at.response.redirect_uri, &fields)
         .await;
     let page = at.visitor.follow_from(held).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
@@ -88,7 +88,7 @@ async fn decision_27_continue_makes_everything_fresh_and_the_old_tab_says_so(bac
             "{fresh}"
         );
     }
-    // The bank answers the old one, in the old tab.
+    // The bank responds to the old attempt, in the old tab.
     let replaced = visitor.follow(&old.url()).await;
     assert_eq!((replaced.status, replaced.name()), (410, Some("replaced")));
     assert!(
@@ -128,7 +128,7 @@ async fn decision_27_do_not_connect_ends_the_attempt_as_cancelled(backend: Backe
         (Some("cancelled"), Some("CANCELLED"))
     );
     is_cancelled(&at.gateway, &at.gateway.state(at.member).await).await;
-    // Pressed again, and answered late: the same.
+    // Pressed again, with a late response: the same.
     let again = at
         .visitor
         .follow_from(at.visitor.press(&asked, "cancel").await)
@@ -139,7 +139,7 @@ async fn decision_27_do_not_connect_ends_the_attempt_as_cancelled(backend: Backe
         .follow_from(at.visitor.press(&asked, "continue").await)
         .await;
     assert_eq!(again.name(), Some("cancelled"));
-    let late = at.visitor.follow(&at.answer.url()).await;
+    let late = at.visitor.follow(&at.response.url()).await;
     assert_eq!(late.name(), Some("cancelled"));
     assert_eq!(at.gateway.bank.hits().token, 0);
     let again = at.visitor.press(&page, "retry").await;
@@ -319,10 +319,10 @@ async fn c6_an_error_without_issuer_counts_in_its_own_browser_alone(backend: Bac
     let (member, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
+    let response = gateway.bank.code_for(&request);
     let code = CallbackParams {
         iss: None,
-        ..answer.clone()
+        ..response.clone()
     };
     is_led_back(&visitor.follow(&code.url()).await, "a code without issuer");
     let error = CallbackParams {
@@ -347,27 +347,27 @@ async fn c6_an_error_without_issuer_counts_in_its_own_browser_alone(backend: Bac
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l1_each_refused_answer_is_logged_with_the_banks_words_and_no_secret() {
+async fn l1_each_refused_response_is_logged_with_the_banks_words_and_no_secret() {
     let served = Served::start(Backend::Sqlite).await;
     let gateway = &served.gateway;
     let (_, link) = gateway.member().await;
     let visitor = Visitor::new();
     let request = gateway.open(&visitor, &link).await;
-    let answer = gateway.bank.code_for(&request);
+    let response = gateway.bank.code_for(&request);
     let (state, code) = (
-        answer.state.clone().expect("a state"),
-        answer.code.clone().expect("a code"),
+        response.state.clone().expect("a state"),
+        response.code.clone().expect("a code"),
     );
     let words = format!("kontosperre for {state} and {code}\r\n\u{1b}[31mnew line");
     let refused = CallbackParams {
         state: None,
         error: Some(("access_denied".to_owned(), words)),
-        ..answer.clone()
+        ..response.clone()
     };
     is_led_back(&visitor.follow(&refused.url()).await, "no state");
     is_refused(&Visitor::new().get(&refused.url()).await, "no state");
     let posted = visitor
-        .post(&answer.redirect_uri, &[("error", "posted_error")])
+        .post(&response.redirect_uri, &[("error", "posted_error")])
         .await;
     assert_eq!(posted.status, 303);
     // Why it was refused is to be read at its own registration alone.
@@ -377,7 +377,7 @@ async fn l1_each_refused_answer_is_logged_with_the_banks_words_and_no_secret() {
     is_refused(&visitor.get(&elsewhere).await, "of another registration");
     let foreign = CallbackParams {
         iss: Some(format!("https://evil.example/{state}")),
-        ..answer
+        ..response
     };
     is_led_back(&visitor.follow(&foreign.url()).await, "another issuer");
 

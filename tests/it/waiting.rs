@@ -27,7 +27,7 @@ async fn a_slow_exchange_is_waited_for_on_a_page_of_ours(backend: Backend) {
     let gate = Gate::closed();
     at.gateway.bank.next_token(Behaviour::Hold(gate.clone()));
     let left = Instant::now();
-    let answered = at.visitor.get(&at.answer.url()).await;
+    let answered = at.visitor.get(&at.response.url()).await;
     assert_eq!(answered.status, 303, "{}", answered.body);
     let result = answered.location().expect("a location");
     let page = at.visitor.get(&result).await;
@@ -42,8 +42,8 @@ async fn a_slow_exchange_is_waited_for_on_a_page_of_ours(backend: Backend) {
     assert_eq!(page.header("refresh"), Some(again.as_str()));
     assert!(page.body.contains("Fake Bank"), "{}", page.body);
     assert!(page.form().is_none() && !page.body.contains("data-action"));
-    // The same answer once more, in another tab, waits there too.
-    let again = at.visitor.get(&at.answer.url()).await;
+    // The same response once more, in another tab, waits there too.
+    let again = at.visitor.get(&at.response.url()).await;
     assert_eq!(again.location(), Some(result.clone()));
     let stranger = at.gateway.visitor().get(&result).await;
     assert_eq!(stranger.name(), Some("wrong-browser"));
@@ -61,7 +61,7 @@ async fn a_slow_exchange_is_waited_for_on_a_page_of_ours(backend: Backend) {
 
 async fn an_exchange_of_another_gateway_is_looked_at_once(backend: Backend) {
     let at = AtTheBank::new(backend).await;
-    let state = at.answer.state.as_deref().expect("a state");
+    let state = at.response.state.as_deref().expect("a state");
     let attempt = AttemptId::of(&AuthorizationState::parse(state).expect("a state"));
     let cookie = at.visitor.cookie_header().expect("a cookie");
     let (_, secret) = cookie.rsplit_once('.').expect("a secret");
@@ -77,7 +77,7 @@ async fn an_exchange_of_another_gateway_is_looked_at_once(backend: Backend) {
         unbound: UnboundCallback::Ignore,
         burnt: Vec::new(),
     };
-    // What another gateway does with the answer, as far as the store knows.
+    // What another gateway does with the response, as far as the store knows.
     let inside = &at.gateway.inside;
     let claimed = inside
         .store

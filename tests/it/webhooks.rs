@@ -254,15 +254,15 @@ async fn silence_is_for_one_request_only(backend: Backend) {
 
     let session = gateway.session.clone();
     let body = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
-    let (status, answer) = gateway
+    let (status, response) = gateway
         .call("POST", "/members", Some(body), |request| {
             request
                 .header("MD-SESSION-TOKEN", session)
                 .header("MX-Skip-Webhook", "true")
         })
         .await;
-    assert_eq!(status, 200, "{answer}");
-    let guid = answer["member"]["guid"].as_str().expect("a guid");
+    assert_eq!(status, 200, "{response}");
+    let guid = response["member"]["guid"].as_str().expect("a guid");
     let (status, _) = gateway
         .nexus("DELETE", &format!("/members/{guid}"), None)
         .await;

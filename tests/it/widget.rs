@@ -233,7 +233,7 @@ trouble_signing_in_url = "https://paper.example/help"
         assert_eq!(institution["small_logo_url"], logo);
         assert_eq!(institution["medium_logo_url"], logo);
         assert!(logo.starts_with(gateway.at("/").as_str()), "{logo}");
-        let picture = http().get(logo).send().await.expect("an answer");
+        let picture = http().get(logo).send().await.expect("a response");
         assert_eq!(picture.status(), 200, "{logo}");
         let headers = picture.headers().clone();
         assert_eq!(headers["content-type"], "image/svg+xml");

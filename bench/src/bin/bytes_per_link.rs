@@ -124,7 +124,7 @@ impl Server {
         Ok(Self(format!("{host}:{}", url.port().unwrap_or(6379))))
     }
 
-    /// What follows `start` on the first line of the answer that begins with it.
+    /// What follows `start` on the first line of the reply that begins with it.
     fn line(&self, command: &str, start: &str) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect(&self.0)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -134,7 +134,7 @@ impl Server {
                 return Ok(rest.to_owned());
             }
         }
-        anyhow::bail!("{command} was not answered with {start:?}")
+        anyhow::bail!("{command} got no reply that begins with {start:?}")
     }
 
     fn used_memory(&self) -> anyhow::Result<u64> {

@@ -1,11 +1,10 @@
 //! The sandbox aggregator: takes a job from the gateway, pulls accounts and transactions from the
 //! bank, and reports.
 //!
-//! One job in a straight line: signed push → 202 → report `started` → lease an access token, or what
-//! the person signs in with → `sign_in`, where that is needed → pull → report `succeeded` or
-//! `failed`. When the bank asks something in between, the report is `challenged` and the run is over;
-//! the job is pushed again once there are answers. It holds no secrets of its own: what it leases it
-//! uses for that run and drops.
+//! One job in order: signed push → 202 → report `started` → lease an access token, or credentials →
+//! `sign_in`, if needed → pull → report `succeeded` or `failed`. If the bank asks a question, the report
+//! is `challenged` and the run ends; the job is pushed again when there are answers. It stores no
+//! secrets: it uses a lease for one run and drops it.
 
 mod sign_in;
 
@@ -36,15 +35,15 @@ use super::wire::{CallError, below, call, http_client, now, send};
 const PUSH_LIMIT: usize = 16 * 1024;
 /// The most jobs that run at once; more are told to come back.
 const AT_ONCE: usize = 256;
-/// The pauses before a call to the gateway is made again, where the gateway names none; the last one
-/// comes again and again.
+/// The pauses before a call to the gateway is repeated, if the gateway names none; the last one is used
+/// for all further repetitions.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
     Duration::from_secs(5),
     Duration::from_secs(15),
 ];
-/// How long a call is made again in all. By then the gateway has given up on this push of the job.
+/// How long a call is repeated in all. After that time the gateway has given up on this push of the job.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 struct Aggregator {
@@ -56,33 +55,33 @@ struct Aggregator {
     key: SecretString,
     pulls: Arc<Pulls>,
     running: Mutex<HashSet<String>>,
-    /// What the bank waits for.
+    /// The answers that the bank waits for.
     pending: Mutex<Pending>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
 
-/// The body of a push. What else is in it does not matter here.
+/// The body of a push. Its other fields are not needed here.
 #[derive(Debug, Deserialize)]
 struct Job {
     job_guid: String,
     member_guid: String,
 }
 
-/// The answer to a lease: what to pull with, and from where. Has no `Debug`, so that none of it can
-/// end up in a log.
+/// The response to a lease: token or credentials, and the institution. Has no `Debug`, so that none of it
+/// can end up in a log.
 #[derive(Deserialize)]
 struct Lease {
     institution_code: String,
     /// Where the institution gave one.
     access_token: Option<String>,
-    /// What the person signs in with, where it did not.
+    /// The credentials, if it did not.
     credentials: Option<Vec<Given>>,
     /// What the person answered when the bank asked.
     answers: Option<Vec<Given>>,
 }
 
-/// What the gateway is told about a job.
+/// What is reported about a job.
 #[derive(Debug, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 enum Report<'a> {
@@ -107,7 +106,7 @@ enum Brought {
     Questions(Vec<Question>),
 }
 
-/// Why a job did not bring anything.
+/// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 enum JobError {
     #[error("the gateway does not want this job done any more")]
@@ -155,8 +154,8 @@ pub(super) fn router(
     Ok((router, pulls))
 }
 
-/// `POST /aggregator/jobs`: 202 before anything is done. A job that is running already is taken
-/// again with the same answer and no second run.
+/// `POST /aggregator/jobs`: 202 before anything is done. For a job that is running already the response
+/// is the same, and no second run starts.
 async fn take_job(
     State(aggregator): State<Arc<Aggregator>>,
     headers: HeaderMap,
@@ -223,8 +222,8 @@ impl Aggregator {
                     self.report(job, &report).await
                 }
                 Ok(Brought::Questions(challenges)) => {
-                    // Before the report: the answers may come sooner than its own answer, and the
-                    // push that brings them is a run of its own.
+                    // Before the report: the person's answers may come before the response to the report,
+                    // and the push that brings them is a run of its own.
                     drop(running);
                     let challenges = &challenges;
                     self.report(job, &Report::Challenged { challenges }).await
@@ -254,7 +253,7 @@ impl Aggregator {
         }
     }
 
-    /// Leases a token, or signs in for one, reads the bank with it and keeps what it says.
+    /// Leases a token, or signs in for one, reads the bank's data with it and keeps the data.
     async fn pull(&self, job: &Job) -> Result<Brought, JobError> {
         let lease = self.call_gateway(job, "lease", &json!({})).await?;
         let lease: Lease = serde_json::from_slice(&lease)
@@ -341,7 +340,7 @@ impl Aggregator {
     }
 }
 
-/// Whether asking the gateway again would bring the same answer.
+/// Whether repeating the call would give the same response.
 fn is_final(status: StatusCode) -> bool {
     status.is_client_error()
         && status != StatusCode::TOO_MANY_REQUESTS

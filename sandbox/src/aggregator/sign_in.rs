@@ -1,8 +1,8 @@
-//! Signing in at the bank with what a person typed, and going on when the bank asks.
+//! Signing in at the bank with what a person typed, and going on after the bank's questions.
 //!
 //! A sign-in that waits for answers is remembered by its job, until the job is pushed again with the
-//! answers. One that was forgotten, here or at the bank, is begun anew; the answers that are there
-//! still count where they fit what is asked.
+//! answers. If it was forgotten, here or at the bank, a new sign-in is started; the answers are still
+//! used if they belong to the questions that it asks.
 
 use std::sync::PoisonError;
 
@@ -35,8 +35,8 @@ pub(super) struct Given {
     value: String,
 }
 
-/// A question of the bank's. The bank asks in the very form in which the gateway takes it, so all but
-/// the name is passed on as it came.
+/// A question of the bank. The bank uses the same form as the gateway, so everything but the name is
+/// passed on unchanged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Question {
     field_name: String,
@@ -51,7 +51,7 @@ pub(super) struct Challenge {
     questions: Vec<Question>,
 }
 
-/// Why nothing was pulled, as the bank says it and the gateway hears it.
+/// Why nothing was pulled: the bank's reason, and the one that is reported to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reason {

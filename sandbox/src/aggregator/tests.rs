@@ -17,13 +17,13 @@ use crate::tests::{
 };
 use crate::wire::now;
 
-/// What the played gateway answers, and what it was told.
+/// The gateway that the test plays: its responses, and the reports it got.
 ///
 /// A report that the bank asks something takes a permit of `questions` to be answered.
 struct Gateway {
-    /// The answer to a lease, once known.
+    /// The response to a lease, once known.
     lease: Mutex<(StatusCode, Value)>,
-    /// How many leases may be answered; a test that wants to look first starts with none.
+    /// How many leases get a response; a test that wants to look first starts with none.
     leases: Semaphore,
     reports: Mutex<Vec<(String, Value)>>,
     questions: Semaphore,
@@ -145,7 +145,7 @@ async fn push(world: &World, job: &str) -> StatusCode {
     let headers = signed_headers(AGGREGATOR_SECRET, "msg-1", now(), &body);
     let url = format!("{}/aggregator/jobs", world.app);
     let request = world.http.post(url).headers(headers).body(body);
-    request.send().await.expect("an answer").status()
+    request.send().await.expect("a response").status()
 }
 
 /// An access token of the sandbox bank.
@@ -162,7 +162,7 @@ async fn token(world: &World) -> String {
         ("code_challenge_method", "S256"),
     ];
     let url = Url::parse_with_params(&format!("{base}/authorize"), params).expect("an address");
-    let answer = world.http.get(url).send().await.expect("an answer");
+    let answer = world.http.get(url).send().await.expect("a response");
     let location = answer.headers()["location"].to_str().expect("text");
     let location = Url::parse(location).expect("an address");
     let code = location.query_pairs().find(|(name, _)| name == "code");
@@ -182,7 +182,7 @@ async fn token(world: &World) -> String {
     let tokens: Value = request
         .send()
         .await
-        .expect("an answer")
+        .expect("a response")
         .json()
         .await
         .expect("JSON");
@@ -265,7 +265,7 @@ async fn a_gateway_that_is_away_for_a_moment_is_asked_again() {
     let gateway = Gateway::new(1);
     let world = World::with_gateway(gateway.router()).await;
     gateway.lends("mx_bank_oauth_auto", &token(&world).await);
-    // More than there are pauses: first before the lease, then before what came of it is told.
+    // More failures than pauses: first for the lease, then for the report.
     *gateway.failures.lock().expect("a lock") = 8;
     assert_eq!(push(&world, "JOB-1").await, StatusCode::ACCEPTED);
     gateway.told(1).await;
@@ -295,16 +295,16 @@ async fn only_signed_jobs_are_taken() {
     let url = format!("{}/aggregator/jobs", world.app);
     let body = br#"{"job_guid":"JOB-1","member_guid":"MBR-1"}"#;
     let unsigned = world.http.post(&url).body(body.to_vec());
-    let status = unsigned.send().await.expect("an answer").status();
+    let status = unsigned.send().await.expect("a response").status();
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     let old = now() - jiff::SignedDuration::from_mins(6);
     let headers = signed_headers(AGGREGATOR_SECRET, "msg-1", old, body);
     let late = world.http.post(&url).headers(headers).body(body.to_vec());
-    let status = late.send().await.expect("an answer").status();
+    let status = late.send().await.expect("a response").status();
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     let headers = signed_headers(AGGREGATOR_SECRET, "msg-1", now(), b"[]");
     let no_job = world.http.post(&url).headers(headers).body("[]");
-    let status = no_job.send().await.expect("an answer").status();
+    let status = no_job.send().await.expect("a response").status();
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(gateway.reports().is_empty());
 }
@@ -422,7 +422,7 @@ async fn answers_that_come_while_the_question_is_still_reported_are_not_lost() {
     gateway.lends_sign_in("challenge", &[]);
     let report = run(&world, &gateway, "JOB-1").await;
     let name = question(&report).to_owned();
-    // The report has not been answered yet.
+    // The response to the report has not come yet.
     gateway.lends_sign_in("challenge", &[(&name, "correct")]);
     let report = run(&world, &gateway, "JOB-1").await;
     assert_eq!(report["status"], "succeeded");

@@ -117,14 +117,14 @@ pub(super) enum GatewayError {
     /// It does not know what was asked for.
     #[error("The gateway does not know this connection.")]
     NotFound,
-    /// It answered, but not with what was asked for.
+    /// It responded, but refused.
     #[error("The gateway refused: {0}.")]
     Refused(StatusCode),
-    /// It did not answer, or not in a way that could be read.
+    /// It did not respond, or the response could not be read.
     #[error("The gateway could not be reached. Is it running?")]
     Away(#[source] CallError),
-    /// Its answer had no link in it.
-    #[error("The gateway's answer had no link in it.")]
+    /// Its response had no link.
+    #[error("The gateway's response had no link in it.")]
     NoLink,
 }
 
@@ -225,16 +225,16 @@ impl Gateway {
             "member": { "institution_code": institution_code, "credentials": credentials },
         });
         let url = self.members_url(&[]);
-        let (status, answer) = ask(self.request(reqwest::Method::POST, url).json(&body)).await?;
+        let (status, response) = ask(self.request(reqwest::Method::POST, url).json(&body)).await?;
         let unreadable = |error| GatewayError::Away(CallError::Unreadable(error));
         match status {
             StatusCode::CONFLICT => {
-                let Named { guid } = serde_json::from_slice(&answer).map_err(unreadable)?;
+                let Named { guid } = serde_json::from_slice(&response).map_err(unreadable)?;
                 self.sign_in_again(&guid, credentials).await?;
                 Ok(guid)
             }
             status if status.is_success() => {
-                let created = serde_json::from_slice::<Rooted<Named>>(&answer);
+                let created = serde_json::from_slice::<Rooted<Named>>(&response);
                 Ok(created.map_err(unreadable)?.member.guid)
             }
             status => Err(GatewayError::Refused(status)),

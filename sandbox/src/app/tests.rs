@@ -126,14 +126,14 @@ async fn world() -> (World, Arc<Gateway>) {
 
 async fn page(world: &World, path: &str) -> (StatusCode, String) {
     let url = format!("{}{path}", world.app);
-    let response = world.http.get(url).send().await.expect("an answer");
+    let response = world.http.get(url).send().await.expect("a response");
     let status = response.status();
     (status, response.text().await.expect("text"))
 }
 
 async fn state(world: &World) -> Value {
     let url = format!("{}/api/state/MBR-1", world.app);
-    let response = world.http.get(url).send().await.expect("an answer");
+    let response = world.http.get(url).send().await.expect("a response");
     assert_eq!(response.headers()["cache-control"], "no-store");
     response.json().await.expect("JSON")
 }
@@ -151,7 +151,7 @@ async fn send_form(
 ) -> reqwest::Response {
     let url = format!("{}{path}", world.app);
     let request = world.http.post(url).header("origin", origin);
-    request.form(fields).send().await.expect("an answer")
+    request.form(fields).send().await.expect("a response")
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn the_script_gets_the_link_as_json() {
     let request = world.http.post(format!("{}/connect", world.app));
     let request = request.header("accept", "application/json");
     let request = request.form(&[("institution_code", "mxcu_oauth")]);
-    let response = request.send().await.expect("an answer");
+    let response = request.send().await.expect("a response");
     let link: Value = response.json().await.expect("JSON");
     let expected = json!({ "member_guid": "MBR-1", "oauth_window_uri": LINK });
     assert_eq!(link, expected);
@@ -300,12 +300,12 @@ async fn everybody_has_a_logo_on_both_sides() {
     for side in [&world.app, &world.bank] {
         for brand in ["demo_budget", "mx_bank", "mxcu"] {
             let url = format!("{side}/logos/{brand}.svg");
-            let response = world.http.get(url).send().await.expect("an answer");
+            let response = world.http.get(url).send().await.expect("a response");
             assert_eq!(response.headers()["content-type"], "image/svg+xml");
             assert!(response.text().await.expect("text").starts_with("<svg"));
         }
         let url = format!("{side}/logos/nobody.svg");
-        let response = world.http.get(url).send().await.expect("an answer");
+        let response = world.http.get(url).send().await.expect("a response");
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
     }
 }
@@ -351,7 +351,7 @@ async fn a_gateway_that_is_not_there_is_said() {
 async fn tell(world: &World, headers: HeaderMap, body: &'static [u8]) -> StatusCode {
     let url = format!("{}/webhooks", world.app);
     let request = world.http.post(url).headers(headers).body(body);
-    request.send().await.expect("an answer").status()
+    request.send().await.expect("a response").status()
 }
 
 #[tokio::test]

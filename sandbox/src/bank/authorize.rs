@@ -1,9 +1,9 @@
 //! The authorization endpoint and its pages: log in, agree, go back.
 //!
 //! `authorize → login → consent → back to the client`. A login under way is known by a handle that
-//! travels in the forms and in the address of the pages; it ends with the answer to the client. A
-//! request whose client or redirect address is not right is answered here and never redirected
-//! (RFC 6749, section 4.1.2.1).
+//! travels in the forms and in the address of the pages; it ends with the authorization response to the
+//! client. If a request's client or redirect URI is wrong, the person gets a page here and is never
+//! redirected (RFC 6749, section 4.1.2.1).
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use super::{Bank, refusal_page};
 use crate::settings::Institution;
 use crate::wire::{now, page, random_token, see_other};
 
-/// A person on the way through the pages.
+/// A login under way, on the pages.
 #[derive(Debug, Clone)]
 pub(super) struct Login {
     asked: Asked,
@@ -212,7 +212,7 @@ pub(super) async fn decide(
     let Some((subject, outcome)) = login.person else {
         return see_other(&format!("/{code}/login?login={handle}"));
     };
-    // Nothing but the one button agrees.
+    // Only the button "Allow" gives consent.
     if params.field("action") != "allow" {
         return match take(&bank, handle) {
             Some(login) => login.reply.refuse("access_denied", "the person declined"),
@@ -232,7 +232,7 @@ pub(super) async fn decide(
         });
         return see_other(&format!("/{code}/consent?login={handle}"));
     }
-    // Of two presses of the button one finds the login there.
+    // If the button is pressed twice, only one of the requests finds the login.
     let Some(login) = take(&bank, handle) else {
         return no_longer_there();
     };

@@ -1,4 +1,4 @@
-//! Logins under way, codes, and grants: what the bank remembers, and the rules for it.
+//! Logins under way, codes, and grants: the bank's records, and their rules.
 //!
 //! A login under way (`Login`) becomes a code once the person agrees, and the code becomes tokens
 //! once, within a minute, for the client, redirect address and PKCE verifier it belongs to. All
@@ -67,7 +67,7 @@ struct Code {
     asked: Asked,
     consent: Consent,
     issued: Timestamp,
-    /// The grant it became.
+    /// The grant that the exchanged code became.
     used: Option<String>,
 }
 
@@ -77,7 +77,7 @@ struct Refresh {
     used: bool,
 }
 
-/// What a token request with a code brings along.
+/// The parameters of a token request with a code.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Redemption<'a> {
     pub(super) institution: &'a str,
@@ -150,10 +150,10 @@ impl<L> Ledger<L> {
         code
     }
 
-    /// Exchanges a code, and says which outcome its owner chose by password.
+    /// Exchanges a code, and returns the outcome that the person chose by password.
     ///
-    /// The right client has one try: a wrong verifier or address uses the code up as well. Another
-    /// client's try changes nothing. A second use revokes what the first one gave (RFC 6749,
+    /// The right client has one try: a wrong verifier or redirect URI uses up the code as well. A request
+    /// of another client changes nothing. A second use revokes the tokens of the first one (RFC 6749,
     /// section 4.1.2).
     pub(super) fn redeem(
         &mut self,
@@ -258,7 +258,7 @@ impl<L> Ledger<L> {
         }
     }
 
-    /// What an access token gives at this institution, while it gives anything.
+    /// The grant of an access token at this institution, while it is valid.
     pub(super) fn granted(&self, institution: &str, token: &str, now: Timestamp) -> Option<&Grant> {
         let grant = self.grants.get(self.access.get(token, now)?, now)?;
         let good = !grant.revoked && grant.institution == institution;

@@ -10,7 +10,7 @@ pub const PASSWORDS: &[(&str, &str)] = &[
     ),
     (
         "wrong",
-        "the password is wrong; giving up answers error login_required",
+        "the password is wrong; giving up ends with the error login_required",
     ),
     (
         "locked",
@@ -19,7 +19,7 @@ pub const PASSWORDS: &[(&str, &str)] = &[
     ("provider_error", "the bank fails: error server_error"),
     (
         "no_without_state",
-        "the person declines, and the answer has no state",
+        "the person declines, and the authorization response has no state",
     ),
     (
         "empty_return",
@@ -31,8 +31,8 @@ pub const PASSWORDS: &[(&str, &str)] = &[
     ),
     ("slow", "the token endpoint takes three seconds"),
     ("expired_code", "the token endpoint says invalid_grant"),
-    ("token_500", "the token endpoint answers 500"),
-    ("html", "the token endpoint answers an HTML page"),
+    ("token_500", "the token response has status 500"),
+    ("html", "the token response is an HTML page"),
     ("no_accounts", "connects, but there are no accounts"),
     (
         "revoked",

@@ -1,4 +1,4 @@
-//! Parameters as OAuth has them: in a query or a form, at most once each (RFC 6749, section 3.1).
+//! Parameters of OAuth: in a query or a form, at most once each (RFC 6749, section 3.1).
 
 /// Decoded name and value pairs, in the order they came.
 #[derive(Debug)]

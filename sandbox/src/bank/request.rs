@@ -1,4 +1,4 @@
-//! One authorization request: who asks, for what, and how the answer travels back.
+//! One authorization request: its client, its scope, and how the authorization response is sent.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -15,7 +15,7 @@ use crate::wire::{page, see_other};
 /// The longest scope, state or login hint that is taken.
 const TEXT_LIMIT: usize = 2_048;
 
-/// Where one authorization request is answered, and how.
+/// Where the authorization response is sent, and how.
 #[derive(Debug, Clone)]
 pub(super) struct Reply {
     redirect_uri: String,
@@ -76,7 +76,7 @@ struct FormPost<'a> {
     fields: &'a [(&'a str, &'a str)],
 }
 
-/// The client's id and where to answer it, or a text for the bank's own page.
+/// The client's id and where to send the response, or a text for the bank's own page.
 pub(super) fn whom_to_answer(
     bank: &Bank,
     institution: &Institution,
@@ -102,7 +102,7 @@ pub(super) fn whom_to_answer(
 /// An error code of RFC 6749, section 4.1.2.1, and what is wrong.
 type Wrong = (&'static str, String);
 
-/// The rest of the request, and the login hint in it. Settles how `reply` goes back.
+/// The rest of the request, and its login hint. Sets the response mode of `reply`.
 pub(super) fn what_is_asked(
     institution: &Institution,
     client: &str,

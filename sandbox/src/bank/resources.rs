@@ -26,7 +26,7 @@ pub(super) async fn identify(
 ) -> Response {
     bank.stats.identify.add();
     match granted(&bank, &code, &headers) {
-        Some(grant) => answer(json!({ "sub": grant.consent.subject })),
+        Some(grant) => json_response(json!({ "sub": grant.consent.subject })),
         None => unauthorized(),
     }
 }
@@ -42,7 +42,7 @@ pub(super) async fn accounts(
         return unauthorized();
     };
     let accounts = agreed_to(&grant);
-    answer(json!({ "subject": grant.consent.subject, "accounts": accounts }))
+    json_response(json!({ "subject": grant.consent.subject, "accounts": accounts }))
 }
 
 /// `GET /{code}/transactions`
@@ -56,7 +56,7 @@ pub(super) async fn transactions(
         return unauthorized();
     };
     let transactions = transactions_of(&agreed_to(&grant), grant.day);
-    answer(json!({ "transactions": transactions }))
+    json_response(json!({ "transactions": transactions }))
 }
 
 /// The grant, unless its owner chose by password that nothing can be read.
@@ -79,7 +79,7 @@ fn agreed_to(grant: &Grant) -> Vec<Account> {
     accounts
 }
 
-fn answer(body: serde_json::Value) -> Response {
+fn json_response(body: serde_json::Value) -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 

@@ -1,9 +1,9 @@
 //! Signing in without pages, for institutions without OAuth: whoever pulls for a person sends what
 //! the person typed, and answers what the bank asks.
 //!
-//! `POST /{code}/sign-in` with `{"username", "password"}` begins, with `{"sign_in", "answers"}` goes
-//! on. The answer's `status` is `signed_in` with an access token, `challenge` with questions and
-//! the `sign_in` to go on with, or `refused` with a reason. A wrong answer ends the sign-in.
+//! `POST /{code}/sign-in` with `{"username", "password"}` begins, with `{"sign_in", "answers"}` goes on.
+//! The response's `status` is `signed_in` with an access token, `challenge` with questions and the
+//! `sign_in` to go on with, or `refused` with a reason. A wrong answer ends the sign-in.
 
 use std::sync::Arc;
 

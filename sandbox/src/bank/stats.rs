@@ -27,7 +27,7 @@ pub(super) struct Stats {
     pub(super) authorize: Counter,
     /// Names and passwords posted, the buttons that leave the page included.
     pub(super) login: Counter,
-    /// Answers on the consent page.
+    /// Posts of the consent page.
     pub(super) consent: Counter,
     /// Token requests.
     pub(super) token: Counter,

@@ -245,7 +245,7 @@ fn risky_institutions_are_warned_about() {
 }
 
 #[test]
-fn pkce_that_nobody_may_check_is_warned_about_where_nothing_else_binds_the_answer() {
+fn pkce_that_nobody_may_check_is_warned_about_where_nothing_else_binds_the_response() {
     let oauth = "client_authentication = \"client_secret_basic\"";
     for (lines, warned) in [
         ("", true),

@@ -269,7 +269,7 @@ fn what_a_response_repeats_of_the_request_is_not_kept() {
 }
 
 #[test]
-fn c15_a_held_answer_is_the_response_that_came() {
+fn c15_a_held_response_is_the_one_that_came() {
     let longest = "%21".repeat(1000);
     for rest in [
         "code=a%2Fb&iss=https%3A%2F%2Fbank.example".to_owned(),

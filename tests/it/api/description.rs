@@ -145,8 +145,8 @@ async fn nobody_gets_in_without_a_credential(backend: Backend) {
             Credential::Key(CLIENT, "nobody's"),
             Credential::Bearer("nobody's"),
         ] {
-            let (status, answer) = operation.send(&gateway, &path, credential).await;
-            assert_eq!(status, 401, "{} {path}: {answer}", operation.method);
+            let (status, response) = operation.send(&gateway, &path, credential).await;
+            assert_eq!(status, 401, "{} {path}: {response}", operation.method);
         }
         tried += 1;
     }

@@ -27,9 +27,9 @@ async fn a_head_never_does_what_a_get_does(backend: Backend) {
             true => request.basic_auth(CLIENT, Some(&gateway.api_key)),
             false => request.header("MD-SESSION-TOKEN", &gateway.session),
         };
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), 405, "{path}");
-        assert_eq!(answer.headers()["allow"], "GET", "{path}");
+        let response = request.send().await.expect("a response");
+        assert_eq!(response.status(), 405, "{path}");
+        assert_eq!(response.headers()["allow"], "GET", "{path}");
     }
     assert_eq!(gateway.read(member).await, before, "nothing was done");
     // Where a GET only looks, so may a HEAD.

@@ -19,11 +19,11 @@ crate::on_both_stores!(
     errors_are_replayed_too_but_for_those_that_pass,
     a_key_is_its_clients_and_its_sessions_own,
     requests_at_the_same_time_are_done_once,
-    decision_40_what_a_request_created_is_found_again_when_its_answer_was_lost,
+    decision_40_what_a_request_created_is_found_again_when_its_response_was_lost,
     decision_40_what_is_a_day_old_is_not_found_again,
 );
 
-/// An answer: status, whether it is a replay, media type and body.
+/// A response: status, whether it is a replay, media type and body.
 #[derive(Clone, Debug, PartialEq)]
 struct Answer {
     status: u16,
@@ -41,7 +41,7 @@ async fn post(gateway: &TestGateway, path: &str, key: &str, body: &Value) -> Ans
 
 async fn send(request: reqwest::RequestBuilder, key: &str, body: &Value) -> Answer {
     let request = request.header("idempotency-key", key).json(body);
-    let response = request.send().await.expect("an answer");
+    let response = request.send().await.expect("a response");
     let header = |name: &str| {
         let value = response.headers().get(name);
         let value = value.and_then(|value| value.to_str().ok());
@@ -138,7 +138,7 @@ async fn create_and_die(gateway: &TestGateway, path: &str, key: &str, body: &Val
     }
 }
 
-async fn decision_40_what_a_request_created_is_found_again_when_its_answer_was_lost(
+async fn decision_40_what_a_request_created_is_found_again_when_its_response_was_lost(
     backend: Backend,
 ) {
     let gateway = TestGateway::start(backend).await;
@@ -235,7 +235,7 @@ async fn errors_are_replayed_too_but_for_those_that_pass(backend: Backend) {
         .header("idempotency-key", "k-401")
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     assert_eq!(answer.status(), 200);
 }
 

@@ -15,39 +15,39 @@ crate::on_both_stores!(
 async fn an_institution_has_the_documented_fields(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     for path in [BANK, BANK_GUID].map(|name| format!("/institutions/{name}")) {
-        let (status, answer) = gateway.platform("GET", &path, None).await;
-        assert_eq!(status, 200, "{answer}");
-        let institution = &answer["institution"];
+        let (status, response) = gateway.platform("GET", &path, None).await;
+        assert_eq!(status, 200, "{response}");
+        let institution = &response["institution"];
         assert_eq!(institution["code"], BANK);
         assert_eq!(institution["guid"], BANK_GUID);
         assert_eq!(institution["name"], "Fake Bank");
         assert_eq!(institution["supports_oauth"], true);
         assert_eq!(
             gateway.nexus("GET", &path, None).await,
-            (200, with_country(answer))
+            (200, with_country(response))
         );
     }
-    let (_, answer) = gateway
+    let (_, response) = gateway
         .platform("GET", &format!("/institutions/{PAPER_BANK}"), None)
         .await;
-    assert_eq!(answer["institution"]["supports_oauth"], false);
+    assert_eq!(response["institution"]["supports_oauth"], false);
 }
 
-/// The answer as the Nexus API gives it: the Platform API leaves out a country that is not known.
-fn with_country(mut answer: Value) -> Value {
-    let one = answer.get("institution").is_some();
+/// The response of the Nexus API: the Platform API leaves out a country that is not known.
+fn with_country(mut response: Value) -> Value {
+    let one = response.get("institution").is_some();
     let institutions = match one {
-        true => std::slice::from_mut(&mut answer["institution"]),
-        false => answer["institutions"].as_array_mut().expect("a list"),
+        true => std::slice::from_mut(&mut response["institution"]),
+        false => response["institutions"].as_array_mut().expect("a list"),
     };
     for institution in institutions {
         institution["iso_country_code"] = Value::Null;
     }
-    answer
+    response
 }
 
-fn codes(answer: &Value) -> Vec<&str> {
-    let institutions = answer["institutions"].as_array().expect("a list");
+fn codes(response: &Value) -> Vec<&str> {
+    let institutions = response["institutions"].as_array().expect("a list");
     let codes = institutions.iter().map(|it| it["code"].as_str());
     codes.map(|code| code.expect("a code")).collect()
 }
@@ -87,22 +87,22 @@ async fn institutions_are_searched_and_come_in_pages(backend: Backend) {
         json!({"current_page": 2, "per_page": 10, "total_entries": 3, "total_pages": 1})
     );
     assert!(codes(&second).is_empty());
-    let (status, answer) = gateway.nexus("POST", "/institutions/search", None).await;
-    assert_eq!((status, codes(&answer).len()), (200, 3));
+    let (status, response) = gateway.nexus("POST", "/institutions/search", None).await;
+    assert_eq!((status, codes(&response).len()), (200, 3));
 }
 
 async fn its_credentials_are_in_the_callers_words(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let path = format!("/institutions/{PAPER_BANK}/credentials");
-    let (status, answer) = gateway.nexus("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    let login = &answer["credentials"][0];
+    let (status, response) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
+    let login = &response["credentials"][0];
     assert_eq!(
         (&login["guid"], &login["field_type"]),
         (&json!(LOGIN), &json!(3))
     );
     assert_eq!(login["field_type_name"], "TEXT");
-    let branch = &answer["credentials"][2];
+    let branch = &response["credentials"][2];
     assert_eq!(
         (&branch["field_type"], &branch["optional"]),
         (&json!(2), &json!(true))
@@ -114,14 +114,14 @@ async fn its_credentials_are_in_the_callers_words(backend: Backend) {
         ),
         (&json!("North"), &json!("north"))
     );
-    let (status, answer) = gateway.platform("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(answer["credentials"][0]["field_type"], "TEXT");
-    assert_eq!(answer["credentials"][1]["type"], "PASSWORD");
-    let (_, answer) = gateway
+    let (status, response) = gateway.platform("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(response["credentials"][0]["field_type"], "TEXT");
+    assert_eq!(response["credentials"][1]["type"], "PASSWORD");
+    let (_, response) = gateway
         .nexus("GET", &format!("/institutions/{BANK}/credentials"), None)
         .await;
-    assert_eq!(answer["credentials"], json!([]), "OAuth only");
+    assert_eq!(response["credentials"], json!([]), "OAuth only");
 }
 
 async fn an_unknown_institution_is_404(backend: Backend) {
@@ -136,13 +136,13 @@ async fn an_unknown_institution_is_404(backend: Backend) {
             format!("/institutions/{name}"),
             format!("/institutions/{name}/credentials"),
         ] {
-            let (status, answer) = gateway.platform("GET", &path, None).await;
+            let (status, response) = gateway.platform("GET", &path, None).await;
             assert_eq!(
-                (status, &answer["error"]["status"]),
+                (status, &response["error"]["status"]),
                 (404, &json!("not_found"))
             );
-            let (status, answer) = gateway.nexus("GET", &path, None).await;
-            assert_eq!((status, &answer["error"]["code"]), (404, &json!("4040")));
+            let (status, response) = gateway.nexus("GET", &path, None).await;
+            assert_eq!((status, &response["error"]["code"]), (404, &json!("4040")));
         }
     }
 }

@@ -18,9 +18,9 @@ async fn a_job_is_read_until_it_ends(backend: Backend) {
     let job = nth_job(&gateway, 1).await;
     assert_eq!(created["member"]["most_recent_job_guid"], json!(job));
     let path = format!("/jobs/{job}");
-    let (status, answer) = gateway.nexus("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    let read = &answer["job"];
+    let (status, response) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
+    let read = &response["job"];
     let fields = [
         "challenges",
         "created_at",
@@ -40,14 +40,14 @@ async fn a_job_is_read_until_it_ends(backend: Backend) {
     assert_eq!(read["member_guid"], created["member"]["guid"]);
     assert_eq!(read["finished_at"], Value::Null);
     assert_time(read, "created_at");
-    let (_, answer) = gateway
+    let (_, response) = gateway
         .nexus("GET", &format!("{path}/mfa_credentials"), None)
         .await;
-    assert_eq!(answer, json!({"credentials": []}));
+    assert_eq!(response, json!({"credentials": []}));
 
     report(&gateway, &job, failed("locked")).await;
-    let (_, answer) = gateway.nexus("GET", &path, None).await;
-    let read = &answer["job"];
+    let (_, response) = gateway.nexus("GET", &path, None).await;
+    let read = &response["job"];
     assert_eq!(
         (&read["status"], &read["reason"]),
         (&json!("FAILED"), &json!("locked"))
@@ -63,11 +63,11 @@ async fn an_unknown_job_is_404(backend: Backend) {
             format!("/jobs/{guid}"),
             format!("/jobs/{guid}/mfa_credentials"),
         ] {
-            let (status, answer) = gateway.nexus("GET", &path, None).await;
+            let (status, response) = gateway.nexus("GET", &path, None).await;
             assert_eq!(
-                (status, &answer["error"]["code"]),
+                (status, &response["error"]["code"]),
                 (404, &json!("4040")),
-                "{answer}"
+                "{response}"
             );
         }
     }

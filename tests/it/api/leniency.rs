@@ -32,11 +32,11 @@ async fn a_slash_at_the_end_of_a_path_is_taken() {
         assert_eq!(gateway.nexus("GET", path, None).await.0, 200, "{path}");
     }
     let job = "/aggregation/jobs/JOB-ad533d14-b4f1-49a4-8093-b0ae9aa8d023/lease/";
-    let (status, answer) = gateway.aggregation(job, None).await;
-    assert_eq!(status, 404, "{answer}");
+    let (status, response) = gateway.aggregation(job, None).await;
+    assert_eq!(status, 404, "{response}");
     assert!(
-        answer.to_string().contains("job"),
-        "the job is not there, the path is: {answer}"
+        response.to_string().contains("job"),
+        "the job is not there, the path is: {response}"
     );
     assert_eq!(gateway.platform("GET", "/users//", None).await.0, 404);
     // A key names the request, however its path was written.
@@ -81,9 +81,9 @@ async fn a_body_that_is_compressed_or_marked_is_told_so() {
                 None => request,
             }
         };
-        let (got, answer) = gateway.call("POST", "/users", None, with).await;
-        assert_eq!(got, status, "{encoding:?} {word}: {answer}");
-        assert!(answer.to_string().contains(word), "{answer}");
+        let (got, response) = gateway.call("POST", "/users", None, with).await;
+        assert_eq!(got, status, "{encoding:?} {word}: {response}");
+        assert!(response.to_string().contains(word), "{response}");
     }
 }
 
@@ -111,18 +111,18 @@ async fn a_session_is_not_told_which_member_of_another_user_has_a_name(backend: 
     let body = json!({"member": {
         "institution_guid": BANK_GUID, "is_oauth": true, "external_guid": "mine",
     }});
-    let (status, answer) = gateway.nexus("POST", "/members", Some(body)).await;
-    assert_eq!(status, 422, "{answer}");
+    let (status, response) = gateway.nexus("POST", "/members", Some(body)).await;
+    assert_eq!(status, 422, "{response}");
     let guid = theirs["member"]["guid"].as_str().expect("a guid");
-    assert!(!answer.to_string().contains(guid), "{answer}");
+    assert!(!response.to_string().contains(guid), "{response}");
 
     let (own, _) = gateway.member().await;
     let change = json!({"member": {"external_guid": "mine"}});
-    let (status, answer) = gateway
+    let (status, response) = gateway
         .nexus("PUT", &format!("/members/{own}"), Some(change))
         .await;
-    assert_eq!(status, 422, "{answer}");
-    assert!(!answer.to_string().contains(guid), "{answer}");
+    assert_eq!(status, 422, "{response}");
+    assert!(!response.to_string().contains(guid), "{response}");
 }
 
 async fn a_name_that_looks_like_a_guid_is_refused(backend: Backend) {
@@ -136,9 +136,9 @@ async fn a_name_that_looks_like_a_guid_is_refused(backend: Backend) {
         ("/users".to_owned(), user),
         (format!("/users/{}/members", gateway.user), member),
     ] {
-        let (status, answer) = gateway.platform("POST", &path, Some(body)).await;
-        assert_eq!(status, 400, "{answer}");
-        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        let (status, response) = gateway.platform("POST", &path, Some(body)).await;
+        assert_eq!(status, 400, "{response}");
+        let message = response["error"]["message"].as_str().unwrap_or_default();
         assert!(
             message.starts_with("id must be a name of your own"),
             "{message}"
@@ -164,9 +164,9 @@ async fn errors_speak_the_media_type_that_was_asked_for(backend: Backend) {
             true => request.header("MD-SESSION-TOKEN", &gateway.session),
             false => request.basic_auth(CLIENT, Some(&gateway.api_key)),
         };
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), 404, "{path}");
-        assert_eq!(answer.headers()["content-type"], accept, "{path}");
+        let response = request.send().await.expect("a response");
+        assert_eq!(response.status(), 404, "{path}");
+        assert_eq!(response.headers()["content-type"], accept, "{path}");
     }
 }
 

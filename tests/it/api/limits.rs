@@ -27,16 +27,16 @@ async fn too_many_requests_of_one_client_are_429_and_say_when_to_come_back() {
             let request = http()
                 .get(url.clone())
                 .basic_auth(CLIENT, Some(&gateway.api_key));
-            tokio::spawn(async move { request.send().await.expect("an answer") })
+            tokio::spawn(async move { request.send().await.expect("a response") })
         })
         .collect();
     let mut statuses = Vec::new();
     for call in calls {
-        let answer = call.await.expect("no panic");
-        if answer.status() == 429 {
-            assert_eq!(answer.headers()["retry-after"], "1");
+        let response = call.await.expect("no panic");
+        if response.status() == 429 {
+            assert_eq!(response.headers()["retry-after"], "1");
         }
-        statuses.push(answer.status().as_u16());
+        statuses.push(response.status().as_u16());
     }
     assert!(
         statuses.contains(&200) && statuses.contains(&429),
@@ -78,7 +78,7 @@ async fn one_user_does_not_use_up_its_clients_limits() {
         let calls: Vec<_> = (0..200)
             .map(|_| {
                 let request = credentials(http().get(gateway.at(&path)));
-                tokio::spawn(async move { request.send().await.expect("an answer").status() })
+                tokio::spawn(async move { request.send().await.expect("a response").status() })
             })
             .collect();
         let mut refused = 0;

@@ -16,7 +16,7 @@ crate::on_both_stores!(
     a_user_has_so_many_members_and_no_more,
     skip_aggregation_at_mint_wins_over_the_one_at_create,
     a_deleted_member_is_gone_and_its_link_with_it,
-    answers_speak_the_media_type_that_was_asked_for,
+    responses_have_the_media_type_that_was_asked_for,
     m8_a_mint_is_never_cached,
 );
 
@@ -54,10 +54,10 @@ fn wanted() -> Value {
 
 async fn a_created_member_has_the_documented_fields(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
-    let (status, answer) = gateway.nexus("POST", "/members", Some(wanted())).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(names(&answer), ["member"].into());
-    let mut member = answer["member"].clone();
+    let (status, response) = gateway.nexus("POST", "/members", Some(wanted())).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(names(&response), ["member"].into());
+    let mut member = response["member"].clone();
 
     let guid = assert_guid(&member, "guid", "MBR-").to_owned();
     assert_guid(&member, "oauth_state_guid", "OAS-");
@@ -171,9 +171,9 @@ async fn a_new_link_has_the_documented_fields_and_replaces_the_old(backend: Back
     let (guid, first) = gateway.member().await;
     let path =
         format!("/members/{guid}/oauth_window_uri?referral_source=BROWSER&enable_app2app=true");
-    let (status, answer) = gateway.nexus("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    let member = &answer["member"];
+    let (status, response) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
+    let member = &response["member"];
     let expected = ["expires_at", "guid", "oauth_state_guid", "oauth_window_uri"];
     assert_eq!(names(member), expected.into());
     assert_eq!(member["guid"], json!(guid));
@@ -195,9 +195,9 @@ async fn a_new_link_has_the_documented_fields_and_replaces_the_old(backend: Back
 async fn an_institution_without_oauth_is_refused_by_the_documented_words(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let body = json!({"member": {"institution_guid": PAPER_BANK_GUID, "is_oauth": true}});
-    let (status, answer) = gateway.nexus("POST", "/members", Some(body)).await;
-    assert_eq!(status, 400, "{answer}");
-    assert_eq!(answer["error"]["message"], "Member cannot use OAuth");
+    let (status, response) = gateway.nexus("POST", "/members", Some(body)).await;
+    assert_eq!(status, 400, "{response}");
+    assert_eq!(response["error"]["message"], "Member cannot use OAuth");
     let (_, listed) = gateway.nexus("GET", "/members", None).await;
     assert_eq!(listed, json!({"members": []}), "nothing is left behind");
 }
@@ -208,26 +208,30 @@ async fn an_external_guid_names_one_member_of_a_client(backend: Backend) {
         "institution_guid": BANK_GUID, "is_oauth": true, "external_guid": "mine",
     }});
     let (guid, _) = gateway.member_with(body.clone()).await;
-    let (status, answer) = gateway.nexus("POST", "/members", Some(body)).await;
+    let (status, response) = gateway.nexus("POST", "/members", Some(body)).await;
     assert_eq!(
-        (status, &answer["error"]["code"]),
+        (status, &response["error"]["code"]),
         (422, &json!("4220")),
-        "{answer}"
+        "{response}"
     );
-    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    let message = response["error"]["message"].as_str().unwrap_or_default();
     assert!(
         message.starts_with("external_guid is taken by another member"),
         "{message}"
     );
-    assert_eq!(answer["error"]["guid"], json!(guid));
+    assert_eq!(response["error"]["guid"], json!(guid));
 
     // The Platform API calls it `id` and says 409.
     let path = format!("/users/{}/members", gateway.user);
     let body = json!({"member": {"institution_code": BANK, "is_oauth": true, "id": "mine"}});
-    let (status, answer) = gateway.platform("POST", &path, Some(body.clone())).await;
-    assert_eq!((status, &answer["guid"]), (409, &json!(guid)), "{answer}");
-    assert_eq!(answer["error"]["status"], "conflict");
-    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    let (status, response) = gateway.platform("POST", &path, Some(body.clone())).await;
+    assert_eq!(
+        (status, &response["guid"]),
+        (409, &json!(guid)),
+        "{response}"
+    );
+    assert_eq!(response["error"]["status"], "conflict");
+    let message = response["error"]["message"].as_str().unwrap_or_default();
     assert!(
         message.starts_with("id is taken by another member"),
         "{message}"
@@ -238,8 +242,8 @@ async fn an_external_guid_names_one_member_of_a_client(backend: Backend) {
         .nexus("DELETE", &format!("/members/{guid}"), None)
         .await;
     assert_eq!(status, 200);
-    let (status, answer) = gateway.platform("POST", &path, Some(body)).await;
-    assert_eq!(status, 202, "{answer}");
+    let (status, response) = gateway.platform("POST", &path, Some(body)).await;
+    assert_eq!(status, 202, "{response}");
 }
 
 /// `design` decision 7: an explicit value at mint wins; otherwise create's, until the first success.
@@ -254,30 +258,30 @@ async fn a_user_has_so_many_members_and_no_more(backend: Backend) {
     let gateway = TestGateway::with(backend, setup).await;
     let mut created = Vec::new();
     for _ in 0..2 {
-        let (status, answer) = gateway.nexus("POST", "/members", Some(wanted())).await;
-        assert_eq!(status, 200, "{answer}");
+        let (status, response) = gateway.nexus("POST", "/members", Some(wanted())).await;
+        assert_eq!(status, 200, "{response}");
         created.push(
-            answer["member"]["guid"]
+            response["member"]["guid"]
                 .as_str()
                 .expect("a guid")
                 .to_owned(),
         );
     }
-    let (status, answer) = gateway.nexus("POST", "/members", Some(wanted())).await;
-    assert_eq!(status, 400, "{answer}");
-    let message = answer["error"]["message"].as_str().expect("a message");
+    let (status, response) = gateway.nexus("POST", "/members", Some(wanted())).await;
+    assert_eq!(status, 400, "{response}");
+    let message = response["error"]["message"].as_str().expect("a message");
     assert!(
         message.contains("2 members") && message.contains("delete"),
         "{message}"
     );
     let path = format!("/users/{}/members", gateway.user);
-    let (status, answer) = gateway.platform("POST", &path, Some(wanted())).await;
-    assert_eq!(status, 400, "{answer}");
+    let (status, response) = gateway.platform("POST", &path, Some(wanted())).await;
+    assert_eq!(status, 400, "{response}");
     let path = format!("/members/{}", created[0]);
     let (status, _) = gateway.nexus("DELETE", &path, None).await;
     assert!(matches!(status, 200 | 204), "{status}");
-    let (status, answer) = gateway.nexus("POST", "/members", Some(wanted())).await;
-    assert_eq!(status, 200, "{answer}");
+    let (status, response) = gateway.nexus("POST", "/members", Some(wanted())).await;
+    assert_eq!(status, 200, "{response}");
 }
 
 async fn skip_aggregation_at_mint_wins_over_the_one_at_create(backend: Backend) {
@@ -294,8 +298,8 @@ async fn skip_aggregation_at_mint_wins_over_the_one_at_create(backend: Backend) 
         let (guid, mut link) = gateway.member_with(body).await;
         if let Some(skip) = at_mint {
             let path = format!("/members/{guid}/oauth_window_uri?skip_aggregation={skip}");
-            let (_, answer) = gateway.nexus("GET", &path, None).await;
-            let minted = answer["member"]["oauth_window_uri"].as_str();
+            let (_, response) = gateway.nexus("GET", &path, None).await;
+            let minted = response["member"]["oauth_window_uri"].as_str();
             link = minted.expect("a link").parse().expect("a URL");
         }
         let page = gateway.connect(&gateway.visitor(), &link).await;
@@ -311,8 +315,8 @@ async fn skip_aggregation_at_mint_wins_over_the_one_at_create(backend: Backend) 
         if at_create && !aggregates {
             // After the first success, create's value is forgotten.
             let path = format!("/members/{guid}/oauth_window_uri");
-            let (_, answer) = gateway.nexus("GET", &path, None).await;
-            let minted = answer["member"]["oauth_window_uri"].as_str();
+            let (_, response) = gateway.nexus("GET", &path, None).await;
+            let minted = response["member"]["oauth_window_uri"].as_str();
             let link = minted.expect("a link").parse().expect("a URL");
             gateway.connect(&gateway.visitor(), &link).await;
             assert_eq!(
@@ -329,8 +333,8 @@ async fn a_deleted_member_is_gone_and_its_link_with_it(backend: Backend) {
     let (guid, link) = gateway.member().await;
     let state = gateway.state(guid).await;
     let path = format!("/members/{guid}");
-    let (status, answer) = gateway.nexus("DELETE", &path, None).await;
-    assert_eq!((status, answer), (200, json!({})));
+    let (status, response) = gateway.nexus("DELETE", &path, None).await;
+    assert_eq!((status, response), (200, json!({})));
     assert_eq!(gateway.nexus("GET", &path, None).await.0, 404);
     assert_eq!(gateway.nexus("DELETE", &path, None).await.0, 404);
     let mint = format!("{path}/oauth_window_uri");
@@ -343,13 +347,13 @@ async fn a_deleted_member_is_gone_and_its_link_with_it(backend: Backend) {
     assert_eq!(gateway.bank.hits().authorize, 0);
     // The state stays, ended: SESSION_ERROR (`design` decision 11).
     let path = format!("/oauth_states/{}", state["guid"].as_str().expect("a guid"));
-    let (status, answer) = gateway.nexus("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(answer["oauth_state"]["auth_status"], 3);
-    assert_eq!(answer["oauth_state"]["error_reason"], 6);
+    let (status, response) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(response["oauth_state"]["auth_status"], 3);
+    assert_eq!(response["oauth_state"]["error_reason"], 6);
 }
 
-async fn answers_speak_the_media_type_that_was_asked_for(backend: Backend) {
+async fn responses_have_the_media_type_that_was_asked_for(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     for (asked, answered) in [
         (
@@ -374,7 +378,7 @@ async fn answers_speak_the_media_type_that_was_asked_for(backend: Backend) {
         // Every vendor's JSON is JSON.
         let is_json = !asked.contains(',') && asked.contains("json");
         let sent = if is_json { asked } else { "application/json" };
-        let answer = http()
+        let response = http()
             .post(gateway.at("/members"))
             .header("accept", asked)
             .header("content-type", sent)
@@ -382,10 +386,10 @@ async fn answers_speak_the_media_type_that_was_asked_for(backend: Backend) {
             .body(wanted().to_string())
             .send()
             .await
-            .expect("an answer");
-        assert_eq!(answer.status(), 200, "{asked}");
-        assert_eq!(answer.headers()["content-type"], answered, "{asked}");
-        assert!(answer.json::<Value>().await.expect("JSON")["member"].is_object());
+            .expect("a response");
+        assert_eq!(response.status(), 200, "{asked}");
+        assert_eq!(response.headers()["content-type"], answered, "{asked}");
+        assert!(response.json::<Value>().await.expect("JSON")["member"].is_object());
     }
 }
 
@@ -395,17 +399,17 @@ async fn m8_a_mint_is_never_cached(backend: Backend) {
     let mut links = Vec::new();
     for _ in 0..2 {
         let path = format!("/members/{guid}/oauth_window_uri");
-        let answer = http()
+        let response = http()
             .get(gateway.at(&path))
             .header("md-session-token", &gateway.session)
             .header("if-none-match", "*")
             .send()
             .await
-            .expect("an answer");
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["cache-control"], "no-store");
-        assert!(!answer.headers().contains_key("etag"));
-        let body: Value = answer.json().await.expect("JSON");
+            .expect("a response");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert!(!response.headers().contains_key("etag"));
+        let body: Value = response.json().await.expect("JSON");
         links.push(body["member"]["oauth_window_uri"].clone());
     }
     assert_ne!(links[0], links[1]);
@@ -428,9 +432,9 @@ async fn m9_a_burst_of_mints_is_told_to_wait() {
             .send()
     };
     for _ in 0..2 {
-        assert_eq!(mint().await.expect("an answer").status(), 200);
+        assert_eq!(mint().await.expect("a response").status(), 200);
     }
-    let refused = mint().await.expect("an answer");
+    let refused = mint().await.expect("a response");
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
     let body: Value = refused.json().await.expect("JSON");
@@ -438,6 +442,6 @@ async fn m9_a_burst_of_mints_is_told_to_wait() {
     // Another member of the same client is not made to wait.
     let (other, _) = gateway.member().await;
     let path = format!("/users/{}/members/{other}/oauth_window_uri", gateway.user);
-    let (status, answer) = gateway.platform("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
+    let (status, response) = gateway.platform("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
 }

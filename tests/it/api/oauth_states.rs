@@ -16,10 +16,10 @@ crate::on_both_stores!(
 
 async fn states(gateway: &TestGateway, query: &str) -> Vec<Value> {
     let path = format!("/oauth_states?{query}");
-    let (status, answer) = gateway.nexus("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(names(&answer), ["oauth_states"].into());
-    answer["oauth_states"].as_array().expect("a list").clone()
+    let (status, response) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(names(&response), ["oauth_states"].into());
+    response["oauth_states"].as_array().expect("a list").clone()
 }
 
 async fn a_state_has_the_documented_fields_from_the_mint_on(backend: Backend) {
@@ -27,8 +27,8 @@ async fn a_state_has_the_documented_fields_from_the_mint_on(backend: Backend) {
     let body = json!({"member": {
         "institution_guid": crate::support::gateway::BANK_GUID, "is_oauth": true,
     }});
-    let (_, answer) = gateway.nexus("POST", "/members", Some(body)).await;
-    let member = &answer["member"]["guid"];
+    let (_, response) = gateway.nexus("POST", "/members", Some(body)).await;
+    let member = &response["member"]["guid"];
     let state = gateway
         .state(member.as_str().expect("a guid").parse().expect("a guid"))
         .await;
@@ -49,7 +49,7 @@ async fn a_state_has_the_documented_fields_from_the_mint_on(backend: Backend) {
     );
     let guid = assert_guid(&state, "guid", "OAS-");
     assert_eq!(
-        answer["member"]["oauth_state_guid"], guid,
+        response["member"]["oauth_state_guid"], guid,
         "the mint named it"
     );
     assert_eq!(state["auth_status"], 1);
@@ -73,8 +73,8 @@ async fn states_are_filtered_and_come_newest_first(backend: Backend) {
     for _ in 0..2 {
         gateway.clock.advance(Duration::from_secs(1));
         let path = format!("/members/{first}/oauth_window_uri");
-        let (_, answer) = gateway.nexus("GET", &path, None).await;
-        minted.push(answer["member"]["oauth_state_guid"].clone());
+        let (_, response) = gateway.nexus("GET", &path, None).await;
+        minted.push(response["member"]["oauth_state_guid"].clone());
     }
     gateway.clock.advance(Duration::from_secs(1));
     let (second, link) = gateway.member().await;
@@ -107,11 +107,11 @@ async fn states_are_filtered_and_come_newest_first(backend: Backend) {
     ] {
         assert_eq!(states(&gateway, &query).await.len(), count, "{query}");
     }
-    let (status, answer) = gateway
+    let (status, response) = gateway
         .nexus("GET", "/oauth_states?auth_status=9", None)
         .await;
-    assert_eq!(status, 400, "{answer}");
-    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    assert_eq!(status, 400, "{response}");
+    let message = response["error"]["message"].as_str().unwrap_or_default();
     assert!(message.starts_with("auth_status must be"), "{message}");
 }
 
@@ -146,22 +146,22 @@ async fn a_clients_key_sees_the_states_of_whom_it_names(backend: Backend) {
         &by_user,
         &format!("{by_user}&outbound_member_guid={member}"),
     ] {
-        let (status, answer) = gateway.platform("GET", list, None).await;
+        let (status, response) = gateway.platform("GET", list, None).await;
         assert_eq!(
-            (status, answer),
+            (status, response),
             (200, json!({"oauth_states": [state]})),
             "{list}"
         );
     }
     let stranger = "/oauth_states?user_guid=USR-68e96dd6-eabd-42d3-9f05-416897f0746c";
-    let (status, answer) = gateway.platform("GET", stranger, None).await;
-    assert_eq!((status, answer), (200, json!({"oauth_states": []})));
+    let (status, response) = gateway.platform("GET", stranger, None).await;
+    assert_eq!((status, response), (200, json!({"oauth_states": []})));
     let read = format!("/oauth_states/{}", state["guid"].as_str().expect("a guid"));
-    let (status, answer) = gateway.platform("GET", &read, None).await;
-    assert_eq!((status, answer), (200, json!({"oauth_state": state})));
-    let (status, answer) = gateway.platform("GET", "/oauth_states", None).await;
-    assert_eq!(status, 400, "{answer}");
-    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    let (status, response) = gateway.platform("GET", &read, None).await;
+    assert_eq!((status, response), (200, json!({"oauth_state": state})));
+    let (status, response) = gateway.platform("GET", "/oauth_states", None).await;
+    assert_eq!(status, 400, "{response}");
+    let message = response["error"]["message"].as_str().unwrap_or_default();
     assert!(
         message.starts_with("user_guid or outbound_member_guid is missing"),
         "{message}"

@@ -20,9 +20,9 @@ async fn a_user_has_the_documented_fields(backend: Backend) {
     let body = json!({"user": {
         "id": "frieda", "email": "frieda@example.org", "metadata": "{}", "is_disabled": false,
     }});
-    let (status, answer) = gateway.platform("POST", "/users", Some(body)).await;
-    assert_eq!(status, 200, "{answer}");
-    let user = &answer["user"];
+    let (status, response) = gateway.platform("POST", "/users", Some(body)).await;
+    assert_eq!(status, 200, "{response}");
+    let user = &response["user"];
     let expected = [
         "created_at",
         "email",
@@ -42,13 +42,13 @@ async fn a_user_has_the_documented_fields(backend: Backend) {
         let path = format!("/users/{identifier}");
         assert_eq!(
             gateway.platform("GET", &path, None).await,
-            (200, answer.clone())
+            (200, response.clone())
         );
     }
     // Nothing is required, but an object is.
-    let (status, answer) = gateway.platform("POST", "/users", Some(json!({}))).await;
-    assert_eq!(status, 200, "{answer}");
-    assert!(answer["user"]["id"].is_null());
+    let (status, response) = gateway.platform("POST", "/users", Some(json!({}))).await;
+    assert_eq!(status, 200, "{response}");
+    assert!(response["user"]["id"].is_null());
 }
 
 async fn users_come_in_pages(backend: Backend) {
@@ -58,11 +58,11 @@ async fn users_come_in_pages(backend: Backend) {
         assert_eq!(gateway.platform("POST", "/users", Some(body)).await.0, 200);
     }
     let page = async |query: &str| {
-        let (status, answer) = gateway
+        let (status, response) = gateway
             .platform("GET", &format!("/users?{query}"), None)
             .await;
-        assert_eq!(status, 200, "{answer}");
-        answer
+        assert_eq!(status, 200, "{response}");
+        response
     };
     let first = page("").await;
     assert_eq!(names(&first), ["pagination", "users"].into());
@@ -97,16 +97,16 @@ async fn users_come_in_pages(backend: Backend) {
 async fn a_users_id_is_unique_within_its_client(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let body = json!({"user": {"id": "user-1"}});
-    let (status, answer) = gateway.platform("POST", "/users", Some(body.clone())).await;
+    let (status, response) = gateway.platform("POST", "/users", Some(body.clone())).await;
     assert_eq!(
-        (status, &answer["guid"]),
+        (status, &response["guid"]),
         (409, &json!(gateway.user)),
-        "{answer}"
+        "{response}"
     );
-    assert_eq!(answer["error"]["status"], "conflict");
+    assert_eq!(response["error"]["status"], "conflict");
     // Another client's users are its own.
-    let (status, answer) = gateway.rival("POST", "/users", Some(body)).await;
-    assert_eq!(status, 200, "{answer}");
+    let (status, response) = gateway.rival("POST", "/users", Some(body)).await;
+    assert_eq!(status, 200, "{response}");
 }
 
 fn wanted(id: &str) -> Value {
@@ -116,9 +116,9 @@ fn wanted(id: &str) -> Value {
 async fn a_member_has_the_documented_fields(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let path = format!("/users/{}/members", gateway.user);
-    let (status, answer) = gateway.platform("POST", &path, Some(wanted("one"))).await;
-    assert_eq!(status, 202, "it will aggregate by itself: {answer}");
-    let mut member = answer["member"].clone();
+    let (status, response) = gateway.platform("POST", &path, Some(wanted("one"))).await;
+    assert_eq!(status, 202, "it will aggregate by itself: {response}");
+    let mut member = response["member"].clone();
     assert!(member["oauth_window_uri"].is_string());
     member
         .as_object_mut()
@@ -168,8 +168,8 @@ async fn a_member_has_the_documented_fields(backend: Backend) {
 
     let mut body = wanted("two");
     body["member"]["skip_aggregation"] = json!(true);
-    let (status, answer) = gateway.platform("POST", &path, Some(body)).await;
-    assert_eq!(status, 200, "nothing will be started: {answer}");
+    let (status, response) = gateway.platform("POST", &path, Some(body)).await;
+    assert_eq!(status, 200, "nothing will be started: {response}");
 }
 
 async fn members_come_in_pages(backend: Backend) {
@@ -180,27 +180,27 @@ async fn members_come_in_pages(backend: Backend) {
         assert_eq!(gateway.platform("POST", path, Some(body)).await.0, 202);
     }
     let second = format!("{path}?records_per_page=10&page=2");
-    let (status, answer) = gateway.platform("GET", &second, None).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(names(&answer), ["members", "pagination"].into());
+    let (status, response) = gateway.platform("GET", &second, None).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(names(&response), ["members", "pagination"].into());
     assert_eq!(
-        answer["pagination"],
+        response["pagination"],
         json!({"current_page": 2, "per_page": 10, "total_entries": 11, "total_pages": 2})
     );
-    assert_eq!(answer["members"].as_array().map(Vec::len), Some(1));
+    assert_eq!(response["members"].as_array().map(Vec::len), Some(1));
 }
 
 async fn a_new_link_is_minted_by_key(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let (member, _) = gateway.member().await;
     let path = format!("/users/user-1/members/{member}/oauth_window_uri?referral_source=BROWSER");
-    let (status, answer) = gateway.platform("GET", &path, None).await;
+    let (status, response) = gateway.platform("GET", &path, None).await;
     assert_eq!(
-        (status, &answer["member"]["guid"]),
+        (status, &response["member"]["guid"]),
         (200, &json!(member)),
-        "{answer}"
+        "{response}"
     );
-    let link = answer["member"]["oauth_window_uri"]
+    let link = response["member"]["oauth_window_uri"]
         .as_str()
         .expect("a link");
     let page = gateway
@@ -213,11 +213,11 @@ async fn a_member_is_deleted_without_content(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let (member, _) = gateway.member().await;
     let path = format!("/users/user-1/members/{member}");
-    let (status, answer) = gateway.platform("DELETE", &path, None).await;
-    assert_eq!((status, answer), (204, Value::Null));
-    let (status, answer) = gateway.platform("GET", &path, None).await;
+    let (status, response) = gateway.platform("DELETE", &path, None).await;
+    assert_eq!((status, response), (204, Value::Null));
+    let (status, response) = gateway.platform("GET", &path, None).await;
     assert_eq!(
-        (status, &answer["error"]["type"]),
+        (status, &response["error"]["type"]),
         (404, &json!("not_found_error"))
     );
     assert_eq!(gateway.platform("DELETE", &path, None).await.0, 404);

@@ -19,10 +19,10 @@ crate::on_both_stores!(
 
 async fn api_token(gateway: &TestGateway) -> String {
     let path = format!("/{CLIENT}/users/{}/api_token", gateway.user);
-    let (status, answer) = sso(gateway, "GET", &path, SSO_KEY).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(names(&answer), ["api_token"].into());
-    let token = answer["api_token"]["token"].as_str();
+    let (status, response) = sso(gateway, "GET", &path, SSO_KEY).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(names(&response), ["api_token"].into());
+    let token = response["api_token"]["token"].as_str();
     token.expect("a token").to_owned()
 }
 
@@ -44,10 +44,10 @@ async fn begin(gateway: &TestGateway, token: &str) -> (u16, Value) {
 }
 
 async fn session(gateway: &TestGateway) -> String {
-    let (status, answer) = begin(gateway, &api_token(gateway).await).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(names(&answer), ["session"].into());
-    let token = answer["session"]["token"].as_str();
+    let (status, response) = begin(gateway, &api_token(gateway).await).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(names(&response), ["session"].into());
+    let token = response["session"]["token"].as_str();
     token.expect("a token").to_owned()
 }
 
@@ -62,9 +62,9 @@ async fn members(gateway: &TestGateway, session: &str) -> (u16, Value) {
 async fn an_api_token_opens_one_session(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let token = api_token(&gateway).await;
-    let (status, answer) = begin(&gateway, &token).await;
-    assert_eq!(status, 200, "{answer}");
-    let session = answer["session"]["token"].as_str().expect("a token");
+    let (status, response) = begin(&gateway, &token).await;
+    assert_eq!(status, 200, "{response}");
+    let session = response["session"]["token"].as_str().expect("a token");
     assert_ne!(session, token);
     assert_eq!(
         members(&gateway, session).await,
@@ -76,17 +76,17 @@ async fn an_api_token_opens_one_session(backend: Backend) {
         "a token is no session"
     );
 
-    let (status, answer) = begin(&gateway, &token).await;
-    assert_eq!(status, 401, "{answer}");
-    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    let (status, response) = begin(&gateway, &token).await;
+    assert_eq!(status, 401, "{response}");
+    let message = response["error"]["message"].as_str().unwrap_or_default();
     assert!(
         message.contains("spent") && message.contains("api_token"),
         "{message}"
     );
     // The user's own name in the path, and the spelling with a suffix, do as well.
     let path = format!("/{CLIENT}/users/user-1/api_token.json");
-    let (status, answer) = sso(&gateway, "GET", &path, SSO_KEY).await;
-    assert_eq!(status, 200, "{answer}");
+    let (status, response) = sso(&gateway, "GET", &path, SSO_KEY).await;
+    assert_eq!(status, 200, "{response}");
 }
 
 async fn an_api_token_is_good_for_ten_minutes(backend: Backend) {
@@ -110,13 +110,13 @@ async fn a_session_slides_for_thirty_minutes(backend: Backend) {
         );
     }
     gateway.clock.advance(30 * MINUTE);
-    let (status, answer) = members(&gateway, &session).await;
+    let (status, response) = members(&gateway, &session).await;
     assert_eq!(
-        (status, &answer["error"]["code"]),
+        (status, &response["error"]["code"]),
         (401, &json!("4011")),
-        "{answer}"
+        "{response}"
     );
-    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    let message = response["error"]["message"].as_str().unwrap_or_default();
     assert!(
         message.contains("expired") && message.contains("POST /sessions"),
         "{message}"
@@ -127,8 +127,8 @@ async fn ended_sessions_are_over(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let sessions = [session(&gateway).await, session(&gateway).await];
     let path = format!("/{CLIENT}/users/{}/sessions", gateway.user);
-    let (status, answer) = sso(&gateway, "DELETE", &path, SSO_KEY).await;
-    assert_eq!((status, answer), (200, json!({})));
+    let (status, response) = sso(&gateway, "DELETE", &path, SSO_KEY).await;
+    assert_eq!((status, response), (200, json!({})));
     for ended in &sessions {
         assert_eq!(members(&gateway, ended).await.0, 401);
     }
@@ -152,16 +152,16 @@ async fn the_sso_key_of_the_client_is_asked_for(backend: Backend) {
             gateway.api_key.as_str(),
         ),
     ] {
-        let (status, answer) = sso(&gateway, "GET", &path, key).await;
-        assert_eq!(status, 401, "{path} {key}: {answer}");
-        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        let (status, response) = sso(&gateway, "GET", &path, key).await;
+        assert_eq!(status, 401, "{path} {key}: {response}");
+        let message = response["error"]["message"].as_str().unwrap_or_default();
         assert!(message.contains("MD-API-KEY"), "{message}");
     }
     let path = format!("/{CLIENT}/users/nobody/api_token");
-    let (status, answer) = sso(&gateway, "GET", &path, SSO_KEY).await;
+    let (status, response) = sso(&gateway, "GET", &path, SSO_KEY).await;
     assert_eq!(
-        (status, &answer["error"]["code"]),
+        (status, &response["error"]["code"]),
         (404, &json!("4040")),
-        "{answer}"
+        "{response}"
     );
 }

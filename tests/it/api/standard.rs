@@ -276,7 +276,7 @@ async fn an_aggregation_that_cannot_be_is_405_and_names_its_method(backend: Back
         .basic_auth("acme", Some(&gateway.api_key))
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     assert_eq!(answer.status(), 405);
     assert_eq!(answer.headers()["allow"], "POST");
     let body: Value = answer.json().await.expect("JSON");
@@ -380,7 +380,7 @@ async fn what_is_no_json_by_its_type_is_415(backend: Backend) {
             .body(wanted("ada").to_string())
             .send()
             .await
-            .expect("an answer");
+            .expect("a response");
         assert_eq!(answer.status(), 415, "{media_type}");
         let body: Value = answer.json().await.expect("JSON");
         assert_eq!(body["error"]["code"], "4150");

@@ -15,26 +15,26 @@ crate::on_both_stores!(
 async fn a_user_is_changed_by_guid_or_id(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let body = json!({"user": {"email": "ada@example.org", "metadata": "m", "is_disabled": true}});
-    let (status, answer) = gateway.platform("PUT", "/users/user-1", Some(body)).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(answer["user"]["email"], "ada@example.org");
-    assert_eq!(answer["user"]["is_disabled"], true);
-    assert_eq!(answer["user"]["id"], "user-1");
+    let (status, response) = gateway.platform("PUT", "/users/user-1", Some(body)).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(response["user"]["email"], "ada@example.org");
+    assert_eq!(response["user"]["is_disabled"], true);
+    assert_eq!(response["user"]["id"], "user-1");
     let path = format!("/users/{}", gateway.user);
     let body = json!({"email": null, "id": "renamed"});
-    let (status, answer) = gateway.platform("PUT", &path, Some(body)).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(answer["user"]["email"], Value::Null);
-    assert_eq!(answer["user"]["metadata"], "m");
+    let (status, response) = gateway.platform("PUT", &path, Some(body)).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(response["user"]["email"], Value::Null);
+    assert_eq!(response["user"]["metadata"], "m");
     assert_eq!(
         gateway.platform("GET", "/users/renamed", None).await,
-        (200, answer)
+        (200, response)
     );
     assert_eq!(gateway.platform("GET", "/users/user-1", None).await.0, 404);
     for empty in [json!({}), json!({"user": {}}), json!({"user": null})] {
-        let (status, answer) = gateway.platform("PUT", &path, Some(empty)).await;
+        let (status, response) = gateway.platform("PUT", &path, Some(empty)).await;
         assert_eq!(
-            (status, &answer["error"]["status"]),
+            (status, &response["error"]["status"]),
             (400, &json!("bad_request"))
         );
     }
@@ -53,11 +53,11 @@ async fn a_taken_id_is_409_and_names_its_owner(backend: Backend) {
     let body = json!({"user": {"id": "second"}});
     assert_eq!(gateway.platform("POST", "/users", Some(body)).await.0, 200);
     let body = json!({"user": {"id": "user-1"}});
-    let (status, answer) = gateway.platform("PUT", "/users/second", Some(body)).await;
+    let (status, response) = gateway.platform("PUT", "/users/second", Some(body)).await;
     assert_eq!(
-        (status, &answer["guid"]),
+        (status, &response["guid"]),
         (409, &json!(gateway.user)),
-        "{answer}"
+        "{response}"
     );
 }
 
@@ -98,16 +98,16 @@ async fn users_are_found_by_what_they_have(backend: Backend) {
         ("id=ada&is_disabled=false", vec![]),
         ("is_disabled=true", vec!["ada"]),
     ] {
-        let (status, answer) = gateway
+        let (status, response) = gateway
             .platform("GET", &format!("/users?{query}"), None)
             .await;
-        assert_eq!(status, 200, "{answer}");
-        let users = answer["users"].as_array().expect("a list").iter();
+        assert_eq!(status, 200, "{response}");
+        let users = response["users"].as_array().expect("a list").iter();
         let mut ids: Vec<_> = users.filter_map(|user| user["id"].as_str()).collect();
         ids.sort_unstable();
         assert_eq!(ids, found, "{query}");
         assert_eq!(
-            answer["pagination"]["total_entries"],
+            response["pagination"]["total_entries"],
             found.len(),
             "{query}"
         );
@@ -137,8 +137,8 @@ async fn nothing_is_begun_for_a_disabled_user(backend: Backend) {
     let user = "/users/user-1";
     gateway.disable_user(true).await;
 
-    let (status, answer) = gateway.nexus("GET", "/members", None).await;
-    assert_eq!((status, &answer["error"]["code"]), (401, &json!("4011")));
+    let (status, response) = gateway.nexus("GET", "/members", None).await;
+    assert_eq!((status, &response["error"]["code"]), (401, &json!("4011")));
     let by_token = |request: reqwest::RequestBuilder| request.header("MD-API-TOKEN", unspent);
     assert_eq!(
         gateway.call("POST", "/sessions", None, by_token).await.0,
@@ -159,10 +159,10 @@ async fn nothing_is_begun_for_a_disabled_user(backend: Backend) {
         ("PUT", format!("{one}/resume"), Some(answers)),
         ("PUT", one.clone(), Some(name)),
     ] {
-        let (status, answer) = gateway.platform(method, &path, body).await;
-        assert_eq!(status, 403, "{method} {path}: {answer}");
-        assert_eq!(answer["error"]["status"], "forbidden", "{answer}");
-        let message = answer["error"]["message"].as_str().expect("a message");
+        let (status, response) = gateway.platform(method, &path, body).await;
+        assert_eq!(status, 403, "{method} {path}: {response}");
+        assert_eq!(response["error"]["status"], "forbidden", "{response}");
+        let message = response["error"]["message"].as_str().expect("a message");
         assert!(message.contains("disabled"), "{message}");
     }
     for path in [user, &members, &one] {

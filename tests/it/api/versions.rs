@@ -20,22 +20,22 @@ async fn both_versions_and_none_are_spoken_and_no_other() {
     };
     let (_, expected) = asked("/users", None).await;
     for version in [None, Some("v20111101"), Some("v20250224")] {
-        let (status, mut answer) = asked("/users", version).await;
-        assert_eq!(status, 200, "{version:?}: {answer}");
+        let (status, mut response) = asked("/users", version).await;
+        assert_eq!(status, 200, "{version:?}: {response}");
         let is_new = version == Some("v20250224");
-        for user in answer["users"].as_array_mut().expect("users") {
+        for user in response["users"].as_array_mut().expect("users") {
             let user = user.as_object_mut().expect("a user");
             assert_eq!(user.contains_key("email"), !is_new, "{user:?}");
             user.entry("email").or_insert(json!(null));
         }
-        assert_eq!(answer, expected);
+        assert_eq!(response, expected);
     }
     for path in ["/users", "/institutions", "/institutions/fake_bank"] {
         for version in ["v20250225", "", "1", "v20111101,v20250224"] {
-            let (status, answer) = asked(path, Some(version)).await;
-            assert_eq!(status, 406, "{path} {version:?}: {answer}");
-            assert_eq!(answer["error"]["status"], json!("not_acceptable"));
-            let message = answer["error"]["message"].as_str().unwrap_or_default();
+            let (status, response) = asked(path, Some(version)).await;
+            assert_eq!(status, 406, "{path} {version:?}: {response}");
+            assert_eq!(response["error"]["status"], json!("not_acceptable"));
+            let message = response["error"]["message"].as_str().unwrap_or_default();
             assert!(message.contains("v20111101 or v20250224"), "{message}");
         }
     }
@@ -46,7 +46,7 @@ async fn both_versions_and_none_are_spoken_and_no_other() {
             .header("accept-version", "v9")
     };
     assert_eq!(gateway.call("GET", "/members", None, with).await.0, 200);
-    // The release candidate is taken where it answers as the others do, and nowhere else.
+    // The release candidate is accepted only where its response is the same as the others'.
     let (member, _) = gateway.member().await;
     let user = format!("/users/{}", gateway.user);
     let member = format!("{user}/members/{member}");
@@ -64,7 +64,7 @@ async fn both_versions_and_none_are_spoken_and_no_other() {
             let request = request.basic_auth(CLIENT, Some(key));
             request.header("accept-version", "rc20260430")
         };
-        let (status, answer) = gateway.call(method, &path, None, with).await;
-        assert_eq!(status, expected, "{method} {path}: {answer}");
+        let (status, response) = gateway.call(method, &path, None, with).await;
+        assert_eq!(status, expected, "{method} {path}: {response}");
     }
 }

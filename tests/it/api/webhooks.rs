@@ -31,9 +31,9 @@ async fn a_request_may_silence_its_own_events(backend: Backend) {
                 false => request,
             }
         };
-        let (status, answer) = gateway.call("POST", "/members", Some(body), with).await;
-        assert_eq!(status, 200, "{answer}");
-        answer["member"].clone()
+        let (status, response) = gateway.call("POST", "/members", Some(body), with).await;
+        assert_eq!(status, 200, "{response}");
+        response["member"].clone()
     };
     let plain = json!({"member": {"institution_guid": BANK_GUID, "is_oauth": true}});
     let rooted =
@@ -45,8 +45,8 @@ async fn a_request_may_silence_its_own_events(backend: Backend) {
     let path = "/users/user-1/members";
     let body =
         json!({"member": {"institution_code": BANK, "is_oauth": true}, "skip_webhook": true});
-    let (_, answer) = gateway.platform("POST", path, Some(body)).await;
-    let by_key = answer["member"].clone();
+    let (_, response) = gateway.platform("POST", path, Some(body)).await;
+    let by_key = response["member"].clone();
 
     // A silent deletion too; then two loud requests, whose events come after all of these.
     let deletion = format!("/members/{}", silent[1]["guid"].as_str().expect("a guid"));

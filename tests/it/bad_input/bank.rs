@@ -1,4 +1,4 @@
-//! The institution is away, or says something that is no answer.
+//! The institution is away, or sends something that is no token response.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::gateway::{Backend, TestGateway};
 
 crate::on_both_stores!(
     a_bank_that_is_down_is_a_provider_error,
-    a_bank_that_answers_html_is_a_provider_error,
+    a_bank_that_sends_html_is_a_provider_error,
     a_bank_that_hangs_up_is_a_provider_error,
 );
 
@@ -18,7 +18,7 @@ async fn a_bank_that_is_down_is_a_provider_error(backend: Backend) {
     provider_error(backend, Behaviour::unavailable()).await;
 }
 
-async fn a_bank_that_answers_html_is_a_provider_error(backend: Backend) {
+async fn a_bank_that_sends_html_is_a_provider_error(backend: Backend) {
     provider_error(backend, Behaviour::Html).await;
 }
 
@@ -50,8 +50,8 @@ async fn provider_error(backend: Backend, behaviour: Behaviour) {
     // It is no dead end: once the bank is back, a new link connects.
     gateway.bank.on_token(Behaviour::Honest);
     let path = format!("/members/{member}/oauth_window_uri");
-    let (_, answer) = gateway.nexus("GET", &path, None).await;
-    let link = answer["member"]["oauth_window_uri"]
+    let (_, response) = gateway.nexus("GET", &path, None).await;
+    let link = response["member"]["oauth_window_uri"]
         .as_str()
         .expect("a link");
     let page = gateway

@@ -7,20 +7,20 @@ mod tenants;
 
 use serde_json::Value;
 
-/// The answer is that status and Nexus code, and its message has each of `words`.
-fn assert_nexus((status, answer): (u16, Value), expected: (u16, &str), words: &[&str]) {
-    let error = &answer["error"];
+/// The response has that status and Nexus code, and its message has each of `words`.
+fn assert_nexus((status, response): (u16, Value), expected: (u16, &str), words: &[&str]) {
+    let error = &response["error"];
     let code = error["code"].as_str().unwrap_or_default();
-    assert_eq!((status, code), expected, "{answer}");
+    assert_eq!((status, code), expected, "{response}");
     assert_message(error, words);
 }
 
-/// The answer is that status and Platform status word, and its message has each of `words`.
-fn assert_platform((status, answer): (u16, Value), expected: (u16, &str), words: &[&str]) {
-    let error = &answer["error"];
+/// The response has that status and Platform status word, and its message has each of `words`.
+fn assert_platform((status, response): (u16, Value), expected: (u16, &str), words: &[&str]) {
+    let error = &response["error"];
     let word = error["status"].as_str().unwrap_or_default();
-    assert_eq!((status, word), expected, "{answer}");
-    assert_eq!(error["type"], format!("{word}_error"), "{answer}");
+    assert_eq!((status, word), expected, "{response}");
+    assert_eq!(error["type"], format!("{word}_error"), "{response}");
     assert_message(error, words);
 }
 

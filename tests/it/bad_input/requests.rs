@@ -1,4 +1,4 @@
-//! Requests that cannot be answered with yes.
+//! Requests that must be refused.
 
 use std::time::Duration;
 
@@ -39,32 +39,32 @@ async fn post_text(gateway: &TestGateway, text: impl Into<reqwest::Body>) -> (u1
 async fn an_unknown_institution_is_422() {
     let gateway = gateway().await;
     let guid = format!("INS-{UNKNOWN}");
-    let answer = create(
+    let response = create(
         &gateway,
         json!({"institution_guid": guid, "is_oauth": true}),
     )
     .await;
     assert_nexus(
-        answer,
+        response,
         (422, "4220"),
         &["institution_guid", &guid, "not an institution"],
     );
-    let answer = create(
+    let response = create(
         &gateway,
         json!({"institution_code": "no_bank", "is_oauth": true}),
     )
     .await;
     assert_nexus(
-        answer,
+        response,
         (422, "4220"),
         &["institution_code", "no_bank", "not an institution"],
     );
     let body = json!({"member": {"institution_code": "no_bank", "is_oauth": true}});
-    let answer = gateway
+    let response = gateway
         .platform("POST", "/users/user-1/members", Some(body))
         .await;
     let words = ["institution_code", "no_bank"];
-    assert_platform(answer, (422, "unprocessable_entity"), &words);
+    assert_platform(response, (422, "unprocessable_entity"), &words);
 }
 
 #[tokio::test]
@@ -76,12 +76,12 @@ async fn a_malformed_institution_is_422() {
         "INS-1",
         "MBR-11111111-1111-4111-8111-111111111111",
     ] {
-        let answer = create(
+        let response = create(
             &gateway,
             json!({"institution_guid": guid, "is_oauth": true}),
         )
         .await;
-        assert_nexus(answer, (422, "4220"), &["institution_guid", guid]);
+        assert_nexus(response, (422, "4220"), &["institution_guid", guid]);
     }
 }
 
@@ -92,20 +92,20 @@ async fn a_missing_field_is_400() {
         json!({"is_oauth": true}),
         json!({"institution_guid": null, "is_oauth": true}),
     ] {
-        let answer = create(&gateway, member).await;
-        assert_nexus(answer, (400, "4001"), &["institution_guid is missing"]);
+        let response = create(&gateway, member).await;
+        assert_nexus(response, (400, "4001"), &["institution_guid is missing"]);
     }
-    let answer = create(&gateway, json!({"institution_guid": BANK_GUID})).await;
-    assert_nexus(answer, (400, "4001"), &["is_oauth"]);
+    let response = create(&gateway, json!({"institution_guid": BANK_GUID})).await;
+    assert_nexus(response, (400, "4001"), &["is_oauth"]);
     for empty in ["", " \n"] {
-        let answer = post_text(&gateway, empty).await;
-        assert_nexus(answer, (400, "4001"), &["body is empty", "\"member\""]);
+        let response = post_text(&gateway, empty).await;
+        assert_nexus(response, (400, "4001"), &["body is empty", "\"member\""]);
     }
-    let answer = gateway
+    let response = gateway
         .platform("POST", "/users/user-1/members", Some(json!({"member": {}})))
         .await;
     assert_platform(
-        answer,
+        response,
         (400, "bad_request"),
         &["institution_code is missing"],
     );
@@ -144,10 +144,10 @@ async fn a_wrong_type_is_400_and_names_the_field() {
     ] {
         let mut member = json!({"institution_guid": BANK_GUID, "is_oauth": true});
         member[field] = value.clone();
-        let (status, answer) = create(&gateway, member).await;
+        let (status, response) = create(&gateway, member).await;
         let words = [field, expected];
-        assert_eq!(status, 400, "{field} {value}: {answer}");
-        assert_nexus((status, answer), (400, "4002"), &words);
+        assert_eq!(status, 400, "{field} {value}: {response}");
+        assert_nexus((status, response), (400, "4002"), &words);
     }
     for (body, word) in [
         ("[]", "object"),
@@ -175,8 +175,8 @@ async fn malformed_json_is_400_and_says_where() {
             &["not JSON", "line 1", "column"],
         );
     }
-    let answer = post_text(&gateway, vec![b'"', 0xff, 0xfe, b'"']).await;
-    assert_nexus(answer, (400, "4002"), &["not JSON"]);
+    let response = post_text(&gateway, vec![b'"', 0xff, 0xfe, b'"']).await;
+    assert_nexus(response, (400, "4002"), &["not JSON"]);
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     assert_nexus(
         post_text(&gateway, deep).await,
@@ -196,13 +196,13 @@ async fn a_body_over_64_kb_is_413() {
         )
     };
     // The largest that is read is read: another thing is wrong with it.
-    let answer = post_text(&gateway, of_size(64 * 1024)).await;
-    assert_nexus(answer, (400, "4001"), &["institution_guid"]);
-    let answer = post_text(&gateway, of_size(64 * 1024 + 1)).await;
-    assert_nexus(answer, (413, "4130"), &["64 kB"]);
+    let response = post_text(&gateway, of_size(64 * 1024)).await;
+    assert_nexus(response, (400, "4001"), &["institution_guid"]);
+    let response = post_text(&gateway, of_size(64 * 1024 + 1)).await;
+    assert_nexus(response, (413, "4130"), &["64 kB"]);
     let body = json!({"user": {"metadata": "x".repeat(65 * 1024)}});
-    let answer = gateway.platform("POST", "/users", Some(body)).await;
-    assert_platform(answer, (413, "payload_too_large"), &["64 kB"]);
+    let response = gateway.platform("POST", "/users", Some(body)).await;
+    assert_platform(response, (413, "payload_too_large"), &["64 kB"]);
     // Pictures are sent back here.
     let pictures = async |size: usize| {
         let path = format!("/members/MBR-{UNKNOWN}/update_mfa");
@@ -231,25 +231,25 @@ async fn an_unknown_member_is_404(backend: Backend) {
             ("DELETE", format!("/members/{guid}")),
             ("GET", format!("/members/{guid}/oauth_window_uri")),
         ] {
-            let answer = gateway.nexus(method, &path, None).await;
-            assert_nexus(answer, (404, "4040"), &["no such member"]);
+            let response = gateway.nexus(method, &path, None).await;
+            assert_nexus(response, (404, "4040"), &["no such member"]);
             let path = format!("/users/user-1{path}");
-            let answer = gateway.platform(method, &path, None).await;
-            assert_platform(answer, (404, "not_found"), &["no such member"]);
+            let response = gateway.platform(method, &path, None).await;
+            assert_platform(response, (404, "not_found"), &["no such member"]);
         }
-        let answer = gateway
+        let response = gateway
             .nexus("GET", &format!("/oauth_states/{guid}"), None)
             .await;
-        assert_nexus(answer, (404, "4040"), &["no such OAuth state"]);
-        let answer = gateway
+        assert_nexus(response, (404, "4040"), &["no such OAuth state"]);
+        let response = gateway
             .platform("GET", &format!("/users/{guid}"), None)
             .await;
-        assert_platform(answer, (404, "not_found"), &["no such user"]);
+        assert_platform(response, (404, "not_found"), &["no such user"]);
         for step in ["lease", "report"] {
             let path = format!("/aggregation/jobs/{guid}/{step}");
             let body = json!({"status": "started"});
-            let answer = gateway.aggregation(&path, Some(body)).await;
-            assert_platform(answer, (404, "not_found"), &["no such job"]);
+            let response = gateway.aggregation(&path, Some(body)).await;
+            assert_platform(response, (404, "not_found"), &["no such job"]);
         }
     }
 }
@@ -270,8 +270,8 @@ async fn a_path_that_is_no_text_is_404() {
         );
     }
     for path in ["/users/%ff", "/users/user-1/members/%ff"] {
-        let answer = gateway.platform("GET", path, None).await;
-        assert_platform(answer, (404, "not_found"), &["path"]);
+        let response = gateway.platform("GET", path, None).await;
+        assert_platform(response, (404, "not_found"), &["path"]);
     }
 }
 
@@ -299,11 +299,11 @@ async fn an_unknown_session_is_401(backend: Backend) {
 #[tokio::test]
 async fn no_session_at_all_is_401() {
     let gateway = gateway().await;
-    let answer = gateway
+    let response = gateway
         .call("GET", "/members", None, |request| request)
         .await;
     assert_nexus(
-        answer,
+        response,
         (401, "4010"),
         &["MD-SESSION-TOKEN is missing", "POST /sessions"],
     );
@@ -312,8 +312,8 @@ async fn no_session_at_all_is_401() {
 async fn an_expired_session_is_401(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     gateway.clock.advance(Duration::from_secs(30 * 60));
-    let answer = gateway.nexus("GET", "/members", None).await;
-    assert_nexus(answer, (401, "4011"), &["expired", "POST /sessions"]);
+    let response = gateway.nexus("GET", "/members", None).await;
+    assert_nexus(response, (401, "4011"), &["expired", "POST /sessions"]);
 }
 
 async fn unknown_api_keys_are_401(backend: Backend) {
@@ -330,16 +330,16 @@ async fn unknown_api_keys_are_401(backend: Backend) {
         ("nobody", genuine.as_str()),
         ("", ""),
     ] {
-        let answer = http()
+        let response = http()
             .get(gateway.at("/users"))
             .basic_auth(client, Some(key))
             .send()
             .await
-            .expect("an answer");
-        assert_eq!(answer.status(), 401, "{client} {key}");
-        let challenge = answer.headers()["www-authenticate"].to_str();
+            .expect("a response");
+        assert_eq!(response.status(), 401, "{client} {key}");
+        let challenge = response.headers()["www-authenticate"].to_str();
         assert!(challenge.is_ok_and(|challenge| challenge.starts_with("Basic ")));
-        bodies.push(answer.text().await.expect("a body"));
+        bodies.push(response.text().await.expect("a body"));
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "they look alike: {bodies:?}");
@@ -378,8 +378,8 @@ async fn a_return_address_that_is_not_registered_is_400() {
             .append_pair("referral_source", "APP")
             .append_pair("client_redirect_url", address);
         let path = format!("{}?{}", path.path(), path.query().unwrap_or_default());
-        let answer = gateway.nexus("GET", &path, None).await;
-        assert_nexus(answer, (400, "4002"), &["client_redirect_url", named]);
+        let response = gateway.nexus("GET", &path, None).await;
+        assert_nexus(response, (400, "4002"), &["client_redirect_url", named]);
         let member = json!({
             "institution_guid": BANK_GUID, "is_oauth": true,
             "referral_source": "APP", "client_redirect_url": address,
@@ -420,22 +420,22 @@ async fn q1_credentials_in_the_address_are_400() {
         "client_secret",
         "access_token",
     ] {
-        let answer = gateway
+        let response = gateway
             .nexus("GET", &format!("/members?{name}=x"), None)
             .await;
-        assert_nexus(answer, (400, "4002"), &["headers only"]);
-        let answer = gateway
+        assert_nexus(response, (400, "4002"), &["headers only"]);
+        let response = gateway
             .platform("GET", &format!("/users?{name}=x"), None)
             .await;
-        assert_platform(answer, (400, "bad_request"), &["headers only"]);
+        assert_platform(response, (400, "bad_request"), &["headers only"]);
     }
     let path = format!("/{CLIENT}/users/user-1/api_token?md-api-key=x");
-    let answer = gateway.call("GET", &path, None, |request| request).await;
-    assert_nexus(answer, (400, "4002"), &["headers only"]);
-    let answer = gateway
+    let response = gateway.call("GET", &path, None, |request| request).await;
+    assert_nexus(response, (400, "4002"), &["headers only"]);
+    let response = gateway
         .call("POST", "/sessions?md-api-token=x", None, |request| request)
         .await;
-    assert_nexus(answer, (400, "4002"), &["headers only"]);
+    assert_nexus(response, (400, "4002"), &["headers only"]);
 }
 
 #[tokio::test]
@@ -464,8 +464,8 @@ async fn unknown_paths_are_404_and_wrong_methods_405() {
             .await;
         assert_eq!(page.status, 405, "{method} {path}");
         assert_eq!(page.header("allow"), Some(allowed), "{method} {path}");
-        let answer: Value = serde_json::from_str(&page.body).expect("JSON");
+        let response: Value = serde_json::from_str(&page.body).expect("JSON");
         let words = ["method", "Allow"];
-        assert_platform((405, answer), (405, "method_not_allowed"), &words);
+        assert_platform((405, response), (405, "method_not_allowed"), &words);
     }
 }

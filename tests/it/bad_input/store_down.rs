@@ -37,21 +37,21 @@ async fn while_the_store_is_down_everybody_is_asked_to_come_again() {
             None,
         ),
     ] {
-        let answer = gateway.nexus(method, &path, body).await;
-        assert_nexus(answer, (503, "5030"), &["store", "again"]);
+        let response = gateway.nexus(method, &path, body).await;
+        assert_nexus(response, (503, "5030"), &["store", "again"]);
     }
     let body = json!({"member": {"institution_code": BANK, "is_oauth": true}});
-    let answer = gateway
+    let response = gateway
         .platform("POST", "/users/user-1/members", Some(body))
         .await;
-    assert_platform(answer, (503, "service_unavailable"), &["store", "again"]);
-    let answer = http()
+    assert_platform(response, (503, "service_unavailable"), &["store", "again"]);
+    let response = http()
         .get(gateway.at("/members"))
         .header("md-session-token", &gateway.session)
         .send()
         .await
-        .expect("an answer");
-    assert!(answer.headers().contains_key("retry-after"));
+        .expect("a response");
+    assert!(response.headers().contains_key("retry-after"));
 
     // A person in a browser gets a page there too, and it asks again by itself.
     let navigation = [
@@ -86,10 +86,10 @@ async fn while_the_store_is_down_everybody_is_asked_to_come_again() {
             .get(gateway.operator.join("/readyz").expect("a URL"))
             .send()
     };
-    assert_eq!(ready(&gateway).await.expect("an answer").status(), 503);
+    assert_eq!(ready(&gateway).await.expect("a response").status(), 503);
 
     redis.restart();
-    while ready(&gateway).await.expect("an answer").status() != 200 {
+    while ready(&gateway).await.expect("a response").status() != 200 {
         tokio::task::yield_now().await;
     }
     let count = |(status, members): &(u16, Value)| {
@@ -136,17 +136,17 @@ async fn c15_a_posted_response_waits_on_a_page_of_ours_while_the_store_is_away()
         let (member, link) = gateway.member_with(body).await;
         let visitor = gateway.visitor();
         let request = gateway.open(&visitor, &link).await;
-        let answer = gateway.bank.code_for(&request);
+        let response = gateway.bank.code_for(&request);
         match away {
             Away::Gone => redis.kill9(),
             Away::Silent => drop(redis.command("CLIENT PAUSE 60000 WRITE")),
         }
 
         // It comes without cookies from another site.
-        let pairs = answer.pairs();
+        let pairs = response.pairs();
         let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let form = gateway.visitor();
-        let posting = form.post(&answer.redirect_uri, &fields);
+        let posting = form.post(&response.redirect_uri, &fields);
         let posted = tokio::time::timeout(AT_MOST, posting).await;
         let posted = posted.unwrap_or_else(|_| panic!("{away:?}: a page within {AT_MOST:?}"));
         assert_eq!((posted.status, posted.name()), (503, Some("busy")));
@@ -162,7 +162,7 @@ async fn c15_a_posted_response_waits_on_a_page_of_ours_while_the_store_is_away()
             "the way back into the app: {policy}"
         );
         let (to, sent) = posted.button("retry").expect("a form");
-        assert_eq!(to, answer.redirect_uri);
+        assert_eq!(to, response.redirect_uri);
         let sent: Vec<(&str, &str)> = sent.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         for field in &sent {
             assert!(fields.contains(field), "{field:?}");

@@ -23,7 +23,7 @@ struct Answer {
 }
 
 async fn answer(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("an answer");
+    let response = request.send().await.expect("a response");
     let headers = response.headers().iter();
     let headers = headers
         .filter(|(name, _)| *name != "date")
@@ -122,15 +122,15 @@ async fn m3_a_stranger_cannot_tell_foreign_from_absent(backend: Backend) {
                 None => answer(request.body("")),
             }
         };
-        let (foreign_answer, absent_answer) = (ask(&foreign).await, ask(&nobodys).await);
-        assert_eq!(foreign_answer, absent_answer, "{method} {foreign}");
+        let (foreign_response, absent_response) = (ask(&foreign).await, ask(&nobodys).await);
+        assert_eq!(foreign_response, absent_response, "{method} {foreign}");
         let is_list = foreign.starts_with("/oauth_states?");
         assert_eq!(
-            foreign_answer.status,
+            foreign_response.status,
             if is_list { 200 } else { 404 },
             "{foreign}"
         );
-        assert!(!foreign_answer.body.contains(&member), "{foreign}");
+        assert!(!foreign_response.body.contains(&member), "{foreign}");
     }
     assert_eq!(
         gateway.read(member.parse().expect("a guid")).await["guid"],
@@ -178,9 +178,9 @@ async fn m3_a_clients_other_users_are_strangers_too(backend: Backend) {
             let request = http().request(method.parse().expect("a method"), gateway.at(path));
             answer(request.header("md-session-token", &gateway.session))
         };
-        let (foreign_answer, absent_answer) = (ask(&foreign).await, ask(&nobodys).await);
-        assert_eq!(foreign_answer, absent_answer, "{method} {foreign}");
-        assert_eq!(foreign_answer.status, 404, "{foreign}");
+        let (foreign_response, absent_response) = (ask(&foreign).await, ask(&nobodys).await);
+        assert_eq!(foreign_response, absent_response, "{method} {foreign}");
+        assert_eq!(foreign_response.status, 404, "{foreign}");
     }
     let path = format!("/oauth_states?outbound_member_guid={member}");
     let (_, states) = gateway.nexus("GET", &path, None).await;

@@ -338,13 +338,13 @@ fn an_unknown_client_is_told_which_there_are() {
     );
 }
 
-/// Waits until the command answers there with success.
+/// Waits until the command responds there with success.
 async fn served(running: &mut Running, address: &str) -> String {
     loop {
-        if let Ok(answer) = http().get(address).send().await
-            && answer.status() == 200
+        if let Ok(response) = http().get(address).send().await
+            && response.status() == 200
         {
-            return answer.text().await.expect("a body");
+            return response.text().await.expect("a body");
         }
         assert!(running.runs(), "it ended: {}", running.err());
         tokio::task::yield_now().await;
@@ -375,7 +375,7 @@ async fn serve_answers_and_takes_keys_made_beside_it() {
     let users = format!("http://127.0.0.1:{}/users", installation.public);
     let status = async |key: &str| {
         let request = http().get(&users).basic_auth("acme", Some(key));
-        request.send().await.expect("an answer").status().as_u16()
+        request.send().await.expect("a response").status().as_u16()
     };
     assert_eq!(status(key).await, 200);
     let retired = installation.keys("retire", &[&key[4..12]]);
@@ -384,7 +384,12 @@ async fn serve_answers_and_takes_keys_made_beside_it() {
     // The operator's paths are not on the public listener.
     let public = format!("http://127.0.0.1:{}/metrics", installation.public);
     assert_eq!(
-        http().get(public).send().await.expect("an answer").status(),
+        http()
+            .get(public)
+            .send()
+            .await
+            .expect("a response")
+            .status(),
         404
     );
 

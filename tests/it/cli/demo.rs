@@ -80,8 +80,8 @@ fn assert_documented(said: &Value) {
 async fn get(address: &str, said: &Value) -> Value {
     let request = http().get(address);
     let request = request.header("md-session-token", text(&said["nexus"], "session_token"));
-    let answer = request.send().await.expect("an answer");
-    answer.json().await.expect("JSON")
+    let response = request.send().await.expect("a response");
+    response.json().await.expect("JSON")
 }
 
 /// The whole flow at the bank that approves at once; the member, once it was aggregated.
@@ -98,7 +98,7 @@ async fn connect(said: &Value) -> Value {
         .json(&json!({"member": {"institution_guid": bank["guid"], "is_oauth": true}}))
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     let created: Value = created.json().await.expect("JSON");
     let member = &created["member"];
     assert_eq!(member["user_guid"], said["nexus"]["user_guid"], "{created}");
@@ -169,9 +169,9 @@ async fn the_demo_says_one_line_and_the_whole_flow_works() {
             text(&said["platform"], "client_id"),
             said["platform"]["api_key"].as_str(),
         );
-    assert_eq!(users.send().await.expect("an answer").status(), 200);
+    assert_eq!(users.send().await.expect("a response").status(), 200);
     let metrics = format!("{}/metrics", text(&said, "operator"));
-    let metrics = http().get(metrics).send().await.expect("an answer");
+    let metrics = http().get(metrics).send().await.expect("a response");
     assert_eq!(metrics.status(), 200);
     assert_stops(running, "TERM");
 }

@@ -15,8 +15,8 @@ use crate::support::visitor::http;
 /// The status and the body of what is there; none when nobody is.
 async fn asked(port: u16, path: &str) -> Option<(StatusCode, String)> {
     let url = format!("http://127.0.0.1:{port}{path}");
-    let answer = http().get(url).send().await.ok()?;
-    Some((answer.status(), answer.text().await.ok()?))
+    let response = http().get(url).send().await.ok()?;
+    Some((response.status(), response.text().await.ok()?))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,7 +119,7 @@ async fn not_ready_while_the_disk_is_full() {
         let user = json!({"user": {"metadata": "m".repeat(4000)}});
         let request = http().post(format!("http://127.0.0.1:{}/users", installation.public));
         let request = request.basic_auth("acme", Some(&key)).json(&user);
-        request.send().await.expect("an answer").status()
+        request.send().await.expect("a response").status()
     };
     eventually(async || (write().await == StatusCode::SERVICE_UNAVAILABLE).then_some(())).await;
     // Whether or not there is room for a smaller write than the one that failed.

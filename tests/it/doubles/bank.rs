@@ -67,8 +67,8 @@ fn exchange(bank: &FakeBank, code: &str) -> reqwest::RequestBuilder {
 /// The status and JSON of an exchange of a fresh code.
 async fn exchanged(bank: &FakeBank) -> (StatusCode, Value) {
     let code = code(&bank.code_for(&authorization_request(bank)));
-    let answer = exchange(bank, &code).send().await.expect("an answer");
-    (answer.status(), answer.json().await.expect("JSON"))
+    let response = exchange(bank, &code).send().await.expect("a response");
+    (response.status(), response.json().await.expect("JSON"))
 }
 
 #[tokio::test]
@@ -166,9 +166,9 @@ async fn an_exchange_with_one_thing_wrong_is_refused() {
             ("client_secret", SECRET),
         ];
         let form = right.map(|(name, old)| (name, if name == field { value } else { old }));
-        let answer = client().post(bank.token_url()).form(&form).send().await;
-        let answer: Value = answer.unwrap().json().await.unwrap();
-        assert_eq!(answer["error"], error, "{field}");
+        let response = client().post(bank.token_url()).form(&form).send().await;
+        let response: Value = response.unwrap().json().await.unwrap();
+        assert_eq!(response["error"], error, "{field}");
     }
     assert_eq!(bank.live_tokens(), 0);
 }
@@ -207,7 +207,7 @@ async fn a_browser_at_the_bank_is_sent_back_with_a_code_or_told_why_not() {
 }
 
 #[tokio::test]
-async fn the_token_endpoint_bends_its_answer_as_told() {
+async fn the_token_endpoint_changes_its_response_as_told() {
     let bank = bank().await;
     bank.next_token(Behaviour::With("expires_in", json!("3600")));
     assert_eq!(exchanged(&bank).await.1["expires_in"], json!("3600"));
@@ -225,17 +225,17 @@ async fn the_token_endpoint_bends_its_answer_as_told() {
     assert_eq!(exchanged(&bank).await.0, 200);
 }
 
-/// The head and the whole body of the answer to the next exchange.
+/// The head and the whole body of the response to the next exchange.
 async fn raw(
     bank: &FakeBank,
     behaviour: Behaviour,
 ) -> (StatusCode, String, reqwest::Result<String>) {
     bank.on_token(behaviour);
     let code = code(&bank.code_for(&authorization_request(bank)));
-    let answer = exchange(bank, &code).send().await.expect("an answer");
-    let status = answer.status();
-    let headers = format!("{:?}", answer.headers());
-    (status, headers, answer.text().await)
+    let response = exchange(bank, &code).send().await.expect("a response");
+    let status = response.status();
+    let headers = format!("{:?}", response.headers());
+    (status, headers, response.text().await)
 }
 
 #[tokio::test]
@@ -265,18 +265,18 @@ async fn the_token_endpoint_says_what_no_honest_one_would() {
     bank.on_token(Behaviour::HangUp);
     let code = code(&bank.code_for(&authorization_request(&bank)));
     exchange(&bank, &code).send().await.expect_err("no answer");
-    // The honest work was done, as at a bank whose answer was lost on the way.
+    // The code was exchanged, as at a bank whose response was lost on the way.
     assert_eq!(exchange_again(&bank, &code).await["error"], "invalid_grant");
 }
 
 async fn exchange_again(bank: &FakeBank, code: &str) -> Value {
     bank.on_token(Behaviour::Honest);
-    let answer = exchange(bank, code).send().await.expect("an answer");
-    answer.json().await.expect("JSON")
+    let response = exchange(bank, code).send().await.expect("a response");
+    response.json().await.expect("JSON")
 }
 
 #[tokio::test]
-async fn a_held_answer_comes_when_the_gate_opens() {
+async fn a_held_response_comes_when_the_gate_opens() {
     let bank = bank().await;
     let gate = Gate::closed();
     bank.on_token(Behaviour::Hold(gate.clone()));
@@ -290,13 +290,13 @@ async fn a_held_answer_comes_when_the_gate_opens() {
 }
 
 #[tokio::test]
-async fn a_dripping_answer_starts_but_does_not_end_in_time() {
+async fn a_dripping_response_starts_but_does_not_end_in_time() {
     let bank = bank().await;
     bank.on_token(Behaviour::Drip);
     let code = code(&bank.code_for(&authorization_request(&bank)));
-    let answer = exchange(&bank, &code).timeout(Duration::from_millis(300));
-    let answer = answer.send().await.expect("the head comes at once");
-    assert!(answer.text().await.unwrap_err().is_timeout());
+    let response = exchange(&bank, &code).timeout(Duration::from_millis(300));
+    let response = response.send().await.expect("the head comes at once");
+    assert!(response.text().await.unwrap_err().is_timeout());
 }
 
 #[tokio::test]

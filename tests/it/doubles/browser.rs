@@ -129,9 +129,9 @@ async fn exchange(bank: &InteropProvider, code: &str, redirect_uri: &str) -> ser
             "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
         ),
     ];
-    let answer = form(&bank.endpoints.token_endpoint, &fields).await;
-    assert_eq!(answer.status(), 200);
-    answer.json().await.unwrap()
+    let response = form(&bank.endpoints.token_endpoint, &fields).await;
+    assert_eq!(response.status(), 200);
+    response.json().await.unwrap()
 }
 
 async fn form(url: &Url, fields: &[(&str, &str)]) -> reqwest::Response {

@@ -32,9 +32,9 @@ async fn the_server_is_set_up_as_production_should_be() {
         ("maxmemory-policy", "noeviction"),
     ] {
         let mut ask = redis::cmd("CONFIG");
-        let answer: RedisResult<(String, String)> =
+        let response: RedisResult<(String, String)> =
             ask.arg("GET").arg(name).query_async(&mut connection).await;
-        assert_eq!(answer.unwrap(), (name.to_owned(), expected.to_owned()));
+        assert_eq!(response.unwrap(), (name.to_owned(), expected.to_owned()));
     }
 }
 

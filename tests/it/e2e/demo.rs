@@ -125,9 +125,9 @@ impl Demo {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.expect("an answer");
-        let status = answer.status();
-        let text = answer.text().await.expect("a body");
+        let response = request.send().await.expect("a response");
+        let status = response.status();
+        let text = response.text().await.expect("a body");
         assert!(status.is_success(), "{method} {path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or_default()
     }

@@ -33,8 +33,8 @@ async fn a_keyboard_is_enough() {
     let (member, link) = {
         // The tried-again window has no link of its own; a fresh one shows the page to resume.
         let path = format!("/members/{member}/oauth_window_uri");
-        let answer = demo.nexus("GET", &path, None).await;
-        let link = answer["member"]["oauth_window_uri"].as_str();
+        let response = demo.nexus("GET", &path, None).await;
+        let link = response["member"]["oauth_window_uri"].as_str();
         (member, link.expect("a link").to_owned())
     };
     browser.go(&link).await;

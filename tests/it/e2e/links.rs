@@ -88,8 +88,8 @@ async fn two_tabs_on_one_link_end_well(backend: Backend) {
             browser.agree().await;
             browser.arrives_at("connected").await;
             browser.look_at(&first).await;
-            // The page it has been at all along. Its answer comes to nothing, and it closes like
-            // any window whose link led to success.
+            // The page it has been at all along. Its response has no effect, and it closes like any
+            // window whose link led to success.
             browser.agree().await;
             browser.new_windows(&[], 2).await;
         }
@@ -107,9 +107,9 @@ async fn a_link_that_ran_out_says_so(backend: Backend) {
     let browser = Browser::open(Options::default()).await;
     let (member, old) = gateway.member().await;
     let path = format!("/members/{member}/oauth_window_uri");
-    let (status, answer) = gateway.nexus("GET", &path, None).await;
-    assert_eq!(status, 200, "{answer}");
-    let newer = answer["member"]["oauth_window_uri"].as_str();
+    let (status, response) = gateway.nexus("GET", &path, None).await;
+    assert_eq!(status, 200, "{response}");
+    let newer = response["member"]["oauth_window_uri"].as_str();
     let newer = newer.expect("a link").to_owned();
     browser.go(&old).await;
     browser.arrives_at("superseded").await;

@@ -157,7 +157,7 @@ async fn the_demo(browser: &Browser, dark: bool) {
     see(browser, "bad-return", dark).await;
 }
 
-/// What needs another browser, time, or an answer that does not come.
+/// What needs another browser, time, or a response that does not come.
 async fn the_gateway_alone(browser: &Browser, dark: bool) {
     let setup = Setup {
         client: "accent = \"#0a7d55\"\nsupport = \"https://help.example/\"".to_owned(),

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{Response, header};
 use url::Url;
 
-use crate::support::behaviour::answer;
+use crate::support::behaviour::response;
 use crate::support::browser::{Browser, Options};
 use crate::support::gateway::{Backend, TestGateway};
 use crate::support::loopback::{HangUp, Loopback, Recorded};
@@ -22,7 +22,7 @@ async fn beside(gateway: &TestGateway, html: String) -> Loopback {
         let (to, html) = (to.clone(), html.clone());
         async move {
             match request.path.as_str() {
-                "/page" => Ok(answer(200, "text/html; charset=utf-8", html)),
+                "/page" => Ok(response(200, "text/html; charset=utf-8", html)),
                 _ => passed_on(&to, request).await.map_err(|_| HangUp),
             }
         }
@@ -35,13 +35,13 @@ async fn passed_on(to: &Url, request: Recorded) -> Result<Response<Body>, reqwes
     let mut headers = request.headers;
     headers.remove(header::HOST);
     let sent = http().request(request.method, url).headers(headers);
-    let answer = sent.body(request.body).send().await?;
-    let mut passed = Response::builder().status(answer.status());
+    let response = sent.body(request.body).send().await?;
+    let mut passed = Response::builder().status(response.status());
     if let Some(headers) = passed.headers_mut() {
-        headers.clone_from(answer.headers());
+        headers.clone_from(response.headers());
         headers.remove(header::TRANSFER_ENCODING);
     }
-    let body = answer.bytes().await?;
+    let body = response.bytes().await?;
     Ok(passed.body(Body::from(body)).expect("parts of an answer"))
 }
 
@@ -145,7 +145,7 @@ async fn o12_the_bank_never_learns_the_link() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c13_an_answer_in_the_fragment_is_not_carried_on() {
+async fn c13_a_response_in_the_fragment_is_not_carried_on() {
     let gateway = TestGateway::start(Backend::Sqlite).await;
     let (_, link) = gateway.member().await;
     gateway.bank.add_fragment("code=CANARY&state=CANARY");

@@ -46,9 +46,9 @@ async fn c19_only_the_outcome_stays_in_the_history(backend: Backend) {
     // The callback itself once more, as after a crash of the browser.
     let request = &gateway.bank.token_requests()[0];
     let code = request.field("code").expect("a code");
-    let answer = gateway.bank.last_answer().expect("an answer");
-    assert!(answer.as_str().contains(&code), "{answer}");
-    browser.go(&answer).await;
+    let response = gateway.bank.last_response().expect("a response");
+    assert!(response.as_str().contains(&code), "{response}");
+    browser.go(&response).await;
     browser.arrives_at("connected").await;
     assert_eq!(browser.address().await, outcome);
     assert_eq!(gateway.bank.hits().token, 1);
@@ -66,7 +66,7 @@ async fn c15_a_posted_response_is_posted_again_by_the_page_itself() {
     let body = json!({"member": {"institution_guid": FORM_BANK_GUID, "is_oauth": true}});
     let (member, link) = gateway.member_with(body).await;
     let visitor = gateway.visitor();
-    let answer = gateway.bank.code_for(&gateway.open(&visitor, &link).await);
+    let response = gateway.bank.code_for(&gateway.open(&visitor, &link).await);
     let cookie = visitor.cookie_header().expect("a cookie");
     let (name, value) = cookie.split_once('=').expect("a pair");
 
@@ -88,14 +88,14 @@ async fn c15_a_posted_response_is_posted_again_by_the_page_itself() {
         }
         document.body.append(form);
         form.submit();";
-    let arguments = vec![json!(answer.redirect_uri), json!(answer.pairs())];
+    let arguments = vec![json!(response.redirect_uri), json!(response.pairs())];
     driver.execute(posting, arguments).await.expect("posted");
     browser.arrives_at("busy").await;
     redis.command("CLIENT UNPAUSE");
     browser.arrives_at("connected").await;
     assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
     let visited = history(&browser).await;
-    let code = answer.code.as_deref().expect("a code");
+    let code = response.code.as_deref().expect("a code");
     assert!(!visited.iter().any(|it| it.contains(code)), "{visited:?}");
 }
 

@@ -75,9 +75,9 @@ impl Browser {
     /// What a script says about the page.
     pub async fn ask(&self, expression: &str) -> Value {
         let script = format!("return {expression};");
-        let answer = self.driver().execute(script, vec![]).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{expression}: {error}"));
-        answer.json().clone()
+        let response = self.driver().execute(script, vec![]).await;
+        let response = response.unwrap_or_else(|error| panic!("{expression}: {error}"));
+        response.json().clone()
     }
 
     /// The window the person looks at.

@@ -40,11 +40,11 @@ pub fn differences(theirs: &Value, ours: &Value) -> Vec<Difference> {
             &request(ours, our_operation),
             &mut add,
         );
-        let our_answers = answers(ours, our_operation);
-        for (status, answer) in answers(theirs, their_operation) {
-            match our_answers.get(&status) {
+        let our_responses = responses(ours, our_operation);
+        for (status, response) in responses(theirs, their_operation) {
+            match our_responses.get(&status) {
                 None => add(format!("success {status}: absent")),
-                Some(our_answer) => compare_answers(&answer, our_answer, &mut add),
+                Some(our_response) => compare_responses(&response, our_response, &mut add),
             }
         }
     }
@@ -134,13 +134,18 @@ fn request<'a>(document: Document<'a>, operation: &'a Value) -> Shape {
 }
 
 /// The fields of each success, by its status; none where there is no body.
-fn answers<'a>(document: Document<'a>, operation: &'a Value) -> BTreeMap<&'a str, Shape> {
+fn responses<'a>(document: Document<'a>, operation: &'a Value) -> BTreeMap<&'a str, Shape> {
     let responses = operation["responses"].as_object().expect("responses");
     let successes = responses
         .iter()
         .filter(|(status, _)| status.starts_with('2'));
     successes
-        .map(|(status, answer)| (status.as_str(), content(document, document.resolve(answer))))
+        .map(|(status, response)| {
+            (
+                status.as_str(),
+                content(document, document.resolve(response)),
+            )
+        })
         .collect()
 }
 
@@ -181,8 +186,8 @@ fn compare_requests(theirs: &Shape, ours: &Shape, add: &mut impl FnMut(String)) 
     }
 }
 
-/// What they answer we have to answer, in the same types.
-fn compare_answers(theirs: &Shape, ours: &Shape, add: &mut impl FnMut(String)) {
+/// Our responses must have every field of theirs, with the same types.
+fn compare_responses(theirs: &Shape, ours: &Shape, add: &mut impl FnMut(String)) {
     for (path, field) in theirs {
         let Some(our) = ours.get(path) else {
             add(format!("response {}: absent", named(path)));

@@ -1,4 +1,4 @@
-//! Institutions' answers.
+//! Authorization responses.
 
 use guichet::domain::client::UnboundCallback;
 use guichet::domain::event::EventKind;
@@ -14,15 +14,15 @@ use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
 on_one_store!(
     the_bound_browser_claims_once,
     a_wrong_path_is_unknown,
-    an_answer_in_another_browser_is_burnt,
-    an_answer_in_another_browser_is_ignored,
+    a_response_in_another_browser_is_burnt,
+    a_response_in_another_browser_is_ignored,
     half_a_binding_is_none,
     what_is_settled_is_neither_burnt_nor_ignored,
-    an_answer_at_the_deadline_is_late,
+    a_response_at_the_deadline_is_late,
     of_a_multi_links_attempts_any_one_claims,
     an_unopened_links_successor_settles_it,
-    a_held_answer_is_given_until_it_expires,
-    of_an_attempts_held_answers_the_oldest_gives_way,
+    a_held_response_is_given_until_it_expires,
+    of_an_attempts_held_responses_the_oldest_gives_way,
     an_attempt_reads_with_its_window,
 );
 
@@ -84,7 +84,7 @@ async fn a_wrong_path_is_unknown(bench: Bench) {
     assert_eq!(bench.told(at(9)).await, []);
 }
 
-async fn an_answer_in_another_browser_is_burnt(bench: Bench) {
+async fn a_response_in_another_browser_is_burnt(bench: Bench) {
     let visited = bench.visited().await;
     let claim = Claim {
         browser: Vec::new(),
@@ -116,7 +116,7 @@ async fn an_answer_in_another_browser_is_burnt(bench: Bench) {
     assert_eq!(told[0].member, subject.member);
 }
 
-async fn an_answer_in_another_browser_is_ignored(bench: Bench) {
+async fn a_response_in_another_browser_is_ignored(bench: Bench) {
     let visited = bench.visited().await;
     let before = bench.window_now(&visited).await;
     let bound = Claim {
@@ -177,7 +177,7 @@ async fn what_is_settled_is_neither_burnt_nor_ignored(bench: Bench) {
     assert_eq!(bench.told(at(9)).await, []);
 }
 
-async fn an_answer_at_the_deadline_is_late(bench: Bench) {
+async fn a_response_at_the_deadline_is_late(bench: Bench) {
     let visited = bench.visited().await;
     let claim = bench.a_claim(&visited);
     assert_eq!(send(&bench, &claim, 1 + LEG).await, Claimed::Settled);
@@ -231,7 +231,7 @@ async fn an_unopened_links_successor_settles_it(bench: Bench) {
     );
 }
 
-async fn a_held_answer_is_given_until_it_expires(bench: Bench) {
+async fn a_held_response_is_given_until_it_expires(bench: Bench) {
     let visited = bench.visited().await;
     let partition = visited.linked.user.guid.partition();
     let handle = bench.a_digest();
@@ -264,7 +264,7 @@ async fn a_held_answer_is_given_until_it_expires(bench: Bench) {
     assert_eq!(held(bench.a_digest(), at(3)).await, None);
 }
 
-async fn of_an_attempts_held_answers_the_oldest_gives_way(bench: Bench) {
+async fn of_an_attempts_held_responses_the_oldest_gives_way(bench: Bench) {
     let visited = bench.visited().await;
     let partition = visited.linked.user.guid.partition();
     let handles: Vec<Digest> = (0..HELD_RESPONSES + 2).map(|_| bench.a_digest()).collect();

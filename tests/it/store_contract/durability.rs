@@ -1,4 +1,4 @@
-//! What was answered is there after the store was closed at any point, and goes on from there.
+//! What a step reported as done is there after the store was closed at any point, and goes on from there.
 
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{OpenPolicy, WindowOptions, WindowStatus};

@@ -28,7 +28,7 @@ use super::Bench;
 /// How long a fixture's link may be opened, in seconds.
 pub const LINK: i64 = 600;
 
-/// How long a fixture's attempt awaits its answer, in seconds.
+/// How long a fixture's attempt waits for its authorization response, in seconds.
 pub const LEG: i64 = 900;
 
 /// The moment `seconds` after the tests' time began.
@@ -395,7 +395,7 @@ impl Bench {
         deleted.expect("answered").expect("the member is there")
     }
 
-    /// A member of `user` whose first link's answer was claimed at `now`.
+    /// A member of `user` whose first authorization response was claimed at `now`.
     pub async fn returned_of(&self, user: &User, now: Timestamp) -> Visited {
         let linked = self
             .linked_for(user.clone(), WindowOptions::default())
@@ -426,14 +426,14 @@ impl Bench {
         }
     }
 
-    /// A visited window whose answer was claimed at moment 2.
+    /// A visited window whose authorization response was claimed at moment 2.
     pub async fn returned(&self) -> Visited {
         let visited = self.visited().await;
         self.come_back(&visited, at(2)).await;
         visited
     }
 
-    /// The answer of `visited` is claimed.
+    /// The authorization response of `visited` is claimed.
     pub async fn come_back(&self, visited: &Visited, now: Timestamp) {
         let claim = self.a_claim(visited);
         let claimed = self.store.claim_callback(&claim, now).await;

@@ -14,13 +14,13 @@ on_each_store!(
     another_request_with_the_key_differs,
     a_key_that_was_given_back_is_free,
     a_key_is_held_for_a_while_only,
-    an_answer_is_kept_for_a_while_only,
+    a_response_is_kept_for_a_while_only,
     a_key_is_the_clients_own,
     of_many_requests_one_is_the_first,
-    a_kept_answer_survives_a_purge,
+    a_kept_response_survives_a_purge,
 );
 
-/// How long a fixture's request may be worked on, and its answer kept, in seconds.
+/// How long a fixture's request may be worked on, and its response kept, in seconds.
 const HOLD: i64 = 5;
 const KEPT: i64 = 24 * 60 * 60;
 
@@ -124,7 +124,7 @@ async fn a_key_is_held_for_a_while_only(bench: Bench) {
     assert_eq!(bench.begin(&first, HOLD + 3).await, kept);
 }
 
-async fn an_answer_is_kept_for_a_while_only(bench: Bench) {
+async fn a_response_is_kept_for_a_while_only(bench: Bench) {
     let request = bench.a_request(bench.a_digest(), 0);
     assert_eq!(bench.begin(&request, 0).await, Idempotence::First);
     bench.finish(&request, b"answer", 1).await;
@@ -177,7 +177,7 @@ async fn of_many_requests_one_is_the_first(bench: Bench) {
     }
 }
 
-async fn a_kept_answer_survives_a_purge(bench: Bench) {
+async fn a_kept_response_survives_a_purge(bench: Bench) {
     let answered = bench.a_request(bench.a_digest(), 0);
     let held = bench.a_request(bench.a_digest(), KEPT);
     assert_eq!(bench.begin(&answered, 0).await, Idempotence::First);

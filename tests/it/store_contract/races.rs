@@ -16,8 +16,8 @@ use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
 on_each_store!(
     of_200_browsers_one_gets_through,
     of_200_browsers_five_open_a_multi_link,
-    of_100_answers_one_is_exchanged,
-    of_100_answers_in_any_browser_one_is_taken_up,
+    of_100_responses_one_is_exchanged,
+    of_100_responses_in_any_browser_one_is_accepted,
     of_racing_continues_the_newest_may_return,
     a_commit_wins_or_loses_against_what_ends_the_window,
     an_opening_wins_or_loses_against_the_sweeper,
@@ -61,7 +61,7 @@ async fn claims_of_200_browsers(bench: &Bench, policy: OpenPolicy) -> usize {
     claims
 }
 
-async fn of_100_answers_one_is_exchanged(bench: Bench) {
+async fn of_100_responses_one_is_exchanged(bench: Bench) {
     let visited = bench.visited().await;
     let claims = (0..100).map(|_| bench.a_claim(&visited)).collect();
     let claimed = send_all(&bench, claims).await;
@@ -75,7 +75,7 @@ async fn of_100_answers_one_is_exchanged(bench: Bench) {
     assert_eq!(settled.count(), 99);
 }
 
-async fn of_100_answers_in_any_browser_one_is_taken_up(bench: Bench) {
+async fn of_100_responses_in_any_browser_one_is_accepted(bench: Bench) {
     let linked = bench.linked(opened_by(OpenPolicy::Multi)).await;
     let mut claims = Vec::new();
     for _ in 0..MULTI_OPENS {

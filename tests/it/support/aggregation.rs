@@ -46,11 +46,11 @@ pub async fn lease(gateway: &TestGateway, job: &str) -> (u16, Value) {
         .await
 }
 
-/// Reports; the answer's status, and the job's.
+/// Reports; the response's status, and the job's.
 pub async fn report(gateway: &TestGateway, job: &str, report: Value) -> (u16, String) {
     let path = format!("/aggregation/jobs/{job}/report");
-    let (status, answer) = gateway.aggregation(&path, Some(report)).await;
-    let job = answer["job"]["status"].as_str().unwrap_or_default();
+    let (status, response) = gateway.aggregation(&path, Some(report)).await;
+    let job = response["job"]["status"].as_str().unwrap_or_default();
     (status, job.to_owned())
 }
 

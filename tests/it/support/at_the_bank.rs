@@ -8,7 +8,7 @@ use super::fake_bank::CallbackParams;
 use super::gateway::{BANK_GUID, Backend, TestGateway};
 use super::visitor::{Page, Visitor};
 
-/// A browser at the bank, and the answer it is about to bring.
+/// A browser at the bank, and the authorization response it is about to bring.
 pub struct AtTheBank {
     /// The gateway, with its bank.
     pub gateway: TestGateway,
@@ -16,8 +16,8 @@ pub struct AtTheBank {
     pub visitor: Visitor,
     /// Whom it is about.
     pub member: MemberGuid,
-    /// The honest answer, a code issued.
-    pub answer: CallbackParams,
+    /// The honest response, with a code.
+    pub response: CallbackParams,
 }
 
 impl AtTheBank {
@@ -33,28 +33,28 @@ impl AtTheBank {
         let (member, link) = gateway.member_with(body).await;
         let visitor = gateway.visitor();
         let request = gateway.open(&visitor, &link).await;
-        let answer = gateway.bank.code_for(&request);
+        let response = gateway.bank.code_for(&request);
         Self {
             gateway,
             visitor,
             member,
-            answer,
+            response,
         }
     }
 
-    /// Nothing happened so far: the bank was not asked, and the honest answer still connects.
+    /// Nothing happened so far: the bank was not asked, and the honest response still connects.
     pub async fn still_connects(&self) {
         assert_eq!(self.gateway.bank.hits().token, 0);
         assert_eq!(self.gateway.state(self.member).await["auth_status"], 1);
-        let page = self.visitor.follow(&self.answer.url()).await;
+        let page = self.visitor.follow(&self.response.url()).await;
         assert_eq!(page.name(), Some("connected"), "{}", page.body);
         assert_eq!(self.gateway.bank.hits().token, 1);
     }
 }
 
 impl AtTheBank {
-    /// An answer at `url` is not provably ours: it changes nothing, the browser that is under way there
-    /// is led back to its attempt, and any other gets the neutral page.
+    /// A response at `url` does not provably belong to us: it changes nothing, the browser that is under
+    /// way there is led back to its attempt, and any other gets the neutral page.
     ///
     /// # Panics
     ///
@@ -88,7 +88,7 @@ impl AtTheBank {
     }
 }
 
-/// The page for a browser that came back from the bank without an answer.
+/// The page for a browser that came back from the bank without an authorization response.
 ///
 /// # Panics
 ///
@@ -102,7 +102,7 @@ pub fn is_led_back(page: &Page, why: &str) {
     );
 }
 
-/// The page for an answer that is not taken.
+/// The page for a response that is refused.
 ///
 /// # Panics
 ///

@@ -18,8 +18,8 @@ use url::Url;
 
 use super::loopback::{Answer, HangUp, Recorded};
 
-/// What an endpoint does with the next request. An honest answer is worked out first where
-/// one is needed, so that a code is spent or a token issued exactly as it would have been.
+/// What an endpoint does with the next request. An honest response is made first where one is needed, so
+/// that a code is spent or a token issued exactly as it would have been.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
     /// By the book.
@@ -32,27 +32,27 @@ pub enum Behaviour {
     Redirect(u16, Url),
     /// A maintenance page with status 200, where JSON was promised.
     Html,
-    /// The honest answer with a field of this many bytes added to it.
+    /// The honest response with a field of this many bytes added to it.
     Huge(usize),
-    /// The honest answer, but not before the gate is opened.
+    /// The honest response, but not before the gate is opened.
     Hold(Gate),
-    /// The honest answer, a byte a second.
+    /// The honest response, a byte a second.
     Drip,
-    /// Reads the request, does the honest work, then closes the connection with no answer.
+    /// Reads the request, does the honest work, then closes the connection without a response.
     HangUp,
-    /// The head of the honest answer and half its body, then closes the connection.
+    /// The head of the honest response and half its body, then closes the connection.
     CutShort,
-    /// A few kilobytes of gzip that unpack to the honest answer and 64 MiB of white space.
+    /// A few kilobytes of gzip that unpack to the honest response and 64 MiB of white space.
     GzipBomb,
-    /// The honest answer with this field set to that value, of whatever type.
+    /// The honest response with this field set to that value, of whatever type.
     With(&'static str, Value),
-    /// The honest answer without this field.
+    /// The honest response without this field.
     Without(&'static str),
-    /// The honest answer with a second, different `access_token` after the first.
+    /// The honest response with a second, different `access_token` after the first.
     DuplicateAccessToken,
-    /// The honest answer with a field that holds this many arrays in one another.
+    /// The honest response with a field that holds this many nested arrays.
     Deep(usize),
-    /// What the test makes of the request and the honest answer.
+    /// What the test makes of the request and the honest response.
     Made(Made),
 }
 
@@ -69,14 +69,14 @@ impl std::fmt::Debug for Made {
 }
 
 impl Behaviour {
-    /// What the test makes of the request and the honest answer.
+    /// What the test makes of the request and the honest response.
     pub fn made(
         make: impl Fn(&Recorded, &Honest) -> Response<Body> + Send + Sync + 'static,
     ) -> Self {
         Self::Made(Made(Arc::new(make)))
     }
 
-    /// The honest answer with another status and other headers, and a text before it.
+    /// The honest response with another status and other headers, and a text before it.
     pub fn wrapped(
         status: u16,
         headers: &'static [(&'static str, &'static str)],
@@ -110,7 +110,7 @@ impl Behaviour {
     }
 
     /// Turns what an honest endpoint would say into what this one says. An honest refusal
-    /// (a status of 400 or more) is passed on: only good answers are worth bending.
+    /// (a status of 400 or more) is passed on: only successful responses are changed.
     pub async fn apply(self, request: &Recorded, honest: Honest) -> Answer {
         if let Self::Made(Made(make)) = &self {
             return Ok(make(request, &honest));
@@ -121,16 +121,16 @@ impl Behaviour {
         match self {
             Self::Error(status, error, description) => {
                 let body = json!({"error": error, "error_description": description});
-                Ok(answer(status, "application/json", body.to_string()))
+                Ok(response(status, "application/json", body.to_string()))
             }
-            Self::Says(status, content_type, body) => Ok(answer(status, content_type, body)),
+            Self::Says(status, content_type, body) => Ok(response(status, content_type, body)),
             Self::Redirect(status, to) => {
-                let mut response = answer(status, "text/plain", "");
+                let mut response = response(status, "text/plain", "");
                 let to = to.as_str().parse().expect("a URL is a header value");
                 response.headers_mut().insert(header::LOCATION, to);
                 Ok(response)
             }
-            Self::Html => Ok(answer(
+            Self::Html => Ok(response(
                 200,
                 "text/html; charset=utf-8",
                 "<!doctype html><title>Maintenance</title><h1>Back soon</h1>",
@@ -138,40 +138,40 @@ impl Behaviour {
             Self::HangUp => Err(HangUp),
             Self::Hold(gate) => {
                 gate.wait().await;
-                Ok(json_answer(status, plain))
+                Ok(json_response(status, plain))
             }
             Self::With(name, value) if good => {
                 let mut fields = fields;
                 fields.insert(name.to_owned(), value);
-                Ok(json_answer(status, Value::Object(fields).to_string()))
+                Ok(json_response(status, Value::Object(fields).to_string()))
             }
             Self::Without(name) if good => {
                 let mut fields = fields;
                 fields.remove(name);
-                Ok(json_answer(status, Value::Object(fields).to_string()))
+                Ok(json_response(status, Value::Object(fields).to_string()))
             }
             Self::Huge(bytes) if good => {
                 let padding = format!("\"padding\":\"{}\"", "x".repeat(bytes));
-                Ok(json_answer(status, append(&plain, &padding)))
+                Ok(json_response(status, append(&plain, &padding)))
             }
             Self::Deep(depth) if good => {
                 let nested = format!("\"nested\":{}{}", "[".repeat(depth), "]".repeat(depth));
-                Ok(json_answer(status, append(&plain, &nested)))
+                Ok(json_response(status, append(&plain, &nested)))
             }
             Self::DuplicateAccessToken if good => {
                 let second = "\"access_token\":\"another-access-token\"";
-                Ok(json_answer(status, append(&plain, second)))
+                Ok(json_response(status, append(&plain, second)))
             }
             Self::Drip => {
                 let body = Body::new(Drip::new(plain));
-                Ok(answer(status, "application/json", body))
+                Ok(response(status, "application/json", body))
             }
             Self::CutShort => {
                 let body = Body::new(Half::Fresh(plain.into()));
-                Ok(answer(status, "application/json", body))
+                Ok(response(status, "application/json", body))
             }
             Self::GzipBomb => {
-                let mut response = answer(status, "application/json", gzip_bomb(&plain));
+                let mut response = response(status, "application/json", gzip_bomb(&plain));
                 let gzip = header::HeaderValue::from_static("gzip");
                 response
                     .headers_mut()
@@ -184,7 +184,7 @@ impl Behaviour {
             | Self::Without(_)
             | Self::Huge(_)
             | Self::Deep(_)
-            | Self::DuplicateAccessToken => Ok(json_answer(status, plain)),
+            | Self::DuplicateAccessToken => Ok(json_response(status, plain)),
         }
     }
 }
@@ -215,8 +215,7 @@ impl Honest {
     }
 }
 
-/// Holds answers back until a test opens it; opened once, it stays open. Clones are the same
-/// gate.
+/// Holds responses back until a test opens it; opened once, it stays open. Clones are the same gate.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<watch::Sender<bool>>);
 
@@ -239,7 +238,7 @@ impl Gate {
 }
 
 /// A response with this status, content type and body, never cached.
-pub fn answer(status: u16, content_type: &str, body: impl Into<Body>) -> Response<Body> {
+pub fn response(status: u16, content_type: &str, body: impl Into<Body>) -> Response<Body> {
     Response::builder()
         .status(StatusCode::from_u16(status).expect("a test names a real status"))
         .header(header::CONTENT_TYPE, content_type)
@@ -248,8 +247,8 @@ pub fn answer(status: u16, content_type: &str, body: impl Into<Body>) -> Respons
         .expect("status and headers are valid")
 }
 
-fn json_answer(status: u16, body: String) -> Response<Body> {
-    answer(status, "application/json", body)
+fn json_response(status: u16, body: String) -> Response<Body> {
+    response(status, "application/json", body)
 }
 
 /// `object` with `member` written after its last one, as text: no JSON library would write

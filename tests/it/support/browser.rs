@@ -182,7 +182,7 @@ impl Browser {
         }
     }
 
-    /// What the browser answers to a command of the DevTools protocol without parameters.
+    /// The browser's reply to a command of the DevTools protocol without parameters.
     ///
     /// # Panics
     ///
@@ -190,13 +190,13 @@ impl Browser {
     pub async fn devtools(&self, command: &str) -> Value {
         let address = format!("{}/goog/cdp/execute", self.session);
         let order = json!({"cmd": command, "params": {}});
-        let answer = http().post(address).json(&order).send().await;
-        let answer = answer.expect("chromedriver answers");
-        let status = answer.status();
-        let text = answer.text().await.expect("a body");
+        let response = http().post(address).json(&order).send().await;
+        let response = response.expect("chromedriver answers");
+        let status = response.status();
+        let text = response.text().await.expect("a body");
         assert!(status.is_success(), "{command}: {text}");
-        let answer: Value = serde_json::from_str(&text).expect("JSON");
-        answer["value"].clone()
+        let response: Value = serde_json::from_str(&text).expect("JSON");
+        response["value"].clone()
     }
 
     /// What axe-core finds wrong with the page as it is now.
@@ -268,8 +268,8 @@ async fn screenshot(
     name: &str,
 ) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let address = format!("{session}/screenshot");
-    let answer: Value = http.get(address).send().await?.json().await?;
-    let picture = STANDARD.decode(answer["value"].as_str().unwrap_or_default())?;
+    let response: Value = http.get(address).send().await?.json().await?;
+    let picture = STANDARD.decode(response["value"].as_str().unwrap_or_default())?;
     let folder = package_folder().join("tests/artifacts");
     fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{}.png", name.replace("::", "-")));

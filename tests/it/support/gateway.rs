@@ -333,7 +333,7 @@ impl TestGateway {
     pub async fn metrics(&self) -> String {
         let url = self.operator.join("metrics").expect("a path");
         let answer = super::visitor::http().get(url).send().await;
-        answer.expect("an answer").text().await.expect("a text")
+        answer.expect("a response").text().await.expect("a text")
     }
 
     /// How often that step of the store was asked for, as the metrics say.
@@ -344,7 +344,7 @@ impl TestGateway {
         line.expect("a count").parse().expect("a number")
     }
 
-    /// Any call; the answer's status and JSON (null when it is none).
+    /// Any call; the response's status and JSON (null if it is none).
     pub async fn call(
         &self,
         method: &str,
@@ -357,7 +357,7 @@ impl TestGateway {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
         let status = response.status().as_u16();
         let text = response.text().await.expect("a body");
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))

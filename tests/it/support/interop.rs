@@ -74,7 +74,7 @@ impl InteropProvider {
         )
     }
 
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it responds.
     ///
     /// # Panics
     ///

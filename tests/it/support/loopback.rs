@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 server on the loopback interface that keeps every request it was sent
-//! and may also hang up without an answer. The doubles are built on it.
+//! A small HTTP/1.1 server on the loopback interface that keeps every request it was sent and may also
+//! close the connection without a response. The doubles are built on it.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -73,7 +73,7 @@ pub fn once(pairs: impl IntoIterator<Item = (String, String)>, name: &str) -> Op
     values.next().is_none().then_some(value)
 }
 
-/// Said instead of an answer: close the connection now, without one.
+/// Returned instead of a response: close the connection now, without one.
 #[derive(Debug)]
 pub struct HangUp;
 
@@ -103,7 +103,7 @@ struct Log {
 
 impl Loopback {
     /// Starts to serve on a free port: each request is recorded, then handed to `answer`.
-    pub async fn start<F, Fut>(answer: F) -> Self
+    pub async fn start<F, Fut>(response: F) -> Self
     where
         F: Fn(Recorded) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Answer> + Send + 'static,
@@ -118,7 +118,7 @@ impl Loopback {
             requests: Mutex::default(),
             count: watch::Sender::new(0),
         });
-        let accepting = tokio::spawn(accept(listener, log.clone(), answer)).abort_handle();
+        let accepting = tokio::spawn(accept(listener, log.clone(), response)).abort_handle();
         Self {
             address,
             log,
@@ -181,7 +181,7 @@ impl Log {
     }
 }
 
-async fn accept<F, Fut>(listener: TcpListener, log: Arc<Log>, answer: F)
+async fn accept<F, Fut>(listener: TcpListener, log: Arc<Log>, response: F)
 where
     F: Fn(Recorded) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
@@ -189,17 +189,17 @@ where
     // Dropped with this task, and with it every connection.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let (log, answer) = (log.clone(), answer.clone());
+        let (log, response) = (log.clone(), response.clone());
         let service = service_fn(move |request| {
-            let (log, answer) = (log.clone(), answer.clone());
+            let (log, response) = (log.clone(), response.clone());
             async move {
                 let recorded = read(request).await;
                 log.record(recorded.clone());
-                answer(recorded).await
+                response(recorded).await
             }
         });
         connections.spawn(async move {
-            // An error is a client that left or an answer that was a hang-up: both are meant.
+            // An error is a client that left, or a connection closed on purpose: both are expected.
             let _: Result<(), hyper::Error> = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

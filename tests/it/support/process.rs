@@ -105,8 +105,8 @@ impl Guarded {
     pub fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            if let Some(answer) = ready() {
-                return answer;
+            if let Some(response) = ready() {
+                return response;
             }
             assert!(
                 Instant::now() < deadline,

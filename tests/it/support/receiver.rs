@@ -1,4 +1,4 @@
-//! The far end of a webhook: keeps what it was sent and answers as a test wants.
+//! The receiver of webhooks: keeps what it was sent and responds as a test wants.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use url::Url;
 
-use super::behaviour::{Gate, answer};
+use super::behaviour::{Gate, response};
 use super::loopback::{HangUp, Loopback, Recorded};
 
 /// What a receiver says to a delivery.
@@ -14,7 +14,7 @@ use super::loopback::{HangUp, Loopback, Recorded};
 pub enum Reply {
     /// This status, with an empty body.
     Status(u16),
-    /// The connection closes without an answer.
+    /// The connection closes without a response.
     HangUp,
     /// This status with `Retry-After` in seconds.
     RetryAfter(u16, u64),
@@ -42,22 +42,22 @@ impl WebhookReceiver {
                 .clone();
             async move {
                 match reply {
-                    Reply::Status(status) => Ok(answer(status, "text/plain", "")),
+                    Reply::Status(status) => Ok(response(status, "text/plain", "")),
                     Reply::HangUp => Err(HangUp),
                     Reply::RetryAfter(status, seconds) => {
-                        let mut response = answer(status, "text/plain", "");
+                        let mut response = response(status, "text/plain", "");
                         response.headers_mut().insert("retry-after", seconds.into());
                         Ok(response)
                     }
                     Reply::Redirect(status) => {
-                        let mut response = answer(status, "text/plain", "");
+                        let mut response = response(status, "text/plain", "");
                         let elsewhere = HeaderValue::from_static("/elsewhere");
                         response.headers_mut().insert("location", elsewhere);
                         Ok(response)
                     }
                     Reply::Hold(gate) => {
                         gate.wait().await;
-                        Ok(answer(204, "text/plain", ""))
+                        Ok(response(204, "text/plain", ""))
                     }
                 }
             }
@@ -71,12 +71,12 @@ impl WebhookReceiver {
         self.server.url("/webhooks")
     }
 
-    /// From now on every delivery gets this answer.
+    /// From now on every delivery gets this response.
     pub fn answer_with(&self, reply: Reply) {
         *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = reply;
     }
 
-    /// Every delivery so far, oldest first, whatever it was answered.
+    /// Every delivery so far, oldest first, whatever the response was.
     pub fn received(&self) -> Vec<Recorded> {
         self.server.requests()
     }

@@ -67,15 +67,15 @@ impl Redis {
         &self.folder
     }
 
-    /// Sends one command, as words with spaces between; what the server answers, as it is written.
+    /// Sends one command, as words with spaces between; the server's reply, as it is written.
     ///
     /// # Panics
     ///
     /// When it refuses it.
     pub fn command(&self, words: &str) -> String {
-        let answer = self.exchange(words).expect("the server answers");
-        assert!(!answer.starts_with('-'), "{words}: {answer}");
-        answer
+        let response = self.exchange(words).expect("the server answers");
+        assert!(!response.starts_with('-'), "{words}: {response}");
+        response
     }
 
     /// The address of a database that no other test uses.
@@ -127,8 +127,8 @@ impl Redis {
 }
 
 impl Redis {
-    /// Whether process `pid` answers on the port and has read its data. Asking for the
-    /// process rules out a stranger that took the port first.
+    /// Whether process `pid` replies on the port and has read its data. Asking for the process rules out
+    /// a stranger that took the port first.
     fn serves(&self, pid: u32) -> bool {
         let Ok(info) = self.exchange("INFO") else {
             return false;
@@ -142,9 +142,9 @@ impl Redis {
     fn exchange(&self, words: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         stream.write_all(format!("{words}\r\nQUIT\r\n").as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
+        Ok(response)
     }
 }
 

@@ -80,8 +80,8 @@ impl Served {
     async fn is_ready(&self, expected: bool) {
         let readiness = self.gateway.operator.join("readyz").expect("a path");
         eventually(async || {
-            let answer = http().get(readiness.clone()).send().await.ok()?;
-            (answer.status().is_success() == expected).then_some(())
+            let response = http().get(readiness.clone()).send().await.ok()?;
+            (response.status().is_success() == expected).then_some(())
         })
         .await;
     }

@@ -21,7 +21,7 @@ pub const BANK_GUID: &str = "INS-11111111-1111-4111-8111-111111111111";
 pub const PAPER_BANK: &str = "paper_bank";
 /// Its guid.
 pub const PAPER_BANK_GUID: &str = "INS-22222222-2222-4222-8222-222222222222";
-/// The same bank, answering by `form_post`.
+/// The same bank, with `form_post`.
 pub const FORM_BANK: &str = "fake_bank_form";
 /// Its guid.
 pub const FORM_BANK_GUID: &str = "INS-33333333-3333-4333-8333-333333333333";
@@ -97,8 +97,8 @@ pub struct Setup {
 pub enum Subject {
     /// At an endpoint of its own.
     Identify,
-    /// In the token answer.
-    TokenAnswer,
+    /// In the token response.
+    TokenResponse,
 }
 
 impl Setup {
@@ -122,7 +122,7 @@ pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setu
             "[oauth.subject]\nfrom = \"identify\"\nendpoint = \"{}\"\nfield = \"sub\"\n",
             bank.identify_url()
         ),
-        Some(Subject::TokenAnswer) => {
+        Some(Subject::TokenResponse) => {
             "[oauth.subject]\nfrom = \"token_answer\"\nfield = \"login\"\n".to_owned()
         }
     };

@@ -22,7 +22,7 @@ pub fn http() -> &'static reqwest::Client {
     })
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// Its status.
@@ -195,7 +195,7 @@ impl Visitor {
                 .header("content-type", "application/x-www-form-urlencoded")
                 .body(form);
         }
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.text().await.unwrap_or_default();
         let page = Page {

@@ -40,13 +40,13 @@ async fn authorize(world: &World, institution: &str, changes: Fields<'_>) -> Res
     params.retain(|_, value| !value.is_empty());
     let address = format!("{}/{institution}/authorize", world.bank);
     let url = Url::parse_with_params(&address, params).expect("an address");
-    world.http.get(url).send().await.expect("an answer")
+    world.http.get(url).send().await.expect("a response")
 }
 
 async fn post(world: &World, path: &str, fields: Fields<'_>) -> Response {
     let url = format!("{}{path}", world.bank);
     let request = world.http.post(url).form(fields);
-    request.send().await.expect("an answer")
+    request.send().await.expect("a response")
 }
 
 /// Follows a 303 within the bank.
@@ -55,7 +55,7 @@ async fn follow(world: &World, response: &Response) -> Response {
     let path = response.headers()["location"].to_str().expect("text");
     assert!(path.starts_with('/'), "{path} stays at the bank");
     let url = format!("{}{path}", world.bank);
-    world.http.get(url).send().await.expect("an answer")
+    world.http.get(url).send().await.expect("a response")
 }
 
 /// The values of all inputs of this name on a page.
@@ -68,7 +68,7 @@ fn inputs(html: &str, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Logs in on the pages with this password; returns the handle and the answer.
+/// Logs in on the pages with this password; returns the handle and the response.
 async fn log_in(world: &World, institution: &str, password: &str) -> (String, Response) {
     let page = authorize(world, institution, &[]).await;
     assert_eq!(page.status(), StatusCode::OK);
@@ -84,7 +84,7 @@ async fn log_in(world: &World, institution: &str, password: &str) -> (String, Re
     (handle, response)
 }
 
-/// Logs in and ticks the first `ticked` accounts; returns the answer to "Allow".
+/// Logs in and ticks the first `ticked` accounts; returns the response to "Allow".
 async fn consent(world: &World, institution: &str, password: &str, ticked: usize) -> Response {
     let (handle, response) = log_in(world, institution, password).await;
     let page = follow(world, &response).await.text().await.expect("text");
@@ -95,7 +95,7 @@ async fn consent(world: &World, institution: &str, password: &str, ticked: usize
     post(world, &format!("/{institution}/consent"), &fields).await
 }
 
-/// The parameters of an answer by redirect, `kept` of the registered address among them.
+/// The parameters of an authorization response by redirect, with `kept` of the registered address.
 fn answer(response: &Response) -> HashMap<String, String> {
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
     let location = response.headers()["location"].to_str().expect("text");
@@ -120,7 +120,7 @@ async fn exchange(world: &World, institution: &str, code: &str, changes: Fields<
     fields.extend(changes.iter().copied());
     let url = format!("{}/{institution}/token", world.bank);
     let request = world.http.post(url).header("authorization", basic());
-    request.form(&fields).send().await.expect("an answer")
+    request.form(&fields).send().await.expect("a response")
 }
 
 /// The client's Basic header, form-encoded as RFC 6749 wants it.
@@ -138,7 +138,7 @@ async fn json(response: Response) -> Value {
 async fn read(world: &World, institution: &str, what: &str, token: &str) -> Response {
     let url = format!("{}/{institution}/{what}", world.bank);
     let request = world.http.get(url).bearer_auth(token);
-    request.send().await.expect("an answer")
+    request.send().await.expect("a response")
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {

@@ -1,4 +1,4 @@
-//! From the authorization request to the answer.
+//! From the authorization request to the authorization response.
 
 use super::*;
 
@@ -76,7 +76,7 @@ async fn the_auto_institution_approves_at_once() {
 }
 
 #[tokio::test]
-async fn an_answer_can_travel_in_a_form() {
+async fn a_response_can_be_sent_by_a_form() {
     let world = World::start().await;
     for (institution, mode) in [(FORM, ""), (AUTO, "form_post")] {
         let response = if institution == AUTO {
@@ -121,7 +121,7 @@ async fn requests_from_nobody_known_stay_at_the_bank() {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_answered_with_an_error() {
+async fn wrong_requests_get_an_error() {
     let world = World::start().await;
     for (change, error) in [
         (("response_type", "token"), "unsupported_response_type"),
@@ -152,7 +152,7 @@ async fn passwords_that_end_the_login() {
         assert_eq!(answer["state"], "the state");
         assert!(!answer.contains_key("code"));
         let url = format!("{}/{PAGES}/login?login={handle}", world.bank);
-        let again = world.http.get(url).send().await.expect("an answer");
+        let again = world.http.get(url).send().await.expect("a response");
         assert_eq!(again.status(), StatusCode::GONE, "{password} ends it");
     }
     let (_, response) = log_in(&world, PAGES, "locked").await;
@@ -160,7 +160,7 @@ async fn passwords_that_end_the_login() {
 }
 
 #[tokio::test]
-async fn passwords_that_answer_with_less_than_the_standards_ask_for() {
+async fn passwords_that_return_less_than_the_standards_ask_for() {
     let world = World::start().await;
     for (password, expected) in [
         ("no_without_state", &["error"][..]),
@@ -177,7 +177,7 @@ async fn passwords_that_answer_with_less_than_the_standards_ask_for() {
             );
         }
         let url = format!("{}/{PAGES}/login?login={handle}", world.bank);
-        let again = world.http.get(url).send().await.expect("an answer");
+        let again = world.http.get(url).send().await.expect("a response");
         assert_eq!(again.status(), StatusCode::GONE, "{password} ends it");
     }
 }

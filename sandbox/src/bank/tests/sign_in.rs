@@ -11,7 +11,7 @@ const BANK: &str = "mxbank";
 async fn step(world: &World, institution: &str, body: Value) -> Response {
     let url = format!("{}/{institution}/sign-in", world.bank);
     let request = world.http.post(url).json(&body);
-    request.send().await.expect("an answer")
+    request.send().await.expect("a response")
 }
 
 async fn begin(world: &World, password: &str) -> Value {
@@ -187,7 +187,12 @@ async fn what_cannot_be_read_is_not_repeated() {
 #[tokio::test]
 async fn the_first_page_lists_both_tables_of_passwords() {
     let world = World::start().await;
-    let page = world.http.get(&world.bank).send().await.expect("an answer");
+    let page = world
+        .http
+        .get(&world.bank)
+        .send()
+        .await
+        .expect("a response");
     let html = page.text().await.expect("text");
     for text in [
         "<code>expired_code</code>",

@@ -136,7 +136,7 @@ async fn a_token_says_who_signed_in() {
 }
 
 #[tokio::test]
-async fn revoking_is_answered_alike_for_any_token() {
+async fn revoking_has_the_same_response_for_any_token() {
     let world = World::start().await;
     let code = code_for(&world, "anything").await;
     let tokens = json(exchange(&world, PAGES, &code, &[]).await).await;
@@ -145,7 +145,7 @@ async fn revoking_is_answered_alike_for_any_token() {
     for token in [text(&tokens, "refresh_token"), "unknown"] {
         let request = world.http.post(&url).header("authorization", basic());
         let response = request.form(&[("token", token)]).send().await;
-        assert_eq!(response.expect("an answer").status(), StatusCode::OK);
+        assert_eq!(response.expect("a response").status(), StatusCode::OK);
     }
     let response = read(&world, PAGES, "accounts", access).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);

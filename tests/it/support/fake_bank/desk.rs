@@ -1,5 +1,4 @@
-//! The books of the institution: clients, codes and tokens, and the honest answer to each
-//! request.
+//! The records of the institution: clients, codes and tokens, and the honest response to each request.
 
 use std::collections::HashMap;
 
@@ -12,7 +11,7 @@ use serde_json::json;
 use url::{Url, form_urlencoded};
 
 use super::{AUTHORIZE, CallbackParams, Decoding, Registration};
-use crate::support::behaviour::{Honest, answer};
+use crate::support::behaviour::{Honest, response};
 use crate::support::loopback::{Recorded, once};
 use crate::support::random_token;
 
@@ -28,7 +27,7 @@ pub struct Desk {
     /// Added to the address that browsers are sent back to.
     pub fragment: Option<String>,
     /// Where a browser was sent back to last.
-    pub last_answer: Option<Url>,
+    pub last_response: Option<Url>,
     codes: HashMap<String, Code>,
     /// Who signs in, from now on; nobody in particular at first.
     pub person: Option<String>,
@@ -72,14 +71,14 @@ impl Desk {
         let address = format!("{}{}?{}", self.issuer, request.path, request.query);
         let address = Url::parse(&address).expect("a request has an address");
         match self.authorize(&address) {
-            Err(why) => answer(400, "text/plain", why),
+            Err(why) => response(400, "text/plain", why),
             Ok(callback) => {
-                let mut response = answer(303, "text/plain", "");
+                let mut response = response(303, "text/plain", "");
                 let mut back = callback.url();
                 back.set_fragment(self.fragment.as_deref());
                 let location = back.as_str().parse().expect("a URL is a header value");
                 response.headers_mut().insert(header::LOCATION, location);
-                self.last_answer = Some(back);
+                self.last_response = Some(back);
                 response
             }
         }

@@ -14,7 +14,7 @@ use axum::http::Method;
 use url::Url;
 
 use self::desk::Desk;
-use super::behaviour::{Behaviour, answer};
+use super::behaviour::{Behaviour, response};
 use super::loopback::{Answer, Loopback, Recorded};
 
 mod desk;
@@ -53,7 +53,7 @@ pub struct CallbackParams {
     pub state: Option<String>,
     pub iss: Option<String>,
     pub code: Option<String>,
-    /// `error` and `error_description`, when the answer is a refusal.
+    /// `error` and `error_description`, if the authorization response is a refusal.
     pub error: Option<(String, String)>,
 }
 
@@ -178,7 +178,7 @@ impl FakeBank {
         self.server.url(REVOKE)
     }
 
-    /// The endpoint that says, as `sub`, who gave an access token. The token answer says it too, as
+    /// The endpoint that says, as `sub`, who gave an access token. The token response says it too, as
     /// `login`.
     pub fn identify_url(&self) -> Url {
         self.server.url(IDENTIFY)
@@ -224,14 +224,14 @@ impl FakeBank {
         }
     }
 
-    /// From now on browsers are sent back with this fragment beside the honest answer.
+    /// From now on browsers are sent back with this fragment next to the honest response.
     pub fn add_fragment(&self, fragment: &str) {
         self.state().desk.fragment = Some(fragment.to_owned());
     }
 
     /// Where a browser was sent back to last.
-    pub fn last_answer(&self) -> Option<Url> {
-        self.state().desk.last_answer.clone()
+    pub fn last_response(&self) -> Option<Url> {
+        self.state().desk.last_response.clone()
     }
 
     /// The visits of browsers at the authorization endpoint, oldest first.
@@ -249,7 +249,7 @@ impl FakeBank {
         self.requests(REVOKE)
     }
 
-    /// Waits until the token endpoint was asked `times` times; the answers may be under way.
+    /// Waits until the token endpoint was asked `times` times; the responses may be under way.
     ///
     /// # Panics
     ///
@@ -339,8 +339,10 @@ async fn serve(state: Arc<Mutex<State>>, request: Recorded) -> Answer {
             (&Method::POST, TOKEN) => (state.token.take(), state.desk.exchange(&request)),
             (&Method::POST, REVOKE) => (state.revoke.take(), state.desk.revoke(&request)),
             (&Method::GET, IDENTIFY) => (state.identify.take(), state.desk.identify(&request)),
-            (_, AUTHORIZE | TOKEN | REVOKE | IDENTIFY) => return Ok(answer(405, "text/plain", "")),
-            _ => return Ok(answer(404, "text/plain", "")),
+            (_, AUTHORIZE | TOKEN | REVOKE | IDENTIFY) => {
+                return Ok(response(405, "text/plain", ""));
+            }
+            _ => return Ok(response(404, "text/plain", "")),
         }
     };
     behaviour.apply(&request, honest).await

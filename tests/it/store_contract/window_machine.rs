@@ -87,7 +87,7 @@ struct World<'a> {
     visits: Vec<Visited>,
     /// Windows as they were when they were first seen finished.
     finished: BTreeMap<OauthStateGuid, Window>,
-    /// How many times the store said that an answer may be exchanged, by window.
+    /// How many times the store said that a response may be exchanged, by window.
     exchanged: Vec<OauthStateGuid>,
     member: Member,
 }

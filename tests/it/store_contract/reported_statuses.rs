@@ -1,4 +1,4 @@
-//! What reports make of a member's status.
+//! The status that each report of the aggregator leads to.
 
 use std::sync::Arc;
 
@@ -158,7 +158,7 @@ async fn the_standing_differs_before_and_after_the_first_success(bench: Bench) {
 
 async fn why_a_job_failed_is_kept(bench: Bench) {
     let user = bench.user().await;
-    // Unanswered is of a question alone: see `challenges`.
+    // Unanswered follows only a question: see `challenges`.
     let failures = JobFailure::ALL.iter();
     let failures = failures.filter(|failure| **failure != JobFailure::Unanswered);
     for (number, failure) in failures.enumerate() {

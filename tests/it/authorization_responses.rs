@@ -1,4 +1,5 @@
-//! What an answer may look like (`security` C10-C15): its text, its parameters, its size, its way.
+//! What an authorization response may be (`security` C10-C15): its text, its parameters, its size, its
+//! response mode.
 
 use serde_json::json;
 use url::Url;
@@ -20,7 +21,7 @@ async fn c10_a_refusal_is_judged_like_a_success_and_its_text_not_shown(backend: 
     let refusal = |description: &str| CallbackParams {
         code: None,
         error: Some(("access_denied".to_owned(), description.to_owned())),
-        ..at.answer.clone()
+        ..at.response.clone()
     };
     let unknown = CallbackParams {
         state: Some(format!("00{}", random_token())),
@@ -60,9 +61,9 @@ async fn c10_a_refusal_is_judged_like_a_success_and_its_text_not_shown(backend: 
         (page.name(), page.reason()),
         (Some("cancelled"), Some("CANCELLED"))
     );
-    for answer in [&answered, &page] {
-        assert!(!answer.body.contains("canary") && !answer.body.contains("javascript:"));
-        assert!(!format!("{:?}", answer.headers).contains("canary"));
+    for response in [&answered, &page] {
+        assert!(!response.body.contains("canary") && !response.body.contains("javascript:"));
+        assert!(!format!("{:?}", response.headers).contains("canary"));
     }
     assert_eq!(at.gateway.bank.hits().token, 0);
     let state = at.gateway.state(at.member).await;
@@ -78,18 +79,18 @@ async fn c10_a_refusal_is_judged_like_a_success_and_its_text_not_shown(backend: 
 
 async fn c11_doubled_and_conflicting_parameters_are_refused(backend: Backend) {
     let at = AtTheBank::new(backend).await;
-    let state = at.answer.state.clone().expect("a state");
+    let state = at.response.state.clone().expect("a state");
     for more in [
         ("code", "second"),
         ("state", state.as_str()),
         ("iss", "https://other.example"),
         ("error", "access_denied"),
     ] {
-        let mut url = at.answer.url();
+        let mut url = at.response.url();
         url.query_pairs_mut().append_pair(more.0, more.1);
         at.refuses(&url, more.0).await;
     }
-    let mut url = at.answer.url();
+    let mut url = at.response.url();
     url.query_pairs_mut()
         .append_pair("foo", "1")
         .append_pair("foo", "2");
@@ -102,7 +103,7 @@ async fn c11_doubled_and_conflicting_parameters_are_refused(backend: Backend) {
     );
 
     let at = AtTheBank::of(backend, FORM_BANK_GUID).await;
-    let pairs = at.answer.pairs();
+    let pairs = at.response.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     for more in [
         ("code", "second"),
@@ -110,11 +111,11 @@ async fn c11_doubled_and_conflicting_parameters_are_refused(backend: Backend) {
         ("error", "access_denied"),
     ] {
         let doubled = [&fields[..], &[more]].concat();
-        at.refuses_form(&at.answer.redirect_uri, &doubled, "twice in the form")
+        at.refuses_form(&at.response.redirect_uri, &doubled, "twice in the form")
             .await;
     }
     for more in ["code=second", "state=second", "error=access_denied"] {
-        let mut both = at.answer.redirect_uri.clone();
+        let mut both = at.response.redirect_uri.clone();
         both.set_query(Some(more));
         let why = format!("in the form and in the query: {more}");
         at.refuses_form(&both, &fields, &why).await;
@@ -134,19 +135,19 @@ async fn c12_sizes_and_characters_are_limited_first() {
         "code\r\nx: y".to_owned(),
         "c\u{f6}de".to_owned(),
     ] {
-        let answer = CallbackParams {
+        let response = CallbackParams {
             code: Some(code.clone()),
-            ..at.answer.clone()
+            ..at.response.clone()
         };
-        at.refuses(&answer.url(), &format!("{:.20}", code)).await;
+        at.refuses(&response.url(), &format!("{:.20}", code)).await;
     }
-    let mut padded = at.answer.url();
+    let mut padded = at.response.url();
     padded
         .query_pairs_mut()
         .append_pair("foo", &"x".repeat(9_000));
     at.refuses(&padded, "over 8 kB in all").await;
     for raw in ["%", "%zz", "=&=&&", "state", "state=%00", "code&state&iss"] {
-        let mut url = at.answer.redirect_uri.clone();
+        let mut url = at.response.redirect_uri.clone();
         url.set_query(Some(raw));
         at.refuses(&url, raw).await;
     }
@@ -155,10 +156,10 @@ async fn c12_sizes_and_characters_are_limited_first() {
 
 async fn c14_only_the_mode_asked_for_is_taken(backend: Backend) {
     let at = AtTheBank::new(backend).await;
-    let pairs = at.answer.pairs();
+    let pairs = at.response.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     at.refuses_form(
-        &at.answer.redirect_uri,
+        &at.response.redirect_uri,
         &fields,
         "a form where a query was asked for",
     )
@@ -166,10 +167,10 @@ async fn c14_only_the_mode_asked_for_is_taken(backend: Backend) {
     at.still_connects().await;
 
     let at = AtTheBank::of(backend, FORM_BANK_GUID).await;
-    at.refuses(&at.answer.url(), "a query where a form was asked for")
+    at.refuses(&at.response.url(), "a query where a form was asked for")
         .await;
     for method in ["PUT", "DELETE", "PATCH"] {
-        let page = at.visitor.send(method, &at.answer.url(), &[], None).await;
+        let page = at.visitor.send(method, &at.response.url(), &[], None).await;
         assert_eq!(page.status, 405, "{method}");
     }
     assert_eq!(at.gateway.bank.hits().token, 0);
@@ -178,21 +179,21 @@ async fn c14_only_the_mode_asked_for_is_taken(backend: Backend) {
 
 async fn c15_a_form_post_needs_the_browser_too(backend: Backend) {
     let at = AtTheBank::of(backend, FORM_BANK_GUID).await;
-    let pairs = at.answer.pairs();
+    let pairs = at.response.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let unknown = [("state", "07nothing"), ("code", "x")];
-    at.refuses_form(&at.answer.redirect_uri, &unknown, "unknown")
+    at.refuses_form(&at.response.redirect_uri, &unknown, "unknown")
         .await;
     let random = format!("00{}", random_token());
     let unknown = [("state", random.as_str()), ("code", "x")];
-    at.refuses_form(&at.answer.redirect_uri, &unknown, "unknown")
+    at.refuses_form(&at.response.redirect_uri, &unknown, "unknown")
         .await;
 
     // A cross-site POST comes without Lax cookies; another browser may send it as well.
     let held = at
         .gateway
         .visitor()
-        .post(&at.answer.redirect_uri, &fields)
+        .post(&at.response.redirect_uri, &fields)
         .await;
     assert_eq!(held.status, 303);
     assert!(held.cookies().is_empty());
@@ -201,7 +202,7 @@ async fn c15_a_form_post_needs_the_browser_too(backend: Backend) {
     assert!(
         !next
             .as_str()
-            .contains(at.answer.code.as_deref().expect("a code"))
+            .contains(at.response.code.as_deref().expect("a code"))
     );
     assert_eq!(
         at.gateway.bank.hits().token,
@@ -214,12 +215,12 @@ async fn c15_a_form_post_needs_the_browser_too(backend: Backend) {
     let page = at.visitor.follow(&next).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
 
-    // The same way, in a browser that never opened the link: burnt, as any answer there.
+    // The same response mode, in a browser that never opened the link: burnt, as any response there.
     let other = AtTheBank::of(backend, FORM_BANK_GUID).await;
-    let pairs = other.answer.pairs();
+    let pairs = other.response.pairs();
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let stranger = other.gateway.visitor();
-    let held = stranger.post(&other.answer.redirect_uri, &fields).await;
+    let held = stranger.post(&other.response.redirect_uri, &fields).await;
     let page = stranger.follow(&held.location().expect("a location")).await;
     assert_eq!(page.name(), Some("wrong-browser"), "{}", page.body);
     assert_eq!(

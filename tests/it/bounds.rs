@@ -88,7 +88,7 @@ const SETTINGS: [(&str, &[&str]); 10] = [
     ("connections", &["connections", "connections_per_source"]),
     ("links that nobody minted", &["unknown_links_per_minute"]),
     (
-        "responses at the callback, outcomes and what is pressed there, that belong to no attempt of the browser's",
+        "authorization responses, visits of outcome pages and buttons pressed there, that belong to no attempt of the browser",
         &["unknown_attempts_per_minute"],
     ),
     (

@@ -202,7 +202,7 @@ async fn events_have_the_fields_that_are_described() {
                 "MemberEvent"
             }
             Some("oauth_state.finished") => {
-                assert_eq!(names(&event["oauth_state"]), fields("OauthStateAnswer"));
+                assert_eq!(names(&event["oauth_state"]), fields("OauthStateResponse"));
                 "OauthStateEvent"
             }
             other => panic!("{other:?}"),

@@ -33,7 +33,7 @@ pub enum SetupError {
     /// There is no secret to sign with.
     #[error("the aggregator has no signing secret")]
     NoSecret,
-    /// The outgoing side could not be set up, usually for want of certificate authorities.
+    /// Outgoing calls could not be set up, usually because there are no certificate authorities.
     #[error("calls to the aggregator cannot be set up: {0}")]
     Outgoing(String),
 }
@@ -42,10 +42,10 @@ pub enum SetupError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
     /// Its response had another status than a 2xx; redirects are not followed.
-    #[error("the aggregator answered with status {0}")]
+    #[error("the aggregator responded with status {0}")]
     Refused(u16),
     /// It did not respond in time. It may have the job all the same.
-    #[error("the aggregator did not answer within {0:?}")]
+    #[error("the aggregator did not respond within {0:?}")]
     TimedOut(Duration),
     /// No connection, or one that broke. It may have the job all the same.
     #[error("the aggregator cannot be reached: {0}")]

@@ -149,7 +149,7 @@ impl Sealer {
                 Aad::from(&associated),
                 &mut content,
             )
-            .expect("a token answer is far below AES-GCM's 64 GiB");
+            .expect("a token response is far below AES-GCM's 64 GiB");
 
         let mut envelope = vec![VERSION, ALGORITHM, key_id.len() as u8];
         for part in [

@@ -3,9 +3,9 @@
 //! It writes an ordinary configuration into its data folder and loads it like `serve` does, so that the
 //! demo runs the same code as production.
 
+mod access;
 mod folder;
 mod parts;
-mod way_in;
 
 use std::path::PathBuf;
 
@@ -13,9 +13,9 @@ use anyhow::Context;
 use guichet_sandbox::{BankClient, PlatformCredentials, Sandbox, Settings};
 use secrecy::SecretString;
 
+use access::DemoAccess;
 use folder::DataFolder;
 use parts::{Addresses, BANK_CLIENT, CLIENT, Secrets};
-use way_in::WayIn;
 
 use crate::app;
 use crate::config::{Config, Environment, LogFormat};
@@ -64,9 +64,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         tracing::warn!("{risk}");
     }
     let gateway = server.app.gateway.clone();
-    let way_in = WayIn::open(&gateway).await?;
+    let access = DemoAccess::open(&gateway).await?;
 
-    let settings = sandbox_settings(&addresses, &secrets, &way_in);
+    let settings = sandbox_settings(&addresses, &secrets, &access);
     let listeners = guichet_sandbox::Listeners {
         bank: addresses.bank,
         app: addresses.app,
@@ -85,8 +85,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         &addresses.operator_url,
     ];
     match options.json {
-        true => println!("{}", way_in.to_json(urls)),
-        false => println!("{}", way_in.to_text(urls)),
+        true => println!("{}", access.to_json(urls)),
+        false => println!("{}", access.to_text(urls)),
     }
     let served = running.await.context("the gateway was cut off")?;
     shutdown.cancel();
@@ -94,7 +94,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     served
 }
 
-fn sandbox_settings(addresses: &Addresses, secrets: &Secrets, way_in: &WayIn) -> Settings {
+fn sandbox_settings(addresses: &Addresses, secrets: &Secrets, access: &DemoAccess) -> Settings {
     let gateway = addresses.gateway_url.origin().ascii_serialization();
     let institutions = guichet_sandbox::institutions();
     let redirect_uris = institutions
@@ -120,9 +120,9 @@ fn sandbox_settings(addresses: &Addresses, secrets: &Secrets, way_in: &WayIn) ->
         institutions,
         platform: PlatformCredentials {
             client_id: CLIENT.to_owned(),
-            api_key: SecretString::from(way_in.api_key.expose().to_owned()),
+            api_key: SecretString::from(access.api_key.expose().to_owned()),
         },
-        user_guid: way_in.user.guid.to_string(),
+        user_guid: access.user.guid.to_string(),
         aggregator_secret: SecretString::from(secrets.aggregator_signing.clone()),
         aggregator_key: SecretString::from(secrets.aggregator_key.clone()),
         webhook_secret: SecretString::from(secrets.webhook_signing.clone()),

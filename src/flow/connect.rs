@@ -90,7 +90,7 @@ pub(super) async fn connect(
             }
             Committed::Moved => inbound = None,
             Committed::WindowClosed => {
-                tracing::warn!("window ended during the exchange; tokens given back");
+                tracing::warn!("window ended during the exchange; its tokens are revoked");
                 revoke_tokens(gateway, endpoint, subject, &exchanged).await;
                 return Ok(());
             }

@@ -66,8 +66,8 @@ pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admi
             let opened = gateway
                 .sealer
                 .open(&seal_contexts::stored_response(&asked, &subject), &sealed);
-            let response =
-                opened.map_err(|error| Internal::Unreadable(format!("a kept answer: {error}")))?;
+            let response = opened
+                .map_err(|error| Internal::Unreadable(format!("a stored response: {error}")))?;
             Admission::Replayed(response.to_vec())
         }
     })

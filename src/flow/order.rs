@@ -71,7 +71,7 @@ fn remedy(status: ConnectionStatus) -> &'static str {
             "its connection has ended at the institution"
         }
         _ => {
-            "it has neither credentials nor a grant; update it with credentials, or ask for an oauth_window_uri"
+            "it has neither credentials nor tokens; update it with credentials, or ask for an oauth_window_uri"
         }
     }
 }

@@ -124,7 +124,7 @@ async fn answer_in_time(request: Request, next: Next, dialect: Dialect) -> Respo
         ),
         Err(_) => Problem::new(
             Kind::TimedOut,
-            "The request took longer than 60 seconds to arrive or to answer.",
+            "The request took longer than 60 seconds to arrive or to process.",
         ),
     };
     problem.in_dialect(dialect).into_response()

@@ -187,7 +187,7 @@ async fn stored(app: &AppState, first: &IdempotentRequest, response: Response) -
 /// The stored response again.
 fn replay(kept: &[u8]) -> Result<Response, Problem> {
     let unreadable =
-        |what: String| Problem::from(Internal::Unreadable(format!("kept answer: {what}")));
+        |what: String| Problem::from(Internal::Unreadable(format!("stored response: {what}")));
     let kept: Kept = serde_json::from_slice(kept).map_err(|error| unreadable(error.to_string()))?;
     let status =
         StatusCode::from_u16(kept.status).map_err(|error| unreadable(error.to_string()))?;

@@ -3,12 +3,12 @@
 //!
 //! [`routes()`] is the table of contents.
 
-mod acting;
 mod aggregation;
 mod app_state;
 mod auth;
 mod body;
 mod browser;
+mod changing_gets;
 mod cookies;
 mod fields;
 pub mod gallery;

@@ -97,7 +97,7 @@ impl Operator {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(NotReady::StoreFails(error.to_string())),
             Err(_) => Err(NotReady::StoreFails(format!(
-                "the store does not answer within {} s",
+                "the store does not reply within {} s",
                 PROBE_TIMEOUT.as_secs()
             ))),
         };

@@ -500,7 +500,7 @@ impl From<LeaseError> for Problem {
             }
             LeaseError::Unreadable => Self::new(
                 Kind::Conflict,
-                "The member's grant cannot be read with the keys configured; the member needs to connect again.",
+                "The member's tokens cannot be read with the configured keys; the member needs to connect again.",
             )
             .because("unreadable"),
         }

@@ -75,7 +75,7 @@ impl OAuthClient {
 
 fn bearer(token: &SecretString) -> HeaderMap {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-        .expect("a grant's token was checked for its characters");
+        .expect("a token set's token was checked for its characters");
     value.set_sensitive(true);
     HeaderMap::from_iter([
         (ACCEPT, HeaderValue::from_static("application/json")),

@@ -8,7 +8,7 @@
 //! response   ◀─ what comes back: the authorization response
 //! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
 //! identify   ─▶ who signed in, where the institution says
-//! revoke     ─▶ a grant is given back
+//! revoke     ─▶ tokens are revoked
 //! ```
 //!
 //! **Nothing in an ID token is used.** If `openid` is among the scopes a `nonce` is sent, because servers

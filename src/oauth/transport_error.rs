@@ -8,7 +8,7 @@ use super::json;
 use super::reason::{Meaning, SetupFault};
 use crate::domain::window::ErrorReason;
 
-/// The outgoing side could not be set up, usually for want of certificate authorities.
+/// Outgoing calls could not be set up, usually because there are no certificate authorities.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("outgoing calls cannot be set up: {0}")]
 pub struct SetupError(pub(super) String);
@@ -33,19 +33,19 @@ pub enum TransportError {
     #[error("the connection failed during the call: {0}")]
     Broken(String),
     /// The whole call took longer than the institution's limit.
-    #[error("the institution did not answer within {0:?}")]
+    #[error("the institution did not respond within {0:?}")]
     TimedOut(Duration),
     /// A redirect, which is not followed.
-    #[error("the institution answered with a redirect (status {0}), which is not followed")]
+    #[error("the institution responded with a redirect (status {0}), which is not followed")]
     Redirected(u16),
     /// A status that is neither success nor an OAuth error.
-    #[error("the institution answered with status {0} and no OAuth error")]
+    #[error("the institution responded with status {0} and no OAuth error")]
     Status(u16),
     /// HTML, or something that is no JSON and does not say it is.
-    #[error("the institution answered with {} instead of JSON", .0.name())]
+    #[error("the institution responded with {} instead of JSON", .0.name())]
     MediaType(MediaType),
     /// A content coding, though none was offered.
-    #[error("the institution answered in a content coding, though none was offered")]
+    #[error("the response is in a content coding, though none was offered")]
     Encoded,
     /// More than 64 kB.
     #[error("{0}")]

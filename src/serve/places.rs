@@ -98,7 +98,7 @@ pub struct Place {
 impl Place {
     /// The progress of its connection.
     pub fn pace(&self) -> MutexGuard<'_, Pace> {
-        // Nothing under this lock panics half-way.
+        // No code that holds this lock panics between two changes.
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -199,7 +199,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        // Nothing under this lock panics half-way.
+        // No code that holds this lock panics between two changes.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -78,7 +78,7 @@ impl Sums {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Identifier, Sum>> {
-        // Nothing under this lock panics half-way.
+        // No code that holds this lock panics between two changes.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,22 +156,22 @@ mod tests {
     fn what_strangers_cause_is_summed_up_by_kind_and_the_rest_is_written() {
         written(|sums, text| {
             for number in 0..1000 {
-                tracing::warn!(target: STRANGERS, number, "an answer could not be read");
+                tracing::warn!(target: STRANGERS, number, "a response could not be read");
                 tracing::info!(number, "link opened");
             }
             tracing::warn!(target: STRANGERS, "another kind");
             sums.write();
             let first = text();
             assert_eq!(first.matches("link opened").count(), 1000);
-            let of_kind = ": an answer could not be read number=";
+            let of_kind = ": a response could not be read number=";
             assert_eq!(first.matches(of_kind).count(), 10);
             assert_eq!(first.matches("another kind").count(), 1);
             assert_eq!(first.matches("left out").count(), 1, "one line a kind");
             let sum =
-                "similar lines were left out left_out=990 line=\"an answer could not be read\"";
+                "similar lines were left out left_out=990 line=\"a response could not be read\"";
             assert!(first.contains(sum), "{first}");
             // A new period.
-            tracing::warn!(target: STRANGERS, number = 1, "an answer could not be read");
+            tracing::warn!(target: STRANGERS, number = 1, "a response could not be read");
             sums.write();
             assert_eq!(text().matches("left out").count(), 1);
         });

@@ -70,7 +70,7 @@ pub enum Delivery {
     },
 }
 
-/// The outgoing side could not be set up, usually for want of certificate authorities.
+/// Outgoing calls could not be set up, usually because there are no certificate authorities.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("webhooks cannot be set up: {0}")]
 pub struct SetupError(String);
@@ -142,7 +142,7 @@ impl Webhooks {
                 delivery
             }
             Ok(Err(error)) => again(outgoing::describe(error)),
-            Err(_) => again(format!("no answer within {limit:?}")),
+            Err(_) => again(format!("no response within {limit:?}")),
         }
     }
 }
@@ -192,7 +192,7 @@ fn judge(response: &Response, now: Timestamp) -> Delivery {
         Delivery::Gone
     } else {
         Delivery::Again {
-            reason: format!("the receiver answered with status {}", status.as_u16()),
+            reason: format!("the receiver responded with status {}", status.as_u16()),
             retry_after: response
                 .headers()
                 .get(RETRY_AFTER)

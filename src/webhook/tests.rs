@@ -177,7 +177,7 @@ async fn any_success_is_taken_whatever_follows_it() {
 
 #[tokio::test]
 async fn a_failure_is_tried_again_when_the_receiver_likes() {
-    let status = |number| format!("the receiver answered with status {number}");
+    let status = |number| format!("the receiver responded with status {number}");
     assert_eq!(
         at(|| response("500 A", &[], b"")).await,
         not_taken(&status(500), None)
@@ -197,7 +197,7 @@ async fn t10_a_redirect_is_a_failure() {
     let delivery = at(|| response("307 A", &[("location", "http://127.0.0.1:1/canary")], b""));
     assert_eq!(
         delivery.await,
-        not_taken("the receiver answered with status 307", None)
+        not_taken("the receiver responded with status 307", None)
     );
 }
 
@@ -209,7 +209,7 @@ async fn a_receiver_that_is_silent_or_away_is_tried_again() {
     let delivery = webhooks
         .deliver(&endpoint(url, &[1]), &message(), Timestamp::now())
         .await;
-    assert_eq!(delivery, not_taken("no answer within 300ms", None));
+    assert_eq!(delivery, not_taken("no response within 300ms", None));
     let Delivery::Again { reason, .. } = at(|| Reply::Bytes(vec![])).await else {
         panic!("nothing was taken");
     };

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use zeroize::Zeroizing;
 
-use super::ways::{Look, counted, form_field, look_ahead, see_other, to_outcome};
+use super::redirects::{Look, counted, form_field, look_ahead, see_other, to_outcome};
 use crate::domain::institution::ResponseMode;
 use crate::domain::secret::ResponseHandle;
 use crate::domain::window::Binding;
@@ -34,7 +34,7 @@ use crate::oauth::AuthorizationResponse;
 /// not fill the store.
 const REFUSED: &str = "refused";
 
-/// Come back from the institution.
+/// Receive the authorization response.
 #[utoipa::path(
     get, path = "/oauth/redirect_from/{client}/{institution}",
     operation_id = "returnFromInstitution", tag = "Browser",
@@ -164,9 +164,10 @@ async fn refuse(
     })
 }
 
-/// Come back from the institution by a form.
+/// Receive the authorization response as a form (`form_post`).
 ///
-/// A form post has none of our cookies, so it is held until a GET that has them (docs/SECURITY.md, C15).
+/// A POST from another site does not bring the browser's cookie, so the response is held until the GET
+/// that follows (docs/SECURITY.md, C15).
 #[utoipa::path(
     post, path = "/oauth/redirect_from/{client}/{institution}",
     operation_id = "postFromInstitution", tag = "Browser",

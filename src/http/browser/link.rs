@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::outcome;
-use super::ways::{
+use super::redirects::{
     Look, WayBack, depart, form_field, header_value, jump, look_ahead, looked_for, vary,
 };
 use crate::domain::secret::{BindingSecret, LinkToken};

@@ -4,7 +4,7 @@
 mod callback;
 mod link;
 mod outcome;
-mod ways;
+mod redirects;
 
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;

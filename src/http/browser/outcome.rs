@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::ways::{Look, WayBack, depart, form_field, jump, looked_for, to_outcome};
+use super::redirects::{Look, WayBack, depart, form_field, jump, looked_for, to_outcome};
 use crate::domain::id::AttemptId;
 use crate::flow::AttemptRecord;
 use crate::flow::cancel::cancel;
@@ -29,7 +29,7 @@ const REFRESH_S: u8 = 2;
 #[utoipa::path(
     get, path = "/oauth/result/{attempt}",
     operation_id = "seeOutcome", tag = "Browser",
-    params(("attempt" = String, Path, description = "The attempt's public name.")),
+    params(("attempt" = String, Path, description = "The attempt's id.")),
     responses(
         (status = 200, description = "The outcome, or a page that waits for it.", content_type = "text/html"),
         (status = 303, description = "Redirect to the app, with the outcome.", content_type = "text/html"),
@@ -113,7 +113,7 @@ fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<
 #[utoipa::path(
     post, path = "/oauth/result/{attempt}",
     operation_id = "actOnAttempt", tag = "Browser",
-    params(("attempt" = String, Path, description = "The attempt's public name.")),
+    params(("attempt" = String, Path, description = "The attempt's id.")),
     request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "action: continue, cancel or retry."),
     responses(
         (status = 303, description = "To the institution, with the cookie that binds the browser; or to the outcome."),

@@ -83,7 +83,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts<K>> {
-        // Nothing under this lock panics half-way.
+        // No code that holds this lock panics between two changes.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

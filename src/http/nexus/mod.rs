@@ -9,8 +9,8 @@ use axum::middleware::from_fn;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::acting;
 use super::app_state::AppState;
+use super::changing_gets;
 
 /// The largest body of `update_mfa`: MX's own widget sends the questions back with the answers, each
 /// picture twice, as `meta_data` and as `image_data`. The report that had the questions was at most 64
@@ -23,7 +23,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(members::list, members::create))
         .routes(routes!(members::read, members::update, members::delete))
-        .merge(acting_gets())
+        .merge(routes_of_changing_gets())
         .routes(routes!(members::unthrottled_aggregate))
         .routes(routes!(members::challenges))
         .routes(routes!(members::resume))
@@ -39,13 +39,13 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(super::institutions::search))
 }
 
-fn acting_gets() -> OpenApiRouter<AppState> {
+fn routes_of_changing_gets() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(members::aggregate))
         .routes(routes!(members::refresh))
         .routes(routes!(members::aggregate_all))
         .routes(routes!(members::oauth_window_uri))
-        .route_layer(from_fn(acting::no_head))
+        .route_layer(from_fn(changing_gets::no_head))
 }
 
 /// The routes that open and end sessions.
@@ -53,7 +53,7 @@ pub fn session_routes() -> OpenApiRouter<AppState> {
     let tokens = OpenApiRouter::new()
         .routes(routes!(sessions::api_token))
         .routes(routes!(sessions::api_token_json))
-        .route_layer(from_fn(acting::no_head));
+        .route_layer(from_fn(changing_gets::no_head));
     OpenApiRouter::new()
         .merge(tokens)
         .routes(routes!(sessions::end_sessions))

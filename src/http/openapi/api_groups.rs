@@ -234,11 +234,11 @@ impl ApiGroup {
         if self.security.contains(&"platform_key") {
             headers.push(json!({
                 "name": "Accept-Version", "in": "header", "required": false,
-                "description": "Which version of the Platform API you read. Without it the media type \
+                "description": "Which version of the Platform API you use. Without it the media type \
                     `application/vnd.mx.api.v2+json` asks for v20250224, and everything else for v20111101. \
                     The two differ in three fields. In v20111101 `most_recent_job_guid` of a member is null. \
-                    In v20250224 `email` of a user is left out where there is none, and `iso_country_code` \
-                    of an institution is left out unless it is US or CA. rc20260430 is taken by \
+                    In v20250224 `email` of a user is left out if there is none, and `iso_country_code` \
+                    of an institution is left out unless it is US or CA. rc20260430 is accepted by \
                     `oauth_window_uri` and by DELETE, whose responses are the same.",
                 "schema": {"type": "string", "enum": VERSIONS.map(|(name, _)| name), "example": "v20250224"},
             }));

@@ -24,7 +24,7 @@ pub struct EventMember {
     /// The number of that name.
     #[schema(minimum = 0, maximum = 21, example = 6)]
     connection_status_id: u8,
-    /// The same in words for people.
+    /// The status in words for people.
     #[schema(example = "Connected to MX Bank.")]
     connection_status_message: String,
     /// When it was created.
@@ -72,7 +72,7 @@ pub struct EventMember {
     /// The purpose of the data: PFM, MONEY_MOVEMENT.
     #[schema(example = json!(["PFM"]))]
     use_cases: Vec<String>,
-    /// Whose it is.
+    /// The user of the member.
     #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: String,
     /// Your own name for the user of the member.
@@ -86,7 +86,7 @@ pub struct MemberEvent {
     /// `created`, `updated` or `deleted`.
     #[schema(example = "updated")]
     action: String,
-    /// The newest `X-CALLBACK-PAYLOAD` of a request about the member, where there was one.
+    /// The newest `X-CALLBACK-PAYLOAD` of a request about the member, if there was one.
     #[schema(example = "eyJvcmRlciI6NDJ9")]
     callback_payload: Option<String>,
     /// The member as the change left it.
@@ -105,7 +105,7 @@ pub struct ConnectionStatusEvent {
     /// The number of that name.
     #[schema(minimum = 0, maximum = 21, example = 2)]
     connection_status_id: u8,
-    /// The same in words for people.
+    /// The status in words for people.
     #[schema(example = "MX Bank did not accept the sign-in. Connect it again.")]
     connection_status_message: String,
     /// The member.
@@ -115,7 +115,7 @@ pub struct ConnectionStatusEvent {
     #[serde(rename = "type")]
     #[schema(example = "CONNECTION_STATUS")]
     kind: String,
-    /// Whose it is.
+    /// The user of the member.
     #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: String,
 }
@@ -126,7 +126,7 @@ pub struct AggregationEvent {
     /// Always `member_data_updated`.
     #[schema(example = "member_data_updated")]
     action: String,
-    /// The newest `X-CALLBACK-PAYLOAD` of a request about the member, where there was one.
+    /// The newest `X-CALLBACK-PAYLOAD` of a request about the member, if there was one.
     #[schema(example = "eyJvcmRlciI6NDJ9")]
     callback_payload: Option<String>,
     /// When the aggregation ended, in seconds since 1970.
@@ -154,7 +154,7 @@ pub struct AggregationEvent {
     #[serde(rename = "type")]
     #[schema(example = "AGGREGATION")]
     kind: String,
-    /// Whose it is.
+    /// The user of the member.
     #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: String,
     /// Your own name for the user.
@@ -179,7 +179,7 @@ pub struct OauthStateEvent {
     #[serde(rename = "type")]
     #[schema(example = "oauth_state.finished")]
     kind: String,
-    /// Whose it is.
+    /// The user of the member.
     #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
     user_guid: String,
 }

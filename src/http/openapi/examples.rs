@@ -83,7 +83,7 @@ pub fn problem(status: &str, dialect: Dialect) -> Option<Value> {
         ),
         "408" => (
             Kind::TimedOut,
-            "The request took longer than 60 seconds to arrive or to answer.",
+            "The request took longer than 60 seconds to arrive or to process.",
         ),
         "409" => (
             Kind::Conflict,

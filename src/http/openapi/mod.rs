@@ -52,9 +52,9 @@ impl Description {
 #[openapi(
     info(
         title = "Guichet",
-        description = "A self-hosted OAuth gateway for connecting people's bank accounts. It speaks \
-            MX's Nexus and Platform APIs; what differs is said where it does. Times are ISO 8601 with \
-            an offset. Fields may be added.",
+        description = "A self-hosted OAuth gateway for connecting people's bank accounts. It has MX's \
+            Nexus and Platform APIs; the description of an operation or a field says where it differs. Times \
+            are ISO 8601 with an offset. Fields may be added.",
     ),
     components(schemas(
         NexusProblem<'static>,

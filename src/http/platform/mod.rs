@@ -7,8 +7,8 @@ use axum::middleware::from_fn;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::acting;
 use super::app_state::AppState;
+use super::changing_gets;
 
 /// Its routes.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -22,13 +22,13 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(members::challenges))
         .routes(routes!(members::resume))
         .routes(routes!(members::credentials))
-        .merge(acting_gets())
+        .merge(routes_of_changing_gets())
         .routes(routes!(members::oauth_authorization_url))
         .routes(routes!(super::institutions::list))
 }
 
-fn acting_gets() -> OpenApiRouter<AppState> {
+fn routes_of_changing_gets() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(members::oauth_window_uri))
-        .route_layer(from_fn(acting::no_head))
+        .route_layer(from_fn(changing_gets::no_head))
 }

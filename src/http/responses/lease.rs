@@ -53,10 +53,10 @@ pub struct PullRequest<'a> {
     #[serde(skip_serializing_if = "<[Product]>::is_empty")]
     #[schema(required = false, schema_with = products)]
     products: &'a [Product],
-    /// Whether to pull transactions, if the client said so.
+    /// Whether to pull transactions; missing if the client did not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     include_transactions: Option<bool>,
-    /// Whether to pull holdings, if the client said so.
+    /// Whether to pull holdings; missing if the client did not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     include_holdings: Option<bool>,
 }

@@ -14,7 +14,7 @@ pub struct UserResponse<'a> {
     /// When it was created.
     #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
     created_at: String,
-    /// An address stored with it; left out in v20250224 if there is none.
+    /// The e-mail address stored with the user; left out in v20250224 if there is none.
     #[schema(example = "ada@example.org")]
     email: Option<&'a str>,
     /// Identifier.

@@ -12,13 +12,13 @@ use crate::flow::Gateway;
 use crate::flow::access::{self, UserRequest};
 
 /// The credentials for the demo's APIs.
-pub(super) struct WayIn {
+pub(super) struct DemoAccess {
     pub(super) user: User,
     pub(super) api_key: ApiKey,
     session: SessionToken,
 }
 
-impl WayIn {
+impl DemoAccess {
     pub(super) async fn open(gateway: &Gateway) -> anyhow::Result<Self> {
         let client: ClientId = CLIENT.parse()?;
         let user = match access::user(gateway, &client, USER).await? {

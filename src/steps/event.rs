@@ -56,8 +56,8 @@ impl Changes {
             let window = snapshot.window.filter(|_| is_of_window);
             let event = KeptEvent {
                 kind: notice.kind,
-                member: snapshot.member.clone(),
-                window: window.cloned(),
+                member: Box::new(snapshot.member.clone()),
+                window: window.cloned().map(Box::new),
                 window_guid: window.map(|window| window.guid),
                 job: snapshot
                     .job

@@ -313,10 +313,10 @@ pub struct KeptEvent {
     #[serde(with = "form")]
     pub kind: EventKind,
     /// The member as the change left it.
-    pub member: Member,
+    pub member: Box<Member>,
     /// The window, when it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Window>,
+    pub window: Option<Box<Window>>,
     /// The window's name.
     #[serde(
         default,
@@ -352,8 +352,8 @@ impl KeptEvent {
         Event {
             guid,
             kind: self.kind,
-            member: self.member,
-            window: window.map(|(window, guid)| Window { guid, ..window }),
+            member: *self.member,
+            window: window.map(|(window, guid)| Window { guid, ..*window }),
             job: self.job,
             happened_at: self.happened_at,
             attempt: self.attempt,

@@ -243,6 +243,7 @@ fn events_are_in_order(before: &World, changes: &Changes, after: &mut World) -> 
         let Some(Record::Event(KeptEvent { member: shown, .. })) = record else {
             continue;
         };
+        let shown = &**shown;
         let is_as_left = match after.member(shown.guid) {
             Some(left) => left == shown,
             None => before.member(shown.guid).is_some_and(|was| {

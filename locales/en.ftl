@@ -161,7 +161,11 @@ no-answer-heading = { $has-institution ->
 }
 no-answer-body = Nothing was shared with { $app }.
 no-answer-next = You can sign in at { $institution } again, or leave it for now.
-no-answer-last = You have gone to { $institution } as often as this link allows. Finish in the tab where it is open, or ask { $app } for a new link.
+no-answer-last-heading = { $has-institution ->
+    [no] You have not finished at your bank
+   *[yes] You have not finished at { $institution }
+}
+no-answer-last = You have gone to { $institution } as often as this link allows. Finish in the tab where it is open and check again here, or ask { $app } for a new link.
 
 replaced-heading = You went on in another tab
 replaced-body = This tab stopped when you did. Please finish in the other one.

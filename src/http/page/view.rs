@@ -168,7 +168,10 @@ impl<'a> Frame<'a> {
         // the script shows one of the two.
         let others = actions.iter().filter(|action| action.name != "return");
         let close = (tell.is_some() && others.count() < 2).then(|| words.text("action-close"));
-        let heading = format!("{}-heading", page.name());
+        let heading = match page {
+            Page::NoAnswer { go_on: None, .. } => "no-answer-last-heading".to_owned(),
+            _ => format!("{}-heading", page.name()),
+        };
         Frame {
             lang: locale.tag(),
             dir: locale.dir(),
@@ -320,7 +323,9 @@ fn actions<'a>(
         } => Some(action("retry", "action-reload", Target::Post(form))),
         // An empty reference is the page's own address.
         Page::Busy { again: None, .. } => Some(action("retry", "action-reload", Target::Link(""))),
-        Page::Replaced => Some(action("retry", "action-check", Target::Link(""))),
+        Page::Replaced | Page::NoAnswer { go_on: None, .. } => {
+            Some(action("retry", "action-check", Target::Link("")))
+        }
         Page::Impeded(_) => {
             website.map(|url| action("institution", "action-institution", Target::NewTab(url)))
         }

@@ -382,6 +382,7 @@ fn each_page_offers_what_it_can_in_order() {
     };
     assert_eq!(offered("interstitial"), ["continue", "cancel"]);
     assert_eq!(offered("no-answer"), ["continue", "cancel"]);
+    assert_eq!(offered("no-answer-last"), ["retry", "cancel"]);
     assert_eq!(offered("connecting"), [""; 0]);
     assert_eq!(offered("replaced"), ["retry"]);
     assert_eq!(offered("resume"), ["continue"]);

@@ -61,6 +61,12 @@ impl Key {
         KINDS.contains(&kind).then(|| Self(text.to_owned()))
     }
 
+    /// A key that was found where a record waits, of any kind: a newer version may have kinds that this one
+    /// does not know. Such a record cannot be read, and can be set aside.
+    pub fn found(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The written form.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -73,14 +79,12 @@ impl Key {
 
     /// What names the record among its kind.
     pub fn id(&self) -> &str {
-        &self.0[1..]
+        self.0.get(self.kind().len_utf8()..).unwrap_or_default()
     }
 
-    /// Where the record is, if it is one of a user's that is named by a guid.
-    pub fn slot(&self) -> Option<Slot> {
-        let is_of_user = "umwjgxe".contains(self.kind());
-        let guid = is_of_user.then(|| MemberGuid::from_compact(self.id()).ok())??;
-        Some(Slot::Partition(guid.partition()))
+    /// The same, if the record is of that kind.
+    pub fn id_of(&self, kind: char) -> Option<&str> {
+        (self.kind() == kind).then(|| self.id())
     }
 }
 

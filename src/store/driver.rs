@@ -240,33 +240,30 @@ impl Store {
         is_unreadable: bool,
         now: Timestamp,
     ) -> Result<()> {
-        let Some(slot) = due.key.slot() else {
-            return Ok(());
-        };
         let mut plan = Plan::default();
         if is_unreadable {
             plan.places
                 .push((List::SetAside, due.key.clone(), Some(now)));
         }
         plan.due.push((queue, due.line, due.key, None));
-        self.write(&slot, plan, now).await
+        self.write(due.slot, plan, now).await
     }
 
     /// Takes what cannot be read out of a list, and sets it aside.
-    pub(super) async fn set_aside(&self, list: List, key: Key, now: Timestamp) -> Result<()> {
-        let Some(slot) = key.slot() else {
-            return Ok(());
-        };
+    pub(super) async fn set_aside(&self, list: List, place: Place, now: Timestamp) -> Result<()> {
         let mut plan = Plan::default();
-        plan.places.push((List::SetAside, key.clone(), Some(now)));
-        plan.places.push((list, key, None));
-        self.write(&slot, plan, now).await
+        plan.places
+            .push((List::SetAside, place.key.clone(), Some(now)));
+        plan.places.push((list, place.key, None));
+        self.write(place.slot, plan, now).await
     }
 
-    async fn write(&self, slot: &Slot, plan: Plan, now: Timestamp) -> Result<()> {
-        match &self.backend {
-            Backend::Sqlite(store) => store.write(plan, now).await,
-            Backend::Redis(store) => store.write(slot, &plan).await,
+    /// Writes where what was found in `slot` is.
+    async fn write(&self, slot: Option<Slot>, plan: Plan, now: Timestamp) -> Result<()> {
+        match (&self.backend, slot) {
+            (Backend::Sqlite(store), _) => store.write(plan, now).await,
+            (Backend::Redis(store), Some(slot)) => store.write(&slot, &plan).await,
+            (Backend::Redis(_), None) => Ok(()),
         }
     }
 }

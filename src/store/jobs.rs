@@ -47,7 +47,7 @@ impl Store {
     ) -> Result<Vec<Job>> {
         let _timing = self.timed("reserve_jobs");
         let push = |key: &Key| {
-            let job = JobGuid::from_compact(key.id()).ok()?;
+            let job = JobGuid::from_compact(key.id_of('j')?).ok()?;
             Some(Push { job, hold_until })
         };
         let take = taking(Queue::Jobs, within, now, hold_until, limit);
@@ -102,7 +102,7 @@ impl Store {
     ) -> Result<Vec<Event>> {
         let _timing = self.timed("reserve_events");
         let try_event = |key: &Key| {
-            let event = EventGuid::from_compact(key.id()).ok()?;
+            let event = EventGuid::from_compact(key.id_of('e')?).ok()?;
             Some(TryEvent { event, hold_until })
         };
         let take = taking(Queue::Events, within, now, hold_until, limit);
@@ -193,7 +193,7 @@ impl Store {
         T: Send + 'static,
     {
         let taken = match step(&due.key) {
-            None => Err(StoreError::Unreadable("the key of what is due".to_owned())),
+            None => Err(StoreError::Unreadable("its key is of no kind that is due".to_owned())),
             Some(step) => self.step(&step, now).await,
         };
         match taken {

@@ -58,34 +58,32 @@ pub enum StoreError {
 /// A key in a list, and the time that is its place.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Place {
+    /// The slot of the list; `None`: a file, which has no slots.
+    pub(super) slot: Option<Slot>,
+    /// Of any kind: whoever reads the record finds out what cannot be read, and sets it aside.
     pub(super) key: Key,
     pub(super) at: Timestamp,
 }
 
 impl Place {
-    pub(super) fn read(key: &str, at: i64) -> Result<Self> {
-        let at = Timestamp::from_millisecond(at).ok();
-        let place = Key::parse(key).zip(at).map(|(key, at)| Self { key, at });
-        place.ok_or_else(|| StoreError::Unreadable(format!("a place in a list: {key}")))
+    pub(super) fn found(slot: Option<&Slot>, key: &str, at: i64) -> Self {
+        let beyond = if at < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        Self {
+            slot: slot.cloned(),
+            key: Key::found(key),
+            at: Timestamp::from_millisecond(at).unwrap_or(beyond),
+        }
     }
 }
 
 /// Something that was taken up, and the line it stood in.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Due {
+    /// The slot of the line; `None`: a file, which has no slots.
+    pub(super) slot: Option<Slot>,
     pub(super) line: String,
+    /// Of any kind, as in a [`Place`].
     pub(super) key: Key,
-}
-
-impl Due {
-    pub(super) fn read(line: &str, key: &str) -> Result<Self> {
-        let key = Key::parse(key)
-            .ok_or_else(|| StoreError::Unreadable(format!("a key of what is due: {key}")))?;
-        Ok(Self {
-            line: line.to_owned(),
-            key,
-        })
-    }
 }
 
 /// Where to look for what is due.

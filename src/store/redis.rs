@@ -296,7 +296,7 @@ impl RedisStore {
         let [length, range] = two(self.link.query_all(vec![length(&name), range]).await?)?;
         let places = match limit {
             0 => Vec::new(),
-            _ => of_scores(range)?,
+            _ => of_scores(slot, range)?,
         };
         Ok((places, number(length)?))
     }
@@ -314,8 +314,9 @@ impl RedisStore {
             .iter()
             .map(|slot| up_to(&self.keys.list(slot, list), now, limit));
         let mut places = Vec::new();
-        for answer in self.link.query_all(commands.collect()).await? {
-            places.extend(of_scores(answer)?);
+        let answers = self.link.query_all(commands.collect()).await?;
+        for (slot, answer) in slots.iter().zip(answers) {
+            places.extend(of_scores(slot, answer)?);
         }
         places.sort_by_key(|place| place.at);
         places.truncate(limit);
@@ -343,7 +344,11 @@ impl RedisStore {
                 let mut parts = parts(answer)?.into_iter();
                 let before = taken.len();
                 while let (Some(line), Some(key)) = (parts.next(), parts.next()) {
-                    let due = Due::read(&text(line)?, &text(key)?)?;
+                    let due = Due {
+                        slot: Some(slot.clone()),
+                        line: text(line)?,
+                        key: Key::found(&text(key)?),
+                    };
                     // The step that follows says what is wrong with one that cannot be read.
                     let record = parts.next().unwrap_or(Value::Nil);
                     self.recent.see(of_value(due.key.clone(), record).ok());
@@ -470,12 +475,10 @@ fn of_value(key: Key, value: Value) -> Result<Read> {
 }
 
 /// Keys with their scores.
-fn of_scores(answer: Value) -> Result<Vec<Place>> {
+fn of_scores(slot: &Slot, answer: Value) -> Result<Vec<Place>> {
     let scored: Vec<(String, f64)> = value(answer)?;
-    scored
-        .iter()
-        .map(|(key, score)| Place::read(key, *score as i64))
-        .collect()
+    let place = |(key, score): &(String, f64)| Place::found(Some(slot), key, *score as i64);
+    Ok(scored.iter().map(place).collect())
 }
 
 fn value<T: redis::FromRedisValue>(answer: Value) -> Result<T> {

@@ -218,15 +218,18 @@ impl Store {
         let _timing = self.timed("overdue_windows");
         let mut windows = Vec::new();
         for place in self.past(List::Deadlines, now, limit).await? {
-            let Ok(guid) = OauthStateGuid::from_compact(place.key.id()) else {
-                self.set_aside(List::Deadlines, place.key, now).await?;
+            let guid = place.key.id_of('w').map(OauthStateGuid::from_compact);
+            let Some(Ok(guid)) = guid else {
+                let (key, why) = (place.key.as_str(), "its key is no window's");
+                tracing::error!(key, why, "a record cannot be read; set aside");
+                self.set_aside(List::Deadlines, place, now).await?;
                 continue;
             };
             match self.any_window(guid).await {
                 Ok(found) => windows.extend(found),
                 Err(StoreError::Unreadable(why)) => {
                     tracing::error!(oauth_state = %guid, why, "a window cannot be read; set aside");
-                    self.set_aside(List::Deadlines, place.key, now).await?;
+                    self.set_aside(List::Deadlines, place, now).await?;
                 }
                 Err(error) => return Err(error),
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use guichet::domain::window::WindowOptions;
 use guichet::store::sqlite::SqliteStore;
-use guichet::store::{Store, StoreError};
+use guichet::store::{Store, StoreError, Where};
 use rusqlite::Connection;
 
 use crate::store_contract::fixtures::{LINK, at};
@@ -206,6 +206,39 @@ async fn what_cannot_be_read_is_said_and_what_is_due_is_set_aside() {
         .expect("there");
     assert_eq!(listed.len(), 2, "{listed:?}");
     bench.store.probe().await.expect("the store goes on");
+}
+
+#[tokio::test]
+async fn a_key_of_another_kind_stops_nobody() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let bench = Bench::sqlite_at(path.clone()).await;
+    let (_, connection, _) = bench.connected().await;
+    let job = connection.job.expect("one is asked for").guid;
+    let linked = bench.linked(WindowOptions::default()).await;
+    let foreign = ["zNEWER", "eabc", "jabc", "\u{e9}abc"];
+    let database = Connection::open(&path).expect("it opens");
+    for key in foreign {
+        for queue in ["j", "e"] {
+            let sql = "INSERT INTO due (queue, line, key, at, held) VALUES (?, 'acme', ?, 1, 0)";
+            database.execute(sql, [queue, key]).expect("written");
+        }
+        let sql = "INSERT INTO places (list, key, place) VALUES ('W', ?, 1)";
+        database.execute(sql, [key]).expect("written");
+    }
+    let store = &bench.store;
+    let jobs = store.reserve_jobs(Where::Everywhere, at(9), at(60), 100);
+    let jobs = jobs.await.expect("taken");
+    assert_eq!(jobs.iter().map(|job| job.guid).collect::<Vec<_>>(), [job]);
+    assert!(!bench.told(at(9)).await.is_empty());
+    let overdue = store.overdue_windows(at(LINK), 100).await.expect("read");
+    let overdue: Vec<_> = overdue.iter().map(|window| window.guid).collect();
+    assert_eq!(overdue, [linked.window]);
+    let mut set_aside = store.set_aside_keys().await.expect("read");
+    set_aside.sort();
+    assert_eq!(set_aside, ["eabc", "jabc", "zNEWER", "\u{e9}abc"]);
+    let queues = store.queues().await.expect("counted");
+    assert_eq!(queues.jobs.length, 1, "what cannot be read has left its queue");
 }
 
 /// Every record, by its key.

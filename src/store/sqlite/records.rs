@@ -156,7 +156,7 @@ pub(super) fn places(tx: &Connection, list: &List, skip: u64, limit: u64) -> Res
     })?;
     rows.map(|row| {
         let (key, place) = row?;
-        Place::read(&key, place)
+        Ok(Place::found(None, &key, place))
     })
     .collect()
 }
@@ -213,7 +213,11 @@ pub(super) fn take(tx: &Connection, take: &Take) -> Result<Vec<Due>> {
                 "UPDATE due SET at = ?, held = 1 WHERE queue = ? AND line = ? AND key = ?",
             )?
             .execute(params![millis(take.hold_until), queue, line, key])?;
-            taken.push(Due::read(&line, &key)?);
+            taken.push(Due {
+                slot: None,
+                line: line.clone(),
+                key: Key::found(&key),
+            });
         }
     }
     Ok(taken)

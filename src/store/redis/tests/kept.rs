@@ -114,6 +114,57 @@ async fn one_record_that_cannot_be_read_stops_nobody() {
 }
 
 #[tokio::test]
+async fn a_key_of_another_kind_stops_nobody() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let new = keep_member(&store).await;
+    let (connection, _) = connect(&store, &new).await;
+    let job = connection.job.as_ref().expect("a job").guid;
+    let open_window = keep_member(&store).await;
+    let open_window = open_window.window.as_ref().expect("a window").guid;
+    // Of a kind that this version does not know, of one that is never due, and no guid.
+    let guid = new.member.guid.compact();
+    let foreign = [
+        "zNEWER".to_owned(),
+        format!("z{guid}"),
+        format!("u{guid}"),
+        "eabc".to_owned(),
+        "jabc".to_owned(),
+        "\u{e9}abc".to_owned(),
+    ];
+    let base = key_of(new.member.guid.partition(), &Key::found(""));
+    let windows = key_of(open_window.partition(), &Key::found("W"));
+    for key in &foreign {
+        for name in ["Qj:acme", "Qe:acme", "W"] {
+            let list = format!("{base}{name}");
+            let _: () = server.query(&["ZADD", &list, "1", key]).await;
+        }
+        let _: () = server.query(&["ZADD", &windows, "1", key]).await;
+    }
+
+    let jobs = store.reserve_jobs(Where::Everywhere, at(40), at(90), 100);
+    let jobs = jobs.await.expect("taken");
+    assert_eq!(jobs.iter().map(|job| job.guid).collect::<Vec<_>>(), [job]);
+    let events = store.reserve_events(Where::Everywhere, at(40), at(90), 100);
+    let events = events.await.expect("taken");
+    assert_eq!(events.len(), 2);
+    let overdue = store.overdue_windows(at(1000), 100).await.expect("read");
+    let overdue: Vec<_> = overdue.iter().map(|window| window.guid).collect();
+    assert_eq!(overdue, [open_window]);
+    let mut set_aside = store.set_aside_keys().await.expect("read");
+    set_aside.sort();
+    set_aside.dedup();
+    let mut expected = foreign.to_vec();
+    expected.sort();
+    assert_eq!(set_aside, expected);
+    for name in ["Qj:acme", "Qe:acme", "W"] {
+        let list = format!("{base}{name}");
+        let left: Vec<String> = server.query(&["ZRANGE", &list, "0", "-1"]).await;
+        assert!(!left.iter().any(|key| foreign.contains(key)), "{left:?}");
+    }
+}
+
+#[tokio::test]
 async fn lines_are_served_in_turn() {
     let server = Server::start().await;
     let store = open(&server).await;

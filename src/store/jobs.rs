@@ -176,7 +176,13 @@ impl Store {
             .map(|due| self.take_one(queue, due, now, &step));
         let mut taken = Vec::new();
         for one in futures_util::future::join_all(taking).await {
-            taken.extend(one?);
+            match one {
+                Ok(one) => taken.extend(one),
+                // The others are held for this caller by now.
+                Err(error) => {
+                    tracing::error!(%error, "one piece of due work could not be taken; it is due again");
+                }
+            }
         }
         Ok(taken)
     }

@@ -219,6 +219,37 @@ async fn a_step_that_fails_fails_alone() {
     assert_eq!(bench.told(at(9)).await.len(), 30);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn due_work_that_fails_loses_no_other() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let bench = Bench::sqlite_at(path.clone()).await;
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        let (_, connection, _) = bench.connected().await;
+        jobs.push(connection.job.expect("one is asked for").guid);
+    }
+    // Writing the first fails, as it does on a disk that is full.
+    let database = Connection::open(&path).expect("it opens");
+    let fails = format!(
+        "CREATE TRIGGER fails BEFORE UPDATE ON records WHEN NEW.key = 'j{}'
+         BEGIN SELECT abs(-9223372036854775807 - 1); END",
+        jobs[0].compact()
+    );
+    database.execute_batch(&fails).expect("made");
+    let store = &bench.store;
+    let taken = store.reserve_jobs(Where::Everywhere, at(9), at(600), 10);
+    let mut taken: Vec<_> = taken.await.expect("taken").iter().map(|it| it.guid).collect();
+    taken.sort();
+    let mut sound = jobs[1..].to_vec();
+    sound.sort();
+    assert_eq!(taken, sound);
+    database.execute_batch("DROP TRIGGER fails").expect("gone");
+    let again = store.reserve_jobs(Where::Everywhere, at(600), at(900), 10);
+    let again = again.await.expect("taken");
+    assert!(again.iter().any(|job| job.guid == jobs[0] && job.attempt == 1));
+}
+
 async fn end(store: &Store, failure: Failure) -> bool {
     match store.fail_window(&failure, at(2)).await {
         Ok(window) => window.is_some(),

@@ -1,6 +1,6 @@
 //! Jobs and events.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::driver::{Backend, Store};
 use super::outcome::{Due, Queues, Result, StoreError, Take, Where};
@@ -12,6 +12,11 @@ use crate::steps::event::{Fate, SettleEvent, TryEvent};
 use crate::steps::job::{Postpone, Push};
 use crate::steps::record::{Key, List, Queue, Reads, Slot};
 use crate::steps::{Answered, Answering, JobOrder, Lease, Ordered, Recorded, Reported, Step};
+
+/// How long what is due is held for the step that follows: longer than a step is sent again.
+/// If nobody hears that something was taken, because the answer is lost or the process dies, it is due again
+/// then. The step itself holds it for as long as the work may take.
+const TAKEN_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 impl Store {
     /// Queues a job of the member, due at once.
@@ -229,7 +234,7 @@ fn taking(
         queue,
         within,
         now,
-        hold_until,
+        hold_until: hold_until.min(now + TAKEN_FOR),
         limit,
         places: None,
     }

@@ -104,7 +104,7 @@ pub(super) struct Take {
     pub(super) within: Where,
     /// What is due now.
     pub(super) now: Timestamp,
-    /// Until when it is held.
+    /// Until when it is held for the step that follows. That one moves its due time, which ends this hold.
     pub(super) hold_until: Timestamp,
     /// At most so many.
     pub(super) limit: usize,

@@ -7,29 +7,37 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::domain::window::{Ending, ErrorReason};
-use crate::store::{Deletion, Failure, MemberCreation, Retried, Retry, UserCreation, Where};
+use crate::store::{
+    Deletion, Failure, MemberCreation, Retried, Retry, StoreError, UserCreation, Where,
+};
 
-/// Stands between a store and its server, and cuts the line in place of the next answer to a write.
+/// Stands between a store and its server, and cuts the line in place of the next answer to a write, or to
+/// what takes up what is due.
 struct Between {
     port: u16,
     cuts: std::sync::Arc<AtomicBool>,
+    cuts_take: std::sync::Arc<AtomicBool>,
 }
 
 impl Between {
     async fn start(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        let cuts = std::sync::Arc::new(AtomicBool::new(false));
-        let (behind, flag) = (server.port(), cuts.clone());
+        let [cuts, cuts_take] = [(); 2].map(|()| std::sync::Arc::new(AtomicBool::new(false)));
+        let (behind, flags) = (server.port(), [cuts.clone(), cuts_take.clone()]);
         tokio::spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else {
                     return;
                 };
-                tokio::spawn(pass(client, behind, flag.clone()));
+                tokio::spawn(pass(client, behind, flags.clone()));
             }
         });
-        Self { port, cuts }
+        Self {
+            port,
+            cuts,
+            cuts_take,
+        }
     }
 
     async fn open(&self) -> Store {
@@ -48,22 +56,24 @@ impl Between {
     }
 }
 
-/// Passes bytes on. A write is told by the script that writes: the only one whose call has that hash.
-async fn pass(mut client: TcpStream, behind: u16, cuts: std::sync::Arc<AtomicBool>) {
+/// Passes bytes on. What is asked is told by the hash of its script.
+async fn pass(mut client: TcpStream, behind: u16, cuts: [std::sync::Arc<AtomicBool>; 2]) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", behind)).await else {
         return;
     };
-    let write = redis::Script::new(include_str!("../apply.lua"));
-    let hash = write.get_hash().as_bytes().to_vec();
+    let scripts = [include_str!("../apply.lua"), include_str!("../take.lua")];
+    let hashes = scripts.map(|script| redis::Script::new(script).get_hash().as_bytes().to_vec());
     let (mut asked, mut answered) = ([0; 65_536], [0; 65_536]);
     let mut is_doomed = false;
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(count @ 1..) = read else { return };
-                let is_write = asked[..count].windows(hash.len()).any(|it| it == hash);
-                if is_write && cuts.swap(false, Ordering::SeqCst) {
-                    is_doomed = true;
+                for (hash, cuts) in hashes.iter().zip(&cuts) {
+                    let is_it = asked[..count].windows(hash.len()).any(|it| it == hash);
+                    if is_it && cuts.swap(false, Ordering::SeqCst) {
+                        is_doomed = true;
+                    }
                 }
                 if server.write_all(&asked[..count]).await.is_err() {
                     return;
@@ -234,4 +244,25 @@ async fn what_is_burnt_or_tried_again_is_so_though_the_answer_was_lost() {
         .expect("sent again");
     assert!(matches!(retried, Retried::Claimed(_)), "{retried:?}");
     assert!(between.has_cut());
+}
+
+#[tokio::test]
+async fn what_was_taken_is_due_again_soon_when_nobody_heard_of_it() {
+    let server = Server::start().await;
+    let between = Between::start(&server).await;
+    let store = between.open().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    connect(&store, &keep_member(&store).await).await;
+    let take = async |now| {
+        let taken = store.reserve_jobs(Where::Everywhere, at(now), at(now + 600), 10);
+        taken.await.map(|jobs| jobs.len())
+    };
+    between.cuts_take.store(true, Ordering::SeqCst);
+    let lost = take(100).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    assert_eq!(take(129).await.expect("answered"), 0, "somebody may be at it");
+    assert_eq!(take(130).await.expect("answered"), 1);
+    // Who pushes it holds it for the whole time.
+    assert_eq!(take(729).await.expect("answered"), 0);
+    assert_eq!(take(730).await.expect("answered"), 1);
 }

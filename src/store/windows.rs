@@ -202,6 +202,17 @@ impl Store {
         Ok(view.window(guid).map(|kept| kept.window.clone()))
     }
 
+    /// The window, if its member can be read too.
+    async fn window_with_member(&self, guid: OauthStateGuid) -> Result<Option<Window>> {
+        let found = self.any_window(guid).await?;
+        if let Some(window) = &found {
+            let slot = Slot::Partition(guid.partition());
+            self.look(slot, Reads::of([Key::member(window.member)]))
+                .await?;
+        }
+        Ok(found)
+    }
+
     /// Whose window it is, whoever asks.
     pub async fn owner_of_window(&self, window: OauthStateGuid) -> Result<Option<SessionOwner>> {
         let _timing = self.timed("owner_of_window");
@@ -213,7 +224,8 @@ impl Store {
     }
 
     /// Unfinished windows whose deadline has passed, at most `limit`. One that cannot be read is set
-    /// aside.
+    /// aside, and so is one whose member cannot be read: its event would show that member. Its deadline is then
+    /// applied by the next request about it, once the member can be read again.
     pub async fn overdue_windows(&self, now: Timestamp, limit: usize) -> Result<Vec<Window>> {
         let _timing = self.timed("overdue_windows");
         let mut windows = Vec::new();
@@ -225,7 +237,7 @@ impl Store {
                 self.set_aside(List::Deadlines, place, now).await?;
                 continue;
             };
-            match self.any_window(guid).await {
+            match self.window_with_member(guid).await {
                 Ok(found) => windows.extend(found),
                 Err(StoreError::Unreadable(why)) => {
                     tracing::error!(oauth_state = %guid, why, "a window cannot be read; set aside");
@@ -237,24 +249,41 @@ impl Store {
         Ok(windows)
     }
 
-    /// Forgets what has been kept long enough, and goes on with deletions that were cut off.
+    /// Forgets what has been kept long enough, and goes on with deletions that were cut off. A user whose
+    /// deletion cannot go on, because of a record that cannot be read, is set aside.
     pub async fn purge(&self, now: Timestamp) -> Result<()> {
         let _timing = self.timed("purge");
         let cut_off = now.checked_sub(DELETION).unwrap_or(Timestamp::MIN);
         for place in self.past(List::Deletions, cut_off, DELETIONS).await? {
-            let Ok(guid) = UserGuid::from_compact(place.key.id()) else {
-                continue;
-            };
-            let slot = Slot::Partition(guid.partition());
-            let view = self.look(slot, Reads::of([Key::user(guid)])).await?;
-            if let Some(kept) = view.user(guid) {
-                self.finish_deletion(&kept.user, now).await?;
+            match self.go_on_deleting(&place.key, now).await {
+                Ok(()) => {}
+                // No other user's deletion would do better.
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                Err(error) => {
+                    let (key, why) = (place.key.as_str(), error.to_string());
+                    tracing::error!(key, why, "a record cannot be read; set aside");
+                    self.set_aside(List::Deletions, place, now).await?;
+                }
             }
         }
         match &self.backend {
             Backend::Sqlite(store) => store.forget(now).await,
-            // What has ended carries a time to live.
+            // Finished records have a time to live, so nothing has to be purged.
             Backend::Redis(_) => Ok(()),
+        }
+    }
+
+    /// Goes on with the deletion of the user of that key.
+    async fn go_on_deleting(&self, key: &Key, now: Timestamp) -> Result<()> {
+        let guid = key.id_of('u').map(UserGuid::from_compact);
+        let Some(Ok(guid)) = guid else {
+            return Err(StoreError::Unreadable("its key is no user's".to_owned()));
+        };
+        let slot = Slot::Partition(guid.partition());
+        let view = self.look(slot, Reads::of([Key::user(guid)])).await?;
+        match view.user(guid) {
+            Some(kept) => self.finish_deletion(&kept.user, now).await,
+            None => Ok(()),
         }
     }
 }

@@ -322,6 +322,41 @@ async fn what_was_kept_long_enough_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_member_that_cannot_be_read_stops_no_sweep() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let bench = Bench::sqlite_at(path.clone()).await;
+    let failed = bench.failed(WindowOptions::default()).await;
+    let spoilt = bench.linked(WindowOptions::default()).await;
+    let store = &bench.store;
+    let database = Connection::open(&path).expect("it opens");
+    let spoil = "UPDATE records SET value = '{' WHERE key = ?";
+    let key = format!("m{}", spoilt.member.guid.compact());
+    assert_eq!(database.execute(spoil, [key]).expect("written"), 1);
+
+    let cut_off = store.delete_user(&client(), spoilt.user.guid, at(5)).await;
+    assert!(
+        matches!(cut_off, Err(StoreError::Unreadable(_))),
+        "{cut_off:?}"
+    );
+    for _ in 0..2 {
+        let overdue = store.overdue_windows(at(DAY), 10).await.expect("read");
+        assert_eq!(overdue, []);
+        store.purge(at(2 + 30 * DAY)).await.expect("done");
+    }
+    let gone = store.attempt(&failed.attempt.id).await.expect("answered");
+    assert!(gone.is_none(), "what ended long ago is forgotten");
+    let mut expected = [
+        format!("u{}", spoilt.user.guid.compact()),
+        format!("w{}", spoilt.window.compact()),
+    ];
+    expected.sort();
+    let mut set_aside = store.set_aside_keys().await.expect("read");
+    set_aside.sort();
+    assert_eq!(set_aside, expected);
+}
+
+#[tokio::test]
 async fn deleted_members_and_kept_responses_leave_the_file() {
     let folder = a_folder();
     let path = folder.path().join("store.sqlite");

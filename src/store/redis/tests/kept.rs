@@ -165,6 +165,42 @@ async fn a_key_of_another_kind_stops_nobody() {
 }
 
 #[tokio::test]
+async fn a_member_that_cannot_be_read_stops_no_sweep() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let (spoilt, sound) = (keep_member(&store).await, keep_member(&store).await);
+    let key = Key::member(spoilt.member.guid);
+    let key = key_of(spoilt.member.guid.partition(), &key);
+    let _: () = server.query(&["SET", &key, "nonsense"]).await;
+
+    for _ in 0..2 {
+        let overdue = store.overdue_windows(at(1000), 100).await.expect("read");
+        let overdue: Vec<_> = overdue.iter().map(|window| window.guid).collect();
+        assert_eq!(overdue, [sound.window.as_ref().expect("a window").guid]);
+    }
+    assert_eq!(store.queues().await.expect("counted").set_aside, 1);
+
+    // The deletion of both was cut off, the spoilt one's first.
+    for (new, now) in [(&spoilt, at(1000)), (&sound, at(1001))] {
+        let deletion = crate::steps::user::UserDeletion {
+            client: client(),
+            user: new.member.user,
+        };
+        assert!(store.step(&deletion, now).await.expect("begun").is_some());
+    }
+    for _ in 0..2 {
+        store.purge(at(2000)).await.expect("done");
+    }
+    let gone = store.member(sound.member.user, sound.member.guid).await;
+    assert_eq!(gone.expect("read"), None);
+    let set_aside = store.set_aside_keys().await.expect("read");
+    let user = Key::user(spoilt.member.user);
+    assert!(set_aside.iter().any(|key| key == user.as_str()), "{set_aside:?}");
+    let kept: String = server.query(&["GET", &key]).await;
+    assert_eq!(kept, "nonsense", "it is kept for the operator");
+}
+
+#[tokio::test]
 async fn lines_are_served_in_turn() {
     let server = Server::start().await;
     let store = open(&server).await;

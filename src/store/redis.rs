@@ -87,6 +87,8 @@ struct Sent<T> {
     outcome: T,
     /// What it wrote if it did.
     written: Vec<Key>,
+    /// What was there and is deleted if it did.
+    deleted: Vec<Key>,
 }
 
 impl RedisStore {
@@ -147,8 +149,7 @@ impl RedisStore {
         }
         // It is looked for after reading: if it arrived before that, it is found.
         if let Some(earlier) = &tries.sent {
-            let written = Reads::of(earlier.written.clone());
-            if self.load(&slot, &written).await?.was_written_by(command) {
+            if self.has_arrived(&slot, earlier, command).await? {
                 let sent = tries.sent.take();
                 return Ok(sent.map(|sent| (sent.outcome, ANYTHING)));
             }
@@ -159,6 +160,22 @@ impl RedisStore {
         }
         let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
         self.send(&slot, plan, outcome, now, tries).await
+    }
+
+    /// Whether a step whose answer was lost was written. One that only deletes leaves no command behind, so it
+    /// counts as written when what it deletes is gone.
+    async fn has_arrived<T>(
+        &self,
+        slot: &Slot,
+        earlier: &Sent<T>,
+        command: &CommandId,
+    ) -> Result<bool> {
+        if earlier.written.is_empty() && !earlier.deleted.is_empty() {
+            let left = self.load(slot, &Reads::of(earlier.deleted.clone())).await?;
+            return Ok(left.view.records().next().is_none());
+        }
+        let written = Reads::of(earlier.written.clone());
+        Ok(self.load(slot, &written).await?.was_written_by(command))
     }
 
     /// What a step wants to read, as far as it was seen a moment ago. `None`: not all of it was.
@@ -203,7 +220,14 @@ impl RedisStore {
         // Until an answer comes nothing is known of these.
         self.recent.forget(written.iter().chain(&plan.deletes));
         let is_first = tries.sent.is_none();
-        tries.sent = Some(Sent { outcome, written });
+        let there = plan.unchanged.iter().filter(|(_, last)| !last.is_empty());
+        let mut deleted: Vec<Key> = there.map(|(key, _)| key.clone()).collect();
+        deleted.retain(|key| plan.deletes.contains(key));
+        tries.sent = Some(Sent {
+            outcome,
+            written,
+            deleted,
+        });
         let is_written = self.link.call(call).await? == Value::Int(1);
         if is_written {
             self.recent.see(plan.puts.into_iter().map(|put| put.kept));

@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::domain::window::{Ending, ErrorReason};
+use crate::steps::record::NameKind;
 use crate::store::{
     Deletion, Failure, MemberCreation, Retried, Retry, StoreError, UserCreation, Where,
 };
@@ -188,6 +189,46 @@ async fn what_is_deleted_is_so_though_the_answer_was_lost() {
         .await
         .expect("answered");
     assert_eq!(again, None, "another deletion is another command");
+}
+
+#[tokio::test]
+async fn a_step_that_only_deletes_is_taken_once_though_its_answer_was_lost() {
+    let server = Server::start().await;
+    let between = Between::start(&server).await;
+    let store = between.open().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let user = a_user(&store).await;
+    let mut new = new_member(user, new_window(user.partition(), at(600)));
+    new.member.external_guid = Some("ext 1".to_owned());
+    store.create_member(&new, at(0)).await.expect("kept");
+    // Its window has ended and nobody is told, so nothing is written.
+    let ended = Failure {
+        window: new.window.as_ref().expect("a window").guid,
+        reason: ErrorReason::Cancelled,
+        ending: Ending::Failed,
+        only_in: None,
+        detail: None,
+        inbound: None,
+        finished: Vec::new(),
+    };
+    store.fail_window(&ended, at(1)).await.expect("answered");
+    let deletion = Deletion {
+        user,
+        member: new.member.guid,
+        deleted: Vec::new(),
+        finished: Vec::new(),
+    };
+    between.cut_next();
+    let deleted = store.delete_member(&deletion, at(5)).await;
+    let deleted = deleted.expect("sent again");
+    assert_eq!(deleted.map(|member| member.guid), Some(new.member.guid));
+    assert!(between.has_cut());
+    let again = store.delete_member(&deletion, at(6)).await;
+    assert_eq!(again.expect("answered"), None);
+    let name = Key::name(&client(), NameKind::ExternalGuid, "ext 1");
+    let name = format!("test:2{{c:acme}}{}", name.as_str());
+    let left: i64 = server.query(&["EXISTS", &name]).await;
+    assert_eq!(left, 0, "the name was given back");
 }
 
 #[tokio::test]

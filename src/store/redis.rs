@@ -357,7 +357,8 @@ impl RedisStore {
         };
         while !slots.is_empty() && taken.len() < take.limit {
             let left = take.limit - taken.len();
-            slots.truncate(left);
+            // Those that there is no room for are looked at next.
+            let rest = slots.split_off(left.min(slots.len()));
             let share = left / slots.len();
             let calls = slots
                 .iter()
@@ -382,7 +383,8 @@ impl RedisStore {
                     full.push(slot);
                 }
             }
-            slots = full;
+            slots = rest;
+            slots.extend(full);
         }
         Ok(taken)
     }

@@ -1,7 +1,7 @@
 //! Records as they are kept: of another layout, of a newer version, and such as nobody can read.
 
 use super::*;
-use crate::steps::record::List;
+use crate::steps::record::{List, Slot};
 use crate::store::StoreError;
 use crate::store::Where;
 
@@ -198,6 +198,26 @@ async fn a_member_that_cannot_be_read_stops_no_sweep() {
     assert!(set_aside.iter().any(|key| key == user.as_str()), "{set_aside:?}");
     let kept: String = server.query(&["GET", &key]).await;
     assert_eq!(kept, "nonsense", "it is kept for the operator");
+}
+
+#[tokio::test]
+async fn every_slot_that_was_named_is_looked_at() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    let user = loop {
+        let user = new_user();
+        if user.guid.partition().index() == 3 {
+            break user;
+        }
+    };
+    store.create_user(&user).await.expect("kept");
+    let new = new_member(user.guid, new_window(user.guid.partition(), at(600)));
+    store.create_member(&new, at(0)).await.expect("kept");
+    connect(&store, &new).await;
+    let slots = Partition::all().map(Slot::Partition);
+    let within = Where::In(slots.collect());
+    let taken = store.reserve_jobs(within, at(40), at(90), 1).await;
+    assert_eq!(taken.expect("taken").len(), 1, "it is in none of the first");
 }
 
 #[tokio::test]

@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::record::{Changes, Key, List, NameKind, NameOf, Reads, Slot, View};
+use super::record::{Changes, KeptUser, Key, List, NameKind, NameOf, Reads, Record, Slot, View};
 use super::step::{Step, unchanged};
-use crate::domain::id::{ClientId, UserGuid};
+use crate::domain::id::{ClientId, MemberGuid, Partition, UserGuid};
+use crate::domain::user::User;
 
 /// How long a reservation stands at least before its bearer is written.
 pub const RESERVED: Duration = Duration::from_secs(15);
@@ -39,6 +40,20 @@ impl Name {
     /// The key of who bears it.
     pub fn key(&self) -> Key {
         Key::name(&self.client, self.kind, &self.name)
+    }
+
+    /// The record of a user or member that may have such a name, and where it is; `None`: no guid.
+    pub fn holder(&self, holder: &str) -> Option<(Key, Partition)> {
+        match self.kind {
+            NameKind::UserId => {
+                let guid = UserGuid::from_compact(holder).ok()?;
+                Some((Key::user(guid), guid.partition()))
+            }
+            NameKind::ExternalGuid => {
+                let guid = MemberGuid::from_compact(holder).ok()?;
+                Some((Key::member(guid), guid.partition()))
+            }
+        }
     }
 
     /// Who bears it, as read.
@@ -173,6 +188,58 @@ impl Step for GiveBack {
         let is_as_seen = |known: &NameOf| self.as_seen.as_ref().is_none_or(|seen| seen == known);
         if known.is_some_and(|known| known.holder == self.holder && is_as_seen(known)) {
             changes.delete(self.name.key());
+        }
+        ((), changes)
+    }
+}
+
+/// A user or member was given a name whose reservation had gone to another meanwhile: it gets its earlier
+/// name back. Nobody is told, as nobody is told when a creation is undone.
+#[derive(Clone, Debug)]
+pub struct PutBack {
+    /// Which kind of name.
+    pub kind: NameKind,
+    /// The record of the user or member.
+    pub holder: Key,
+    /// Where that is.
+    pub partition: Partition,
+    /// The name that it must not keep. If it has another one by now, that stays.
+    pub lost: String,
+    /// Its earlier name.
+    pub earlier: Option<String>,
+}
+
+impl Step for PutBack {
+    type Outcome = ();
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.partition)
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([self.holder.clone()])
+    }
+
+    fn decide(&self, view: &View, _now: Timestamp) -> ((), Changes) {
+        let mut changes = Changes::default();
+        let lost = Some(&self.lost);
+        match (self.kind, view.record(&self.holder)) {
+            (NameKind::UserId, Some(Record::User(kept))) if kept.user.id.as_ref() == lost => {
+                let user = User {
+                    id: self.earlier.clone(),
+                    ..kept.user.clone()
+                };
+                let deleted_at = kept.deleted_at;
+                changes.put(self.holder.clone(), KeptUser { user, deleted_at });
+            }
+            (NameKind::ExternalGuid, Some(Record::Member(member)))
+                if member.external_guid.as_ref() == lost =>
+            {
+                let mut member = member.clone();
+                member.external_guid.clone_from(&self.earlier);
+                changes.change_member(&mut member);
+            }
+            _ => {}
         }
         ((), changes)
     }

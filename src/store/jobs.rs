@@ -204,7 +204,9 @@ impl Store {
         T: Send + 'static,
     {
         let taken = match step(&due.key) {
-            None => Err(StoreError::Unreadable("its key is of no kind that is due".to_owned())),
+            None => Err(StoreError::Unreadable(
+                "its key is of no kind that is due".to_owned(),
+            )),
             Some(step) => self.step(&step, now).await,
         };
         match taken {

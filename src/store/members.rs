@@ -148,6 +148,8 @@ impl Store {
                 if let Some(reserved) = &reserved
                     && !self.settle(reserved, now).await?
                 {
+                    let before = before.map(|it| external(&member.client, &it, member.guid));
+                    self.put_back(reserved, before.as_ref(), now).await?;
                     return Err(late());
                 }
                 if let Some(before) = before.filter(|it| member.external_guid.as_ref() != Some(it))

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 
 use super::driver::{Store, WAITS};
 use super::outcome::{Result, StoreError};
-use crate::domain::id::{ClientId, MemberGuid, UserGuid};
-use crate::steps::name::{GiveBack, Name, Reserve, Reserved, Settle};
-use crate::steps::record::{Key, NameKind, Reads, Slot};
+use crate::domain::id::ClientId;
+use crate::steps::name::{GiveBack, Name, PutBack, Reserve, Reserved, Settle};
+use crate::steps::record::{Key, NameKind, Reads, Record, Slot};
 
 /// A name, and who is to bear it.
 pub(super) struct Reservation {
@@ -81,6 +81,41 @@ impl Store {
         self.step(&settle, now).await
     }
 
+    /// The name went to another while its holder was given it: that one has its earlier name again, or none
+    /// if the earlier one is another's by now.
+    pub(super) async fn put_back(
+        &self,
+        lost: &Reservation,
+        earlier: Option<&Reservation>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some((holder, partition)) = lost.name.holder(&lost.holder) else {
+            return Ok(());
+        };
+        let mut earlier = earlier.filter(|earlier| earlier.name.name != lost.name.name);
+        if let Some(wanted) = earlier
+            && !matches!(self.reserve(wanted, now).await, Ok(None))
+        {
+            earlier = None;
+        }
+        let mut put_back = PutBack {
+            kind: lost.name.kind,
+            holder,
+            partition,
+            lost: lost.name.name.clone(),
+            earlier: earlier.map(|earlier| earlier.name.name.clone()),
+        };
+        self.step(&put_back, now).await?;
+        if let Some(earlier) = earlier
+            && !self.settle(earlier, now).await?
+        {
+            put_back.lost = earlier.name.name.clone();
+            put_back.earlier = None;
+            self.step(&put_back, now).await?;
+        }
+        Ok(())
+    }
+
     /// Gives back a name that its holder, who lives on, may bear no longer.
     pub(super) async fn give_back(&self, borne: &Reservation, now: Timestamp) -> Result<()> {
         let reads = Reads::of([borne.name.key()]);
@@ -131,27 +166,17 @@ impl Store {
     }
 
     async fn is_borne(&self, name: &Name, holder: &str) -> Result<bool> {
-        let borne = match name.kind {
-            NameKind::UserId => {
-                let Ok(guid) = UserGuid::from_compact(holder) else {
-                    return Ok(false);
-                };
-                let slot = Slot::Partition(guid.partition());
-                let view = self.look(slot, Reads::of([Key::user(guid)])).await?;
-                let user = view.user(guid).filter(|kept| kept.deleted_at.is_none());
-                user.and_then(|kept| kept.user.id.clone())
-            }
-            NameKind::ExternalGuid => {
-                let Ok(guid) = MemberGuid::from_compact(holder) else {
-                    return Ok(false);
-                };
-                let slot = Slot::Partition(guid.partition());
-                let view = self.look(slot, Reads::of([Key::member(guid)])).await?;
-                view.member(guid)
-                    .and_then(|member| member.external_guid.clone())
-            }
+        let Some((key, partition)) = name.holder(holder) else {
+            return Ok(false);
         };
-        Ok(borne.as_ref() == Some(&name.name))
+        let slot = Slot::Partition(partition);
+        let view = self.look(slot, Reads::of([key.clone()])).await?;
+        let borne = match view.record(&key) {
+            Some(Record::User(kept)) if kept.deleted_at.is_none() => kept.user.id.as_ref(),
+            Some(Record::Member(member)) => member.external_guid.as_ref(),
+            _ => None,
+        };
+        Ok(borne == Some(&name.name))
     }
 }
 

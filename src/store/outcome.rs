@@ -67,7 +67,11 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn found(slot: Option<&Slot>, key: &str, at: i64) -> Self {
-        let beyond = if at < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        let beyond = if at < 0 {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        };
         Self {
             slot: slot.cloned(),
             key: Key::found(key),

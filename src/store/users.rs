@@ -145,6 +145,11 @@ impl Store {
         if let Some(wanted) = &wanted
             && !self.settle(wanted, now).await?
         {
+            let before = before.as_deref().map(of);
+            self.put_back(wanted, before.as_ref(), now).await?;
+            if let Some(user) = self.user_at(&change.client, change.user).await? {
+                self.rename_user_of_members(&user, now).await?;
+            }
             return Err(late());
         }
         if before != user.id {

@@ -238,7 +238,10 @@ async fn a_key_of_another_kind_stops_nobody() {
     set_aside.sort();
     assert_eq!(set_aside, ["eabc", "jabc", "zNEWER", "\u{e9}abc"]);
     let queues = store.queues().await.expect("counted");
-    assert_eq!(queues.jobs.length, 1, "what cannot be read has left its queue");
+    assert_eq!(
+        queues.jobs.length, 1,
+        "what cannot be read has left its queue"
+    );
 }
 
 /// Every record, by its key.

@@ -239,7 +239,12 @@ async fn due_work_that_fails_loses_no_other() {
     database.execute_batch(&fails).expect("made");
     let store = &bench.store;
     let taken = store.reserve_jobs(Where::Everywhere, at(9), at(600), 10);
-    let mut taken: Vec<_> = taken.await.expect("taken").iter().map(|it| it.guid).collect();
+    let mut taken: Vec<_> = taken
+        .await
+        .expect("taken")
+        .iter()
+        .map(|it| it.guid)
+        .collect();
     taken.sort();
     let mut sound = jobs[1..].to_vec();
     sound.sort();
@@ -247,7 +252,11 @@ async fn due_work_that_fails_loses_no_other() {
     database.execute_batch("DROP TRIGGER fails").expect("gone");
     let again = store.reserve_jobs(Where::Everywhere, at(600), at(900), 10);
     let again = again.await.expect("taken");
-    assert!(again.iter().any(|job| job.guid == jobs[0] && job.attempt == 1));
+    assert!(
+        again
+            .iter()
+            .any(|job| job.guid == jobs[0] && job.attempt == 1)
+    );
 }
 
 async fn end(store: &Store, failure: Failure) -> bool {

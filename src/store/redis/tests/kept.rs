@@ -195,7 +195,10 @@ async fn a_member_that_cannot_be_read_stops_no_sweep() {
     assert_eq!(gone.expect("read"), None);
     let set_aside = store.set_aside_keys().await.expect("read");
     let user = Key::user(spoilt.member.user);
-    assert!(set_aside.iter().any(|key| key == user.as_str()), "{set_aside:?}");
+    assert!(
+        set_aside.iter().any(|key| key == user.as_str()),
+        "{set_aside:?}"
+    );
     let kept: String = server.query(&["GET", &key]).await;
     assert_eq!(kept, "nonsense", "it is kept for the operator");
 }

@@ -1,15 +1,16 @@
 //! Answers that are lost: the server has written, and the connection ends before it says so.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use super::*;
 use crate::domain::window::{Ending, ErrorReason};
 use crate::steps::record::NameKind;
 use crate::store::{
-    Deletion, Failure, MemberCreation, Retried, Retry, StoreError, UserCreation, Where,
+    Deletion, Failure, MemberCreation, Retried, Retry, StoreError, UserChange, UserCreation, Where,
 };
 
 /// Stands between a store and its server, and cuts the line in place of the next answer to a write, or to
@@ -18,6 +19,15 @@ struct Between {
     port: u16,
     cuts: std::sync::Arc<AtomicBool>,
     cuts_take: std::sync::Arc<AtomicBool>,
+    stop: std::sync::Arc<Stop>,
+}
+
+/// Where a write has to wait before it reaches the server.
+struct Stop {
+    /// The how-manieth write from now on.
+    write: AtomicI64,
+    is_reached: Notify,
+    goes_on: Notify,
 }
 
 impl Between {
@@ -26,18 +36,25 @@ impl Between {
         let port = listener.local_addr().expect("bound").port();
         let [cuts, cuts_take] = [(); 2].map(|()| std::sync::Arc::new(AtomicBool::new(false)));
         let (behind, flags) = (server.port(), [cuts.clone(), cuts_take.clone()]);
+        let stop = std::sync::Arc::new(Stop {
+            write: AtomicI64::new(0),
+            is_reached: Notify::new(),
+            goes_on: Notify::new(),
+        });
+        let stops = stop.clone();
         tokio::spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else {
                     return;
                 };
-                tokio::spawn(pass(client, behind, flags.clone()));
+                tokio::spawn(pass(client, behind, flags.clone(), stops.clone()));
             }
         });
         Self {
             port,
             cuts,
             cuts_take,
+            stop,
         }
     }
 
@@ -58,7 +75,12 @@ impl Between {
 }
 
 /// Passes bytes on. What is asked is told by the hash of its script.
-async fn pass(mut client: TcpStream, behind: u16, cuts: [std::sync::Arc<AtomicBool>; 2]) {
+async fn pass(
+    mut client: TcpStream,
+    behind: u16,
+    cuts: [std::sync::Arc<AtomicBool>; 2],
+    stop: std::sync::Arc<Stop>,
+) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", behind)).await else {
         return;
     };
@@ -70,9 +92,13 @@ async fn pass(mut client: TcpStream, behind: u16, cuts: [std::sync::Arc<AtomicBo
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(count @ 1..) = read else { return };
+                let is_of = |hash: &Vec<u8>| asked[..count].windows(hash.len()).any(|it| it == hash);
+                if is_of(&hashes[0]) && stop.write.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    stop.is_reached.notify_one();
+                    stop.goes_on.notified().await;
+                }
                 for (hash, cuts) in hashes.iter().zip(&cuts) {
-                    let is_it = asked[..count].windows(hash.len()).any(|it| it == hash);
-                    if is_it && cuts.swap(false, Ordering::SeqCst) {
+                    if is_of(hash) && cuts.swap(false, Ordering::SeqCst) {
                         is_doomed = true;
                     }
                 }
@@ -287,6 +313,92 @@ async fn what_is_burnt_or_tried_again_is_so_though_the_answer_was_lost() {
     assert!(between.has_cut());
 }
 
+/// Lets a change of a name wait between its reservation and its writing.
+async fn stopped<T: Send + 'static>(
+    between: &Between,
+    change: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    between.stop.write.store(2, Ordering::SeqCst);
+    let changing = tokio::spawn(change);
+    between.stop.is_reached.notified().await;
+    changing
+}
+
+#[tokio::test]
+async fn a_name_that_went_to_another_is_not_kept_by_who_was_late() {
+    let server = Server::start().await;
+    let between = Between::start(&server).await;
+    let slow = std::sync::Arc::new(between.open().await);
+    let quick = open(&server).await;
+    // A clock that is ahead of the other finds the reservation over.
+    let ahead = at(1000);
+    let mut user = new_user();
+    user.id = Some("old".to_owned());
+    slow.create_user(&user).await.expect("kept");
+    let change = UserChange {
+        client: client(),
+        user: user.guid,
+        id: Some(Some("new".to_owned())),
+        email: None,
+        metadata: None,
+        is_disabled: None,
+    };
+    let store = slow.clone();
+    let update = async move { store.update_user(&change, at(1)).await };
+    let changing = stopped(&between, update).await;
+    let other = User {
+        id: Some("new".to_owned()),
+        created_at: ahead,
+        ..new_user()
+    };
+    let created = quick.create_user(&other).await.expect("answered");
+    assert_eq!(created, UserCreation::Created);
+    between.stop.goes_on.notify_one();
+    let late = changing.await.expect("no panic");
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+    let is_called = async |user: &User| {
+        let user = quick.user(&client(), user.guid).await.expect("read");
+        user.and_then(|user| user.id)
+    };
+    assert_eq!(is_called(&user).await.as_deref(), Some("old"));
+    assert_eq!(is_called(&other).await.as_deref(), Some("new"));
+    let third = User {
+        id: Some("old".to_owned()),
+        ..new_user()
+    };
+    let created = quick.create_user(&third).await.expect("answered");
+    assert_eq!(created, UserCreation::IdTaken(user.guid));
+
+    let member = keep_member(&slow).await.member;
+    let named = |name: &str| MemberChange {
+        external_guid: Some(Some(name.to_owned())),
+        ..super::change(&member)
+    };
+    let change = named("old");
+    slow.update_member(&change, at(1)).await.expect("done");
+    let (store, change) = (slow.clone(), named("new"));
+    let update = async move { store.update_member(&change, at(2)).await };
+    let changing = stopped(&between, update).await;
+    let user = a_user(&quick).await;
+    let mut other = new_member(user, new_window(user.partition(), at(600)));
+    other.member.external_guid = Some("new".to_owned());
+    let created = quick.create_member(&other, ahead).await.expect("answered");
+    assert_eq!(created, MemberCreation::Created);
+    between.stop.goes_on.notify_one();
+    let late = changing.await.expect("no panic");
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+    let is_called = async |member: &Member| {
+        let found = quick.member(member.user, member.guid).await.expect("read");
+        found.and_then(|member| member.external_guid)
+    };
+    assert_eq!(is_called(&member).await.as_deref(), Some("old"));
+    assert_eq!(is_called(&other.member).await.as_deref(), Some("new"));
+    let mut third = new_member(user, new_window(user.partition(), at(600)));
+    third.member.external_guid = Some("old".to_owned());
+    let created = quick.create_member(&third, ahead).await.expect("answered");
+    assert_eq!(created, MemberCreation::ExternalGuidTaken(member.guid));
+}
+
 #[tokio::test]
 async fn what_was_taken_is_due_again_soon_when_nobody_heard_of_it() {
     let server = Server::start().await;
@@ -301,7 +413,11 @@ async fn what_was_taken_is_due_again_soon_when_nobody_heard_of_it() {
     between.cuts_take.store(true, Ordering::SeqCst);
     let lost = take(100).await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
-    assert_eq!(take(129).await.expect("answered"), 0, "somebody may be at it");
+    assert_eq!(
+        take(129).await.expect("answered"),
+        0,
+        "somebody may be at it"
+    );
     assert_eq!(take(130).await.expect("answered"), 1);
     // Who pushes it holds it for the whole time.
     assert_eq!(take(729).await.expect("answered"), 0);

@@ -365,7 +365,7 @@ impl KeptEvent {
     }
 }
 
-/// An SSO token, spent by the session it begins.
+/// An SSO token; once spent by the session it begins, it has expired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ApiToken {
     /// What it begins.

@@ -1,6 +1,7 @@
 //! SSO tokens, and the sessions they begin.
 //!
-//! - A token begins one session.
+//! - A token begins one session. Spent, it is kept as one that has expired, so that the request that kept it
+//!   does not keep it again if it arrives a second time, late.
 //! - Each carries how often its user's sessions had been ended when it was made: ending them once more
 //!   ends all, and forgets the unspent tokens.
 //! - A session ends some time after its last use. Its end is moved in steps of a thirtieth of that time, so
@@ -61,10 +62,13 @@ impl Step for NewApiToken {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::sessions_ended(self.owner.user)])
+        Reads::of([Key::sessions_ended(self.owner.user)]).and_drawn(Key::api_token(&self.token))
     }
 
     fn decide(&self, view: &View, _now: Timestamp) -> ((), Changes) {
+        if view.api_token(&self.token).is_some() {
+            return unchanged(());
+        }
         let session = Session {
             user: self.owner.user,
             client: self.owner.client.clone(),
@@ -113,14 +117,18 @@ impl Step for Begin {
         let Some(spent) = good(view, &token.session, now) else {
             return unchanged(None);
         };
-        let session = Session {
+        let owner = spent.owner();
+        let begun = Session {
             expires_at: self.expires_at,
             ..spent.clone()
         };
-        let owner = session.owner();
+        let spent = Session {
+            expires_at: now,
+            ..spent.clone()
+        };
         let mut changes = Changes::default();
-        changes.delete(Key::api_token(&self.token));
-        changes.put(Key::session(&self.session), session);
+        changes.put(Key::api_token(&self.token), ApiToken { session: spent });
+        changes.put(Key::session(&self.session), begun);
         (Some(owner), changes)
     }
 }

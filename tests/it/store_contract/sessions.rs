@@ -12,6 +12,7 @@ use super::fixtures::{at, before};
 
 on_each_store!(
     a_token_begins_one_session,
+    a_spent_token_is_not_kept_again,
     a_token_expires,
     of_racing_sessions_one_begins,
     a_session_lasts_while_it_is_touched,
@@ -53,6 +54,23 @@ async fn a_token_begins_one_session(bench: Bench) {
         .store
         .touch_session(partition, second, at(1800), at(2));
     assert_eq!(touched.await.expect("answered"), None);
+}
+
+async fn a_spent_token_is_not_kept_again(bench: Bench) {
+    let user = bench.user().await;
+    let (owner, token) = put_token(&bench, &user).await;
+    let begin = async || {
+        let (partition, session) = (user.guid.partition(), bench.a_digest());
+        let begun = bench
+            .store
+            .begin_session(partition, token, session, at(1800), at(1));
+        begun.await.expect("answered")
+    };
+    assert!(begin().await.is_some());
+    // The request that kept it arrives once more.
+    let put = bench.store.put_api_token(&owner, token, at(600), at(0));
+    put.await.expect("answered");
+    assert_eq!(begin().await, None);
 }
 
 async fn a_token_expires(bench: Bench) {

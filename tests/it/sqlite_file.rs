@@ -274,6 +274,29 @@ async fn an_operator_reads_records_with_sqlites_own_tools() {
     assert_eq!(status, "succeeded");
     let (of, _) = ask("SELECT member, kind FROM events LIMIT 1");
     assert_eq!(of, member);
+
+    // No column is empty in every row.
+    let events = bench
+        .store
+        .reserve_events(Where::Everywhere, at(9), at(60), 1);
+    let dead = events.await.expect("taken")[0].guid;
+    bench.store.bury_event(dead, at(9)).await.expect("buried");
+    let of_schema = |sql: &str, name: &str| -> Vec<String> {
+        let mut asked = database.prepare(sql).expect("sound SQL");
+        let names = asked.query_map([name], |row| row.get(0)).expect("answered");
+        names.collect::<Result<_, _>>().expect("names")
+    };
+    let views = of_schema("SELECT name FROM sqlite_schema WHERE type = ?", "view");
+    assert_eq!(views, ["members", "windows", "events"]);
+    for view in views {
+        for column in of_schema("SELECT name FROM pragma_table_info(?)", &view) {
+            let count = format!("SELECT count({column}) FROM {view}");
+            let filled: i64 = database
+                .query_row(&count, [], |row| row.get(0))
+                .expect("a number");
+            assert!(filled > 0, "{view}.{column}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,8 +47,7 @@ CREATE VIEW members AS
     FROM records WHERE key >= 'm' AND key < 'n';
 CREATE VIEW windows AS
     SELECT substr(key, 2) AS key, value ->> '$.window.member' AS member,
-           value ->> '$.window.client' AS client, value ->> '$.window.institution' AS institution,
-           value ->> '$.window.status' AS status, value
+           value ->> '$.window.client' AS client, value ->> '$.window.status' AS status, value
     FROM records WHERE key >= 'w' AND key < 'x';
 CREATE VIEW events AS
     SELECT substr(key, 2) AS key, value ->> 'kind' AS kind, value ->> '$.member.guid' AS member,

@@ -2,14 +2,18 @@
 //! same text, so that an operator can read a record with the tools of either.
 //!
 //! A record that a newer version wrote, in a form of a higher number, may have fields that this version does
-//! not know. They are kept: what this version writes in its place has them still, and the higher number.
+//! not know. They are kept: what this version writes in its place has them still, and the higher number. So the
+//! number is raised whenever a field is added.
+
+#[cfg(test)]
+mod fields;
 
 use serde_json::{Map, Value};
 
 use super::outcome::{Result, StoreError};
 use crate::steps::record::{Key, Record};
 
-/// The number of the form that this version writes.
+/// The number of the form that this version writes. Raise it when a record gets a new field.
 const FORM: u32 = 1;
 
 /// A record as it is written.

@@ -1,17 +1,17 @@
-//! Names that are unique within a client, and the client's list of users: what spans a client is in another
-//! slot than what bears a name, so a name is given in three steps.
+//! Names that are unique within a client, and the client's list of users. A name is reserved in its client's
+//! slot, and the user or member that has it is in a partition's slot. One step touches one slot, so a name is
+//! given in three steps:
 //!
 //! ```text
-//! reserve ─▶ the bearer is written ─▶ settle
+//! reserve ─▶ its holder is written ─▶ settle
 //! ```
 //!
-//! - A name is reserved by one at a time. A reservation whose bearer is not written within
-//!   [`RESERVED`] may be taken over: whoever reserved it finds that out when it settles, and takes back
-//!   what it wrote.
-//! - A name whose holder does not bear it is free. Who asks for a held name says what was found of the
-//!   holder.
-//! - While a reservation stands and nobody is known to bear the name, it is neither free nor given: the
-//!   caller may ask again.
+//! - Only one reservation of a name exists at a time. If its holder is not written within [`RESERVED`],
+//!   another may reserve the name. The first one learns that when it settles, and takes back what it wrote.
+//! - A name is free if its holder does not use it. Who wants a held name looks up its holder and says what it
+//!   found.
+//! - While a name is reserved and its holder is not written yet, nobody else can have the name; the caller may
+//!   ask again.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::step::{Step, unchanged};
 use crate::domain::id::{ClientId, MemberGuid, Partition, UserGuid};
 use crate::domain::user::User;
 
-/// How long a reservation stands at least before its bearer is written.
+/// How long a name stays reserved for a holder that is not written yet.
 pub const RESERVED: Duration = Duration::from_secs(15);
 
 /// A name that is unique within a client.
@@ -37,7 +37,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// The key of who bears it.
+    /// The key of the record that says who holds it.
     pub fn key(&self) -> Key {
         Key::name(&self.client, self.kind, &self.name)
     }
@@ -56,7 +56,7 @@ impl Name {
         }
     }
 
-    /// Who bears it, as read.
+    /// Who holds it, as read.
     pub fn known<'a>(&self, view: &'a View) -> Option<&'a NameOf> {
         view.name(&self.client, self.kind, &self.name)
     }
@@ -69,18 +69,18 @@ pub struct Reserve {
     pub name: Name,
     /// For whom: a compact guid.
     pub holder: String,
-    /// As it was seen when another holder was looked for and did not bear the name.
-    pub not_borne: Option<NameOf>,
+    /// The record of the name as it was when its holder was found not to use it.
+    pub not_used: Option<NameOf>,
 }
 
 /// What a [`Reserve`] led to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reserved {
-    /// It may be borne.
+    /// It may be written now.
     Reserved,
-    /// Another holds it. Whether that one bears it is to be looked up.
+    /// Another holds it. The caller looks up whether that one uses it.
     Held(NameOf),
-    /// It is reserved for another, who may yet bear it.
+    /// It is reserved for another, which may still be written.
     Pending,
 }
 
@@ -99,8 +99,8 @@ impl Step for Reserve {
         let key = self.name.key();
         let known = self.name.known(view);
         if let Some(known) = known.filter(|known| known.holder != self.holder) {
-            // What was seen of another reservation says nothing about this one.
-            if self.not_borne.as_ref() != Some(known) {
+            // What was found for an earlier reservation says nothing about this one.
+            if self.not_used.as_ref() != Some(known) {
                 return unchanged(Reserved::Held(known.clone()));
             }
             if !known.is_settled && now < known.reserved_at + RESERVED {
@@ -119,17 +119,17 @@ impl Step for Reserve {
     }
 }
 
-/// A name's bearer is written.
+/// A name's holder was written.
 #[derive(Clone, Debug)]
 pub struct Settle {
     /// The name.
     pub name: Name,
-    /// Who bears it.
+    /// Who holds it.
     pub holder: String,
 }
 
 impl Step for Settle {
-    /// Whether the name is still its bearer's.
+    /// Whether the name is still its holder's.
     type Outcome = bool;
 
     fn slot(&self) -> Slot {
@@ -160,14 +160,15 @@ impl Step for Settle {
     }
 }
 
-/// A name is given back by who bears it no longer.
+/// A name is given back by a holder that no longer uses it.
 #[derive(Clone, Debug)]
 pub struct GiveBack {
     /// The name.
     pub name: Name,
-    /// Who bore it.
+    /// Who held it.
     pub holder: String,
-    /// As it was when its holder was seen not to bear it; `None`: the holder is gone for good.
+    /// The record of the name as it was when its holder was found not to use it; `None`: the holder was
+    /// deleted or never written.
     pub as_seen: Option<NameOf>,
 }
 

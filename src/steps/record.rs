@@ -16,7 +16,7 @@
 //! | `e` | an event | its guid |
 //! | `t`, `s` | an SSO token, a session | its digest |
 //! | `o` | how often a user's sessions were ended | its guid |
-//! | `n` | who bears a name that is unique within a client | client, which kind of name, name |
+//! | `n` | who holds a name that is unique within a client | client, which kind of name, name |
 //! | `k` | a client's API keys | the client |
 //! | `i` | a request with an `Idempotency-Key` | client, the key's digest |
 //!
@@ -417,7 +417,7 @@ impl NameKind {
     }
 }
 
-/// Who bears a name.
+/// Who holds a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NameOf {
     /// The compact guid of the user or member.
@@ -427,7 +427,7 @@ pub struct NameOf {
     pub reserved_at: Timestamp,
     /// Which reservation in a row it was: no two of one name are alike.
     pub reservation: u32,
-    /// Whether its holder is known to bear it.
+    /// Whether its holder was written with it.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_settled: bool,
 }
@@ -565,7 +565,7 @@ impl List {
 }
 
 impl Record {
-    /// Whether one may be read by following a key from here: the keys of what belongs to it.
+    /// The keys of the records that belong to this one.
     pub fn links(&self) -> Vec<Key> {
         match self {
             Self::Member(member) => member

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::driver::{LONG_WAITS, Store};
-use super::names::{Reservation, late, unreadable};
+use super::names::{Reservation, reservation_expired, unreadable};
 use super::outcome::{Place, Result, StoreError};
 use crate::domain::id::{ClientId, MemberGuid, UserGuid};
 use crate::domain::member::Member;
@@ -38,8 +38,8 @@ impl Store {
         let Some(name) = &name else {
             return Ok(creation);
         };
-        let is_borne = matches!(creation, MemberCreation::Created | MemberCreation::Found(_));
-        if !is_borne {
+        let is_created = matches!(creation, MemberCreation::Created | MemberCreation::Found(_));
+        if !is_created {
             self.give_back_for_good(name, now).await?;
         } else if !self.settle(name, now).await? {
             let deletion = Deletion {
@@ -49,7 +49,7 @@ impl Store {
                 finished: Vec::new(),
             };
             self.step(&deletion, now).await?;
-            return Err(late());
+            return Err(reservation_expired());
         }
         Ok(creation)
     }
@@ -150,7 +150,7 @@ impl Store {
                 {
                     let before = before.map(|it| external(&member.client, &it, member.guid));
                     self.put_back(reserved, before.as_ref(), now).await?;
-                    return Err(late());
+                    return Err(reservation_expired());
                 }
                 if let Some(before) = before.filter(|it| member.external_guid.as_ref() != Some(it))
                 {
@@ -234,7 +234,7 @@ impl Store {
     }
 
     /// Gives back the `external_guid` of a member that is gone. Where that fails the name counts as free
-    /// all the same: nobody bears it.
+    /// all the same: nobody uses it.
     pub(super) async fn give_back_external(&self, gone: &Member, now: Timestamp) {
         if let Some(name) = &gone.external_guid {
             let name = external(&gone.client, name, gone.guid);

@@ -1,5 +1,5 @@
-//! Names that are unique within a client: reserved in the client's slot, borne in a partition, settled.
-//! What each of the three decides stands in [`steps::name`](crate::steps::name).
+//! Names that are unique within a client: reserved in the client's slot, written with their user or member in
+//! a partition, then settled in the client's slot. [`steps::name`](crate::steps::name) decides each of the three.
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use crate::domain::id::ClientId;
 use crate::steps::name::{GiveBack, Name, PutBack, Reserve, Reserved, Settle};
 use crate::steps::record::{Key, NameKind, Reads, Record, Slot};
 
-/// A name, and who is to bear it.
+/// A name, and the user or member that is to have it.
 pub(super) struct Reservation {
     name: Name,
     holder: String,
@@ -34,27 +34,27 @@ impl Reservation {
 }
 
 impl Store {
-    /// Asks for a name; whoever bears it already, if somebody does.
+    /// Reserves a name. Gives the holder that uses it already, if there is one.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] while another may yet bear it: it may be asked for again.
+    /// [`StoreError::Unavailable`] while another has reserved it and may still use it: it may be asked for again.
     pub(super) async fn reserve(
         &self,
         wanted: &Reservation,
         now: Timestamp,
     ) -> Result<Option<String>> {
-        let mut not_borne = None;
+        let mut not_used = None;
         let mut waits = WAITS.iter();
         loop {
             let reserve = Reserve {
                 name: wanted.name.clone(),
                 holder: wanted.holder.clone(),
-                not_borne: not_borne.take(),
+                not_used: not_used.take(),
             };
             match self.step(&reserve, now).await? {
                 Reserved::Reserved => return Ok(None),
-                // Mostly its bearer is being written just now.
+                // Usually its holder is being written just now.
                 Reserved::Pending => match waits.next() {
                     Some(wait) => tokio::time::sleep(*wait).await,
                     None => {
@@ -63,20 +63,20 @@ impl Store {
                     }
                 },
                 Reserved::Held(known) => {
-                    if self.is_borne(&wanted.name, &known.holder).await? {
+                    if self.is_used(&wanted.name, &known.holder).await? {
                         return Ok(Some(known.holder));
                     }
-                    not_borne = Some(known);
+                    not_used = Some(known);
                 }
             }
         }
     }
 
-    /// The name is borne. `false`: it was given to another meanwhile.
-    pub(super) async fn settle(&self, borne: &Reservation, now: Timestamp) -> Result<bool> {
+    /// Settles a name whose holder was written. `false`: it was given to another meanwhile.
+    pub(super) async fn settle(&self, name: &Reservation, now: Timestamp) -> Result<bool> {
         let settle = Settle {
-            name: borne.name.clone(),
-            holder: borne.holder.clone(),
+            name: name.name.clone(),
+            holder: name.holder.clone(),
         };
         self.step(&settle, now).await
     }
@@ -116,41 +116,41 @@ impl Store {
         Ok(())
     }
 
-    /// Gives back a name that its holder, who lives on, may bear no longer.
-    pub(super) async fn give_back(&self, borne: &Reservation, now: Timestamp) -> Result<()> {
-        let reads = Reads::of([borne.name.key()]);
-        let view = self.look(borne.slot(), reads).await?;
-        let seen = borne.name.known(&view).cloned();
-        if seen.is_none() || self.is_borne(&borne.name, &borne.holder).await? {
+    /// Gives back a name, unless its holder still uses it.
+    pub(super) async fn give_back(&self, name: &Reservation, now: Timestamp) -> Result<()> {
+        let reads = Reads::of([name.name.key()]);
+        let view = self.look(name.slot(), reads).await?;
+        let seen = name.name.known(&view).cloned();
+        if seen.is_none() || self.is_used(&name.name, &name.holder).await? {
             return Ok(());
         }
-        self.free(borne, seen, now).await
+        self.free(name, seen, now).await
     }
 
-    /// Gives back the name of a holder that is gone for good.
+    /// Gives back the name of a holder that was deleted or never written.
     pub(super) async fn give_back_for_good(
         &self,
-        borne: &Reservation,
+        name: &Reservation,
         now: Timestamp,
     ) -> Result<()> {
-        self.free(borne, None, now).await
+        self.free(name, None, now).await
     }
 
     async fn free(
         &self,
-        borne: &Reservation,
+        name: &Reservation,
         as_seen: Option<crate::steps::record::NameOf>,
         now: Timestamp,
     ) -> Result<()> {
         let give_back = GiveBack {
-            name: borne.name.clone(),
-            holder: borne.holder.clone(),
+            name: name.name.clone(),
+            holder: name.holder.clone(),
             as_seen,
         };
         self.step(&give_back, now).await
     }
 
-    /// Who holds a name, by compact guid. Whether it bears it is to be looked up.
+    /// The compact guid of who holds a name. The caller looks up whether that one uses it.
     pub(super) async fn holder(
         &self,
         client: &ClientId,
@@ -165,23 +165,23 @@ impl Store {
             .map(|known| known.holder.clone()))
     }
 
-    async fn is_borne(&self, name: &Name, holder: &str) -> Result<bool> {
+    async fn is_used(&self, name: &Name, holder: &str) -> Result<bool> {
         let Some((key, partition)) = name.holder(holder) else {
             return Ok(false);
         };
         let slot = Slot::Partition(partition);
         let view = self.look(slot, Reads::of([key.clone()])).await?;
-        let borne = match view.record(&key) {
+        let used = match view.record(&key) {
             Some(Record::User(kept)) if kept.deleted_at.is_none() => kept.user.id.as_ref(),
             Some(Record::Member(member)) => member.external_guid.as_ref(),
             _ => None,
         };
-        Ok(borne == Some(&name.name))
+        Ok(used == Some(&name.name))
     }
 }
 
-/// The name went to another while what was to bear it was written.
-pub(super) fn late() -> StoreError {
+/// The reservation ended before its holder was written, and another has the name.
+pub(super) fn reservation_expired() -> StoreError {
     StoreError::Unavailable("the reservation of the name ran out before it was used".into())
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::driver::Store;
-use super::names::{Reservation, late, unreadable};
+use super::names::{Reservation, reservation_expired, unreadable};
 use super::outcome::Result;
 use crate::domain::id::{ClientId, Partition, UserGuid};
 use crate::domain::secret::Digest;
@@ -47,7 +47,7 @@ impl Store {
             && !self.settle(id, now).await?
         {
             self.delete_user_of(&user.client, user.guid, now).await?;
-            return Err(late());
+            return Err(reservation_expired());
         }
         Ok(match found {
             Some(found) => UserCreation::Found(Box::new(found)),
@@ -150,7 +150,7 @@ impl Store {
             if let Some(user) = self.user_at(&change.client, change.user).await? {
                 self.rename_user_of_members(&user, now).await?;
             }
-            return Err(late());
+            return Err(reservation_expired());
         }
         if before != user.id {
             if let Some(before) = before {

@@ -105,7 +105,7 @@ async fn what_a_crash_left_reserved_is_unavailable_and_then_free() {
 }
 
 #[tokio::test]
-async fn a_crash_before_a_name_is_settled_leaves_it_to_its_bearer() {
+async fn a_crash_before_a_name_is_settled_leaves_it_to_its_holder() {
     let server = Server::start().await;
     let store = open(&server).await;
     let first = named("person 1");

@@ -165,7 +165,7 @@ async fn of_50_creations_with_one_login_one_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn however_names_are_changed_each_has_one_bearer() {
+async fn however_names_are_changed_each_has_one_holder() {
     let server = Server::start().await;
     let store = Arc::new(open(&server).await);
     let user = a_user(&store).await;
@@ -203,17 +203,17 @@ async fn however_names_are_changed_each_has_one_bearer() {
         });
     }
     renaming.join_all().await;
-    let mut borne = Vec::new();
+    let mut used = Vec::new();
     for member in store.members(user).await.expect("read") {
         if let Some(name) = member.external_guid {
             let found = store.member_by_external_guid(&client(), user, &name).await;
             let found = found.expect("read").map(|member| member.guid);
             assert_eq!(found, Some(member.guid), "{name}");
-            borne.push(name);
+            used.push(name);
         }
     }
-    let names = borne.len();
-    borne.sort();
-    borne.dedup();
-    assert_eq!(borne.len(), names, "a name with two bearers: {borne:?}");
+    let names = used.len();
+    used.sort();
+    used.dedup();
+    assert_eq!(used.len(), names, "a name with two holders: {used:?}");
 }

@@ -60,7 +60,7 @@ impl Step for NewApiKey {
     fn decide(&self, view: &View, now: Timestamp) -> (KeyAddition, Changes) {
         let mut kept = view.api_keys(&self.client).cloned().unwrap_or_default();
         if let Some(known) = kept.keys.iter().find(|key| key.id == self.id) {
-            // The same addition, sent again because its answer was lost.
+            // The same addition, sent again because the reply was lost.
             let is_same = known.digest.matches(&self.digest) && known.retired_at.is_none();
             return unchanged(match is_same {
                 true => KeyAddition::Added,

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::deletion::{is_unconnected, remove};
 use super::event::Snapshot;
 use super::link::Subject;
-use super::member::{begin_job, duplicate_of, follow, know_by, logins, replace_job};
+use super::member::{begin_job, duplicate_of, follow, logins, replace_job, set_fingerprint};
 use super::record::{AccessRecord, Changes, KeptWindow, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
@@ -32,13 +32,13 @@ pub struct Connection {
     pub window: OauthStateGuid,
     /// The window's member.
     pub outbound: MemberGuid,
-    /// Another of the user's members that receives the grant, because [`Committed::Duplicate`] named
+    /// Another of the user's members that receives the token set, because [`Committed::Duplicate`] named
     /// it; `None`: the window's own.
     pub inbound: Option<MemberGuid>,
     /// What the login may be known by, one for each seal key; the first becomes the member's own.
     /// Empty: the institution does not say who signed in, and nothing is compared.
     pub fingerprints: Vec<Digest>,
-    /// The sealed grant, replacing the receiving member's earlier one.
+    /// The sealed token set, replacing the receiving member's earlier one.
     pub sealed_token_set: Vec<u8>,
     /// The job to queue, unless aggregation is skipped. One of the receiving member that is under way is
     /// replaced either way.
@@ -150,7 +150,7 @@ impl Step for Connection {
             sealed: self.sealed_token_set.clone(),
         };
         changes.put(Key::access(member.guid), access);
-        know_by(&mut changes, &mut member, &self.fingerprints);
+        set_fingerprint(&mut changes, &mut member, &self.fingerprints);
         follow(&mut member, ConnectionStatus::Connected);
         replace_job(&mut changes, view, &mut member, now);
         if let Some(job) = &self.job {
@@ -172,7 +172,7 @@ impl Step for Connection {
 
 impl Connection {
     /// What is found when the window is no longer `Returned`: perhaps what this commit did itself, when
-    /// it is sent again because its answer was lost. No two sealed token sets are alike.
+    /// it is sent again because the reply was lost. No two sealed token sets are alike.
     fn repeated(&self, view: &View, kept: &KeptWindow) -> Committed {
         let inbound = kept
             .window

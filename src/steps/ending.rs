@@ -1,8 +1,8 @@
 //! Windows that end without a connection.
 //!
-//! - Only an unfinished one ends, once; its member stays as it is.
-//! - One that is to end because its deadline passed ends only if that is so: somebody may have opened it
-//!   since it was seen.
+//! - A window ends only if it is unfinished, and only once. Its member does not change.
+//! - A window that is ended because of its deadline ends only if the deadline has still passed: a browser may
+//!   have opened the window, which moves its deadline, since the sweep read it.
 
 use jiff::Timestamp;
 

@@ -1,10 +1,10 @@
 //! Requests that may come twice.
 //!
-//! - Of any number of requests with one key exactly one is the first, until it is answered or given back
-//!   or its time is over. Then the next is.
-//! - Whoever works on one says so again and again: the key of one that died is free after seconds.
-//! - Another request with the key is refused.
-//! - An answer is kept until its end, unless the key was meanwhile given to another request.
+//! - Of any number of requests with one key exactly one is processed at a time. The next one is processed only
+//!   if the first gives the key back or its hold ends.
+//! - The holder renews its hold while it works; if it dies, the key is free after five seconds.
+//! - A different request with the same key is refused.
+//! - The response is stored until `expires_at`, unless the key was given to another request meanwhile.
 
 use jiff::Timestamp;
 
@@ -18,26 +18,26 @@ use crate::domain::secret::Digest;
 pub struct IdempotentRequest {
     /// The tenant.
     pub client: ClientId,
-    /// Digest of whose key it is and of the key.
+    /// Digest of the caller's identity and the key.
     pub key: Digest,
     /// Digest of what is asked: method, path, query and body.
     pub request: Digest,
-    /// Who works on it: another one for each time that it is asked.
+    /// Who works on it: a new value each time the request arrives.
     pub holder: Digest,
-    /// Until when nobody else may, unless that is renewed.
+    /// Until when nobody else may work on it, unless the hold is renewed.
     pub held_until: Timestamp,
-    /// Until when the answer is kept.
+    /// Until when the response is stored.
     pub expires_at: Timestamp,
 }
 
 /// What an [`IdempotentRequest`] meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Idempotence {
-    /// Nothing: it is to be done, and its answer kept or the key given back.
+    /// Nothing: the request has to be processed, and its response stored or the key given back.
     First,
     /// The same request is being worked on.
     UnderWay,
-    /// The same request was answered; the sealed answer.
+    /// The same request was processed; its response, sealed.
     Answered(Vec<u8>),
     /// Another request was made with this key.
     Differs,
@@ -88,7 +88,7 @@ impl Step for IdempotentRequest {
     }
 }
 
-/// Whoever works on a request goes on with it.
+/// The holder of a request renews its hold.
 #[derive(Clone, Debug)]
 pub struct Renew {
     /// The request.

@@ -40,7 +40,7 @@ pub enum Ordered {
     Queued(Box<Member>),
     /// One is under way already. Nothing changed.
     UnderWay(Box<Member>),
-    /// The member holds neither grant nor credentials, or its status rules an aggregation out
+    /// The member has neither token set nor credentials, or its status rules an aggregation out
     /// ([`ConnectionStatus::may_be_aggregated`]). Nothing changed.
     Unfit(Box<Member>),
     /// The user has no such member.
@@ -121,7 +121,7 @@ impl Step for JobOrder {
         let Some(mut member) = member.filter(|member| member.user == self.user).cloned() else {
             return unchanged(Ordered::NoSuchMember);
         };
-        // The same order, sent again because its answer was lost.
+        // The same order, sent again because the reply was lost.
         if view.job(self.job.guid).is_some() {
             return unchanged(Ordered::Queued(Box::new(member)));
         }
@@ -164,7 +164,7 @@ impl Step for Answering {
         let Some(mut kept) = asked.cloned() else {
             return unchanged(Answered::NotAsked(Box::new(member)));
         };
-        // The same answers, sent again because our own was lost: no two envelopes are alike.
+        // The same answers, sent again because our reply was lost: no two envelopes are alike.
         if kept.sealed_answers.as_ref() == Some(&self.sealed_answers) {
             return unchanged(Answered::Resumed(Box::new(member)));
         }
@@ -285,7 +285,7 @@ impl Step for Postpone {
         let Some(mut kept) = kept.filter(|kept| !kept.job.status.is_finished()).cloned() else {
             return unchanged(());
         };
-        // Its status stays: the aggregator may have got a push whose answer we did not.
+        // Its status stays: the aggregator may have received a push although we got no reply.
         kept.job.due_at = self.due_at;
         kept.job.updated_at = now;
         let mut changes = Changes::default();

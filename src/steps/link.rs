@@ -65,7 +65,7 @@ pub enum Opened {
     /// It was continued as often as it may be; this attempt of the browser's still counts. Nothing
     /// changed.
     Exhausted(AttemptId),
-    /// It is finished, or its deadline has passed unnoticed. Nothing changed.
+    /// It is finished, or its deadline has passed and no sweep has ended it yet. Nothing changed.
     Finished {
         /// The window, and the member unless it was deleted.
         window: Box<Window>,
@@ -129,7 +129,7 @@ impl Step for Mint {
         let Some(mut member) = member.filter(|member| member.user == self.user).cloned() else {
             return unchanged(None);
         };
-        // The same mint, sent again because its answer was lost.
+        // The same mint, sent again because the reply was lost.
         if view.window(self.window.guid).is_some() {
             return unchanged(Some(member));
         }
@@ -204,7 +204,7 @@ impl KeptWindow {
         self.attempts.iter().find(|attempt| attempt.id == *id)
     }
 
-    /// Keeps the attempt of a browser that got through.
+    /// Keeps the attempt of the browser that claimed the window.
     pub(super) fn claim(
         &mut self,
         attempt: &NewAttempt,
@@ -267,7 +267,7 @@ impl Step for Opening {
                 member: member.clone(),
             })
         };
-        // The same opening, sent again because its answer was lost.
+        // The same opening, sent again because the reply was lost.
         if kept.attempt(&self.attempt.id).is_some() {
             return unchanged(Opened::Claimed(subject(kept)));
         }
@@ -299,8 +299,7 @@ impl Step for Opening {
                 let leg_ends = minutes.map_or(self.attempt.deadline, |minutes| {
                     now + Duration::from_secs(u64::from(minutes) * 60)
                 });
-                // A link for several opens lives as long as it was minted for; the first may be a
-                // machine's.
+                // A link for several opens keeps its own deadline: the first open may be a machine's.
                 window.deadline = match window.options.open_policy {
                     OpenPolicy::Multi => leg_ends.max(window.deadline),
                     OpenPolicy::Single | OpenPolicy::Interstitial => leg_ends,

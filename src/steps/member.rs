@@ -157,7 +157,7 @@ impl Step for NewMember {
         purge_former(&mut changes, view, &self.member, &self.fingerprints);
         let mut member = self.member.clone();
         member.fingerprint = None;
-        know_by(&mut changes, &mut member, &self.fingerprints);
+        set_fingerprint(&mut changes, &mut member, &self.fingerprints);
         if let Some(window) = &self.window {
             changes.put_window(KeptWindow::new(issued(&member, window, None, now)));
         }
@@ -204,7 +204,7 @@ impl Step for MemberChange {
         };
         let mut member = self.applied_to(before.clone());
         let mut changes = Changes::default();
-        // The same credentials are a change sent again because its answer was lost: no two envelopes are
+        // The same credentials are a change sent again because the reply was lost: no two envelopes are
         // alike.
         let kept = view.access(before.guid).map(|access| &access.sealed);
         let credentials = self.credentials.as_ref();
@@ -217,7 +217,7 @@ impl Step for MemberChange {
                 sealed: new.sealed.clone(),
             };
             changes.put(Key::access(member.guid), access);
-            know_by(&mut changes, &mut member, &new.fingerprints);
+            set_fingerprint(&mut changes, &mut member, &new.fingerprints);
             member.refusals = 0;
             follow(&mut member, ConnectionStatus::Updated);
             replace_job(&mut changes, view, &mut member, now);
@@ -309,7 +309,7 @@ pub(super) fn duplicate_of(view: &View, member: &Member, prints: &[Digest]) -> O
 }
 
 /// The member's login is known by the first of these fingerprints, or not known.
-pub(super) fn know_by(changes: &mut Changes, member: &mut Member, prints: &[Digest]) {
+pub(super) fn set_fingerprint(changes: &mut Changes, member: &mut Member, prints: &[Digest]) {
     if let Some(before) = member.fingerprint {
         changes.delete(Key::login(member.user, &member.institution, &before));
     }

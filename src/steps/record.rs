@@ -463,7 +463,7 @@ pub struct KeptApiKey {
 pub struct KeptRequest {
     /// Digest of what was asked.
     pub request: Digest,
-    /// Who works on it until it is answered.
+    /// Who works on it until its response is stored.
     pub holder: Digest,
     /// The response, sealed.
     #[serde(

@@ -32,7 +32,7 @@ pub const HELD_RESPONSES: u32 = 8;
 /// away. A window cut off in between ends then.
 pub const SETTLING: Duration = Duration::from_secs(150);
 
-/// An institution's answer asking to be taken up.
+/// An authorization response that asks to be claimed.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The attempt its `state` names.
@@ -52,7 +52,7 @@ pub struct Claim {
 /// What a [`Claim`] led to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claimed {
-    /// This answer, and no other, may be exchanged. The window is `Returned`.
+    /// The code of this response, and of no other, may be exchanged. The window is `Returned`.
     Accepted {
         /// The window and its member.
         subject: Box<Subject>,
@@ -60,7 +60,8 @@ pub enum Claimed {
         sealed: Vec<u8>,
     },
     /// It arrived in another browser and the policy is `burn`: the window is
-    /// `Errored(SessionError, Unbound)`, and this answer, and no other, may be redeemed and revoked.
+    /// `Errored(SessionError, Unbound)`, and the code of this response, and of no other, may be redeemed and
+    /// its tokens revoked.
     Burnt {
         /// The window and its member.
         subject: Box<Subject>,
@@ -99,7 +100,7 @@ impl AttemptRecord {
             .any(|shown| shown.attempt == *attempt && shown.digest.matches(&self.binding))
     }
 
-    /// Whether its browser may still come back from the institution with an answer to it.
+    /// Whether its browser may still come back from the institution with an authorization response.
     pub fn is_unanswered(&self) -> bool {
         !self.is_replaced && self.window.status == WindowStatus::Opened
     }

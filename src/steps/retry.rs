@@ -65,7 +65,7 @@ impl Step for Retry {
             return unchanged(Retried::Refused);
         };
         let member = view.member(failed.member);
-        // The same retry, sent again because its answer was lost.
+        // The same retry, sent again because the reply was lost.
         if let Some(kept) = view.window(self.window.guid) {
             let is_same = kept.window.previous == Some(failed.guid)
                 && kept.attempt(&self.attempt.id).is_some();

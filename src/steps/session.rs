@@ -106,7 +106,7 @@ impl Step for Begin {
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Option<SessionOwner>, Changes) {
-        // The same beginning, sent again because its answer was lost.
+        // The same beginning, sent again because the reply was lost.
         if let Some(session) = view.session(&self.session) {
             return unchanged(good(view, session, now).map(Session::owner));
         }

@@ -9,18 +9,18 @@ pub trait Step {
     /// What it leads to.
     type Outcome;
 
-    /// Where the records are that it touches.
+    /// The slot of the records that it touches.
     fn slot(&self) -> Slot;
 
     /// What it wants to read.
     fn reads(&self) -> Reads;
 
-    /// What it wants to read as well, which only what was read can name.
+    /// More keys to read, known only after the first read.
     fn reads_then(&self, _view: &View) -> Vec<Key> {
         Vec::new()
     }
 
-    /// Decides.
+    /// Decides what it leads to and what changes.
     fn decide(&self, view: &View, now: Timestamp) -> (Self::Outcome, Changes);
 }
 

@@ -1,14 +1,14 @@
-//! A step is taken once.
+//! A step is applied once, however often it is sent.
 //!
 //! ```text
 //!   load ─▶ decide ─▶ apply ──▶ done
-//!    ▲                  │ what was read is no longer so
+//!    ▲                  │ another step changed what was read
 //!    └──────────────────┤
-//!    └─── wait ◀────────┘ no answer: it may have been written
+//!    └─── wait ◀────────┘ no reply: it may have been written
 //! ```
 //!
-//! While no answer comes the step is sent again, under the name of the same command. A record names the last
-//! commands that wrote it, so a step that was written finds itself, and what it led to is still known here.
+//! While no reply comes, the step is sent again with the same command id. A record has the ids of the last commands
+//! that wrote it, so a step that was written is recognised, and its outcome is still known here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,24 +17,24 @@ use jiff::Timestamp;
 
 use super::outcome::{Due, Place, Result, StoreError, Take};
 use super::plan::{CommandIds, Plan};
-use super::queued::{Each, QueuedWork};
+use super::queued::{PerQueue, QueuedWork};
 use super::redis::{RedisStore, Tries};
 use super::sqlite::SqliteStore;
 use crate::metrics::{Metrics, Timing};
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Slot, View};
 
-/// How often a step may find that what it read is no longer so. Each time another step has got through.
+/// How often a step may find that another step changed what it had read.
 const CONFLICTS: usize = 256;
 
-/// How long to wait before a step is sent again because no answer came: somebody waits for it.
+/// The waits before a step is sent again because no reply came. They are short, because a caller waits.
 pub(super) const WAITS: &[Duration] = &[
     Duration::from_millis(20),
     Duration::from_millis(100),
     Duration::from_millis(400),
 ];
 
-/// The same for a step that must not be lost, because what it holds cannot be had a second time: about
+/// The same for a step that must not be lost, because it carries tokens that cannot be obtained again: about
 /// twelve seconds in all.
 pub(super) const LONG_WAITS: &[Duration] = &[
     Duration::from_millis(50),
@@ -50,7 +50,7 @@ pub(super) const LONG_WAITS: &[Duration] = &[
 pub struct Store {
     pub(super) backend: Backend,
     commands: CommandIds,
-    pub(super) queued: Each<QueuedWork>,
+    pub(super) queued: PerQueue<QueuedWork>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -66,12 +66,12 @@ impl Store {
         Self {
             backend,
             commands: CommandIds::default(),
-            queued: Each::default(),
+            queued: PerQueue::default(),
             metrics: None,
         }
     }
 
-    /// The same, whose steps are measured.
+    /// The same store, with its steps measured.
     pub fn measured(self, metrics: Arc<Metrics>) -> Self {
         Self {
             metrics: Some(metrics),
@@ -93,12 +93,12 @@ impl From<RedisStore> for Store {
 }
 
 impl Store {
-    /// Measures what follows under that name.
+    /// Measures the caller under that name until the returned value is dropped.
     pub(super) fn timed(&self, name: &'static str) -> Option<Timing<'_, 1>> {
         self.metrics.as_ref().map(|it| it.store_step.start([name]))
     }
 
-    /// Takes a step.
+    /// Runs a step.
     pub(super) async fn step<S>(&self, step: &S, now: Timestamp) -> Result<S::Outcome>
     where
         S: Step + Clone + Send + Sync + 'static,
@@ -107,7 +107,7 @@ impl Store {
         self.sent_again(step, now, WAITS).await
     }
 
-    /// Takes a step that must not be lost.
+    /// Runs a step that must not be lost.
     pub(super) async fn step_persistently<S>(&self, step: &S, now: Timestamp) -> Result<S::Outcome>
     where
         S: Step + Clone + Send + Sync + 'static,
@@ -168,8 +168,8 @@ impl Store {
         }
     }
 
-    /// Reads records of one slot, at one moment. Whoever waits need not know that a connection ended: it is
-    /// asked for once more.
+    /// Reads records of one slot, at one moment. If the connection ended, the read is sent once more, so that the
+    /// caller does not notice.
     pub(super) async fn look(&self, slot: Slot, reads: Reads) -> Result<View> {
         let loaded = match &self.backend {
             Backend::Sqlite(store) => store.load(vec![reads]).await?.pop().unwrap_or_default(),
@@ -207,7 +207,7 @@ impl Store {
         }
     }
 
-    /// What stands in a list of every partition up to now, the longest there first.
+    /// The keys in a list of every partition whose time has passed, the earliest first.
     pub(super) async fn past(
         &self,
         list: List,
@@ -232,7 +232,7 @@ impl Store {
         }
     }
 
-    /// Takes what is no longer there, or cannot be read, out of its queue; the latter is set aside.
+    /// Removes from its queue what is no longer there or cannot be read. What cannot be read is set aside.
     pub(super) async fn drop_due(
         &self,
         queue: Queue,
@@ -249,7 +249,7 @@ impl Store {
         self.write(due.slot, plan, now).await
     }
 
-    /// Takes what cannot be read out of a list, and sets it aside.
+    /// Removes from a list what cannot be read, and sets it aside.
     pub(super) async fn set_aside(&self, list: List, place: Place, now: Timestamp) -> Result<()> {
         let mut plan = Plan::default();
         plan.places
@@ -258,7 +258,7 @@ impl Store {
         self.write(place.slot, plan, now).await
     }
 
-    /// Writes where what was found in `slot` is.
+    /// Writes into that slot.
     async fn write(&self, slot: Option<Slot>, plan: Plan, now: Timestamp) -> Result<()> {
         match (&self.backend, slot) {
             (Backend::Sqlite(store), _) => store.write(plan, now).await,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::encoding::{self, Unknown, Written};
 use super::outcome::{Result, Retention};
-use super::queued::Each;
+use super::queued::PerQueue;
 use crate::steps::record::{Changes, Key, Life, List, Queue, Record, SOFT_DELETED, View};
 
 /// How many characters name a command.
@@ -188,12 +188,12 @@ impl Plan {
     }
 
     /// In which queues something will be due when this is written.
-    pub(super) fn queues(&self, now: Timestamp) -> Each<bool> {
+    pub(super) fn queues(&self, now: Timestamp) -> PerQueue<bool> {
         let is_due = |queue| {
             let mut due = self.due.iter();
             due.any(|(of, _, _, at)| *of == queue && at.is_some_and(|at| at <= now))
         };
-        Each {
+        PerQueue {
             jobs: is_due(Queue::Jobs),
             events: is_due(Queue::Events),
         }

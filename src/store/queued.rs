@@ -8,15 +8,15 @@ use tokio::sync::Notify;
 use super::outcome::Where;
 use crate::steps::record::{Queue, Slot};
 
-/// Something of each queue.
+/// One value for each queue.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Each<T> {
+pub(super) struct PerQueue<T> {
     pub(super) jobs: T,
     pub(super) events: T,
 }
 
-impl<T> Each<T> {
-    /// What there is of that one.
+impl<T> PerQueue<T> {
+    /// The value for that queue.
     pub(super) fn of(&self, queue: Queue) -> &T {
         match queue {
             Queue::Jobs => &self.jobs,

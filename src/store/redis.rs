@@ -7,10 +7,10 @@
 //! - A step is two round trips, `load` and `apply`, and one where nothing changes, or where what it wants to
 //!   read was seen a moment ago (`recent.rs`). `keys.rs` has the keys, `scripts.rs` the three scripts, none
 //!   of which knows what a record means.
-//! - A step whose answer was lost is sent again by whoever called it, under the name of the same command:
-//!   it finds itself in what it wrote.
-//! - What is unfinished is kept until it is finished; what is finished carries a time to live, so
-//!   forgetting has nothing to do.
+//! - A step whose reply was lost is sent again with the same command id. It is recognised by the command id in
+//!   the records it wrote.
+//! - Unfinished records are kept until a step finishes or deletes them. Finished records have a time to live, so
+//!   nothing has to be purged.
 //! - A pending link costs at most 400 bytes of the server's memory
 //!   (`bench/src/bin/bytes_per_link.rs` measures it).
 //! - [`RedisStore::open`] refuses a server that may lose what it accepted (`fitness.rs`).
@@ -38,7 +38,7 @@ use self::scripts::Call;
 use super::encoding;
 use super::outcome::{self, Due, Place, Queues, Result, Retention, StoreError, Take, Where};
 use super::plan::{CommandId, Loaded, Plan, Read};
-use super::queued::Each;
+use super::queued::PerQueue;
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Slot};
 
@@ -59,16 +59,16 @@ pub struct RedisStore {
     recent: Recent,
 }
 
-/// What came of the earlier tries of a step.
+/// The earlier tries of a step.
 pub(super) struct Tries<T> {
-    /// Whether there was none.
+    /// Whether there were none.
     is_first: bool,
-    /// One that was sent and whose answer was lost.
+    /// The try that was sent and whose reply was lost.
     sent: Option<Sent<T>>,
 }
 
-/// What may be queued where it is not known any more.
-const ANYTHING: Each<bool> = Each {
+/// Which queues have new work is no longer known, so both workers look.
+const EVERY_QUEUE: PerQueue<bool> = PerQueue {
     jobs: true,
     events: true,
 };
@@ -83,11 +83,11 @@ impl<T> Default for Tries<T> {
 }
 
 struct Sent<T> {
-    /// What it leads to if it arrived.
+    /// Its outcome, if it arrived.
     outcome: T,
-    /// What it wrote if it did.
+    /// The records it then wrote.
     written: Vec<Key>,
-    /// What was there and is deleted if it did.
+    /// The records that were there and that it then deleted.
     deleted: Vec<Key>,
 }
 
@@ -124,14 +124,14 @@ impl RedisStore {
         ))
     }
 
-    /// Tries a step once. `None`: what it was decided on is no longer so, and it is to be tried again.
+    /// Tries a step once. `None`: another step changed what this one had read; it has to be tried again.
     pub(super) async fn try_step<S: Step>(
         &self,
         step: &S,
         command: &CommandId,
         now: Timestamp,
         tries: &mut Tries<S::Outcome>,
-    ) -> Result<Option<(S::Outcome, Each<bool>)>> {
+    ) -> Result<Option<(S::Outcome, PerQueue<bool>)>> {
         let remembered = mem::take(&mut tries.is_first).then(|| self.recall(step));
         if let Some(loaded) = remembered.flatten() {
             let (outcome, changes) = step.decide(&loaded.view, now);
@@ -147,16 +147,16 @@ impl RedisStore {
             let later = self.load(&slot, &Reads::of(more)).await?;
             loaded.add(later);
         }
-        // It is looked for after reading: if it arrived before that, it is found.
+        // Look after reading: if the earlier request arrived before, its command is found.
         if let Some(earlier) = &tries.sent {
             if self.has_arrived(&slot, earlier, command).await? {
                 let sent = tries.sent.take();
-                return Ok(sent.map(|sent| (sent.outcome, ANYTHING)));
+                return Ok(sent.map(|sent| (sent.outcome, EVERY_QUEUE)));
             }
         }
         let (outcome, changes) = step.decide(&loaded.view, now);
         if changes.is_empty() {
-            return Ok(Some((outcome, Each::default())));
+            return Ok(Some((outcome, PerQueue::default())));
         }
         let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
         self.send(&slot, plan, outcome, now, tries).await
@@ -213,11 +213,11 @@ impl RedisStore {
         outcome: T,
         now: Timestamp,
         tries: &mut Tries<T>,
-    ) -> Result<Option<(T, Each<bool>)>> {
+    ) -> Result<Option<(T, PerQueue<bool>)>> {
         let call = Call::apply(&self.keys, slot, &plan, self.retention);
         let queued = plan.queues(now);
         let written: Vec<Key> = plan.puts.iter().map(|put| put.kept.key.clone()).collect();
-        // Until an answer comes nothing is known of these.
+        // Until the reply comes it is unknown whether these were written.
         self.recent.forget(written.iter().chain(&plan.deletes));
         let is_first = tries.sent.is_none();
         let there = plan.unchanged.iter().filter(|(_, last)| !last.is_empty());
@@ -235,14 +235,14 @@ impl RedisStore {
             self.recent
                 .forget(plan.unchanged.iter().map(|(key, _)| key));
         }
-        // What was refused is looked for all the same where an earlier request had no answer: perhaps that one
-        // arrived meanwhile, and stood in the way.
+        // If an earlier request got no reply, that one may have arrived meanwhile and be the reason why this one
+        // was refused. So it stays remembered, and the next try looks for it.
         let known = tries.sent.take_if(|_| is_written || is_first);
         let known = known.filter(|_| is_written);
         Ok(known.map(|sent| (sent.outcome, queued)))
     }
 
-    /// Reads what is wanted, in one round trip: what is wanted of one slot at one moment.
+    /// Reads records of several slots in one round trip. The records of one slot are read at one moment.
     pub(super) async fn load_each(&self, reads: &[(Slot, Reads)]) -> Result<Vec<Loaded>> {
         let mut loaded = Vec::with_capacity(reads.len());
         let commands = reads.iter().map(|(slot, reads)| self.values(slot, reads));
@@ -253,7 +253,7 @@ impl RedisStore {
         Ok(loaded)
     }
 
-    /// Reads what is wanted of one slot, in one round trip.
+    /// Reads records of one slot, in one round trip.
     pub(super) async fn load(&self, slot: &Slot, reads: &Reads) -> Result<Loaded> {
         if reads.keys.is_empty() {
             return Ok(Loaded::default());
@@ -287,7 +287,7 @@ impl RedisStore {
         loaded
     }
 
-    /// Asks for the records themselves, whatever else is wanted.
+    /// The command that reads the records of these keys.
     fn values(&self, slot: &Slot, reads: &Reads) -> Cmd {
         let mut command = redis::cmd("MGET");
         for key in &reads.keys {
@@ -296,7 +296,7 @@ impl RedisStore {
         command
     }
 
-    /// Writes what was planned; nothing of it was read before.
+    /// Writes a plan that is not based on anything read.
     pub(super) async fn write(&self, slot: &Slot, plan: &Plan) -> Result<()> {
         let call = Call::apply(&self.keys, slot, plan, self.retention);
         self.link.call(call).await.map(drop)
@@ -325,7 +325,7 @@ impl RedisStore {
         Ok((places, number(length)?))
     }
 
-    /// What stands in a list of every partition up to now, the longest there first: one round trip.
+    /// The keys in a list of every partition whose time has passed, the earliest first: one round trip.
     pub(super) async fn past(
         &self,
         list: &List,
@@ -347,8 +347,8 @@ impl RedisStore {
         Ok(places)
     }
 
-    /// Takes up what is due, at most `take.limit` in all: one round trip to find out where anything is, unless
-    /// that is known, and then one for each time that more is taken there.
+    /// Takes up what is due, at most `take.limit` in all. One round trip finds the slots with due work, unless the
+    /// caller knows them; each further one takes from those slots, until there is no more or no room.
     pub(super) async fn take(&self, take: &Take) -> Result<Vec<Due>> {
         let mut taken = Vec::new();
         let mut slots = match &take.within {
@@ -374,7 +374,7 @@ impl RedisStore {
                         line: text(line)?,
                         key: Key::found(&text(key)?),
                     };
-                    // The step that follows says what is wrong with one that cannot be read.
+                    // If it cannot be read, the step that follows reports that.
                     let record = parts.next().unwrap_or(Value::Nil);
                     self.recent.see(of_value(due.key.clone(), record).ok());
                     taken.push(due);
@@ -449,7 +449,7 @@ impl RedisStore {
         Ok(outcome::Queue { length, due_at })
     }
 
-    /// Takes the way of a step, and writes a key that nobody reads.
+    /// Writes through the same path as a step: a key that nobody reads.
     pub(super) async fn probe(&self) -> Result<()> {
         self.link.call(Call::probe(&self.keys)).await.map(drop)
     }
@@ -532,7 +532,7 @@ fn two(answers: Vec<Value>) -> Result<[Value; 2]> {
         .map_err(|_| unreadable("an answer for each of two commands"))
 }
 
-/// What the server answers is not what this version writes.
+/// The server's reply is not what this version writes.
 fn unreadable(what: &str) -> StoreError {
     StoreError::Unreadable(format!("{what} in Redis"))
 }

@@ -24,7 +24,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::outcome::{Due, Place, Queues, Result, Retention, StoreError, Take};
 use super::plan::{CommandId, Loaded, Plan};
-use super::queued::Each;
+use super::queued::PerQueue;
 use crate::steps::Step;
 use crate::steps::record::{List, Queue, Reads};
 use threads::Threads;
@@ -74,7 +74,7 @@ impl SqliteStore {
         step: S,
         command: CommandId,
         now: Timestamp,
-    ) -> Result<(S::Outcome, Each<bool>)>
+    ) -> Result<(S::Outcome, PerQueue<bool>)>
     where
         S: Step + Send + 'static,
         S::Outcome: Send + 'static,
@@ -143,7 +143,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Takes the way of a step, and writes what is there already: one page.
+    /// Writes through the same path as a step: one page, with what it has already.
     pub(super) async fn probe(&self) -> Result<()> {
         let same = |connection: &Connection| {
             let layout: i64 =

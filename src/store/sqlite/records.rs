@@ -11,7 +11,7 @@ use crate::steps::record::{Key, List, Queue, Reads, Record};
 use crate::store::encoding;
 use crate::store::outcome::{self, Due, Place, Result, Retention, Take};
 use crate::store::plan::{CommandId, Loaded, Plan, Read, listed_for};
-use crate::store::queued::Each;
+use crate::store::queued::PerQueue;
 
 /// Takes a step in the open transaction: reads, decides, writes.
 pub(super) fn step<S: Step>(
@@ -20,14 +20,14 @@ pub(super) fn step<S: Step>(
     command: &CommandId,
     now: Timestamp,
     retention: Retention,
-) -> Result<(S::Outcome, Each<bool>)> {
+) -> Result<(S::Outcome, PerQueue<bool>)> {
     let mut loaded = load(tx, &step.reads())?;
     for key in step.reads_then(&loaded.view) {
         follow(tx, &mut loaded, key, &[])?;
     }
     let (outcome, changes) = step.decide(&loaded.view, now);
     if changes.is_empty() {
-        return Ok((outcome, Each::default()));
+        return Ok((outcome, PerQueue::default()));
     }
     // What was counted is so until the transaction ends: there is room.
     let plan = Plan::of(&loaded, changes, command, (now, retention))?;

@@ -35,8 +35,8 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 /// may have room for a probe and for nothing else.
 const PROBES: u32 = 5;
 
-/// The last write that failed and was not followed by one that did not.
-type Doubt = Arc<Mutex<Option<Failed>>>;
+/// The last write that failed, unless a write has succeeded since.
+type LastFailedWrite = Arc<Mutex<Option<Failed>>>;
 
 /// A write that failed.
 struct Failed {
@@ -49,7 +49,7 @@ pub(super) struct Threads {
     /// `None` only while it is dropped: the threads end when their queues do.
     queues: Option<(mpsc::Sender<Step>, mpsc::Sender<Read>)>,
     threads: Vec<JoinHandle<()>>,
-    doubt: Doubt,
+    last_failed: LastFailedWrite,
 }
 
 impl Threads {
@@ -66,9 +66,9 @@ impl Threads {
         let mut started = Self {
             queues: Some((steps, reads)),
             threads: Vec::new(),
-            doubt: Doubt::default(),
+            last_failed: LastFailedWrite::default(),
         };
-        let doubt = started.doubt.clone();
+        let last_failed = started.last_failed.clone();
         let mut start = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let thread = Builder::new().name(name.to_owned()).spawn(run)?;
             started.threads.push(thread);
@@ -76,7 +76,7 @@ impl Threads {
         };
         start(
             "store-write",
-            Box::new(move || keep_writing(&writer, &file, step_queue, &doubt)),
+            Box::new(move || keep_writing(&writer, &file, step_queue, &last_failed)),
         )?;
         for reader in readers {
             let queue = Arc::clone(&read_queue);
@@ -132,15 +132,18 @@ impl Threads {
         F: FnOnce(&Connection) -> Result<()> + Send + 'static,
     {
         self.write(write).await?;
-        let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
-        match doubt.as_mut() {
+        let mut last_failed = self
+            .last_failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match last_failed.as_mut() {
             Some(failed) if failed.probes_to_come > 0 => {
                 failed.probes_to_come -= 1;
                 let why = format!("a write failed a moment ago: {}", failed.why);
                 Err(unavailable(&why))
             }
             _ => {
-                *doubt = None;
+                *last_failed = None;
                 Ok(())
             }
         }
@@ -174,10 +177,10 @@ fn keep_writing(
     connection: &Connection,
     file: &Opened,
     mut queue: mpsc::Receiver<Step>,
-    doubt: &Doubt,
+    last_failed: &LastFailedWrite,
 ) {
     let remember = |failed: Option<Failed>| {
-        *doubt.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        *last_failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
     };
     let failed = |why: &str| {
         Some(Failed {

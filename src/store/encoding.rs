@@ -25,14 +25,14 @@ pub(super) struct Written {
     pub(super) json: String,
 }
 
-/// What of a record this version does not know.
+/// The fields of a record that this version does not know.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Unknown {
     form: u32,
     fields: Value,
 }
 
-/// Reads a record, and what of it is unknown.
+/// Reads a record, and its unknown fields.
 pub(super) fn read(key: &Key, form: u32, json: &str) -> Result<(Record, Option<Unknown>)> {
     let unreadable = |error: serde_json::Error| {
         StoreError::Unreadable(format!("the record {}: {error}", key.as_str()))
@@ -49,7 +49,7 @@ pub(super) fn read(key: &Key, form: u32, json: &str) -> Result<(Record, Option<U
     Ok((record, Some(Unknown { form, fields })))
 }
 
-/// Writes a record, with what is not known of it.
+/// Writes a record, with its unknown fields.
 pub(super) fn write(record: &Record, unknown: Option<&Unknown>) -> Result<Written> {
     let failed = |error: serde_json::Error| StoreError::Failed(format!("a record: {error}"));
     let Some(unknown) = unknown else {
@@ -64,7 +64,7 @@ pub(super) fn write(record: &Record, unknown: Option<&Unknown>) -> Result<Writte
     })
 }
 
-/// What is in `all` and not in `known`. Elements of lists are told apart by their `id`.
+/// What is in `all` and not in `known`. Elements of lists are matched by their `id`.
 fn without(all: Value, known: &Value) -> Option<Value> {
     match (all, known) {
         (Value::Object(all), Value::Object(known)) => {
@@ -93,7 +93,7 @@ fn without(all: Value, known: &Value) -> Option<Value> {
     }
 }
 
-/// Adds what was left out, wherever its place is still there and nothing else is in it.
+/// Adds the unknown fields again, where the object that had them still exists and has no field of that name.
 fn add(value: &mut Value, left: &Value) {
     match (value, left) {
         (Value::Object(value), Value::Object(left)) => {

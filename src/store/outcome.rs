@@ -1,4 +1,4 @@
-//! What every part of the store speaks of.
+//! Types that every part of the store uses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,10 +14,10 @@ pub struct Retention {
     pub finished: Duration,
 }
 
-/// What every step gives.
+/// The result of every step.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-/// What is on its way.
+/// What waits in the queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queues {
     /// Events that no client has taken yet.
@@ -37,7 +37,7 @@ pub struct Queue {
     pub due_at: Option<Timestamp>,
 }
 
-/// What a store step can fail with, beside its documented outcomes.
+/// The errors of a step, beside its documented outcomes.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The store did not answer, or not in time. Whether the step happened may be unknown; every

@@ -1,4 +1,4 @@
-//! From what a step changes to what a backend writes: one place for both.
+//! Turns the changes of a step into what a backend writes, for both backends.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use super::outcome::{Result, Retention};
 use super::queued::PerQueue;
 use crate::steps::record::{Changes, Key, Life, List, Queue, Record, SOFT_DELETED, View};
 
-/// How many characters name a command.
+/// How many characters a command id has.
 pub(super) const COMMAND: usize = 11;
 
-/// How many of the last commands that wrote a record it names.
+/// How many ids of the commands that last wrote it a record keeps.
 const LAST_COMMANDS: usize = 8;
 
-/// The name of one command: a step that is taken once, however often it is sent.
+/// The id of one command: a step that is applied once, however often it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CommandId(String);
 
@@ -31,16 +31,16 @@ impl CommandId {
     }
 }
 
-/// Makes names for commands, no two alike.
+/// Makes command ids, no two alike.
 #[derive(Default)]
 pub(super) struct CommandIds {
-    /// Seeded by the operating system: another process makes others.
+    /// Seeded by the operating system, so that two processes make different ids.
     seed: RandomState,
     next: AtomicU64,
 }
 
 impl CommandIds {
-    /// Another one.
+    /// A new id.
     pub(super) fn next(&self) -> CommandId {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         CommandId(URL_SAFE_NO_PAD.encode(self.seed.hash_one(number).to_be_bytes()))
@@ -52,16 +52,16 @@ impl CommandIds {
 pub(super) struct Read {
     /// The key.
     pub(super) key: Key,
-    /// What was there.
+    /// The record, if there was one.
     pub(super) record: Option<Arc<Record>>,
-    /// The commands that wrote it, the newest first, with commas between; empty: nothing was there.
+    /// The ids of the commands that wrote it, the newest first, with commas between; empty: no record.
     pub(super) commands: String,
-    /// What of it is unknown to this version.
+    /// Its fields that this version does not know.
     pub(super) unknown: Option<Unknown>,
 }
 
 impl Read {
-    /// A key under which nothing is.
+    /// A key that has no record.
     pub(super) fn nothing(key: Key) -> Self {
         Self {
             key,
@@ -82,7 +82,7 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Whether a command has written any of it.
+    /// Whether that command wrote any of these records.
     pub(super) fn was_written_by(&self, command: &CommandId) -> bool {
         let mut commands = self.reads.iter().map(|read| read.commands.split(','));
         commands.any(|mut commands| commands.any(|it| it == command.as_str()))
@@ -115,9 +115,9 @@ impl Loaded {
 /// What a backend is to write, all or nothing.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
-    /// Keys, and the last command that must have written each; an empty one: nothing may be there.
+    /// Keys, and the id of the command that must have written each last; empty: there must be no record.
     pub(super) unchanged: Vec<(Key, String)>,
-    /// A list that must have fewer places than that.
+    /// A list that must have fewer entries than that.
     pub(super) room: Option<(List, u64)>,
     /// Records to keep.
     pub(super) puts: Vec<Put>,
@@ -143,7 +143,7 @@ pub(super) struct Put {
 }
 
 impl Plan {
-    /// What follows from a step's changes.
+    /// The plan for the changes of a step.
     pub(super) fn of(
         loaded: &Loaded,
         changes: Changes,
@@ -199,7 +199,7 @@ impl Plan {
         }
     }
 
-    /// Where a record stands follows from it.
+    /// The changes of lists and queues that follow from a changed record.
     fn place(&mut self, key: &Key, before: Option<&Record>, after: Option<&Record>) {
         let listed = |record: Option<&Record>| record.and_then(Record::listed);
         match (listed(before), listed(after)) {
@@ -242,7 +242,7 @@ fn life(life: Life, now: Timestamp, retention: Retention) -> Option<Duration> {
     }
 }
 
-/// How long a list keeps what nobody wants to find later.
+/// How long a list keeps an entry; `None`: until a step removes it.
 pub(super) fn listed_for(list: &List, retention: Retention) -> Option<Duration> {
     list.is_forgetful()
         .then(|| retention.finished.max(SOFT_DELETED))

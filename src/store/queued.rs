@@ -1,4 +1,4 @@
-//! What the steps of this process have queued: whoever does that work is told where it is.
+//! Work that steps of this process have queued. The worker waits here and learns in which slots it is.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ impl<T> PerQueue<T> {
     }
 }
 
-/// Work of one queue that this process has queued, for the one who does it.
+/// Work of one queue that this process has queued, for its worker.
 #[derive(Default)]
 pub struct QueuedWork {
     within: Mutex<Option<Where>>,
@@ -33,7 +33,7 @@ pub struct QueuedWork {
 }
 
 impl QueuedWork {
-    /// Something is due there.
+    /// Tells the worker that something is due in that slot.
     pub(super) fn add(&self, slot: Slot) {
         let mut within = self.within();
         if let Where::In(slots) = within.get_or_insert_with(|| Where::In(BTreeSet::new())) {
@@ -43,7 +43,7 @@ impl QueuedWork {
         self.told.notify_one();
     }
 
-    /// Something may be due anywhere, such as when a clock was set.
+    /// Tells the worker that something may be due in any slot, such as when a clock was set.
     pub fn add_everything(&self) {
         *self.within() = Some(Where::Everywhere);
         self.told.notify_one();

@@ -8,11 +8,10 @@
 //!                       an attempt succeeds, whatever the ones before failed with
 //! ```
 //!
-//! While *Trying*, steps wait for the outcome, at most [`CONNECT_TIMEOUT`]: a server that was only
-//! restarted costs them nothing. While *Down*, one task goes on trying: a server that is away is asked
-//! by one probe and not by every caller. Where it refused, a step brings the next attempt forward and
-//! waits for it, so that a server that is back is found by the first who asks; where it was silent,
-//! steps fail at once.
+//! While *Trying*, steps wait for the outcome, at most [`CONNECT_TIMEOUT`], so that none fails because a server was
+//! restarted. While *Down*, one task goes on trying, so that not every caller connects to a server that is away. If
+//! the server refused the last attempt, a step starts the next attempt at once and waits for it, so that the first
+//! step finds a server that is back. If the server was silent, steps fail at once.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -40,8 +39,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts, where no step brings one forward.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection younger than this that fails is not replaced at once: a server that takes
-/// connections and serves none is asked no more often than one that takes none.
+/// A connection younger than this that fails is not replaced at once, so that a server that accepts
+/// connections and then closes them gets no more attempts than one that refuses them.
 const YOUNG: Duration = Duration::from_secs(1);
 
 /// A connection that is shared by its clones, and comes back.

@@ -1,11 +1,11 @@
-//! What a failure means: the one place that judges what the server and the library say.
+//! What a failure means. Errors of the server and of the library are classified here and nowhere else.
 //!
-//! | | at start | later |
+//! | class | at start | later |
 //! |---|---|---|
-//! | away: no answer, no connection, or an answer that says "not now" | unavailable | unavailable |
-//! | barred: a login, a permission, a database or an address that it does not accept | unfit, with the remedy | unavailable: whoever changed it is at it |
-//! | anything else it refuses, which no repetition mends | unfit | failed |
-//! | an answer of a form that no step gives | unreadable | unreadable |
+//! | away: no reply, no connection, or a reply that says "not now" | unavailable | unavailable |
+//! | barred: the server does not accept the login, a permission, the database or the address | unfit, with the remedy | unavailable: an operator is probably changing it |
+//! | refused: any other error, which trying again does not mend | unfit | failed |
+//! | unreadable: a reply of a type that was not expected | unfit | unreadable |
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::store::outcome::StoreError;
 
-/// Nothing came back within this time.
+/// No reply came within this time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("no answer within {} s", _0.as_secs())]
 pub(super) struct NotInTime(pub(super) Duration);
 
-/// Why a step did not get its answer. It has no source: a server's own words may repeat a command's
-/// arguments, which is what a login is made of.
+/// Why a command got no usable reply. It has no source error: the server's message may repeat a command's
+/// arguments, and those of a login are the user and the password.
 #[derive(Clone, thiserror::Error)]
 pub(super) enum Cause {
-    /// The server or the library says so.
+    /// The server or the library reported an error.
     #[error("{}", without_arguments(_0))]
     Told(RedisError),
-    /// Nobody says anything.
+    /// No reply came.
     #[error(transparent)]
     Silence(#[from] NotInTime),
-    /// It was so when last tried, a moment ago.
+    /// The last attempt to connect, a moment ago, failed with this.
     #[error("{0}")]
     Still(Arc<Cause>),
 }
 
-/// What is told to people, and no more.
+/// The same text as `Display`, so that `Debug` shows no arguments either.
 impl fmt::Debug for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -48,7 +48,7 @@ impl From<RedisError> for Cause {
     }
 }
 
-/// What is said, up to where a server quotes what it was sent.
+/// The message without the part in which the server repeats what it was sent.
 fn without_arguments(error: &RedisError) -> String {
     let said = error.to_string();
     let end = said.find(", with args").unwrap_or(said.len());
@@ -65,7 +65,7 @@ enum Class {
 }
 
 impl Cause {
-    /// What it means to the store's callers while the gateway runs.
+    /// The error for callers while the gateway runs.
     pub(super) fn while_running(self) -> StoreError {
         match self.class() {
             Class::Away | Class::Barred => StoreError::Unavailable(Box::new(self)),
@@ -74,7 +74,7 @@ impl Cause {
         }
     }
 
-    /// What it means to whoever opens the store: what waiting does not mend is said with its remedy.
+    /// The error when the store is opened. What waiting does not mend is reported with its remedy.
     pub(super) fn at_start(self) -> StoreError {
         match self.class() {
             Class::Away => StoreError::Unavailable(Box::new(self)),
@@ -89,7 +89,7 @@ impl Cause {
         }
     }
 
-    /// Whether nothing came back at all, so that asking again costs the time limit again.
+    /// Whether no reply came at all, so that another try would probably wait for the whole time limit again.
     pub(super) fn is_silence(&self) -> bool {
         match self {
             Self::Silence(_) => true,
@@ -98,11 +98,11 @@ impl Cause {
         }
     }
 
-    /// Whether another connection may do better than the one that it came from.
+    /// Whether a new connection may help.
     pub(super) fn asks_for_another_connection(&self) -> bool {
         match self {
             Self::Told(error) => match error.kind() {
-                // A server that became a replica behind the same name, and a login that ended.
+                // The server became a replica behind the same name.
                 ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => true,
                 ErrorKind::UnexpectedReturnType => false,
                 ErrorKind::Server(_) | ErrorKind::Extension => self.is_about_the_login(),
@@ -125,7 +125,7 @@ impl Cause {
             ErrorKind::InvalidClientConfig | ErrorKind::AuthenticationFailed => Class::Barred,
             ErrorKind::Server(ServerErrorKind::NoPerm) => Class::Barred,
             ErrorKind::Server(ServerErrorKind::ResponseError) => {
-                // "ERR" is one code for many things, told apart by nothing but their words.
+                // "ERR" is one code for many errors; only the text tells which.
                 if says("max number of clients") || says("loading the dataset") {
                     Class::Away
                 } else if says("AUTH")
@@ -182,7 +182,7 @@ impl Cause {
     }
 }
 
-/// Before version 7 a server wraps its own refusals in an error of the script that met them.
+/// Before version 7 a server reports these errors inside the error of the script in which they happened.
 const SERVERS_OWN: [&str; 6] = [
     "-READONLY",
     "-OOM",
@@ -192,7 +192,7 @@ const SERVERS_OWN: [&str; 6] = [
     "-NOPERM",
 ];
 
-/// How a server says that a command in a script is not for the user who called it.
+/// The text of the error when a script calls a command that the user may not call.
 const BARRED_SCRIPT: &str = "The user executing the script can't";
 
 /// Whether the server has lost the script.
@@ -200,7 +200,7 @@ pub(super) fn is_forgotten(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-/// Whether the user may not do this.
+/// Whether the user lacks the permission.
 pub(super) fn is_no_permission(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
 }
@@ -209,7 +209,7 @@ pub(super) fn is_no_permission(error: &RedisError) -> bool {
 mod tests {
     use super::*;
 
-    /// What the library makes of a line of the server.
+    /// The cause that the library makes from an error line of the server.
     fn said(line: &str) -> Cause {
         let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).expect("a reply");
         Cause::from(value.extract_error().expect_err("an error"))

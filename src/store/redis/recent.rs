@@ -1,8 +1,8 @@
-//! What this process saw last of records.
+//! The records that this process read or wrote last.
 //!
 //! A step nearly always follows another that has just read or written the same records, so it is tried on
-//! what was seen then, without reading. That is safe because nothing is believed: `apply` compares all of it
-//! with what is there. Where a step would change nothing, or is refused, its records are read.
+//! what was seen then, without reading. That is safe, because `apply` compares all of it with what is there.
+//! Where a step would change nothing, or is refused, its records are read.
 //!
 //! Two generations of bounded size: what is used moves into the younger, and the older is dropped when
 //! that is full.
@@ -17,7 +17,7 @@ use crate::store::plan::Read;
 /// How many records a generation has: together what a few hundred people at once need, in 2 MiB.
 const GENERATION: usize = 512;
 
-/// The kinds of records that a flow and its deliveries come back to.
+/// The kinds of records that a flow and its deliveries read again and again.
 const KINDS: &str = "umwaje";
 
 /// Records as they were seen last.

@@ -1,10 +1,11 @@
-//! Members that go.
+//! Deleted members.
 //!
 //! - A member's unfinished window ends with it, its token set or credentials and its unfinished job go at
 //!   once, and its windows stay readable.
 //! - A PENDING OAuth member is gone. Any other is soft-deleted: kept for a while, found by one read alone,
 //!   and purged when another one takes its name or its login.
-//! - What is kept and told is the member as it was, under its next revision: the newest news of it.
+//! - What is kept, and what events show, is the member as it was, under its next revision, so that receivers take it
+//!   for the newest.
 
 use jiff::Timestamp;
 
@@ -68,7 +69,7 @@ impl Step for Deletion {
     }
 }
 
-/// Whether it is an OAuth member that nobody connected yet: when it goes, nothing of it is kept.
+/// Whether it is an OAuth member that nobody connected yet. When such a member is deleted, nothing of it is kept.
 pub(super) fn is_unconnected(member: &Member) -> bool {
     member.is_oauth && member.status == ConnectionStatus::Pending
 }
@@ -89,7 +90,7 @@ pub(super) fn remove(changes: &mut Changes, member: &Member, now: Timestamp) {
     }
 }
 
-/// Keeps a member that was removed, and who had its name and its login.
+/// Keeps a member that was removed, and the records that say that it had its name and its login.
 fn keep(changes: &mut Changes, member: &Member, now: Timestamp) {
     if let Some(print) = &member.fingerprint {
         let login = LoginOf {
@@ -115,7 +116,7 @@ fn keep(changes: &mut Changes, member: &Member, now: Timestamp) {
         .push((list, Key::deleted(member.guid), Some(now)));
 }
 
-/// Purges those whose place `member` takes: of its user, by name or by login.
+/// Purges the soft-deleted members of the same user that had the name or the login of `member`.
 pub(super) fn purge_former(
     changes: &mut Changes,
     view: &View,
@@ -137,7 +138,7 @@ pub(super) fn purge_former(
     }
 }
 
-/// A soft-deleted member of a user that goes.
+/// A soft-deleted member of a user that is being deleted.
 #[derive(Clone, Debug)]
 pub struct Forget {
     /// The user.

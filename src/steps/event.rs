@@ -1,8 +1,9 @@
-//! Events: facts that changed, kept with the change they tell of.
+//! Events: what changed, kept in the same step as the change.
 //!
 //! - An event shows the member, and the window or the job it is about, as the change left them.
-//! - It is due at once, and kept until its client has taken it or nobody does: then it is buried.
-//! - A member's revision grows with every change, so that a receiver can drop news that is old.
+//! - It is due at once. It is deleted when its client has received it; after the last failed delivery it is kept for
+//!   the operator.
+//! - A member's revision grows with every change, so that a receiver can drop events that are older than what it has.
 
 use jiff::Timestamp;
 
@@ -99,11 +100,11 @@ pub struct SettleEvent {
 /// See [`SettleEvent`].
 #[derive(Clone, Copy, Debug)]
 pub enum Fate {
-    /// Its client has it, or nobody wants it any more.
+    /// Its client has received it, or no longer subscribes to it.
     Finished,
     /// It is tried again then.
     Postponed(Timestamp),
-    /// Nobody took it: it is kept for the operator, and not tried again.
+    /// The last delivery failed: it is kept for the operator, and not tried again.
     Buried,
 }
 

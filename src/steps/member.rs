@@ -5,7 +5,7 @@
 //! - An update that changes nothing creates no revision and no event.
 //! - New credentials replace the sealed ones and the fingerprint, begin the count of refusals anew, make
 //!   the member UPDATED, and fail its unfinished job as replaced.
-//! - A user has at most so many members.
+//! - A user has at most [`NewMember::most_members`] members.
 
 use jiff::Timestamp;
 
@@ -308,7 +308,7 @@ pub(super) fn duplicate_of(view: &View, member: &Member, prints: &[Digest]) -> O
         .map(|login| login.member)
 }
 
-/// The member's login is known by the first of these fingerprints, or not known.
+/// Sets the member's fingerprint to the first of these; to none if there are none.
 pub(super) fn set_fingerprint(changes: &mut Changes, member: &mut Member, prints: &[Digest]) {
     if let Some(before) = member.fingerprint {
         changes.delete(Key::login(member.user, &member.institution, &before));
@@ -323,7 +323,7 @@ pub(super) fn set_fingerprint(changes: &mut Changes, member: &mut Member, prints
     }
 }
 
-/// Moves the member on; a status that may not follow its own is not taken.
+/// Changes the member's status, unless the new one may not follow the present one.
 pub(super) fn follow(member: &mut Member, status: ConnectionStatus) {
     member.status = member.status.then(status).unwrap_or(member.status);
 }

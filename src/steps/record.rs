@@ -558,7 +558,7 @@ impl List {
         matches!(self, Self::Members(_) | Self::Users(_))
     }
 
-    /// Whether nobody wants to find in it what was put there longer ago than anything is kept.
+    /// Whether entries older than the longest time that a record is kept are removed.
     pub fn is_forgetful(&self) -> bool {
         matches!(self, Self::DeletedMembers(_))
     }
@@ -643,8 +643,8 @@ pub struct Reads {
     pub follow: &'static [&'static str],
     /// A list whose length is wanted.
     pub count: Option<List>,
-    /// Keys among these whose names were drawn for this command: nothing has them yet, unless the command was
-    /// sent before.
+    /// Those of the keys whose ids were drawn for this command: they have no record, unless the command was sent
+    /// before.
     pub drawn: Vec<Key>,
 }
 
@@ -674,8 +674,7 @@ impl Reads {
 #[derive(Clone, Debug, Default)]
 pub struct View {
     records: Vec<(Key, Arc<Record>)>,
-    /// How long the list is whose length was wanted; `None`: it is not known to be full, and
-    /// [`Changes::room`] is asked for.
+    /// The length of the list that was asked for; `None`: unknown, and the step sets [`Changes::room`].
     pub count: Option<u64>,
 }
 
@@ -713,9 +712,9 @@ impl View {
 pub struct Changes {
     /// Records to keep, and, as `None`, to delete; each key once.
     pub records: Vec<(Key, Option<Record>)>,
-    /// Places in lists, beside those that follow from records; `None`: off the list.
+    /// Entries of lists, beside those that follow from records; `None`: removed.
     pub places: Vec<(List, Key, Option<Timestamp>)>,
-    /// A list that must have fewer places than that before this is written.
+    /// A list that must have fewer entries than that before this is written.
     pub room: Option<(List, u64)>,
 }
 

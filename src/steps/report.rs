@@ -4,11 +4,11 @@
 //!   of earlier ones, counts the round, forgets earlier answers and moves the due time. `Succeeded` and
 //!   `Failed` finish the job, which then asks nothing and keeps no answers, and are the end of the
 //!   member's aggregation.
-//! - Of a job that waits to be pushed after an answer, `Started` and `Challenged` are old news, and
-//!   nothing changes.
+//! - If a job's questions were answered and it was not pushed again yet, `Started` and `Challenged` are about the
+//!   earlier push, and change nothing.
 //! - `Failed(Unanswered)` is for a `Challenged` job alone: one that was answered just in time goes on.
-//! - All but `Started` change the member's status as the report says. No end of a job leaves a member that
-//!   awaits one: it becomes FAILED.
+//! - All but `Started` change the member's status as the report says. A member whose job
+//!   ends does not stay in a status that awaits a job; it becomes FAILED.
 //! - Refusals are counted; the third in a row makes a standard member PREVENTED. Success begins the count
 //!   anew.
 
@@ -28,17 +28,17 @@ use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
 pub struct Reported {
     /// Which job.
     pub job: JobGuid,
-    /// What the aggregator (or our own patience) says.
+    /// What the aggregator reports, or that it was silent too long.
     pub report: JobReport,
     /// The new due time after `Started` and `Challenged`.
     pub due_at: Timestamp,
-    /// What it makes of the member.
+    /// How it changes the member's status.
     pub status_change: StatusChange,
     /// Told with the member as changed. Of kind `ConnectionStatus` only when the status changed.
     pub changed: Vec<Notice>,
 }
 
-/// What a report makes of the member's status. A status that may not follow the member's own is not
+/// How a report changes the member's status. A status that may not follow the member's own is not
 /// written: the member stays as it is, and the rest of the report counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatusChange {
@@ -89,14 +89,14 @@ impl Step for Reported {
             JobReport::Started | JobReport::Challenged(_) if is_old => {
                 return unchanged(Recorded::Recorded(Box::new(kept.job)));
             }
-            // The same questions, sent again because the answer to the report was lost.
+            // The same questions, sent again because the reply to the report was lost.
             JobReport::Challenged(asked)
                 if job.status == JobStatus::Challenged && job.challenges == *asked =>
             {
                 return unchanged(Recorded::Recorded(Box::new(kept.job)));
             }
             JobReport::Started => {
-                // A question that came before the news of the start is still to be answered.
+                // A question that was reported before the start still has to be answered.
                 if job.status != JobStatus::Challenged {
                     kept.job.status = JobStatus::Started;
                 }
@@ -172,7 +172,7 @@ impl Reported {
 }
 
 impl StatusChange {
-    /// Where the member stands by a report, whose refusal is counted; `None`: where it stood.
+    /// The member's status after a report, with a refusal counted; `None`: as it was.
     fn counted(&self, member: &mut Member) -> Option<ConnectionStatus> {
         if self.is_refusal {
             member.refusals = member.refusals.saturating_add(1);

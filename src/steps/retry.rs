@@ -1,9 +1,9 @@
 //! "Try again": a new window for the same member, in the same browser.
 //!
-//! - For the browser of the failed attempt alone, while its window is the member's newest, was retried
-//!   fewer than [`RETRIES`] times, and its time is not over ([`Window::retry_ends`]).
-//! - The new window's options are the failed one's. It is claimed in the same step. Until when it may be
-//!   tried again itself is as for the failed one, or, where that ran out, its own deadline.
+//! - Only the browser of the failed attempt may retry, and only while the failed window is the member's newest,
+//!   was retried fewer than [`RETRIES`] times, and [`Window::retry_ends`] has not passed.
+//! - The new window's options are the failed one's. It is claimed in the same step. It may be
+//!   retried until the same moment as the failed one or, if that has passed, until its own deadline.
 
 use jiff::Timestamp;
 

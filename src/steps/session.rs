@@ -1,9 +1,9 @@
 //! SSO tokens, and the sessions they begin.
 //!
-//! - A token begins one session. Spent, it is kept as one that has expired, so that the request that kept it
-//!   does not keep it again if it arrives a second time, late.
-//! - Each carries how often its user's sessions had been ended when it was made: ending them once more
-//!   ends all, and forgets the unspent tokens.
+//! - A token begins one session. A spent token is kept for a day as one that has expired: if the request that made
+//!   it arrives a second time, late, it does not make it again.
+//! - Each has the number of times that its user's sessions had been ended when it was made. Ending them raises the
+//!   user's number, so all earlier sessions and unspent tokens are no longer good.
 //! - A session ends some time after its last use. Its end is moved in steps of a thirtieth of that time, so
 //!   that most uses write nothing.
 
@@ -39,7 +39,7 @@ fn times_ended(view: &View, user: UserGuid) -> u32 {
     view.sessions_ended(user).map_or(0, |ended| ended.times)
 }
 
-/// Whose session or token it is, while it is good.
+/// The session, or that of a token, if it has not ended.
 fn good<'a>(view: &View, session: &'a Session, now: Timestamp) -> Option<&'a Session> {
     let is_current = session.ended_before == times_ended(view, session.user);
     (now < session.expires_at && is_current).then_some(session)

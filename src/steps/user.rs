@@ -1,8 +1,8 @@
 //! Users.
 //!
 //! - A user's `id` is unique within its client: see [`name`](super::name).
-//! - A user that is deleted is seen by nobody from the first step of its deletion on. What is left of it
-//!   goes in small steps, and those are taken up again where they were cut off.
+//! - A deleted user is no longer found after the first step of its deletion. The rest of it is deleted in small
+//!   steps; if they are interrupted, the sweep goes on with them.
 
 use jiff::Timestamp;
 
@@ -76,7 +76,7 @@ pub struct NewUser {
 }
 
 impl Step for NewUser {
-    /// The user that is there already, as one that is created twice is.
+    /// The user, if it was created before by the same request.
     type Outcome = Option<User>;
 
     fn slot(&self) -> Slot {
@@ -149,7 +149,7 @@ pub fn user_of<'a>(view: &'a View, client: &ClientId, guid: UserGuid) -> Option<
     (kept.user.client == *client && kept.deleted_at.is_none()).then_some(&kept.user)
 }
 
-/// The deletion of a user begins: it is seen no more, and its sessions end.
+/// The deletion of a user begins: it is no longer found, and its sessions end.
 #[derive(Clone, Debug)]
 pub struct UserDeletion {
     /// The tenant.

@@ -1,13 +1,13 @@
-//! Memory that outlives a request.
+//! The store: everything that is kept longer than a request.
 //!
 //! The methods of [`Store`] are the domain's atomic steps and reads, never generic get and set. A change,
-//! and the events and jobs it causes, are one step: all of it is kept or none. What a step decides stands
-//! in [`steps`](crate::steps), once, with its law at the head of its file; a backend reads what the step
+//! and the events and jobs it causes, are one step: all of it is kept or none. What a step decides is written
+//! in [`steps`](crate::steps), once, with its rules at the head of its file; a backend reads what the step
 //! wants and writes what it changes.
 //!
 //! ```text
 //! mod.rs, windows, members, jobs, users, names    the steps, by name
-//! driver                                          taken once, and sent again when an answer was lost
+//! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! sqlite | redis                                  read, compare, write
 //! ```

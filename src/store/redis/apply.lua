@@ -1,7 +1,7 @@
--- Writes what a step changes, all of it or nothing: 1, or 0 when what was read is no longer so.
+-- Writes what a step changes, all of it or nothing. Returns 1, or 0 if something that the step read was changed.
 --
 -- Arguments are counted lists, in the order in which they are read here (scripts.rs). A record begins with
--- the name of the command that wrote it, so that eleven characters tell whether it is still the same.
+-- the id of the command that wrote it, so eleven characters tell whether it was changed.
 
 local key, position = 0, 0
 
@@ -38,7 +38,7 @@ for _ = 1, tonumber(arg()) do
   call('DEL', next_key())
 end
 
--- Puts an item into a list behind what came in the same millisecond: those scores differ in thousandths.
+-- Puts an item behind those of the same millisecond: their scores differ by thousandths.
 local function add_in_order(list, item, place)
   local same = call('ZREVRANGEBYSCORE', list, '(' .. string.format('%.0f', place + 1), place,
     'WITHSCORES', 'LIMIT', 0, 1)[2]
@@ -60,7 +60,7 @@ for _ = 1, tonumber(arg()) do
   end
 end
 
--- What is due stands in its line; a queue has its lines by when the first of each is due.
+-- What is due is in its line. A queue orders its lines by when the first item of each is due.
 for _ = 1, tonumber(arg()) do
   local lines, due, held = next_key(), next_key(), next_key()
   local line, item, at = arg(), arg(), arg()

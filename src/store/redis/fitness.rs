@@ -44,7 +44,7 @@ pub(super) async fn check_layout(link: &Link, keys: &Keys) -> Result<()> {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(keys.pattern(other));
             scan.arg("COUNT").arg(1000);
-            // A user that may not look has nothing to see.
+            // A user without the permission to look cannot find such keys.
             let Ok((next, found)) = link.ask::<(u64, Vec<String>)>(&scan).await else {
                 break;
             };
@@ -126,7 +126,7 @@ fn judge(settings: &Settings, accept_volatile: bool) -> Result<Vec<String>> {
     Ok(warnings)
 }
 
-/// What was answered before a replica had it is lost when that replica takes over.
+/// What was acknowledged before a replica had it is lost when that replica takes over.
 fn warn_of_failovers(settings: &Settings, warnings: &mut Vec<String>) {
     let is_none = |number: &Option<String>| number.as_deref().is_none_or(|it| it == "0");
     if is_none(&settings.connected_slaves) || !is_none(&settings.min_replicas_to_write) {
@@ -141,7 +141,7 @@ fn warn_of_failovers(settings: &Settings, warnings: &mut Vec<String>) {
     );
 }
 
-/// What no setting of ours can overrule.
+/// Faults that `accept_volatile` does not accept.
 fn must_work(settings: &Settings, warnings: &mut Vec<String>) -> Result<()> {
     let unfit = |text: String| Err(StoreError::Unfit(text));
     match settings.version.as_deref().map(|text| (text, parse(text))) {
@@ -224,7 +224,7 @@ async fn info(link: &Link) -> Result<String> {
     })
 }
 
-/// A refusal to tell is no failure; a server that does not answer is.
+/// A server that refuses to tell is no failure; one that does not reply is.
 fn readable<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),

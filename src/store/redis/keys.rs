@@ -13,8 +13,8 @@
 //! | `Q…:` and a line | sorted set | keys by when they are due |
 //! | `H…:` and a line | sorted set | those of them that somebody holds, by until when |
 //!
-//! Keys that end by themselves carry a time to live, which is for forgetting only: every decision
-//! compares stored times with the caller's `now`.
+//! Some keys have a time to live. It only deletes them; every decision compares stored times with the caller's
+//! `now`.
 
 use crate::domain::id::Partition;
 use crate::steps::record::{Key, List, Queue, Slot};

@@ -1,4 +1,4 @@
-//! The file: opened, found fit, and brought to the layout of this version.
+//! The file: opened, checked, and given its layout if it is new.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -43,8 +43,8 @@ impl Opened {
         }
     }
 
-    /// Refuses, in words, when the name leads to another file by now, or to none: what is written
-    /// to the one that was opened would be gone with this process.
+    /// Fails if the path names another file by now, or none: what is written to the opened file would be lost when
+    /// this process ends.
     pub(super) fn is_in_its_place(&self) -> std::result::Result<(), String> {
         if identity(&self.path) == self.identity {
             return Ok(());
@@ -92,8 +92,8 @@ pub(super) fn open_to_write(path: &Path) -> Result<(Connection, Opened)> {
 
 /// Asks for a write-ahead log, and gives the mode that there is then.
 ///
-/// Of several processes that make the file together all but one may be told at once that it is locked:
-/// SQLite does not apply its own patience to this change. It is ours to ask again.
+/// If several processes make the file together, all but one may be told at once that it is locked, because
+/// SQLite's busy timeout does not cover this change. So it is tried again here.
 fn journal_mode(connection: &Connection) -> Result<String> {
     let since = Instant::now();
     loop {

@@ -13,7 +13,7 @@ use crate::store::outcome::{self, Due, Place, Result, Retention, Take};
 use crate::store::plan::{CommandId, Loaded, Plan, Read, listed_for};
 use crate::store::queued::PerQueue;
 
-/// Takes a step in the open transaction: reads, decides, writes.
+/// Runs a step in the open transaction: reads, decides, writes.
 pub(super) fn step<S: Step>(
     tx: &Connection,
     step: &S,
@@ -29,7 +29,7 @@ pub(super) fn step<S: Step>(
     if changes.is_empty() {
         return Ok((outcome, PerQueue::default()));
     }
-    // What was counted is so until the transaction ends: there is room.
+    // The count stays true until the transaction ends, so there is room.
     let plan = Plan::of(&loaded, changes, command, (now, retention))?;
     let queued = plan.queues(now);
     write(tx, plan, now, retention)?;
@@ -124,7 +124,7 @@ pub(super) fn write(
             None => tx
                 .prepare_cached("DELETE FROM due WHERE queue = ? AND line = ? AND key = ?")?
                 .execute(params![queue, line, key])?,
-            // What somebody has taken up is held until that very moment.
+            // An entry that is held stays held only if it is due at the same moment as before.
             Some(at) => tx
                 .prepare_cached(
                     "INSERT INTO due (queue, line, key, at, held) VALUES (?, ?, ?, ?, 0)
@@ -167,7 +167,7 @@ pub(super) fn take(tx: &Connection, take: &Take) -> Result<Vec<Due>> {
     let (queue, now) = (take.queue.as_str(), millis(take.now));
     let lines: Vec<String> = tx
         .prepare_cached(
-            // Steps from line to line, however much is in each.
+            // Goes from line to line by the index, however many rows each has.
             "WITH RECURSIVE lines (line) AS (
                  SELECT min(line) FROM due WHERE queue = ?1
                  UNION ALL
@@ -238,7 +238,7 @@ pub(super) fn queue(tx: &Connection, queue: Queue) -> Result<outcome::Queue> {
 /// How many rows one step deletes, so that others need not wait long.
 const ROWS: usize = 500;
 
-/// Forgets some of what may be forgotten; `true`: all of it.
+/// Deletes some of the records whose time is over; `true`: all of them.
 pub(super) fn forget(tx: &Connection, now: Timestamp) -> Result<bool> {
     let deleted = tx
         .prepare_cached(

@@ -126,7 +126,7 @@ impl Threads {
         outcome.await.map_err(|_| ended())?
     }
 
-    /// Fails while writes fail: runs `write`, and remembers what became of those before it.
+    /// Runs `write`, and fails while the last other write failed, until enough probes have succeeded.
     pub async fn probe<F>(&self, write: F) -> Result<()>
     where
         F: FnOnce(&Connection) -> Result<()> + Send + 'static,
@@ -195,8 +195,8 @@ fn keep_writing(
             .and_then(|()| begin().map_err(|error| error.to_string()));
         if let Err(why) = begun {
             remember(failed(&why));
-            // Those behind it have waited, too. They are collected before any of them is answered:
-            // who comes afterwards finds the file anew.
+            // The steps behind it have waited as long. They are collected before any of them gets its reply, so that
+            // a step that comes later tries the file again.
             let mut waiting = vec![first];
             waiting.extend(std::iter::from_fn(|| queue.try_recv().ok()));
             for step in waiting {
@@ -288,7 +288,7 @@ fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
-/// What `run` gives, or that it panicked. Whatever it holds is its own or is rolled back.
+/// The result of `run`, or an error if it panicked. What it changed is its own or is rolled back.
 fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         Err(StoreError::Failed(

@@ -225,7 +225,7 @@ impl Store {
 
     /// Unfinished windows whose deadline has passed, at most `limit`. One that cannot be read is set
     /// aside, and so is one whose member cannot be read: its event would show that member. Its deadline is then
-    /// applied by the next request about it, once the member can be read again.
+    /// applied when a browser visits it, once the member can be read again.
     pub async fn overdue_windows(&self, now: Timestamp, limit: usize) -> Result<Vec<Window>> {
         let _timing = self.timed("overdue_windows");
         let mut windows = Vec::new();

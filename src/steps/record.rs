@@ -98,7 +98,6 @@ macro_rules! records {
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(untagged)]
         #[expect(missing_docs, reason = "the table above says what each is")]
-        #[expect(clippy::large_enum_variant, reason = "a step has a handful of them")]
         pub enum Record {
             $($variant($record),)*
         }

@@ -148,11 +148,11 @@ impl RedisStore {
             loaded.add(later);
         }
         // Look after reading: if the earlier request arrived before, its command is found.
-        if let Some(earlier) = &tries.sent {
-            if self.has_arrived(&slot, earlier, command).await? {
-                let sent = tries.sent.take();
-                return Ok(sent.map(|sent| (sent.outcome, EVERY_QUEUE)));
-            }
+        if let Some(earlier) = &tries.sent
+            && self.has_arrived(&slot, earlier, command).await?
+        {
+            let sent = tries.sent.take();
+            return Ok(sent.map(|sent| (sent.outcome, EVERY_QUEUE)));
         }
         let (outcome, changes) = step.decide(&loaded.view, now);
         if changes.is_empty() {

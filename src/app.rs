@@ -16,7 +16,7 @@ use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
 use crate::flow::{Clients, Clock, Gateway, Institutions, Settings};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
-use crate::http::{AppState, ops};
+use crate::http::{AppState, Shared, ops};
 use crate::metrics::{Configured, Metrics};
 use crate::oauth::OAuthClient;
 use crate::outgoing::Outgoing;
@@ -157,13 +157,13 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
             Zeroizing::new(key.expose_secret().to_owned()),
         )
     });
-    let app = AppState {
+    let app = AppState(Arc::new(Shared {
         gateway: gateway.clone(),
         aggregator_key,
-        sso_keys: Arc::new(sso_keys.collect()),
+        sso_keys: sso_keys.collect(),
         trusted_proxies: config.listen.trusted_proxies.clone().into(),
         limits: Arc::new(Limits::new(rates(&config.limits), metrics)),
-    };
+    }));
     let token = config
         .operator
         .token

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -17,19 +18,30 @@ use crate::config::Network;
 use crate::domain::id::ClientId;
 use crate::flow::Gateway;
 
-/// What the handlers share.
+/// What the handlers share. It is cloned for each of them.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(pub Arc<Shared>);
+
+/// See [`AppState`].
+pub struct Shared {
     /// What the verbs need.
     pub gateway: Arc<Gateway>,
     /// The aggregator's key.
     pub aggregator_key: Option<Arc<Zeroizing<String>>>,
     /// Each client's `MD-API-KEY`.
-    pub sso_keys: Arc<HashMap<ClientId, Zeroizing<String>>>,
+    pub sso_keys: HashMap<ClientId, Zeroizing<String>>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[Network]>,
     /// The limits.
     pub limits: Arc<Limits>,
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl AppState {

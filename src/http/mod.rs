@@ -37,6 +37,6 @@ pub mod source;
 mod version;
 mod visitor;
 
-pub use app_state::AppState;
+pub use app_state::{AppState, Shared};
 pub use body::TooSlow;
 pub use routes::{DESCRIPTION, routes};

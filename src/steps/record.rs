@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::form;
@@ -52,19 +53,19 @@ pub enum Slot {
 
 /// The name of a record: its kind's letter, and what names it among its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(String);
+pub struct Key(SmolStr);
 
 impl Key {
     /// Reads a key as it is written.
     pub fn parse(text: &str) -> Option<Self> {
         let kind = text.chars().next()?;
-        KINDS.contains(&kind).then(|| Self(text.to_owned()))
+        KINDS.contains(&kind).then(|| Self(SmolStr::new(text)))
     }
 
     /// A key that was found where a record waits, of any kind: a newer version may have kinds that this one
     /// does not know. Such a record cannot be read, and can be set aside.
     pub fn found(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(SmolStr::new(text))
     }
 
     /// The written form.
@@ -122,7 +123,7 @@ macro_rules! records {
         #[expect(missing_docs, reason = "the table above says what each is")]
         impl Key {
             $(pub fn $getter($($part: $type),*) -> Self {
-                Self(format!("{}{}", $letter, $name))
+                Self(format_smolstr!("{}{}", $letter, $name))
             })*
         }
 

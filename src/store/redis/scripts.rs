@@ -34,34 +34,57 @@ scripts! {
 /// One call of a script.
 pub(super) struct Call {
     script: &'static Script,
-    keys: Vec<String>,
-    arguments: Vec<Vec<u8>>,
+    keys: Parts,
+    arguments: Parts,
+}
+
+/// Texts behind each other, in one piece of memory.
+#[derive(Default)]
+struct Parts {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Parts {
+    /// Adds one, of several pieces.
+    fn push(&mut self, pieces: &[&str]) {
+        for piece in pieces {
+            self.bytes.extend_from_slice(piece.as_bytes());
+        }
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(&0).chain(&self.ends);
+        let each = begins.zip(&self.ends);
+        each.filter_map(|(begin, end)| self.bytes.get(*begin..*end))
+    }
 }
 
 impl Call {
     fn new(script: &'static Script) -> Self {
         Self {
             script,
-            keys: Vec::with_capacity(16),
-            arguments: Vec::with_capacity(32),
+            keys: Parts::default(),
+            arguments: Parts::default(),
         }
     }
 
-    fn key(&mut self, key: String) {
-        self.keys.push(key);
+    fn key(&mut self, base: &str, name: &str) {
+        self.keys.push(&[base, name]);
     }
 
-    fn argument(&mut self, argument: impl Into<Vec<u8>>) {
-        self.arguments.push(argument.into());
+    fn argument(&mut self, argument: &str) {
+        self.arguments.push(&[argument]);
     }
 
     /// A number, or that there is none.
     fn number(&mut self, number: Option<i64>) {
-        self.argument(number.map_or(String::new(), |number| number.to_string()));
+        self.argument(&number.map_or(String::new(), |number| number.to_string()));
     }
 
     fn count(&mut self, of: usize) {
-        self.argument(of.to_string());
+        self.argument(&of.to_string());
     }
 
     /// Reads records, and what they lead to.
@@ -69,11 +92,11 @@ impl Call {
         let base = keys.base(slot);
         let mut call = Self::new(&LOAD);
         for key in &reads.keys {
-            call.key(format!("{base}{}", key.as_str()));
+            call.key(&base, key.as_str());
         }
-        call.argument(base);
+        call.argument(&base);
         for kinds in reads.follow {
-            call.argument(*kinds);
+            call.argument(kinds);
         }
         call
     }
@@ -81,31 +104,30 @@ impl Call {
     /// Writes what was planned, provided that what was read is still so.
     pub(super) fn apply(keys: &Keys, slot: &Slot, plan: &Plan, retention: Retention) -> Self {
         let base = keys.base(slot);
-        let of = |key: &Key| format!("{base}{}", key.as_str());
         let mut call = Self::new(&APPLY);
         call.count(plan.unchanged.len());
         for (key, command) in &plan.unchanged {
-            call.key(of(key));
-            call.argument(command.as_bytes());
+            call.key(&base, key.as_str());
+            call.argument(command);
         }
         call.number(plan.room.as_ref().map(|(_, room)| room.cast_signed()));
         if let Some((list, _)) = &plan.room {
-            call.key(keys.list(slot, list));
+            call.key(&base, &list.name());
         }
         call.count(plan.puts.len());
         for put in &plan.puts {
-            call.key(of(&put.kept.key));
-            call.argument(written(put));
+            call.key(&base, put.kept.key.as_str());
+            call.record(put);
             call.number(put.life.map(millis));
         }
         call.count(plan.deletes.len());
         for key in &plan.deletes {
-            call.key(of(key));
+            call.key(&base, key.as_str());
         }
         call.count(plan.places.len());
         for (list, key, place) in &plan.places {
             let kept = place.and_then(|_| listed_for(list, retention));
-            call.key(keys.list(slot, list));
+            call.key(&base, &list.name());
             call.argument(key.as_str());
             call.number(place.map(|at| at.as_millisecond()));
             call.argument(if list.is_of_creation() { "1" } else { "" });
@@ -113,10 +135,10 @@ impl Call {
         }
         call.count(plan.due.len());
         for (queue, line, key, at) in &plan.due {
-            call.key(keys.lines(slot, *queue));
-            call.key(keys.due(slot, *queue) + line.as_str());
-            call.key(keys.held(slot, *queue) + line.as_str());
-            call.argument(line.as_bytes());
+            call.key(&keys.lines(slot, *queue), "");
+            call.key(&keys.due(slot, *queue), line);
+            call.key(&keys.held(slot, *queue), line);
+            call.argument(line);
             call.argument(key.as_str());
             call.number(at.map(|at| at.as_millisecond()));
         }
@@ -129,7 +151,7 @@ impl Call {
         call.count(0);
         call.number(None);
         call.count(1);
-        call.key(format!("{}probe", keys.store()));
+        call.key(&keys.store(), "probe");
         call.argument("1");
         call.number(Some(60_000));
         for _ in 0..3 {
@@ -141,11 +163,11 @@ impl Call {
     /// Takes up what is due in one slot.
     pub(super) fn take(keys: &Keys, slot: &Slot, take: &Take, limit: usize) -> Self {
         let mut call = Self::new(&TAKE);
-        call.key(keys.lines(slot, take.queue));
-        call.key(keys.served(slot, take.queue));
-        call.argument(keys.base(slot));
-        call.argument(keys.due(slot, take.queue));
-        call.argument(keys.held(slot, take.queue));
+        call.key(&keys.lines(slot, take.queue), "");
+        call.key(&keys.served(slot, take.queue), "");
+        call.argument(&keys.base(slot));
+        call.argument(&keys.due(slot, take.queue));
+        call.argument(&keys.held(slot, take.queue));
         call.number(Some(take.now.as_millisecond()));
         call.number(Some(take.hold_until.as_millisecond()));
         call.count(limit);
@@ -160,30 +182,28 @@ impl Call {
 
     /// The command that calls it by its hash.
     pub(super) fn command(&self) -> redis::Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(self.script.get_hash()).arg(self.keys.len());
-        command.arg(&self.keys);
-        for argument in &self.arguments {
-            command.arg(argument.as_slice());
+        let size = self.keys.bytes.len() + self.arguments.bytes.len() + 64;
+        let parts = self.keys.ends.len() + self.arguments.ends.len() + 3;
+        let mut command = redis::Cmd::with_capacity(parts, size);
+        command.arg("EVALSHA").arg(self.script.get_hash());
+        command.arg(self.keys.ends.len());
+        for part in self.keys.iter().chain(self.arguments.iter()) {
+            command.arg(part);
         }
         command
     }
-}
 
-/// A record as it is kept: the commands that wrote it, the number of its form and the keys it leads to in
-/// one line, and then the record.
-fn written(put: &Put) -> Vec<u8> {
-    let mut text = format!("{} {}", put.kept.commands, put.written.form);
-    for link in &put.links {
-        text.push(' ');
-        text.push_str(link.as_str());
+    /// A record as it is kept: the commands that wrote it, the number of its form and the keys it leads to in
+    /// one line, and then the record.
+    fn record(&mut self, put: &Put) {
+        let links: Vec<&str> = put.links.iter().map(Key::as_str).collect();
+        let form = put.written.form.to_string();
+        let head = [&put.kept.commands, " ", &form, " ", &links.join(" ")];
+        self.arguments
+            .bytes
+            .extend(head.iter().flat_map(|piece| piece.bytes()));
+        self.arguments.push(&["\n", &put.written.json]);
     }
-    if put.links.is_empty() {
-        text.push(' ');
-    }
-    text.push('\n');
-    text.push_str(&put.written.json);
-    text.into_bytes()
 }
 
 /// A time to live in milliseconds: at least a second, at most a thousand years, which the server

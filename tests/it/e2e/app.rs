@@ -260,7 +260,10 @@ async fn a_blocked_window_can_be_opened_by_hand() {
     // What a blocker does to a page.
     browser.ask("(window.open = () => null, true)").await;
     browser.click(CONNECT).await;
-    browser.find("#blocked:not([hidden])").await;
+    // The link is there a moment before the card that it stands in is shown.
+    browser
+        .find("#follow:not([hidden]) #blocked:not([hidden])")
+        .await;
     browser.click("#open-link").await;
     let windows = browser.new_windows(&[&app], 2).await;
     browser.look_at(&windows[0]).await;

@@ -437,7 +437,10 @@ async fn l1_a_response_that_the_limit_refuses_is_logged_with_where_it_arrived() 
     let log = served.log();
     let lines: Vec<&str> = log
         .lines()
-        .filter(|line| line.contains("authorization response refused") && line.contains("429"))
+        .filter(|line| {
+            line.contains("authorization response refused")
+                && line.contains("429 Too Many Requests")
+        })
         .collect();
     assert_eq!(lines.len(), 2, "{log}");
     for line in lines {

@@ -9,6 +9,7 @@
 //! mod.rs, windows, members, jobs, users, names    the steps, by name
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
+//! queued                                          tells the worker where a step queued something
 //! sqlite | redis                                  read, compare, write
 //! ```
 //!

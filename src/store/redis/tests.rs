@@ -30,13 +30,13 @@ use crate::domain::random::Random;
 use crate::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkToken};
 use crate::domain::user::User;
 use crate::domain::window::{
-    Binding, NewAttempt, NewWindow, OpenPolicy, ReferralSource, WindowOptions,
+    Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, ReferralSource, WindowOptions,
 };
 use crate::steps::record::Key;
 use crate::store::Store;
 use crate::store::{
-    Claim, Claimed, Committed, Connection, MemberChange, NewMember, Opened, Opening, Retention,
-    Subject, VisitKind,
+    Claim, Claimed, Committed, Connection, Failure, MemberChange, NewMember, Opened, Opening,
+    Retention, Subject, VisitKind,
 };
 
 /// Values that never repeat within a test binary (SplitMix64 over a counter).
@@ -252,6 +252,19 @@ fn new_job(partition: Partition) -> NewJob {
     NewJob {
         guid: JobGuid::new(&Distinct, partition),
         data_request: DataRequest::default(),
+    }
+}
+
+/// The end of a member's window without success, of which nobody is told.
+fn failure(new: &NewMember) -> Failure {
+    Failure {
+        window: new.window.as_ref().expect("a window").guid,
+        reason: ErrorReason::Cancelled,
+        ending: Ending::Failed,
+        only_in: None,
+        detail: None,
+        inbound: None,
+        finished: Vec::new(),
     }
 }
 

@@ -7,10 +7,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::*;
-use crate::domain::window::{Ending, ErrorReason};
 use crate::steps::record::NameKind;
 use crate::store::{
-    Deletion, Failure, MemberCreation, Retried, Retry, StoreError, UserChange, UserCreation, Where,
+    Deletion, MemberCreation, Retried, Retry, StoreError, UserChange, UserCreation, Where,
 };
 
 /// Stands between a store and its server, and cuts the line in place of the next answer to a write, or to
@@ -228,15 +227,7 @@ async fn a_step_that_only_deletes_is_taken_once_though_its_answer_was_lost() {
     new.member.external_guid = Some("ext 1".to_owned());
     store.create_member(&new, at(0)).await.expect("kept");
     // Its window has ended and nobody is told, so nothing is written.
-    let ended = Failure {
-        window: new.window.as_ref().expect("a window").guid,
-        reason: ErrorReason::Cancelled,
-        ending: Ending::Failed,
-        only_in: None,
-        detail: None,
-        inbound: None,
-        finished: Vec::new(),
-    };
+    let ended = failure(&new);
     store.fail_window(&ended, at(1)).await.expect("answered");
     let deletion = Deletion {
         user,
@@ -282,15 +273,7 @@ async fn what_is_burnt_or_tried_again_is_so_though_the_answer_was_lost() {
 
     let new = keep_member(&store).await;
     let failed = open_first(&store, &new, at(10)).await;
-    let failure = Failure {
-        window: new.window.as_ref().expect("a window").guid,
-        reason: ErrorReason::Cancelled,
-        ending: Ending::Failed,
-        only_in: None,
-        detail: None,
-        inbound: None,
-        finished: Vec::new(),
-    };
+    let failure = failure(&new);
     between.cut_next();
     let ended = store
         .fail_window(&failure, at(20))

@@ -1,8 +1,8 @@
 //! What was seen a moment ago is never believed.
 
 use super::*;
-use crate::domain::window::{Ending, ErrorReason};
-use crate::store::{Failure, MemberCreation};
+use crate::domain::window::WindowStatus;
+use crate::store::MemberCreation;
 
 #[tokio::test]
 async fn what_another_gateway_changed_meanwhile_is_found() {
@@ -18,13 +18,8 @@ async fn what_another_gateway_changed_meanwhile_is_found() {
     assert_eq!(claimed_name(&claimed.expect("answered")), "yes");
     // Here it is claimed by nobody, and an end of it would be news.
     let failure = Failure {
-        window: new.window.as_ref().expect("a window").guid,
-        reason: ErrorReason::ServerError,
-        ending: Ending::Failed,
-        only_in: Some(crate::domain::window::WindowStatus::Opened),
-        detail: None,
-        inbound: None,
-        finished: Vec::new(),
+        only_in: Some(WindowStatus::Opened),
+        ..failure(&new)
     };
     let ended = here.fail_window(&failure, at(21)).await.expect("answered");
     assert_eq!(ended, None, "it is being exchanged");

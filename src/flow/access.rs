@@ -199,13 +199,7 @@ pub async fn users(
         None => all_users(gateway, client).await?,
     };
     found.retain(|user| filter.admits(user));
-    let total = found.len() as u64;
-    let skipped = (page.page as usize - 1).saturating_mul(page.per_page as usize);
-    let items = found.into_iter().skip(skipped);
-    Ok(Paged {
-        items: items.take(page.per_page as usize).collect(),
-        total,
-    })
+    Ok(page.of(found))
 }
 
 async fn all_users(gateway: &Gateway, client: &ClientId) -> Result<Vec<User>, Internal> {

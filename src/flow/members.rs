@@ -18,7 +18,8 @@ use crate::domain::user::User;
 use crate::log_context;
 use crate::metrics;
 use crate::store::{
-    Deletion, MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember, StoreError,
+    Deletion, MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember, PageRequest,
+    Paged, StoreError,
 };
 
 /// A member as asked for.
@@ -180,6 +181,21 @@ impl From<StoreError> for CreateError {
 /// Every member of the user.
 pub async fn all(gateway: &Gateway, user: &User) -> Result<Vec<Member>, Internal> {
     Ok(gateway.store.members(user.guid).await?)
+}
+
+/// One page of the user's members, oldest first; with `use_case` only of those that have it. No store keeps
+/// members by use case, so that reads through all of the user's.
+pub async fn page(
+    gateway: &Gateway,
+    user: &User,
+    use_case: Option<UseCase>,
+    page: PageRequest,
+) -> Result<Paged<Member>, Internal> {
+    let Some(use_case) = use_case else {
+        return Ok(gateway.store.members_page(user.guid, page).await?);
+    };
+    let all = all(gateway, user).await?.into_iter();
+    Ok(page.of(all.filter(|member| member.use_cases.contains(&use_case))))
 }
 
 /// The user's member that the client calls `identifier`: a guid, or the client's own name for it.

@@ -13,7 +13,7 @@ use super::problem::{ApiResult, Dialect, Problem};
 use super::requests::{InstitutionSearchBody, PagesQuery};
 use super::responses::{
     CredentialResponse, CredentialsBody, InstitutionBody, InstitutionResponse, InstitutionsBody,
-    NexusCredentialResponse, NexusCredentialsBody, Pagination, page_of, supports_oauth,
+    NexusCredentialResponse, NexusCredentialsBody, Pagination, supports_oauth,
 };
 use crate::domain::client::Client;
 use crate::domain::institution::Institution;
@@ -66,7 +66,7 @@ fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMa
     let mut all = gateway.institutions.all();
     all.retain(|institution| wanted.admits(client, institution));
     let page = search.pages.page();
-    let paged = page_of(all, page);
+    let paged = page.of(all);
     let institutions = paged.items.iter();
     let body = InstitutionsBody {
         institutions: institutions
@@ -171,7 +171,7 @@ pub fn credentials_response(
         }),
         Dialect::Platform => {
             let page = Fields::of_query(query).take::<PagesQuery>().page();
-            let paged = page_of(CredentialResponse::list(fields), page);
+            let paged = page.of(CredentialResponse::list(fields));
             EitherCredentialsBody::Platform(CredentialsBody {
                 pagination: Pagination::of(page, &paged),
                 credentials: paged.items,

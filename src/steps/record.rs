@@ -23,6 +23,7 @@
 //! The records of one user are in its partition's slot, `n`, `k` and `i` in their client's. One step
 //! touches one slot.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -673,7 +674,7 @@ impl Reads {
 /// What was read.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    records: Vec<(Key, Arc<Record>)>,
+    records: BTreeMap<Key, Arc<Record>>,
     /// The length of the list that was asked for; `None`: unknown, and the step sets [`Changes::room`].
     pub count: Option<u64>,
 }
@@ -690,20 +691,17 @@ impl View {
 
     /// The record of that key, if there is one.
     pub fn record(&self, key: &Key) -> Option<&Record> {
-        let mut records = self.records.iter();
-        records
-            .find(|(known, _)| known == key)
-            .map(|(_, record)| &**record)
+        self.records.get(key).map(|record| &**record)
     }
 
     /// Adds one that was read.
     pub fn insert(&mut self, key: Key, record: Arc<Record>) {
-        self.records.push((key, record));
+        self.records.insert(key, record);
     }
 
     /// Every record.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().map(|(_, record)| &**record)
+        self.records.values().map(|record| &**record)
     }
 }
 

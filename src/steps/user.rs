@@ -31,6 +31,28 @@ pub struct PageRequest {
     pub per_page: u32,
 }
 
+impl PageRequest {
+    /// How many entries stand before this page.
+    pub fn skipped(self) -> u64 {
+        u64::from(self.page.saturating_sub(1)) * u64::from(self.per_page)
+    }
+
+    /// This page of a list that is in memory.
+    pub fn of<T>(self, all: impl IntoIterator<Item = T>) -> Paged<T> {
+        let mut total = 0;
+        let mut items = Vec::new();
+        let first = self.skipped();
+        let shown = first..first + u64::from(self.per_page);
+        for item in all {
+            if shown.contains(&total) {
+                items.push(item);
+            }
+            total += 1;
+        }
+        Paged { items, total }
+    }
+}
+
 /// A page of a listing and how much there is in all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paged<T> {

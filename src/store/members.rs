@@ -7,13 +7,19 @@ use super::names::{Reservation, reservation_expired, unreadable};
 use super::outcome::{Place, Result, StoreError};
 use crate::domain::id::{ClientId, MemberGuid, UserGuid};
 use crate::domain::member::Member;
-use crate::steps::record::{Key, List, NameKind, Reads, Record, SOFT_DELETED, Slot};
+use crate::steps::record::{Key, List, NameKind, Reads, SOFT_DELETED, Slot};
 use crate::steps::{
-    Deletion, Forget, MemberChange, MemberCreation, MemberUpdate, NewMember, SessionOwner,
+    Deletion, Forget, MemberChange, MemberCreation, MemberUpdate, NewMember, PageRequest, Paged,
+    SessionOwner,
 };
 
 fn external(client: &ClientId, name: &str, holder: MemberGuid) -> Reservation {
     Reservation::of(client, NameKind::ExternalGuid, name, &holder.compact())
+}
+
+fn guids(places: Vec<Place>) -> Result<Vec<MemberGuid>> {
+    let guid = |place: Place| MemberGuid::from_compact(place.key.id()).map_err(unreadable);
+    places.into_iter().map(guid).collect()
 }
 
 impl Store {
@@ -57,6 +63,14 @@ impl Store {
     /// The user's member of that guid.
     pub async fn member(&self, user: UserGuid, member: MemberGuid) -> Result<Option<Member>> {
         let _timing = self.timed("member");
+        self.member_of(user, member).await
+    }
+
+    pub(super) async fn member_of(
+        &self,
+        user: UserGuid,
+        member: MemberGuid,
+    ) -> Result<Option<Member>> {
         let member = self.any_member(member).await?;
         Ok(member.filter(|member| member.user == user))
     }
@@ -174,25 +188,31 @@ impl Store {
     }
 
     pub(super) async fn members_of(&self, user: UserGuid) -> Result<Vec<Member>> {
-        let keys: Vec<Key> = self
-            .member_guids(user)
-            .await?
-            .into_iter()
-            .map(Key::member)
-            .collect();
+        let guids = self.member_guids(user).await?;
+        self.members_in(user, &guids).await
+    }
+
+    /// A page of the user's members, oldest first. Only what is on it is read.
+    pub async fn members_page(&self, user: UserGuid, page: PageRequest) -> Result<Paged<Member>> {
+        let _timing = self.timed("members_page");
         let slot = Slot::Partition(user.partition());
+        let (skip, limit) = (page.skipped(), u64::from(page.per_page));
+        let (places, total) = self.places(&slot, List::Members(user), skip, limit).await?;
+        let items = self.members_in(user, &guids(places)?).await?;
+        Ok(Paged { items, total })
+    }
+
+    /// Those of these members that are still there, in the same order.
+    async fn members_in(&self, user: UserGuid, guids: &[MemberGuid]) -> Result<Vec<Member>> {
+        let slot = Slot::Partition(user.partition());
+        let keys: Vec<Key> = guids.iter().copied().map(Key::member).collect();
         let view = self.look(slot, Reads::of(keys)).await?;
-        let members = view.records().filter_map(|record| match record {
-            Record::Member(member) => Some(member.clone()),
-            _ => None,
-        });
-        Ok(members.collect())
+        let members = guids.iter().filter_map(|guid| view.member(*guid));
+        Ok(members.cloned().collect())
     }
 
     pub(super) async fn member_guids(&self, user: UserGuid) -> Result<Vec<MemberGuid>> {
-        let places = self.all_places(user, List::Members(user)).await?;
-        let guid = |place: Place| MemberGuid::from_compact(place.key.id()).map_err(unreadable);
-        places.into_iter().map(guid).collect()
+        guids(self.all_places(user, List::Members(user)).await?)
     }
 
     /// All of a list of a user's.

@@ -63,6 +63,7 @@ pub const STEPS: &[&str] = &[
     "deleted_member",
     "update_member",
     "members",
+    "members_page",
     "owner_of_member",
     "delete_member",
     "mint_window",

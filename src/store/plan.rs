@@ -1,5 +1,7 @@
 //! Turns the changes of a step into what a backend writes, for both backends.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,37 +80,37 @@ pub(super) struct Loaded {
     /// The records.
     pub(super) view: View,
     /// Every key that was looked at.
-    pub(super) reads: Vec<Read>,
+    pub(super) reads: BTreeMap<Key, Read>,
 }
 
 impl Loaded {
     /// Whether that command wrote any of these records.
     pub(super) fn was_written_by(&self, command: &CommandId) -> bool {
-        let mut commands = self.reads.iter().map(|read| read.commands.split(','));
+        let mut commands = self.reads.values().map(|read| read.commands.split(','));
         commands.any(|mut commands| commands.any(|it| it == command.as_str()))
     }
 
     /// Adds what was read later.
     pub(super) fn add(&mut self, later: Self) {
-        for read in later.reads {
+        for read in later.reads.into_values() {
             self.insert(read);
         }
     }
 
     /// Adds a key that was read, unless it was before.
     pub(super) fn insert(&mut self, read: Read) {
-        if self.read(&read.key).is_some() {
+        let Entry::Vacant(place) = self.reads.entry(read.key.clone()) else {
             return;
-        }
+        };
         if let Some(record) = &read.record {
             self.view.insert(read.key.clone(), record.clone());
         }
-        self.reads.push(read);
+        place.insert(read);
     }
 
     /// What was read under that key, if it was looked at.
     pub(super) fn read(&self, key: &Key) -> Option<&Read> {
-        self.reads.iter().find(|read| read.key == *key)
+        self.reads.get(key)
     }
 }
 
@@ -155,7 +157,7 @@ impl Plan {
             room: changes.room,
             ..Self::default()
         };
-        for read in &loaded.reads {
+        for read in loaded.reads.values() {
             let last = read.commands.get(..COMMAND).unwrap_or_default();
             plan.unchanged.push((read.key.clone(), last.to_owned()));
         }

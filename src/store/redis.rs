@@ -283,7 +283,7 @@ impl RedisStore {
     }
 
     fn seen(&self, loaded: Loaded) -> Loaded {
-        self.recent.see(loaded.reads.iter().cloned());
+        self.recent.see(loaded.reads.values().cloned());
         loaded
     }
 

@@ -89,8 +89,7 @@ impl Store {
         let slot = Slot::Client(client.clone());
         let list = List::Users(client.clone());
         let limit = u64::from(page.per_page);
-        let skip = u64::from(page.page.saturating_sub(1)) * limit;
-        let (places, mut total) = self.places(&slot, list, skip, limit).await?;
+        let (places, mut total) = self.places(&slot, list, page.skipped(), limit).await?;
         let guids: Vec<UserGuid> = places
             .iter()
             .map(|place| UserGuid::from_compact(place.key.id()).map_err(unreadable))

@@ -144,13 +144,7 @@ impl Store {
     /// The user's windows, newest first.
     pub async fn windows(&self, user: UserGuid, query: WindowQuery) -> Result<Vec<Window>> {
         let _timing = self.timed("windows");
-        let mut heads: Vec<Key> = Vec::new();
-        for member in self.members_of(user).await? {
-            heads.extend(member.latest_window.map(Key::window));
-        }
-        let deleted = self.all_places(user, List::DeletedMembers(user)).await?;
-        let deleted = deleted.into_iter().map(|place| place.key);
-        heads.extend(deleted.filter(|key| key.kind() == 'w'));
+        let mut heads = self.newest_windows(user, query.member).await?;
         // Only the newest window of a member can be unfinished.
         let is_chain_wanted = query.auth_status != Some(AuthStatus::Pending);
         let mut windows: Vec<Window> = Vec::new();
@@ -175,6 +169,31 @@ impl Store {
         windows.sort_by_key(|window| std::cmp::Reverse(window.created_at));
         windows.truncate(query.limit);
         Ok(windows)
+    }
+
+    /// The newest window of each of the user's members, deleted ones included; of that member alone, if it is
+    /// named and was not deleted.
+    async fn newest_windows(&self, user: UserGuid, of: Option<MemberGuid>) -> Result<Vec<Key>> {
+        let named = match of {
+            Some(member) => self.member_of(user, member).await?,
+            None => None,
+        };
+        if let Some(member) = named {
+            return Ok(member.latest_window.map(Key::window).into_iter().collect());
+        }
+        let mut newest: Vec<Key> = Vec::new();
+        if of.is_none() {
+            let members = self.members_of(user).await?;
+            newest.extend(
+                members
+                    .iter()
+                    .filter_map(|it| it.latest_window.map(Key::window)),
+            );
+        }
+        let deleted = self.all_places(user, List::DeletedMembers(user)).await?;
+        let deleted = deleted.into_iter().map(|place| place.key);
+        newest.extend(deleted.filter(|key| key.kind() == 'w'));
+        Ok(newest)
     }
 
     /// The user's window of that guid. Reading a finished one for the first time sets its

@@ -11,7 +11,7 @@ use crate::http::problem::{ApiResult, Dialect, Problem};
 use crate::http::requests::{PagesQuery, UseCaseQuery};
 use crate::http::responses::{
     ChallengeResponse, ChallengesBody, MemberStatusBody, NexusChallengesBody, NexusMember,
-    NexusMembersBody, Pagination, PlatformMember, PlatformMembersBody, page_of,
+    NexusMembersBody, Pagination, PlatformMember, PlatformMembersBody,
 };
 
 impl Scope<'_> {
@@ -23,9 +23,8 @@ impl Scope<'_> {
 
     /// The user's members; in the Platform API in pages, and perhaps only those of one use case.
     pub async fn list(&self, query: &str) -> ApiResult {
-        let fields = Fields::of_query(query);
-        let mut all = members::all(self.gateway, self.user).await?;
         if self.dialect == Dialect::Nexus {
+            let all = members::all(self.gateway, self.user).await?;
             let members = all.iter();
             let members = members.map(NexusMember::of);
             let body = NexusMembersBody {
@@ -33,11 +32,10 @@ impl Scope<'_> {
             };
             return Ok(json::response(self.headers, StatusCode::OK, &body));
         }
-        if let Some(use_case) = fields.take::<UseCaseQuery>().use_case.read()? {
-            all.retain(|member| member.use_cases.contains(&use_case));
-        }
+        let fields = Fields::of_query(query);
+        let use_case = fields.take::<UseCaseQuery>().use_case.read()?;
         let page = fields.take::<PagesQuery>().page();
-        let paged = page_of(all, page);
+        let paged = members::page(self.gateway, self.user, use_case, page).await?;
         let members = paged.items.iter();
         let body = PlatformMembersBody {
             members: members.map(PlatformMember::of).collect(),
@@ -66,7 +64,7 @@ impl Scope<'_> {
             }
             Dialect::Platform => {
                 let page = Fields::of_query(query).take::<PagesQuery>().page();
-                let paged = page_of(all, page);
+                let paged = page.of(all);
                 let body = ChallengesBody {
                     pagination: Pagination::of(page, &paged),
                     challenges: paged.items,

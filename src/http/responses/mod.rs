@@ -67,17 +67,3 @@ impl Pagination {
 /// An empty object.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Empty {}
-
-/// One page of a list that is in memory.
-pub fn page_of<T>(all: Vec<T>, page: PageRequest) -> Paged<T> {
-    let total = all.len() as u64;
-    let skipped = (page.page as usize - 1).saturating_mul(page.per_page as usize);
-    Paged {
-        items: all
-            .into_iter()
-            .skip(skipped)
-            .take(page.per_page as usize)
-            .collect(),
-        total,
-    }
-}

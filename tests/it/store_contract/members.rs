@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use guichet::domain::event::EventKind;
 use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
-use guichet::store::{Deletion, MemberCreation, NewMember, SessionOwner, WindowQuery};
+use guichet::steps::record::Key;
+use guichet::store::{
+    Deletion, MemberCreation, NewMember, PageRequest, SessionOwner, Store, StoreError, WindowQuery,
+};
 
 use super::Bench;
 use super::fixtures::{LINK, at, new_member};
@@ -16,6 +19,8 @@ on_each_store!(
     a_member_needs_a_user_of_the_client,
     of_racing_members_one_gets_the_external_guid,
     members_are_listed_oldest_first,
+    a_page_of_members_reads_what_is_on_it,
+    the_states_of_one_member_are_found_without_the_others,
     a_new_link_supersedes_the_unfinished_one,
     a_new_link_leaves_a_finished_one_alone,
     a_link_is_minted_once,
@@ -144,6 +149,57 @@ async fn members_are_listed_oldest_first(bench: Bench) {
     members.sort_by_key(|member| member.created_at);
     let listed = bench.store.members(user.guid).await;
     assert_eq!(listed.expect("answered"), members);
+}
+
+async fn a_page_of_members_reads_what_is_on_it(bench: Bench) {
+    let user = bench.user().await;
+    let mut members = Vec::new();
+    for second in 0..7 {
+        let member = bench.a_member(&user);
+        let new = new_member(member.clone());
+        let created = bench.store.create_member(&new, at(second)).await;
+        created.expect("kept");
+        members.push(member);
+    }
+    let per_page = 3;
+    let page = async |store: &Store, page| {
+        let page = PageRequest { page, per_page };
+        store.members_page(user.guid, page).await
+    };
+    for (number, expected) in members.chunks(3).chain([&[][..]]).enumerate() {
+        let paged = page(&bench.store, number as u32 + 1).await;
+        let paged = paged.expect("answered");
+        assert_eq!((paged.total, &*paged.items), (7, expected), "{number}");
+    }
+
+    bench.spoil(&Key::member(members[6].guid));
+    let bench = bench.reopen().await;
+    for (number, expected) in members.chunks(3).take(2).enumerate() {
+        let paged = page(&bench.store, number as u32 + 1).await;
+        let paged = paged.expect("the unreadable one is on another page");
+        assert_eq!((paged.total, &*paged.items), (7, expected), "{number}");
+    }
+    let paged = page(&bench.store, 3).await;
+    assert!(matches!(paged, Err(StoreError::Unreadable(_))), "{paged:?}");
+}
+
+async fn the_states_of_one_member_are_found_without_the_others(bench: Bench) {
+    let linked = bench.linked(WindowOptions::default()).await;
+    let other = new_member(bench.a_member(&linked.user));
+    let created = bench.store.create_member(&other, at(1)).await;
+    created.expect("kept");
+    let of = |member| WindowQuery {
+        member: Some(member),
+        auth_status: None,
+        limit: 9,
+    };
+    bench.spoil(&Key::member(other.member.guid));
+    let bench = bench.reopen().await;
+    let (user, member) = (linked.user.guid, linked.member.guid);
+    let windows = bench.store.windows(user, of(member)).await;
+    let windows = windows.expect("the unreadable one is another's");
+    let guids: Vec<_> = windows.iter().map(|window| window.guid).collect();
+    assert_eq!(guids, [linked.window]);
 }
 
 async fn a_new_link_supersedes_the_unfinished_one(bench: Bench) {

@@ -67,8 +67,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fixtures::Chance;
+use guichet::steps::record::Key;
 use guichet::store::sqlite::SqliteStore;
 use guichet::store::{Retention, Store};
+use rusqlite::Connection;
 
 /// How long the tests' stores keep what has ended.
 pub const RETENTION: Retention = Retention {
@@ -78,6 +80,9 @@ pub const RETENTION: Retention = Retention {
 /// Opens a bench's store, every time on the same content.
 type Open = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Store> + Send>> + Send + Sync>;
 
+/// Writes what nobody can read in the place of the record of that key.
+type Spoil = Box<dyn Fn(&Key) + Send + Sync>;
+
 /// An empty store of one backend, and the randomness for what is put into it.
 pub struct Bench {
     /// The store, shared by racing tasks.
@@ -85,34 +90,43 @@ pub struct Bench {
     /// Where names and secrets come from.
     pub chance: Chance,
     open: Open,
+    spoil: Spoil,
 }
 
 impl Bench {
-    async fn of(open: Open) -> Self {
+    async fn of(open: Open, spoil: Spoil) -> Self {
         Self {
             store: Arc::new(open().await),
             chance: Chance::default(),
             open,
+            spoil,
         }
+    }
+
+    /// Makes the record of that key unreadable, so that whatever reads it fails.
+    pub fn spoil(&self, key: &Key) {
+        (self.spoil)(key);
     }
 
     /// A bench on a file of its own, removed with the bench.
     pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self::of(Box::new(move || {
+        let kept = folder.path().join("store.sqlite");
+        let open = move || {
             let store = open_sqlite(&folder.path().join("store.sqlite"));
-            Box::pin(async { store })
-        }))
-        .await
+            Box::pin(async { store }) as _
+        };
+        Self::of(Box::new(open), spoil_in(kept)).await
     }
 
     /// A bench on that file.
     pub async fn sqlite_at(path: PathBuf) -> Self {
-        Self::of(Box::new(move || {
+        let kept = path.clone();
+        let open = move || {
             let store = open_sqlite(&path);
-            Box::pin(async { store })
-        }))
-        .await
+            Box::pin(async { store }) as _
+        };
+        Self::of(Box::new(open), spoil_in(kept)).await
     }
 
     /// Lets the store go and opens it again.
@@ -121,6 +135,7 @@ impl Bench {
             store,
             chance,
             open,
+            spoil,
         } = self;
         let store = Arc::into_inner(store).expect("nobody else holds the store");
         drop(store);
@@ -128,8 +143,18 @@ impl Bench {
             store: Arc::new(open().await),
             chance,
             open,
+            spoil,
         }
     }
+}
+
+fn spoil_in(path: PathBuf) -> Spoil {
+    Box::new(move |key| {
+        let database = Connection::open(&path).expect("it opens");
+        let spoil = "UPDATE records SET value = '{' WHERE key = ?";
+        let spoilt = database.execute(spoil, [key.as_str()]);
+        assert_eq!(spoilt.expect("written"), 1, "{key:?}");
+    })
 }
 
 fn open_sqlite(path: &Path) -> Store {

@@ -170,47 +170,58 @@ pub struct UserFilter {
 }
 
 impl UserFilter {
-    fn is_empty(&self) -> bool {
-        self.id.is_none() && self.email.is_none() && self.is_disabled.is_none()
-    }
-
     fn admits(&self, user: &User) -> bool {
         let is_disabled = self.is_disabled.unwrap_or(user.is_disabled);
         (self.email.is_none() || self.email == user.email) && is_disabled == user.is_disabled
     }
 }
 
-/// One page of the client's users, oldest first. No store keeps users by `email` or `is_disabled`, so
-/// these read through all of them.
+/// One page of the client's users, oldest first. No store keeps users by `is_disabled`, so that filter reads through
+/// all that the others leave.
 pub async fn users(
     gateway: &Gateway,
     client: &ClientId,
     filter: &UserFilter,
     page: PageRequest,
 ) -> Result<Paged<User>, Internal> {
-    if filter.is_empty() {
-        return Ok(gateway.store.users(client, page, gateway.now()).await?);
-    }
     let mut found: Vec<User> = match &filter.id {
         Some(id) => {
             let user = gateway.store.user_by_id(client, id).await?;
             user.into_iter().collect()
         }
-        None => all_users(gateway, client).await?,
+        None if filter.is_disabled.is_none() => return listed(gateway, client, filter, page).await,
+        None => all_listed(gateway, client, filter).await?,
     };
     found.retain(|user| filter.admits(user));
     Ok(page.of(found))
 }
 
-async fn all_users(gateway: &Gateway, client: &ClientId) -> Result<Vec<User>, Internal> {
+/// One page of all of the client's users, or of those of the filter's `email`.
+async fn listed(
+    gateway: &Gateway,
+    client: &ClientId,
+    filter: &UserFilter,
+    page: PageRequest,
+) -> Result<Paged<User>, Internal> {
+    let (store, now) = (&gateway.store, gateway.now());
+    Ok(match &filter.email {
+        Some(email) => store.users_by_email(client, email, page, now).await?,
+        None => store.users(client, page, now).await?,
+    })
+}
+
+async fn all_listed(
+    gateway: &Gateway,
+    client: &ClientId,
+    filter: &UserFilter,
+) -> Result<Vec<User>, Internal> {
     let mut all = Vec::new();
     for page in 1.. {
-        let request = PageRequest {
-            page,
-            per_page: MOST_PER_PAGE,
-        };
-        let paged = gateway.store.users(client, request, gateway.now()).await?;
-        let is_last = paged.items.len() < MOST_PER_PAGE as usize;
+        let per_page = MOST_PER_PAGE;
+        let request = PageRequest { page, per_page };
+        let paged = listed(gateway, client, filter, request).await?;
+        // A place without a user counts neither on the page nor in all.
+        let is_last = request.skipped() + paged.items.len() as u64 >= paged.total;
         all.extend(paged.items);
         if is_last {
             break;

@@ -1,4 +1,4 @@
-//! Names that are unique within a client, and the client's list of users. A name is reserved in its client's
+//! Names that are unique within a client, and the client's lists of users. A name is reserved in its client's
 //! slot, and the user or member that has it is in a partition's slot. One step touches one slot, so a name is
 //! given in three steps:
 //!
@@ -12,7 +12,11 @@
 //!   found.
 //! - While a name is reserved and its holder is not written yet, nobody else can have the name; the caller may
 //!   ask again.
+//! - A user is on the lists that it may be looked for in before it is written, and before its email address changes;
+//!   it goes off them afterwards. So a list may have too many users, never too few, and who reads one looks at each
+//!   user.
 
+use std::iter;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -246,15 +250,62 @@ impl Step for PutBack {
     }
 }
 
-/// A user's place in its client's list.
+/// A user's places in lists of its client: that of all users, and that of the users of an email address.
 #[derive(Clone, Debug)]
 pub struct ListUser {
     /// The tenant.
     pub client: ClientId,
     /// The user.
     pub user: UserGuid,
-    /// When it was created; `None`: it goes off the list.
-    pub created_at: Option<Timestamp>,
+    /// Each list, and when the user was created; `None`: it goes off that list.
+    pub places: Vec<(List, Option<Timestamp>)>,
+}
+
+impl ListUser {
+    /// The user comes onto its lists.
+    pub fn on(user: &User) -> Self {
+        Self::of(user, Some(user.created_at))
+    }
+
+    /// The user goes off its lists.
+    pub fn off(user: &User) -> Self {
+        Self::of(user, None)
+    }
+
+    /// The user is found by the email address that it has, or is about to have.
+    pub fn by_email(user: &User) -> Self {
+        let taken = List::of_email(user).map(|list| (list, Some(user.created_at)));
+        Self::at(user, taken)
+    }
+
+    /// The user has another email address than before.
+    pub fn moved(before: &User, after: &User) -> Self {
+        let left = List::of_email(before).map(|list| (list, None));
+        let taken = Self::by_email(after).places;
+        Self::at(after, left.into_iter().chain(taken))
+    }
+
+    fn of(user: &User, created_at: Option<Timestamp>) -> Self {
+        let all = List::Users(user.client.clone());
+        let lists = iter::once(all).chain(List::of_email(user));
+        Self::at(user, lists.map(|list| (list, created_at)))
+    }
+
+    fn at(user: &User, places: impl IntoIterator<Item = (List, Option<Timestamp>)>) -> Self {
+        Self {
+            client: user.client.clone(),
+            user: user.guid,
+            places: places.into_iter().collect(),
+        }
+    }
+}
+
+impl List {
+    /// The list of those that have the user's email address, if it has one.
+    fn of_email(user: &User) -> Option<Self> {
+        let email = user.email.clone()?;
+        Some(Self::UsersByEmail(user.client.clone(), email))
+    }
 }
 
 impl Step for ListUser {
@@ -269,10 +320,12 @@ impl Step for ListUser {
     }
 
     fn decide(&self, _view: &View, _now: Timestamp) -> ((), Changes) {
-        let list = List::Users(self.client.clone());
-        let mut changes = Changes::default();
-        let place = (list, Key::user(self.user), self.created_at);
-        changes.places.push(place);
+        let places = self.places.iter().cloned();
+        let place = |(list, at)| (list, Key::user(self.user), at);
+        let changes = Changes {
+            places: places.map(place).collect(),
+            ..Changes::default()
+        };
         ((), changes)
     }
 }

@@ -533,6 +533,8 @@ pub enum List {
     DeletedMembers(UserGuid),
     /// A client's users, by creation.
     Users(ClientId),
+    /// Those of them that have an email address, and perhaps some that had it, by creation.
+    UsersByEmail(ClientId, String),
     /// Unfinished windows, by deadline.
     Deadlines,
     /// Users whose deletion has begun, by that.
@@ -548,6 +550,7 @@ impl List {
             Self::Members(user) => format!("U{}", user.compact()),
             Self::DeletedMembers(user) => format!("D{}", user.compact()),
             Self::Users(client) => format!("L{client}"),
+            Self::UsersByEmail(client, email) => format!("E{client}/{email}"),
             Self::Deadlines => "W".to_owned(),
             Self::Deletions => "X".to_owned(),
             Self::SetAside => "Z".to_owned(),
@@ -556,7 +559,10 @@ impl List {
 
     /// Whether those of one moment stand in the order in which they came.
     pub fn is_of_creation(&self) -> bool {
-        matches!(self, Self::Members(_) | Self::Users(_))
+        matches!(
+            self,
+            Self::Members(_) | Self::Users(_) | Self::UsersByEmail(..)
+        )
     }
 
     /// Whether entries older than the longest time that a record is kept are removed.

@@ -124,8 +124,8 @@ impl Step for NewUser {
 }
 
 impl Step for UserChange {
-    /// What it led to, and the `id` that the user had before.
-    type Outcome = (UserUpdate, Option<String>);
+    /// What it led to, and the user as it was before.
+    type Outcome = (UserUpdate, Option<User>);
 
     fn slot(&self) -> Slot {
         Slot::Partition(self.user.partition())
@@ -158,10 +158,8 @@ impl Step for UserChange {
             };
             changes.put(Key::user(user.guid), kept);
         }
-        (
-            (UserUpdate::Updated(Box::new(user)), before.id.clone()),
-            changes,
-        )
+        let updated = UserUpdate::Updated(Box::new(user));
+        ((updated, Some(before.clone())), changes)
     }
 }
 

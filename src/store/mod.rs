@@ -43,6 +43,7 @@ pub const STEPS: &[&str] = &[
     "user",
     "user_by_id",
     "users",
+    "users_by_email",
     "update_user",
     "delete_user",
     "add_api_key",

@@ -36,12 +36,7 @@ impl Store {
             let holder = UserGuid::from_compact(&holder);
             return Ok(UserCreation::IdTaken(holder.map_err(unreadable)?));
         }
-        let listed = ListUser {
-            client: user.client.clone(),
-            user: user.guid,
-            created_at: Some(user.created_at),
-        };
-        self.step(&listed, now).await?;
+        self.step(&ListUser::on(user), now).await?;
         let found = self.step(&NewUser { user: user.clone() }, now).await?;
         if let Some(id) = &id
             && !self.settle(id, now).await?
@@ -86,10 +81,38 @@ impl Store {
         now: Timestamp,
     ) -> Result<Paged<User>> {
         let _timing = self.timed("users");
-        let slot = Slot::Client(client.clone());
         let list = List::Users(client.clone());
-        let limit = u64::from(page.per_page);
-        let (places, mut total) = self.places(&slot, list, page.skipped(), limit).await?;
+        self.users_in(client, list, page, now).await
+    }
+
+    /// The client's users that have that email address, oldest first.
+    pub async fn users_by_email(
+        &self,
+        client: &ClientId,
+        email: &str,
+        page: PageRequest,
+        now: Timestamp,
+    ) -> Result<Paged<User>> {
+        let _timing = self.timed("users_by_email");
+        let list = List::UsersByEmail(client.clone(), email.to_owned());
+        self.users_in(client, list, page, now).await
+    }
+
+    /// A page of one of the client's lists of users. Only what is on it is read.
+    async fn users_in(
+        &self,
+        client: &ClientId,
+        list: List,
+        page: PageRequest,
+        now: Timestamp,
+    ) -> Result<Paged<User>> {
+        let slot = Slot::Client(client.clone());
+        let (skip, limit) = (page.skipped(), u64::from(page.per_page));
+        let (places, mut total) = self.places(&slot, list.clone(), skip, limit).await?;
+        let belongs = |user: &User| match &list {
+            List::UsersByEmail(_, email) => user.email.as_ref() == Some(email),
+            _ => true,
+        };
         let guids: Vec<UserGuid> = places
             .iter()
             .map(|place| UserGuid::from_compact(place.key.id()).map_err(unreadable))
@@ -101,7 +124,7 @@ impl Store {
         let views = self.look_each(reads.collect()).await?;
         let mut items = Vec::with_capacity(guids.len());
         for ((place, guid), view) in places.iter().zip(guids).zip(views) {
-            if let Some(user) = user_of(&view, client, guid) {
+            if let Some(user) = user_of(&view, client, guid).filter(|user| belongs(user)) {
                 items.push(user.clone());
                 continue;
             }
@@ -111,7 +134,7 @@ impl Store {
                 let unlisted = ListUser {
                     client: client.clone(),
                     user: guid,
-                    created_at: None,
+                    places: vec![(list.clone(), None)],
                 };
                 self.step(&unlisted, now).await?;
             }
@@ -125,39 +148,66 @@ impl Store {
         let guid = change.user.compact();
         let of = |id: &str| Reservation::of(&change.client, NameKind::UserId, id, &guid);
         let wanted = change.id.as_ref().and_then(|id| id.as_deref()).map(of);
-        if let Some(wanted) = &wanted {
-            if self.user_at(&change.client, change.user).await?.is_none() {
+        let has_email = change.email.as_ref().is_some_and(Option::is_some);
+        let mut found_by_email = None;
+        if wanted.is_some() || has_email {
+            let Some(mut user) = self.user_at(&change.client, change.user).await? else {
                 return Ok(UserUpdate::NoSuchUser);
-            }
-            if let Some(holder) = self.reserve(wanted, now).await? {
+            };
+            if let Some(wanted) = &wanted
+                && let Some(holder) = self.reserve(wanted, now).await?
+            {
                 let holder = UserGuid::from_compact(&holder);
                 return Ok(UserUpdate::IdTaken(holder.map_err(unreadable)?));
             }
+            if let Some(email) = change.email.as_ref().filter(|_| has_email) {
+                user.email.clone_from(email);
+                self.step(&ListUser::by_email(&user), now).await?;
+                found_by_email = Some(user);
+            }
         }
         let (update, before) = self.step(change, now).await?;
-        let UserUpdate::Updated(user) = &update else {
+        let (UserUpdate::Updated(user), Some(before)) = (&update, before) else {
             if let Some(wanted) = &wanted {
                 self.give_back_for_good(wanted, now).await?;
             }
+            if let Some(gone) = &found_by_email {
+                self.step(&ListUser::off(gone), now).await?;
+            }
             return Ok(update);
         };
+        if before.email != user.email {
+            self.move_by_email(&before, user, now).await?;
+        }
         if let Some(wanted) = &wanted
             && !self.settle(wanted, now).await?
         {
-            let before = before.as_deref().map(of);
+            let before = before.id.as_deref().map(of);
             self.put_back(wanted, before.as_ref(), now).await?;
             if let Some(user) = self.user_at(&change.client, change.user).await? {
                 self.rename_user_of_members(&user, now).await?;
             }
             return Err(reservation_expired());
         }
-        if before != user.id {
-            if let Some(before) = before {
+        if before.id != user.id {
+            if let Some(before) = before.id {
                 self.give_back(&of(&before), now).await?;
             }
             self.rename_user_of_members(user, now).await?;
         }
         Ok(update)
+    }
+
+    /// Takes the user off the list of the email address that it had.
+    async fn move_by_email(&self, before: &User, after: &User, now: Timestamp) -> Result<()> {
+        self.step(&ListUser::moved(before, after), now).await?;
+        // If another change gave it that address again meanwhile, its place is restored.
+        let listed = match self.user_at(&after.client, after.guid).await? {
+            Some(user) if user.email == after.email => return Ok(()),
+            Some(user) => ListUser::by_email(&user),
+            None => ListUser::off(after),
+        };
+        self.step(&listed, now).await
     }
 
     async fn rename_user_of_members(&self, user: &User, now: Timestamp) -> Result<()> {
@@ -220,12 +270,7 @@ impl Store {
             let id = Reservation::of(&user.client, NameKind::UserId, id, &guid);
             self.give_back_for_good(&id, now).await?;
         }
-        let unlisted = ListUser {
-            client: user.client.clone(),
-            user: user.guid,
-            created_at: None,
-        };
-        self.step(&unlisted, now).await?;
+        self.step(&ListUser::off(user), now).await?;
         self.step(&UserEnd { user: user.guid }, now).await
     }
 }

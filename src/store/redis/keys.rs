@@ -1,8 +1,8 @@
-//! Every key of the store, version 2.
+//! Every key of the store, version 3.
 //!
 //! A key is a *base*, whose braces are a cluster's hash tag, and what comes behind it. All keys of one base are
-//! in one slot, so one step may touch any of them. A partition's base is `{prefix}2{pNN}`, `NN` as in
-//! [`Partition`]'s written form, a client's `{prefix}2{c:CLIENT}`, and the store's own `{prefix}2{s}`.
+//! in one slot, so one step may touch any of them. A partition's base is `{prefix}3{pNN}`, `NN` as in
+//! [`Partition`]'s written form, a client's `{prefix}3{c:CLIENT}`, and the store's own `{prefix}3{s}`.
 //!
 //! | behind the base | type | what |
 //! |---|---|---|
@@ -20,7 +20,7 @@ use crate::domain::id::Partition;
 use crate::steps::record::{Key, List, Queue, Slot};
 
 /// The version of what is written here.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The bases of all keys.
 #[derive(Clone, Debug)]

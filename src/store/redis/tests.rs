@@ -245,7 +245,7 @@ fn change(member: &Member) -> MemberChange {
 
 /// A key as the server has it.
 fn key_of(partition: Partition, key: &Key) -> String {
-    format!("test:2{{p{partition}}}{}", key.as_str())
+    format!("test:3{{p{partition}}}{}", key.as_str())
 }
 
 fn new_job(partition: Partition) -> NewJob {

@@ -1,4 +1,4 @@
--- The layout of the file, the third. Whole milliseconds since 1970, UTC.
+-- The layout of the file, the fourth. Whole milliseconds since 1970, UTC.
 --
 -- A record is one value, as JSON: what it is is told by the first letter of its key (src/steps/record.rs).
 -- Other columns are there only to look up and to sort by.

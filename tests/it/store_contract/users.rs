@@ -8,6 +8,7 @@ use guichet::domain::member::Member;
 use guichet::domain::secret::ApiKey;
 use guichet::domain::user::User;
 use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
+use guichet::steps::record::Key;
 use guichet::store::{
     Claimed, KeyAddition, Lease, PageRequest, SessionOwner, UserChange, UserCreation, UserUpdate,
 };
@@ -20,6 +21,9 @@ on_each_store!(
     an_id_is_unique_within_its_client,
     of_racing_users_one_gets_the_id,
     users_are_listed_oldest_first,
+    users_are_found_by_the_email_address_they_have,
+    a_search_by_email_reads_whom_it_shows,
+    of_racing_changes_of_an_email_address_the_last_is_found,
     a_change_of_a_user_sets_what_it_names,
     an_id_stays_unique,
     of_racing_changes_one_gets_the_id,
@@ -131,6 +135,98 @@ async fn users_are_listed_oldest_first(bench: Bench) {
             .expect("answered");
         assert_eq!(paged.items, expected, "page {page}");
         assert_eq!(paged.total, 5);
+    }
+}
+
+/// The guids on the first page of the users with that email address, and how many there are.
+async fn found_by(bench: &Bench, email: &str) -> (Vec<UserGuid>, u64) {
+    let page = PageRequest {
+        page: 1,
+        per_page: 10,
+    };
+    let paged = bench
+        .store
+        .users_by_email(&client(), email, page, at(9_999))
+        .await
+        .expect("answered");
+    let guids = paged.items.iter().map(|user| user.guid);
+    (guids.collect(), paged.total)
+}
+
+async fn users_are_found_by_the_email_address_they_have(bench: Bench) {
+    let mut users = Vec::new();
+    for (second, email) in [(20, "a"), (10, "a"), (30, "b"), (40, "")] {
+        let mut user = bench.a_user();
+        user.created_at = at(second);
+        user.email = Some(email.to_owned()).filter(|email| !email.is_empty());
+        bench.store.create_user(&user).await.expect("kept");
+        users.push(user);
+    }
+    let mut foreign = bench.a_user();
+    foreign.client = "other".parse().expect("a client's name");
+    foreign.email = Some("a".to_owned());
+    bench.store.create_user(&foreign).await.expect("kept");
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(|number: usize| users[number].guid);
+    assert_eq!(found_by(&bench, "a").await, (vec![second, first], 2));
+    assert_eq!(found_by(&bench, "b").await, (vec![third], 1));
+    assert_eq!(found_by(&bench, "c").await, (vec![], 0));
+
+    for (user, email) in [(0, Some("b")), (2, None), (3, Some("c"))] {
+        let change = UserChange {
+            email: Some(email.map(str::to_owned)),
+            ..bench.a_user_change(&users[user])
+        };
+        let update = bench.update(&change).await;
+        assert!(matches!(update, UserUpdate::Updated(_)), "{update:?}");
+    }
+    assert_eq!(found_by(&bench, "a").await, (vec![second], 1));
+    assert_eq!(found_by(&bench, "b").await, (vec![first], 1));
+    assert_eq!(found_by(&bench, "c").await, (vec![fourth], 1));
+
+    let deleted = bench.store.delete_user(&client(), first, at(50)).await;
+    assert!(deleted.expect("done").is_some());
+    assert_eq!(found_by(&bench, "b").await, (vec![], 0));
+    let change = UserChange {
+        email: Some(Some("d".to_owned())),
+        ..bench.a_user_change(&users[0])
+    };
+    assert_eq!(bench.update(&change).await, UserUpdate::NoSuchUser);
+    assert_eq!(found_by(&bench, "d").await, (vec![], 0));
+}
+
+async fn a_search_by_email_reads_whom_it_shows(bench: Bench) {
+    let mut guids = Vec::new();
+    for email in ["a", "b"] {
+        let mut user = bench.a_user();
+        user.email = Some(email.to_owned());
+        bench.store.create_user(&user).await.expect("kept");
+        guids.push(user.guid);
+    }
+    bench.spoil(&Key::user(guids[1]));
+    let bench = bench.reopen().await;
+    assert_eq!(found_by(&bench, "a").await, (vec![guids[0]], 1));
+}
+
+async fn of_racing_changes_of_an_email_address_the_last_is_found(bench: Bench) {
+    let bench = Arc::new(bench);
+    for _ in 0..10 {
+        let user = bench.user().await;
+        let mut racers = tokio::task::JoinSet::new();
+        for email in ["a", "b", "a", "c", "b", "a"] {
+            let change = UserChange {
+                email: Some(Some(email.to_owned())),
+                ..bench.a_user_change(&user)
+            };
+            let bench = Arc::clone(&bench);
+            racers.spawn(async move { bench.update(&change).await });
+        }
+        racers.join_all().await;
+        let user = bench.store.user(&client(), user.guid).await;
+        let user = user.expect("answered").expect("there");
+        for email in ["a", "b", "c"] {
+            let is_found = found_by(&bench, email).await.0.contains(&user.guid);
+            assert_eq!(is_found, user.email.as_deref() == Some(email), "{email}");
+        }
     }
 }
 

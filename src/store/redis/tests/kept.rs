@@ -107,7 +107,7 @@ async fn one_record_that_cannot_be_read_stops_nobody() {
     assert_eq!(queues.set_aside, spoilt.len() as u64);
     assert_eq!(queues.jobs.length, sound.len() as u64);
     for (partition, key) in spoilt {
-        let list = format!("test:2{{p{partition}}}{}", List::SetAside.name());
+        let list = format!("test:3{{p{partition}}}{}", List::SetAside.name());
         let at: Option<String> = server.query(&["ZSCORE", &list, key.as_str()]).await;
         assert!(at.is_some(), "{} is listed", key.as_str());
     }

@@ -60,12 +60,8 @@ async fn begin_to_create(store: &Store, user: &User) {
         store.reserve(&name, user.created_at).await.expect("asked"),
         None
     );
-    let listed = ListUser {
-        client: user.client.clone(),
-        user: user.guid,
-        created_at: Some(user.created_at),
-    };
-    store.step(&listed, user.created_at).await.expect("listed");
+    let listed = store.step(&ListUser::on(user), user.created_at).await;
+    listed.expect("listed");
 }
 
 #[tokio::test]
@@ -129,7 +125,7 @@ async fn a_user_listed_and_never_written_leaves_the_list() {
     let server = Server::start().await;
     let store = open(&server).await;
     begin_to_create(&store, &named("person 1")).await;
-    let listed = async || server.query::<i64>(&["ZCARD", "test:2{c:acme}Lacme"]).await;
+    let listed = async || server.query::<i64>(&["ZCARD", "test:3{c:acme}Lacme"]).await;
     let page = async |now| {
         let page = store.users(&client(), FIRST_PAGE, now).await.expect("read");
         (page.total, page.items.len())

@@ -197,10 +197,9 @@ fn warn_of_the_unused(reading: &mut Reading<'_>, clients: &[Client], institution
         return;
     }
     for institution in institutions.iter().filter(|it| it.oauth.is_some()) {
-        let registrations = clients.iter().flat_map(|client| &client.registrations);
-        if !registrations
-            .into_iter()
-            .any(|it| it.institution == institution.code)
+        if !clients
+            .iter()
+            .any(|client| client.registration(&institution.code).is_some())
         {
             reading.warn(
                 "clients",

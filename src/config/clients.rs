@@ -21,7 +21,7 @@ use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
 use crate::domain::event::EventKind;
-use crate::domain::id::ClientId;
+use crate::domain::id::{ClientId, InstitutionCode};
 
 /// What clients are checked against.
 pub struct Surroundings<'a> {
@@ -192,18 +192,19 @@ impl Surroundings<'_> {
         client: &str,
         client_id: &ClientId,
         raw: Vec<Section<raw::Registration>>,
-    ) -> Vec<Registration> {
-        let mut registrations: Vec<Registration> = Vec::new();
+    ) -> BTreeMap<InstitutionCode, Registration> {
+        let mut registrations = BTreeMap::new();
         for (i, Section(raw)) in raw.into_iter().enumerate() {
             let at = format!("{client}.registrations[{i}]");
             let code = &raw.institution;
-            if registrations.iter().any(|r| r.institution == *code) {
+            if registrations.contains_key(code) {
                 reading.invalid(
                     &format!("{at}.institution"),
                     format!("{code} has a registration already; keep one of them"),
                 );
             }
-            registrations.extend(self.registration(reading, &at, client_id, raw));
+            let registration = self.registration(reading, &at, client_id, raw);
+            registrations.extend(registration.map(|it| (it.institution.clone(), it)));
         }
         registrations
     }

@@ -1,5 +1,6 @@
 //! The client: an API customer, its registrations, and its webhook endpoints.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -42,8 +43,8 @@ pub struct Client {
     pub link_ttl: Duration,
     /// How long the authorization response is awaited after the link was opened.
     pub authorization_ttl: Duration,
-    /// The client's registrations at institutions.
-    pub registrations: Vec<Registration>,
+    /// The client's registrations, by institution.
+    pub registrations: BTreeMap<InstitutionCode, Registration>,
     /// What happens if a login is connected already.
     pub duplicates: Duplicates,
 }
@@ -66,9 +67,7 @@ pub enum Duplicates {
 impl Client {
     /// The client's registration at `institution`.
     pub fn registration(&self, institution: &InstitutionCode) -> Option<&Registration> {
-        self.registrations
-            .iter()
-            .find(|registration| registration.institution == *institution)
+        self.registrations.get(institution)
     }
 
     /// Where events of `kind` are sent, if the client has configured an address.

@@ -13,8 +13,9 @@
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`idempotency`] a request that is sent twice.
 //!
-//! Several of them need [`registration`] (which client at which institution), `failure` (how a window
-//! ends without a connection) and [`seal_contexts`] (what each envelope is for).
+//! Several of them need [`institutions`] (the banks, found and searched), [`registration`] (which client at
+//! which institution), `failure` (how a window ends without a connection) and [`seal_contexts`] (what each
+//! envelope is for).
 
 pub mod access;
 pub mod aggregate;
@@ -29,6 +30,7 @@ mod failure;
 pub mod finish;
 pub mod held;
 pub mod idempotency;
+pub mod institutions;
 pub mod members;
 pub mod mint;
 pub mod oauth_states;
@@ -54,7 +56,7 @@ use url::Url;
 use crate::aggregator::Aggregator;
 use crate::domain::client::Client;
 use crate::domain::event::{EventKind, Notice};
-use crate::domain::id::{ClientId, EventGuid, InstitutionCode, InstitutionGuid, Partition};
+use crate::domain::id::{ClientId, EventGuid, InstitutionCode, Partition};
 use crate::domain::institution::Institution;
 use crate::domain::random::Random;
 use crate::metrics::{Metrics, QUEUES};
@@ -62,6 +64,7 @@ use crate::oauth::OAuthClient;
 use crate::seal::Sealer;
 use crate::store::{Store, StoreError};
 
+pub use self::institutions::Institutions;
 pub use crate::store::{
     AttemptRecord, IdempotentRequest, PageRequest, Paged, QueuedWork, Subject, VisitKind, Where,
     WindowQuery,
@@ -138,43 +141,6 @@ impl Clients {
     /// The client of that id.
     pub fn get(&self, id: &ClientId) -> Option<&Arc<Client>> {
         self.0.get(id)
-    }
-}
-
-/// The banks, by code and by guid.
-#[derive(Default)]
-pub struct Institutions {
-    by_code: HashMap<InstitutionCode, Arc<Institution>>,
-    codes: HashMap<InstitutionGuid, InstitutionCode>,
-}
-
-impl Institutions {
-    /// Of these institutions.
-    pub fn new(institutions: impl IntoIterator<Item = Institution>) -> Self {
-        let mut all = Self::default();
-        for institution in institutions {
-            all.codes.insert(institution.guid, institution.code.clone());
-            all.by_code
-                .insert(institution.code.clone(), Arc::new(institution));
-        }
-        all
-    }
-
-    /// The institution of that code.
-    pub fn get(&self, code: &InstitutionCode) -> Option<&Arc<Institution>> {
-        self.by_code.get(code)
-    }
-
-    /// Every institution, by name and then by code.
-    pub fn all(&self) -> Vec<&Arc<Institution>> {
-        let mut all: Vec<_> = self.by_code.values().collect();
-        all.sort_by(|a, b| (&a.name, &a.code).cmp(&(&b.name, &b.code)));
-        all
-    }
-
-    /// The institution of that guid.
-    pub fn by_guid(&self, guid: InstitutionGuid) -> Option<&Arc<Institution>> {
-        self.get(self.codes.get(&guid)?)
     }
 }
 

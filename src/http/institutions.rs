@@ -1,12 +1,14 @@
 //! Institutions: those this gateway is configured for (CONTRACT.md 1.4 and 2.4).
 
+use std::sync::Arc;
+
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::app_state::AppState;
 use super::auth::{Caller, NexusUser, PlatformClient};
-use super::body::{FieldError, Fields, Sent};
+use super::body::{Fields, Sent};
 use super::json;
 use super::params::InstitutionPath;
 use super::problem::{ApiResult, Dialect, Problem};
@@ -18,6 +20,7 @@ use super::responses::{
 use crate::domain::client::Client;
 use crate::domain::institution::Institution;
 use crate::flow::Gateway;
+use crate::flow::institutions::InstitutionFilter;
 
 /// Search institutions.
 ///
@@ -62,11 +65,14 @@ pub async fn list(
 /// The page of institutions that the request asks for.
 fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMap) -> ApiResult {
     let search: InstitutionSearchBody = fields.take();
-    let wanted = Wanted::of(&search)?;
-    let mut all = gateway.institutions.all();
-    all.retain(|institution| wanted.admits(client, institution));
+    let countries = search.iso_country_code.read()?.unwrap_or_default();
+    let filter = InstitutionFilter::new(search.name.read()?, countries);
+    let has_oauth = search.supports_oauth.read()?;
+    let is_wanted = |institution: &&Arc<Institution>| {
+        has_oauth.is_none_or(|wanted| supports_oauth(client, institution) == wanted)
+    };
     let page = search.pages.page();
-    let paged = page.of(all);
+    let paged = page.of(gateway.institutions.listed(&filter).filter(is_wanted));
     let institutions = paged.items.iter();
     let body = InstitutionsBody {
         institutions: institutions
@@ -75,35 +81,6 @@ fn found(gateway: &Gateway, client: &Client, fields: &Fields, headers: &HeaderMa
         pagination: Pagination::of(page, &paged),
     };
     Ok(json::response(headers, StatusCode::OK, &body))
-}
-
-/// Which institutions are wanted.
-struct Wanted {
-    name: Option<String>,
-    countries: Vec<String>,
-    supports_oauth: Option<bool>,
-}
-
-impl Wanted {
-    fn of(search: &InstitutionSearchBody) -> Result<Self, FieldError> {
-        Ok(Self {
-            name: search.name.read()?.map(|name| name.to_lowercase()),
-            countries: search.iso_country_code.read()?.unwrap_or_default(),
-            supports_oauth: search.supports_oauth.read()?,
-        })
-    }
-
-    fn admits(&self, client: &Client, institution: &Institution) -> bool {
-        let has_name = |name: &String| institution.name.to_lowercase().contains(name);
-        let is_there = |country: &String| {
-            let own = institution.iso_country_code.as_deref();
-            own.is_some_and(|own| own.eq_ignore_ascii_case(country))
-        };
-        let has_oauth = |wanted: bool| supports_oauth(client, institution) == wanted;
-        self.name.as_ref().is_none_or(has_name)
-            && (self.countries.is_empty() || self.countries.iter().any(is_there))
-            && self.supports_oauth.is_none_or(has_oauth)
-    }
 }
 
 /// Read an institution, by guid or by code.

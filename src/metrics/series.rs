@@ -42,7 +42,7 @@ impl Configured {
             institutions.map(|it| it.code.to_string()).collect()
         };
         let registered = clients.iter().flat_map(|client| {
-            let at = client.registrations.iter();
+            let at = client.registrations.values();
             at.map(|it| (client.id.to_string(), it.institution.to_string()))
         });
         Self {

@@ -2,7 +2,8 @@
 
 use secrecy::ExposeSecret;
 
-use super::{BANK, LEAST, Loaded, folder, load_in, put};
+use super::{BANK, Config, LEAST, Loaded, folder, load_in, put};
+use crate::domain::client::Registration;
 
 /// A registration whose secret is `line`.
 fn with(line: &str) -> String {
@@ -28,6 +29,12 @@ fn each_way(secret: &str) -> Vec<(&'static str, Loaded)> {
         ("client_secret_file", file),
         ("client_secret_env", variable),
     ]
+}
+
+/// The first client's only registration.
+fn registration(config: &Config) -> &Registration {
+    let mut all = config.clients[0].registrations.values();
+    all.next().expect("one")
 }
 
 #[test]
@@ -83,7 +90,7 @@ fn what_few_secrets_have_is_warned_about() {
                 1,
                 "{secret:?}: {warnings:?}"
             );
-            let kept = &config.clients[0].registrations[0].client_authentication;
+            let kept = &registration(&config).client_authentication;
             assert_eq!(
                 kept.client_secret().expect("a secret").expose_secret(),
                 meant
@@ -101,7 +108,7 @@ fn one_newline_at_the_end_is_nobodys_secret() {
                 it.key.ends_with(key) && !it.message.contains("every user of this machine")
             });
             assert!(!about_it, "{secret:?}: {warnings:?}");
-            let kept = &config.clients[0].registrations[0].client_authentication;
+            let kept = &registration(&config).client_authentication;
             assert_eq!(
                 kept.client_secret().expect("a secret").expose_secret(),
                 "s3cret"

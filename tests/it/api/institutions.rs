@@ -58,6 +58,9 @@ async fn institutions_are_searched_and_come_in_pages(backend: Backend) {
     assert_eq!(status, 200, "{all}");
     assert_eq!(names(&all), ["institutions", "pagination"].into());
     assert_eq!(codes(&all).len(), 3);
+    let listed = all["institutions"].as_array().expect("a list").iter();
+    let in_order = listed.map(|it| it["name"].as_str());
+    assert!(in_order.is_sorted(), "{all}");
     for (query, body, found) in [
         ("name=PAPER", json!({"name": "paper"}), vec![PAPER_BANK]),
         (

@@ -85,6 +85,17 @@ impl SqliteStore {
             .await
     }
 
+    /// Decides a step beside those that write; `None`: it changes something, and has to be taken.
+    pub(super) async fn unchanging<S>(&self, step: S, now: Timestamp) -> Result<Option<S::Outcome>>
+    where
+        S: Step + Send + 'static,
+        S::Outcome: Send + 'static,
+    {
+        self.threads
+            .read(move |tx| records::unchanging(tx, &step, now))
+            .await
+    }
+
     /// Reads what is wanted, at one moment.
     pub(super) async fn load(&self, reads: Vec<Reads>) -> Result<Vec<Loaded>> {
         self.threads

@@ -391,7 +391,7 @@ impl Store {
             session,
             expires_at,
         };
-        self.step(&touch, now).await
+        self.step_that_seldom_writes(&touch, now).await
     }
 
     /// Ends all sessions of the user, and forgets its unspent SSO tokens.

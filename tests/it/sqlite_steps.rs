@@ -116,6 +116,38 @@ async fn reads_do_not_wait_for_a_writer() {
     assert_eq!(step.await.expect("answered"), UserCreation::Created);
 }
 
+#[tokio::test]
+async fn a_session_that_was_used_a_moment_ago_is_used_without_a_write() {
+    let folder = a_folder();
+    let path = folder.path().join("store.sqlite");
+    let bench = Bench::sqlite_at(path.clone()).await;
+    let (user, token, session) = (bench.user().await, bench.a_digest(), bench.a_digest());
+    let (store, partition) = (&bench.store, user.guid.partition());
+    let owner = SessionOwner {
+        user: user.guid,
+        client: user.client,
+    };
+    let put = store.put_api_token(&owner, token, at(600), at(0));
+    put.await.expect("kept");
+    let begun = store.begin_session(partition, token, session, at(1800), at(0));
+    begun.await.expect("answered").expect("begun");
+
+    let other = Connection::open(&path).expect("it opens");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("nobody writes");
+    let touched = store.touch_session(partition, session, at(1859), at(59));
+    assert_eq!(touched.await.expect("answered"), Some(owner.clone()));
+    let mut touched = pin!(store.touch_session(partition, session, at(1860), at(60)));
+    for _ in 0..20 {
+        assert!(is_pending(&mut touched), "a minute later it is written");
+        let read = store.user(&owner.client, owner.user).await;
+        assert!(read.expect("answered").is_some());
+    }
+    other.execute_batch("ROLLBACK").expect("it was begun");
+    assert_eq!(touched.await.expect("answered"), Some(owner));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_another_keeps_the_file_nothing_is_written() {
     let folder = a_folder();

@@ -21,10 +21,7 @@ pub(super) fn step<S: Step>(
     now: Timestamp,
     retention: Retention,
 ) -> Result<(S::Outcome, PerQueue<bool>)> {
-    let mut loaded = load(tx, &step.reads())?;
-    for key in step.reads_then(&loaded.view) {
-        follow(tx, &mut loaded, key, &[])?;
-    }
+    let loaded = load_for(tx, step)?;
     let (outcome, changes) = step.decide(&loaded.view, now);
     if changes.is_empty() {
         return Ok((outcome, PerQueue::default()));
@@ -34,6 +31,25 @@ pub(super) fn step<S: Step>(
     let queued = plan.queues(now);
     write(tx, plan, now, retention)?;
     Ok((outcome, queued))
+}
+
+/// Decides a step without writing; `None`: it changes something, and has to be run.
+pub(super) fn unchanging<S: Step>(
+    tx: &Connection,
+    step: &S,
+    now: Timestamp,
+) -> Result<Option<S::Outcome>> {
+    let (outcome, changes) = step.decide(&load_for(tx, step)?.view, now);
+    Ok(Some(outcome).filter(|_| changes.is_empty()))
+}
+
+/// Reads what a step wants.
+fn load_for<S: Step>(tx: &Connection, step: &S) -> Result<Loaded> {
+    let mut loaded = load(tx, &step.reads())?;
+    for key in step.reads_then(&loaded.view) {
+        follow(tx, &mut loaded, key, &[])?;
+    }
+    Ok(loaded)
 }
 
 /// Reads what is wanted.

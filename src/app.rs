@@ -76,13 +76,14 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
     };
     match &config.store.location {
         StoreLocation::Sqlite(path) => Ok((SqliteStore::open(path, retention)?.into(), Vec::new())),
-        StoreLocation::Redis(url) => {
+        StoreLocation::Redis(address) => {
             let settings = RedisSettings {
                 retention,
                 accept_volatile: config.store.accept_volatile,
+                acknowledged_by: config.store.acknowledged_by,
             };
             let opened =
-                RedisStore::open(url.expose_secret(), &config.store.prefix, settings).await?;
+                RedisStore::open(address, &config.store.prefix, settings).await?;
             Ok((opened.0.into(), opened.1))
         }
     }

@@ -63,8 +63,14 @@ pub struct Store {
     pub url_env: Option<String>,
     pub prefix: Option<String>,
     pub accept_volatile: bool,
+    pub acknowledged_by: Option<Replicas>,
     pub keep_finished_days: KeepFinishedDays,
 }
+
+/// A number of replicas.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct Replicas(#[serde(deserialize_with = "super::value::between::<0, 16, _>")] pub u64);
 
 /// How many days finished windows are kept.
 #[derive(Deserialize)]

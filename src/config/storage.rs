@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
 use zeroize::Zeroizing;
 
 use super::fault::Refused;
@@ -13,7 +12,7 @@ use super::raw;
 use super::reading::Reading;
 use super::secrets::Written;
 use super::value::Section;
-use crate::domain::return_address::is_loopback;
+use crate::domain::redis_address::{InvalidRedisAddress, RedisAddress};
 
 /// `[store]`: where everything is kept.
 pub struct StoreSettings {
@@ -23,6 +22,8 @@ pub struct StoreSettings {
     pub prefix: String,
     /// Use a Redis server that may lose or evict data.
     pub accept_volatile: bool,
+    /// How many replicas must have what has to survive a failover; `None`: one, where there is one.
+    pub acknowledged_by: Option<u64>,
     /// How long finished windows and dead events are kept.
     pub keep_finished: Duration,
 }
@@ -31,8 +32,8 @@ pub struct StoreSettings {
 pub enum StoreLocation {
     /// A file of the embedded store.
     Sqlite(PathBuf),
-    /// A `redis://` or `rediss://` address, which may hold a password.
-    Redis(SecretString),
+    /// Redis or Valkey servers.
+    Redis(RedisAddress),
 }
 
 impl fmt::Display for StoreLocation {
@@ -40,15 +41,7 @@ impl fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Redis(address) => match Url::parse(address.expose_secret()) {
-                Ok(url) => {
-                    let host = url.host_str().unwrap_or_default();
-                    write!(f, "{}://{host}", url.scheme())?;
-                    url.port().map_or(Ok(()), |port| write!(f, ":{port}"))?;
-                    write!(f, "{}", url.path())
-                }
-                Err(_) => f.write_str("redis"),
-            },
+            Self::Redis(address) => address.fmt(f),
         }
     }
 }
@@ -87,6 +80,7 @@ impl StoreSettings {
             location: location?,
             prefix,
             accept_volatile: raw.accept_volatile,
+            acknowledged_by: raw.acknowledged_by.map(|it| it.0),
             keep_finished: Duration::from_secs(raw.keep_finished_days.0 * 24 * 60 * 60),
         })
     }
@@ -102,53 +96,23 @@ impl StoreLocation {
                 ))
             }
             Some(path) => Ok(Self::Sqlite(reading.path(path.as_ref()))),
-            None => {
-                check_redis(reading, url.expose_secret())?;
-                Ok(Self::Redis(url))
-            }
+            None => redis(reading, url.expose_secret()).map(Self::Redis),
         }
     }
 }
 
-fn check_redis(reading: &mut Reading<'_>, url: &str) -> Result<(), Refused> {
-    // In a password with such a sign, the part before it is read as host and port.
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let ends_early = rest
-        .find(['/', '?', '#'])
-        .is_some_and(|end| rest[end..].contains('@'));
-    if ends_early {
-        return Err(reading.wrong(
-            "store.url",
-            "has a user name or password with a sign that ends the part before the @; write / as \
-             %2F, ? as %3F and # as %23 in it",
-        ));
-    }
-    let parsed = Url::parse(url).ok();
-    let parsed = parsed.filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-    let Some(parsed) = parsed else {
-        return Err(reading.wrong(
-            "store.url",
-            "is not the address of a store; write sqlite:FILE, redis://host:port or \
-             rediss://host:port",
-        ));
-    };
-    let database = parsed.path().trim_matches('/');
-    if !database.is_empty() && database.parse::<u32>().is_err() {
-        return Err(reading.wrong(
-            "store.url",
-            "ends with what is not the number of a database; write a number after the last /, as in \
-             redis://host:6379/1, or nothing",
-        ));
-    }
-    let is_local = is_loopback(&parsed) || parsed.host_str() == Some("127.0.0.1");
-    if parsed.scheme() == "redis" && !is_local {
+fn redis(reading: &mut Reading<'_>, url: &str) -> Result<RedisAddress, Refused> {
+    let address: RedisAddress = url
+        .parse()
+        .map_err(|error: InvalidRedisAddress| reading.wrong("store.url", error.to_string()))?;
+    if !address.is_encrypted && !address.is_loopback() {
         reading.warn(
             "store.url",
-            "the Redis server is reached over the network without TLS; use rediss:// unless the \
-             network itself is encrypted",
+            "the Redis server is reached over the network without TLS; write rediss for redis unless \
+             the network itself is encrypted",
         );
     }
-    Ok(())
+    Ok(address)
 }
 
 /// One key of `[seal]`: tokens and credentials are sealed under it.

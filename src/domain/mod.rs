@@ -31,6 +31,7 @@ pub mod job;
 pub mod layout;
 pub mod member;
 pub mod random;
+pub mod redis_address;
 pub mod return_address;
 pub mod scheme;
 pub mod secret;

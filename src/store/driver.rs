@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outcome::{Due, Place, Result, StoreError, Take};
+use super::outcome::{Due, Keeping, Place, Result, StoreError, Take};
 use super::plan::{CommandIds, Plan};
 use super::queued::{PerQueue, QueuedWork};
 use super::redis::{RedisStore, Tries};
@@ -27,24 +27,48 @@ use crate::steps::record::{Key, List, Queue, Reads, Slot, View};
 /// How often a step may find that another step changed what it had read.
 const CONFLICTS: usize = 256;
 
-/// The waits before a step is sent again because no reply came. They are short, because a caller waits.
-pub(super) const WAITS: &[Duration] = &[
-    Duration::from_millis(20),
-    Duration::from_millis(100),
-    Duration::from_millis(400),
-];
+/// How much depends on a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    /// A caller waits for it, and can ask for it again.
+    Usual,
+    /// What follows it leaves this house, and cannot be taken back; so it must survive a failover.
+    Leaving,
+    /// It carries tokens that cannot be obtained again: it must not be lost, and must survive a failover.
+    Irreplaceable,
+}
 
-/// The same for a step that must not be lost, because it carries tokens that cannot be obtained again: about
-/// twelve seconds in all.
-pub(super) const LONG_WAITS: &[Duration] = &[
-    Duration::from_millis(50),
-    Duration::from_millis(150),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(4),
-];
+impl Care {
+    /// The waits before a step is sent again because no reply came: short ones where a caller waits, about twelve
+    /// seconds in all where it must not be lost.
+    pub(super) fn waits(self) -> &'static [Duration] {
+        const SHORT: &[Duration] = &[
+            Duration::from_millis(20),
+            Duration::from_millis(100),
+            Duration::from_millis(400),
+        ];
+        const LONG: &[Duration] = &[
+            Duration::from_millis(50),
+            Duration::from_millis(150),
+            Duration::from_millis(500),
+            Duration::from_secs(1),
+            Duration::from_secs(2),
+            Duration::from_secs(4),
+            Duration::from_secs(4),
+        ];
+        match self {
+            Self::Usual | Self::Leaving => SHORT,
+            Self::Irreplaceable => LONG,
+        }
+    }
+
+    fn keeping(self) -> Keeping {
+        match self {
+            Self::Usual => Keeping::Taken,
+            Self::Leaving | Self::Irreplaceable => Keeping::Acknowledged,
+        }
+    }
+}
 
 /// Where everything is kept.
 pub struct Store {
@@ -104,7 +128,7 @@ impl Store {
         S: Step + Clone + Send + Sync + 'static,
         S::Outcome: Send + 'static,
     {
-        self.sent_again(step, now, WAITS).await
+        self.step_with(Care::Usual, step, now).await
     }
 
     /// Runs a step that seldom changes anything. When it does not, it takes no turn among those that write.
@@ -126,28 +150,19 @@ impl Store {
         self.step(step, now).await
     }
 
-    /// Runs a step that must not be lost.
-    pub(super) async fn step_persistently<S>(&self, step: &S, now: Timestamp) -> Result<S::Outcome>
-    where
-        S: Step + Clone + Send + Sync + 'static,
-        S::Outcome: Send + 'static,
-    {
-        self.sent_again(step, now, LONG_WAITS).await
-    }
-
-    async fn sent_again<S>(
+    /// Runs a step with that care.
+    pub(super) async fn step_with<S>(
         &self,
+        care: Care,
         step: &S,
         now: Timestamp,
-        waits: &[Duration],
     ) -> Result<S::Outcome>
     where
         S: Step + Clone + Send + Sync + 'static,
         S::Outcome: Send + 'static,
     {
         let command = self.commands.next();
-        let is_long = waits.len() > WAITS.len();
-        let mut waits = waits.iter();
+        let mut waits = care.waits().iter();
         let mut tries = Tries::default();
         let mut conflicts = 0;
         loop {
@@ -156,7 +171,10 @@ impl Store {
                     let taken = store.step(step.clone(), command.clone(), now).await;
                     taken.map(Some)
                 }
-                Backend::Redis(store) => store.try_step(step, &command, now, &mut tries).await,
+                Backend::Redis(store) => {
+                    let how = (now, care.keeping());
+                    store.try_step(step, &command, how, &mut tries).await
+                }
             };
             match tried {
                 Ok(Some((outcome, queued))) => {
@@ -174,7 +192,7 @@ impl Store {
                 }
                 Err(StoreError::Unavailable(cause)) => match waits.next() {
                     Some(wait) => {
-                        if is_long {
+                        if care == Care::Irreplaceable {
                             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                             tracing::warn!(%cause, wait_ms, "the store cannot be reached; step sent again");
                         }
@@ -198,6 +216,26 @@ impl Store {
             },
         };
         Ok(loaded.view)
+    }
+
+    /// Whether a read may see what does not survive a failover yet, so that what is told as done must be read by
+    /// [`Self::look_lasting`].
+    pub(super) async fn acknowledges(&self, slot: &Slot) -> Result<bool> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(false),
+            Backend::Redis(store) => store.acknowledges(slot).await,
+        }
+    }
+
+    /// As [`Self::look`]; what was read will still be so after a failover.
+    pub(super) async fn look_lasting(&self, slot: Slot, reads: Reads) -> Result<View> {
+        match &self.backend {
+            Backend::Sqlite(_) => self.look(slot, reads).await,
+            Backend::Redis(store) => {
+                let loaded = store.load_kept(&slot, &reads, Keeping::Acknowledged).await?;
+                Ok(loaded.view)
+            }
+        }
     }
 
     /// Reads one record each of several slots.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::driver::{Backend, Store};
+use super::driver::{Backend, Care, Store};
 use super::outcome::{Due, Queues, Result, StoreError, Take, Where};
 use super::queued::QueuedWork;
 use crate::domain::event::Event;
@@ -89,7 +89,7 @@ impl Store {
     /// Records a report; see [`steps::report`](crate::steps::report).
     pub async fn record_report(&self, reported: &Reported, now: Timestamp) -> Result<Recorded> {
         let _timing = self.timed("record_report");
-        self.step_persistently(reported, now).await
+        self.step_with(Care::Irreplaceable, reported, now).await
     }
 
     /// The events that steps of this process have queued.
@@ -207,7 +207,7 @@ impl Store {
             None => Err(StoreError::Unreadable(
                 "its key is of no kind that is due".to_owned(),
             )),
-            Some(step) => self.step(&step, now).await,
+            Some(step) => self.step_with(Care::Leaving, &step, now).await,
         };
         match taken {
             Ok(Some(taken)) => Ok(Some(taken)),

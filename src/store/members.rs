@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::driver::{LONG_WAITS, Store};
+use super::driver::{Care, Store};
 use super::names::{Reservation, reservation_expired, unreadable};
 use super::outcome::{Place, Result, StoreError};
 use crate::domain::id::{ClientId, MemberGuid, UserGuid};
@@ -81,7 +81,7 @@ impl Store {
         user: UserGuid,
         member: MemberGuid,
     ) -> Result<Option<Member>> {
-        for wait in LONG_WAITS {
+        for wait in Care::Irreplaceable.waits() {
             match self.member(user, member).await {
                 Err(StoreError::Unavailable(_)) => tokio::time::sleep(*wait).await,
                 read => return read,

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::driver::{Store, WAITS};
+use super::driver::{Care, Store};
 use super::outcome::{Result, StoreError};
 use crate::domain::id::ClientId;
 use crate::steps::name::{GiveBack, Name, PutBack, Reserve, Reserved, Settle};
@@ -45,7 +45,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<String>> {
         let mut not_used = None;
-        let mut waits = WAITS.iter();
+        let mut waits = Care::Usual.waits().iter();
         loop {
             let reserve = Reserve {
                 name: wanted.name.clone(),

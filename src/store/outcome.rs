@@ -17,6 +17,15 @@ pub struct Retention {
 /// The result of every step.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// By whom something must be kept before it counts as kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// By the server that takes it.
+    Taken,
+    /// By replicas too, where there are any.
+    Acknowledged,
+}
+
 /// What waits in the queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queues {

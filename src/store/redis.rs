@@ -1,4 +1,4 @@
-//! The Redis store: one Redis or Valkey server, shared by any number of gateways.
+//! The Redis store: Redis or Valkey servers, shared by any number of gateways.
 //!
 //! ```text
 //! load ─▶ decide (steps) ─▶ apply: written if what was read is still so; else load again
@@ -15,13 +15,19 @@
 //!   (`bench/src/bin/bytes_per_link.rs` measures it).
 //! - [`RedisStore::open`] refuses a server that may lose what it accepted (`fitness.rs`).
 
+mod cluster;
 mod connection;
+mod endpoint;
 mod failure;
 mod fitness;
+mod hash_slot;
 mod keys;
 mod link;
+mod map;
 mod recent;
 mod scripts;
+mod sentinel;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -35,10 +41,12 @@ use self::keys::{Keys, partitions};
 use self::link::Link;
 use self::recent::Recent;
 use self::scripts::Call;
+use self::server::Asked;
 use super::encoding;
-use super::outcome::{self, Due, Place, Queues, Result, Retention, StoreError, Take, Where};
+use super::outcome::{self, Due, Keeping, Place, Queues, Result, Retention, StoreError, Take, Where};
 use super::plan::{CommandId, Loaded, Plan, Read};
 use super::queued::PerQueue;
+use crate::domain::redis_address::RedisAddress;
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Slot};
 
@@ -49,9 +57,12 @@ pub struct RedisSettings {
     pub retention: Retention,
     /// Use a server that may lose accepted data, with a warning instead of a refusal.
     pub accept_volatile: bool,
+    /// How many replicas must have what has to survive a failover, before it counts as kept. `None`: one, where
+    /// the server has a replica.
+    pub acknowledged_by: Option<u64>,
 }
 
-/// A store on one Redis or Valkey server, 6.2 or newer.
+/// A store on Redis or Valkey, 6.2 or newer: one server, one with Sentinels, or a cluster.
 pub struct RedisStore {
     link: Link,
     keys: Keys,
@@ -92,8 +103,8 @@ struct Sent<T> {
 }
 
 impl RedisStore {
-    /// Connects to `url` (`redis://` or `rediss://`), where all keys begin with `prefix`. Gives
-    /// warnings for the operator.
+    /// Connects to the servers at `address`, where all keys begin with `prefix`. Gives warnings for the
+    /// operator.
     ///
     /// # Errors
     ///
@@ -101,17 +112,19 @@ impl RedisStore {
     /// when the server refuses us, must not be trusted as it is set up, or holds what another version
     /// wrote in another layout.
     pub async fn open(
-        url: &str,
+        address: &RedisAddress,
         prefix: &str,
         settings: RedisSettings,
     ) -> Result<(Self, Vec<String>)> {
         let keys = Keys::new(prefix).ok_or_else(|| {
             StoreError::Unfit("the prefix of the store's keys must not contain { or }".to_owned())
         })?;
-        let link = Link::open(url).await?;
+        let link = Link::open(address, settings.acknowledged_by).await?;
         let warnings = fitness::check(&link, settings.accept_volatile).await?;
         fitness::check_layout(&link, &keys).await?;
-        link.load_scripts().await?;
+        for server in link.servers() {
+            server.load_scripts().await?;
+        }
         let retention = settings.retention;
         Ok((
             Self {
@@ -129,7 +142,7 @@ impl RedisStore {
         &self,
         step: &S,
         command: &CommandId,
-        now: Timestamp,
+        (now, keeping): (Timestamp, Keeping),
         tries: &mut Tries<S::Outcome>,
     ) -> Result<Option<(S::Outcome, PerQueue<bool>)>> {
         let remembered = mem::take(&mut tries.is_first).then(|| self.recall(step));
@@ -137,7 +150,8 @@ impl RedisStore {
             let (outcome, changes) = step.decide(&loaded.view, now);
             if !changes.is_empty() {
                 let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
-                return self.send(&step.slot(), plan, outcome, now, tries).await;
+                let slot = step.slot();
+                return self.send(&slot, plan, outcome, (now, keeping), tries).await;
             }
         }
         let slot = step.slot();
@@ -149,7 +163,7 @@ impl RedisStore {
         }
         // Look after reading: if the earlier request arrived before, its command is found.
         if let Some(earlier) = &tries.sent
-            && self.has_arrived(&slot, earlier, command).await?
+            && self.has_arrived(&slot, earlier, command, keeping).await?
         {
             let sent = tries.sent.take();
             return Ok(sent.map(|sent| (sent.outcome, EVERY_QUEUE)));
@@ -159,7 +173,7 @@ impl RedisStore {
             return Ok(Some((outcome, PerQueue::default())));
         }
         let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
-        self.send(&slot, plan, outcome, now, tries).await
+        self.send(&slot, plan, outcome, (now, keeping), tries).await
     }
 
     /// Whether a step whose answer was lost was written. One that only deletes leaves no command behind, so it
@@ -169,13 +183,16 @@ impl RedisStore {
         slot: &Slot,
         earlier: &Sent<T>,
         command: &CommandId,
+        keeping: Keeping,
     ) -> Result<bool> {
         if earlier.written.is_empty() && !earlier.deleted.is_empty() {
-            let left = self.load(slot, &Reads::of(earlier.deleted.clone())).await?;
+            let deleted = Reads::of(earlier.deleted.clone());
+            let left = self.load_kept(slot, &deleted, keeping).await?;
             return Ok(left.view.records().next().is_none());
         }
         let written = Reads::of(earlier.written.clone());
-        Ok(self.load(slot, &written).await?.was_written_by(command))
+        let found = self.load_kept(slot, &written, keeping).await?;
+        Ok(found.was_written_by(command))
     }
 
     /// What a step wants to read, as far as it was seen a moment ago. `None`: not all of it was.
@@ -211,7 +228,7 @@ impl RedisStore {
         slot: &Slot,
         plan: Plan,
         outcome: T,
-        now: Timestamp,
+        (now, keeping): (Timestamp, Keeping),
         tries: &mut Tries<T>,
     ) -> Result<Option<(T, PerQueue<bool>)>> {
         let call = Call::apply(&self.keys, slot, &plan, self.retention);
@@ -228,7 +245,7 @@ impl RedisStore {
             written,
             deleted,
         });
-        let is_written = self.link.call(call).await? == Value::Int(1);
+        let is_written = self.ask(slot, call, keeping).await? == Value::Int(1);
         if is_written {
             self.recent.see(plan.puts.into_iter().map(|put| put.kept));
         } else {
@@ -246,7 +263,7 @@ impl RedisStore {
     pub(super) async fn load_each(&self, reads: &[(Slot, Reads)]) -> Result<Vec<Loaded>> {
         let mut loaded = Vec::with_capacity(reads.len());
         let commands = reads.iter().map(|(slot, reads)| self.values(slot, reads));
-        let answers = self.link.query_all(commands.collect()).await?;
+        let answers = self.link.query_all(commands).await?;
         for ((_, reads), answer) in reads.iter().zip(answers) {
             loaded.push(self.seen(of_values(&reads.keys, answer)?));
         }
@@ -255,6 +272,17 @@ impl RedisStore {
 
     /// Reads records of one slot, in one round trip.
     pub(super) async fn load(&self, slot: &Slot, reads: &Reads) -> Result<Loaded> {
+        self.load_kept(slot, reads, Keeping::Taken).await
+    }
+
+    /// Reads records of one slot, in one round trip. With [`Keeping::Acknowledged`] what was read will still be
+    /// there after a failover.
+    pub(super) async fn load_kept(
+        &self,
+        slot: &Slot,
+        reads: &Reads,
+        keeping: Keeping,
+    ) -> Result<Loaded> {
         if reads.keys.is_empty() {
             return Ok(Loaded::default());
         }
@@ -269,10 +297,11 @@ impl RedisStore {
             return Ok(self.seen(loaded));
         }
         if reads.follow.is_empty() {
-            let values = self.link.query(&self.values(slot, reads)).await?;
+            let values = self.ask(slot, self.values(slot, reads), keeping).await?;
             return Ok(self.seen(of_values(&reads.keys, values)?));
         }
-        let answer = self.link.call(Call::load(&self.keys, slot, reads)).await?;
+        let call = Call::load(&self.keys, slot, reads);
+        let answer = self.ask(slot, call, keeping).await?;
         let mut parts = parts(answer)?.into_iter();
         let mut loaded = Loaded::default();
         while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
@@ -280,6 +309,22 @@ impl RedisStore {
             loaded.insert(of_value(key, value)?);
         }
         Ok(self.seen(loaded))
+    }
+
+    /// Whether what has to survive a failover is acknowledged by replicas, so that a read may see what is not yet.
+    pub(super) async fn acknowledges(&self, slot: &Slot) -> Result<bool> {
+        self.link.has_to_be_acknowledged(&self.keys.base(slot)).await
+    }
+
+    async fn ask(&self, slot: &Slot, asked: impl Into<Asked>, keeping: Keeping) -> Result<Value> {
+        match keeping {
+            Keeping::Taken => self.link.query(asked).await,
+            Keeping::Acknowledged => {
+                let mut mark = redis::cmd("SET");
+                mark.arg(self.keys.mark(slot)).arg(1).arg("PX").arg(60_000);
+                self.link.query_acknowledged(asked, mark).await
+            }
+        }
     }
 
     fn seen(&self, loaded: Loaded) -> Loaded {
@@ -299,7 +344,7 @@ impl RedisStore {
     /// Writes a plan that is not based on anything read.
     pub(super) async fn write(&self, slot: &Slot, plan: &Plan) -> Result<()> {
         let call = Call::apply(&self.keys, slot, plan, self.retention);
-        self.link.call(call).await.map(drop)
+        self.link.query(call).await.map(drop)
     }
 
     /// A part of a list, and the length of the whole.
@@ -338,7 +383,7 @@ impl RedisStore {
             .iter()
             .map(|slot| up_to(&self.keys.list(slot, list), now, limit));
         let mut places = Vec::new();
-        let answers = self.link.query_all(commands.collect()).await?;
+        let answers = self.link.query_all(commands).await?;
         for (slot, answer) in slots.iter().zip(answers) {
             places.extend(of_scores(slot, answer)?);
         }
@@ -363,7 +408,7 @@ impl RedisStore {
             let calls = slots
                 .iter()
                 .map(|slot| Call::take(&self.keys, slot, take, share));
-            let answers = self.link.call_all(calls.collect()).await?;
+            let answers = self.link.query_all(calls).await?;
             let mut full = Vec::new();
             for (slot, answer) in slots.into_iter().zip(answers) {
                 let mut parts = parts(answer)?.into_iter();
@@ -396,7 +441,7 @@ impl RedisStore {
         let commands = slots
             .iter()
             .map(|slot| up_to(&self.keys.lines(slot, take.queue), now, 1));
-        let answers = self.link.query_all(commands.collect()).await?;
+        let answers = self.link.query_all(commands).await?;
         let mut due = Vec::new();
         for (slot, answer) in slots.into_iter().zip(answers) {
             let first: Vec<(String, f64)> = value(answer)?;
@@ -412,7 +457,7 @@ impl RedisStore {
             .into_iter()
             .map(|slot| length(&self.keys.list(&slot, &List::SetAside)));
         let mut set_aside = 0;
-        for answer in self.link.query_all(lengths.collect()).await? {
+        for answer in self.link.query_all(lengths).await? {
             set_aside += number(answer)?;
         }
         Ok(Queues {
@@ -434,7 +479,7 @@ impl RedisStore {
         let mut due_at: Option<Timestamp> = None;
         for (slot, answer) in slots
             .iter()
-            .zip(self.link.query_all(lines.collect()).await?)
+            .zip(self.link.query_all(lines).await?)
         {
             for (line, first) in value::<Vec<(String, f64)>>(answer)? {
                 let first = Timestamp::from_millisecond(first as i64).ok();
@@ -451,7 +496,7 @@ impl RedisStore {
 
     /// Writes through the same path as a step: a key that nobody reads.
     pub(super) async fn probe(&self) -> Result<()> {
-        self.link.call(Call::probe(&self.keys)).await.map(drop)
+        self.link.query(Call::probe(&self.keys)).await.map(drop)
     }
 }
 

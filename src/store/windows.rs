@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::driver::{Backend, Store};
+use super::driver::{Backend, Care, Store};
 use super::outcome::{Result, StoreError};
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
@@ -56,7 +56,7 @@ impl Store {
     /// window's deadline is [`SETTLING`](super::SETTLING) away.
     pub async fn claim_callback(&self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
         let _timing = self.timed("claim_callback");
-        self.step_persistently(claim, now).await
+        self.step_with(Care::Irreplaceable, claim, now).await
     }
 
     /// Keeps a response that came by POST, sealed, for the GET that follows it, until `expires_at`;
@@ -97,7 +97,15 @@ impl Store {
     pub async fn attempt(&self, attempt: &AttemptId) -> Result<Option<AttemptRecord>> {
         let _timing = self.timed("attempt");
         let slot = Slot::Partition(attempt.partition());
-        let view = self.look(slot, AttemptRecord::reads(attempt)).await?;
+        let reads = || AttemptRecord::reads(attempt);
+        let view = self.look(slot.clone(), reads()).await?;
+        let found = AttemptRecord::of(&view, attempt);
+        let is_finished = found.as_ref().is_some_and(|it| it.window.status.is_finished());
+        if !is_finished || !self.acknowledges(&slot).await? {
+            return Ok(found);
+        }
+        // Somebody is about to be told how it ended.
+        let view = self.look_lasting(slot, reads()).await?;
         Ok(AttemptRecord::of(&view, attempt))
     }
 
@@ -109,7 +117,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Committed> {
         let _timing = self.timed("commit_connected");
-        let (committed, removed) = self.step_persistently(connection, now).await?;
+        let (committed, removed) = self.step_with(Care::Irreplaceable, connection, now).await?;
         if let Some(removed) = removed {
             self.give_back_external(&removed, now).await;
         }
@@ -129,7 +137,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Window>> {
         let _timing = self.timed("fail_window_persistently");
-        self.step_persistently(failure, now).await
+        self.step_with(Care::Irreplaceable, failure, now).await
     }
 
     /// "Try again"; see [`steps::retry`](crate::steps::retry).

@@ -50,8 +50,9 @@ async fn main() -> anyhow::Result<()> {
             finished: Duration::from_secs(30 * 24 * 60 * 60),
         },
         accept_volatile: true,
+        acknowledged_by: None,
     };
-    let (store, _) = RedisStore::open(&url, "guichet", settings).await?;
+    let (store, _) = RedisStore::open(&url.parse()?, "guichet", settings).await?;
     let store = Arc::new(Store::from(store));
     let now = Timestamp::from_millisecond(1_767_225_600_000)?;
 

@@ -12,26 +12,23 @@
 //! restarted. While *Down*, one task goes on trying, so that not every caller connects to a server that is away. If
 //! the server refused the last attempt, a step starts the next attempt at once and waits for it, so that the first
 //! step finds a server that is back. If the server was silent, steps fail at once.
+//!
+//! A connection is always to the same server. It ends for good when another server has taken over.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::failure::{self, NotInTime};
+use super::endpoint::{CONNECT_TIMEOUT, Endpoint};
+use super::failure::{Cause, NotInTime};
 
 /// How long a step may take once it is sent.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How long one attempt to connect may take, from the first packet to the first answer.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How many commands may wait for the connection before callers do.
-const QUEUE: usize = 1024;
 
 /// The pause after the first attempt to connect again that failed; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -48,7 +45,7 @@ const YOUNG: Duration = Duration::from_secs(1);
 pub(super) struct Connection(Arc<Shared>);
 
 struct Shared {
-    address: Address,
+    endpoint: Endpoint,
     state: watch::Sender<State>,
     /// Ends a pause between two attempts.
     wake: Notify,
@@ -58,7 +55,8 @@ struct Shared {
 enum State {
     Up(Line),
     Trying,
-    Down(Arc<failure::Cause>),
+    Down(Arc<Cause>),
+    Ended,
 }
 
 /// One connection of those that followed each other.
@@ -71,25 +69,27 @@ struct Line {
     cut: CancellationToken,
 }
 
-/// Where the server is, and what is said to it first. We say it ourselves: the library keeps from
-/// us what the server answers to a password.
-struct Address {
-    client: Client,
-    login: RedisConnectionInfo,
-}
-
 impl Connection {
-    /// Connects to `url`; one attempt.
-    pub(super) async fn open(url: &str) -> Result<Self, failure::Cause> {
-        let address = Address::of(url)?;
-        let line = Line::new(address.connect().await?, 0);
-        let state = watch::Sender::new(State::Up(line));
+    /// A connection to that server. The first attempt begins at once.
+    pub(super) fn to(endpoint: Endpoint) -> Self {
+        let state = watch::Sender::new(State::Trying);
         let wake = Notify::new();
-        Ok(Self(Arc::new(Shared {
-            address,
+        let shared = Arc::new(Shared {
+            endpoint,
             state,
             wake,
-        })))
+        });
+        tokio::spawn(connect_again(Arc::downgrade(&shared), 0, Duration::ZERO));
+        Self(shared)
+    }
+
+    /// Ends it for good: steps under way fail at once, so that they are sent elsewhere.
+    pub(super) fn end(&self) {
+        let last = self.0.state.send_replace(State::Ended);
+        if let State::Up(line) = last {
+            line.cut.cancel();
+        }
+        self.0.wake.notify_one();
     }
 
     /// Runs `step` on the connection, within [`STEP_TIMEOUT`].
@@ -99,18 +99,18 @@ impl Connection {
     pub(super) async fn run<T, F>(
         &self,
         step: impl FnOnce(MultiplexedConnection) -> F,
-    ) -> Result<T, failure::Cause>
+    ) -> Result<T, Cause>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let line = self.line().await?;
         let answer = tokio::select! {
             answer = timeout(STEP_TIMEOUT, step(line.connection.clone())) => answer,
-            () = line.cut.cancelled() => return Err(NotInTime(STEP_TIMEOUT).into()),
+            () = line.cut.cancelled() => return Err(self.cut()),
         };
         let cause = match answer {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => failure::Cause::from(error),
+            Ok(Err(error)) => Cause::from(error),
             Err(_) => {
                 // Those who sent theirs later would be no luckier.
                 line.cut.cancel();
@@ -123,7 +123,7 @@ impl Connection {
         Err(cause)
     }
 
-    async fn line(&self) -> Result<Line, failure::Cause> {
+    async fn line(&self) -> Result<Line, Cause> {
         // Nearly always.
         if let State::Up(line) = &*self.0.state.borrow() {
             return Ok(line.clone());
@@ -132,8 +132,9 @@ impl Connection {
         let is_refused = match &*states.borrow_and_update() {
             State::Up(line) => return Ok(line.clone()),
             State::Down(cause) if cause.is_silence() => {
-                return Err(failure::Cause::Still(cause.clone()));
+                return Err(Cause::Still(cause.clone()));
             }
+            State::Ended => return Err(Cause::Ended),
             State::Down(_) => true,
             State::Trying => false,
         };
@@ -147,13 +148,22 @@ impl Connection {
         }
         match &*states.borrow() {
             State::Up(line) => Ok(line.clone()),
-            State::Down(cause) => Err(failure::Cause::Still(cause.clone())),
+            State::Down(cause) => Err(Cause::Still(cause.clone())),
+            State::Ended => Err(Cause::Ended),
             State::Trying => Err(NotInTime(CONNECT_TIMEOUT).into()),
         }
     }
 
+    /// Why a step that was under way was cut off.
+    fn cut(&self) -> Cause {
+        match *self.0.state.borrow() {
+            State::Ended => Cause::Ended,
+            _ => NotInTime(STEP_TIMEOUT).into(),
+        }
+    }
+
     /// Begins to look for another connection than `line`, unless somebody has already.
-    fn replace(&self, line: &Line, cause: &failure::Cause) {
+    fn replace(&self, line: &Line, cause: &Cause) {
         let is_young = line.since.elapsed() < YOUNG;
         let is_first = self.0.state.send_if_modified(|state| {
             let is_it = matches!(state, State::Up(current) if current.number == line.number);
@@ -167,7 +177,8 @@ impl Connection {
             is_it
         });
         if is_first {
-            tracing::warn!(%cause, "the connection to the store is lost; connecting again");
+            let host = &self.0.endpoint.host;
+            tracing::warn!(%host, %cause, "the connection to the store is lost; connecting again");
             let pause = if is_young { YOUNG } else { Duration::ZERO };
             let shared = Arc::downgrade(&self.0);
             tokio::spawn(connect_again(shared, line.number + 1, pause));
@@ -175,7 +186,7 @@ impl Connection {
     }
 }
 
-/// Tries until it succeeds, or nobody holds the connection any more.
+/// Tries until it succeeds, or nobody needs the connection any more. Attempt number 0 is the first of all.
 async fn connect_again(shared: Weak<Shared>, number: u64, mut pause: Duration) {
     let lost = Instant::now();
     loop {
@@ -187,20 +198,34 @@ async fn connect_again(shared: Weak<Shared>, number: u64, mut pause: Duration) {
             () = sleep(pause.saturating_sub(FIRST_PAUSE)) => {}
             () = shared.wake.notified() => {}
         }
-        match shared.address.connect().await {
-            Ok(connection) => {
-                let line = Line::new(connection, number);
-                shared.state.send_replace(State::Up(line));
-                let after_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
-                tracing::info!(after_ms, "connected to the store again");
-                return;
-            }
+        if matches!(*shared.state.borrow(), State::Ended) {
+            return;
+        }
+        let host = &shared.endpoint.host;
+        let next = match shared.endpoint.connect().await {
+            Ok(connection) => State::Up(Line::new(connection, number)),
             Err(cause) => {
-                if !matches!(*shared.state.borrow(), State::Down(_)) {
-                    tracing::warn!(%cause, "the store refuses a connection; trying again");
+                let is_told = number == 0 || matches!(*shared.state.borrow(), State::Down(_));
+                if !is_told {
+                    tracing::warn!(%host, %cause, "the store refuses a connection; trying again");
                 }
-                shared.state.send_replace(State::Down(Arc::new(cause)));
+                State::Down(Arc::new(cause))
             }
+        };
+        let is_up = matches!(next, State::Up(_));
+        let is_wanted = shared.state.send_if_modified(|state| {
+            let is_wanted = !matches!(state, State::Ended);
+            if is_wanted {
+                *state = next;
+            }
+            is_wanted
+        });
+        if is_up && is_wanted && number > 0 {
+            let after_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(%host, after_ms, "connected to the store again");
+        }
+        if is_up || !is_wanted {
+            return;
         }
         pause = (2 * pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
     }
@@ -213,49 +238,6 @@ impl Line {
             number,
             since: Instant::now(),
             cut: CancellationToken::new(),
-        }
-    }
-}
-
-impl Address {
-    fn of(url: &str) -> Result<Self, failure::Cause> {
-        let info = url.into_connection_info()?;
-        let login = info.redis_settings().clone();
-        let client = Client::open(info.set_redis_settings(RedisConnectionInfo::default()))?;
-        Ok(Self { client, login })
-    }
-
-    /// Connects, signs in, chooses the database, and waits for an answer: what takes connections
-    /// and answers nothing is no server.
-    async fn connect(&self) -> Result<MultiplexedConnection, failure::Cause> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE);
-        let connecting = async {
-            let client = &self.client;
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
-            let login = &self.login;
-            if let Some(password) = login.password() {
-                let mut auth = redis::cmd("AUTH");
-                auth.arg(login.username()).arg(password);
-                auth.exec_async(&mut connection).await?;
-            }
-            if login.db() != 0 {
-                let mut select = redis::cmd("SELECT");
-                select.arg(login.db()).exec_async(&mut connection).await?;
-            }
-            match redis::cmd("PING").exec_async(&mut connection).await {
-                // A user that may do no more than it has to is answered all the same.
-                Err(error) if failure::is_no_permission(&error) => Ok(connection),
-                answer => answer.map(|()| connection),
-            }
-        };
-        match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => Ok(connected?),
-            Err(_) => Err(NotInTime(CONNECT_TIMEOUT).into()),
         }
     }
 }

@@ -33,6 +33,23 @@ pub(super) enum Cause {
     /// The last attempt to connect, a moment ago, failed with this.
     #[error("{0}")]
     Still(Arc<Cause>),
+    /// Another server has taken over meanwhile.
+    #[error("another server has taken over")]
+    Ended,
+    /// Nobody serves this hash slot of the cluster, as far as is known.
+    #[error("the cluster has no server for hash slot {0}")]
+    NoServer(u16),
+    /// It was written, but so few replicas said in time that they have it.
+    #[error("{got} of {wanted} replicas acknowledged what was written")]
+    Unacknowledged {
+        /// How many did.
+        got: u64,
+        /// How many must.
+        wanted: u64,
+    },
+    /// The Sentinels know no server of that name.
+    #[error("the Sentinels watch no server named {0:?}")]
+    NotWatched(String),
 }
 
 /// The same text as `Display`, so that `Debug` shows no arguments either.
@@ -94,7 +111,7 @@ impl Cause {
         match self {
             Self::Silence(_) => true,
             Self::Still(cause) => cause.is_silence(),
-            Self::Told(_) => false,
+            _ => false,
         }
     }
 
@@ -109,7 +126,19 @@ impl Cause {
                 _ => true,
             },
             Self::Silence(_) => true,
-            Self::Still(_) => false,
+            _ => false,
+        }
+    }
+
+    /// Whether another server may have taken over.
+    pub(super) fn asks_for_another_server(&self) -> bool {
+        match self {
+            Self::Told(error) => {
+                let is_down = ErrorKind::Server(ServerErrorKind::ClusterDown);
+                self.asks_for_another_connection() || error.kind() == is_down
+            }
+            Self::NotWatched(_) => false,
+            _ => true,
         }
     }
 
@@ -117,6 +146,8 @@ impl Cause {
         let error = match self {
             Self::Silence(_) => return Class::Away,
             Self::Still(cause) => return cause.class(),
+            Self::Ended | Self::NoServer(_) | Self::Unacknowledged { .. } => return Class::Away,
+            Self::NotWatched(_) => return Class::Barred,
             Self::Told(error) => error,
         };
         let says = |text: &str| error.detail().is_some_and(|detail| detail.contains(text));
@@ -150,8 +181,14 @@ impl Cause {
     }
 
     fn remedy(&self) -> &'static str {
-        let Self::Told(error) = self else {
-            return "";
+        let error = match self {
+            Self::Told(error) => error,
+            Self::Still(cause) => return cause.remedy(),
+            Self::NotWatched(_) => {
+                return "Remedy: write the name that stands behind \"sentinel monitor\" in their \
+                        configuration as ?service=NAME of store.url";
+            }
+            _ => return "",
         };
         let says = |text: &str| error.detail().is_some_and(|detail| detail.contains(text));
         match error.code() {

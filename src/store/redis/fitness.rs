@@ -4,6 +4,7 @@ use redis::Value;
 
 use super::keys::{Keys, VERSION};
 use super::link::Link;
+use super::server::Server;
 use crate::store::outcome::{Result, StoreError};
 
 /// The oldest server whose commands suffice, as major and minor version.
@@ -20,12 +21,25 @@ struct Settings {
     maxmemory_policy: Option<String>,
     connected_slaves: Option<String>,
     min_replicas_to_write: Option<String>,
+    /// Whether the address says that the server is part of a cluster.
+    is_cluster: bool,
+    /// Whether what must survive a failover is acknowledged by replicas.
+    is_acknowledged: bool,
 }
 
-/// Refuses a server that may lose what it accepted, naming the setting and the remedy; gives
-/// warnings about the rest. With `accept_volatile` the loss of data is a warning too.
+/// Refuses servers that may lose what they accepted, naming the setting and the remedy; gives warnings about the
+/// rest. With `accept_volatile` the loss of data is a warning too.
 pub(super) async fn check(link: &Link, accept_volatile: bool) -> Result<Vec<String>> {
-    judge(&read(link).await?, accept_volatile)
+    let mut warnings: Vec<String> = Vec::new();
+    for server in link.servers() {
+        let settings = read(&server, link).await?;
+        for warning in judge(&settings, accept_volatile)? {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+    }
+    Ok(warnings)
 }
 
 /// How many keys are looked through for those of an earlier layout, when the store is used for the first time.
@@ -34,10 +48,20 @@ const LOOKED_THROUGH: u32 = 100_000;
 /// Refuses a store whose keys under this prefix another version wrote in another layout.
 pub(super) async fn check_layout(link: &Link, keys: &Keys) -> Result<()> {
     let mark = format!("{}layout", keys.store());
-    let marked: Option<u32> = link.ask(redis::cmd("GET").arg(&mark)).await?;
+    let home = link.server(&mark)?;
+    let marked: Option<u32> = home.ask(redis::cmd("GET").arg(&mark)).await?;
     if marked == Some(VERSION) {
         return Ok(());
     }
+    for server in link.servers() {
+        refuse_earlier(&server, keys).await?;
+    }
+    home.ask::<Value>(redis::cmd("SET").arg(&mark).arg(VERSION))
+        .await
+        .map(drop)
+}
+
+async fn refuse_earlier(server: &Server, keys: &Keys) -> Result<()> {
     for other in 1..VERSION {
         let (mut cursor, mut looked_through) = (0_u64, 0);
         loop {
@@ -45,7 +69,7 @@ pub(super) async fn check_layout(link: &Link, keys: &Keys) -> Result<()> {
             scan.arg(cursor).arg("MATCH").arg(keys.pattern(other));
             scan.arg("COUNT").arg(1000);
             // A user without the permission to look cannot find such keys.
-            let Ok((next, found)) = link.ask::<(u64, Vec<String>)>(&scan).await else {
+            let Ok((next, found)) = server.ask::<(u64, Vec<String>)>(&scan).await else {
                 break;
             };
             if !found.is_empty() {
@@ -62,9 +86,7 @@ pub(super) async fn check_layout(link: &Link, keys: &Keys) -> Result<()> {
             }
         }
     }
-    link.ask::<Value>(redis::cmd("SET").arg(&mark).arg(VERSION))
-        .await
-        .map(drop)
+    Ok(())
 }
 
 fn judge(settings: &Settings, accept_volatile: bool) -> Result<Vec<String>> {
@@ -126,19 +148,28 @@ fn judge(settings: &Settings, accept_volatile: bool) -> Result<Vec<String>> {
     Ok(warnings)
 }
 
-/// What was acknowledged before a replica had it is lost when that replica takes over.
+/// What was answered before a replica had it is lost when that replica takes over.
 fn warn_of_failovers(settings: &Settings, warnings: &mut Vec<String>) {
     let is_none = |number: &Option<String>| number.as_deref().is_none_or(|it| it == "0");
-    if is_none(&settings.connected_slaves) || !is_none(&settings.min_replicas_to_write) {
+    if is_none(&settings.connected_slaves) {
         return;
     }
-    warnings.push(
-        "Redis has replicas and does not ask any of them before it answers (min-replicas-to-write is \
-         0): a primary that is cut off goes on accepting what is lost when a replica takes over, after \
-         people have seen that they are connected. Remedy: CONFIG SET min-replicas-to-write 1 and \
-         min-replicas-max-lag 10, and the same lines in redis.conf"
-            .to_owned(),
-    );
+    if !settings.is_acknowledged {
+        warnings.push(
+            "Redis has replicas and store.acknowledged_by is 0: when one of them takes over, connections \
+             are lost whose people have seen that they are connected. Remedy: remove the setting"
+                .to_owned(),
+        );
+    }
+    if is_none(&settings.min_replicas_to_write) {
+        warnings.push(
+            "Redis has replicas and does not ask any of them before it answers (min-replicas-to-write \
+             is 0): a primary that is cut off goes on accepting links and answers that are lost when a \
+             replica takes over. Remedy: CONFIG SET min-replicas-to-write 1 and min-replicas-max-lag 10, \
+             and the same lines in redis.conf"
+                .to_owned(),
+        );
+    }
 }
 
 /// Faults that `accept_volatile` does not accept.
@@ -157,18 +188,27 @@ fn must_work(settings: &Settings, warnings: &mut Vec<String>) -> Result<()> {
             OLDEST.0, OLDEST.1
         )),
     }
-    if settings.mode.as_deref() == Some("sentinel") {
-        return unfit(
-            "this is a Sentinel, which keeps nothing itself. Remedy: the address of the Redis server \
-             that it watches"
-                .to_owned(),
-        );
-    }
-    if settings.mode.as_deref() == Some("cluster") {
-        return unfit(
-            "this Redis is part of a cluster, which is not supported. Remedy: a standalone server"
-                .to_owned(),
-        );
+    match (settings.mode.as_deref(), settings.is_cluster) {
+        (Some("sentinel"), _) => {
+            return unfit(
+                "this is a Sentinel, which keeps nothing itself. Remedy: write redis+sentinel for redis, \
+                 and ?service=NAME at the end, in store.url"
+                    .to_owned(),
+            );
+        }
+        (Some("cluster"), false) => {
+            return unfit(
+                "this Redis is part of a cluster. Remedy: write redis+cluster for redis in store.url"
+                    .to_owned(),
+            );
+        }
+        (Some("standalone"), true) => {
+            return unfit(
+                "this Redis is not part of a cluster. Remedy: write redis for redis+cluster in store.url"
+                    .to_owned(),
+            );
+        }
+        _ => {}
     }
     if settings.role.as_deref() == Some("slave") {
         return unfit(
@@ -185,38 +225,40 @@ fn parse(version: &str) -> Option<(u32, u32)> {
 
 /// Reads the settings by `CONFIG GET`; where that is not allowed, as on many managed servers, by
 /// `INFO`, which knows all but `appendfsync`.
-async fn read(link: &Link) -> Result<Settings> {
-    let info = info(link).await?;
+async fn read(server: &Server, link: &Link) -> Result<Settings> {
+    let info = info(server).await?;
     Ok(Settings {
         version: line(&info, "redis_version"),
         mode: line(&info, "redis_mode"),
         role: line(&info, "role"),
-        appendonly: match configured(link, "appendonly").await? {
+        appendonly: match configured(server, "appendonly").await? {
             Some(value) => Some(value),
             None => line(&info, "aof_enabled").map(|enabled| match enabled.as_str() {
                 "1" => "yes".to_owned(),
                 _ => "no".to_owned(),
             }),
         },
-        appendfsync: configured(link, "appendfsync").await?,
-        maxmemory_policy: match configured(link, "maxmemory-policy").await? {
+        appendfsync: configured(server, "appendfsync").await?,
+        maxmemory_policy: match configured(server, "maxmemory-policy").await? {
             Some(value) => Some(value),
             None => line(&info, "maxmemory_policy"),
         },
         connected_slaves: line(&info, "connected_slaves"),
-        min_replicas_to_write: configured(link, "min-replicas-to-write").await?,
+        min_replicas_to_write: configured(server, "min-replicas-to-write").await?,
+        is_cluster: link.is_cluster(),
+        is_acknowledged: link.acknowledged_by() != Some(0),
     })
 }
 
-async fn configured(link: &Link, name: &str) -> Result<Option<String>> {
-    let answer = link
+async fn configured(server: &Server, name: &str) -> Result<Option<String>> {
+    let answer = server
         .ask::<Vec<String>>(redis::cmd("CONFIG").arg("GET").arg(name))
         .await;
     readable(answer).map(|pair| pair.and_then(|pair| pair.into_iter().nth(1)))
 }
 
-async fn info(link: &Link) -> Result<String> {
-    let answer = link.ask::<Value>(&redis::cmd("INFO")).await;
+async fn info(server: &Server) -> Result<String> {
+    let answer = server.ask::<Value>(&redis::cmd("INFO")).await;
     Ok(match readable(answer)? {
         Some(Value::BulkString(text)) => String::from_utf8_lossy(&text).into_owned(),
         Some(Value::VerbatimString { text, .. }) => text,
@@ -255,6 +297,8 @@ mod tests {
             maxmemory_policy: text("noeviction"),
             connected_slaves: text("0"),
             min_replicas_to_write: text("0"),
+            is_cluster: false,
+            is_acknowledged: true,
         }
     }
 
@@ -268,6 +312,15 @@ mod tests {
         let warnings = judge(&with("2", "0"), false).expect("fit");
         assert!(
             warnings.len() == 1 && warnings[0].contains("min-replicas-to-write"),
+            "{warnings:?}"
+        );
+        let unacknowledged = Settings {
+            is_acknowledged: false,
+            ..with("2", "1")
+        };
+        let warnings = judge(&unacknowledged, false).expect("fit");
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("store.acknowledged_by"),
             "{warnings:?}"
         );
         for (replicas, least) in [("0", "0"), ("2", "1")] {
@@ -328,8 +381,9 @@ mod tests {
             refusal(&settings, true)
         };
         assert!(change(|it| it.version = Some("6.0.16".to_owned())).contains("6.2 or newer"));
-        assert!(change(|it| it.mode = Some("cluster".to_owned())).contains("standalone"));
-        assert!(change(|it| it.mode = Some("sentinel".to_owned())).contains("Sentinel"));
+        assert!(change(|it| it.mode = Some("cluster".to_owned())).contains("redis+cluster"));
+        assert!(change(|it| it.mode = Some("sentinel".to_owned())).contains("redis+sentinel"));
+        assert!(change(|it| it.is_cluster = true).contains("not part of a cluster"));
         assert!(change(|it| it.role = Some("slave".to_owned())).contains("replica"));
     }
 

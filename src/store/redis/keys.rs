@@ -1,8 +1,12 @@
 //! Every key of the store, version 3.
 //!
 //! A key is a *base*, whose braces are a cluster's hash tag, and what comes behind it. All keys of one base are
-//! in one slot, so one step may touch any of them. A partition's base is `{prefix}3{pNN}`, `NN` as in
+//! in one slot, so one step may touch any of them. A partition's base is `{prefix}3{pNNx}`, `NN` as in
 //! [`Partition`]'s written form, a client's `{prefix}3{c:CLIENT}`, and the store's own `{prefix}3{s}`.
+//!
+//! What stands for `x` is chosen such that the partitions' hash slots are spread evenly over all: partition `i`
+//! of `n` is in the middle of the `i`-th of `n` parts. So the masters of a cluster have as many partitions each
+//! as they have hash slots.
 //!
 //! | behind the base | type | what |
 //! |---|---|---|
@@ -12,11 +16,13 @@
 //! | `S` and a queue's letter | sorted set | the queue's lines, by when each was last served |
 //! | `Q…:` and a line | sorted set | keys by when they are due |
 //! | `H…:` and a line | sorted set | those of them that somebody holds, by until when |
+//! | `ack` | string | nothing; it is written where replicas have to acknowledge what was written before |
 //!
 //! Some keys have a time to live. It only deletes them; every decision compares stored times with the caller's
 //! `now`.
 
-use crate::domain::id::Partition;
+use super::hash_slot::{HASH_SLOTS, hash_slot};
+use crate::domain::id::{PARTITIONS, Partition};
 use crate::steps::record::{Key, List, Queue, Slot};
 
 /// The version of what is written here.
@@ -26,6 +32,8 @@ pub(super) const VERSION: u32 = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     prefix: String,
+    /// The base of each partition.
+    partitions: Vec<String>,
 }
 
 impl Keys {
@@ -35,6 +43,9 @@ impl Keys {
         let is_sound = !prefix.contains(['{', '}']);
         is_sound.then(|| Self {
             prefix: prefix.to_owned(),
+            partitions: Partition::all()
+                .map(|partition| format!("{prefix}{VERSION}{{{}}}", tag(partition)))
+                .collect(),
         })
     }
 
@@ -54,7 +65,7 @@ impl Keys {
     pub(super) fn base(&self, slot: &Slot) -> String {
         let prefix = &self.prefix;
         match slot {
-            Slot::Partition(partition) => format!("{prefix}{VERSION}{{p{partition}}}"),
+            Slot::Partition(partition) => self.partitions[usize::from(partition.index())].clone(),
             Slot::Client(client) => format!("{prefix}{VERSION}{{c:{client}}}"),
         }
     }
@@ -62,6 +73,11 @@ impl Keys {
     /// The base of what concerns the store itself.
     pub(super) fn store(&self) -> String {
         format!("{}{VERSION}{{s}}", self.prefix)
+    }
+
+    /// A key that nobody reads: it is written so that there is something to acknowledge.
+    pub(super) fn mark(&self, slot: &Slot) -> String {
+        format!("{}ack", self.base(slot))
     }
 
     /// A record's key.
@@ -95,7 +111,53 @@ impl Keys {
     }
 }
 
+/// The hash tag of a partition: the first of its tags that is in the middle half of the partition's part of the
+/// hash slots.
+fn tag(partition: Partition) -> String {
+    let part = HASH_SLOTS / u16::from(PARTITIONS);
+    let begin = part * u16::from(partition.index()) + part / 4;
+    let is_in_the_middle = |tag: &String| {
+        let slot = hash_slot(tag.as_bytes());
+        (begin..begin + part / 2).contains(&slot)
+    };
+    let mut tags = (0_u32..).map(|number| format!("p{partition}{number:x}"));
+    tags.find(is_in_the_middle).unwrap_or_default()
+}
+
 /// The slots that hold what is due.
 pub(super) fn partitions() -> Vec<Slot> {
     Partition::all().map(Slot::Partition).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_spread_evenly_over_the_servers_of_a_cluster() {
+        let keys = Keys::new("g:").expect("a prefix");
+        for servers in [1, 2, 3, 4, 6, 8, 16] {
+            let mut partitions = vec![0_u16; servers];
+            for slot in super::partitions() {
+                let slot = usize::from(hash_slot(keys.base(&slot).as_bytes()));
+                partitions[slot * servers / usize::from(HASH_SLOTS)] += 1;
+            }
+            let (least, most) = (partitions.iter().min(), partitions.iter().max());
+            let (least, most) = (least.expect("one"), most.expect("one"));
+            assert!(most - least <= 1, "{servers}: {partitions:?}");
+        }
+    }
+
+    #[test]
+    fn keys_of_one_base_are_in_one_hash_slot() {
+        let keys = Keys::new("g:").expect("a prefix");
+        for slot in super::partitions() {
+            let base = keys.base(&slot);
+            let record = keys.record(&slot, &Key::parse("m-one").expect("a key"));
+            let line = keys.due(&slot, Queue::Events) + "acme";
+            let home = hash_slot(base.as_bytes());
+            assert_eq!(home, hash_slot(record.as_bytes()));
+            assert_eq!(home, hash_slot(line.as_bytes()));
+        }
+    }
 }

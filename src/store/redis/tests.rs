@@ -18,6 +18,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use self::server::Server;
+use super::keys::Keys;
 use super::{RedisSettings, RedisStore};
 use crate::domain::data_request::DataRequest;
 use crate::domain::event::{EventKind, Notice};
@@ -27,12 +28,13 @@ use crate::domain::id::{
 use crate::domain::job::NewJob;
 use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::random::Random;
+use crate::domain::redis_address::RedisAddress;
 use crate::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkToken};
 use crate::domain::user::User;
 use crate::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, ReferralSource, WindowOptions,
 };
-use crate::steps::record::Key;
+use crate::steps::record::{Key, Slot};
 use crate::store::Store;
 use crate::store::{
     Claim, Claimed, Committed, Connection, Failure, MemberChange, NewMember, Opened, Opening,
@@ -64,12 +66,17 @@ fn settings() -> RedisSettings {
             finished: RETENTION,
         },
         accept_volatile: false,
+        acknowledged_by: None,
     }
+}
+
+fn address(url: &str) -> RedisAddress {
+    url.parse().expect("an address")
 }
 
 /// A store of its own on `server`.
 async fn open(server: &Server) -> Store {
-    let (store, warnings) = RedisStore::open(&server.url(), "test:", settings())
+    let (store, warnings) = RedisStore::open(&address(&server.url()), "test:", settings())
         .await
         .expect("a sound server");
     assert_eq!(warnings, Vec::<String>::new());
@@ -245,7 +252,12 @@ fn change(member: &Member) -> MemberChange {
 
 /// A key as the server has it.
 fn key_of(partition: Partition, key: &Key) -> String {
-    format!("test:3{{p{partition}}}{}", key.as_str())
+    base_of(&Slot::Partition(partition)) + key.as_str()
+}
+
+/// What the keys of a slot begin with on the server.
+fn base_of(slot: &Slot) -> String {
+    Keys::new("test:").expect("a prefix").base(slot)
 }
 
 fn new_job(partition: Partition) -> NewJob {

@@ -21,8 +21,9 @@ impl Bench {
                 let settings = RedisSettings {
                     retention: RETENTION,
                     accept_volatile: true,
+                    acknowledged_by: None,
                 };
-                let (store, _) = RedisStore::open(&url, &prefix, settings)
+                let (store, _) = RedisStore::open(&url.parse().expect("an address"), &prefix, settings)
                     .await
                     .expect("the server is fit");
                 store.into()

@@ -150,7 +150,7 @@ async fn a_server_that_goes_away_is_told_at_once_and_found_again() {
 async fn whatever_an_attempt_to_reconnect_meets_it_is_repeated() {
     let server = Server::start().await;
     let between = Between::start(&server).await;
-    let (store, _) = RedisStore::open(&between.url(), "test:", settings())
+    let (store, _) = RedisStore::open(&address(&between.url()), "test:", settings())
         .await
         .expect("a sound server");
     let store = Store::from(store);
@@ -185,7 +185,7 @@ async fn a_login_or_a_permission_that_ends_is_away_until_it_is_given_again() {
     };
     acl(&["on", ">first", "~test:*", "+@all"]).await;
     let url = format!("redis://g:first@127.0.0.1:{}/", server.port());
-    let (store, _) = RedisStore::open(&url, "test:", settings())
+    let (store, _) = RedisStore::open(&address(&url), "test:", settings())
         .await
         .expect("a sound server");
     let store = Store::from(store);

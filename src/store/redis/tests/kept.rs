@@ -8,7 +8,7 @@ use crate::store::Where;
 #[tokio::test]
 async fn what_an_earlier_version_wrote_is_refused_in_words() {
     let server = Server::start().await;
-    let open_as = async |prefix: &str| RedisStore::open(&server.url(), prefix, settings()).await;
+    let open_as = async |prefix: &str| RedisStore::open(&address(&server.url()), prefix, settings()).await;
     let _: () = server.query(&["SET", "test:1{p00}mAAAA", "1"]).await;
     let refused = open_as("test:").await.err();
     assert!(
@@ -107,7 +107,7 @@ async fn one_record_that_cannot_be_read_stops_nobody() {
     assert_eq!(queues.set_aside, spoilt.len() as u64);
     assert_eq!(queues.jobs.length, sound.len() as u64);
     for (partition, key) in spoilt {
-        let list = format!("test:3{{p{partition}}}{}", List::SetAside.name());
+        let list = base_of(&Slot::Partition(partition)) + &List::SetAside.name();
         let at: Option<String> = server.query(&["ZSCORE", &list, key.as_str()]).await;
         assert!(at.is_some(), "{} is listed", key.as_str());
     }

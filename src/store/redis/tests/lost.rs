@@ -59,7 +59,7 @@ impl Between {
 
     async fn open(&self) -> Store {
         let url = format!("redis://127.0.0.1:{}/", self.port);
-        let opened = RedisStore::open(&url, "test:", settings()).await;
+        let opened = RedisStore::open(&address(&url), "test:", settings()).await;
         opened.expect("a sound server").0.into()
     }
 
@@ -243,7 +243,7 @@ async fn a_step_that_only_deletes_is_taken_once_though_its_answer_was_lost() {
     let again = store.delete_member(&deletion, at(6)).await;
     assert_eq!(again.expect("answered"), None);
     let name = Key::name(&client(), NameKind::ExternalGuid, "ext 1");
-    let name = format!("test:3{{c:acme}}{}", name.as_str());
+    let name = base_of(&Slot::Client(client())) + name.as_str();
     let left: i64 = server.query(&["EXISTS", &name]).await;
     assert_eq!(left, 0, "the name was given back");
 }

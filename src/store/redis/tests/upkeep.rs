@@ -13,7 +13,7 @@ async fn every_key_of_a_flow_is_in_its_partition() {
     let new = new_member(user, new_window(user.partition(), at(600)));
     store.create_member(&new, at(0)).await.expect("kept");
     connect(&store, &new).await;
-    let base = format!("test:3{{p{}}}", new.member.guid.partition());
+    let base = base_of(&Slot::Partition(new.member.guid.partition()));
     let mut keys: Vec<String> = server.query(&["KEYS", "*"]).await;
     keys.retain(|key| !before.contains(key));
     assert!(keys.len() >= 7, "{keys:?}");
@@ -112,7 +112,7 @@ async fn a_server_that_may_lose_data_is_refused() {
             accept_volatile,
             ..settings()
         };
-        RedisStore::open(&server.url(), "test:", settings).await
+        RedisStore::open(&address(&server.url()), "test:", settings).await
     };
     let _: () = server
         .query(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"])

@@ -82,8 +82,7 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
                 accept_volatile: config.store.accept_volatile,
                 acknowledged_by: config.store.acknowledged_by,
             };
-            let opened =
-                RedisStore::open(address, &config.store.prefix, settings).await?;
+            let opened = RedisStore::open(address, &config.store.prefix, settings).await?;
             Ok((opened.0.into(), opened.1))
         }
     }

@@ -394,10 +394,7 @@ mod tests {
             ("redis+sentinel://h?service=", Invalid::NoService),
             ("redis://h?service=s", Invalid::Parameter),
             ("rediss://h#insecure", Invalid::Parameter),
-            (
-                "redis+sentinel://h?service=s&service=t",
-                Invalid::Parameter,
-            ),
+            ("redis+sentinel://h?service=s&service=t", Invalid::Parameter),
         ] {
             let error = text.parse::<RedisAddress>().expect_err(text);
             assert_eq!(error, expected, "{text}");

@@ -232,7 +232,9 @@ impl Store {
         match &self.backend {
             Backend::Sqlite(_) => self.look(slot, reads).await,
             Backend::Redis(store) => {
-                let loaded = store.load_kept(&slot, &reads, Keeping::Acknowledged).await?;
+                let loaded = store
+                    .load_kept(&slot, &reads, Keeping::Acknowledged)
+                    .await?;
                 Ok(loaded.view)
             }
         }

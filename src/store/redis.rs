@@ -43,7 +43,9 @@ use self::recent::Recent;
 use self::scripts::Call;
 use self::server::Asked;
 use super::encoding;
-use super::outcome::{self, Due, Keeping, Place, Queues, Result, Retention, StoreError, Take, Where};
+use super::outcome::{
+    self, Due, Keeping, Place, Queues, Result, Retention, StoreError, Take, Where,
+};
 use super::plan::{CommandId, Loaded, Plan, Read};
 use super::queued::PerQueue;
 use crate::domain::redis_address::RedisAddress;
@@ -313,7 +315,9 @@ impl RedisStore {
 
     /// Whether what has to survive a failover is acknowledged by replicas, so that a read may see what is not yet.
     pub(super) async fn acknowledges(&self, slot: &Slot) -> Result<bool> {
-        self.link.has_to_be_acknowledged(&self.keys.base(slot)).await
+        self.link
+            .has_to_be_acknowledged(&self.keys.base(slot))
+            .await
     }
 
     async fn ask(&self, slot: &Slot, asked: impl Into<Asked>, keeping: Keeping) -> Result<Value> {
@@ -477,10 +481,7 @@ impl RedisStore {
         });
         let mut lengths = Vec::new();
         let mut due_at: Option<Timestamp> = None;
-        for (slot, answer) in slots
-            .iter()
-            .zip(self.link.query_all(lines).await?)
-        {
+        for (slot, answer) in slots.iter().zip(self.link.query_all(lines).await?) {
             for (line, first) in value::<Vec<(String, f64)>>(answer)? {
                 let first = Timestamp::from_millisecond(first as i64).ok();
                 due_at = due_at.into_iter().chain(first).min();

@@ -100,7 +100,9 @@ impl Store {
         let reads = || AttemptRecord::reads(attempt);
         let view = self.look(slot.clone(), reads()).await?;
         let found = AttemptRecord::of(&view, attempt);
-        let is_finished = found.as_ref().is_some_and(|it| it.window.status.is_finished());
+        let is_finished = found
+            .as_ref()
+            .is_some_and(|it| it.window.status.is_finished());
         if !is_finished || !self.acknowledges(&slot).await? {
             return Ok(found);
         }

@@ -81,7 +81,10 @@ enum Next {
 
 impl Link {
     /// Finds the servers, and connects to them.
-    pub(super) async fn open(address: &RedisAddress, acknowledged_by: Option<u64>) -> outcome::Result<Self> {
+    pub(super) async fn open(
+        address: &RedisAddress,
+        acknowledged_by: Option<u64>,
+    ) -> outcome::Result<Self> {
         let access = |login| Access {
             is_encrypted: address.is_encrypted,
             login,
@@ -187,7 +190,9 @@ impl Link {
             Err(cause) => Err(cause),
         };
         let wanted = wanted.inspect_err(|cause| self.failed(cause, &map));
-        wanted.map(|wanted| wanted > 0).map_err(Cause::while_running)
+        wanted
+            .map(|wanted| wanted > 0)
+            .map_err(Cause::while_running)
     }
 
     async fn one(&self, asked: &Asked) -> Result<Value, Cause> {
@@ -251,7 +256,10 @@ impl Link {
             }
         }
         let sent = groups.iter().map(|(server, places)| {
-            let theirs: Vec<&Asked> = places.iter().filter_map(|place| asked.get(*place)).collect();
+            let theirs: Vec<&Asked> = places
+                .iter()
+                .filter_map(|place| asked.get(*place))
+                .collect();
             async move { server.send_all(&theirs).await }
         });
         let mut answers = vec![Value::Nil; asked.len()];
@@ -262,7 +270,8 @@ impl Link {
                     Ok(answer) => answer,
                     Err(error) => {
                         let cause = Cause::from(error);
-                        self.onward(&asked[*place], &map, Arc::clone(server), cause).await?
+                        self.onward(&asked[*place], &map, Arc::clone(server), cause)
+                            .await?
                     }
                 };
             }

@@ -63,7 +63,10 @@ impl Map {
                 map.servers.len() - 1
             });
             let theirs = map.places.get_mut(usize::from(*begin)..=usize::from(*end));
-            theirs.into_iter().flatten().for_each(|it| *it = Some(place));
+            theirs
+                .into_iter()
+                .flatten()
+                .for_each(|it| *it = Some(place));
         }
         map
     }
@@ -86,7 +89,9 @@ impl Map {
     /// Whether the same servers have the same hash slots.
     pub(super) fn is_as(&self, other: &Self) -> bool {
         let pairs = self.servers.iter().zip(&other.servers);
-        let are_same = pairs.fold(true, |are_same, (one, two)| are_same && Arc::ptr_eq(one, two));
+        let are_same = pairs.fold(true, |are_same, (one, two)| {
+            are_same && Arc::ptr_eq(one, two)
+        });
         are_same && self.servers.len() == other.servers.len() && self.places == other.places
     }
 
@@ -142,7 +147,15 @@ mod tests {
             let range = ranges.find(|(begin, end, _)| (*begin..=*end).contains(&slot));
             range.map(|(_, _, host)| host.port)
         };
-        let expected = [(0, 1), (49, 1), (50, 2), (100, 2), (199, 2), (200, 2), (299, 2)];
+        let expected = [
+            (0, 1),
+            (49, 1),
+            (50, 2),
+            (100, 2),
+            (199, 2),
+            (200, 2),
+            (299, 2),
+        ];
         for (slot, port) in expected {
             assert_eq!(has(slot), Some(port), "{slot}");
         }

@@ -92,7 +92,11 @@ impl Server {
     /// Another server has taken over: what is under way here fails at once.
     pub(super) fn end(&self) {
         self.connection.end();
-        self.lanes.get().into_iter().flatten().for_each(Connection::end);
+        self.lanes
+            .get()
+            .into_iter()
+            .flatten()
+            .for_each(Connection::end);
     }
 
     /// Sends one command while the server is examined.
@@ -116,12 +120,16 @@ impl Server {
 
     /// Sends one command: one round trip, but after the server has forgotten its script.
     pub(super) async fn send(&self, asked: &Asked, is_asking: bool) -> Result<Value, Cause> {
-        self.connection.run(|connection| one(asked, is_asking, connection)).await
+        self.connection
+            .run(|connection| one(asked, is_asking, connection))
+            .await
     }
 
     /// Sends commands together. Each has a reply or an error of its own, in order.
     pub(super) async fn send_all(&self, asked: &[&Asked]) -> Result<Vec<Value>, Cause> {
-        self.connection.run(|connection| all(asked, connection)).await
+        self.connection
+            .run(|connection| all(asked, connection))
+            .await
     }
 
     /// Sends a command, and succeeds once so many replicas have what it wrote and everything that was written
@@ -164,7 +172,9 @@ impl Server {
             return Ok(count);
         }
         let role = self.lane().run(|mut connection| async move {
-            let role = redis::cmd("ROLE").query_async::<Value>(&mut connection).await;
+            let role = redis::cmd("ROLE")
+                .query_async::<Value>(&mut connection)
+                .await;
             match role {
                 Err(error) if failure::is_no_permission(&error) => Ok(Value::Nil),
                 role => role,

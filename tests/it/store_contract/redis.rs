@@ -23,9 +23,10 @@ impl Bench {
                     accept_volatile: true,
                     acknowledged_by: None,
                 };
-                let (store, _) = RedisStore::open(&url.parse().expect("an address"), &prefix, settings)
-                    .await
-                    .expect("the server is fit");
+                let (store, _) =
+                    RedisStore::open(&url.parse().expect("an address"), &prefix, settings)
+                        .await
+                        .expect("the server is fit");
                 store.into()
             }) as _
         };

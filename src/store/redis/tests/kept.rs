@@ -8,7 +8,8 @@ use crate::store::Where;
 #[tokio::test]
 async fn what_an_earlier_version_wrote_is_refused_in_words() {
     let server = Server::start().await;
-    let open_as = async |prefix: &str| RedisStore::open(&address(&server.url()), prefix, settings()).await;
+    let open_as =
+        async |prefix: &str| RedisStore::open(&address(&server.url()), prefix, settings()).await;
     let _: () = server.query(&["SET", "test:1{p00}mAAAA", "1"]).await;
     let refused = open_as("test:").await.err();
     assert!(

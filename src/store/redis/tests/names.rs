@@ -125,7 +125,11 @@ async fn a_user_listed_and_never_written_leaves_the_list() {
     let server = Server::start().await;
     let store = open(&server).await;
     begin_to_create(&store, &named("person 1")).await;
-    let listed = async || server.query::<i64>(&["ZCARD", &(base_of(&Slot::Client(client())) + "Lacme")]).await;
+    let listed = async || {
+        server
+            .query::<i64>(&["ZCARD", &(base_of(&Slot::Client(client())) + "Lacme")])
+            .await
+    };
     let page = async |now| {
         let page = store.users(&client(), FIRST_PAGE, now).await.expect("read");
         (page.total, page.items.len())

@@ -160,7 +160,9 @@ async fn of_50_creations_with_one_login_one_is_kept() {
     assert_eq!(counts, BTreeMap::from([("created", 1), ("duplicate", 49)]));
     let store = open(&server).await;
     assert_eq!(store.members(user).await.expect("read").len(), 1);
-    let names: Vec<String> = server.query(&["KEYS", &(base_of(&Slot::Client(client())) + "n*")]).await;
+    let names: Vec<String> = server
+        .query(&["KEYS", &(base_of(&Slot::Client(client())) + "n*")])
+        .await;
     assert_eq!(names.len(), 1, "those of the others are free: {names:?}");
 }
 

@@ -1,10 +1,12 @@
 //! Logs: one line per event, readable or JSON, with flat fields. `docs/LOGGING.md` says what may be in
 //! them; the fields that the lines of one piece of work have in common are in [`log_context`].
 
+mod batches;
 mod sums;
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serializer as _;
 use serde::ser::SerializeMap as _;
@@ -20,21 +22,38 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use batches::Batches;
 pub use sums::{STRANGERS, Sums};
 
 use crate::config::LogFormat;
 use crate::log_context;
 
+/// The lines of this process, once a log writer is installed.
+static LOG: OnceLock<Arc<Batches>> = OnceLock::new();
+
 /// Installs the process's log writer, on standard error. A second call does nothing.
+///
+/// Lines are written by a thread, a moment after they were logged; [`AtEnd`] writes the last ones.
 ///
 /// `filter` is in the syntax of `tracing`'s directives, such as `info` or `guichet=debug,info`; one that
 /// cannot be read counts as `info`. The caller must write the returned sums, of the lines that strangers
 /// cause, from time to time and at the end.
-pub fn install(format: LogFormat, filter: &str) -> Sums {
+///
+/// # Errors
+///
+/// There is no thread for it.
+pub fn install(format: LogFormat, filter: &str) -> io::Result<Sums> {
     let sums = Sums::default();
+    let batches = Batches::start(io::stderr(), |left_out| {
+        tracing::warn!(
+            left_out,
+            "log lines were left out because their reader is slow"
+        );
+    })?;
+    let batches = LOG.get_or_init(|| batches).clone();
     let writer = Lines {
         format,
-        writer: std::io::stderr,
+        writer: batches,
     };
     let installed = tracing_subscriber::registry()
         .with(filter_of(filter))
@@ -44,7 +63,24 @@ pub fn install(format: LogFormat, filter: &str) -> Sums {
     if installed.is_err() {
         tracing::debug!("a log writer is already installed");
     }
-    sums
+    Ok(sums)
+}
+
+/// Waits until the lines so far are written; at most two seconds if their reader is slow.
+pub fn flush() {
+    if let Some(batches) = LOG.get() {
+        batches.flush();
+    }
+}
+
+/// Writes the last lines when it is dropped: however `main` ends, a panic included.
+#[derive(Debug)]
+pub struct AtEnd;
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        flush();
+    }
 }
 
 /// The operator's filter. The spans of [`log_context`] are always included, and the lines of one library
@@ -155,7 +191,7 @@ where
             LogFormat::Json => line.to_json(),
         };
         text.push('\n');
-        // An error of the log's reader must not stop the server.
+        // The thread that writes lines knows no error that would matter here.
         let _ = self.writer.make_writer().write_all(text.as_bytes());
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
-    let sums = telemetry::install(LogFormat::Text, &options.log);
+    let sums = telemetry::install(LogFormat::Text, &options.log)?;
     descriptors::raise();
     let shutdown = super::signal::on_signal();
     let addresses = Addresses::bind(options.port_base)?;

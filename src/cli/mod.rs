@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
 use crate::store::StoreError;
+use crate::telemetry;
 
 /// The self-hosted OAuth gateway for connecting people's bank accounts.
 #[derive(Parser)]
@@ -53,6 +54,8 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Dropped last, after the runtime and its tasks.
+    let _last_lines = telemetry::AtEnd;
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .is_err()
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            telemetry::flush();
             eprintln!("guichet: {error:#}");
             ExitCode::from(exit_code(&error))
         }

@@ -33,7 +33,7 @@ pub(super) struct Options {
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let environment = Environment::of_process()?;
     let (config, warnings) = Config::load(Some(&options.file.config), &environment)?;
-    let sums = telemetry::install(config.log.format, &config.log.filter);
+    let sums = telemetry::install(config.log.format, &config.log.filter)?;
     descriptors::raise();
     if let Some(risk) = app::few_descriptors(&config.listen, descriptors::limit()) {
         tracing::warn!("{risk}");

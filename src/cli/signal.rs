@@ -8,6 +8,7 @@ pub(super) fn on_signal() -> tokio_util::sync::CancellationToken {
         wait_for_signal().await;
         cancelled.cancel();
         wait_for_signal().await;
+        crate::telemetry::flush();
         std::process::exit(1);
     });
     token

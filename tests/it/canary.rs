@@ -242,7 +242,7 @@ async fn m2_credentials_and_answers_are_kept_nowhere_and_told_to_nobody(backend:
     for dump in [&while_answered, &at_the_end] {
         assert_holds_none(dump, &secrets);
     }
-    let log = served.log();
+    let log = served.log_at_the_end().await;
     assert!(log.contains("challenges answered"), "it is the log: {log}");
     let pushes = gateway.aggregator.received();
     let sent: Vec<String> = told.iter().chain(&pushes).map(Recorded::text).collect();

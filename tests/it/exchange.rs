@@ -281,10 +281,9 @@ async fn a_refused_client_is_told_to_the_operator_and_promised_no_retry(backend:
             (&json!(3), &json!(5))
         );
     }
-    let log = served.log();
-    let told = |line: &&str| {
-        line.contains("ERROR") && line.contains("the institution refused this client")
-    };
+    let refused = "the institution refused this client";
+    let log = served.log_with(flows.len(), refused).await;
+    let told = |line: &&str| line.contains("ERROR") && line.contains(refused);
     assert_eq!(log.lines().filter(told).count(), flows.len(), "{log}");
     let metrics = gateway.operator.join("metrics").expect("a path");
     let counted = gateway.visitor().get(&metrics).await.body;
@@ -501,7 +500,7 @@ async fn k1_k6_secrets_are_seen_nowhere(backend: Backend) {
     );
     let metrics = gateway.operator.join("metrics").expect("a path");
     seen.push(gateway.visitor().get(&metrics).await.body);
-    let log = served.log();
+    let log = served.log_at_the_end().await;
     assert!(
         log.contains("TRACE") || log.contains("DEBUG"),
         "the filter is on"

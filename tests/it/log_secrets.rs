@@ -302,7 +302,7 @@ async fn l1_no_route_logs_counts_or_tells_a_secret(backend: Backend) {
     let metrics = gateway.visitor().get(&metrics).await.body;
     assert!(metrics.contains("guichet_links_minted_total{"), "{metrics}");
     secrets.assert_absent(&metrics, "counted");
-    let log = served.log();
+    let log = served.log_at_the_end().await;
     for line in [
         "member connected",
         "link minted",

@@ -42,7 +42,8 @@ async fn c5_a_member_at_an_https_bank_connects_through_the_environments_proxy() 
     assert_eq!(page.name(), Some("connected"), "{}", served.log());
     assert_eq!(proxy.tunnels(), [format!("{BANK_HOST}:443")]);
     assert_eq!(served.gateway.bank.hits().token, 1);
-    assert!(!served.log().contains("HTTPS_PROXY"), "{}", served.log());
+    let log = served.log_at_the_end().await;
+    assert!(!log.contains("HTTPS_PROXY"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,7 +52,7 @@ async fn c5_without_the_setting_the_proxy_is_said_to_be_ignored_and_calls_go_dir
     let proxy = TunnelProxy::start(front.address()).await;
     let served = serve(&front.local_origin(), &proxy, "").await;
     front.is_before(&served.gateway.bank.token_url());
-    let log = served.log();
+    let log = served.log_with(1, "HTTPS_PROXY is set and ignored").await;
     let said =
         |line: &str| line.contains("WARN") && line.contains("HTTPS_PROXY is set and ignored");
     assert!(log.lines().any(said), "{log}");
@@ -105,13 +106,13 @@ async fn t13_an_institution_that_tls_cannot_trust_is_the_operators_fault() {
         assert_eq!(member["connection_status"], "PENDING", "{shows:?}");
         assert_eq!(gateway.bank.hits().token, 0, "{shows:?}");
 
-        let log = served.log();
+        let ours = "guichet::flow::failure: no trusted connection (TLS) to the institution";
+        let log = served.log_with(1, ours).await;
         let told: Vec<&str> = log
             .lines()
             .filter(|line| line.contains(" ERROR "))
             .collect();
         assert_eq!(told.len(), 1, "told once: {shows:?}: {log}");
-        let ours = "guichet::flow::failure: no trusted connection (TLS) to the institution";
         assert!(told[0].contains(ours), "{}", told[0]);
         assert!(
             told[0].to_lowercase().contains(words),

@@ -381,11 +381,9 @@ async fn l1_each_refused_response_is_logged_with_the_banks_words_and_no_secret()
     };
     is_led_back(&visitor.follow(&foreign.url()).await, "another issuer");
 
-    let log = served.log();
-    let lines: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("authorization response refused"))
-        .collect();
+    let refused = "authorization response refused";
+    let log = served.log_with(5, refused).await;
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(refused)).collect();
     let (of_another, lines): (Vec<&str>, Vec<&str>) =
         lines.into_iter().partition(|line| line.contains("rival"));
     assert_eq!(of_another.len(), 1, "{log}");
@@ -434,7 +432,7 @@ async fn l1_a_response_that_the_limit_refuses_is_logged_with_where_it_arrived() 
         .post(&url, &[("error", "access_denied")])
         .await;
     assert_eq!((posted.status, posted.name()), (429, Some("busy")));
-    let log = served.log();
+    let log = served.log_with(2, "429 Too Many Requests").await;
     let lines: Vec<&str> = log
         .lines()
         .filter(|line| {

@@ -409,3 +409,24 @@ fn a_port_in_use_is_named() {
     let words = format!("guichet: cannot listen on {address}: ");
     assert!(ran.err.contains(&words), "{ran:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_second_signal_ends_it_at_once_and_loses_no_line() {
+    let installation = Installation::new();
+    installation.edit("drain_seconds = 0", "drain_seconds = 60");
+    let mut running = Running::start(["serve", "--config", &installation.file]);
+    let readiness = format!("http://127.0.0.1:{}/readyz", installation.operator);
+    served(&mut running, &readiness).await;
+    running.signal("TERM");
+    while http()
+        .get(&readiness)
+        .send()
+        .await
+        .is_ok_and(|response| response.status() == 200)
+    {
+        tokio::task::yield_now().await;
+    }
+    let ran = running.stop("TERM");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("stopping, not ready any more"), "{ran:?}");
+}

@@ -36,6 +36,7 @@ async fn serve_waits_for_a_store_that_is_away_and_says_so() {
     let public = asked(installation.public, "/").await;
     assert_eq!(public, None, "the public listener is closed");
     let said = "the store is away; waiting for it";
+    eventually(async || running.err().contains(said).then_some(())).await;
     assert_eq!(running.err().matches(said).count(), 1, "{}", running.err());
 
     redis.restart();

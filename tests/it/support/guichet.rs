@@ -89,6 +89,15 @@ impl Running {
         self.child.try_wait().expect("a state").is_none()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status()
+            .expect("kill starts");
+        assert!(sent.success(), "no process to stop: {}", self.err());
+    }
+
     /// Sends it a signal, such as `TERM`, and waits for its end; what it left, with the rest of its
     /// standard output.
     ///
@@ -96,11 +105,7 @@ impl Running {
     ///
     /// If it does not end within half a minute.
     pub fn stop(mut self, signal: &str) -> Ran {
-        let sent = Command::new("kill")
-            .args([&format!("-{signal}"), &self.child.id().to_string()])
-            .status()
-            .expect("kill starts");
-        assert!(sent.success(), "no process to stop: {}", self.err());
+        self.signal(signal);
         let deadline = Instant::now() + LIMIT;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a state") {

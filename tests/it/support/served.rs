@@ -67,6 +67,26 @@ impl Served {
         self.process.as_ref().expect("a process runs").log()
     }
 
+    /// The same, once that text is in it so many times: a line is written a moment after what it tells of.
+    pub async fn log_with(&self, count: usize, text: &str) -> String {
+        eventually(async || {
+            let log = self.log();
+            (log.matches(text).count() >= count).then_some(log)
+        })
+        .await
+    }
+
+    /// Stops the process; all that it has logged.
+    pub async fn log_at_the_end(&self) -> String {
+        self.terminate();
+        eventually(async || {
+            let log = self.log();
+            let is_last = log.contains(": stopped") || log.contains("\"stopped\"");
+            is_last.then_some(log)
+        })
+        .await
+    }
+
     /// The folder of the store's server, where there is one.
     pub fn redis_folder(&self) -> Option<&Path> {
         self.redis.as_ref().map(Redis::folder)

@@ -1,14 +1,14 @@
 //! What happens without a request: deadlines, pushes of jobs, deliveries of events.
 //!
 //! Everything due is in the store, so nothing is lost if a worker dies: what it had reserved is due again
-//! after a while. A step of this process that queues work wakes the line that does it; the worker finds
-//! work of other processes, and work that becomes due, by reading the store regularly.
+//! after a while. A step of this process that queues work wakes the line that does it. Work of other processes,
+//! and work that becomes due, is found by one look at the store a second, over everything.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -19,7 +19,7 @@ use crate::flow::{Gateway, Internal, QueuedWork, Where, aggregate, deadlines, de
 use crate::log_context;
 use crate::webhook::Webhooks;
 
-/// How often the store is read if nothing wakes the worker.
+/// How often the store is looked over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How many deliveries, and how many pushes, are under way at a time: one that waits for a slow
@@ -29,10 +29,13 @@ const SIDE_BY_SIDE: usize = 32;
 /// Works until `shutdown`, then finishes what it has begun.
 pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: CancellationToken) {
     let webhooks = Arc::new(webhooks);
+    let overdue = Notify::new();
     tokio::join!(
         run_line(Line::Deliveries, &gateway, &webhooks, &shutdown),
         run_line(Line::Pushes, &gateway, &webhooks, &shutdown),
-        sweep(&gateway, &shutdown),
+        look(&gateway, &overdue, &shutdown),
+        sweep(&gateway, &overdue, &shutdown),
+        purge(&gateway, &shutdown),
     );
 }
 
@@ -50,7 +53,7 @@ enum Task {
 }
 
 impl Line {
-    /// The work of this kind that this process has queued.
+    /// Where work of this kind is due.
     fn queued(self, gateway: &Gateway) -> &QueuedWork {
         match self {
             Self::Deliveries => deliver::queued(gateway),
@@ -100,8 +103,6 @@ async fn run_line(
 ) {
     let room = Arc::new(Semaphore::new(SIDE_BY_SIDE));
     let tasks = TaskTracker::new();
-    let mut looks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut within = Where::Everywhere;
     while !shutdown.is_cancelled() {
         // Only as many pieces are reserved as can run now.
@@ -126,7 +127,6 @@ async fn run_line(
         within = tokio::select! {
             _ = room.acquire(), if may_be_more => Where::Everywhere,
             queued = line.queued(gateway).wait(), if !may_be_more => queued,
-            _ = looks.tick(), if !may_be_more => Where::Everywhere,
             () = shutdown.cancelled() => break,
         };
     }
@@ -134,17 +134,61 @@ async fn run_line(
     tasks.wait().await;
 }
 
-/// Ends overdue windows, again and again.
-async fn sweep(gateway: &Gateway, shutdown: &CancellationToken) {
-    while !shutdown.is_cancelled() {
-        match deadlines::sweep(gateway).await {
-            Ok(0) => {}
-            Ok(_) => continue,
-            Err(error) => tracing::error!(%error, "a sweep failed; it is repeated"),
+/// Looks for what is due, again and again. The lines are told by the store, the sweep by `overdue`.
+async fn look(gateway: &Gateway, overdue: &Notify, shutdown: &CancellationToken) {
+    let mut looks = every_look();
+    while is_next(&mut looks, shutdown).await {
+        match deadlines::look(gateway).await {
+            Ok(true) => overdue.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "what is due could not be looked for; tried again")
+            }
         }
+    }
+}
+
+/// Ends overdue windows whenever there are any.
+async fn sweep(gateway: &Gateway, overdue: &Notify, shutdown: &CancellationToken) {
+    loop {
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = shutdown.cancelled() => {}
+            () = overdue.notified() => {}
+            () = shutdown.cancelled() => return,
         }
+        while !shutdown.is_cancelled() {
+            match deadlines::sweep(gateway).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "a sweep failed; it is repeated");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Deletes what was kept long enough, again and again.
+async fn purge(gateway: &Gateway, shutdown: &CancellationToken) {
+    let mut looks = every_look();
+    let mut last = None;
+    while is_next(&mut looks, shutdown).await {
+        if let Err(error) = deadlines::purge(gateway, &mut last).await {
+            tracing::error!(%error, "what was kept long enough could not be deleted; it is tried again");
+        }
+    }
+}
+
+fn every_look() -> Interval {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// Waits for the next look; `false`: there is none any more.
+async fn is_next(looks: &mut Interval, shutdown: &CancellationToken) -> bool {
+    tokio::select! {
+        _ = looks.tick() => true,
+        () = shutdown.cancelled() => false,
     }
 }

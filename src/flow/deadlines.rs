@@ -1,5 +1,6 @@
 //! Deadlines take effect without visitors: a window whose deadline passes becomes ERRORED by itself.
 
+use jiff::{SignedDuration, Timestamp};
 use tracing::Instrument;
 
 use super::failure::end;
@@ -10,8 +11,16 @@ use crate::log_context;
 /// How many windows one sweep ends at most; the next sweep goes on.
 const SWEEP: usize = 500;
 
-/// Ends the windows whose deadline has passed, and deletes what was kept long enough. Returns how many
-/// ended.
+/// How often what was kept long enough is deleted.
+const PURGE_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// Looks for everything that is due, whoever left it: those who wait for due jobs and events are told. Returns
+/// whether there are windows to [`sweep`].
+pub async fn look(gateway: &Gateway) -> Result<bool, Internal> {
+    Ok(gateway.store.look_for_due(gateway.now()).await?)
+}
+
+/// Ends the windows whose deadline has passed. Returns how many ended.
 pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
     let overdue = gateway.store.overdue_windows(gateway.now(), SWEEP).await?;
     let mut ended = 0;
@@ -26,8 +35,17 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize, Internal> {
         let is_ended = expiry.instrument(log_context::span()).await;
         ended += usize::from(is_ended);
     }
-    gateway.store.purge(gateway.now()).await?;
     Ok(ended)
+}
+
+/// Deletes what was kept long enough, unless that was done less than a minute ago.
+pub async fn purge(gateway: &Gateway, last: &mut Option<Timestamp>) -> Result<(), Internal> {
+    let now = gateway.now();
+    if last.is_none_or(|last| now.duration_since(last) >= PURGE_EVERY) {
+        gateway.store.purge(now).await?;
+        *last = Some(now);
+    }
+    Ok(())
 }
 
 /// Ends one window whose deadline has passed; `false` when something else ended it first.

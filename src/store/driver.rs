@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outcome::{Due, Keeping, Place, Result, StoreError, Take};
+use super::outcome::{Due, Keeping, Place, Result, StoreError, Take, Where};
 use super::plan::{CommandIds, Plan};
 use super::queued::{PerQueue, QueuedWork};
 use super::redis::{RedisStore, Tries};
@@ -180,7 +180,7 @@ impl Store {
                 Ok(Some((outcome, queued))) => {
                     for queue in Queue::ALL {
                         if *queued.of(queue) {
-                            self.queued.of(queue).add(step.slot());
+                            self.queued.of(queue).add(Where::one(step.slot()));
                         }
                     }
                     return Ok(outcome);

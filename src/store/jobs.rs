@@ -36,9 +36,23 @@ impl Store {
         self.step(answering, now).await
     }
 
-    /// The jobs that steps of this process have queued.
+    /// Where jobs are due: steps of this process have queued them, or a look has found them.
     pub fn jobs_queued(&self) -> &QueuedWork {
         self.queued.of(Queue::Jobs)
+    }
+
+    /// Looks over everything once. Tells the worker where jobs and events are due, whoever queued them; returns
+    /// whether there are [`overdue_windows`](Self::overdue_windows).
+    pub async fn look_for_due(&self, now: Timestamp) -> Result<bool> {
+        let _timing = self.timed("look_for_due");
+        let due = match &self.backend {
+            Backend::Sqlite(store) => store.due_now(now).await?,
+            Backend::Redis(store) => store.due_now(now).await?,
+        };
+        for (queue, within) in due.queues {
+            self.queued.of(queue).add(within);
+        }
+        Ok(due.has_overdue)
     }
 
     /// Takes up to `limit` due jobs: each is `Pushed` (a `Started` or `Challenged` one stays so), its
@@ -92,7 +106,7 @@ impl Store {
         self.step_with(Care::Irreplaceable, reported, now).await
     }
 
-    /// The events that steps of this process have queued.
+    /// Where events are due: steps of this process have queued them, or a look has found them.
     pub fn events_queued(&self) -> &QueuedWork {
         self.queued.of(Queue::Events)
     }

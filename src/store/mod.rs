@@ -82,6 +82,7 @@ pub const STEPS: &[&str] = &[
     "owner_of_window",
     "overdue_windows",
     "purge",
+    "look_for_due",
     "order_job",
     "answer_challenges",
     "reserve_jobs",

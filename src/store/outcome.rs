@@ -104,8 +104,24 @@ pub(super) struct Due {
 pub enum Where {
     /// Wherever anything may be.
     Everywhere,
-    /// Where a step of this process has just queued something.
+    /// In these slots.
     In(BTreeSet<Slot>),
+}
+
+impl Where {
+    /// In that slot.
+    pub(super) fn one(slot: Slot) -> Self {
+        Self::In(BTreeSet::from([slot]))
+    }
+}
+
+/// What a look at everything has found.
+#[derive(Debug, Default)]
+pub(super) struct DueNow {
+    /// Where each queue has something due.
+    pub(super) queues: Vec<(QueueName, Where)>,
+    /// Whether the deadline of a window has passed.
+    pub(super) has_overdue: bool,
 }
 
 /// What is to be taken up.

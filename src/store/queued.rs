@@ -1,12 +1,12 @@
-//! Work that steps of this process have queued. The worker waits here and learns in which slots it is.
+//! Work that steps of this process have queued, and what a look for due work has found. The worker waits here and
+//! learns in which slots it is.
 
-use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::outcome::Where;
-use crate::steps::record::{Queue, Slot};
+use crate::steps::record::Queue;
 
 /// One value for each queue.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +25,7 @@ impl<T> PerQueue<T> {
     }
 }
 
-/// Work of one queue that this process has queued, for its worker.
+/// Work of one queue, for the worker of this process.
 #[derive(Default)]
 pub struct QueuedWork {
     within: Mutex<Option<Where>>,
@@ -33,20 +33,24 @@ pub struct QueuedWork {
 }
 
 impl QueuedWork {
-    /// Tells the worker that something is due in that slot.
-    pub(super) fn add(&self, slot: Slot) {
+    /// Tells the worker that something is due there.
+    pub(super) fn add(&self, more: Where) {
         let mut within = self.within();
-        if let Where::In(slots) = within.get_or_insert_with(|| Where::In(BTreeSet::new())) {
-            slots.insert(slot);
-        }
+        *within = Some(match (within.take(), more) {
+            (Some(Where::In(mut slots)), Where::In(more)) => {
+                slots.extend(more);
+                Where::In(slots)
+            }
+            (None, more) => more,
+            _ => Where::Everywhere,
+        });
         drop(within);
         self.told.notify_one();
     }
 
     /// Tells the worker that something may be due in any slot, such as when a clock was set.
     pub fn add_everything(&self) {
-        *self.within() = Some(Where::Everywhere);
-        self.told.notify_one();
+        self.add(Where::Everywhere);
     }
 
     /// Waits until something was queued; where to look for it.

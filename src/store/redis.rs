@@ -31,6 +31,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ use self::scripts::Call;
 use self::server::Asked;
 use super::encoding;
 use super::outcome::{
-    self, Due, Keeping, Place, Queues, Result, Retention, StoreError, Take, Where,
+    self, Due, DueNow, Keeping, Place, Queues, Result, Retention, StoreError, Take, Where,
 };
 use super::plan::{CommandId, Loaded, Plan, Read};
 use super::queued::PerQueue;
@@ -438,21 +439,50 @@ impl RedisStore {
         Ok(taken)
     }
 
+    /// What is due, of everything, in one round trip.
+    pub(super) async fn due_now(&self, now: Timestamp) -> Result<DueNow> {
+        let slots = partitions();
+        let mut names = Vec::new();
+        for queue in Queue::ALL {
+            names.extend(slots.iter().map(|slot| self.keys.lines(slot, queue)));
+        }
+        let windows = |slot| self.keys.list(slot, &List::Deadlines);
+        names.extend(slots.iter().map(windows));
+        let firsts = self.firsts_due(names, now).await?;
+        let mut of_each = firsts.chunks(slots.len());
+        let mut due = DueNow::default();
+        for (queue, firsts) in Queue::ALL.into_iter().zip(&mut of_each) {
+            let places = slots.iter().zip(firsts).filter(|(_, at)| at.is_some());
+            let within: BTreeSet<Slot> = places.map(|(slot, _)| slot.clone()).collect();
+            if !within.is_empty() {
+                due.queues.push((queue, Where::In(within)));
+            }
+        }
+        due.has_overdue = of_each.flatten().any(Option::is_some);
+        Ok(due)
+    }
+
     /// The partitions with anything due, the longest due first.
     async fn with_anything_due(&self, take: &Take) -> Result<Vec<Slot>> {
         let slots = partitions();
-        let now = take.now.as_millisecond();
-        let commands = slots
-            .iter()
-            .map(|slot| up_to(&self.keys.lines(slot, take.queue), now, 1));
-        let answers = self.link.query_all(commands).await?;
-        let mut due = Vec::new();
-        for (slot, answer) in slots.into_iter().zip(answers) {
-            let first: Vec<(String, f64)> = value(answer)?;
-            due.extend(first.first().map(|(_, at)| (*at, slot)));
-        }
+        let lines = slots.iter().map(|slot| self.keys.lines(slot, take.queue));
+        let firsts = self.firsts_due(lines.collect(), take.now).await?;
+        let due = slots.into_iter().zip(firsts);
+        let mut due: Vec<(f64, Slot)> = due.filter_map(|(slot, at)| Some((at?, slot))).collect();
         due.sort_by(|one, other| one.0.total_cmp(&other.0));
         Ok(due.into_iter().map(|(_, slot)| slot).collect())
+    }
+
+    /// When the first of each of these sorted sets is due, if it is.
+    async fn firsts_due(&self, names: Vec<String>, now: Timestamp) -> Result<Vec<Option<f64>>> {
+        let now = now.as_millisecond();
+        let commands: Vec<Cmd> = names.iter().map(|name| up_to(name, now, 1)).collect();
+        let mut firsts = Vec::with_capacity(names.len());
+        for answer in self.link.query_all(commands).await? {
+            let first: Vec<(String, f64)> = value(answer)?;
+            firsts.push(first.first().map(|(_, at)| *at));
+        }
+        Ok(firsts)
     }
 
     /// How much is on its way.

@@ -22,7 +22,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use super::outcome::{Due, Place, Queues, Result, Retention, StoreError, Take};
+use super::outcome::{Due, DueNow, Place, Queues, Result, Retention, StoreError, Take};
 use super::plan::{CommandId, Loaded, Plan};
 use super::queued::PerQueue;
 use crate::steps::Step;
@@ -124,6 +124,11 @@ impl SqliteStore {
                 Ok((places, records::length(tx, &list)?))
             })
             .await
+    }
+
+    /// What is due, of everything.
+    pub(super) async fn due_now(&self, now: Timestamp) -> Result<DueNow> {
+        self.threads.read(move |tx| records::due_now(tx, now)).await
     }
 
     /// Takes up what is due.

@@ -1,6 +1,7 @@
 //! `/readyz`: it says whether requests are better sent elsewhere, and why.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -156,4 +157,41 @@ async fn not_when_the_file_is_no_longer_the_one_that_was_opened() {
         let (status, _) = gateway.platform("POST", "/users", Some(user)).await;
         assert_eq!(status, 503, "{way}");
     }
+}
+
+/// How often the server was sent that command.
+fn calls(redis: &Redis, command: &str) -> u64 {
+    let stats = redis.command("INFO commandstats");
+    let name = format!("cmdstat_{command}:calls=");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&name));
+    let count = line.and_then(|line| line.split(',').next());
+    count.map_or(0, |count| count.parse().expect("a number"))
+}
+
+/// What an idle gateway asks in each second: once for both queues and the deadlines of each of sixteen partitions.
+const LOOK: u64 = 48;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_gateway_looks_into_redis_once_a_second_and_asks_nothing_else() {
+    let redis = Redis::start();
+    let setup = Setup {
+        store: Some(redis.url()),
+        ..Setup::default()
+    };
+    let _gateway = TestGateway::with(Backend::Redis, setup).await;
+    // It has looked once, and the look has ended.
+    let looks = || calls(&redis, "zrangebyscore");
+    let others = || ["evalsha", "mget", "get", "zrange", "zcard"].map(|it| calls(&redis, it));
+    let after =
+        async |count: u64| eventually(async || Some(looks()).filter(|now| *now >= count)).await;
+    let first = after(looks() + LOOK).await;
+    let (began, asked) = (Instant::now(), others());
+    let last = after(first + 3 * LOOK).await;
+    assert_eq!(((last - first) % LOOK, others()), (0, asked));
+    let looks = u32::try_from((last - first) / LOOK).expect("few");
+    let elapsed = began.elapsed();
+    assert!(
+        elapsed > Duration::from_secs(1) * (looks - 1),
+        "{looks} in {elapsed:?}"
+    );
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Record};
 use crate::store::encoding;
-use crate::store::outcome::{self, Due, Place, Result, Retention, Take};
+use crate::store::outcome::{self, Due, DueNow, Place, Result, Retention, Take, Where};
 use crate::store::plan::{CommandId, Loaded, Plan, Read, listed_for};
 use crate::store::queued::PerQueue;
 
@@ -177,25 +177,44 @@ pub(super) fn places(tx: &Connection, list: &List, skip: u64, limit: u64) -> Res
     .collect()
 }
 
+/// What is due, of everything.
+pub(super) fn due_now(tx: &Connection, now: Timestamp) -> Result<DueNow> {
+    let first = places(tx, &List::Deadlines, 0, 1)?;
+    let mut due = DueNow {
+        has_overdue: first.iter().any(|place| place.at <= now),
+        ..DueNow::default()
+    };
+    for queue in Queue::ALL {
+        if !due_lines(tx, queue, now)?.is_empty() {
+            due.queues.push((queue, Where::Everywhere));
+        }
+    }
+    Ok(due)
+}
+
+/// The lines of a queue that have anything due: the one that was not served for longest first.
+fn due_lines(tx: &Connection, queue: Queue, now: Timestamp) -> Result<Vec<String>> {
+    let mut sql = tx.prepare_cached(
+        // Goes from line to line by the index, however many rows each has.
+        "WITH RECURSIVE lines (line) AS (
+             SELECT min(line) FROM due WHERE queue = ?1
+             UNION ALL
+             SELECT (SELECT min(line) FROM due WHERE queue = ?1 AND line > lines.line)
+             FROM lines WHERE line IS NOT NULL)
+         SELECT lines.line FROM lines
+         LEFT JOIN served ON served.queue = ?1 AND served.line = lines.line
+         WHERE (SELECT min(at) FROM due WHERE queue = ?1 AND line = lines.line) <= ?2
+         ORDER BY coalesce(served.at, 0), lines.line",
+    )?;
+    let lines = sql.query_map(params![queue.as_str(), millis(now)], |row| row.get(0))?;
+    Ok(lines.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Takes up what is due: the line that was not served for longest first, and of each line no more than its
 /// places.
 pub(super) fn take(tx: &Connection, take: &Take) -> Result<Vec<Due>> {
+    let lines = due_lines(tx, take.queue, take.now)?;
     let (queue, now) = (take.queue.as_str(), millis(take.now));
-    let lines: Vec<String> = tx
-        .prepare_cached(
-            // Goes from line to line by the index, however many rows each has.
-            "WITH RECURSIVE lines (line) AS (
-                 SELECT min(line) FROM due WHERE queue = ?1
-                 UNION ALL
-                 SELECT (SELECT min(line) FROM due WHERE queue = ?1 AND line > lines.line)
-                 FROM lines WHERE line IS NOT NULL)
-             SELECT lines.line FROM lines
-             LEFT JOIN served ON served.queue = ?1 AND served.line = lines.line
-             WHERE (SELECT min(at) FROM due WHERE queue = ?1 AND line = lines.line) <= ?2
-             ORDER BY coalesce(served.at, 0), lines.line",
-        )?
-        .query_map(params![queue, now], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
     let mut taken = Vec::new();
     for line in lines {
         let mut free = (take.limit - taken.len()) as u64;

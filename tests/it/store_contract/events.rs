@@ -1,11 +1,14 @@
 //! Events on their way to clients.
 
+use std::time::Duration;
+
 use guichet::domain::event::{Event, EventKind};
 use guichet::domain::window::{Ending, WindowOptions};
 use guichet::store::{MemberCreation, NewMember, Where};
+use tokio::time::timeout;
 
 use super::Bench;
-use super::fixtures::{at, before, new_member};
+use super::fixtures::{LINK, at, before, new_member};
 
 on_each_store!(
     a_due_event_is_taken_and_held,
@@ -15,6 +18,7 @@ on_each_store!(
     a_buried_event_is_not_tried_again,
     an_event_shows_its_own_moment,
     what_became_of_an_unknown_event_is_no_matter,
+    a_look_finds_what_another_process_left,
 );
 
 /// An event about a new member, due at moment 5.
@@ -175,4 +179,38 @@ async fn what_became_of_an_unknown_event_is_no_matter(bench: Bench) {
         .await
         .expect("answered");
     assert_eq!(take(&bench, 9, 60).await.len(), 1, "others are not touched");
+}
+
+async fn a_look_finds_what_another_process_left(bench: Bench) {
+    an_event(&bench).await;
+    let linked = bench.linked(WindowOptions::default()).await;
+    // This process has queued nothing itself.
+    let bench = bench.reopen().await;
+    let look = async |now| {
+        let has_overdue = bench.store.look_for_due(now).await;
+        // Does not wait: what a look has found is told when it ends.
+        let told = timeout(Duration::ZERO, bench.store.events_queued().wait()).await;
+        let jobs = timeout(Duration::ZERO, bench.store.jobs_queued().wait()).await;
+        assert!(jobs.is_err(), "there are none: {jobs:?}");
+        (has_overdue.expect("answered"), told.ok())
+    };
+    assert_eq!(look(before(at(5))).await, (false, None));
+    let (_, within) = look(at(5)).await;
+    let taken = bench
+        .store
+        .reserve_events(within.expect("it is due"), at(5), at(60), 10)
+        .await;
+    assert_eq!(taken.expect("answered").len(), 1);
+    assert_eq!(look(at(59)).await, (false, None), "it is held");
+    assert!(matches!(look(at(60)).await, (false, Some(_))));
+
+    assert!(!look(before(at(LINK))).await.0);
+    assert!(look(at(LINK)).await.0);
+    let overdue = bench.store.overdue_windows(at(LINK), 10).await;
+    let overdue: Vec<_> = overdue
+        .expect("answered")
+        .iter()
+        .map(|it| it.guid)
+        .collect();
+    assert_eq!(overdue, [linked.window]);
 }

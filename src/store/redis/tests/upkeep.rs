@@ -140,3 +140,27 @@ async fn a_server_that_may_lose_data_is_refused() {
     let refused = open_with(true).await.err();
     assert!(matches!(refused, Some(StoreError::Unfit(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_look_over_everything_is_one_round_trip() {
+    let server = Server::start().await;
+    let store = open(&server).await;
+    keep_member(&store).await;
+    let measure = async |looks: i64| {
+        let (reads, commands) = ("total_reads_processed", "total_commands_processed");
+        let before = (
+            server.info("stats", reads).await,
+            server.info("stats", commands).await,
+        );
+        for _ in 0..looks {
+            store.look_for_due(at(1)).await.expect("answered");
+        }
+        let reads = server.info("stats", reads).await - before.0;
+        (reads, server.info("stats", commands).await - before.1)
+    };
+    // What it costs to ask for the figures.
+    let asking = measure(0).await;
+    let looking = measure(10).await;
+    let each = ((looking.0 - asking.0) / 10, (looking.1 - asking.1) / 10);
+    assert_eq!(each, (1, 48), "reads from the connection, and commands");
+}

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use guichet_bench::links::Registration;
 
 use super::authorization_server::{CLIENT, SECRET};
 
@@ -59,8 +60,9 @@ pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// A Redis server that appends to its file, once a second to the disk; its address.
-pub async fn redis(folder: &Path) -> anyhow::Result<(Process, String)> {
+/// A Redis server, and its address. It appends to its file, once a second to the disk; or, if it does not append, it
+/// reads what was saved in the folder first.
+pub async fn redis(folder: &Path, appends: bool) -> anyhow::Result<(Process, String)> {
     let port = free_port()?;
     let mut command = Command::new("redis-server");
     command
@@ -72,14 +74,21 @@ pub async fn redis(folder: &Path) -> anyhow::Result<(Process, String)> {
             "--save",
             "",
         ])
-        .args(["--appendonly", "yes", "--appendfsync", "everysec", "--dir"])
+        .args(["--appendonly", if appends { "yes" } else { "no" }])
+        .args(["--appendfsync", "everysec", "--dir"])
         .arg(folder)
         .stdout(Stdio::null());
     let process = Process::start(&mut command)?;
     let address = format!("redis://127.0.0.1:{port}/");
     let client = redis::Client::open(address.as_str())?;
-    within(Duration::from_secs(10), async || {
-        client.get_multiplexed_async_connection().await.is_ok()
+    // It takes connections while it reads, and answers when it has read all.
+    within(Duration::from_secs(300), async || {
+        let Ok(mut connection) = client.get_multiplexed_async_connection().await else {
+            return false;
+        };
+        let answer: redis::RedisResult<u64> =
+            redis::cmd("DBSIZE").query_async(&mut connection).await;
+        answer.is_ok()
     })
     .await
     .context("redis-server did not start")?;
@@ -87,7 +96,7 @@ pub async fn redis(folder: &Path) -> anyhow::Result<(Process, String)> {
 }
 
 /// Waits until that is so.
-async fn within(limit: Duration, mut is_so: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+pub async fn within(limit: Duration, mut is_so: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !is_so().await {
         ensure!(begun.elapsed() < limit, "not within {limit:?}");
@@ -108,11 +117,11 @@ pub struct Wanted<'a> {
     pub bank: SocketAddr,
     /// Who takes every event and every job, if anybody does.
     pub sink: Option<SocketAddr>,
-    /// Users it has.
-    pub users: usize,
+    /// The value of `Authorization` of its client, if the store has a key of it already.
+    pub authorization: Option<String>,
 }
 
-/// A gateway that is ready, and has its users.
+/// A gateway that is ready.
 pub struct Gateway {
     /// The process.
     pub process: Process,
@@ -141,12 +150,17 @@ impl Gateway {
             command.current_dir(wanted.folder);
             command
         };
-        let created = guichet(&["keys", "create", "--client", "bench"]).output();
-        let created =
-            created.with_context(|| format!("cannot start {}", wanted.program.display()))?;
-        let said = String::from_utf8(created.stdout)?;
-        let key = said.split_whitespace().last().context("no API key")?;
-        let authorization = format!("Basic {}", STANDARD.encode(format!("bench:{key}")));
+        let authorization = match &wanted.authorization {
+            Some(known) => known.clone(),
+            None => {
+                let created = guichet(&["keys", "create", "--client", "bench"]).output();
+                let created = created
+                    .with_context(|| format!("cannot start {}", wanted.program.display()))?;
+                let said = String::from_utf8(created.stdout)?;
+                let key = said.split_whitespace().last().context("no API key")?;
+                format!("Basic {}", STANDARD.encode(format!("bench:{key}")))
+            }
+        };
 
         let log = fs::File::create(wanted.folder.join("guichet.log"))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
@@ -161,12 +175,24 @@ impl Gateway {
             .await
             .context("the gateway did not start")?;
         let start = begun.elapsed();
+        Ok(Self {
+            process,
+            address,
+            authorization,
+            start,
+        })
+    }
 
-        for user in 0..wanted.users {
-            let body = format!(r#"{{"user":{{"id":"u{user}"}}}}"#);
-            let request = http.post(format!("http://{address}/users")).body(body);
-            let request = request.header("authorization", &authorization);
+    /// Creates users `u0`, `u1`, ….
+    pub async fn create_users(&self, users: usize) -> anyhow::Result<()> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let to = format!("http://{}/users", self.address);
+        for user in 0..users {
+            let request = http
+                .post(&to)
+                .body(format!(r#"{{"user":{{"id":"u{user}"}}}}"#));
             let response = request
+                .header("authorization", &self.authorization)
                 .header("content-type", "application/json")
                 .send()
                 .await?;
@@ -176,18 +202,26 @@ impl Gateway {
                 response.status()
             );
         }
-        Ok(Self {
-            process,
-            address,
-            authorization,
-            start,
-        })
+        Ok(())
     }
+}
+
+/// The guid of the institution that every gateway has.
+const INSTITUTION: &str = "INS-0b6c9c3a-6f2e-4b57-9a55-0d1f7f6f2c11";
+
+/// The one registration that every gateway has.
+pub fn registration() -> anyhow::Result<Registration> {
+    Ok(Registration {
+        client: "bench".parse()?,
+        institution: "bench".parse()?,
+        institution_guid: INSTITUTION.parse()?,
+        name: "Bench Bank".to_owned(),
+    })
 }
 
 fn institution(bank: SocketAddr) -> String {
     format!(
-        r#"guid = "INS-0b6c9c3a-6f2e-4b57-9a55-0d1f7f6f2c11"
+        r#"guid = "{INSTITUTION}"
 code = "bench"
 name = "Bench Bank"
 supports_oauth = true

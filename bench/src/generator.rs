@@ -1,5 +1,8 @@
 //! People who go through the whole flow: mint, open, authorize, callback, result. Each has connections
 //! that stay open and starts every flow with no cookies; the next flow begins when the last one ended.
+//!
+//! [`run`] is what gateways see: everybody is somewhere else. [`leg_by_leg`] has everybody take the same leg, so
+//! that what is used meanwhile is what this leg costs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,8 +28,8 @@ pub const LEGS: [&str; 4] = ["mint", "open", "callback", "result"];
 /// Whom the flows go through, and how many.
 #[derive(Clone)]
 pub struct Load {
-    /// Where the gateway listens.
-    pub gateway: SocketAddr,
+    /// Where the gateways listen; each request goes to the next one.
+    pub gateways: Vec<SocketAddr>,
     /// Where the bank does.
     pub bank: SocketAddr,
     /// The value of `Authorization` for minting.
@@ -35,6 +38,8 @@ pub struct Load {
     pub spread: usize,
     /// People under way at once.
     pub people: usize,
+    /// The number of the first flow: each number has its user.
+    pub first: usize,
     /// Flows in all.
     pub flows: usize,
 }
@@ -62,17 +67,23 @@ pub async fn run(load: &Load) -> anyhow::Result<Seen> {
     }
     let mut all = Seen::default();
     while let Some(seen) = people.join_next().await {
-        let seen = seen??;
-        all.completed += seen.completed;
-        for (failure, times) in seen.failures {
-            *all.failures.entry(failure).or_default() += times;
-        }
-        for (all, seen) in all.times.iter_mut().zip(seen.times) {
-            all.extend(seen);
-        }
+        all.add(seen??);
     }
     all.took = begun.elapsed();
     Ok(all)
+}
+
+impl Seen {
+    /// Adds what somebody else saw beside it.
+    pub fn add(&mut self, seen: Self) {
+        self.completed += seen.completed;
+        for (failure, times) in seen.failures {
+            *self.failures.entry(failure).or_default() += times;
+        }
+        for (all, seen) in self.times.iter_mut().zip(seen.times) {
+            all.extend(seen);
+        }
+    }
 }
 
 async fn person(load: Load, next: Arc<AtomicUsize>) -> anyhow::Result<Seen> {
@@ -83,7 +94,7 @@ async fn person(load: Load, next: Arc<AtomicUsize>) -> anyhow::Result<Seen> {
         if number >= load.flows {
             return Ok(seen);
         }
-        match browser.flow(&load, number).await {
+        match browser.flow(&load, load.first + number).await {
             Ok(times) => {
                 seen.completed += 1;
                 for (all, time) in seen.times.iter_mut().zip(times) {
@@ -98,77 +109,214 @@ async fn person(load: Load, next: Arc<AtomicUsize>) -> anyhow::Result<Seen> {
     }
 }
 
+/// Runs the load leg by leg: the times of each leg, and what `used` grew by during it. The first failure ends it.
+pub async fn leg_by_leg<U: std::ops::Sub<Output = U> + Copy>(
+    load: &Load,
+    used: impl Fn() -> anyhow::Result<U>,
+) -> anyhow::Result<Vec<(Vec<Duration>, U)>> {
+    let mut people = Vec::with_capacity(load.people);
+    for person in 0..load.people {
+        let flows: Vec<Flow> = (person..load.flows)
+            .step_by(load.people)
+            .map(|number| Flow::new(load.first + number))
+            .collect();
+        people.push((Browser::start(load).await?, flows));
+    }
+    let mut legs = Vec::with_capacity(LEGS.len());
+    for leg in 0..LEGS.len() {
+        let before = used()?;
+        let mut under_way = JoinSet::new();
+        for (mut browser, mut flows) in people.drain(..) {
+            let load = load.clone();
+            under_way.spawn(async move {
+                let mut times = Vec::with_capacity(flows.len());
+                for flow in &mut flows {
+                    times.push(browser.take(leg, &load, flow).await?);
+                }
+                anyhow::Ok((browser, flows, times))
+            });
+        }
+        let mut times = Vec::with_capacity(load.flows);
+        while let Some(done) = under_way.join_next().await {
+            let (browser, flows, taken) = done??;
+            people.push((browser, flows));
+            times.extend(taken);
+        }
+        legs.push((times, used()? - before));
+    }
+    Ok(legs)
+}
+
+/// Reads these addresses of the first gateway, `load.people` of them at once; the time of each.
+pub async fn reads(load: &Load, paths: Vec<String>) -> anyhow::Result<Vec<Duration>> {
+    let paths = Arc::new(paths);
+    let mut readers = JoinSet::new();
+    for reader in 0..load.people {
+        let (load, paths) = (load.clone(), paths.clone());
+        readers.spawn(async move {
+            let mut gateway = Connection::open(load.gateways[0]).await?;
+            let mut times = Vec::new();
+            for path in paths.iter().skip(reader).step_by(load.people) {
+                let begun = Instant::now();
+                let read = gateway.send(reading(&load, path), "").await?;
+                times.push(begun.elapsed());
+                ensure!(read.status.is_success(), "{path}: {}", read.status);
+            }
+            anyhow::Ok(times)
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(read) = readers.join_next().await {
+        times.extend(read??);
+    }
+    Ok(times)
+}
+
+/// Reads one address of the first gateway.
+pub async fn read(load: &Load, path: &str) -> anyhow::Result<Value> {
+    let mut gateway = Connection::open(load.gateways[0]).await?;
+    let read = gateway.send(reading(load, path), "").await?;
+    ensure!(read.status.is_success(), "{path}: {}", read.status);
+    Ok(serde_json::from_slice(&read.body)?)
+}
+
+fn reading(load: &Load, path: &str) -> hyper::http::request::Builder {
+    Request::get(path)
+        .header(AUTHORIZATION, &load.authorization)
+        .header(ACCEPT, "application/json")
+}
+
+/// A flow under way.
+struct Flow {
+    number: usize,
+    /// What its browser holds.
+    cookie: String,
+    /// Where it goes next.
+    next: String,
+}
+
+impl Flow {
+    fn new(number: usize) -> Self {
+        Self {
+            number,
+            cookie: String::new(),
+            next: String::new(),
+        }
+    }
+}
+
 struct Browser {
-    gateway: Connection,
+    gateways: Vec<Connection>,
     bank: Connection,
 }
 
 impl Browser {
     async fn start(load: &Load) -> anyhow::Result<Self> {
+        let mut gateways = Vec::with_capacity(load.gateways.len());
+        for gateway in &load.gateways {
+            gateways.push(Connection::open(*gateway).await?);
+        }
         Ok(Self {
-            gateway: Connection::open(load.gateway).await?,
+            gateways,
             bank: Connection::open(load.bank).await?,
         })
     }
 
     /// One flow to the page `connected`; how long each leg took.
     async fn flow(&mut self, load: &Load, number: usize) -> anyhow::Result<[Duration; LEGS.len()]> {
+        let mut flow = Flow::new(number);
         let mut times = [Duration::ZERO; LEGS.len()];
+        for (leg, time) in times.iter_mut().enumerate() {
+            *time = self.take(leg, load, &mut flow).await?;
+        }
+        Ok(times)
+    }
 
+    /// One leg of a flow; how long it took.
+    async fn take(&mut self, leg: usize, load: &Load, flow: &mut Flow) -> anyhow::Result<Duration> {
+        let taken = match leg {
+            0 => self.mint(load, flow).await,
+            1 => self.open(flow).await,
+            2 => self.call_back(flow).await,
+            _ => self.result(flow).await,
+        };
+        taken.context(LEGS[leg])
+    }
+
+    /// Sends a request to the next gateway.
+    async fn send(
+        &mut self,
+        request: hyper::http::request::Builder,
+        body: &'static str,
+    ) -> anyhow::Result<Response> {
+        self.gateways.rotate_left(1);
+        self.gateways[0].send(request, body).await
+    }
+
+    async fn mint(&mut self, load: &Load, flow: &mut Flow) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let mint = Request::post(format!("/users/u{}/members", number % load.spread))
+        let user = scattered(flow.number, load.spread);
+        let mint = Request::post(format!("/users/u{user}/members"))
             .header(AUTHORIZATION, &load.authorization)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json");
         let body = r#"{"member":{"institution_code":"bench","is_oauth":true}}"#;
-        let minted = self.gateway.send(mint, body).await.context("mint")?;
-        times[0] = begun.elapsed();
-        ensure!(minted.status.is_success(), "mint: {}", minted.status);
-        let minted: Value = serde_json::from_slice(&minted.body).context("mint")?;
+        let minted = self.send(mint, body).await?;
+        let took = begun.elapsed();
+        ensure!(minted.status.is_success(), "{}", minted.status);
+        let minted: Value = serde_json::from_slice(&minted.body)?;
         let link = minted["member"]["oauth_window_uri"].as_str();
-        let link = link.context("mint: no link")?;
+        flow.next = path(link.context("no link")?)?;
+        Ok(took)
+    }
 
+    /// Opens the link, and agrees at the bank.
+    async fn open(&mut self, flow: &mut Flow) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let opened = self
-            .gateway
-            .send(navigation(path(link)?), "")
-            .await
-            .context("open")?;
-        times[1] = begun.elapsed();
-        let cookie = opened.cookie();
-        let at_the_bank = opened.leads_to(StatusCode::FOUND).context("open")?;
+        let opened = self.send(navigation(&flow.next), "").await?;
+        let took = begun.elapsed();
+        flow.cookie = opened.cookie();
+        let at_the_bank = path(opened.leads_to(StatusCode::FOUND)?)?;
+        let agreed = self.bank.send(navigation(&at_the_bank), "").await;
+        let agreed = agreed.context("authorize")?;
+        flow.next = path(agreed.leads_to(StatusCode::FOUND).context("authorize")?)?;
+        Ok(took)
+    }
 
-        let agreed = navigation(path(at_the_bank)?);
-        let agreed = self.bank.send(agreed, "").await.context("authorize")?;
-        let back = agreed.leads_to(StatusCode::FOUND).context("authorize")?;
-
+    async fn call_back(&mut self, flow: &mut Flow) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let returned = navigation(path(back)?).header(COOKIE, &cookie);
-        let returned = self.gateway.send(returned, "").await.context("callback")?;
-        times[2] = begun.elapsed();
-        let outcome = path(
-            returned
-                .leads_to(StatusCode::SEE_OTHER)
-                .context("callback")?,
-        )?;
+        let returned = navigation(&flow.next).header(COOKIE, &flow.cookie);
+        let returned = self.send(returned, "").await?;
+        let took = begun.elapsed();
+        flow.next = path(returned.leads_to(StatusCode::SEE_OTHER)?)?;
+        Ok(took)
+    }
 
+    async fn result(&mut self, flow: &mut Flow) -> anyhow::Result<Duration> {
+        let mut took = Duration::ZERO;
         // Under load an exchange may take longer than the callback waits: the page then asks again.
         for _ in 0..30 {
             let begun = Instant::now();
-            let page = navigation(outcome.clone()).header(COOKIE, &cookie);
-            let page = self.gateway.send(page, "").await.context("result")?;
-            times[3] += begun.elapsed();
+            let page = navigation(&flow.next).header(COOKIE, &flow.cookie);
+            let page = self.send(page, "").await?;
+            took += begun.elapsed();
             let text = String::from_utf8_lossy(&page.body);
             if text.contains("data-page=\"connected\"") {
-                return Ok(times);
+                return Ok(took);
             }
             if !text.contains("data-page=\"connecting\"") {
-                bail!("result: {}", page.status);
+                bail!("{}", page.status);
             }
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
-        bail!("result: still connecting after a minute")
+        bail!("still connecting after a minute")
     }
+}
+
+/// The next of so many, in an order without neighbours: whatever was used a moment ago is not used again.
+pub fn scattered(number: usize, of: usize) -> usize {
+    // A prime that divides no number of users that anybody measures with.
+    number * 7919 % of
 }
 
 /// The path and query of an address.
@@ -178,7 +326,7 @@ fn path(address: &str) -> anyhow::Result<String> {
 }
 
 /// A GET as browsers send it when a person goes somewhere.
-fn navigation(path: String) -> hyper::http::request::Builder {
+fn navigation(path: &str) -> hyper::http::request::Builder {
     Request::get(path)
         .header(
             "user-agent",

@@ -128,7 +128,7 @@ async fn measure(plan: &Plan, row: Row, people: usize, delay: u64) -> anyhow::Re
     };
     let redis = match row.store {
         Store::Sqlite => None,
-        Store::Floor | Store::Redis => Some(gateway::redis(folder.path()).await?),
+        Store::Floor | Store::Redis => Some(gateway::redis(folder.path(), true).await?),
     };
     let gateway = match (&redis, row.store) {
         (Some((_, address)), Store::Floor) => {
@@ -151,10 +151,12 @@ async fn measure(plan: &Plan, row: Row, people: usize, delay: u64) -> anyhow::Re
                 folder: folder.path(),
                 store: store.unwrap_or("sqlite:guichet.sqlite"),
                 bank,
+                authorization: None,
                 sink: sink.as_ref().map(|(_, address)| *address),
-                users: SPREAD,
             };
-            Gateway::start(&wanted).await?
+            let gateway = Gateway::start(&wanted).await?;
+            gateway.create_users(SPREAD).await?;
+            gateway
         }
     };
     let mut asked = match &redis {
@@ -168,11 +170,12 @@ async fn measure(plan: &Plan, row: Row, people: usize, delay: u64) -> anyhow::Re
     let process = gateway.process.id();
     let idle = measure::resident(process)?;
     let load = Load {
-        gateway: gateway.address,
+        gateways: vec![gateway.address],
         bank,
         authorization: gateway.authorization.clone(),
         spread: SPREAD,
         people,
+        first: 0,
         flows: plan.flows,
     };
     let warm = Load {

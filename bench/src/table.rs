@@ -6,21 +6,25 @@ use std::time::Duration;
 use super::generator::LEGS;
 use super::rounds::{Measured, Plan, RedisCost, Row};
 
-fn median<T: Copy + PartialOrd>(all: &[Measured], of: impl Fn(&Measured) -> T) -> T {
+/// The median of what `of` takes from all of them.
+pub fn median<M, T: Copy + PartialOrd>(all: &[M], of: impl Fn(&M) -> T) -> T {
     let mut values: Vec<T> = all.iter().map(of).collect();
     values.sort_by(|one, other| one.partial_cmp(other).expect("figures are numbers"));
     values[values.len() / 2]
 }
 
-fn micros(time: Duration) -> String {
+/// In microseconds.
+pub fn micros(time: Duration) -> String {
     format!("{:.0}", time.as_secs_f64() * 1e6)
 }
 
-fn millis(time: Duration) -> String {
+/// In milliseconds.
+pub fn millis(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64() * 1e3)
 }
 
-fn megabytes(bytes: u64) -> String {
+/// In megabytes.
+pub fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 

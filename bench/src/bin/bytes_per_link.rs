@@ -21,8 +21,8 @@ use anyhow::{Context, ensure};
 use guichet::domain::id::{MemberGuid, UserGuid};
 use guichet::store::redis::{RedisSettings, RedisStore};
 use guichet::store::{Retention, Store};
-use guichet_bench::links::{Link, new_window};
-use jiff::Timestamp;
+use guichet_bench::links::{Registration, new_window};
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -92,9 +92,17 @@ async fn create(
     now: Timestamp,
 ) -> anyhow::Result<Vec<(UserGuid, MemberGuid)>> {
     let mut members = Vec::with_capacity(count);
+    let demo = Registration {
+        client: "demo".parse()?,
+        institution: "mx_bank_oauth".parse()?,
+        institution_guid: "INS-68e96dd6-eabd-42d3-9f05-416897f0746c".parse()?,
+        name: "MX Bank (OAuth)".to_owned(),
+    };
     for _ in 0..count {
-        let link = Link::new(now);
-        link.keep(&store).await?;
+        let user = demo.user(now);
+        store.create_user(&user).await?;
+        let deadline = now + SignedDuration::from_mins(10);
+        let link = demo.keep_link(&store, &user, (now, deadline)).await?;
         members.push((link.user, link.member));
     }
     Ok(members)

@@ -39,8 +39,9 @@ pub(super) enum Care {
 }
 
 impl Care {
-    /// The waits before a step is sent again because no reply came: short ones where a caller waits, about twelve
-    /// seconds in all where it must not be lost.
+    /// The waits before a step is sent again because no reply came: short ones where a caller waits, about a
+    /// minute in all where it must not be lost: Sentinels take half a minute to replace a server, unless they are told
+    /// otherwise.
     pub(super) fn waits(self) -> &'static [Duration] {
         const SHORT: &[Duration] = &[
             Duration::from_millis(20),
@@ -55,6 +56,13 @@ impl Care {
             Duration::from_secs(2),
             Duration::from_secs(4),
             Duration::from_secs(4),
+            Duration::from_secs(4),
+            Duration::from_secs(4),
+            Duration::from_secs(8),
+            Duration::from_secs(8),
+            Duration::from_secs(8),
+            Duration::from_secs(8),
+            Duration::from_secs(8),
         ];
         match self {
             Self::Usual | Self::Leaving => SHORT,

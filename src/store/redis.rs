@@ -375,7 +375,8 @@ impl RedisStore {
         Ok((places, number(length)?))
     }
 
-    /// The keys in a list of every partition whose time has passed, the earliest first: one round trip.
+    /// The keys in a list of every partition whose time has passed, the earliest first: one round trip. Partitions whose
+    /// server is away are left out.
     pub(super) async fn past(
         &self,
         list: &List,
@@ -388,9 +389,9 @@ impl RedisStore {
             .iter()
             .map(|slot| up_to(&self.keys.list(slot, list), now, limit));
         let mut places = Vec::new();
-        let answers = self.link.query_all(commands).await?;
+        let answers = self.link.query_those_there(commands).await?;
         for (slot, answer) in slots.iter().zip(answers) {
-            places.extend(of_scores(slot, answer)?);
+            places.extend(answer.map_or(Ok(Vec::new()), |it| of_scores(slot, it))?);
         }
         places.sort_by_key(|place| place.at);
         places.truncate(limit);
@@ -398,7 +399,8 @@ impl RedisStore {
     }
 
     /// Takes up what is due, at most `take.limit` in all. One round trip finds the slots with due work, unless the
-    /// caller knows them; each further one takes from those slots, until there is no more or no room.
+    /// caller knows them; each further one takes from those slots, until there is no more or no room. What is due at a
+    /// server that is away is left for later.
     pub(super) async fn take(&self, take: &Take) -> Result<Vec<Due>> {
         let mut taken = Vec::new();
         let mut slots = match &take.within {
@@ -413,9 +415,10 @@ impl RedisStore {
             let calls = slots
                 .iter()
                 .map(|slot| Call::take(&self.keys, slot, take, share));
-            let answers = self.link.query_all(calls).await?;
+            let answers = self.link.query_those_there(calls).await?;
             let mut full = Vec::new();
             for (slot, answer) in slots.into_iter().zip(answers) {
+                let Some(answer) = answer else { continue };
                 let mut parts = parts(answer)?.into_iter();
                 let before = taken.len();
                 while let (Some(line), Some(key)) = (parts.next(), parts.next()) {
@@ -473,13 +476,13 @@ impl RedisStore {
         Ok(due.into_iter().map(|(_, slot)| slot).collect())
     }
 
-    /// When the first of each of these sorted sets is due, if it is.
+    /// When the first of each of these sorted sets is due, if it is, and if its server is there.
     async fn firsts_due(&self, names: Vec<String>, now: Timestamp) -> Result<Vec<Option<f64>>> {
         let now = now.as_millisecond();
         let commands: Vec<Cmd> = names.iter().map(|name| up_to(name, now, 1)).collect();
         let mut firsts = Vec::with_capacity(names.len());
-        for answer in self.link.query_all(commands).await? {
-            let first: Vec<(String, f64)> = value(answer)?;
+        for answer in self.link.query_those_there(commands).await? {
+            let first: Vec<(String, f64)> = answer.map_or(Ok(Vec::new()), value)?;
             firsts.push(first.first().map(|(_, at)| *at));
         }
         Ok(firsts)

@@ -49,7 +49,8 @@ impl Store {
     /// A browser follows a link; see [`steps::link`](crate::steps::link).
     pub async fn open_window(&self, opening: &Opening, now: Timestamp) -> Result<Opened> {
         let _timing = self.timed("open_window");
-        self.step(opening, now).await
+        // The person goes to the institution, and must be known when it sends them back.
+        self.step_with(Care::Leaving, opening, now).await
     }
 
     /// An institution's response arrives; see [`steps::response`](crate::steps::response). After `Accepted` the
@@ -145,7 +146,7 @@ impl Store {
     /// "Try again"; see [`steps::retry`](crate::steps::retry).
     pub async fn retry_window(&self, retry: &Retry, now: Timestamp) -> Result<Retried> {
         let _timing = self.timed("retry_window");
-        self.step(retry, now).await
+        self.step_with(Care::Leaving, retry, now).await
     }
 }
 

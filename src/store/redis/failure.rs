@@ -36,6 +36,9 @@ pub(super) enum Cause {
     /// Another server has taken over meanwhile.
     #[error("another server has taken over")]
     Ended,
+    /// The server has no replica, and those do not confirm it who would say that it was replaced.
+    #[error("nobody confirms that this is still the server that takes the writes")]
+    Unconfirmed,
     /// Nobody serves this hash slot of the cluster, as far as is known.
     #[error("the cluster has no server for hash slot {0}")]
     NoServer(u16),
@@ -146,7 +149,9 @@ impl Cause {
         let error = match self {
             Self::Silence(_) => return Class::Away,
             Self::Still(cause) => return cause.class(),
-            Self::Ended | Self::NoServer(_) | Self::Unacknowledged { .. } => return Class::Away,
+            Self::Ended | Self::NoServer(_) | Self::Unconfirmed | Self::Unacknowledged { .. } => {
+                return Class::Away;
+            }
             Self::NotWatched(_) => return Class::Barred,
             Self::Told(error) => error,
         };
@@ -195,8 +200,8 @@ impl Cause {
             _ if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
                 || says(BARRED_SCRIPT) =>
             {
-                "Remedy: give the user of store.url this permission (ACL SETUSER); it needs \
-                 scripts, reading, writing and expiry on its own keys"
+                "Remedy: give the user of store.url this permission (ACL SETUSER); all \
+                 that it needs is in docs/RELIABILITY.md"
             }
             Some("NOAUTH") => "Remedy: put the password into store.url",
             Some("WRONGPASS") => {

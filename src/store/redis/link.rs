@@ -18,7 +18,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -31,9 +31,9 @@ use super::endpoint::{Access, Endpoint};
 use super::failure::Cause;
 use super::map::Map;
 use super::sentinel::Sentinels;
-use super::server::{Asked, BELIEVED, Server};
+use super::server::{Asked, Server};
 use crate::domain::redis_address::{Host, RedisAddress, Servers};
-use crate::store::outcome;
+use crate::store::outcome::{self, StoreError};
 
 /// How often one command follows its hash slot to another server.
 const MOVES: usize = 5;
@@ -55,8 +55,9 @@ struct Shared {
     /// How many replicas have to acknowledge; `None`: one, where there is one.
     acknowledged_by: Option<u64>,
     is_looking: AtomicBool,
-    /// When it was last asked which servers there are.
-    looked: Mutex<Instant>,
+    /// When the last look began, if it was sure ([`Shared::look_if_older`]). Looks come one after the other, so that no
+    /// older answer takes the place of a newer one.
+    looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// How the servers are found.
@@ -125,7 +126,7 @@ impl Link {
             map: RwLock::new(Arc::new(map)),
             acknowledged_by,
             is_looking: AtomicBool::new(false),
-            looked: Mutex::new(Instant::now()),
+            looked: tokio::sync::Mutex::default(),
         };
         shared.look().await.map_err(Cause::at_start)?;
         Ok(Self(Arc::new(shared)))
@@ -165,7 +166,33 @@ impl Link {
         asked: impl IntoIterator<Item = impl Into<Asked>>,
     ) -> outcome::Result<Vec<Value>> {
         let asked: Vec<Asked> = asked.into_iter().map(Into::into).collect();
-        self.all(&asked).await.map_err(Cause::while_running)
+        let answers: Result<Vec<Value>, Cause> = self.all(&asked).await.into_iter().collect();
+        answers.map_err(Cause::while_running)
+    }
+
+    /// As [`Self::query_all`], but where some servers are away, the others' answers are given. Fails when nobody
+    /// answers.
+    pub(super) async fn query_those_there(
+        &self,
+        asked: impl IntoIterator<Item = impl Into<Asked>>,
+    ) -> outcome::Result<Vec<Option<Value>>> {
+        let asked: Vec<Asked> = asked.into_iter().map(Into::into).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        let mut failed = None;
+        for answer in self.all(&asked).await {
+            answers.push(match answer.map_err(Cause::while_running) {
+                Ok(answer) => Some(answer),
+                Err(StoreError::Unavailable(cause)) => {
+                    failed = Some(StoreError::Unavailable(cause));
+                    None
+                }
+                Err(error) => return Err(error),
+            });
+        }
+        match failed {
+            Some(error) if answers.iter().all(Option::is_none) => Err(error),
+            _ => Ok(answers),
+        }
     }
 
     /// As [`Self::query`]; once this has succeeded, what was read or written is kept by as many replicas as are
@@ -182,17 +209,19 @@ impl Link {
         answer.map_err(Cause::while_running)
     }
 
-    /// Whether what must survive a failover has to be acknowledged by the server that has this key.
+    /// Whether what must survive a failover has to be acknowledged by the server that has this key, or by those who
+    /// would replace it.
     pub(super) async fn has_to_be_acknowledged(&self, key: &str) -> outcome::Result<bool> {
+        if self.0.has_failovers() {
+            return Ok(self.0.acknowledged_by != Some(0));
+        }
         let map = self.0.map();
         let wanted = match map.server(key.as_bytes()) {
             Ok(server) => self.wanted(server).await,
             Err(cause) => Err(cause),
         };
-        let wanted = wanted.inspect_err(|cause| self.failed(cause, &map));
-        wanted
-            .map(|wanted| wanted > 0)
-            .map_err(Cause::while_running)
+        let wanted = wanted.map_err(Cause::while_running)?;
+        Ok(wanted > 0)
     }
 
     async fn one(&self, asked: &Asked) -> Result<Value, Cause> {
@@ -222,7 +251,7 @@ impl Link {
                     false
                 }
                 Some(Next::Ask(host)) if moves < MOVES => {
-                    server = self.0.server_at(&self.0.map(), &host);
+                    server = self.0.visit(&host);
                     true
                 }
                 Some(Next::Again) if begun.elapsed() < STEP_TIMEOUT => {
@@ -244,15 +273,24 @@ impl Link {
         }
     }
 
-    async fn all(&self, asked: &[Asked]) -> Result<Vec<Value>, Cause> {
+    /// Sends commands together; one answer or failure for each.
+    async fn all(&self, asked: &[Asked]) -> Vec<Result<Value, Cause>> {
         let map = self.0.map();
+        let mut answers: Vec<Result<Value, Cause>> = Vec::with_capacity(asked.len());
         // Nearly always one group.
         let mut groups: Vec<(&Arc<Server>, Vec<usize>)> = Vec::new();
         for (place, one) in asked.iter().enumerate() {
-            let server = self.home(&map, one)?;
-            match groups.iter_mut().find(|(it, _)| Arc::ptr_eq(it, server)) {
-                Some((_, places)) => places.push(place),
-                None => groups.push((server, vec![place])),
+            let home = self.home(&map, one);
+            answers.push(Ok(Value::Nil));
+            match home.map(|server| {
+                (
+                    server,
+                    groups.iter_mut().find(|it| Arc::ptr_eq(it.0, server)),
+                )
+            }) {
+                Ok((_, Some((_, places)))) => places.push(place),
+                Ok((server, None)) => groups.push((server, vec![place])),
+                Err(cause) => answers[place] = Err(cause),
             }
         }
         let sent = groups.iter().map(|(server, places)| {
@@ -262,48 +300,68 @@ impl Link {
                 .collect();
             async move { server.send_all(&theirs).await }
         });
-        let mut answers = vec![Value::Nil; asked.len()];
         for ((server, places), sent) in groups.iter().zip(join_all(sent).await) {
-            let sent = sent.inspect_err(|cause| self.failed(cause, &map))?;
+            let sent = match sent {
+                Ok(sent) => sent,
+                Err(cause) => {
+                    self.failed(&cause, &map);
+                    places
+                        .iter()
+                        .for_each(|place| answers[*place] = Err(cause.clone()));
+                    continue;
+                }
+            };
             for (place, answer) in places.iter().zip(sent) {
                 answers[*place] = match answer.extract_error() {
-                    Ok(answer) => answer,
+                    Ok(answer) => Ok(answer),
                     Err(error) => {
-                        let cause = Cause::from(error);
-                        self.onward(&asked[*place], &map, Arc::clone(server), cause)
-                            .await?
+                        let (server, cause) = (Arc::clone(server), Cause::from(error));
+                        self.onward(&asked[*place], &map, server, cause).await
                     }
                 };
             }
         }
-        Ok(answers)
+        answers
     }
 
     async fn acknowledged(&self, asked: &Asked, mark: &Asked) -> Result<Value, Cause> {
         let begun = Instant::now();
         let mut moves = 0;
+        // The server that is taking over the hash slot, to which the command goes this once.
+        let mut taking_over: Option<Arc<Server>> = None;
         loop {
             let map = self.0.map();
-            let server = self.home(&map, asked)?;
-            let cause = match self.acknowledged_at(server, asked, mark).await {
+            let server = match &taking_over {
+                Some(server) => server,
+                None => self.home(&map, asked)?,
+            };
+            let is_asking = taking_over.is_some();
+            let sent = self.acknowledged_at(server, asked, mark, is_asking);
+            let cause = match sent.await {
                 Ok(answer) => return Ok(answer),
                 Err(cause) => cause,
             };
-            match next(&cause, server.host()) {
+            taking_over = match next(&cause, server.host()) {
                 Some(Next::Moved(slot, host)) if moves < MOVES => {
                     moves += 1;
                     self.0.moved(slot, &host);
                     self.look_soon(&self.0.map());
+                    None
                 }
-                // What is being moved is acknowledged when it has arrived.
-                Some(Next::Ask(_) | Next::Again) if begun.elapsed() < STEP_TIMEOUT => {
+                Some(Next::Ask(host)) if moves < MOVES => {
+                    moves += 1;
+                    Some(self.0.visit(&host))
+                }
+                Some(Next::Again) if begun.elapsed() < STEP_TIMEOUT => {
                     sleep(MOVING).await;
+                    moves = 0;
+                    None
                 }
                 _ => {
                     self.failed(&cause, &map);
                     return Err(cause);
                 }
-            }
+            };
         }
     }
 
@@ -312,21 +370,28 @@ impl Link {
         server: &Arc<Server>,
         asked: &Asked,
         mark: &Asked,
+        is_asking: bool,
     ) -> Result<Value, Cause> {
         let wanted = self.wanted(server).await?;
         if wanted > 0 {
-            return server.send_acknowledged(asked, mark, wanted).await;
+            return server
+                .send_acknowledged(asked, mark, wanted, is_asking)
+                .await;
         }
-        // Without replicas nothing tells us that the server was replaced. Those who replace it do.
-        self.0.is_still_there(server, asked.key()).await?;
-        server.send(asked, false).await
+        // Without replicas nothing tells us that the server was replaced. Those who replace it do. One that is just
+        // taking over a hash slot was named a moment ago.
+        if !is_asking && let Err(cause) = self.0.is_still_there(server, asked.key()).await {
+            server.forget_replicas();
+            return Err(cause);
+        }
+        server.send(asked, is_asking).await
     }
 
     /// How many replicas have to acknowledge what that server keeps.
     async fn wanted(&self, server: &Server) -> Result<u64, Cause> {
         match self.0.acknowledged_by {
             Some(wanted) => Ok(wanted),
-            None => Ok(server.replicas_now().await?.min(1)),
+            None => Ok(server.has_replica().await?.into()),
         }
     }
 
@@ -390,19 +455,34 @@ impl Shared {
 
     /// Asks which servers there are.
     async fn look(&self) -> Result<(), Cause> {
-        match &self.topology {
-            Topology::One => return Ok(()),
+        self.look_if_older(Duration::ZERO).await.map(drop)
+    }
+
+    /// Asks which servers there are, unless that was asked since. Gives whether a server without a replica is surely
+    /// still the one that takes the writes: so many answered that one who is cut off from the others misleads nobody,
+    /// and no replica may be just taking over.
+    async fn look_if_older(&self, age: Duration) -> Result<bool, Cause> {
+        let mut looked = self.looked.lock().await;
+        if looked.is_some_and(|looked| looked.elapsed() < age) {
+            return Ok(true);
+        }
+        let begun = Instant::now();
+        let is_sure = match &self.topology {
+            Topology::One => true,
             Topology::Watched(sentinels) => {
-                let host = sentinels.primary().await?;
-                self.change(|map| Map::of_one(self.server_at(map, &host)));
+                let primary = sentinels.primary().await?;
+                self.change(|map| Map::of_one(self.server_at(map, &primary.host)));
+                primary.is_sure && !primary.has_replica
             }
             Topology::Cluster(nodes) => {
                 let owners = nodes.owners().await?;
                 self.change(|map| Map::of(&owners, |host| self.server_at(map, host)));
+                // A node that is cut off from the others soon takes no writes.
+                true
             }
-        }
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        Ok(())
+        };
+        *looked = is_sure.then_some(begun);
+        Ok(is_sure)
     }
 
     /// A hash slot has moved to that host.
@@ -413,6 +493,20 @@ impl Shared {
             map.moved(slot, to)
         });
         server.unwrap_or_else(|| self.server_at(&map, host))
+    }
+
+    /// The server at that host, which is kept on the map though it has no hash slot yet.
+    fn visit(&self, host: &Host) -> Arc<Server> {
+        let map = self.map();
+        let server = self.server_at(&map, host);
+        if map.at(host).is_some() {
+            return server;
+        }
+        let map = self.change(|map| match map.at(host) {
+            Some(_) => map.clone(),
+            None => map.with(&server),
+        });
+        map.at(host).cloned().unwrap_or(server)
     }
 
     /// Puts another map in place, and ends the servers that are no longer on it.
@@ -442,20 +536,19 @@ impl Shared {
         now
     }
 
-    /// Fails if that server has been replaced, as far as somebody can be asked.
+    /// Fails if that server has been replaced, or if those do not answer who would say so.
     async fn is_still_there(&self, server: &Arc<Server>, key: &[u8]) -> Result<(), Cause> {
         if !self.has_failovers() || self.acknowledged_by.is_some() {
             return Ok(());
         }
-        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if looked.elapsed() >= BELIEVED
-            && let Err(cause) = self.look().await
-        {
-            tracing::warn!(%cause, "nobody says whether the store's server was replaced");
-        }
+        let is_sure = self.look_if_older(BETWEEN_LOOKS).await?;
         let map = self.map();
         let is_there = Arc::ptr_eq(map.server(key)?, server);
-        if is_there { Ok(()) } else { Err(Cause::Ended) }
+        match (is_there, is_sure) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Cause::Unconfirmed),
+            (false, _) => Err(Cause::Ended),
+        }
     }
 }
 
@@ -487,7 +580,6 @@ fn next(cause: &Cause, asked: &Host) -> Option<Next> {
 mod tests {
     use super::super::endpoint::CONNECT_TIMEOUT;
     use super::*;
-    use crate::store::outcome::StoreError;
 
     #[tokio::test]
     async fn nobody_there_is_told_in_time_whatever_kind_of_servers_it_is() {

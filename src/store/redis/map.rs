@@ -34,7 +34,7 @@ impl Owners {
 }
 
 /// The servers, and what each has.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Map {
     servers: Vec<Arc<Server>>,
     /// For each hash slot the place of its server among them. Empty: the only server has all.
@@ -71,19 +71,26 @@ impl Map {
         map
     }
 
+    /// The same with one more server, which has nothing yet.
+    pub(super) fn with(&self, server: &Arc<Server>) -> Self {
+        let mut map = self.clone();
+        map.servers.push(server.clone());
+        map
+    }
+
     /// The same, but for one hash slot, which moved to that server.
     pub(super) fn moved(&self, slot: u16, to: &Arc<Server>) -> Self {
-        let mut servers = self.servers.clone();
-        let place = servers.iter().position(|server| Arc::ptr_eq(server, to));
-        let place = place.unwrap_or_else(|| {
-            servers.push(to.clone());
-            servers.len() - 1
-        });
-        let mut places = self.places.clone();
-        if let Some(moved) = places.get_mut(usize::from(slot)) {
-            *moved = Some(place);
+        let is_known = self.servers.iter().any(|server| Arc::ptr_eq(server, to));
+        let mut map = if is_known {
+            self.clone()
+        } else {
+            self.with(to)
+        };
+        let place = map.servers.iter().position(|it| Arc::ptr_eq(it, to));
+        if let Some(moved) = map.places.get_mut(usize::from(slot)) {
+            *moved = place;
         }
-        Self { servers, places }
+        map
     }
 
     /// Whether the same servers have the same hash slots.

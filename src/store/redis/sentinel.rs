@@ -9,8 +9,8 @@ use redis::{RedisResult, Value};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::endpoint::Endpoint;
-use super::failure::Cause;
+use super::endpoint::{CONNECT_TIMEOUT, Endpoint};
+use super::failure::{Cause, NotInTime};
 use crate::domain::redis_address::Host;
 
 /// How long the others are waited for once one has answered.
@@ -30,7 +30,7 @@ impl Sentinels {
     }
 
     /// The server that takes writes.
-    pub(super) async fn primary(&self) -> Result<Host, Cause> {
+    pub(super) async fn primary(&self) -> Result<Primary, Cause> {
         let mut asked = JoinSet::new();
         for endpoint in self.endpoints.clone() {
             let service = self.service.clone();
@@ -40,46 +40,70 @@ impl Sentinels {
     }
 }
 
+/// The server that takes writes, as the Sentinels say.
+#[derive(Debug, PartialEq)]
+pub(super) struct Primary {
+    pub(super) host: Host,
+    /// Whether most of them answered, so that none that was cut off from the others misleads us.
+    pub(super) is_sure: bool,
+    /// Whether one of them reaches a replica, which may be taking over.
+    pub(super) has_replica: bool,
+}
+
+/// What one Sentinel says.
+#[derive(Debug)]
+struct Named {
+    host: Host,
+    /// The number of the configuration it knows.
+    epoch: u64,
+    /// Whether it reaches a replica.
+    has_replica: bool,
+}
+
 /// The answer of the latest configuration; if nobody answers, why one of them did not.
-async fn latest(mut asked: JoinSet<Result<(u64, Host), Cause>>) -> Result<Host, Cause> {
-    let mut best: Option<(u64, Host)> = None;
+async fn latest(mut asked: JoinSet<Result<Named, Cause>>) -> Result<Primary, Cause> {
+    let all = asked.len();
+    let mut answers: Vec<Named> = Vec::new();
     let mut failed = None;
     loop {
-        let next = match &best {
-            Some(_) => timeout(OTHERS, asked.join_next()).await.unwrap_or(None),
-            None => asked.join_next().await,
+        let next = match answers.is_empty() {
+            true => asked.join_next().await,
+            false => timeout(OTHERS, asked.join_next()).await.unwrap_or(None),
         };
         match next {
-            Some(Ok(Ok(answer))) if best.as_ref().is_none_or(|best| answer.0 > best.0) => {
-                best = Some(answer);
-            }
+            Some(Ok(Ok(answer))) => answers.push(answer),
             Some(Ok(Err(cause))) => failed = Some(cause),
-            Some(_) => {}
+            Some(Err(_)) => {}
             None => break,
         }
     }
-    match (best, failed) {
-        (Some((_, host)), _) => Ok(host),
+    let is_sure = answers.len() * 2 > all;
+    let has_replica = answers.iter().any(|it| it.has_replica);
+    match (answers.into_iter().max_by_key(|it| it.epoch), failed) {
+        (Some(Named { host, .. }), _) => Ok(Primary {
+            host,
+            is_sure,
+            has_replica,
+        }),
         (None, Some(cause)) => Err(cause),
         (None, None) => Err(Cause::Ended),
     }
 }
 
-/// The server that this Sentinel names, and the number of the configuration it knows.
-async fn named_by(endpoint: &Endpoint, service: String) -> Result<(u64, Host), Cause> {
+async fn named_by(endpoint: &Endpoint, service: String) -> Result<Named, Cause> {
     let asking = async {
         let mut connection = endpoint.connect().await?;
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
-        for question in ["GET-MASTER-ADDR-BY-NAME", "MASTER"] {
+        for question in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS"] {
             pipeline.cmd("SENTINEL").arg(question).arg(&service);
         }
         let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
         Ok::<_, Cause>(answers)
     };
-    let answers = match timeout(super::endpoint::CONNECT_TIMEOUT, asking).await {
+    let answers = match timeout(CONNECT_TIMEOUT, asking).await {
         Ok(answers) => answers?,
-        Err(_) => return Err(super::failure::NotInTime(super::endpoint::CONNECT_TIMEOUT).into()),
+        Err(_) => return Err(NotInTime(CONNECT_TIMEOUT).into()),
     };
     let mut answers = answers.into_iter().map(Value::extract_error);
     let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
@@ -89,14 +113,31 @@ async fn named_by(endpoint: &Endpoint, service: String) -> Result<(u64, Host), C
         return Err(Cause::NotWatched(service));
     };
     // A Sentinel that does not say the number is believed less than one that does.
-    let known: Vec<String> = next()
-        .ok()
-        .and_then(|answer| redis::from_redis_value(answer).ok())
-        .unwrap_or_default();
-    let pairs = known.chunks_exact(2);
-    let mut epochs = pairs.filter(|pair| pair[0] == "config-epoch");
-    let epoch = epochs.next().and_then(|pair| pair[1].parse().ok());
-    Ok((epoch.unwrap_or(0), Host { name, port }))
+    let known: Vec<String> = read(next());
+    let epoch = field(&known, "config-epoch").and_then(|epoch| epoch.parse().ok());
+    let replicas: Vec<Vec<String>> = read(next());
+    let is_reached = |replica: &Vec<String>| {
+        let flags = field(replica, "flags").unwrap_or_default();
+        let mut flags = flags.split(',');
+        !flags.any(|flag| matches!(flag, "s_down" | "o_down" | "disconnected"))
+    };
+    Ok(Named {
+        host: Host { name, port },
+        epoch: epoch.unwrap_or(0),
+        has_replica: replicas.iter().any(is_reached),
+    })
+}
+
+/// What a Sentinel answers; nothing, where it may not.
+fn read<T: redis::FromRedisValue + Default>(answer: RedisResult<Value>) -> T {
+    let answer = answer.ok().and_then(|it| redis::from_redis_value(it).ok());
+    answer.unwrap_or_default()
+}
+
+/// A field of what a Sentinel says of a server.
+fn field<'a>(pairs: &'a [String], name: &str) -> Option<&'a str> {
+    let mut pairs = pairs.chunks_exact(2).filter(|pair| pair[0] == name);
+    pairs.next().map(|pair| pair[1].as_str())
 }
 
 #[cfg(test)]
@@ -104,8 +145,8 @@ mod tests {
     use super::*;
 
     fn answers(
-        given: impl IntoIterator<Item = Result<(u64, Host), Cause>>,
-    ) -> JoinSet<Result<(u64, Host), Cause>> {
+        given: impl IntoIterator<Item = Result<Named, Cause>>,
+    ) -> JoinSet<Result<Named, Cause>> {
         let mut asked = JoinSet::new();
         for answer in given {
             asked.spawn(async move { answer });
@@ -120,18 +161,37 @@ mod tests {
         }
     }
 
+    fn names(epoch: u64, port: u16, has_replica: bool) -> Result<Named, Cause> {
+        Ok(Named {
+            host: host(port),
+            epoch,
+            has_replica,
+        })
+    }
+
     #[tokio::test]
     async fn the_latest_configuration_counts_however_many_say_otherwise() {
-        let given = [Ok((3, host(1))), Ok((4, host(2))), Ok((3, host(1)))];
-        assert_eq!(latest(answers(given)).await.ok(), Some(host(2)));
+        let given = [names(3, 1, false), names(4, 2, false), names(3, 1, true)];
+        let expected = Primary {
+            host: host(2),
+            is_sure: true,
+            has_replica: true,
+        };
+        assert_eq!(latest(answers(given)).await.ok(), Some(expected));
     }
 
     #[tokio::test]
     async fn a_sentinel_that_does_not_answer_is_not_waited_for_once_another_has() {
-        let mut asked = answers([Ok((1, host(1)))]);
+        let mut asked = answers([names(1, 1, false)]);
         asked.spawn(std::future::pending());
         let found = timeout(10 * OTHERS, latest(asked)).await.expect("in time");
-        assert_eq!(found.ok(), Some(host(1)));
+        // And one of two does not suffice where it has to be sure.
+        let expected = Primary {
+            host: host(1),
+            is_sure: false,
+            has_replica: false,
+        };
+        assert_eq!(found.ok(), Some(expected));
     }
 
     #[tokio::test]

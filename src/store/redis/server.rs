@@ -25,7 +25,10 @@ const LANES: usize = 4;
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long it is believed how many replicas there are.
-pub(super) const BELIEVED: Duration = Duration::from_secs(1);
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// How long a replica that left may be the one that takes over, before those who decide that say so.
+const MAY_HAVE_TAKEN_OVER: Duration = Duration::from_secs(5);
 
 /// One command, and the script to load where the server has forgotten it.
 pub(super) struct Asked {
@@ -69,7 +72,16 @@ pub(super) struct Server {
     connection: Connection,
     lanes: OnceLock<[Connection; LANES]>,
     turn: AtomicUsize,
-    replicas: Mutex<Option<(Instant, u64)>>,
+    replicas: Mutex<Replicas>,
+}
+
+/// What is known of a server's replicas.
+#[derive(Clone, Copy, Default)]
+struct Replicas {
+    /// How many there are, and when that was asked.
+    now: Option<(Instant, u64)>,
+    /// When there was one last.
+    last: Option<Instant>,
 }
 
 impl Server {
@@ -139,11 +151,15 @@ impl Server {
         asked: &Asked,
         mark: &Asked,
         wanted: u64,
+        is_asking: bool,
     ) -> Result<Value, Cause> {
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted).arg(ACKNOWLEDGED_WITHIN.as_millis() as u64);
-        let wait = Asked::from(wait);
-        let together = [asked, mark, &wait];
+        let (asking, wait) = (Asked::from(redis::cmd("ASKING")), Asked::from(wait));
+        let together: Vec<&Asked> = match is_asking {
+            true => vec![&asking, asked, &asking, mark, &wait],
+            false => vec![asked, mark, &wait],
+        };
         let sent = self.lane().run(|mut connection| async move {
             let answers = together_on(&together, &mut connection).await?;
             if !answers.iter().any(is_forgotten) {
@@ -153,24 +169,39 @@ impl Server {
             load(asked, &mut connection).await?;
             together_on(&together, &mut connection).await
         });
-        let mut answers = sent.await?.into_iter().map(Value::extract_error);
-        let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
-        let (answer, _, acknowledged) = (next()?, next()?, next()?);
+        let mut answers = sent.await?.into_iter();
+        if is_asking {
+            answers.next();
+        }
+        let answer = answers.next().unwrap_or(Value::Nil).extract_error()?;
+        let acknowledged = answers.next_back().unwrap_or(Value::Nil).extract_error()?;
         let got = redis::from_redis_value(acknowledged).map_err(redis::RedisError::from)?;
         if got < wanted {
-            // Whoever asks next looks how many there are.
-            *self.replicas() = None;
+            self.forget_replicas();
             return Err(Cause::Unacknowledged { got, wanted });
         }
         Ok(answer)
     }
 
-    /// How many replicas the server sends to. Where it does not tell, none.
-    pub(super) async fn replicas_now(&self) -> Result<u64, Cause> {
-        let known = *self.replicas();
-        if let Some((_, count)) = known.filter(|(since, _)| since.elapsed() < BELIEVED) {
-            return Ok(count);
-        }
+    /// Whether the server sends to a replica, or did a moment ago: that one may have taken over, and nobody has said
+    /// so yet. Where it does not tell, it has none.
+    pub(super) async fn has_replica(&self) -> Result<bool, Cause> {
+        let Replicas { now, last } = *self.replicas();
+        let is_recent = |last: Instant| last.elapsed() < MAY_HAVE_TAKEN_OVER;
+        let count = match now.filter(|(since, _)| since.elapsed() < BELIEVED) {
+            Some((_, count)) => count,
+            None => self.ask_for_replicas().await?,
+        };
+        Ok(count > 0 || last.is_some_and(is_recent))
+    }
+
+    /// Whoever asks next looks how many there are.
+    pub(super) fn forget_replicas(&self) {
+        self.replicas().now = None;
+    }
+
+    async fn ask_for_replicas(&self) -> Result<u64, Cause> {
+        let asked = Instant::now();
         let role = self.lane().run(|mut connection| async move {
             let role = redis::cmd("ROLE")
                 .query_async::<Value>(&mut connection)
@@ -187,11 +218,15 @@ impl Server {
             },
             _ => 0,
         };
-        *self.replicas() = Some((Instant::now(), count));
+        let mut replicas = self.replicas();
+        replicas.now = Some((asked, count));
+        if count > 0 {
+            replicas.last = Some(asked);
+        }
         Ok(count)
     }
 
-    fn replicas(&self) -> std::sync::MutexGuard<'_, Option<(Instant, u64)>> {
+    fn replicas(&self) -> std::sync::MutexGuard<'_, Replicas> {
         self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

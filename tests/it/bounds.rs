@@ -11,7 +11,7 @@ use crate::support::gateway::{Backend, CLIENT, PAPER_BANK, TestGateway};
 use crate::support::package_folder;
 
 /// The names of all tests: functions marked as one, and those that run on both stores.
-fn tests() -> BTreeSet<String> {
+pub fn tests() -> BTreeSet<String> {
     fn read(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder)
             .expect("a folder")

@@ -25,6 +25,7 @@ macro_rules! on_each_store {
     ($($test:ident),* $(,)?) => {
         on_store!(sqlite: $($test),*);
         on_store!(redis: $($test),*);
+        on_store!(cluster: $($test),*);
     };
 }
 

@@ -18,13 +18,13 @@ use guichet::telemetry::Sums;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::fake_bank::{FakeBank, Registration};
 use super::interop::{ELSEWHERE, InteropProvider};
+use super::process::Port;
 use super::receiver::WebhookReceiver;
 use super::redis::Redis;
 use super::visitor::Visitor;
@@ -96,27 +96,6 @@ pub struct TestGateway {
     shutdown: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
     _ports: [Port; 2],
-}
-
-/// A port of the loopback interface that stays the test's own while nobody listens on it: the system
-/// hands it out to no other listener and to no outgoing connection.
-struct Port(TcpSocket);
-
-impl Port {
-    fn take() -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        // Who listens on it says the same, as the standard library does.
-        socket.set_reuseaddr(true).expect("an option");
-        socket
-            .bind("127.0.0.1:0".parse().expect("an address"))
-            .expect("a free port");
-        Self(socket)
-    }
-
-    fn listen(&self) -> TcpListener {
-        let address = self.0.local_addr().expect("an address");
-        TcpListener::bind(address).expect("a port of our own")
-    }
 }
 
 impl Drop for TestGateway {

@@ -8,6 +8,7 @@ pub mod browser;
 pub mod clients;
 pub mod dump;
 pub mod fake_bank;
+pub mod fleet;
 pub mod gateway;
 pub mod guichet;
 pub mod interop;
@@ -18,6 +19,7 @@ pub mod redis;
 pub mod served;
 pub mod settings;
 pub mod tls;
+pub mod traffic;
 pub mod visitor;
 
 use std::path::{Path, PathBuf};

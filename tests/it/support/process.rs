@@ -9,16 +9,20 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpSocket;
+
 /// Starts the program given as arguments, says its process id, and ends it when standard
 /// input is closed. That happens when the guarded value is dropped and also when the test
 /// binary dies, however it dies, since the kernel closes its pipes. The signals a terminal
-/// sends to the whole group interrupt the wait, which has the same effect.
+/// sends to the whole group interrupt the wait, which has the same effect. A program that was stopped goes on, so
+/// that it can end.
 const GUARDIAN: &str = r#"
 trap : INT TERM HUP
 "$@" </dev/null >"$GUARDED_LOG" 2>&1 &
 echo "$!"
 read -r _
 kill -TERM "$!" 2>/dev/null
+kill -CONT "$!" 2>/dev/null
 wait "$!"
 [ -z "$GUARDED_FOLDER" ] || rm -rf -- "$GUARDED_FOLDER"
 "#;
@@ -138,4 +142,31 @@ pub fn free_port() -> u16 {
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
         .port()
+}
+
+/// A port of the loopback interface that stays the test's own while nobody listens on it: the system
+/// hands it out to no other listener and to no outgoing connection.
+pub struct Port(TcpSocket);
+
+impl Port {
+    /// One that is free.
+    pub fn take() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // Who listens on it says the same, as the standard library and Redis do.
+        socket.set_reuseaddr(true).expect("an option");
+        socket
+            .bind("127.0.0.1:0".parse().expect("an address"))
+            .expect("a free port");
+        Self(socket)
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u16 {
+        self.0.local_addr().expect("an address").port()
+    }
+
+    /// Listens on it.
+    pub fn listen(&self) -> TcpListener {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, self.number())).expect("a port of our own")
+    }
 }

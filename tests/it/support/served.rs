@@ -49,17 +49,7 @@ impl Served {
 
     /// Starts the program and waits until it serves.
     pub async fn serve(&mut self) {
-        let file = self.gateway.file();
-        let log = self.gateway.folder.path().join("serve.log");
-        let variables = self.environment.iter();
-        let variables = variables.map(|(name, value)| format!("{name}={value}").into());
-        let program = env!("CARGO_BIN_EXE_guichet");
-        let command: [OsString; 3] = [program.into(), "serve".into(), "--config".into()];
-        let arguments = variables.chain(command).chain([file.into_os_string()]);
-        // It becomes the program.
-        let process = Guarded::start(Path::new("env"), arguments, &log, None);
-        self.process = Some(process);
-        self.ready().await;
+        self.process = Some(process_of(&self.gateway, &self.environment).await);
     }
 
     /// What the process has logged so far.
@@ -98,12 +88,7 @@ impl Served {
 
     /// Waits until the gateway says that it is ready, or that it is not.
     async fn is_ready(&self, expected: bool) {
-        let readiness = self.gateway.operator.join("readyz").expect("a path");
-        eventually(async || {
-            let response = http().get(readiness.clone()).send().await.ok()?;
-            (response.status().is_success() == expected).then_some(())
-        })
-        .await;
+        is_ready(&self.gateway, expected).await;
     }
 
     /// Asks the process to stop, as an operator would.
@@ -147,4 +132,29 @@ impl Served {
         self.redis.as_mut().expect("a Redis").restart();
         self.ready().await;
     }
+}
+
+/// Starts the program in place of a gateway that was stopped, and waits until it serves.
+pub async fn process_of(gateway: &TestGateway, environment: &[(&'static str, String)]) -> Guarded {
+    let log = gateway.folder.path().join("serve.log");
+    let variables = environment.iter();
+    let variables = variables.map(|(name, value)| format!("{name}={value}").into());
+    let program = env!("CARGO_BIN_EXE_guichet");
+    let command: [OsString; 3] = [program.into(), "serve".into(), "--config".into()];
+    let file = gateway.file().into_os_string();
+    let arguments = variables.chain(command).chain([file]);
+    // It becomes the program.
+    let process = Guarded::start(Path::new("env"), arguments, &log, None);
+    is_ready(gateway, true).await;
+    process
+}
+
+/// Waits until the gateway says that it is ready, or that it is not.
+async fn is_ready(gateway: &TestGateway, expected: bool) {
+    let readiness = gateway.operator.join("readyz").expect("a path");
+    eventually(async || {
+        let response = http().get(readiness.clone()).send().await.ok()?;
+        (response.status().is_success() == expected).then_some(())
+    })
+    .await;
 }

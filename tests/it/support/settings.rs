@@ -241,6 +241,7 @@ operator = "{operator}"
 drain_seconds = 0
 [store]
 url = "{store}"
+#store
 [seal]
 keys = [{{ id = "test", key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" }}]
 [limits]

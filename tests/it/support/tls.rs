@@ -21,7 +21,7 @@ use super::package_folder;
 pub const BANK_HOST: &str = "bank.example";
 
 /// A file of the folder of certificates.
-fn file(name: &str) -> PathBuf {
+pub fn file(name: &str) -> PathBuf {
     package_folder().join("tests/certificates").join(name)
 }
 

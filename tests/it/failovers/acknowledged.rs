@@ -1,0 +1,179 @@
+//! What must survive a failover counts once a replica has it.
+
+use std::time::Duration;
+
+use guichet::store::Claimed;
+use tokio::time::timeout;
+
+use super::gateway_with;
+use crate::store_contract::Bench;
+use crate::store_contract::fixtures::at;
+use crate::support::behaviour::{Behaviour, Gate};
+use crate::support::fleet::{Node, Watched, settles};
+use crate::support::visitor::{Page, Visitor};
+
+/// How long a person may be kept at the bank's page, on a machine that is busy.
+const AT_MOST: Duration = Duration::from_secs(6);
+
+/// Enough for a token request to arrive.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Loads a page again as long as it asks for that, at most so often.
+async fn patient(visitor: &Visitor, mut page: Page) -> Page {
+    for _ in 0..30 {
+        if page.name() != Some("busy") {
+            return visitor.follow_from(page).await;
+        }
+        page = visitor.get(&page.url.clone()).await;
+    }
+    page
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_no_replica_acknowledges_people_are_asked_to_wait_and_no_code_is_sent() {
+    let servers = Node::followed(1).await;
+    let gateway = gateway_with(servers[0].redis.url(), "").await;
+    let (member, link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    let authorization = gateway.open(&visitor, &link).await;
+    let callback = gateway.bank.code_for(&authorization).url();
+    servers[1].redis.pause();
+    for _ in 0..2 {
+        let page = timeout(AT_MOST, visitor.get(&callback)).await;
+        let page = page.expect("a page in time");
+        assert_eq!(
+            (page.status, page.name()),
+            (503, Some("busy")),
+            "{}",
+            page.body
+        );
+        assert_eq!(page.header("refresh"), Some("2"));
+    }
+    assert_eq!(gateway.bank.hits().token, 0, "no code is sent");
+    assert_eq!(gateway.read(member).await["connection_status"], "PENDING");
+    servers[1].redis.resume();
+    let page = patient(&visitor, visitor.get(&callback).await).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    assert_eq!(gateway.bank.hits().token, 1);
+    assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_no_replica_has_is_not_shown_as_connected() {
+    let servers = Node::followed(1).await;
+    let gateway = gateway_with(servers[0].redis.url(), "").await;
+    let (member, link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    let authorization = gateway.open(&visitor, &link).await;
+    let callback = gateway.bank.code_for(&authorization).url();
+    let gate = Gate::closed();
+    gateway.bank.next_token(Behaviour::Hold(gate.clone()));
+    let returned = visitor.get(&callback).await;
+    assert_eq!(returned.status, 303, "{}", returned.body);
+    let result = returned.location().expect("the outcome's address");
+    gateway.bank.wait_for_token_requests(1, LIMIT).await;
+    servers[1].redis.pause();
+    gate.open();
+    // It is written, as who reads without care sees.
+    gateway
+        .member_when(member, |it| it["connection_status"] == "CONNECTED")
+        .await;
+    let page = visitor.get(&result).await;
+    assert_eq!(
+        (page.status, page.name()),
+        (503, Some("busy")),
+        "{}",
+        page.body
+    );
+    servers[1].redis.resume();
+    let page = patient(&visitor, visitor.get(&result).await).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    assert_eq!(gateway.bank.hits().token, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_by_0_waits_for_no_replica() {
+    let servers = Node::followed(1).await;
+    let gateway = gateway_with(servers[0].redis.url(), "acknowledged_by = 0").await;
+    servers[1].redis.pause();
+    let (_, link) = gateway.member().await;
+    let page = timeout(AT_MOST, gateway.connect(&gateway.visitor(), &link)).await;
+    assert_eq!(page.expect("in time").name(), Some("connected"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_by_2_waits_for_the_second_replica() {
+    let mut servers = Node::followed(1).await;
+    let gateway = gateway_with(servers[0].redis.url(), "acknowledged_by = 2").await;
+    let (_, link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    let page = visitor.get(&link).await;
+    assert_eq!(
+        (page.status, page.name()),
+        (503, Some("busy")),
+        "{}",
+        page.body
+    );
+    Node::follow(&mut servers).await;
+    let mut page = visitor.get(&link).await;
+    // The link was claimed for this browser, which was asked to wait.
+    if page.status != 302 {
+        page = visitor.press(&page, "continue").await;
+    }
+    let authorization = page.location().expect("the bank");
+    let callback = gateway.bank.code_for(&authorization).url();
+    let page = patient(&visitor, visitor.get(&callback).await).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_goes_is_waited_for_a_moment_and_then_done_without() {
+    let mut servers = Node::followed(1).await;
+    let gateway = gateway_with(servers[0].redis.url(), "").await;
+    let (_, link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    let authorization = gateway.open(&visitor, &link).await;
+    let callback = gateway.bank.code_for(&authorization).url();
+    servers[1].redis.kill9();
+    let page = patient(&visitor, visitor.get(&callback).await).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+}
+
+/// It was replaced while it hung, and is cut off from the Sentinels and its replicas when it goes on; the gateway,
+/// which asked nothing meanwhile, sees only this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_was_replaced_and_is_cut_off_with_us_takes_no_response_from_the_bank() {
+    let fleet = Watched::start(1).await;
+    let bench = Bench::redis_at(fleet.url(), Vec::new()).await;
+    let visited = bench.visited().await;
+    let claim = bench.chance.a_claim(&visited);
+    fleet.servers[0].redis.pause();
+    let now = fleet.replaced(0).await;
+    fleet.sentinels.iter().for_each(|it| it.pause());
+    fleet.servers[0].redis.resume();
+    let replicas = || {
+        fleet.servers[0]
+            .redis
+            .info("replication", "connected_slaves")
+    };
+    settles("its replicas have left it", || {
+        replicas().filter(|it| it == "0")
+    })
+    .await;
+
+    let claiming = bench.store.claim_callback(&claim, at(20));
+    tokio::pin!(claiming);
+    let early = timeout(Duration::from_secs(8), &mut claiming).await;
+    assert!(
+        early.is_err(),
+        "accepted by a server that was replaced: {early:?}"
+    );
+    let attempt = bench.store.attempt(&visited.attempt.id);
+    let seen = timeout(Duration::from_secs(8), attempt).await;
+    let is_told = matches!(&seen, Ok(Ok(Some(it))) if it.window.status.is_finished());
+    assert!(!is_told, "{seen:?}");
+    fleet.sentinels.iter().for_each(|it| it.resume());
+    let claimed = claiming.await.expect("the one that counts takes it");
+    assert!(matches!(claimed, Claimed::Accepted { .. }), "{claimed:?}");
+    assert_eq!(fleet.named(), Some(now));
+}

@@ -25,6 +25,7 @@ mod keys;
 mod link;
 mod map;
 mod recent;
+mod resolver;
 mod scripts;
 mod sentinel;
 mod server;

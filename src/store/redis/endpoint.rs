@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::failure::{self, Cause, NotInTime};
+use super::resolver::Resolver;
 use crate::domain::redis_address::{Host, Login};
 
 /// How long one attempt to connect may take, from the first packet to the first answer.
@@ -25,6 +26,8 @@ pub(super) struct Access {
     pub(super) login: Login,
     /// The number of the database.
     pub(super) database: u32,
+    /// What finds the addresses of names.
+    pub(super) resolver: Resolver,
 }
 
 /// Where one server is, and what is said to it first. We say it ourselves: the library keeps from us what the
@@ -51,7 +54,8 @@ impl Endpoint {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE);
+            .set_pipeline_buffer_size(QUEUE)
+            .set_dns_resolver(self.access.resolver.clone());
         let client = Client::open(self.place()?)?;
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)

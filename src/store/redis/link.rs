@@ -30,6 +30,7 @@ use super::connection::STEP_TIMEOUT;
 use super::endpoint::{Access, Endpoint};
 use super::failure::Cause;
 use super::map::Map;
+use super::resolver::Resolver;
 use super::sentinel::Sentinels;
 use super::server::{Asked, Server};
 use crate::domain::redis_address::{Host, RedisAddress, Servers};
@@ -86,10 +87,12 @@ impl Link {
         address: &RedisAddress,
         acknowledged_by: Option<u64>,
     ) -> outcome::Result<Self> {
+        let resolver = Resolver::default();
         let access = |login| Access {
             is_encrypted: address.is_encrypted,
             login,
             database: address.database,
+            resolver: resolver.clone(),
         };
         let ours = access(address.login.clone());
         let (topology, map) = match &address.servers {
@@ -462,8 +465,10 @@ impl Shared {
     /// still the one that takes the writes: so many answered that one who is cut off from the others misleads nobody,
     /// and no replica may be just taking over.
     async fn look_if_older(&self, age: Duration) -> Result<bool, Cause> {
+        let asked = Instant::now();
         let mut looked = self.looked.lock().await;
-        if looked.is_some_and(|looked| looked.elapsed() < age) {
+        // A look that began while others waited is theirs too, so that looks that take long delay nobody twice.
+        if looked.is_some_and(|looked| looked >= asked || looked.elapsed() < age) {
             return Ok(true);
         }
         let begun = Instant::now();

@@ -10,6 +10,9 @@ use crate::support::traffic::{Flow, Traffic, succeeded};
 /// Enough that every part of the hash slots has some.
 const USERS: usize = 16;
 
+/// The silence, in milliseconds, after which nodes count as gone that are not to fail.
+pub(super) const UNHURRIED: u32 = 60_000;
+
 /// How long a flow may take whose servers are all well.
 pub(super) const UNDELAYED: Duration = Duration::from_secs(6);
 
@@ -51,8 +54,7 @@ async fn a_failover_of_a_cluster_that_is_ordered_loses_no_flow() {
     let traffic = Traffic::start(&gateway, USERS, PACE).await;
     traffic.connects(SOME).await;
     for (replica, master) in [(3, 0), (5, 2)] {
-        fleet.nodes[replica].redis.command("CLUSTER FAILOVER");
-        fleet.takes_over(replica, &[0, 1, 2, 3, 4, 5]).await;
+        fleet.fail_over(replica).await;
         fleet.follows(master).await;
     }
     traffic.connects(2 * SOME).await;
@@ -65,6 +67,7 @@ async fn a_failover_of_a_cluster_that_is_ordered_loses_no_flow() {
 async fn hash_slots_that_move_under_load_lose_no_flow() {
     let fleet = Cluster::start(Shape {
         empty: 1,
+        timeout: UNHURRIED,
         ..Shape::default()
     })
     .await;
@@ -102,7 +105,7 @@ async fn hash_slots_that_move_under_load_lose_no_flow() {
 async fn a_node_that_hangs_delays_nobody_whose_partition_is_elsewhere() {
     let fleet = Cluster::start(Shape {
         replicas: 0,
-        timeout: 60_000,
+        timeout: UNHURRIED,
         ..Shape::default()
     })
     .await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cluster::UNHURRIED;
 use super::gateway_with;
 use crate::support::fleet::{self, Cluster, Doors, Node, Shape, Watched};
 use crate::support::served;
@@ -68,6 +69,7 @@ async fn a_whole_flow_with_sentinels_by_tls_and_as_users_with_few_permissions() 
 async fn a_whole_flow_on_a_cluster_by_tls_and_as_a_user_with_few_permissions() {
     let shape = Shape {
         doors: Doors::Guarded,
+        timeout: UNHURRIED,
         ..Shape::default()
     };
     let fleet = Cluster::start(shape).await;

@@ -11,14 +11,13 @@ async fn a_master_that_is_killed_is_replaced_and_no_connection_that_was_told_is_
     let traffic = Traffic::start(&gateway, 8, PACE).await;
     traffic.connects(SOME).await;
     fleet.servers[0].redis.kill9();
-    let now = fleet.replaced(0).await;
+    fleet.replaced(0).await;
     traffic.connects(SOME).await;
     // The old one comes back, believing that it still takes the writes, and is told otherwise.
     fleet.servers[0].redis.restart();
     traffic.connects(SOME).await;
     fleet.follows(0).await;
     traffic.connects(SOME).await;
-    assert_eq!(fleet.named(), Some(now));
     most_are_connected(&traffic.account().await);
 }
 
@@ -82,11 +81,12 @@ async fn ordered(fleet: Watched) -> Vec<Flow> {
     let gateway = gateway_on(fleet.url()).await;
     let traffic = Traffic::start(&gateway, 8, PACE / 2).await;
     traffic.connects(SOME).await;
-    let now = fleet.fail_over().await;
-    traffic.connects(SOME).await;
-    fleet.follows(0).await;
-    // And back.
-    assert_eq!((now, fleet.fail_over().await), (1, 0));
+    for _ in 0..2 {
+        let before = fleet.named().expect("they agree");
+        fleet.fail_over().await;
+        traffic.connects(SOME).await;
+        fleet.follows(before).await;
+    }
     traffic.connects(SOME).await;
     traffic.account().await
 }

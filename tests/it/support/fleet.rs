@@ -196,6 +196,8 @@ impl Watched {
         for _ in 0..replicas {
             servers.push(Node::start(how, &["--replicaof", "127.0.0.1", &port]));
         }
+        // Behind doors nothing is to fail.
+        let patience = if how == Doors::Open { 1000 } else { 60_000 };
         let mut sentinels = Vec::new();
         let mut ports = Vec::new();
         for _ in 0..3 {
@@ -205,7 +207,7 @@ impl Watched {
             let lines = words.join(" ").replace("--", "\n");
             sentinels.push(Redis::start_sentinel(&format!(
                 "sentinel monitor {SERVICE} 127.0.0.1 {port} 2\n\
-                 sentinel down-after-milliseconds {SERVICE} 1000\n\
+                 sentinel down-after-milliseconds {SERVICE} {patience}\n\
                  sentinel failover-timeout {SERVICE} 4000\n{lines}\n"
             )));
         }
@@ -371,7 +373,7 @@ impl Cluster {
             doors: how,
             ..
         } = shape;
-        let start = |number: usize| {
+        let start = |_| {
             let bus = Port::take();
             let words = format!(
                 "--cluster-enabled yes --cluster-port {} --cluster-node-timeout {} \
@@ -503,6 +505,23 @@ impl Cluster {
             asked.iter().all(knows).then_some(())
         })
         .await;
+    }
+
+    /// Orders a replica to take over; again, if it took too long where everything is busy.
+    pub async fn fail_over(&self, replica: usize) {
+        let redis = &self.nodes[replica].redis;
+        let mut ordered: Option<Instant> = None;
+        settles("a replica takes over", || {
+            if ordered.is_none_or(|at| at.elapsed() > Duration::from_secs(6)) {
+                // Refused if it has taken over meanwhile.
+                let _ = redis.ask("CLUSTER FAILOVER");
+                ordered = Some(Instant::now());
+            }
+            self.nodes[replica].is_in("master").then_some(())
+        })
+        .await;
+        let all: Vec<usize> = (0..self.nodes.len()).collect();
+        self.takes_over(replica, &all).await;
     }
 
     /// Waits until that node follows another one.

@@ -194,11 +194,6 @@ impl Redis {
         self.server = Some(server);
     }
 
-    /// What it has printed so far.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("redis.log")).unwrap_or_default()
-    }
-
     /// Whether process `pid` replies on the port and has read its data. Asking for the process rules out
     /// a stranger that took the port first.
     fn serves(&self, pid: u32) -> bool {

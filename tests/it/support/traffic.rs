@@ -131,12 +131,18 @@ impl Traffic {
         }
     }
 
-    /// Lets nobody begin any more, waits for those under way, and accounts for each of them.
-    pub async fn account(self) -> Vec<Flow> {
+    /// Lets nobody begin any more, and waits for those under way.
+    pub async fn end(self) -> Vec<Flow> {
         self.is_over.store(true, Ordering::Relaxed);
         self.running.await.expect("no panic");
-        let flows = self.ended.lock().expect("no panic").clone();
-        account_for(&self.gateway, &flows).await;
+        self.ended.lock().expect("no panic").clone()
+    }
+
+    /// The same, and accounts for each of them.
+    pub async fn account(self) -> Vec<Flow> {
+        let gateway = self.gateway.clone();
+        let flows = self.end().await;
+        account_for(&gateway, &flows).await;
         flows
     }
 }

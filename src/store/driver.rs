@@ -240,9 +240,11 @@ impl Store {
         match &self.backend {
             Backend::Sqlite(_) => self.look(slot, reads).await,
             Backend::Redis(store) => {
-                let loaded = store
-                    .load_kept(&slot, &reads, Keeping::Acknowledged)
-                    .await?;
+                let load = || store.load_kept(&slot, &reads, Keeping::Acknowledged);
+                let loaded = match load().await {
+                    Err(StoreError::Unavailable(_)) => load().await?,
+                    loaded => loaded?,
+                };
                 Ok(loaded.view)
             }
         }

@@ -162,6 +162,17 @@ impl Connection {
         }
     }
 
+    /// Connects again, because another connection to the same server was lost. One that was made just now stays.
+    pub(super) fn renew(&self, cause: &Cause) {
+        let up = match &*self.0.state.borrow() {
+            State::Up(line) => Some(line.clone()),
+            _ => None,
+        };
+        if let Some(line) = up.filter(|line| line.since.elapsed() >= YOUNG) {
+            self.replace(&line, cause);
+        }
+    }
+
     /// Begins to look for another connection than `line`, unless somebody has already.
     fn replace(&self, line: &Line, cause: &Cause) {
         let is_young = line.since.elapsed() < YOUNG;

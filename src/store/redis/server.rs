@@ -132,15 +132,15 @@ impl Server {
 
     /// Sends one command: one round trip, but after the server has forgotten its script.
     pub(super) async fn send(&self, asked: &Asked, is_asking: bool) -> Result<Value, Cause> {
-        self.connection
-            .run(|connection| one(asked, is_asking, connection))
-            .await
+        self.run(&self.connection, |connection| {
+            one(asked, is_asking, connection)
+        })
+        .await
     }
 
     /// Sends commands together. Each has a reply or an error of its own, in order.
     pub(super) async fn send_all(&self, asked: &[&Asked]) -> Result<Vec<Value>, Cause> {
-        self.connection
-            .run(|connection| all(asked, connection))
+        self.run(&self.connection, |connection| all(asked, connection))
             .await
     }
 
@@ -160,7 +160,7 @@ impl Server {
             true => vec![&asking, asked, &asking, mark, &wait],
             false => vec![asked, mark, &wait],
         };
-        let sent = self.lane().run(|mut connection| async move {
+        let sent = self.run(self.lane(), |mut connection| async move {
             let answers = together_on(&together, &mut connection).await?;
             if !answers.iter().any(is_forgotten) {
                 return Ok(answers);
@@ -202,7 +202,7 @@ impl Server {
 
     async fn ask_for_replicas(&self) -> Result<u64, Cause> {
         let asked = Instant::now();
-        let role = self.lane().run(|mut connection| async move {
+        let role = self.run(&self.connection, |mut connection| async move {
             let role = redis::cmd("ROLE")
                 .query_async::<Value>(&mut connection)
                 .await;
@@ -228,6 +228,28 @@ impl Server {
 
     fn replicas(&self) -> std::sync::MutexGuard<'_, Replicas> {
         self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a step on one of the connections. When that is lost, the others probably are, so that all are made again,
+    /// and not one after the other as steps find them dead.
+    async fn run<T, F>(
+        &self,
+        connection: &Connection,
+        step: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Result<T, Cause>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let done = connection.run(step).await;
+        if let Err(cause) = &done
+            && cause.asks_for_another_connection()
+        {
+            let lanes = self.lanes.get().into_iter().flatten();
+            lanes
+                .chain([&self.connection])
+                .for_each(|it| it.renew(cause));
+        }
+        done
     }
 
     fn lane(&self) -> &Connection {

@@ -83,6 +83,8 @@ pub fn main() -> ExitCode {
             Command::Openapi => openapi::run(),
         }
     });
+    // All that has to end has ended. What is left may be a thread that waits for the answer to a name.
+    runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

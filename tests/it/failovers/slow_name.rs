@@ -2,10 +2,12 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cluster::{UNDELAYED, UNHURRIED};
 use super::{PACE, SOME, gateway_with, most_are_connected};
 use crate::support::fleet::{Cluster, Shape};
+use crate::support::gateway::eventually;
 use crate::support::served;
 use crate::support::traffic::{Flow, Traffic};
 
@@ -96,4 +98,19 @@ async fn a_name_that_takes_long_to_resolve_delays_nobody_whose_partition_is_else
         .connects_where(SOME, |flow| !is_elsewhere(flow))
         .await;
     most_are_connected(&traffic.end().await);
+
+    // Nor does it keep the process from its end.
+    let losses = || {
+        process
+            .log()
+            .matches("connection to the store is lost")
+            .count()
+    };
+    let before = losses();
+    std::fs::write(&is_slow, "").expect("a file");
+    fleet.nodes[slow].redis.command("CLIENT KILL TYPE normal");
+    eventually(async || (losses() > before).then_some(())).await;
+    let ending = tokio::task::spawn_blocking(move || drop(process));
+    let ended = tokio::time::timeout(Duration::from_secs(20), ending).await;
+    ended.expect("it ends in time").expect("no panic");
 }

@@ -283,17 +283,17 @@ impl Link {
         // Nearly always one group.
         let mut groups: Vec<(&Arc<Server>, Vec<usize>)> = Vec::new();
         for (place, one) in asked.iter().enumerate() {
-            let home = self.home(&map, one);
+            let server = match self.home(&map, one) {
+                Ok(server) => server,
+                Err(cause) => {
+                    answers.push(Err(cause));
+                    continue;
+                }
+            };
             answers.push(Ok(Value::Nil));
-            match home.map(|server| {
-                (
-                    server,
-                    groups.iter_mut().find(|it| Arc::ptr_eq(it.0, server)),
-                )
-            }) {
-                Ok((_, Some((_, places)))) => places.push(place),
-                Ok((server, None)) => groups.push((server, vec![place])),
-                Err(cause) => answers[place] = Err(cause),
+            match groups.iter_mut().find(|(it, _)| Arc::ptr_eq(it, server)) {
+                Some((_, places)) => places.push(place),
+                None => groups.push((server, vec![place])),
             }
         }
         let sent = groups.iter().map(|(server, places)| {
@@ -303,6 +303,7 @@ impl Link {
                 .collect();
             async move { server.send_all(&theirs).await }
         });
+        let mut refused = Vec::new();
         for ((server, places), sent) in groups.iter().zip(join_all(sent).await) {
             let sent = match sent {
                 Ok(sent) => sent,
@@ -315,14 +316,19 @@ impl Link {
                 }
             };
             for (place, answer) in places.iter().zip(sent) {
-                answers[*place] = match answer.extract_error() {
-                    Ok(answer) => Ok(answer),
-                    Err(error) => {
-                        let (server, cause) = (Arc::clone(server), Cause::from(error));
-                        self.onward(&asked[*place], &map, server, cause).await
-                    }
-                };
+                match answer.extract_error() {
+                    Ok(answer) => answers[*place] = Ok(answer),
+                    Err(error) => refused.push((*place, Arc::clone(server), Cause::from(error))),
+                }
             }
+        }
+        // Side by side, because each may have to wait until its keys have moved.
+        let onward = refused.into_iter().map(|(place, server, cause)| {
+            let (one, map) = (&asked[place], &map);
+            async move { (place, self.onward(one, map, server, cause).await) }
+        });
+        for (place, answer) in join_all(onward).await {
+            answers[place] = answer;
         }
         answers
     }

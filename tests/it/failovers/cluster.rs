@@ -90,7 +90,9 @@ async fn hash_slots_that_move_under_load_lose_no_flow() {
     };
     let slots = fleet.used_slots(0);
     assert!(slots.len() > 2, "{slots:?}");
-    fleet.reshard(&slots, (0, joined), 5, half).await;
+    let (first, others) = slots.split_at(1);
+    fleet.reshard(first, (0, joined), 5, half).await;
+    fleet.reshard(others, (0, joined), 100, async || {}).await;
     settles("somebody is told that it has moved", || {
         (told("MOVED") > 0).then_some(())
     })

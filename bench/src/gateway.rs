@@ -272,6 +272,7 @@ secret = "{secret}"
 address = "{address}"
 operator = "{operator}"
 drain_seconds = 0
+connections_per_source = 8000
 
 [store]
 url = "{store}"

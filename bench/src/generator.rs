@@ -14,7 +14,9 @@ use anyhow::{Context as _, bail, ensure};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, RETRY_AFTER, SET_COOKIE,
+};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -53,6 +55,8 @@ pub struct Seen {
     pub failures: BTreeMap<String, usize>,
     /// The times of every leg, in [`LEGS`]' order.
     pub times: [Vec<Duration>; LEGS.len()],
+    /// Mints that were refused for a while, because too much was asked at once.
+    pub refused: usize,
     /// From the first flow's start to the last one's end.
     pub took: Duration,
 }
@@ -74,9 +78,18 @@ pub async fn run(load: &Load) -> anyhow::Result<Seen> {
 }
 
 impl Seen {
+    /// p50, p95 and p99 of each leg.
+    pub fn percentiles(&mut self) -> [[Duration; 3]; LEGS.len()] {
+        self.times.each_mut().map(|times| {
+            times.sort_unstable();
+            [50, 95, 99].map(|percent| times[(times.len() - 1) * percent / 100])
+        })
+    }
+
     /// Adds what somebody else saw beside it.
     pub fn add(&mut self, seen: Self) {
         self.completed += seen.completed;
+        self.refused += seen.refused;
         for (failure, times) in seen.failures {
             *self.failures.entry(failure).or_default() += times;
         }
@@ -91,6 +104,7 @@ async fn person(load: Load, next: Arc<AtomicUsize>) -> anyhow::Result<Seen> {
     let mut browser = Browser::start(&load).await?;
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
+        seen.refused += std::mem::take(&mut browser.refused);
         if number >= load.flows {
             return Ok(seen);
         }
@@ -208,6 +222,8 @@ impl Flow {
 struct Browser {
     gateways: Vec<Connection>,
     bank: Connection,
+    /// Mints that were refused for a while.
+    refused: usize,
 }
 
 impl Browser {
@@ -219,6 +235,7 @@ impl Browser {
         Ok(Self {
             gateways,
             bank: Connection::open(load.bank).await?,
+            refused: 0,
         })
     }
 
@@ -253,15 +270,24 @@ impl Browser {
         self.gateways[0].send(request, body).await
     }
 
+    /// Mints once the gateway has time for it; how long it took then.
     async fn mint(&mut self, load: &Load, flow: &mut Flow) -> anyhow::Result<Duration> {
-        let begun = Instant::now();
         let user = scattered(flow.number, load.spread);
-        let mint = Request::post(format!("/users/u{user}/members"))
-            .header(AUTHORIZATION, &load.authorization)
-            .header(ACCEPT, "application/json")
-            .header(CONTENT_TYPE, "application/json");
-        let body = r#"{"member":{"institution_code":"bench","is_oauth":true}}"#;
-        let minted = self.send(mint, body).await?;
+        let (begun, minted) = loop {
+            let begun = Instant::now();
+            let mint = Request::post(format!("/users/u{user}/members"))
+                .header(AUTHORIZATION, &load.authorization)
+                .header(ACCEPT, "application/json")
+                .header(CONTENT_TYPE, "application/json");
+            let body = r#"{"member":{"institution_code":"bench","is_oauth":true}}"#;
+            let minted = self.send(mint, body).await?;
+            if minted.status != StatusCode::SERVICE_UNAVAILABLE {
+                break (begun, minted);
+            }
+            self.refused += 1;
+            let after = minted.headers.get(RETRY_AFTER).context("503")?.to_str()?;
+            tokio::time::sleep(Duration::from_secs(after.parse()?)).await;
+        };
         let took = begun.elapsed();
         ensure!(minted.status.is_success(), "{}", minted.status);
         let minted: Value = serde_json::from_slice(&minted.body)?;

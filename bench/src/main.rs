@@ -26,6 +26,7 @@ mod gateway;
 mod generator;
 mod growth;
 mod growth_tables;
+mod overload;
 mod rounds;
 mod serve;
 mod sink;
@@ -76,6 +77,12 @@ enum Role {
         #[arg(long)]
         keep: Option<PathBuf>,
     },
+    /// Measures what happens when more people come at once than can be served, and before and after that.
+    Overload {
+        /// How many.
+        #[arg(long, default_value_t = 2000)]
+        people: usize,
+    },
     /// The bank: an authorization server that agrees at once.
     AuthorizationServer {
         /// How long its token endpoint takes, in milliseconds.
@@ -99,6 +106,16 @@ async fn main() -> anyhow::Result<()> {
         Some(Role::AuthorizationServer { delay }) => authorization_server::run(delay).await,
         Some(Role::Floor { redis, bank }) => floor::run(&redis, bank).await,
         Some(Role::Sink) => sink::run().await,
+        Some(Role::Overload { people }) => {
+            let plan = overload::Plan {
+                gateway: arguments.gateway,
+                people,
+                flows: arguments.flows,
+                users: arguments.users,
+                only: arguments.only,
+            };
+            overload::run(&plan).await
+        }
         Some(Role::Growth {
             members,
             links,

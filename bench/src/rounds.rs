@@ -92,7 +92,7 @@ pub struct RedisCost {
 const ALONE: usize = 200;
 
 /// How many users the members are spread over.
-const SPREAD: usize = 1000;
+pub const SPREAD: usize = 1000;
 
 /// Measures everything and prints the tables.
 pub async fn run(plan: &Plan) -> anyhow::Result<()> {
@@ -229,10 +229,7 @@ async fn measure(plan: &Plan, row: Row, people: usize, delay: u64) -> anyhow::Re
         cpu: (after.0 - before.0) / flows,
         redis,
         flows_per_second: f64::from(flows) / seen.took.as_secs_f64(),
-        legs: seen.times.each_mut().map(|times| {
-            times.sort_unstable();
-            [50, 95, 99].map(|percent| times[(times.len() - 1) * percent / 100])
-        }),
+        legs: seen.percentiles(),
         idle,
         loaded,
         start: gateway.start,

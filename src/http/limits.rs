@@ -2,6 +2,7 @@
 
 mod buckets;
 mod callers;
+mod mint_places;
 mod misses;
 
 use std::num::NonZeroU32;
@@ -15,6 +16,8 @@ use crate::metrics::Metrics;
 use buckets::Buckets;
 use callers::Callers;
 pub use callers::{Asked, CallerRates};
+pub use mint_places::MintPlace;
+use mint_places::MintPlaces;
 use misses::Misses;
 pub use misses::{MissRates, Sought};
 
@@ -41,6 +44,7 @@ pub struct Limits {
     clients: Callers<ClientId>,
     users: Callers<OneUser>,
     members: Buckets<(ClientId, MemberGuid)>,
+    mints: MintPlaces,
     misses: Misses,
     metrics: Arc<Metrics>,
 }
@@ -52,6 +56,7 @@ impl Limits {
             clients: Callers::new(rates.client),
             users: Callers::new(rates.user),
             members: Buckets::new(rates.mints_per_member_per_minute, MINUTE),
+            mints: MintPlaces::default(),
             misses: Misses::new(rates.misses),
             metrics,
         }
@@ -97,19 +102,26 @@ impl Limits {
             .map_err(|wait| self.too_many("user", &format!("{} for this user", asked.name()), wait))
     }
 
-    /// Counts a link that `client` requests for `user` (docs/SECURITY.md, M9); an error if there were too
-    /// many.
+    /// Counts a link that `client` requests for `user` (docs/SECURITY.md, M9), and gives it a place while it is being
+    /// minted; an error if there were too many, or if more is asked of the gateway than it can do.
     pub fn mint(
         &self,
         client: &ClientId,
         user: UserGuid,
         member: Option<MemberGuid>,
-    ) -> Result<(), Problem> {
+    ) -> Result<MintPlace, Problem> {
+        let place = self.mints.take(Instant::now()).ok_or_else(|| {
+            self.metrics.requests_limited.count(["overload"]);
+            let message = "More is asked of the gateway than it can do at once, and those who already have \
+                           a link go first; wait a second and send the request again.";
+            Problem::new(Kind::Unavailable, message).after(1)
+        })?;
         if let Some(member) = member {
             let taken = self.members.take(&(client.clone(), member), Instant::now());
             taken.map_err(|wait| self.too_many("member", "links for this member", wait))?;
         }
-        self.admit(client, Some(user), Asked::Mint)
+        self.admit(client, Some(user), Asked::Mint)?;
+        Ok(place)
     }
 
     /// Whether this kind of thing is looked up for that source: not after too many look-ups without a
@@ -199,8 +211,8 @@ mod tests {
         guid.parse().expect("a user")
     }
 
-    fn wait_of(refused: Result<(), Problem>) -> u64 {
-        let response = refused.expect_err("too many").into_response();
+    fn wait_of<T>(refused: Result<T, Problem>) -> u64 {
+        let response = refused.err().expect("too many").into_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         let wait = response.headers()["retry-after"].to_str().expect("text");
         wait.parse().expect("seconds")

@@ -35,11 +35,12 @@ const CREDENTIALS: [&str; 5] = [
 ];
 
 /// What is limited (`docs/SECURITY.md`).
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 9] = [
     "client",
     "user",
     "member",
     "failed_look_ups",
+    "overload",
     "unknown_attempts",
     "unknown_links",
     "unknown_sessions",
@@ -196,7 +197,7 @@ impl Metrics {
             ),
             requests_limited: new.counters(
                 "requests_limited",
-                "Requests that got 429, by limit",
+                "Requests that got 429, or 503 where it is overload, by limit",
                 [Label::OneOf("limit", LIMITS.to_vec())],
             ),
             connections: new.gauges(

@@ -56,6 +56,7 @@ mod mint_returns;
 mod model;
 mod navigations;
 mod outgoing;
+mod overload;
 mod pages_served;
 mod published;
 mod races;

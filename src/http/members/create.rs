@@ -23,9 +23,8 @@ impl Scope<'_> {
             origin,
             ..member_request(&fields, self.dialect, self.headers)?
         };
-        if request.is_oauth {
-            self.limits.mint(&self.client.id, self.user.guid, None)?;
-        }
+        let mint = || self.limits.mint(&self.client.id, self.user.guid, None);
+        let _place = request.is_oauth.then(mint).transpose()?;
         let skips = request.skip_aggregation;
         let created = match members::create(self.gateway, self.client, self.user, request).await {
             Err(error @ CreateError::ExternalGuidTaken(holder)) => {

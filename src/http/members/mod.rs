@@ -104,7 +104,8 @@ impl Scope<'_> {
             .link_options
             .of_window(asked.skip_aggregation.read()?)?;
         let member = self.guid(member).await?;
-        self.limits
+        let _place = self
+            .limits
             .mint(&self.client.id, self.user.guid, Some(member))?;
         Ok(mint::mint(
             self.gateway,

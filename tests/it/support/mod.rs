@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod gateway;
 pub mod guichet;
 pub mod interop;
+pub mod line;
 pub mod loopback;
 pub mod process;
 pub mod receiver;

@@ -72,7 +72,7 @@ impl Server {
         let public = Listener {
             name: "public",
             trusted_proxies: self.app.trusted_proxies.clone(),
-            routes: http::routes(self.app),
+            serves: http::Public::new(self.app),
             caps: self.caps,
             metrics: gateway.metrics.clone(),
             stopping: stopping.clone(),
@@ -80,7 +80,7 @@ impl Server {
         let operator = Listener {
             name: "operator",
             trusted_proxies: Arc::default(),
-            routes: ops::routes(self.operator),
+            serves: ops::routes(self.operator),
             caps: OPERATORS,
             metrics: gateway.metrics.clone(),
             stopping,
@@ -123,7 +123,7 @@ pub async fn without_store<T>(
     let opened = CancellationToken::new();
     let listener = Listener {
         name: "operator",
-        routes: ops::routes_without_store(why),
+        serves: ops::routes_without_store(why),
         caps: OPERATORS,
         trusted_proxies: Arc::default(),
         metrics: Arc::default(),

@@ -6,12 +6,14 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request, State};
+use axum::Router;
+use axum::extract::Request;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use percent_encoding::percent_decode_str;
+use tower::Service as _;
 
 use super::app_state::AppState;
 use super::json;
@@ -48,33 +50,26 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
 /// Adds the common headers to a response that does not have its own, and gives the server's own refusals
 /// of a body or a path the API's envelope. A person gets a page instead of an error.
-pub async fn baseline(
-    State(app): State<AppState>,
-    params: Result<RawPathParams, RawPathParamsRejection>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn baseline(app: &AppState, routes: &Router, request: Request) -> Response {
     let dialect = Dialect::of(request.headers());
     let method = request.method().clone();
     let is_page = request.uri().path().starts_with("/oauth/");
     let spoken = json::media_type(request.headers());
-    let person = Person::behind(&request, &app);
+    let person = Person::behind(&request, app);
     let address = request.uri().clone();
-    let mut response = match params {
-        // A guid whose bytes are no text is not found, like any other malformed one; pages say so
-        // themselves.
-        Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) if !is_page => {
-            Problem::not_found("path")
-                .in_dialect(dialect)
-                .into_response()
-        }
-        _ => answer_in_time(request, next, dialect).await,
+    // A guid whose bytes are no text is not found, like any other malformed one; pages say so themselves.
+    let is_text = is_page || percent_decode_str(address.path()).decode_utf8().is_ok();
+    let mut response = match is_text {
+        true => answer_in_time(request, routes, dialect).await,
+        false => Problem::not_found("path")
+            .in_dialect(dialect)
+            .into_response(),
     };
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         response = Problem::too_large().in_dialect(dialect).into_response();
     }
     if let Some(person) = person {
-        response = person.respond(&app, response);
+        response = person.respond(app, response);
     }
     // An error has the caller's media type too (CONTRACT.md 1.1).
     let is_json = |headers: &HeaderMap| {
@@ -114,10 +109,10 @@ fn refresh_whole(headers: &mut HeaderMap, address: &Uri) {
     }
 }
 
-async fn answer_in_time(request: Request, next: Next, dialect: Dialect) -> Response {
-    let answered = tokio::time::timeout(LONGEST_REQUEST, caught(next.run(request))).await;
-    let problem = match answered {
-        Ok(Some(response)) => return response,
+async fn answer_in_time(request: Request, routes: &Router, dialect: Dialect) -> Response {
+    let answer = caught(routes.clone().call(request));
+    let problem = match tokio::time::timeout(LONGEST_REQUEST, answer).await {
+        Ok(Some(Ok(response))) => return response,
         Ok(None) => Problem::new(
             Kind::Internal,
             "Something went wrong on our side. Send the request again later.",

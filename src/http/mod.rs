@@ -1,7 +1,7 @@
 //! The only part that knows the HTTP server. Handlers translate; what happens is decided in
 //! [`flow`](crate::flow).
 //!
-//! [`routes()`] is the table of contents.
+//! [`Public`] is the entrance, and its `routes` the table of contents.
 
 mod aggregation;
 mod app_state;
@@ -39,4 +39,4 @@ mod visitor;
 
 pub use app_state::{AppState, Shared};
 pub use body::TooSlow;
-pub use routes::{DESCRIPTION, routes};
+pub use routes::{DESCRIPTION, Public};

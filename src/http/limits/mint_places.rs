@@ -124,7 +124,11 @@ mod tests {
     fn fewer_links_are_minted_at_once_while_it_is_slow_and_more_when_it_is_quick_again() {
         let mut places = Places::default();
         let slow = minted_in(2 * QUICK, 20, &mut places, Instant::now());
-        assert!((places.most - FEWEST).abs() < f64::EPSILON, "{}", places.most);
+        assert!(
+            (places.most - FEWEST).abs() < f64::EPSILON,
+            "{}",
+            places.most
+        );
         minted_in(QUICK / 100, 500, &mut places, slow);
         assert!(places.most > 20.0 && places.most <= MOST, "{}", places.most);
     }
@@ -139,7 +143,11 @@ mod tests {
         for _ in 0..100 {
             places.leave(now, now + 2 * QUICK);
         }
-        assert!((places.most - AT_FIRST * LESS).abs() < 1e-9, "{}", places.most);
+        assert!(
+            (places.most - AT_FIRST * LESS).abs() < 1e-9,
+            "{}",
+            places.most
+        );
     }
 
     #[test]

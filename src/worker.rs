@@ -149,7 +149,7 @@ async fn look(gateway: &Gateway, overdue: &Notify, shutdown: &CancellationToken)
 }
 
 /// Ends overdue windows whenever there are any.
-async fn sweep(gateway: &Gateway, overdue: &Notify, shutdown: &CancellationToken) {
+async fn sweep(gateway: &Arc<Gateway>, overdue: &Notify, shutdown: &CancellationToken) {
     loop {
         tokio::select! {
             () = overdue.notified() => {}

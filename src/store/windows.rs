@@ -1,9 +1,10 @@
 //! Windows, attempts, and what is forgotten in the end.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::driver::{Backend, Care, Store};
-use super::outcome::{Result, StoreError};
+use super::outcome::{Place, Result, StoreError};
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
 use crate::domain::member::Member;
@@ -19,6 +20,9 @@ use crate::steps::{
 
 /// How long a user's deletion may take before somebody else goes on with it.
 const DELETION: SignedDuration = SignedDuration::from_secs(60);
+
+/// How many overdue windows are read at once.
+const SIDE_BY_SIDE: usize = 32;
 
 /// How many deletions are gone on with at a time.
 const DELETIONS: usize = 100;
@@ -258,25 +262,29 @@ impl Store {
     /// applied when a browser visits it, once the member can be read again.
     pub async fn overdue_windows(&self, now: Timestamp, limit: usize) -> Result<Vec<Window>> {
         let _timing = self.timed("overdue_windows");
-        let mut windows = Vec::new();
-        for place in self.past(List::Deadlines, now, limit).await? {
-            let guid = place.key.id_of('w').map(OauthStateGuid::from_compact);
-            let Some(Ok(guid)) = guid else {
-                let (key, why) = (place.key.as_str(), "its key is no window's");
-                tracing::error!(key, why, "a record cannot be read; set aside");
+        let places = self.past(List::Deadlines, now, limit).await?;
+        let found = stream::iter(places).map(|place| self.overdue_window(place, now));
+        let found = found.buffered(SIDE_BY_SIDE);
+        found.try_filter_map(async |window| Ok(window)).try_collect().await
+    }
+
+    /// The window at that place, unless it is gone or was set aside.
+    async fn overdue_window(&self, place: Place, now: Timestamp) -> Result<Option<Window>> {
+        let guid = place.key.id_of('w').map(OauthStateGuid::from_compact);
+        let Some(Ok(guid)) = guid else {
+            let (key, why) = (place.key.as_str(), "its key is no window's");
+            tracing::error!(key, why, "a record cannot be read; set aside");
+            self.set_aside(List::Deadlines, place, now).await?;
+            return Ok(None);
+        };
+        match self.window_with_member(guid).await {
+            Err(StoreError::Unreadable(why)) => {
+                tracing::error!(oauth_state = %guid, why, "a window cannot be read; set aside");
                 self.set_aside(List::Deadlines, place, now).await?;
-                continue;
-            };
-            match self.window_with_member(guid).await {
-                Ok(found) => windows.extend(found),
-                Err(StoreError::Unreadable(why)) => {
-                    tracing::error!(oauth_state = %guid, why, "a window cannot be read; set aside");
-                    self.set_aside(List::Deadlines, place, now).await?;
-                }
-                Err(error) => return Err(error),
+                Ok(None)
             }
+            found => found,
         }
-        Ok(windows)
     }
 
     /// Forgets what has been kept long enough, and goes on with deletions that were cut off. A user whose

@@ -164,3 +164,20 @@ async fn a_look_over_everything_is_one_round_trip() {
     let each = ((looking.0 - asking.0) / 10, (looking.1 - asking.1) / 10);
     assert_eq!(each, (1, 48), "reads from the connection, and commands");
 }
+
+#[tokio::test]
+async fn overdue_windows_are_read_side_by_side() {
+    const WINDOWS: usize = 30;
+    let server = Server::start().await;
+    let store = open(&server).await;
+    for _ in 0..WINDOWS {
+        keep_member(&store).await;
+    }
+    let reads = "total_reads_processed";
+    let before = server.info("stats", reads).await;
+    let overdue = store.overdue_windows(at(900), 100).await.expect("read");
+    let reads = server.info("stats", reads).await - before;
+    assert_eq!(overdue.len(), WINDOWS);
+    // One after the other they are two trips each.
+    assert!(reads < WINDOWS as i64, "{reads}");
+}

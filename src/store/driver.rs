@@ -284,11 +284,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Place>> {
         match &self.backend {
-            Backend::Sqlite(store) => {
-                let (mut places, _) = store.places(list, 0, limit as u64).await?;
-                places.retain(|place| place.at <= now);
-                Ok(places)
-            }
+            Backend::Sqlite(store) => store.past(list, now, limit).await,
             Backend::Redis(store) => store.past(&list, now, limit).await,
         }
     }

@@ -131,6 +131,18 @@ impl SqliteStore {
         self.threads.read(move |tx| records::due_now(tx, now)).await
     }
 
+    /// The keys in a list whose time has passed, the earliest first.
+    pub(super) async fn past(
+        &self,
+        list: List,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Place>> {
+        self.threads
+            .read(move |tx| records::past(tx, &list, now, limit))
+            .await
+    }
+
     /// Takes up what is due.
     pub(super) async fn take(&self, take: Take) -> Result<Vec<Due>> {
         self.threads.write(move |tx| records::take(tx, &take)).await

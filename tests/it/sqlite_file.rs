@@ -80,7 +80,7 @@ fn a_newer_file_is_refused() {
 #[test]
 fn a_file_of_an_earlier_layout_is_refused_with_a_remedy() {
     let folder = a_folder();
-    for layout in [1, 2, 3] {
+    for layout in [1, 2, 3, 4] {
         let path = a_database(
             folder.path(),
             &format!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::steps::Step;
 use crate::steps::record::{Key, List, Queue, Reads, Record};
@@ -153,10 +153,17 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Of a list that has no limit.
+const KEPT_LENGTH: &str = "SELECT coalesce(max(length), 0) FROM lengths WHERE list = ?";
+
 /// How long a list is.
 pub(super) fn length(tx: &Connection, list: &List) -> Result<u64> {
+    let sql = match list {
+        List::Users(_) | List::UsersByEmail(..) => KEPT_LENGTH,
+        _ => "SELECT count(*) FROM places WHERE list = ?",
+    };
     let length: i64 = tx
-        .prepare_cached("SELECT count(*) FROM places WHERE list = ?")?
+        .prepare_cached(sql)?
         .query_row(params![list.name()], |row| row.get(0))?;
     Ok(length.unsigned_abs())
 }
@@ -167,21 +174,35 @@ pub(super) fn places(tx: &Connection, list: &List, skip: u64, limit: u64) -> Res
         "SELECT key, place FROM places WHERE list = ? ORDER BY place, seq LIMIT ? OFFSET ?",
     )?;
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let rows = sql.query_map(params![list.name(), number(limit), number(skip)], |row| {
-        Ok((row.get::<_, String>(0)?, row.get(1)?))
-    })?;
-    rows.map(|row| {
-        let (key, place) = row?;
-        Ok(Place::found(None, &key, place))
-    })
-    .collect()
+    let rows = sql.query_map(params![list.name(), number(limit), number(skip)], place)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+const PAST: &str =
+    "SELECT key, place FROM places WHERE list = ? AND place <= ? ORDER BY place, seq LIMIT ?";
+
+/// The first of a list, if their time has passed.
+pub(super) fn past(
+    tx: &Connection,
+    list: &List,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Place>> {
+    let mut sql = tx.prepare_cached(PAST)?;
+    let rows = sql.query_map(params![list.name(), millis(now), limit as i64], place)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Reads a key and its place.
+fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
+    let key: String = row.get(0)?;
+    Ok(Place::found(None, &key, row.get(1)?))
 }
 
 /// What is due, of everything.
 pub(super) fn due_now(tx: &Connection, now: Timestamp) -> Result<DueNow> {
-    let first = places(tx, &List::Deadlines, 0, 1)?;
     let mut due = DueNow {
-        has_overdue: first.iter().any(|place| place.at <= now),
+        has_overdue: !past(tx, &List::Deadlines, now, 1)?.is_empty(),
         ..DueNow::default()
     };
     for queue in Queue::ALL {
@@ -290,4 +311,69 @@ fn millis(at: Timestamp) -> i64 {
 
 fn span(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::domain::id::ClientId;
+
+    const NOW: i64 = 1_767_225_600_000;
+
+    /// A file in memory with that many users of a client and that many pending links.
+    fn file(entries: i64) -> Connection {
+        let file = Connection::open_in_memory().expect("it opens");
+        file.execute_batch(include_str!("schema.sql"))
+            .expect("laid out");
+        let fill = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?2)
+             INSERT INTO places (list, key, place) SELECT ?1, 'w' || n, ?3 + n FROM n";
+        for list in [users().name(), List::Deadlines.name()] {
+            file.execute(fill, params![list, entries, NOW])
+                .expect("filled");
+        }
+        file
+    }
+
+    fn users() -> List {
+        let client: ClientId = "acme".parse().expect("a client");
+        List::Users(client)
+    }
+
+    /// How many steps SQLite's machine took for a statement since the last time.
+    fn steps_of(file: &Connection, sql: &str) -> i32 {
+        let statement = file.prepare_cached(sql).expect("prepared");
+        statement.reset_status(StatementStatus::VmStep)
+    }
+
+    #[test]
+    fn looks_at_a_long_list_cost_no_more_than_at_a_short_one() {
+        let costs = [10, 10_000].map(|entries| {
+            let file = file(entries);
+            let length = length(&file, &users()).expect("counted");
+            assert_eq!(length, entries.unsigned_abs());
+            let first = Timestamp::from_millisecond(NOW + 1).expect("a time");
+            let past = past(&file, &List::Deadlines, first, 5).expect("read");
+            assert_eq!(past.len(), 1);
+            [KEPT_LENGTH, PAST].map(|sql| steps_of(&file, sql))
+        });
+        assert!(costs[0].iter().all(|steps| *steps > 0), "{costs:?}");
+        assert_eq!(costs[0], costs[1]);
+    }
+
+    #[test]
+    fn the_length_of_a_list_of_users_is_kept() {
+        let file = file(3);
+        let remove = "DELETE FROM places WHERE list = ? AND key = ?";
+        for (key, left) in [("w2", 2), ("w2", 2), ("w1", 1), ("w3", 0)] {
+            file.execute(remove, params![users().name(), key])
+                .expect("removed");
+            assert_eq!(length(&file, &users()).expect("counted"), left, "{key}");
+        }
+        let rows: i64 = file
+            .query_row("SELECT count(*) FROM lengths", [], |row| row.get(0))
+            .expect("counted");
+        assert_eq!(rows, 0, "an empty list has no row");
+    }
 }

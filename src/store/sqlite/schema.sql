@@ -1,4 +1,4 @@
--- The layout of the file, the fourth. Whole milliseconds since 1970, UTC.
+-- The layout of the file, the fifth. Whole milliseconds since 1970, UTC.
 --
 -- A record is one value, as JSON: what it is is told by the first letter of its key (src/steps/record.rs).
 -- Other columns are there only to look up and to sort by.
@@ -20,6 +20,21 @@ CREATE TABLE places (
     UNIQUE (list, key)
 ) STRICT;
 CREATE INDEX places_in_order ON places (list, place, seq);
+
+-- How long the lists are that have no limit: those of a client's users (L, and E by email address). To count
+-- their places each time would take longer the longer they are.
+CREATE TABLE lengths (
+    list   TEXT PRIMARY KEY,
+    length INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER listed AFTER INSERT ON places WHEN substr(new.list, 1, 1) IN ('E', 'L') BEGIN
+    INSERT INTO lengths (list, length) VALUES (new.list, 1)
+    ON CONFLICT (list) DO UPDATE SET length = length + 1;
+END;
+CREATE TRIGGER unlisted AFTER DELETE ON places WHEN substr(old.list, 1, 1) IN ('E', 'L') BEGIN
+    UPDATE lengths SET length = length - 1 WHERE list = old.list;
+    DELETE FROM lengths WHERE list = old.list AND length = 0;
+END;
 
 -- Keys of what is taken up when it is due, in lines that are served in turn.
 CREATE TABLE due (

@@ -142,6 +142,8 @@ pub struct Shared {
     pub redis: Duration,
     pub commands: f64,
     pub trips: f64,
+    /// Bytes that a flow adds to Redis's file, that Redis receives and that it sends.
+    pub bytes: [f64; 3],
 }
 
 /// A sweep, and what the flows beside it saw.
@@ -297,7 +299,7 @@ impl Site {
         }
         let (redis, parts) = match kind {
             "redis" => {
-                let (redis, parts) = filled_redis(keep.unwrap_or(folder.path()), size).await?;
+                let (redis, parts) = filled_redis(keep, folder.path(), size).await?;
                 (Some(redis), parts)
             }
             _ => (None, filled_file(keep, folder.path(), size).await?),
@@ -431,16 +433,21 @@ impl Site {
             }
             Ok((cpu, measure::exact_cpu(server.id())?))
         };
-        let before = used()?;
+        let (before, bytes_before) = (used()?, moved(&mut asked).await?);
         let seen = completed(generator::run(&load).await?)?;
-        let after = used()?;
+        let (after, bytes_after) = (used()?, moved(&mut asked).await?);
         let flows = u32::try_from(seen.completed)?;
+        let bytes = [0, 1, 2].map(|at| {
+            // After the file was rewritten it may be shorter.
+            bytes_after[at].saturating_sub(bytes_before[at]) as f64 / f64::from(flows)
+        });
         Ok(Shared {
             flows_per_second: f64::from(flows) / seen.took.as_secs_f64(),
             cpu: after.0.saturating_sub(before.0) / flows,
             redis: after.1.saturating_sub(before.1) / flows,
             commands,
             trips,
+            bytes,
         })
     }
 
@@ -578,16 +585,31 @@ async fn used_memory(asked: &mut MultiplexedConnection) -> anyhow::Result<u64> {
     info(asked, "used_memory").await
 }
 
-/// A Redis of that size that appends to its file. What is kept in the folder is not filled again.
-async fn filled_redis(folder: &Path, size: Size) -> anyhow::Result<((Process, String), Vec<Part>)> {
-    let redis = gateway::redis(folder, false).await?;
+/// How long Redis's file is, how many bytes it has received, and how many sent.
+async fn moved(asked: &mut MultiplexedConnection) -> anyhow::Result<[u64; 3]> {
+    Ok([
+        info(asked, "aof_current_size").await?,
+        info(asked, "total_net_input_bytes").await?,
+        info(asked, "total_net_output_bytes").await?,
+    ])
+}
+
+/// A Redis of that size that appends to its file. What is kept is not filled again.
+async fn filled_redis(
+    keep: Option<&Path>,
+    folder: &Path,
+    size: Size,
+) -> anyhow::Result<((Process, String), Vec<Part>)> {
+    let redis = gateway::redis(keep.unwrap_or(folder), false).await?;
     let mut asked = connection(&redis.1).await?;
     let keys: u64 = redis::cmd("DBSIZE").query_async(&mut asked).await?;
     let mut parts = Vec::new();
     if keys == 0 {
         let store = open_redis(&redis.1).await?;
         parts = fill::fill(&store, size, async || used_memory(&mut asked.clone()).await).await?;
-        let _: () = redis::cmd("SAVE").query_async(&mut asked).await?;
+        if keep.is_some() {
+            let _: () = redis::cmd("SAVE").query_async(&mut asked).await?;
+        }
     }
     let _: () = redis::cmd("CONFIG")
         .arg(&["SET", "appendonly", "yes"])

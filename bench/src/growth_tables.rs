@@ -68,17 +68,18 @@ fn compared(rounds: &[Vec<Round>; 2], names: &[&str], from: usize) -> String {
 /// One gateway, two, …
 pub fn shared(rows: &[Vec<Shared>; 2]) -> String {
     let mut text =
-        "| gateways | flows/s | gateways' CPU a flow, µs | Redis CPU, µs | commands | trips |\n\
-         |---|---|---|---|---|---|\n"
+        "| gateways | flows/s | gateways' CPU a flow, µs | Redis CPU, µs | commands | trips | file, bytes a flow | \
+         received | sent |\n|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
     for (at, all) in rows.iter().enumerate() {
-        let cells = [
+        let mut cells = vec![
             format!("{:.0}", median(all, |one| one.flows_per_second)),
             micros(median(all, |one| one.cpu)),
             micros(median(all, |one| one.redis)),
             format!("{:.1}", median(all, |one| one.commands)),
             format!("{:.1}", median(all, |one| one.trips)),
         ];
+        cells.extend((0..3).map(|which| format!("{:.0}", median(all, |one| one.bytes[which]))));
         line(&mut text, &(at + 1).to_string(), &cells);
     }
     text

@@ -265,7 +265,10 @@ impl Store {
         let places = self.past(List::Deadlines, now, limit).await?;
         let found = stream::iter(places).map(|place| self.overdue_window(place, now));
         let found = found.buffered(SIDE_BY_SIDE);
-        found.try_filter_map(async |window| Ok(window)).try_collect().await
+        found
+            .try_filter_map(async |window| Ok(window))
+            .try_collect()
+            .await
     }
 
     /// The window at that place, unless it is gone or was set aside.

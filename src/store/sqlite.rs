@@ -119,10 +119,7 @@ impl SqliteStore {
         limit: u64,
     ) -> Result<(Vec<Place>, u64)> {
         self.threads
-            .read(move |tx| {
-                let places = records::places(tx, &list, skip, limit)?;
-                Ok((places, records::length(tx, &list)?))
-            })
+            .read(move |tx| records::places(tx, &list, skip, limit))
             .await
     }
 

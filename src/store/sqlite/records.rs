@@ -168,14 +168,36 @@ pub(super) fn length(tx: &Connection, list: &List) -> Result<u64> {
     Ok(length.unsigned_abs())
 }
 
-/// A part of a list.
-pub(super) fn places(tx: &Connection, list: &List, skip: u64, limit: u64) -> Result<Vec<Place>> {
-    let mut sql = tx.prepare_cached(
-        "SELECT key, place FROM places WHERE list = ? ORDER BY place, seq LIMIT ? OFFSET ?",
-    )?;
+const FORWARDS: &str =
+    "SELECT key, place FROM places WHERE list = ? ORDER BY place, seq LIMIT ? OFFSET ?";
+const BACKWARDS: &str =
+    "SELECT key, place FROM places WHERE list = ? ORDER BY place DESC, seq DESC LIMIT ? OFFSET ?";
+
+/// A part of a list, and the length of the whole. SQLite steps over all that is before the part, so it comes from
+/// the nearer end.
+pub(super) fn places(
+    tx: &Connection,
+    list: &List,
+    skip: u64,
+    limit: u64,
+) -> Result<(Vec<Place>, u64)> {
+    let total = length(tx, list)?;
+    let behind = total.saturating_sub(skip);
+    let shown = limit.min(behind);
+    let behind = behind - shown;
+    let is_near_the_end = behind < skip;
+    let (sql, over) = match is_near_the_end {
+        true => (BACKWARDS, behind),
+        false => (FORWARDS, skip),
+    };
+    let mut sql = tx.prepare_cached(sql)?;
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let rows = sql.query_map(params![list.name(), number(limit), number(skip)], place)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let rows = sql.query_map(params![list.name(), number(shown), number(over)], place)?;
+    let mut places: Vec<Place> = rows.collect::<rusqlite::Result<_>>()?;
+    if is_near_the_end {
+        places.reverse();
+    }
+    Ok((places, total))
 }
 
 const PAST: &str =
@@ -349,17 +371,38 @@ mod tests {
 
     #[test]
     fn looks_at_a_long_list_cost_no_more_than_at_a_short_one() {
-        let costs = [10, 10_000].map(|entries| {
-            let file = file(entries);
-            let length = length(&file, &users()).expect("counted");
-            assert_eq!(length, entries.unsigned_abs());
+        let costs = [10_u64, 10_000].map(|entries| {
+            let file = file(entries.cast_signed());
             let first = Timestamp::from_millisecond(NOW + 1).expect("a time");
             let past = past(&file, &List::Deadlines, first, 5).expect("read");
             assert_eq!(past.len(), 1);
-            [KEPT_LENGTH, PAST].map(|sql| steps_of(&file, sql))
+            for skip in [0, entries - 5] {
+                let (page, total) = places(&file, &users(), skip, 5).expect("read");
+                assert_eq!(total, entries);
+                let expected: Vec<String> =
+                    (skip + 1..=skip + 5).map(|n| format!("w{n}")).collect();
+                let keys: Vec<&str> = page.iter().map(|place| place.key.as_str()).collect();
+                assert_eq!(keys, expected);
+            }
+            [PAST, KEPT_LENGTH, FORWARDS, BACKWARDS].map(|sql| steps_of(&file, sql))
         });
         assert!(costs[0].iter().all(|steps| *steps > 0), "{costs:?}");
         assert_eq!(costs[0], costs[1]);
+    }
+
+    #[test]
+    fn every_part_of_a_list_is_the_same_from_either_end() {
+        let file = file(7);
+        for skip in 0..9 {
+            for limit in 0..9 {
+                let (page, total) = places(&file, &users(), skip, limit).expect("read");
+                assert_eq!(total, 7);
+                let expected = (1..=7_u64).skip(skip as usize).take(limit as usize);
+                let expected: Vec<String> = expected.map(|n| format!("w{n}")).collect();
+                let keys: Vec<&str> = page.iter().map(|place| place.key.as_str()).collect();
+                assert_eq!(keys, expected, "{skip} {limit}");
+            }
+        }
     }
 
     #[test]

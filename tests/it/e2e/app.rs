@@ -145,7 +145,7 @@ async fn a_person_comes_back_to_the_app_in_the_same_tab(backend: Backend) {
 /// A page on the way that cut the window off from its opener would do so for good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_window_that_asks_and_waits_on_the_way_still_tells_its_opener() {
-    let demo = Demo::shared(Backend::Sqlite);
+    let demo = Demo::alone(Backend::Sqlite);
     let browser = Browser::open(Options::default()).await;
     browser.go(&demo.app).await;
     let app = browser.window().await;

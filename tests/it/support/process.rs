@@ -27,6 +27,10 @@ wait "$!"
 [ -z "$GUARDED_FOLDER" ] || rm -rf -- "$GUARDED_FOLDER"
 "#;
 
+/// How long a program that was told to end may take. One that refuses is killed: Redis does not end while it writes its
+/// first append-only file, and forgets that it was told.
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+
 /// A running program, ended with the value or with the test binary, whichever ends first.
 pub struct Guarded {
     guardian: Child,
@@ -83,12 +87,17 @@ impl Guarded {
 
     /// Sends the program that signal.
     pub fn signal(&self, name: &str) {
+        let is_taken = self.is_taken(name);
+        assert!(is_taken, "process {} took no {name}", self.pid);
+    }
+
+    /// Sends the program that signal, if it is still there.
+    fn is_taken(&self, name: &str) -> bool {
         let sent = Command::new("sh")
             .args(["-c", "kill -\"$1\" \"$2\"", "kill", name])
             .arg(self.pid.to_string())
-            .status()
-            .expect("sh starts");
-        assert!(sent.success(), "process {} took no {name}", self.pid);
+            .status();
+        sent.expect("sh starts").success()
     }
 
     /// What the program has printed so far.
@@ -124,6 +133,16 @@ impl Guarded {
 
     fn release(&mut self) {
         drop(self.leash.take());
+        let deadline = Instant::now() + ENDS_WITHIN;
+        while matches!(self.guardian.try_wait(), Ok(None)) {
+            if Instant::now() >= deadline {
+                // It may have ended just now.
+                let _ = self.is_taken("KILL");
+                break;
+            }
+            // Between two looks at the condition, not instead of one.
+            thread::sleep(Duration::from_millis(5));
+        }
         // The guardian has nothing left to do but to clear up; there is no error to act on.
         let _ = self.guardian.wait();
     }

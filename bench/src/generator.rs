@@ -77,12 +77,18 @@ pub async fn run(load: &Load) -> anyhow::Result<Seen> {
     Ok(all)
 }
 
+/// p50, p95 and p99 of sorted times.
+pub fn percentiles(sorted: &[Duration]) -> [Duration; 3] {
+    let at = |percent: usize| sorted.get(sorted.len().saturating_sub(1) * percent / 100);
+    [50, 95, 99].map(|percent| at(percent).copied().unwrap_or_default())
+}
+
 impl Seen {
     /// p50, p95 and p99 of each leg.
     pub fn percentiles(&mut self) -> [[Duration; 3]; LEGS.len()] {
         self.times.each_mut().map(|times| {
             times.sort_unstable();
-            [50, 95, 99].map(|percent| times[(times.len() - 1) * percent / 100])
+            percentiles(times)
         })
     }
 

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 use super::fill::{self, MANY, MEMBERS_OF_MANY, Part, Size};
 use super::gateway::{self, Gateway, Process, Wanted};
-use super::generator::{self, LEGS, Load, Seen, scattered};
+use super::generator::{self, LEGS, Load, Seen, percentiles, scattered};
 use super::growth_tables as tables;
 
 /// What is to be measured.
@@ -126,12 +126,6 @@ pub struct Figures {
     pub redis: Duration,
 }
 
-/// p50, p95 and p99 of sorted times.
-fn percentiles(sorted: &[Duration]) -> [Duration; 3] {
-    let at = |percent: usize| sorted.get(sorted.len().saturating_sub(1) * percent / 100);
-    [50, 95, 99].map(|percent| at(percent).copied().unwrap_or_default())
-}
-
 /// One round of one store: the legs, then the look-ups.
 pub type Round = Vec<Figures>;
 
@@ -151,9 +145,9 @@ pub struct Swept {
     pub took: Duration,
     pub used: Used,
     /// p50, p95 and p99 of each leg.
-    pub beside: Vec<[Duration; 3]>,
+    pub beside: [[Duration; 3]; LEGS.len()],
     /// The same flows without a sweep.
-    pub alone: Vec<[Duration; 3]>,
+    pub alone: [[Duration; 3]; LEGS.len()],
 }
 
 /// How large things are.
@@ -511,8 +505,8 @@ impl Site {
         Ok(Swept {
             took,
             used: used - flows,
-            beside: sorted(beside),
-            alone: sorted(alone),
+            beside: beside.percentiles(),
+            alone: alone.percentiles(),
         })
     }
 
@@ -525,13 +519,6 @@ impl Site {
 fn completed(seen: Seen) -> anyhow::Result<Seen> {
     ensure!(seen.failures.is_empty(), "{:?}", seen.failures);
     Ok(seen)
-}
-
-fn sorted(mut seen: Seen) -> Vec<[Duration; 3]> {
-    seen.times
-        .iter_mut()
-        .for_each(|times| times.sort_unstable());
-    seen.times.iter().map(|times| percentiles(times)).collect()
 }
 
 async fn is_overdue(store: &Store, now: Timestamp) -> anyhow::Result<bool> {
@@ -572,13 +559,7 @@ async fn connection(url: &str) -> anyhow::Result<MultiplexedConnection> {
 /// A figure of `INFO`.
 async fn info(asked: &mut MultiplexedConnection, name: &str) -> anyhow::Result<u64> {
     let info: String = redis::cmd("INFO").query_async(asked).await?;
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    Ok(line
-        .with_context(|| format!("INFO has no {name}"))?
-        .trim()
-        .parse()?)
+    measure::figure(&info, name)
 }
 
 async fn used_memory(asked: &mut MultiplexedConnection) -> anyhow::Result<u64> {

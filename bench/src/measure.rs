@@ -37,6 +37,14 @@ pub fn resident(process: u32) -> anyhow::Result<u64> {
     Ok(kilobytes.context("VmRSS")?.parse::<u64>()? * 1024)
 }
 
+/// A figure of what `INFO` says.
+pub fn figure(info: &str, name: &str) -> anyhow::Result<u64> {
+    let mut lines = info.lines();
+    let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = line.with_context(|| format!("INFO has no {name}"))?;
+    Ok(line.trim().parse()?)
+}
+
 /// What a Redis server has done so far.
 #[derive(Clone, Copy)]
 pub struct RedisWork {
@@ -53,18 +61,9 @@ impl RedisWork {
             .arg("everything")
             .query_async(redis)
             .await?;
-        let figure = |name: &str| -> anyhow::Result<u64> {
-            let line = info
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            Ok(line
-                .with_context(|| format!("INFO has no {name}"))?
-                .trim()
-                .parse()?)
-        };
         Ok(Self {
-            commands: figure("total_commands_processed")?,
-            reads: figure("total_reads_processed")?,
+            commands: figure(&info, "total_commands_processed")?,
+            reads: figure(&info, "total_reads_processed")?,
         })
     }
 

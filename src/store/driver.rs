@@ -216,14 +216,7 @@ impl Store {
     /// Reads records of one slot, at one moment. If the connection ended, the read is sent once more, so that the
     /// caller does not notice.
     pub(super) async fn look(&self, slot: Slot, reads: Reads) -> Result<View> {
-        let loaded = match &self.backend {
-            Backend::Sqlite(store) => store.load(vec![reads]).await?.pop().unwrap_or_default(),
-            Backend::Redis(store) => match store.load(&slot, &reads).await {
-                Err(StoreError::Unavailable(_)) => store.load(&slot, &reads).await?,
-                loaded => loaded?,
-            },
-        };
-        Ok(loaded.view)
+        self.look_at(slot, reads, Keeping::Taken).await
     }
 
     /// Whether a read may see what does not survive a failover yet, so that what is told as done must be read by
@@ -237,17 +230,21 @@ impl Store {
 
     /// As [`Self::look`]; what was read will still be so after a failover.
     pub(super) async fn look_lasting(&self, slot: Slot, reads: Reads) -> Result<View> {
-        match &self.backend {
-            Backend::Sqlite(_) => self.look(slot, reads).await,
+        self.look_at(slot, reads, Keeping::Acknowledged).await
+    }
+
+    async fn look_at(&self, slot: Slot, reads: Reads, keeping: Keeping) -> Result<View> {
+        let loaded = match &self.backend {
+            Backend::Sqlite(store) => store.load(vec![reads]).await?.pop().unwrap_or_default(),
             Backend::Redis(store) => {
-                let load = || store.load_kept(&slot, &reads, Keeping::Acknowledged);
-                let loaded = match load().await {
+                let load = || store.load_kept(&slot, &reads, keeping);
+                match load().await {
                     Err(StoreError::Unavailable(_)) => load().await?,
                     loaded => loaded?,
-                };
-                Ok(loaded.view)
+                }
             }
-        }
+        };
+        Ok(loaded.view)
     }
 
     /// Reads one record each of several slots.

@@ -15,6 +15,7 @@
 //!   (`bench/src/bin/bytes_per_link.rs` measures it).
 //! - [`RedisStore::open`] refuses a server that may lose what it accepted (`fitness.rs`).
 
+mod answers;
 mod cluster;
 mod connection;
 mod endpoint;

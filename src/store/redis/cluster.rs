@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use redis::Value;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
-use super::endpoint::{Access, CONNECT_TIMEOUT, Endpoint};
-use super::failure::{Cause, NotInTime};
+use super::answers::{ask_each, in_time};
+use super::endpoint::{Access, Endpoint};
+use super::failure::Cause;
 use super::map::Owners;
-use super::sentinel::OTHERS;
 use crate::domain::redis_address::Host;
 
 /// How many nodes are asked at once.
@@ -45,33 +43,11 @@ impl Nodes {
 
     /// Who has which hash slot, as most of the nodes say that answer in time.
     pub(super) async fn owners(&self) -> Result<Owners, Cause> {
-        let mut asked = JoinSet::new();
-        for host in self.to_ask() {
+        let endpoints = self.to_ask().into_iter().map(|host| {
             let access = self.access.clone();
-            let endpoint = Endpoint { host, access };
-            asked.spawn(async move {
-                let said = timeout(CONNECT_TIMEOUT, said_by(&endpoint)).await;
-                said.unwrap_or_else(|_| Err(NotInTime(CONNECT_TIMEOUT).into()))
-            });
-        }
-        let mut all: Vec<Said> = Vec::new();
-        let mut failed = None;
-        loop {
-            let next = if all.is_empty() {
-                asked.join_next().await
-            } else {
-                timeout(OTHERS, asked.join_next()).await.unwrap_or(None)
-            };
-            match next {
-                Some(Ok(Ok(said))) => all.push(said),
-                Some(Ok(Err(cause))) => failed = Some(cause),
-                Some(Err(_)) => {}
-                None => break,
-            }
-        }
-        if let (true, Some(cause)) = (all.is_empty(), failed) {
-            return Err(cause);
-        }
+            Endpoint { host, access }
+        });
+        let all = in_time(ask_each(endpoints, said_by)).await?;
         let nodes = all.iter().flat_map(|said| said.nodes.iter().cloned());
         *self.known() = nodes.collect();
         let owners: Vec<Owners> = all.into_iter().map(|said| said.owners).collect();
@@ -89,7 +65,7 @@ impl Nodes {
     }
 }
 
-async fn said_by(endpoint: &Endpoint) -> Result<Said, Cause> {
+async fn said_by(endpoint: Endpoint) -> Result<Said, Cause> {
     let mut connection = endpoint.connect().await?;
     let mut question = redis::cmd("CLUSTER");
     let answer = question.arg("SLOTS").query_async(&mut connection).await?;

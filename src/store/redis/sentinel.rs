@@ -3,18 +3,13 @@
 //! All are asked at once, and the answer of the latest configuration counts, so that a Sentinel that was cut off
 //! from the others does not lead to a server that was replaced.
 
-use std::time::Duration;
-
 use redis::{RedisResult, Value};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
-use super::endpoint::{CONNECT_TIMEOUT, Endpoint};
-use super::failure::{Cause, NotInTime};
+use super::answers::{ask_each, in_time};
+use super::endpoint::Endpoint;
+use super::failure::Cause;
 use crate::domain::redis_address::Host;
-
-/// How long the others are waited for once one has answered.
-pub(super) const OTHERS: Duration = Duration::from_millis(100);
 
 /// The Sentinels of one server.
 #[derive(Debug)]
@@ -31,11 +26,9 @@ impl Sentinels {
 
     /// The server that takes writes.
     pub(super) async fn primary(&self) -> Result<Primary, Cause> {
-        let mut asked = JoinSet::new();
-        for endpoint in self.endpoints.clone() {
-            let service = self.service.clone();
-            asked.spawn(async move { named_by(&endpoint, service).await });
-        }
+        let asked = ask_each(self.endpoints.clone(), |endpoint| {
+            named_by(endpoint, self.service.clone())
+        });
         latest(asked).await
     }
 }
@@ -61,50 +54,29 @@ struct Named {
 }
 
 /// The answer of the latest configuration; if nobody answers, why one of them did not.
-async fn latest(mut asked: JoinSet<Result<Named, Cause>>) -> Result<Primary, Cause> {
+async fn latest(asked: JoinSet<Result<Named, Cause>>) -> Result<Primary, Cause> {
     let all = asked.len();
-    let mut answers: Vec<Named> = Vec::new();
-    let mut failed = None;
-    loop {
-        let next = match answers.is_empty() {
-            true => asked.join_next().await,
-            false => timeout(OTHERS, asked.join_next()).await.unwrap_or(None),
-        };
-        match next {
-            Some(Ok(Ok(answer))) => answers.push(answer),
-            Some(Ok(Err(cause))) => failed = Some(cause),
-            Some(Err(_)) => {}
-            None => break,
-        }
-    }
+    let answers = in_time(asked).await?;
     let is_sure = answers.len() * 2 > all;
     let has_replica = answers.iter().any(|it| it.has_replica);
-    match (answers.into_iter().max_by_key(|it| it.epoch), failed) {
-        (Some(Named { host, .. }), _) => Ok(Primary {
+    match answers.into_iter().max_by_key(|it| it.epoch) {
+        Some(Named { host, .. }) => Ok(Primary {
             host,
             is_sure,
             has_replica,
         }),
-        (None, Some(cause)) => Err(cause),
-        (None, None) => Err(Cause::Ended),
+        None => Err(Cause::Ended),
     }
 }
 
-async fn named_by(endpoint: &Endpoint, service: String) -> Result<Named, Cause> {
-    let asking = async {
-        let mut connection = endpoint.connect().await?;
-        let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
-        for question in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS"] {
-            pipeline.cmd("SENTINEL").arg(question).arg(&service);
-        }
-        let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
-        Ok::<_, Cause>(answers)
-    };
-    let answers = match timeout(CONNECT_TIMEOUT, asking).await {
-        Ok(answers) => answers?,
-        Err(_) => return Err(NotInTime(CONNECT_TIMEOUT).into()),
-    };
+async fn named_by(endpoint: Endpoint, service: String) -> Result<Named, Cause> {
+    let mut connection = endpoint.connect().await?;
+    let mut pipeline = redis::pipe();
+    pipeline.ignore_errors();
+    for question in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS"] {
+        pipeline.cmd("SENTINEL").arg(question).arg(&service);
+    }
+    let answers: Vec<Value> = pipeline.query_async(&mut connection).await?;
     let mut answers = answers.into_iter().map(Value::extract_error);
     let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
     let address: RedisResult<Option<(String, u16)>> =
@@ -142,6 +114,9 @@ fn field<'a>(pairs: &'a [String], name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
+    use super::super::answers::OTHERS;
     use super::*;
 
     fn answers(

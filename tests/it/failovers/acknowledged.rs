@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use guichet::domain::id::MemberGuid;
 use guichet::store::Claimed;
 use tokio::time::timeout;
+use url::Url;
 
 use super::gateway_with;
 use crate::store_contract::Bench;
 use crate::store_contract::fixtures::at;
 use crate::support::behaviour::{Behaviour, Gate};
 use crate::support::fleet::{Node, Watched, settles};
+use crate::support::gateway::TestGateway;
 use crate::support::visitor::{Page, Visitor};
 
 /// How long a person may be kept at the bank's page, on a machine that is busy.
@@ -17,6 +20,20 @@ const AT_MOST: Duration = Duration::from_secs(6);
 
 /// Enough for a token request to arrive.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Somebody who has agreed at the bank: the member, the browser, and the address that the bank sends it to.
+async fn at_the_bank(gateway: &TestGateway) -> (MemberGuid, Visitor, Url) {
+    let (member, link) = gateway.member().await;
+    let visitor = gateway.visitor();
+    let authorization = gateway.open(&visitor, &link).await;
+    let callback = gateway.bank.code_for(&authorization).url();
+    (member, visitor, callback)
+}
+
+fn is_busy(page: &Page) {
+    let seen = (page.status, page.name());
+    assert_eq!(seen, (503, Some("busy")), "{}", page.body);
+}
 
 /// Loads a page again as long as it asks for that, at most so often.
 async fn patient(visitor: &Visitor, mut page: Page) -> Page {
@@ -33,19 +50,11 @@ async fn patient(visitor: &Visitor, mut page: Page) -> Page {
 async fn while_no_replica_acknowledges_people_are_asked_to_wait_and_no_code_is_sent() {
     let servers = Node::followed(1).await;
     let gateway = gateway_with(servers[0].redis.url(), "").await;
-    let (member, link) = gateway.member().await;
-    let visitor = gateway.visitor();
-    let authorization = gateway.open(&visitor, &link).await;
-    let callback = gateway.bank.code_for(&authorization).url();
+    let (member, visitor, callback) = at_the_bank(&gateway).await;
     servers[1].redis.pause();
     let page = timeout(AT_MOST, visitor.get(&callback)).await;
     let page = page.expect("a page in time");
-    assert_eq!(
-        (page.status, page.name()),
-        (503, Some("busy")),
-        "{}",
-        page.body
-    );
+    is_busy(&page);
     let refresh = page.header("refresh").expect("it asks again by itself");
     assert!(refresh.starts_with("2; url="), "{refresh}");
     // From then on it is known that it came, and the person waits for the outcome.
@@ -69,10 +78,7 @@ async fn while_no_replica_acknowledges_people_are_asked_to_wait_and_no_code_is_s
 async fn a_connection_that_no_replica_has_is_not_shown_as_connected() {
     let servers = Node::followed(1).await;
     let gateway = gateway_with(servers[0].redis.url(), "").await;
-    let (member, link) = gateway.member().await;
-    let visitor = gateway.visitor();
-    let authorization = gateway.open(&visitor, &link).await;
-    let callback = gateway.bank.code_for(&authorization).url();
+    let (member, visitor, callback) = at_the_bank(&gateway).await;
     let gate = Gate::closed();
     gateway.bank.next_token(Behaviour::Hold(gate.clone()));
     let returned = visitor.get(&callback).await;
@@ -86,12 +92,7 @@ async fn a_connection_that_no_replica_has_is_not_shown_as_connected() {
         .member_when(member, |it| it["connection_status"] == "CONNECTED")
         .await;
     let page = visitor.get(&result).await;
-    assert_eq!(
-        (page.status, page.name()),
-        (503, Some("busy")),
-        "{}",
-        page.body
-    );
+    is_busy(&page);
     servers[1].redis.resume();
     let page = patient(&visitor, visitor.get(&result).await).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
@@ -115,12 +116,7 @@ async fn acknowledged_by_2_waits_for_the_second_replica() {
     let (_, link) = gateway.member().await;
     let visitor = gateway.visitor();
     let page = visitor.get(&link).await;
-    assert_eq!(
-        (page.status, page.name()),
-        (503, Some("busy")),
-        "{}",
-        page.body
-    );
+    is_busy(&page);
     assert_eq!(gateway.hooks.received().len(), 0, "nothing leaves");
     Node::follow(&mut servers).await;
     // What was taken up, and could not be counted as a try, is held for a while.
@@ -141,10 +137,7 @@ async fn acknowledged_by_2_waits_for_the_second_replica() {
 async fn a_replica_that_goes_is_waited_for_a_moment_and_then_done_without() {
     let mut servers = Node::followed(1).await;
     let gateway = gateway_with(servers[0].redis.url(), "").await;
-    let (_, link) = gateway.member().await;
-    let visitor = gateway.visitor();
-    let authorization = gateway.open(&visitor, &link).await;
-    let callback = gateway.bank.code_for(&authorization).url();
+    let (_, visitor, callback) = at_the_bank(&gateway).await;
     servers[1].redis.kill9();
     let page = patient(&visitor, visitor.get(&callback).await).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{PACE, SOME, gateway_on, most_are_connected};
+use super::{PACE, SOME, all_are_connected, gateway_on, most_are_connected};
 use crate::support::fleet::{Cluster, Shape, settles};
 use crate::support::traffic::{Flow, Traffic, succeeded};
 
@@ -58,9 +58,7 @@ async fn a_failover_of_a_cluster_that_is_ordered_loses_no_flow() {
         fleet.follows(master).await;
     }
     traffic.connects(2 * SOME).await;
-    let flows = traffic.account().await;
-    let others: Vec<&Flow> = flows.iter().filter(|flow| !flow.is_connected()).collect();
-    assert!(others.is_empty(), "{others:#?}");
+    all_are_connected(&traffic.account().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,9 +96,7 @@ async fn hash_slots_that_move_under_load_lose_no_flow() {
     })
     .await;
     traffic.connects(2 * SOME).await;
-    let flows = traffic.account().await;
-    let others: Vec<&Flow> = flows.iter().filter(|flow| !flow.is_connected()).collect();
-    assert!(others.is_empty(), "{others:#?}");
+    all_are_connected(&traffic.account().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,9 +35,19 @@ async fn gateway_with(store: String, line: &'static str) -> Arc<TestGateway> {
     Arc::new(TestGateway::with(Backend::Redis, setup).await)
 }
 
+/// Nobody had to begin again.
+fn all_are_connected(flows: &[Flow]) {
+    let others = not_connected(flows);
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+fn not_connected(flows: &[Flow]) -> Vec<&Flow> {
+    flows.iter().filter(|flow| !flow.is_connected()).collect()
+}
+
 /// A few may have to begin again, whose link was minted or opened a moment before.
 fn most_are_connected(flows: &[Flow]) {
-    let others: Vec<&Flow> = flows.iter().filter(|flow| !flow.is_connected()).collect();
+    let others = not_connected(flows);
     let slowest = flows.iter().map(|flow| flow.took).max();
     println!(
         "{} flows, slowest {slowest:?}, not connected: {others:#?}",

@@ -1,8 +1,8 @@
 //! One server, or a name in front of several.
 
-use super::{PACE, SOME, gateway_on};
+use super::{PACE, SOME, all_are_connected, gateway_on};
 use crate::support::fleet::{Node, settles};
-use crate::support::traffic::{Flow, Traffic};
+use crate::support::traffic::Traffic;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_server_is_a_replica_everybody_waits_and_no_flow_is_lost() {
@@ -30,7 +30,5 @@ async fn while_the_server_is_a_replica_everybody_waits_and_no_flow_is_lost() {
     one.command("REPLICAOF NO ONE");
     other.command(&format!("REPLICAOF 127.0.0.1 {}", one.port()));
     traffic.connects(SOME).await;
-    let flows = traffic.account().await;
-    let others: Vec<&Flow> = flows.iter().filter(|flow| !flow.is_connected()).collect();
-    assert!(others.is_empty(), "{others:#?}");
+    all_are_connected(&traffic.account().await);
 }

@@ -1,6 +1,6 @@
 //! One server with replicas and Sentinels.
 
-use super::{PACE, SOME, gateway_on, most_are_connected};
+use super::{PACE, SOME, gateway_on, most_are_connected, not_connected};
 use crate::support::fleet::Watched;
 use crate::support::traffic::{Flow, Traffic};
 
@@ -73,7 +73,7 @@ async fn a_failover_that_is_ordered_loses_hardly_a_link_where_the_master_demands
         server.redis.command("CONFIG SET min-replicas-to-write 1");
     }
     let flows = ordered(fleet).await;
-    let others: Vec<&Flow> = flows.iter().filter(|flow| !flow.is_connected()).collect();
+    let others = not_connected(&flows);
     // What was minted in the very milliseconds in which the replica left may be lost.
     assert!(others.len() < 4, "{others:#?}");
 }

@@ -266,33 +266,42 @@ impl Watched {
 
     /// Which of the servers all Sentinels name that are asked.
     pub fn named(&self) -> Option<usize> {
+        let mut named = self.sentinels.iter().map(|it| self.named_by(it));
+        let first = named.next()??;
+        named.all(|it| it == Some(first)).then_some(first)
+    }
+
+    fn named_by(&self, sentinel: &Redis) -> Option<usize> {
         let question = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {SERVICE}");
-        let port = |it: &Redis| it.ask(&question).ok()?.get(1)?.parse::<u16>().ok();
-        let named: Vec<Option<u16>> = self.sentinels.iter().map(port).collect();
-        let first = *named.first()?;
-        let are_one = named.iter().all(|it| *it == first);
-        let place = self.servers.iter().position(|it| Some(it.port()) == first);
-        place.filter(|_| are_one)
+        let port: u16 = sentinel.ask(&question).ok()?.get(1)?.parse().ok()?;
+        self.servers.iter().position(|it| it.port() == port)
+    }
+
+    /// Which server has the writes instead of that one, once all Sentinels agree and it knows.
+    fn taken_over_from(&self, before: usize) -> Option<usize> {
+        let named = self.named().filter(|named| *named != before)?;
+        self.servers[named].is_in("master").then_some(named)
     }
 
     /// Waits until all Sentinels name another server than that one, and gives it.
     pub async fn replaced(&self, before: usize) -> usize {
         settles("the Sentinels name another server", || {
-            let named = self.named().filter(|named| *named != before)?;
-            self.servers[named].is_in("master").then_some(named)
+            self.taken_over_from(before)
         })
         .await
     }
 
-    /// Orders a failover.
+    /// Orders a failover; again, if the Sentinels gave it up where everything is busy.
     pub async fn fail_over(&self) -> usize {
         let before = self.named().expect("they agree");
-        settles("a Sentinel takes the order", || {
-            let order = format!("SENTINEL FAILOVER {SERVICE}");
-            self.sentinels[0].ask(&order).ok()
+        settles("the Sentinels give the writes to another server", || {
+            if self.named_by(&self.sentinels[0]) == Some(before) {
+                // Refused while one is under way.
+                let _ = self.sentinels[0].ask(&format!("SENTINEL FAILOVER {SERVICE}"));
+            }
+            self.taken_over_from(before)
         })
-        .await;
-        self.replaced(before).await
+        .await
     }
 
     /// Waits until that server follows the one that takes the writes.

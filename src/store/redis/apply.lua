@@ -61,21 +61,24 @@ for _ = 1, tonumber(arg()) do
 end
 
 -- What is due is in its line. A queue orders its lines by when the first item of each is due.
+local touched = {}
 for _ = 1, tonumber(arg()) do
   local lines, due, held = next_key(), next_key(), next_key()
   local line, item, at = arg(), arg(), arg()
   if at == '' then
     call('ZREM', due, item)
     call('ZREM', held, item)
-  elseif call('ZSCORE', due, item) ~= at then
-    call('ZADD', due, at, item)
+  elseif call('ZADD', due, 'CH', at, item) == 1 then
     call('ZREM', held, item)
   end
+  touched[due] = { lines, line }
+end
+for due, place in pairs(touched) do
   local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
   if first then
-    call('ZADD', lines, first, line)
+    call('ZADD', place[1], first, place[2])
   else
-    call('ZREM', lines, line)
+    call('ZREM', place[1], place[2])
   end
 end
 return 1

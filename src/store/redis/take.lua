@@ -27,12 +27,19 @@ for _, entry in ipairs(waiting) do
     free = math.min(free, places - call('ZCARD', held))
   end
   if free > 0 then
-    for _, item in ipairs(call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, free)) do
-      call('ZADD', due, hold_until, item)
-      call('ZADD', held, hold_until, item)
-      taken[#taken + 1] = line
-      taken[#taken + 1] = item
-      taken[#taken + 1] = call('GET', base .. item)
+    local items, holds, names = call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, free), {}, {}
+    for i, item in ipairs(items) do
+      holds[2 * i - 1], holds[2 * i] = hold_until, item
+      names[i] = base .. item
+    end
+    if #items > 0 then
+      call('ZADD', due, unpack(holds))
+      call('ZADD', held, unpack(holds))
+      for i, record in ipairs(call('MGET', unpack(names))) do
+        taken[#taken + 1] = line
+        taken[#taken + 1] = items[i]
+        taken[#taken + 1] = record
+      end
     end
     call('ZADD', served, now, line)
     local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]

@@ -86,7 +86,10 @@ impl Reply {
     /// Reads the body until `deadline`. What came until then counts; `late` is the error if that is not
     /// all.
     pub async fn read(mut response: Response, deadline: Instant, late: TransportError) -> Self {
-        let mut body = Zeroizing::new(Vec::with_capacity(BODY_LIMIT));
+        // As long as it says, so that it is never copied while it grows: of a copy, nothing would be erased.
+        let length = response.content_length().unwrap_or(u64::MAX);
+        let length = usize::try_from(length).map_or(BODY_LIMIT, |length| length.min(BODY_LIMIT));
+        let mut body = Zeroizing::new(Vec::with_capacity(length));
         let reading = outgoing::read_into(&mut response, BODY_LIMIT, &mut body);
         let whole = match tokio::time::timeout_at(deadline, reading).await {
             Ok(Ok(())) => Ok(()),

@@ -41,8 +41,7 @@ const RANDOM: usize = 43;
 /// The secrets of one exchange. Cannot be printed.
 #[derive(Clone, Default)]
 pub struct Scrubber {
-    /// Each secret, and its Base64.
-    forms: Vec<Zeroizing<Vec<u8>>>,
+    secrets: Vec<Zeroizing<String>>,
 }
 
 impl Scrubber {
@@ -116,42 +115,29 @@ impl Scrubber {
 
     /// Adds one secret.
     pub(super) fn learn(&mut self, secret: &str) {
-        if secret.len() < LEAST {
-            return;
+        if secret.len() >= LEAST {
+            self.secrets.push(Zeroizing::new(secret.to_owned()));
         }
-        self.forms.push(Zeroizing::new(secret.as_bytes().to_vec()));
-        // Base64 of a longer text has the secret at one of three offsets. The characters at either
-        // end belong to its neighbours as well.
-        for offset in 0..3 {
-            let mut padded = Zeroizing::new(vec![0; offset]);
-            padded.extend_from_slice(secret.as_bytes());
-            let first = (offset * 8).div_ceil(6);
-            let last = padded.len() * 8 / 6;
-            for written in [
-                Zeroizing::new(STANDARD_NO_PAD.encode(&*padded)),
-                Zeroizing::new(URL_SAFE_NO_PAD.encode(&*padded)),
-            ] {
-                let inner = &written.as_bytes()[first..last];
-                if inner.len() >= LEAST {
-                    self.forms.push(Zeroizing::new(inner.to_vec()));
-                }
-            }
-        }
+    }
+
+    /// Every way in which the secrets may be written.
+    fn forms(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        let mut forms: Vec<_> = self.secrets.iter().flat_map(|it| forms_of(it)).collect();
         // The longest first: what contains another is replaced as a whole.
-        self.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms
     }
 
     /// `text` without any of the secrets, fit for printing, cut to `limit` characters.
     pub(super) fn shown(&self, text: &str, limit: usize) -> String {
+        // Made only here: nearly every exchange succeeds, and shows nothing.
+        let forms = self.forms();
         let bytes = text.as_bytes();
         let mut shown = String::with_capacity(text.len());
         let (mut kept, mut at) = (0, 0);
         // Nothing beyond the limit is shown.
         while at < bytes.len() && shown.len() <= limit * 4 {
-            let secret = self
-                .forms
-                .iter()
-                .find_map(|form| length_of(form, &bytes[at..]));
+            let secret = forms.iter().find_map(|form| length_of(form, &bytes[at..]));
             let (length, instead) = match (secret, run_of_base64url(&bytes[kept..], at - kept)) {
                 (Some(length), _) => (length, SECRET),
                 (None, Some(length)) => (length, LOOKS_SECRET),
@@ -177,6 +163,29 @@ impl fmt::Debug for Scrubber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Scrubber(…)")
     }
+}
+
+/// A secret, and its Base64.
+fn forms_of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
+    let mut forms = vec![Zeroizing::new(secret.as_bytes().to_vec())];
+    // Base64 of a longer text has the secret at one of three offsets. The characters at either end belong to
+    // its neighbours as well.
+    for offset in 0..3 {
+        let mut padded = Zeroizing::new(vec![0; offset]);
+        padded.extend_from_slice(secret.as_bytes());
+        let first = (offset * 8).div_ceil(6);
+        let last = padded.len() * 8 / 6;
+        for written in [
+            Zeroizing::new(STANDARD_NO_PAD.encode(&*padded)),
+            Zeroizing::new(URL_SAFE_NO_PAD.encode(&*padded)),
+        ] {
+            let inner = &written.as_bytes()[first..last];
+            if inner.len() >= LEAST {
+                forms.push(Zeroizing::new(inner.to_vec()));
+            }
+        }
+    }
+    forms
 }
 
 /// How many bytes of `text` write `secret`, with any of its bytes percent-encoded and a space as `+`.

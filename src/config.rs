@@ -34,7 +34,8 @@ pub use fault::{ConfigError, Fault, Place, Warning};
 pub use outgoing::ProxySettings;
 pub use reading::Environment;
 pub use sections::{
-    AggregatorSettings, Limits, Links, Listen, Log, LogFormat, Operator, Sessions, WebhookSettings,
+    AggregatorSettings, Limits, Links, Listen, Log, LogFilter, LogFormat, Operator, Sessions,
+    WebhookSettings,
 };
 pub use storage::{SealKey, StoreLocation, StoreSettings};
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -25,7 +25,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use batches::Batches;
 pub use sums::{STRANGERS, Sums};
 
-use crate::config::LogFormat;
+use crate::config::{LogFilter, LogFormat};
 use crate::log_context;
 
 /// The lines of this process, once a log writer is installed.
@@ -35,14 +35,13 @@ static LOG: OnceLock<Arc<Batches>> = OnceLock::new();
 ///
 /// Lines are written by a thread, a moment after they were logged; [`AtEnd`] writes the last ones.
 ///
-/// `filter` is in the syntax of `tracing`'s directives, such as `info` or `guichet=debug,info`; one that
-/// cannot be read counts as `info`. The caller must write the returned sums, of the lines that strangers
-/// cause, from time to time and at the end.
+/// `filter` says what is logged. The caller must write the returned sums, of the lines that strangers cause, from
+/// time to time and at the end.
 ///
 /// # Errors
 ///
 /// There is no thread for it.
-pub fn install(format: LogFormat, filter: &str) -> io::Result<Sums> {
+pub fn install(format: LogFormat, filter: &LogFilter) -> io::Result<Sums> {
     let sums = Sums::default();
     let batches = Batches::start(io::stderr(), |left_out| {
         tracing::warn!(
@@ -85,12 +84,11 @@ impl Drop for AtEnd {
 
 /// The operator's filter. The spans of [`log_context`] are always included, and the lines of one library
 /// are never included, because our own line about the call says the same.
-fn filter_of(filter: &str) -> EnvFilter {
-    let spans = format!("{}=error", log_context::TARGET);
-    EnvFilter::try_new(filter)
-        .unwrap_or_else(|_| EnvFilter::new("info"))
-        .add_directive(spans.parse().expect("a directive"))
-        .add_directive("rustls_platform_verifier=off".parse().expect("a directive"))
+fn filter_of(filter: &LogFilter) -> LogFilter {
+    filter
+        .clone()
+        .with_target(log_context::TARGET, LevelFilter::ERROR)
+        .with_target("rustls_platform_verifier", LevelFilter::OFF)
 }
 
 /// The fields of a line or a span, in the order in which they were set; a later value of a field replaces

@@ -18,7 +18,7 @@ use folder::DataFolder;
 use parts::{Addresses, BANK_CLIENT, CLIENT, Secrets};
 
 use crate::app;
-use crate::config::{Config, Environment, LogFormat};
+use crate::config::{Config, Environment, LogFilter, LogFormat};
 use crate::serve::{Listeners, descriptors};
 use crate::telemetry;
 
@@ -36,9 +36,9 @@ pub(super) struct Options {
     /// The first of the ports: gateway +0, bank +1, app +2, operator +9. 0 takes free ones.
     #[arg(long, value_name = "N", default_value_t = 8080)]
     port_base: u16,
-    /// What is logged to standard error.
+    /// What is logged to standard error: a level such as info, or guichet=debug,info.
     #[arg(long, value_name = "FILTER", default_value = "warn")]
-    log: String,
+    log: LogFilter,
 }
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
+use tracing::Level;
 use url::Url;
 
 use super::address::{HostPort, HttpsUrl, Network};
@@ -450,19 +451,22 @@ impl Default for WebhookSettings {
 pub struct Log {
     /// For people or for machines.
     pub format: LogFormat,
-    /// What is written, as `level` or `target=level,…`.
+    /// What is written.
     #[serde(deserialize_with = "filter")]
-    pub filter: String,
+    pub filter: LogFilter,
 }
 
 impl Default for Log {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: "info".to_owned(),
+            filter: LogFilter::new().with_default(Level::INFO),
         }
     }
 }
+
+/// Which lines are logged: `level`, or `target=level,…`.
+pub type LogFilter = tracing_subscriber::filter::Targets;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -474,12 +478,11 @@ pub enum LogFormat {
     Json,
 }
 
-fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LogFilter, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match tracing_subscriber::EnvFilter::try_new(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(serde::de::Error::custom(format!(
+    text.parse().map_err(|error| {
+        serde::de::Error::custom(format!(
             "is not a log filter ({error}); write a level such as info, or guichet=debug,info"
-        ))),
-    }
+        ))
+    })
 }

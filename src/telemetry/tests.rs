@@ -27,7 +27,7 @@ fn logged(format: LogFormat, filter: &str, work: impl FnOnce()) -> String {
         writer: move || writer.clone(),
     };
     let subscriber = tracing_subscriber::registry()
-        .with(filter_of(filter))
+        .with(filter_of(&filter.parse().unwrap()))
         .with(lines);
     tracing::subscriber::with_default(subscriber, work);
     let written = written.0.lock().unwrap().clone();
@@ -104,7 +104,7 @@ async fn it_goes_along_into_tasks() {
         writer: move || writer.clone(),
     };
     let subscriber = tracing_subscriber::registry()
-        .with(filter_of("info"))
+        .with(filter_of(&"info".parse().unwrap()))
         .with(lines);
     let _installed = tracing::subscriber::set_default(subscriber);
     async {

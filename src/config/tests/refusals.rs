@@ -36,7 +36,7 @@ fn the_tree_itself() {
         &["guichet.toml:4:10: log.format:", "`text` or `json`"],
     );
     check(
-        "[log]\nfilter = \"=,=\"\n",
+        "[log]\nfilter = \"guichet=loud\"\n",
         &[
             "guichet.toml:4:10: log.filter: is not a log filter",
             "write a level",

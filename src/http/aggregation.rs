@@ -6,12 +6,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::app_state::AppState;
 use super::auth::AggregatorAccess;
 use super::body::{Field, FieldError, Fields, Number, Sent, Word};
+use super::endpoints::{Endpoints, endpoint};
 use super::json;
 use super::params::JobPath;
 use super::problem::Problem;
@@ -22,10 +21,10 @@ use crate::domain::job::{JobFailure, Pulled};
 use crate::flow::aggregate::{self, AggregatorReport};
 
 /// Its routes.
-pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(lease))
-        .routes(routes!(report))
+pub fn routes() -> Endpoints {
+    Endpoints::new()
+        .and(endpoint!(lease))
+        .and(endpoint!(report))
 }
 
 /// Lend a job its member's access token or credentials, for this job only.

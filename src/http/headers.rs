@@ -1,19 +1,19 @@
 //! The headers of every response, errors and redirects included (docs/SECURITY.md).
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use percent_encoding::percent_decode_str;
-use tower::Service as _;
+use tower::Service;
 
 use super::app_state::AppState;
 use super::json;
@@ -50,7 +50,10 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
 /// Adds the common headers to a response that does not have its own, and gives the server's own refusals
 /// of a body or a path the API's envelope. A person gets a page instead of an error.
-pub async fn baseline(app: &AppState, routes: &Router, request: Request) -> Response {
+pub async fn baseline<S>(app: &AppState, routes: S, request: Request) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
     let dialect = Dialect::of(request.headers());
     let method = request.method().clone();
     let is_page = request.uri().path().starts_with("/oauth/");
@@ -109,8 +112,11 @@ fn refresh_whole(headers: &mut HeaderMap, address: &Uri) {
     }
 }
 
-async fn answer_in_time(request: Request, routes: &Router, dialect: Dialect) -> Response {
-    let answer = caught(routes.clone().call(request));
+async fn answer_in_time<S>(request: Request, mut routes: S, dialect: Dialect) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let answer = caught(routes.call(request));
     let problem = match tokio::time::timeout(LONGEST_REQUEST, answer).await {
         Ok(Some(Ok(response))) => return response,
         Ok(None) => Problem::new(

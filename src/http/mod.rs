@@ -10,6 +10,7 @@ mod body;
 mod browser;
 mod changing_gets;
 mod cookies;
+mod endpoints;
 mod fields;
 pub mod gallery;
 mod headers;

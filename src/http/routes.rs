@@ -9,11 +9,11 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
+use tower::Layer as _;
 use tracing::Instrument;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::app_state::AppState;
+use super::endpoints::{Endpoints, endpoint};
 use super::openapi::Description;
 use super::problem::{Dialect, Kind, Problem};
 use super::{
@@ -26,7 +26,7 @@ const LARGEST_BODY: usize = 64 * 1024;
 
 /// The description of the API, made once.
 pub static DESCRIPTION: LazyLock<Description> =
-    LazyLock::new(|| Description::new(described_routes()));
+    LazyLock::new(|| Description::new(&described_routes()));
 
 /// Everything that the public listener serves.
 #[derive(Clone)]
@@ -49,7 +49,8 @@ impl Public {
     pub async fn respond(&self, request: Request) -> Response {
         let request = without_last_slash(request);
         // Every log line of a request has the fields that say what it is about.
-        let responding = headers::baseline(&self.app, &self.routes, request);
+        let routes = DefaultBodyLimit::max(LARGEST_BODY).layer(self.routes.clone());
+        let responding = headers::baseline(&self.app, routes, request);
         responding.instrument(log_context::span()).await
     }
 }
@@ -58,15 +59,13 @@ impl Public {
 fn routes(app: AppState) -> Router {
     let nexus_once = from_fn_with_state(app.clone(), idempotent::once::<auth::NexusUser>);
     let platform_once = from_fn_with_state(app.clone(), idempotent::once::<auth::PlatformClient>);
-    let (router, _) = OpenApiRouter::new()
-        .merge(nexus::routes().route_layer(nexus_once))
-        .merge(platform::routes().route_layer(platform_once))
+    Endpoints::new()
+        .merge(nexus::routes().within(|router| router.route_layer(nexus_once)))
+        .merge(platform::routes().within(|router| router.route_layer(platform_once)))
         .merge(open_routes())
-        .split_for_parts();
-    router
+        .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(app)
 }
 
@@ -88,25 +87,25 @@ fn without_last_slash(mut request: Request) -> Request {
 }
 
 /// The routes of [`routes`] with their descriptions.
-fn described_routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+fn described_routes() -> Endpoints {
+    Endpoints::new()
         .merge(nexus::routes())
         .merge(platform::routes())
         .merge(open_routes())
 }
 
 /// The routes that do not accept an `Idempotency-Key`.
-fn open_routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+fn open_routes() -> Endpoints {
+    Endpoints::new()
         .merge(nexus::session_routes())
-        .routes(routes!(oauth_states::list))
-        .routes(routes!(oauth_states::read))
-        .routes(routes!(institutions::read))
-        .routes(routes!(institutions::credentials))
+        .and(endpoint!(oauth_states::list))
+        .and(endpoint!(oauth_states::read))
+        .and(endpoint!(institutions::read))
+        .and(endpoint!(institutions::credentials))
         .merge(aggregation::routes())
         .merge(browser::routes())
-        .routes(routes!(read_description))
-        .routes(routes!(show_description))
+        .and(endpoint!(read_description))
+        .and(endpoint!(show_description))
 }
 
 /// This description.

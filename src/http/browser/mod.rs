@@ -6,19 +6,16 @@ mod link;
 mod outcome;
 mod redirects;
 
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
-use utoipa_axum::routes;
-
-use super::app_state::AppState;
+use super::endpoints::{Endpoints, endpoint};
 use super::logos;
 
 /// What browsers are served.
-pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub fn routes() -> Endpoints {
+    Endpoints::new()
         // The page itself says which methods a link takes.
-        .routes(routes!(link::link).map(|link_routes| link_routes.fallback(link::link)))
-        .routes(routes!(callback::returned, callback::posted))
-        .routes(routes!(outcome::result, outcome::act))
-        .routes(routes!(logos::client))
-        .routes(routes!(logos::institution))
+        .and(endpoint!(link::link).map(|link_routes| link_routes.fallback(link::link)))
+        .and(endpoint!(callback::returned, callback::posted))
+        .and(endpoint!(outcome::result, outcome::act))
+        .and(endpoint!(logos::client))
+        .and(endpoint!(logos::institution))
 }

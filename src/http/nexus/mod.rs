@@ -6,11 +6,9 @@ mod sessions;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use super::app_state::AppState;
 use super::changing_gets;
+use super::endpoints::{Endpoints, endpoint};
 
 /// The largest body of `update_mfa`: MX's own widget sends the questions back with the answers, each
 /// picture twice, as `meta_data` and as `image_data`. The report that had the questions was at most 64
@@ -18,44 +16,44 @@ use super::changing_gets;
 const LARGEST_SENT_BACK: usize = 256 * 1024;
 
 /// Its routes, except those that open or end sessions.
-pub fn routes() -> OpenApiRouter<AppState> {
+pub fn routes() -> Endpoints {
     let sent_back = DefaultBodyLimit::max(LARGEST_SENT_BACK);
-    OpenApiRouter::new()
-        .routes(routes!(members::list, members::create))
-        .routes(routes!(members::read, members::update, members::delete))
+    Endpoints::new()
+        .and(endpoint!(members::list, members::create))
+        .and(endpoint!(members::read, members::update, members::delete))
         .merge(routes_of_changing_gets())
-        .routes(routes!(members::unthrottled_aggregate))
-        .routes(routes!(members::challenges))
-        .routes(routes!(members::resume))
+        .and(endpoint!(members::unthrottled_aggregate))
+        .and(endpoint!(members::challenges))
+        .and(endpoint!(members::resume))
         .merge(
-            OpenApiRouter::new()
-                .routes(routes!(members::update_mfa))
-                .layer(sent_back),
+            Endpoints::new()
+                .and(endpoint!(members::update_mfa))
+                .within(|router| router.layer(sent_back)),
         )
-        .routes(routes!(members::credentials))
-        .routes(routes!(members::credentials_of_one))
-        .routes(routes!(jobs::read))
-        .routes(routes!(jobs::mfa_credentials))
-        .routes(routes!(super::institutions::search))
+        .and(endpoint!(members::credentials))
+        .and(endpoint!(members::credentials_of_one))
+        .and(endpoint!(jobs::read))
+        .and(endpoint!(jobs::mfa_credentials))
+        .and(endpoint!(super::institutions::search))
 }
 
-fn routes_of_changing_gets() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(members::aggregate))
-        .routes(routes!(members::refresh))
-        .routes(routes!(members::aggregate_all))
-        .routes(routes!(members::oauth_window_uri))
-        .route_layer(from_fn(changing_gets::no_head))
+fn routes_of_changing_gets() -> Endpoints {
+    Endpoints::new()
+        .and(endpoint!(members::aggregate))
+        .and(endpoint!(members::refresh))
+        .and(endpoint!(members::aggregate_all))
+        .and(endpoint!(members::oauth_window_uri))
+        .within(|router| router.route_layer(from_fn(changing_gets::no_head)))
 }
 
 /// The routes that open and end sessions.
-pub fn session_routes() -> OpenApiRouter<AppState> {
-    let tokens = OpenApiRouter::new()
-        .routes(routes!(sessions::api_token))
-        .routes(routes!(sessions::api_token_json))
-        .route_layer(from_fn(changing_gets::no_head));
-    OpenApiRouter::new()
+pub fn session_routes() -> Endpoints {
+    let tokens = Endpoints::new()
+        .and(endpoint!(sessions::api_token))
+        .and(endpoint!(sessions::api_token_json))
+        .within(|router| router.route_layer(from_fn(changing_gets::no_head)));
+    Endpoints::new()
         .merge(tokens)
-        .routes(routes!(sessions::end_sessions))
-        .routes(routes!(sessions::begin_session))
+        .and(endpoint!(sessions::end_sessions))
+        .and(endpoint!(sessions::begin_session))
 }

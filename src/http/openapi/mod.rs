@@ -12,10 +12,9 @@ mod page;
 mod served;
 
 use serde_json::{Value, json};
-use utoipa_axum::router::OpenApiRouter;
 
 use self::served::Document;
-use super::app_state::AppState;
+use super::endpoints::Endpoints;
 use super::problem::{NexusProblem, PlatformProblem};
 
 /// The description, ready to be sent.
@@ -33,9 +32,9 @@ pub struct Description {
 }
 
 impl Description {
-    /// Of what these routes serve.
-    pub fn new(routes: OpenApiRouter<AppState>) -> Self {
-        let document = document(routes);
+    /// Of these endpoints.
+    pub fn new(endpoints: &Endpoints) -> Self {
+        let document = document(endpoints);
         let text = format!("{document:#}\n");
         let page = page::render(&document);
         Self {
@@ -67,10 +66,9 @@ impl Description {
 )]
 struct Frame;
 
-fn document(routes: OpenApiRouter<AppState>) -> Value {
-    let frame = <Frame as utoipa::OpenApi>::openapi();
-    let whole = OpenApiRouter::with_openapi(frame).merge(routes);
-    let mut document = serde_json::to_value(whole.into_openapi()).expect("a description is JSON");
+fn document(endpoints: &Endpoints) -> Value {
+    let whole = endpoints.describe(<Frame as utoipa::OpenApi>::openapi());
+    let mut document = serde_json::to_value(whole).expect("a description is JSON");
     let info = &mut document["info"];
     info["version"] = env!("CARGO_PKG_VERSION").into();
     info["license"] = json!({"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"});

@@ -1,6 +1,7 @@
 //! The nodes of a cluster: asking them who has which hash slot.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use redis::Value;
@@ -22,6 +23,8 @@ pub(super) struct Nodes {
     seeds: Vec<Host>,
     /// Those that the last answers named, replicas too.
     known: Mutex<BTreeSet<Host>>,
+    /// With which of all these the asking begins: others, once none of those that were asked has answered.
+    turn: AtomicUsize,
 }
 
 /// What one node says.
@@ -38,6 +41,7 @@ impl Nodes {
             access,
             seeds,
             known: Mutex::default(),
+            turn: AtomicUsize::default(),
         }
     }
 
@@ -47,7 +51,8 @@ impl Nodes {
             let access = self.access.clone();
             Endpoint { host, access }
         });
-        let all = in_time(ask_each(endpoints, said_by)).await?;
+        let said = in_time(ask_each(endpoints, said_by)).await;
+        let all = said.inspect_err(|_| self.ask_others())?;
         let nodes = all.iter().flat_map(|said| said.nodes.iter().cloned());
         *self.known() = nodes.collect();
         let owners: Vec<Owners> = all.into_iter().map(|said| said.owners).collect();
@@ -57,7 +62,13 @@ impl Nodes {
     fn to_ask(&self) -> Vec<Host> {
         let known = self.known();
         let all: BTreeSet<&Host> = known.iter().chain(&self.seeds).collect();
-        all.into_iter().take(ASKED).cloned().collect()
+        let begin = self.turn.load(Ordering::Relaxed) % all.len().max(1);
+        let all = all.iter().cycle().skip(begin).take(ASKED.min(all.len()));
+        all.map(|host| (*host).clone()).collect()
+    }
+
+    fn ask_others(&self) {
+        self.turn.fetch_add(ASKED, Ordering::Relaxed);
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<Host>> {
@@ -114,6 +125,8 @@ fn place(node: Value, from: &Host) -> Option<Host> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::redis_address::Login;
+    use crate::store::redis::resolver::Resolver;
 
     #[test]
     fn a_node_that_does_not_say_its_name_is_where_the_answer_came_from() {
@@ -137,6 +150,33 @@ mod tests {
         ]);
         let nodes = vec![host("here", 1), host("r", 2), host("here", 3)];
         assert_eq!(said, Said { owners, nodes });
+    }
+
+    #[test]
+    fn when_none_of_those_that_are_asked_answers_others_are_asked() {
+        let host = |number: usize| Host {
+            name: format!("node-{number:02}"),
+            port: 6379,
+        };
+        let all: BTreeSet<Host> = (0..32).map(host).collect();
+        let access = Access {
+            is_encrypted: false,
+            login: Login::default(),
+            database: 0,
+            resolver: Resolver::default(),
+        };
+        let nodes = Nodes::new(access, vec![host(0), host(1)]);
+        assert_eq!(nodes.to_ask(), [host(0), host(1)]);
+        nodes.known().clone_from(&all);
+        let mut asked = BTreeSet::new();
+        for _ in 0..3 {
+            let some = nodes.to_ask();
+            assert_eq!(some.len(), ASKED);
+            assert_eq!(some, nodes.to_ask(), "the same, as long as they answer");
+            asked.extend(some);
+            nodes.ask_others();
+        }
+        assert_eq!(asked, all);
     }
 
     #[test]

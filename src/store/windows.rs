@@ -81,7 +81,7 @@ impl Store {
             sealed: sealed.to_owned(),
             expires_at,
         };
-        self.step(&hold, now).await
+        self.step_with(Care::Leaving, &hold, now).await
     }
 
     /// The response held under that handle, if it has not expired.

@@ -174,7 +174,11 @@ impl Server {
             answers.next();
         }
         let answer = answers.next().unwrap_or(Value::Nil).extract_error()?;
-        let acknowledged = answers.next_back().unwrap_or(Value::Nil).extract_error()?;
+        // If the mark is not written, nothing is waited for, and that must not count as acknowledged.
+        let mut acknowledged = Value::Nil;
+        for answer in answers {
+            acknowledged = answer.extract_error()?;
+        }
         let got = redis::from_redis_value(acknowledged).map_err(redis::RedisError::from)?;
         if got < wanted {
             self.forget_replicas();

@@ -110,18 +110,22 @@ impl Limits {
         user: UserGuid,
         member: Option<MemberGuid>,
     ) -> Result<MintPlace, Problem> {
-        let place = self.mints.take(Instant::now()).ok_or_else(|| {
+        let member = member.map(|member| (client.clone(), member));
+        if let Some(member) = &member {
+            let taken = self.members.take(member, Instant::now());
+            taken.map_err(|wait| self.too_many("member", "links for this member", wait))?;
+        }
+        self.admit(client, Some(user), Asked::Mint)?;
+        // Last, because how long a place is taken says how long minting takes.
+        self.mints.take(Instant::now()).ok_or_else(|| {
+            member.iter().for_each(|it| self.members.give_back(it));
+            self.clients.of(Asked::Mint).give_back(client);
+            self.users.of(Asked::Mint).give_back(&(client.clone(), user));
             self.metrics.requests_limited.count(["overload"]);
             let message = "More is asked of the gateway than it can do at once, and those who already have \
                            a link go first; wait a second and send the request again.";
             Problem::new(Kind::Unavailable, message).after(1)
-        })?;
-        if let Some(member) = member {
-            let taken = self.members.take(&(client.clone(), member), Instant::now());
-            taken.map_err(|wait| self.too_many("member", "links for this member", wait))?;
-        }
-        self.admit(client, Some(user), Asked::Mint)?;
-        Ok(place)
+        })
     }
 
     /// Whether this kind of thing is looked up for that source: not after too many look-ups without a

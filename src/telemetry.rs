@@ -14,7 +14,7 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -84,7 +84,8 @@ impl Drop for AtEnd {
 
 /// The operator's filter. The spans of [`log_context`] are always included, and the lines of one library
 /// are never included, because our own line about the call says the same.
-fn filter_of(filter: &LogFilter) -> LogFilter {
+fn filter_of(filter: &LogFilter) -> Targets {
+    let LogFilter(filter) = filter;
     filter
         .clone()
         .with_target(log_context::TARGET, LevelFilter::ERROR)

@@ -38,7 +38,7 @@ struct Cli {
 enum Command {
     /// Start everything on this machine: gateway, sandbox bank, demo app. Nothing else is needed.
     #[cfg(feature = "demo")]
-    Demo(demo::Options),
+    Demo(Box<demo::Options>),
     /// Run the gateway.
     Serve(serve::Options),
     /// Say what is wrong with a configuration, and what is risky; changes nothing.
@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             #[cfg(feature = "demo")]
-            Command::Demo(options) => demo::run(options).await,
+            Command::Demo(options) => demo::run(*options).await,
             Command::Serve(options) => serve::run(options).await,
             Command::Check(options) => check::run(options).await,
             Command::Keys(options) => keys::run(options).await,

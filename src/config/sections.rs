@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use url::Url;
 
 use super::address::{HostPort, HttpsUrl, Network};
@@ -460,13 +462,41 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: LogFilter::new().with_default(Level::INFO),
+            filter: LogFilter(Targets::new().with_default(Level::INFO)),
         }
     }
 }
 
-/// Which lines are logged: `level`, or `target=level,…`.
-pub type LogFilter = tracing_subscriber::filter::Targets;
+/// Which lines are logged: a level, `part=level`, or several of these with commas between.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogFilter(pub Targets);
+
+/// Why a text is no [`LogFilter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a log filter; write a level such as info, or guichet=debug,info")]
+pub struct NoLogFilter;
+
+impl FromStr for LogFilter {
+    type Err = NoLogFilter;
+
+    fn from_str(text: &str) -> Result<Self, NoLogFilter> {
+        let directives: Vec<&str> = text.split(',').map(str::trim).collect();
+        // Whoever wrote one of these meant something else than what the library reads in it.
+        let is_meant = |directive: &&str| {
+            let (part, level) = match directive.split_once('=') {
+                Some((part, level)) => (part, Some(level)),
+                None => (*directive, None),
+            };
+            let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte);
+            !part.is_empty() && part.bytes().all(is_of_name) && level != Some("")
+        };
+        if !directives.iter().all(is_meant) {
+            return Err(NoLogFilter);
+        }
+        let filter = directives.join(",").parse();
+        filter.map(Self).map_err(|_| NoLogFilter)
+    }
+}
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -480,9 +510,5 @@ pub enum LogFormat {
 
 fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LogFilter, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|error| {
-        serde::de::Error::custom(format!(
-            "is not a log filter ({error}); write a level such as info, or guichet=debug,info"
-        ))
-    })
+    text.parse().map_err(serde::de::Error::custom)
 }

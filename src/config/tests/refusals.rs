@@ -35,13 +35,23 @@ fn the_tree_itself() {
         "[log]\nformat = \"xml\"\n",
         &["guichet.toml:4:10: log.format:", "`text` or `json`"],
     );
-    check(
-        "[log]\nfilter = \"guichet=loud\"\n",
-        &[
-            "guichet.toml:4:10: log.filter: is not a log filter",
-            "write a level",
-        ],
-    );
+    for filter in [
+        "=,=",
+        "guichet=loud",
+        "guichet=",
+        "info,",
+        "a=debug,,info",
+        "*=debug",
+        "",
+    ] {
+        check(
+            &format!("[log]\nfilter = \"{filter}\"\n"),
+            &[
+                "guichet.toml:4:10: log.filter: is not a log filter",
+                "write a level",
+            ],
+        );
+    }
     check(
         "[links]\nlink_minutes = 0\n",
         &["guichet.toml:4:16: links.link_minutes: is 0; write a number from 1 to 10080"],

@@ -4,6 +4,7 @@
 //! it is made only when somebody asks for it.
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter};
 use utoipa::Path;
 use utoipa_axum::PathItemExt as _;
@@ -79,6 +80,17 @@ impl Endpoint {
         }
     }
 
+    /// Serves the methods of `P` with its handler.
+    ///
+    /// # Panics
+    ///
+    /// If `P` is annotated with another path.
+    pub fn serve<P: Path, T: 'static>(mut self, handler: impl Handler<T, AppState>) -> Self {
+        assert_eq!(P::path(), self.path, "one endpoint is at one path");
+        self.methods = self.methods.on(methods::<P>(), handler);
+        self
+    }
+
     /// Changes how its methods are served.
     pub fn map(
         mut self,
@@ -89,12 +101,8 @@ impl Endpoint {
     }
 }
 
-/// The methods that the handler of that annotation serves.
-///
-/// # Panics
-///
-/// If it serves none.
-pub fn methods<P: Path>() -> MethodFilter {
+/// The methods that the handler of that annotation serves: at least one.
+fn methods<P: Path>() -> MethodFilter {
     let methods = P::methods();
     let mut each = methods.iter().map(|method| method.to_method_filter());
     let first = each.next().expect("a handler serves a method");
@@ -110,20 +118,8 @@ macro_rules! endpoint {
             let described = utoipa_axum::routes!($($first)::+ $(, $($other)::+)*);
             utoipa_axum::router::OpenApiRouter::new().routes(described)
         })
-        .map(|methods| {
-            methods.on(
-                $crate::http::endpoints::methods::<
-                    $crate::http::endpoints::annotation!($($first)::+)
-                >(),
-                $($first)::+,
-            )
-            $(.on(
-                $crate::http::endpoints::methods::<
-                    $crate::http::endpoints::annotation!($($other)::+)
-                >(),
-                $($other)::+,
-            ))*
-        })
+        .serve::<$crate::http::endpoints::annotation!($($first)::+), _>($($first)::+)
+        $(.serve::<$crate::http::endpoints::annotation!($($other)::+), _>($($other)::+))*
     };
 }
 pub(crate) use endpoint;

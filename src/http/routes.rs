@@ -118,7 +118,7 @@ fn open_routes() -> Endpoints {
     ),
 )]
 async fn read_description(headers: HeaderMap) -> Response {
-    DESCRIPTION.json.respond(&headers)
+    description().await.json.respond(&headers)
 }
 
 /// This description as a page.
@@ -131,8 +131,15 @@ async fn read_description(headers: HeaderMap) -> Response {
     ),
 )]
 async fn show_description(headers: HeaderMap) -> Response {
-    let policy = [(CONTENT_SECURITY_POLICY, DESCRIPTION.policy.as_str())];
-    (policy, DESCRIPTION.page.respond(&headers)).into_response()
+    let description = description().await;
+    let policy = [(CONTENT_SECURITY_POLICY, description.policy.as_str())];
+    (policy, description.page.respond(&headers)).into_response()
+}
+
+/// The description. Whoever asks first waits until it is made, and nobody else does.
+async fn description() -> &'static Description {
+    let made = tokio::task::spawn_blocking(|| LazyLock::force(&DESCRIPTION));
+    made.await.unwrap_or_else(|_| LazyLock::force(&DESCRIPTION))
 }
 
 async fn no_such_path(headers: HeaderMap) -> Problem {

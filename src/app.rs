@@ -88,6 +88,16 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
     }
 }
 
+/// The configured seal keys.
+pub fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
+    let mut keys = config
+        .seal
+        .iter()
+        .map(|key| SealKey::new(&key.id, key.key.as_slice()));
+    let active = keys.next().context("no seal key is configured")??;
+    Ok(KeyRing::new(active, keys.collect::<Result<Vec<_>, _>>()?)?)
+}
+
 /// Builds the gateway that `config` describes. The texts are warnings about its store.
 pub async fn build(config: Config, sources: Sources) -> anyhow::Result<(Server, Vec<String>)> {
     let (store, warnings) = open_store(&config).await?;
@@ -113,12 +123,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
             }),
         members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
     };
-    let mut keys = config
-        .seal
-        .iter()
-        .map(|key| SealKey::new(&key.id, key.key.as_slice()));
-    let active = keys.next().context("no seal key is configured")??;
-    let ring = KeyRing::new(active, keys.collect::<Result<Vec<_>, _>>()?)?;
+    let ring = key_ring(&config)?;
     let outgoing = outgoing(&config)?;
     let aggregator = match &config.aggregator {
         Some(settings) => Some(Aggregator::new(

@@ -10,10 +10,11 @@ use super::config_file::ConfigFile;
 use crate::app;
 use crate::config::{Config, Environment, StoreLocation};
 use crate::domain::institution::SubjectSource;
+use crate::domain::secret::Digest;
 use crate::outgoing;
 use crate::serve::descriptors;
-use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
+use crate::store::{self, Examined, StoreError};
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -37,7 +38,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(risk) = app::few_descriptors(&config.listen, descriptors::hard_limit()) {
         println!("warning: {risk}");
     }
-    let store = check_store(&config, options.online).await;
+    let keys = app::key_ring(&config)?.identities();
+    let store = check_store(&config, &keys, options.online).await;
     if options.online {
         // Both checks run, whatever the first one finds; the exit code is that of the store's fault.
         let hosts = check_hosts(&config).await;
@@ -48,19 +50,21 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// Checks whether the store can be used, and what is risky about it.
-async fn check_store(config: &Config, online: bool) -> Result<(), StoreError> {
-    match &config.store.location {
+async fn check_store(
+    config: &Config,
+    keys: &[(String, Digest)],
+    online: bool,
+) -> Result<(), StoreError> {
+    let examined = match &config.store.location {
         StoreLocation::Sqlite(path) => {
             let path: &Path = path;
             match SqliteStore::examine(path, online)? {
-                None => println!(
-                    "store: {} is not there yet; the first start makes it",
-                    path.display()
-                ),
-                Some(set_aside) => {
-                    println!("store: {}", if online { "takes writes" } else { "reached" });
-                    tell_set_aside(&set_aside);
+                None => {
+                    let path = path.display();
+                    println!("store: {path} is not there yet; the first start makes it");
+                    return Ok(());
                 }
+                Some(examined) => examined,
             }
         }
         StoreLocation::Redis(_) => {
@@ -70,14 +74,16 @@ async fn check_store(config: &Config, online: bool) -> Result<(), StoreError> {
             }
             if online {
                 store.probe().await?;
-                println!("store: takes writes");
-            } else {
-                println!("store: reached");
             }
-            tell_set_aside(&store.set_aside_keys().await?);
+            Examined {
+                set_aside: store.set_aside_keys().await?,
+                seal_keys: store.seal_keys().await?,
+            }
         }
-    }
-    Ok(())
+    };
+    println!("store: {}", if online { "takes writes" } else { "reached" });
+    tell_set_aside(&examined.set_aside);
+    store::check_seal_keys(&examined.seal_keys, keys)
 }
 
 /// Warns of records that could not be read.

@@ -80,7 +80,14 @@ async fn open(
     waits: bool,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(Store, Vec<String>)>> {
-    let away = match app::open_store(config).await {
+    let keys = app::key_ring(config)?.identities();
+    let now = app::Sources::real().clock.now();
+    let open_once = async || {
+        let (store, warnings) = app::open_store(config).await?;
+        store.know_seal_keys(keys.clone(), now).await?;
+        Ok::<_, StoreError>((store, warnings))
+    };
+    let away = match open_once().await {
         Err(StoreError::Unavailable(cause)) if waits => cause.to_string(),
         opened => return Ok(Some(opened?)),
     };
@@ -95,7 +102,7 @@ async fn open(
                 () = tokio::time::sleep(TRY_EVERY) => {}
                 () = stop.cancelled() => return Ok(None),
             }
-            match app::open_store(config).await {
+            match open_once().await {
                 Err(StoreError::Unavailable(cause)) => drop(why.send_replace(cause.to_string())),
                 opened => return opened.map(Some),
             }

@@ -6,6 +6,8 @@ use aws_lc_rs::key_wrap::{AES_256, AesKek};
 use aws_lc_rs::{hkdf, hmac};
 use zeroize::Zeroizing;
 
+use crate::domain::secret::Digest;
+
 const KEY_LENGTH: usize = 32;
 
 /// How many characters a key's id may have.
@@ -95,6 +97,16 @@ impl KeyRing {
     /// change it.
     pub(super) fn oldest_digest_key(&self) -> hmac::Key {
         digest_key(&self.keys[&self.oldest])
+    }
+
+    /// The id of every key, and a digest that tells the key from any other and does not reveal it.
+    pub fn identities(&self) -> Vec<(String, Digest)> {
+        let each = self.keys.iter();
+        each.map(|(id, key)| {
+            let identity = super::keyed(&digest_key(key), "identity", &[id.as_bytes()]);
+            (id.clone(), identity)
+        })
+        .collect()
     }
 
     /// The key of that id.

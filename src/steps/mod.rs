@@ -23,6 +23,7 @@ pub mod record;
 pub mod report;
 pub mod response;
 pub mod retry;
+pub mod seal_key;
 pub mod session;
 pub mod step;
 pub mod user;

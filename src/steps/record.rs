@@ -19,9 +19,10 @@
 //! | `n` | who holds a name that is unique within a client | client, which kind of name, name |
 //! | `k` | a client's API keys | the client |
 //! | `i` | a request with an `Idempotency-Key` | client, the key's digest |
+//! | `v` | by what each seal key is recognised | nothing: there is one |
 //!
-//! The records of one user are in its partition's slot, `n`, `k` and `i` in their client's. One step
-//! touches one slot.
+//! The records of one user are in its partition's slot, `n`, `k` and `i` in their client's, `v` in the store's own. One
+//! step touches one slot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub enum Slot {
     Partition(Partition),
     /// What spans all of a client.
     Client(ClientId),
+    /// What spans the whole store.
+    Store,
 }
 
 /// The name of a record: its kind's letter, and what names it among its kind.
@@ -162,6 +165,7 @@ records! {
     'k' ApiKeys(ApiKeys) api_keys(client: &ClientId) = client;
     'i' Request(KeptRequest) request(client: &ClientId, key: &Digest)
         = format_args!("{client}/{}", key.to_text());
+    'v' SealKeys(SealKeys) seal_keys() = "";
 }
 
 /// A window is kept without its name.
@@ -476,6 +480,27 @@ pub struct KeptRequest {
     /// When the key is free again.
     #[serde(with = "form")]
     pub ends_at: Timestamp,
+}
+
+/// The seal keys that a gateway of this store ever had.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SealKeys {
+    /// By its id, the digest that tells each from any other key.
+    pub keys: BTreeMap<String, Digest>,
+}
+
+impl SealKeys {
+    /// Which of those ids belong to other keys here.
+    pub fn changed(&self, keys: &[(String, Digest)]) -> Vec<String> {
+        let differs = |(id, digest): &&(String, Digest)| {
+            let known = self.keys.get(id);
+            known.is_some_and(|known| !known.matches(digest))
+        };
+        keys.iter()
+            .filter(differs)
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
 }
 
 /// How long a deleted member is kept before it is purged (CONTRACT.md 1.4).

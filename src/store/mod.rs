@@ -6,7 +6,8 @@
 //! wants and writes what it changes.
 //!
 //! ```text
-//! mod.rs, windows, members, jobs, users, names    the steps, by name
+//! mod.rs, windows, members, jobs, users, names,   the steps, by name
+//! seal_keys
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -25,13 +26,15 @@ mod outcome;
 mod plan;
 mod queued;
 pub mod redis;
+mod seal_keys;
 pub mod sqlite;
 mod users;
 mod windows;
 
 pub use driver::Store;
-pub use outcome::{Queue, Queues, Result, Retention, StoreError, Where};
+pub use outcome::{Examined, Queue, Queues, Result, Retention, StoreError, Where};
 pub use queued::QueuedWork;
+pub use seal_keys::check_seal_keys;
 
 pub use crate::steps::record::SOFT_DELETED;
 pub use crate::steps::response::{HELD_RESPONSES, SETTLING};
@@ -97,6 +100,8 @@ pub const STEPS: &[&str] = &[
     "queues",
     "set_aside_keys",
     "probe",
+    "know_seal_keys",
+    "seal_keys",
 ];
 
 #[cfg(test)]
@@ -108,6 +113,7 @@ mod tests {
             include_str!("members.rs"),
             include_str!("windows.rs"),
             include_str!("jobs.rs"),
+            include_str!("seal_keys.rs"),
         ];
         let mut names: Vec<&str> = files
             .iter()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::steps::record::{Key, Queue as QueueName, Slot};
+use crate::steps::record::{Key, Queue as QueueName, SealKeys, Slot};
 
 /// How long things are kept after they ended.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,15 @@ pub struct Queues {
     pub jobs: Queue,
     /// How many records could not be read when they were due: set aside, so that nothing waits for them.
     pub set_aside: u64,
+}
+
+/// What an operator should know of a store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Examined {
+    /// The keys of records that could not be read and were set aside.
+    pub set_aside: Vec<String>,
+    /// The seal keys that its gateways ever had.
+    pub seal_keys: SealKeys,
 }
 
 /// One of the queues.

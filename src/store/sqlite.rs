@@ -22,7 +22,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use super::outcome::{Due, DueNow, Place, Queues, Result, Retention, StoreError, Take};
+use super::outcome::{Due, DueNow, Examined, Place, Queues, Result, Retention, StoreError, Take};
 use super::plan::{CommandId, Loaded, Plan};
 use super::queued::PerQueue;
 use crate::steps::Step;
@@ -59,12 +59,12 @@ impl SqliteStore {
     }
 
     /// Says whether [`Self::open`] would take the file, changing nothing and making no file: `None` when
-    /// there is none, and otherwise the keys of what was set aside in it. With `writes` it is also tried whether a write is taken.
+    /// there is none. With `writes` it is also tried whether a write is taken.
     ///
     /// # Errors
     ///
     /// As [`Self::open`].
-    pub fn examine(path: &Path, writes: bool) -> Result<Option<Vec<String>>> {
+    pub fn examine(path: &Path, writes: bool) -> Result<Option<Examined>> {
         file::examine(path, writes)
     }
 

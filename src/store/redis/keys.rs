@@ -67,6 +67,7 @@ impl Keys {
         match slot {
             Slot::Partition(partition) => self.partitions[usize::from(partition.index())].clone(),
             Slot::Client(client) => format!("{prefix}{VERSION}{{c:{client}}}"),
+            Slot::Store => self.store(),
         }
     }
 

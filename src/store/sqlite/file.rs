@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::steps::record::List;
-use crate::store::outcome::{Result, StoreError};
+use super::records;
+use crate::steps::record::{Key, List, Reads};
+use crate::store::outcome::{Examined, Result, StoreError};
 
 /// The layout, and its number (`user_version`).
 const LAYOUT: &str = include_str!("schema.sql");
@@ -118,9 +119,8 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
 }
 
 /// Says whether [`open_to_write`] would take the file, changing nothing and making no file; `None` when
-/// there is none. With `writes` it is also tried whether a write is taken. Gives the keys of what was set
-/// aside in it.
-pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Vec<String>>> {
+/// there is none. With `writes` it is also tried whether a write is taken.
+pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Examined>> {
     if !path.exists() {
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         return match folder.is_none_or(Path::is_dir) {
@@ -144,12 +144,18 @@ pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Vec<String>>> 
     refuse_foreign(path, &connection)?;
     let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     refuse_other_layout(path, layout)?;
-    let set_aside = match layout {
-        NUMBER => connection
-            .prepare("SELECT key FROM places WHERE list = ? ORDER BY place")?
-            .query_map([List::SetAside.name()], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?,
-        _ => Vec::new(),
+    let examined = match layout {
+        NUMBER => {
+            let loaded = records::load(&connection, &Reads::of([Key::seal_keys()]))?;
+            Examined {
+                set_aside: connection
+                    .prepare("SELECT key FROM places WHERE list = ? ORDER BY place")?
+                    .query_map([List::SetAside.name()], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?,
+                seal_keys: loaded.view.seal_keys().cloned().unwrap_or_default(),
+            }
+        }
+        _ => Examined::default(),
     };
     drop(connection);
     if writes {
@@ -158,7 +164,7 @@ pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Vec<String>>> 
         let written = connection.execute_batch(&write);
         written.map_err(|error| unfit(path, &format!("takes no writes: {error}")))?;
     }
-    Ok(Some(set_aside))
+    Ok(Some(examined))
 }
 
 /// The file's name as SQLite reads names of files that nobody changes.

@@ -2,6 +2,7 @@
 
 mod configured;
 mod demo;
+mod seal_keys;
 mod store_away;
 
 use crate::support::guichet::run;

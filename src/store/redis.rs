@@ -37,6 +37,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
+use futures_util::future::select_ok;
 use jiff::Timestamp;
 use redis::{Cmd, Value};
 
@@ -530,9 +531,18 @@ impl RedisStore {
         Ok(outcome::Queue { length, due_at })
     }
 
-    /// Writes through the same path as a step: a key that nobody reads.
+    /// Writes through the same path as a step: a key that nobody reads. In a cluster it is enough that one server takes
+    /// a write: there are people whom it serves.
     pub(super) async fn probe(&self) -> Result<()> {
-        self.link.query(Call::probe(&self.keys)).await.map(drop)
+        let slots = match self.link.is_cluster() {
+            true => partitions(),
+            false => vec![Slot::Store],
+        };
+        let probes = slots.iter().map(|slot| {
+            let probe = Call::probe(&self.keys.base(slot));
+            Box::pin(self.link.query(probe))
+        });
+        select_ok(probes).await.map(drop)
     }
 }
 

@@ -145,13 +145,13 @@ impl Call {
         call
     }
 
-    /// Writes a key that nobody reads, and that is gone after a minute, as steps are written.
-    pub(super) fn probe(keys: &Keys) -> Self {
+    /// Writes a key of that base that nobody reads, and that is gone after a minute, as steps are written.
+    pub(super) fn probe(base: &str) -> Self {
         let mut call = Self::new(&APPLY);
         call.count(0);
         call.number(None);
         call.count(1);
-        call.key(&keys.store(), "probe");
+        call.key(base, "probe");
         call.argument("1");
         call.number(Some(60_000));
         for _ in 0..3 {

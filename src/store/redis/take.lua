@@ -33,6 +33,7 @@ for _, entry in ipairs(waiting) do
       names[i] = base .. item
     end
     if #items > 0 then
+      -- At most `limit` of them, a few dozen: `unpack` ends at some thousands.
       call('ZADD', due, unpack(holds))
       call('ZADD', held, unpack(holds))
       for i, record in ipairs(call('MGET', unpack(names))) do

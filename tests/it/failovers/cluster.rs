@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::{PACE, SOME, all_are_connected, gateway_on, most_are_connected};
 use crate::support::fleet::{Cluster, Shape, settles};
+use crate::support::gateway::eventually;
 use crate::support::traffic::{Flow, Traffic, succeeded};
+use crate::support::visitor::http;
 
 /// Enough that every part of the hash slots has some.
 const USERS: usize = 16;
@@ -97,6 +99,32 @@ async fn hash_slots_that_move_under_load_lose_no_flow() {
     .await;
     traffic.connects(2 * SOME).await;
     all_are_connected(&traffic.account().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_is_ready_as_long_as_a_node_takes_writes() {
+    let fleet = Cluster::start(Shape {
+        replicas: 0,
+        timeout: UNHURRIED,
+        ..Shape::default()
+    })
+    .await;
+    let gateway = gateway_on(fleet.url()).await;
+    let ready = async || {
+        // The last answer counts for a second.
+        gateway.clock.advance(Duration::from_secs(2));
+        let url = gateway.operator.join("/readyz").expect("a URL");
+        http().get(url).send().await.expect("a response").status()
+    };
+    for node in &fleet.nodes {
+        node.redis.pause();
+        assert_eq!(ready().await, 200);
+        node.redis.resume();
+    }
+    fleet.nodes.iter().for_each(|node| node.redis.pause());
+    assert_eq!(ready().await, 503);
+    fleet.nodes.iter().for_each(|node| node.redis.resume());
+    eventually(async || (ready().await == 200).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,6 +76,7 @@ mod standard;
 mod store_contract;
 mod support;
 mod swaps;
+mod trips;
 mod typed;
 mod unbound;
 mod unproven;

@@ -43,6 +43,12 @@ impl MovableClock {
             Ordering::SeqCst,
         );
     }
+
+    /// Moves the clock back.
+    pub fn go_back(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).expect("a short while");
+        self.0.fetch_sub(by, Ordering::SeqCst);
+    }
 }
 
 impl Clock for MovableClock {

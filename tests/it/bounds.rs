@@ -22,7 +22,7 @@ pub fn tests() -> BTreeSet<String> {
                 read(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a source");
-                let mut is_marked = false;
+                let (mut is_marked, mut is_listing) = (false, false);
                 for line in text.lines().map(str::trim) {
                     let signature = line.strip_prefix("async ").unwrap_or(line);
                     let name = signature
@@ -33,13 +33,14 @@ pub fn tests() -> BTreeSet<String> {
                             found.insert(name.to_owned());
                         }
                         // A line of a macro's list.
-                        (None, Some(listed)) => {
+                        (None, Some(listed)) if is_listing => {
                             found.insert(listed.to_owned());
                         }
                         _ => {}
                     }
                     let marks = ["#[test]", "#[tokio::test"];
                     let begins = marks.iter().any(|mark| line.starts_with(mark));
+                    is_listing = line.ends_with("!(") || (is_listing && line != ");");
                     is_marked = begins || (is_marked && line.starts_with("#["));
                 }
             }

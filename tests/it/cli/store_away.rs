@@ -137,4 +137,11 @@ async fn not_ready_while_the_disk_is_full() {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
         assert!(body.starts_with("not ready: writes fail: "), "{body}");
     }
+    let users = http().get(format!("http://127.0.0.1:{}/users", installation.public));
+    let read = users.basic_auth("acme", Some(&key)).send().await;
+    assert_eq!(
+        read.expect("a response").status(),
+        StatusCode::OK,
+        "reads go on"
+    );
 }

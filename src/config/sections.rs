@@ -1,5 +1,6 @@
 //! The sections of the tree that do not depend on others, as the gateway uses them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
 
 use super::address::{HostPort, HttpsUrl, Network};
@@ -467,7 +468,7 @@ impl Default for Log {
     }
 }
 
-/// Which lines are logged: a level, `part=level`, or several of these with commas between.
+/// Which lines are logged: a level, `part=level`, or several of these with commas between; each part once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogFilter(pub Targets);
 
@@ -480,21 +481,26 @@ impl FromStr for LogFilter {
     type Err = NoLogFilter;
 
     fn from_str(text: &str) -> Result<Self, NoLogFilter> {
-        let directives: Vec<&str> = text.split(',').map(str::trim).collect();
-        // Whoever wrote one of these meant something else than what the library reads in it.
-        let is_meant = |directive: &&str| {
-            let (part, level) = match directive.split_once('=') {
-                Some((part, level)) => (part, Some(level)),
-                None => (*directive, None),
+        let mut filter = Targets::new();
+        let mut parts = BTreeSet::new();
+        for directive in text.split(',').map(str::trim) {
+            let (part, level) = directive.split_once('=').unwrap_or(("", directive));
+            let names = part.split("::");
+            let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_of_name);
+            let is_part = part.is_empty() && !directive.contains('=') || names.clone().all(is_name);
+            // The library reads a level that is left out as `error`.
+            let level = Some(level).filter(|level| !level.is_empty());
+            let level: Option<LevelFilter> = level.and_then(|level| level.parse().ok());
+            let (Some(level), true, true) = (level, is_part, parts.insert(part)) else {
+                return Err(NoLogFilter);
             };
-            let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte);
-            !part.is_empty() && part.bytes().all(is_of_name) && level != Some("")
-        };
-        if !directives.iter().all(is_meant) {
-            return Err(NoLogFilter);
+            filter = match part {
+                "" => filter.with_default(level),
+                part => filter.with_target(part, level),
+            };
         }
-        let filter = directives.join(",").parse();
-        filter.map(Self).map_err(|_| NoLogFilter)
+        Ok(Self(filter))
     }
 }
 

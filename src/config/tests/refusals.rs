@@ -40,9 +40,15 @@ fn the_tree_itself() {
         "guichet=loud",
         "guichet=",
         "info,",
-        "a=debug,,info",
+        "guichet=debug,,info",
         "*=debug",
         "",
+        "warning",
+        "guichet",
+        "info,debug",
+        "guichet=info,guichet=debug",
+        "guichet:http=debug",
+        "hyper-util=debug",
     ] {
         check(
             &format!("[log]\nfilter = \"{filter}\"\n"),

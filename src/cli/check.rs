@@ -73,7 +73,7 @@ async fn check_store(
                 println!("warning: {warning}");
             }
             if online {
-                store.probe().await?;
+                store.probe_everywhere().await?;
             }
             Examined {
                 set_aside: store.set_aside_keys().await?,

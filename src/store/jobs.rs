@@ -172,6 +172,15 @@ impl Store {
         Ok(places.into_iter().map(key).collect())
     }
 
+    /// Whether every server of the store takes a write; [`Self::probe`] is content with one.
+    pub async fn probe_everywhere(&self) -> Result<()> {
+        let _timing = self.timed("probe_everywhere");
+        match &self.backend {
+            Backend::Sqlite(store) => store.probe().await,
+            Backend::Redis(store) => store.probe_everywhere().await,
+        }
+    }
+
     /// Whether the store takes a write: makes a small one that changes nothing anybody reads.
     pub async fn probe(&self) -> Result<()> {
         let _timing = self.timed("probe");

@@ -100,6 +100,7 @@ pub const STEPS: &[&str] = &[
     "queues",
     "set_aside_keys",
     "probe",
+    "probe_everywhere",
     "know_seal_keys",
     "seal_keys",
 ];

@@ -534,15 +534,25 @@ impl RedisStore {
     /// Writes through the same path as a step: a key that nobody reads. In a cluster it is enough that one server takes
     /// a write: there are people whom it serves.
     pub(super) async fn probe(&self) -> Result<()> {
+        let probes = self.probes();
+        select_ok(probes.map(|it| Box::pin(self.link.query(it))))
+            .await
+            .map(drop)
+    }
+
+    /// The same, where every server has to take it.
+    pub(super) async fn probe_everywhere(&self) -> Result<()> {
+        self.link.query_all(self.probes()).await.map(drop)
+    }
+
+    fn probes(&self) -> impl Iterator<Item = Call> {
         let slots = match self.link.is_cluster() {
             true => partitions(),
             false => vec![Slot::Store],
         };
-        let probes = slots.iter().map(|slot| {
-            let probe = Call::probe(&self.keys.base(slot));
-            Box::pin(self.link.query(probe))
-        });
-        select_ok(probes).await.map(drop)
+        slots
+            .into_iter()
+            .map(|slot| Call::probe(&self.keys.base(&slot)))
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `S` and a queue's letter | sorted set | the queue's lines, by when each was last served |
 //! | `Q…:` and a line | sorted set | keys by when they are due |
 //! | `H…:` and a line | sorted set | those of them that somebody holds, by until when |
+//! | `probe` | string | nothing; it is written to see whether writes are taken |
 //! | `ack` | string | nothing; it is written where replicas have to acknowledge what was written before |
 //!
 //! Some keys have a time to live. It only deletes them; every decision compares stored times with the caller's

@@ -23,7 +23,7 @@ pub(super) struct Nodes {
     seeds: Vec<Host>,
     /// Those that the last answers named, replicas too.
     known: Mutex<BTreeSet<Host>>,
-    /// With which of all these the asking begins: others, once none of those that were asked has answered.
+    /// With which of all these the asking begins: others, once not more than half of those that were asked have answered.
     turn: AtomicUsize,
 }
 
@@ -47,12 +47,17 @@ impl Nodes {
 
     /// Who has which hash slot, as most of the nodes say that answer in time.
     pub(super) async fn owners(&self) -> Result<Owners, Cause> {
-        let endpoints = self.to_ask().into_iter().map(|host| {
+        let asked = self.to_ask();
+        let most = asked.len() / 2;
+        let endpoints = asked.into_iter().map(|host| {
             let access = self.access.clone();
             Endpoint { host, access }
         });
         let said = in_time(ask_each(endpoints, said_by)).await;
-        let all = said.inspect_err(|_| self.ask_others())?;
+        if said.as_ref().map_or(0, Vec::len) <= most {
+            self.ask_others();
+        }
+        let all = said?;
         let nodes = all.iter().flat_map(|said| said.nodes.iter().cloned());
         *self.known() = nodes.collect();
         let owners: Vec<Owners> = all.into_iter().map(|said| said.owners).collect();
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn when_none_of_those_that_are_asked_answers_others_are_asked() {
+    fn when_too_few_of_those_that_are_asked_answer_others_are_asked() {
         let host = |number: usize| Host {
             name: format!("node-{number:02}"),
             port: 6379,

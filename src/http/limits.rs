@@ -115,10 +115,12 @@ impl Limits {
             let taken = self.members.take(member, Instant::now());
             taken.map_err(|wait| self.too_many("member", "links for this member", wait))?;
         }
-        self.admit(client, Some(user), Asked::Mint)?;
+        let give_member_back = || member.iter().for_each(|it| self.members.give_back(it));
+        self.admit(client, Some(user), Asked::Mint)
+            .inspect_err(|_| give_member_back())?;
         // Last, because how long a place is taken says how long minting takes.
         self.mints.take(Instant::now()).ok_or_else(|| {
-            member.iter().for_each(|it| self.members.give_back(it));
+            give_member_back();
             self.clients.of(Asked::Mint).give_back(client);
             self.users.of(Asked::Mint).give_back(&(client.clone(), user));
             self.metrics.requests_limited.count(["overload"]);

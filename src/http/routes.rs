@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
+use tokio::sync::OnceCell;
 use tower::Layer as _;
 use tracing::Instrument;
 
@@ -136,10 +137,15 @@ async fn show_description(headers: HeaderMap) -> Response {
     (policy, description.page.respond(&headers)).into_response()
 }
 
-/// The description. Whoever asks first waits until it is made, and nobody else does.
+/// The description. It is built when somebody asks for the first time, on a thread of its own, so that other requests go
+/// on meanwhile.
 async fn description() -> &'static Description {
-    let made = tokio::task::spawn_blocking(|| LazyLock::force(&DESCRIPTION));
-    made.await.unwrap_or_else(|_| LazyLock::force(&DESCRIPTION))
+    static BUILT: OnceCell<&Description> = OnceCell::const_new();
+    let build = async || {
+        let building = tokio::task::spawn_blocking(|| LazyLock::force(&DESCRIPTION));
+        building.await.expect("the description can be built")
+    };
+    BUILT.get_or_init(build).await
 }
 
 async fn no_such_path(headers: HeaderMap) -> Problem {

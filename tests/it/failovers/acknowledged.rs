@@ -46,6 +46,23 @@ async fn patient(visitor: &Visitor, mut page: Page) -> Page {
     page
 }
 
+/// Without a write there is nothing to wait for, and an acknowledgement of something earlier says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_waits_while_nothing_can_be_written_that_a_replica_could_acknowledge() {
+    let servers = Node::followed(1).await;
+    let gateway = gateway_with(servers[0].redis.url(), "").await;
+    let (_, visitor, callback) = at_the_bank(&gateway).await;
+    let page = patient(&visitor, visitor.get(&callback).await).await;
+    assert_eq!(page.name(), Some("connected"));
+    servers[0].redis.command("CONFIG SET maxmemory 1");
+    let page = timeout(AT_MOST, visitor.get(&page.url)).await;
+    let page = page.expect("a page in time");
+    is_busy(&page);
+    servers[0].redis.command("CONFIG SET maxmemory 0");
+    let page = patient(&visitor, page).await;
+    assert_eq!(page.name(), Some("connected"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_no_replica_acknowledges_people_are_asked_to_wait_and_no_code_is_sent() {
     let servers = Node::followed(1).await;

@@ -16,7 +16,8 @@ impl Store {
     /// Also [`StoreError::Unfit`] if the store knows another key under one of the ids; then none is kept.
     pub async fn know_seal_keys(&self, keys: Vec<(String, Digest)>, now: Timestamp) -> Result<()> {
         let _timing = self.timed("know_seal_keys");
-        refuse(&self.step(&KnowSealKeys { keys }, now).await?)
+        let step = KnowSealKeys { keys };
+        refuse(&self.step_that_seldom_writes(&step, now).await?)
     }
 
     /// Every seal key that a gateway of this store ever had.

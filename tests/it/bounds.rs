@@ -40,7 +40,8 @@ pub fn tests() -> BTreeSet<String> {
                     }
                     let marks = ["#[test]", "#[tokio::test"];
                     let begins = marks.iter().any(|mark| line.starts_with(mark));
-                    is_listing = line.ends_with("!(") || (is_listing && line != ");");
+                    is_listing = (line.contains("on_") && line.ends_with("!("))
+                        || (is_listing && line != ");");
                     is_marked = begins || (is_marked && line.starts_with("#["));
                 }
             }

@@ -238,6 +238,28 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_is_refused_for_whatever_reason_does_not_count() {
+        let limits = limits(rates(1, 1, 1, 1), rates(1, 1, 1, 1));
+        let (acme, rival) = (client("acme"), client("rival"));
+        let member: MemberGuid = "MBR-ad533d14-b4f1-49a4-8093-b0ae9aa8d02b"
+            .parse()
+            .expect("one");
+        // More is asked than can be done.
+        let taken = std::iter::from_fn(|| limits.mints.take(Instant::now()));
+        let taken: Vec<MintPlace> = taken.collect();
+        let refused = limits.mint(&acme, user(1), Some(member));
+        let response = refused.err().expect("no place").into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(taken);
+        assert!(limits.mint(&acme, user(1), Some(member)).is_ok());
+        // The user may have one link in a second, and so may the member in a minute.
+        assert!(limits.mint(&rival, user(1), None).is_ok());
+        assert_eq!(wait_of(limits.mint(&rival, user(1), Some(member))), 1);
+        let counted = limits.members.take(&(rival, member), Instant::now());
+        assert_eq!(counted, Ok(()));
+    }
+
+    #[test]
     fn one_user_cannot_use_up_what_its_client_may_have() {
         for asked in [Asked::Read, Asked::Write, Asked::Delete, Asked::Mint] {
             let limits = limits(rates(10, 10, 10, 10), rates(4, 4, 4, 4));

@@ -484,20 +484,21 @@ impl FromStr for LogFilter {
         let mut filter = Targets::new();
         let mut parts = BTreeSet::new();
         for directive in text.split(',').map(str::trim) {
-            let (part, level) = directive.split_once('=').unwrap_or(("", directive));
-            let names = part.split("::");
+            let (part, level) = match directive.split_once('=') {
+                Some((part, level)) => (Some(part), level),
+                None => (None, directive),
+            };
             let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
             let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_of_name);
-            let is_part = part.is_empty() && !directive.contains('=') || names.clone().all(is_name);
+            let is_sound = part.is_none_or(|part| part.split("::").all(is_name));
             // The library reads a level that is left out as `error`.
-            let level = Some(level).filter(|level| !level.is_empty());
-            let level: Option<LevelFilter> = level.and_then(|level| level.parse().ok());
-            let (Some(level), true, true) = (level, is_part, parts.insert(part)) else {
+            if !is_sound || level.is_empty() || !parts.insert(part) {
                 return Err(NoLogFilter);
-            };
+            }
+            let level: LevelFilter = level.parse().map_err(|_| NoLogFilter)?;
             filter = match part {
-                "" => filter.with_default(level),
-                part => filter.with_target(part, level),
+                None => filter.with_default(level),
+                Some(part) => filter.with_target(part, level),
             };
         }
         Ok(Self(filter))

@@ -29,15 +29,15 @@ impl Step for KnowSealKeys {
     }
 
     fn decide(&self, view: &View, _now: Timestamp) -> (Vec<String>, Changes) {
-        let mut known = view.seal_keys().cloned().unwrap_or_default();
+        let known = view.seal_keys().cloned().unwrap_or_default();
         let changed = known.changed(&self.keys);
-        let is_known = |(id, _): &&(String, Digest)| known.keys.contains_key(id);
-        if !changed.is_empty() || self.keys.iter().all(|key| is_known(&key)) {
+        let mut all = known.clone();
+        all.keys.extend(self.keys.iter().cloned());
+        if !changed.is_empty() || all == known {
             return unchanged(changed);
         }
-        known.keys.extend(self.keys.iter().cloned());
         let mut changes = Changes::default();
-        changes.put(Key::seal_keys(), known);
+        changes.put(Key::seal_keys(), all);
         (Vec::new(), changes)
     }
 }

@@ -15,6 +15,16 @@ const USERS: usize = 16;
 /// The silence, in milliseconds, after which nodes count as gone that are not to fail.
 pub(super) const UNHURRIED: u32 = 60_000;
 
+/// A cluster in which nobody takes over.
+pub(super) async fn without_replicas() -> Cluster {
+    Cluster::start(Shape {
+        replicas: 0,
+        timeout: UNHURRIED,
+        ..Shape::default()
+    })
+    .await
+}
+
 /// How long a flow may take whose servers are all well.
 pub(super) const UNDELAYED: Duration = Duration::from_secs(6);
 
@@ -103,12 +113,7 @@ async fn hash_slots_that_move_under_load_lose_no_flow() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_is_ready_as_long_as_a_node_takes_writes() {
-    let fleet = Cluster::start(Shape {
-        replicas: 0,
-        timeout: UNHURRIED,
-        ..Shape::default()
-    })
-    .await;
+    let fleet = without_replicas().await;
     let gateway = gateway_on(fleet.url()).await;
     let ready = async || {
         // The last answer counts for a second.
@@ -129,12 +134,7 @@ async fn a_gateway_is_ready_as_long_as_a_node_takes_writes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_hangs_delays_nobody_whose_partition_is_elsewhere() {
-    let fleet = Cluster::start(Shape {
-        replicas: 0,
-        timeout: UNHURRIED,
-        ..Shape::default()
-    })
-    .await;
+    let fleet = without_replicas().await;
     let gateway = gateway_on(fleet.url()).await;
     let traffic = Traffic::start(&gateway, USERS, PACE).await;
     traffic.connects(SOME).await;

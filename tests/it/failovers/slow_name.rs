@@ -4,9 +4,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cluster::{UNDELAYED, UNHURRIED};
+use super::cluster::{UNDELAYED, without_replicas};
 use super::{PACE, SOME, gateway_with, most_are_connected};
-use crate::support::fleet::{Cluster, Shape};
 use crate::support::gateway::eventually;
 use crate::support::served;
 use crate::support::traffic::{Flow, Traffic};
@@ -32,12 +31,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_takes_long_to_resolve_delays_nobody_whose_partition_is_elsewhere() {
-    let fleet = Cluster::start(Shape {
-        replicas: 0,
-        timeout: UNHURRIED,
-        ..Shape::default()
-    })
-    .await;
+    let fleet = without_replicas().await;
     let client = fleet.owner("g:3{c:acme}");
     let slow = (client + 1) % 3;
     let gateway = gateway_with(fleet.url(), "").await;

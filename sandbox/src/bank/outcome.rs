@@ -1,44 +1,77 @@
 //! What the typed password does.
 
-/// The passwords that mean something, and what each leads to. The user name never matters, except
-/// that the same name is the same person with the same accounts.
-pub const PASSWORDS: &[(&str, &str)] = &[
-    ("anything else", "connects"),
+use Outcome::*;
+
+/// Each password that means something, what it leads to in words, and what it does. The first row
+/// is for every other password.
+const TABLE: &[(&str, &str, Outcome)] = &[
+    ("anything else", "connects", Connected),
     (
         "cancel",
         "the person declines: error access_denied, at once",
+        Cancel,
     ),
     (
         "wrong",
         "the password is wrong; giving up ends with the error login_required",
+        WrongPassword,
     ),
     (
         "locked",
         "the account is locked: error interaction_required",
+        Locked,
     ),
-    ("provider_error", "the bank fails: error server_error"),
+    (
+        "provider_error",
+        "the bank fails: error server_error",
+        ProviderError,
+    ),
     (
         "no_without_state",
         "the person declines, and the authorization response has no state",
+        NoWithoutState,
     ),
     (
         "empty_return",
         "the bank sends the person back with nothing",
+        EmptyReturn,
     ),
     (
         "state_only",
         "the bank's own time is over: it sends the state alone",
+        StateOnly,
     ),
-    ("slow", "the token endpoint takes three seconds"),
-    ("expired_code", "the token endpoint says invalid_grant"),
-    ("token_500", "the token response has status 500"),
-    ("html", "the token response is an HTML page"),
-    ("no_accounts", "connects, but there are no accounts"),
+    ("slow", "the token endpoint takes three seconds", SlowToken),
+    (
+        "expired_code",
+        "the token endpoint says invalid_grant",
+        ExpiredCode,
+    ),
+    ("token_500", "the token response has status 500", TokenFails),
+    ("html", "the token response is an HTML page", TokenIsHtml),
+    (
+        "no_accounts",
+        "connects, but there are no accounts",
+        NoAccounts,
+    ),
     (
         "revoked",
         "connects, but reading the accounts is refused with 401",
+        Revoked,
     ),
 ];
+
+/// The passwords that mean something, and what each leads to. The user name never matters, except
+/// that the same name is the same person with the same accounts.
+pub const PASSWORDS: &[(&str, &str)] = &{
+    let mut rows = [("", ""); TABLE.len()];
+    let mut at = 0;
+    while at < rows.len() {
+        rows[at] = (TABLE[at].0, TABLE[at].1);
+        at += 1;
+    }
+    rows
+};
 
 /// What happens to one authorization, from the password on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,22 +95,8 @@ pub(super) enum Outcome {
 impl Outcome {
     /// Reads the password. Case matters, as with any password.
     pub(super) fn of_password(password: &str) -> Self {
-        match password {
-            "cancel" => Self::Cancel,
-            "wrong" => Self::WrongPassword,
-            "locked" => Self::Locked,
-            "provider_error" => Self::ProviderError,
-            "no_without_state" => Self::NoWithoutState,
-            "empty_return" => Self::EmptyReturn,
-            "state_only" => Self::StateOnly,
-            "slow" => Self::SlowToken,
-            "expired_code" => Self::ExpiredCode,
-            "token_500" => Self::TokenFails,
-            "html" => Self::TokenIsHtml,
-            "no_accounts" => Self::NoAccounts,
-            "revoked" => Self::Revoked,
-            _ => Self::Connected,
-        }
+        let row = TABLE.iter().find(|(word, ..)| *word == password);
+        row.map_or(Connected, |(.., outcome)| *outcome)
     }
 
     /// The error and its description, for the outcomes that end the login at once (RFC 6749,
@@ -104,7 +123,22 @@ mod tests {
             assert!(!seen.contains(&outcome), "{password} is like another one");
             seen.push(outcome);
         }
-        assert_eq!(seen.first(), Some(&Outcome::Connected));
-        assert_eq!(seen.len(), 14, "and there is no outcome without a password");
+        assert_eq!(seen.first(), Some(&Connected));
+        assert_eq!(Outcome::of_password("sesame"), Connected);
+        assert_eq!(Outcome::of_password("Locked"), Connected, "case matters");
+    }
+
+    #[test]
+    fn the_readme_has_the_same_passwords() {
+        let readme = include_str!("../../../README.md");
+        let (_, table) = readme
+            .split_once("| password | what happens | the OAuth state |")
+            .expect("the table");
+        let rows = table.lines().skip(2).map_while(|line| {
+            let (word, _) = line.strip_prefix("| ")?.split_once(" |")?;
+            Some(word.trim_matches('`'))
+        });
+        let words = PASSWORDS.iter().map(|(word, _)| *word);
+        assert_eq!(rows.collect::<Vec<_>>(), words.collect::<Vec<_>>());
     }
 }

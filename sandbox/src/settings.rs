@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use jiff::SignedDuration;
 use secrecy::SecretString;
 use url::Url;
 
@@ -119,11 +120,16 @@ pub struct Institution {
     pub auto: bool,
     /// Uses `form_post` if the request does not name a `response_mode`.
     pub form_post: bool,
+    /// How long an access token works, unless the password says otherwise. Whole seconds.
+    pub access_life: SignedDuration,
     /// What people type to sign in, where there is no OAuth; otherwise empty.
     pub credentials: Vec<CredentialField>,
 }
 
 impl Institution {
+    /// The usual value of [`access_life`](Self::access_life).
+    pub const ACCESS_LIFE: SignedDuration = SignedDuration::from_hours(1);
+
     /// Whether people sign in on the institution's own pages.
     pub fn supports_oauth(&self) -> bool {
         self.credentials.is_empty()
@@ -205,6 +211,7 @@ pub fn institutions() -> Vec<Institution> {
         brand,
         auto: code.ends_with("_auto"),
         form_post: code.ends_with("_form"),
+        access_life: Institution::ACCESS_LIFE,
         credentials: Vec::new(),
     });
     let credentials = [
@@ -232,6 +239,7 @@ pub fn institutions() -> Vec<Institution> {
         brand,
         auto: false,
         form_post: false,
+        access_life: Institution::ACCESS_LIFE,
         credentials: vec![
             CredentialField {
                 guid: login.to_owned(),

@@ -39,6 +39,11 @@ impl World {
 
     /// With `gateway` served where the gateway should be.
     pub(super) async fn with_gateway(gateway: Router) -> Self {
+        Self::with(gateway, |_| ()).await
+    }
+
+    /// With `change` made to the usual settings.
+    pub(super) async fn with(gateway: Router, change: impl FnOnce(&mut Settings)) -> Self {
         let (gateway_listener, gateway_url) = listener();
         let (bank_listener, bank) = listener();
         let (app_listener, app) = listener();
@@ -50,7 +55,8 @@ impl World {
             app: app_listener,
         };
         let shutdown = CancellationToken::new();
-        let settings = settings(&bank, &app, &gateway_url);
+        let mut settings = settings(&bank, &app, &gateway_url);
+        change(&mut settings);
         let sandbox = Sandbox::start(listeners, settings, shutdown.clone())
             .await
             .expect("the sandbox starts");

@@ -15,7 +15,7 @@ use axum::response::Response;
 
 use super::accounts::{Account, accounts_of, subject_of};
 use super::ledger::{Asked, Consent};
-use super::outcome::{Outcome, PASSWORDS};
+use super::outcome::{Outcome, PASSWORDS, Typed};
 use super::params::Params;
 use super::request::{Reply, what_is_asked, whom_to_answer};
 use super::{Bank, refusal_page};
@@ -30,7 +30,7 @@ pub(super) struct Login {
     /// What the login page suggests as user name.
     hint: String,
     /// Set once a password was taken.
-    person: Option<(String, Outcome)>,
+    person: Option<(String, Typed)>,
     /// What the page says about the last try.
     complaint: Option<Complaint>,
 }
@@ -92,6 +92,7 @@ pub(super) async fn authorize(
         let consent = Consent {
             subject,
             outcome: Outcome::Connected,
+            access_life: institution.access_life,
             accounts,
         };
         return issue(&bank, &reply, asked, consent);
@@ -140,7 +141,8 @@ pub(super) async fn log_in(
         "give_up" => Some(("login_required", "the person could not log in")),
         _ => None,
     };
-    let outcome = Outcome::of_password(params.field("password"));
+    let typed = Typed::read(params.field("password"));
+    let outcome = typed.outcome;
     if let Some((error, description)) = leaving.or_else(|| outcome.refusal()) {
         return match take(&bank, handle) {
             Some(login) => login.reply.refuse(error, description),
@@ -165,7 +167,7 @@ pub(super) async fn log_in(
     } else {
         let subject = subject_of(&login.asked.institution, params.field("username"));
         change(&bank, handle, |login| {
-            login.person = Some((subject, outcome));
+            login.person = Some((subject, typed));
             login.complaint = None;
         });
         "consent"
@@ -184,14 +186,14 @@ pub(super) async fn consent(
     let Some((institution, login)) = under_way(&bank, &code, handle) else {
         return no_longer_there();
     };
-    let Some((subject, outcome)) = &login.person else {
+    let Some((subject, typed)) = &login.person else {
         return see_other(&format!("/{code}/login?login={handle}"));
     };
     let consent = ConsentPage {
         institution,
         client: client_name(&bank, &login),
         handle,
-        accounts: &on_offer(institution, subject, *outcome),
+        accounts: &on_offer(institution, subject, typed.outcome),
         nothing_ticked: login.complaint == Some(Complaint::NothingTicked),
     };
     page(StatusCode::OK, &consent)
@@ -209,7 +211,7 @@ pub(super) async fn decide(
     let Some((institution, login)) = under_way(&bank, &code, handle) else {
         return no_longer_there();
     };
-    let Some((subject, outcome)) = login.person else {
+    let Some((subject, typed)) = login.person else {
         return see_other(&format!("/{code}/login?login={handle}"));
     };
     // Only the button "Allow" gives consent.
@@ -219,7 +221,7 @@ pub(super) async fn decide(
             None => no_longer_there(),
         };
     }
-    let on_offer = on_offer(institution, &subject, outcome);
+    let on_offer = on_offer(institution, &subject, typed.outcome);
     let ticked: Vec<&str> = params.every("account").collect();
     let accounts: Vec<String> = on_offer
         .iter()
@@ -238,7 +240,8 @@ pub(super) async fn decide(
     };
     let consent = Consent {
         subject,
-        outcome,
+        outcome: typed.outcome,
+        access_life: typed.access_life.unwrap_or(institution.access_life),
         accounts,
     };
     issue(&bank, &login.reply, login.asked, consent)

@@ -24,8 +24,6 @@ const LOGIN_LIFE: SignedDuration = SignedDuration::from_mins(15);
 const CODE_LIFE: SignedDuration = SignedDuration::from_secs(60);
 /// How long a code is remembered, so that its second use is noticed.
 const CODE_MEMORY: SignedDuration = SignedDuration::from_mins(15);
-/// How long an access token works.
-pub(super) const ACCESS_LIFE: SignedDuration = SignedDuration::from_hours(1);
 /// How long a grant can be refreshed.
 const GRANT_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -45,6 +43,8 @@ pub(super) struct Asked {
 pub(super) struct Consent {
     pub(super) subject: String,
     pub(super) outcome: Outcome,
+    /// How long each access token works.
+    pub(super) access_life: SignedDuration,
     /// The ids of the accounts that were ticked.
     pub(super) accounts: Vec<String>,
 }
@@ -55,11 +55,17 @@ pub(super) struct Grant {
     pub(super) institution: String,
     /// The OAuth client it was given to; none where the person's own password was used.
     client: Option<String>,
-    scope: String,
+    pub(super) scope: String,
     pub(super) consent: Consent,
-    /// The day of the consent (UTC), which the transactions are dated from.
-    pub(super) day: Date,
+    since: Timestamp,
     revoked: bool,
+}
+
+impl Grant {
+    /// The day of the consent (UTC), which the transactions are dated from.
+    pub(super) fn day(&self) -> Date {
+        TimeZone::UTC.to_datetime(self.since).date()
+    }
 }
 
 #[derive(Debug)]
@@ -69,6 +75,12 @@ struct Code {
     issued: Timestamp,
     /// The grant that the exchanged code became.
     used: Option<String>,
+}
+
+#[derive(Debug)]
+struct Access {
+    grant: String,
+    since: Timestamp,
 }
 
 #[derive(Debug)]
@@ -92,7 +104,8 @@ pub(super) struct Redemption<'a> {
 pub(super) struct Tokens {
     pub(super) access: String,
     pub(super) refresh: String,
-    pub(super) scope: String,
+    /// What they belong to, as it was when they were issued.
+    pub(super) grant: Grant,
 }
 
 /// Why a code or a refresh token is not good. All of them are `invalid_grant` to the client.
@@ -121,8 +134,7 @@ pub(super) struct Ledger<L> {
     pub(super) logins: Bounded<String, L>,
     codes: Bounded<String, Code>,
     grants: Bounded<String, Grant>,
-    /// Access tokens, and the grants they belong to.
-    access: Bounded<String, String>,
+    access: Bounded<String, Access>,
     refresh: Bounded<String, Refresh>,
 }
 
@@ -132,7 +144,7 @@ impl<L> Ledger<L> {
             logins: Bounded::new(CAPACITY, LOGIN_LIFE),
             codes: Bounded::new(CAPACITY, CODE_MEMORY),
             grants: Bounded::new(CAPACITY, GRANT_LIFE),
-            access: Bounded::new(CAPACITY, ACCESS_LIFE),
+            access: Bounded::new(CAPACITY, GRANT_LIFE),
             refresh: Bounded::new(CAPACITY, GRANT_LIFE),
         }
     }
@@ -150,7 +162,7 @@ impl<L> Ledger<L> {
         code
     }
 
-    /// Exchanges a code, and returns the outcome that the person chose by password.
+    /// Exchanges a code.
     ///
     /// The right client has one try: a wrong verifier or redirect URI uses up the code as well. A request
     /// of another client changes nothing. A second use revokes the tokens of the first one (RFC 6749,
@@ -159,7 +171,7 @@ impl<L> Ledger<L> {
         &mut self,
         attempt: Redemption<'_>,
         now: Timestamp,
-    ) -> Result<(Outcome, Tokens), Refused> {
+    ) -> Result<Tokens, Refused> {
         let code = self
             .codes
             .get_mut(attempt.code, now)
@@ -181,34 +193,31 @@ impl<L> Ledger<L> {
         if !fits(attempt.verifier, &code.asked.challenge) {
             return Err(Refused::Verifier);
         }
-        let outcome = code.consent.outcome;
         let grant = Grant {
             institution: code.asked.institution.clone(),
             client: Some(code.asked.client.clone()),
             scope: code.asked.scope.clone(),
             consent: code.consent.clone(),
-            day: day_of(now),
+            since: now,
             revoked: false,
         };
-        let scope = grant.scope.clone();
-        self.grants.insert(id.clone(), grant, now);
-        Ok((outcome, self.issue_tokens(&id, scope, now)))
+        self.grants.insert(id.clone(), grant.clone(), now);
+        Ok(self.issue_tokens(id, grant, now))
     }
 
     /// An access token for somebody who signed in by name and password. It cannot be refreshed.
     pub(super) fn let_in(&mut self, institution: &str, consent: Consent, now: Timestamp) -> String {
-        let (id, access) = (random_token(), random_token());
+        let id = random_token();
         let grant = Grant {
             institution: institution.to_owned(),
             client: None,
             scope: String::new(),
             consent,
-            day: day_of(now),
+            since: now,
             revoked: false,
         };
         self.grants.insert(id.clone(), grant, now);
-        self.access.insert(access.clone(), id, now);
-        access
+        self.issue_access(id, now)
     }
 
     /// Exchanges a refresh token for new tokens. It works once; a second use revokes the grant
@@ -221,19 +230,20 @@ impl<L> Ledger<L> {
         now: Timestamp,
     ) -> Result<Tokens, Refused> {
         let kept = self.refresh.get_mut(token, now).ok_or(Refused::Unknown)?;
-        let grant = self.grants.get(&kept.grant, now).ok_or(Refused::Unknown)?;
+        let id = kept.grant.clone();
+        let grant = self.grants.get_mut(&id, now).ok_or(Refused::Unknown)?;
         if grant.client.as_deref() != Some(client) || grant.institution != institution {
             return Err(Refused::Unknown);
         }
         if grant.revoked {
             return Err(Refused::Revoked);
         }
-        let (id, scope) = (kept.grant.clone(), grant.scope.clone());
         if std::mem::replace(&mut kept.used, true) {
-            self.revoke_grant(&id, now);
+            grant.revoked = true;
             return Err(Refused::RefreshReused);
         }
-        Ok(self.issue_tokens(&id, scope, now))
+        let grant = grant.clone();
+        Ok(self.issue_tokens(id, grant, now))
     }
 
     /// Revokes a token of this client, and with a refresh token all that belongs to its grant
@@ -251,7 +261,7 @@ impl<L> Ledger<L> {
         } else if self
             .access
             .get(token, now)
-            .and_then(|id| self.grants.get(id, now))
+            .and_then(|access| self.grants.get(&access.grant, now))
             .is_some_and(|grant| grant.client.as_deref() == Some(client))
         {
             self.access.remove(token, now);
@@ -260,24 +270,33 @@ impl<L> Ledger<L> {
 
     /// The grant of an access token at this institution, while it is valid.
     pub(super) fn granted(&self, institution: &str, token: &str, now: Timestamp) -> Option<&Grant> {
-        let grant = self.grants.get(self.access.get(token, now)?, now)?;
-        let good = !grant.revoked && grant.institution == institution;
+        let access = self.access.get(token, now)?;
+        let grant = self.grants.get(&access.grant, now)?;
+        let good = !grant.revoked
+            && grant.institution == institution
+            && now.duration_since(access.since) <= grant.consent.access_life;
         good.then_some(grant)
     }
 
-    fn issue_tokens(&mut self, grant: &str, scope: String, now: Timestamp) -> Tokens {
-        let (access, refresh) = (random_token(), random_token());
-        self.access.insert(access.clone(), grant.to_owned(), now);
+    fn issue_tokens(&mut self, id: String, grant: Grant, now: Timestamp) -> Tokens {
+        let refresh = random_token();
         let kept = Refresh {
-            grant: grant.to_owned(),
+            grant: id.clone(),
             used: false,
         };
         self.refresh.insert(refresh.clone(), kept, now);
         Tokens {
-            access,
+            access: self.issue_access(id, now),
             refresh,
-            scope,
+            grant,
         }
+    }
+
+    fn issue_access(&mut self, grant: String, now: Timestamp) -> String {
+        let access = random_token();
+        let kept = Access { grant, since: now };
+        self.access.insert(access.clone(), kept, now);
+        access
     }
 
     fn revoke_grant(&mut self, id: &str, now: Timestamp) {
@@ -285,11 +304,6 @@ impl<L> Ledger<L> {
             grant.revoked = true;
         }
     }
-}
-
-/// The day it is, UTC.
-fn day_of(now: Timestamp) -> Date {
-    TimeZone::UTC.to_datetime(now).date()
 }
 
 /// Whether the challenge is the S256 transformation of the verifier (RFC 7636, section 4.6).
@@ -322,6 +336,7 @@ mod tests {
         let consent = Consent {
             subject: "sub-1".to_owned(),
             outcome: Outcome::Connected,
+            access_life: SignedDuration::from_hours(1),
             accounts: Vec::new(),
         };
         let code = ledger.issue_code(asked, consent, at(0));
@@ -371,7 +386,7 @@ mod tests {
     #[test]
     fn an_access_token_lives_an_hour_and_a_refresh_token_longer() {
         let (mut ledger, code) = with_code();
-        let (_, tokens) = ledger.redeem(good(&code), at(0)).expect("tokens");
+        let tokens = ledger.redeem(good(&code), at(0)).expect("tokens");
         assert!(ledger.granted("bank", &tokens.access, at(3_600)).is_some());
         assert!(ledger.granted("bank", &tokens.access, at(3_601)).is_none());
         let fresh = ledger.refresh("bank", "client", &tokens.refresh, at(3_601));
@@ -386,6 +401,7 @@ mod tests {
         let consent = Consent {
             subject: "sub-1".to_owned(),
             outcome: Outcome::Connected,
+            access_life: SignedDuration::from_hours(1),
             accounts: Vec::new(),
         };
         let access = ledger.let_in("bank", consent, at(0));
@@ -399,7 +415,7 @@ mod tests {
     #[test]
     fn revoking_is_for_the_owner_only() {
         let (mut ledger, code) = with_code();
-        let (_, tokens) = ledger.redeem(good(&code), at(0)).expect("tokens");
+        let tokens = ledger.redeem(good(&code), at(0)).expect("tokens");
         ledger.revoke("thief", &tokens.access, at(1));
         ledger.revoke("thief", &tokens.refresh, at(1));
         assert!(ledger.granted("bank", &tokens.access, at(1)).is_some());

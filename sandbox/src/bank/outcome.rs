@@ -1,5 +1,7 @@
 //! What the typed password does.
 
+use jiff::SignedDuration;
+
 use Outcome::*;
 
 /// Each password that means something, what it leads to in words, and what it does. The first row
@@ -73,6 +75,31 @@ pub const PASSWORDS: &[(&str, &str)] = &{
     rows
 };
 
+/// The longest that a password can make access tokens live, in seconds.
+const LONGEST: u16 = 3600;
+
+/// What somebody typed as password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Typed {
+    pub(super) outcome: Outcome,
+    /// How long access tokens live, if not as long as is usual at the institution.
+    pub(super) access_life: Option<SignedDuration>,
+}
+
+impl Typed {
+    /// Reads the password: one of the table, and `:N` if access tokens are to live N seconds.
+    pub(super) fn read(password: &str) -> Self {
+        let (word, seconds) = match password.rsplit_once(':').map(|(word, n)| (word, n.parse())) {
+            Some((word, Ok(seconds @ 1..=LONGEST))) => (word, Some(seconds)),
+            _ => (password, None),
+        };
+        Self {
+            outcome: Outcome::of_password(word),
+            access_life: seconds.map(|seconds| SignedDuration::from_secs(seconds.into())),
+        }
+    }
+}
+
 /// What happens to one authorization, from the password on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -93,8 +120,8 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// Reads the password. Case matters, as with any password.
-    pub(super) fn of_password(password: &str) -> Self {
+    /// What this word of the table does. Case matters, as with any password.
+    fn of_password(password: &str) -> Self {
         let row = TABLE.iter().find(|(word, ..)| *word == password);
         row.map_or(Connected, |(.., outcome)| *outcome)
     }
@@ -126,6 +153,29 @@ mod tests {
         assert_eq!(seen.first(), Some(&Connected));
         assert_eq!(Outcome::of_password("sesame"), Connected);
         assert_eq!(Outcome::of_password("Locked"), Connected, "case matters");
+    }
+
+    #[test]
+    fn a_password_may_say_how_long_access_tokens_live() {
+        for (password, outcome, seconds) in [
+            ("html", TokenIsHtml, None),
+            ("html:2", TokenIsHtml, Some(2)),
+            ("sesame:1", Connected, Some(1)),
+            (":3600", Connected, Some(3600)),
+            ("html:0", Connected, None),
+            ("html:3601", Connected, None),
+            ("html:99999", Connected, None),
+            ("html:", Connected, None),
+            ("html:two", Connected, None),
+            ("my:pass", Connected, None),
+        ] {
+            let access_life = seconds.map(SignedDuration::from_secs);
+            let expected = Typed {
+                outcome,
+                access_life,
+            };
+            assert_eq!(Typed::read(password), expected, "{password}");
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) async fn transactions(
     let Some(grant) = readable(&bank, &code, &headers) else {
         return unauthorized();
     };
-    let transactions = transactions_of(&agreed_to(&grant), grant.day);
+    let transactions = transactions_of(&agreed_to(&grant), grant.day());
     json_response(json!({ "transactions": transactions }))
 }
 

@@ -19,10 +19,11 @@ use serde_json::json;
 
 use super::Bank;
 use super::accounts::{accounts_of, subject_of};
-use super::ledger::{ACCESS_LIFE, Consent};
+use super::ledger::Consent;
 use super::outcome::Outcome;
 use super::script::{Question, Reason, Script};
 use crate::bounded::Bounded;
+use crate::settings::Institution;
 use crate::wire::{now, random_token};
 
 /// The most sign-ins that wait for answers at once.
@@ -91,17 +92,19 @@ pub(super) async fn sign_in(
     request: Result<Json<Request>, JsonRejection>,
 ) -> Response {
     bank.stats.sign_in.add();
-    if bank.with_credentials(&code).is_none() {
+    let Some(institution) = bank.with_credentials(&code) else {
         return error(StatusCode::NOT_FOUND, "nobody signs in here");
-    }
+    };
     // The rejection is not passed on: its text may quote what was sent.
     let Ok(Json(request)) = request else {
         let text = "send JSON with username and password, or with sign_in and answers";
         return error(StatusCode::BAD_REQUEST, text);
     };
     let step = match request {
-        Request::Begin { username, password } => begin(&bank, &code, &username, &password).await,
-        Request::GoOn { sign_in, answers } => match go_on(&bank, &code, &sign_in, &answers) {
+        Request::Begin { username, password } => {
+            begin(&bank, institution, &username, &password).await
+        }
+        Request::GoOn { sign_in, answers } => match go_on(&bank, institution, &sign_in, &answers) {
             Some(step) => step,
             None => return error(StatusCode::GONE, "this sign_in is over; begin again"),
         },
@@ -109,8 +112,8 @@ pub(super) async fn sign_in(
     ([(CACHE_CONTROL, "no-store")], Json(step)).into_response()
 }
 
-async fn begin(bank: &Bank, institution: &str, username: &str, password: &str) -> Step {
-    let subject = subject_of(institution, username);
+async fn begin(bank: &Bank, institution: &Institution, username: &str, password: &str) -> Step {
+    let subject = subject_of(&institution.code, username);
     match Script::of_password(password) {
         Script::Refuses(reason) => Step::Refused { reason },
         Script::SignsIn(outcome) => {
@@ -121,7 +124,7 @@ async fn begin(bank: &Bank, institution: &str, username: &str, password: &str) -
         }
         Script::Asks(rounds) => {
             let asked = UnderWay {
-                institution: institution.to_owned(),
+                institution: institution.code.clone(),
                 subject,
                 rounds,
             };
@@ -132,13 +135,18 @@ async fn begin(bank: &Bank, institution: &str, username: &str, password: &str) -
 
 /// The next step of a sign-in under way; none when there is none of that name here. It goes on
 /// once: what is asked next has another name.
-fn go_on(bank: &Bank, institution: &str, sign_in: &str, answers: &[Answer]) -> Option<Step> {
+fn go_on(
+    bank: &Bank,
+    institution: &Institution,
+    sign_in: &str,
+    answers: &[Answer],
+) -> Option<Step> {
     let now = now();
     let asked = {
         let mut sign_ins = bank.sign_ins();
         sign_ins
             .get(sign_in, now)
-            .filter(|asked| asked.institution == institution)?;
+            .filter(|asked| asked.institution == institution.code)?;
         sign_ins.remove(sign_in, now)?
     };
     let (round, rest) = asked.rounds.split_first()?;
@@ -172,7 +180,7 @@ fn ask(bank: &Bank, asked: UnderWay, now: Timestamp) -> Step {
 
 fn let_in(
     bank: &Bank,
-    institution: &str,
+    institution: &Institution,
     subject: String,
     outcome: Outcome,
     now: Timestamp,
@@ -180,16 +188,17 @@ fn let_in(
     bank.stats.tokens_issued.add();
     let accounts = match outcome {
         Outcome::NoAccounts => Vec::new(),
-        _ => accounts_of(institution, &subject),
+        _ => accounts_of(&institution.code, &subject),
     };
     let consent = Consent {
         subject,
         outcome,
+        access_life: institution.access_life,
         accounts: accounts.into_iter().map(|account| account.id).collect(),
     };
     Step::SignedIn {
-        access_token: bank.ledger().let_in(institution, consent, now),
-        expires_in: ACCESS_LIFE.as_secs(),
+        access_token: bank.ledger().let_in(&institution.code, consent, now),
+        expires_in: institution.access_life.as_secs(),
     }
 }
 

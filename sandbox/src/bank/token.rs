@@ -16,7 +16,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::Bank;
-use super::ledger::{ACCESS_LIFE, Redemption, Refused, Tokens};
+use super::ledger::{Redemption, Refused, Tokens};
 use super::outcome::Outcome;
 use super::params::{Params, Repeated};
 use crate::wire::now;
@@ -92,9 +92,9 @@ pub(super) async fn token(
     let body = json!({
         "access_token": tokens.access,
         "token_type": "Bearer",
-        "expires_in": ACCESS_LIFE.as_secs(),
+        "expires_in": tokens.grant.consent.access_life.as_secs(),
         "refresh_token": tokens.refresh,
-        "scope": tokens.scope,
+        "scope": tokens.grant.scope,
     });
     ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
@@ -141,7 +141,8 @@ fn exchange(
                 redirect_uri: required(&params, "redirect_uri")?,
                 verifier: required(&params, "code_verifier")?,
             };
-            Ok(bank.ledger().redeem(attempt, now())?)
+            let tokens = bank.ledger().redeem(attempt, now())?;
+            Ok((tokens.grant.consent.outcome, tokens))
         }
         Some("refresh_token") => {
             let token = required(&params, "refresh_token")?;

@@ -1,6 +1,8 @@
 //! The bank over HTTP, as a browser and a client see it: `pages` the way to a code, `tokens` what a
-//! code becomes, `sign_in` the way without pages. Here are the steps they share.
+//! code becomes, `incidents` how connections are lost, `sign_in` the way without pages. Here are the
+//! steps they share.
 
+mod incidents;
 mod pages;
 mod sign_in;
 mod tokens;
@@ -121,6 +123,21 @@ async fn exchange(world: &World, institution: &str, code: &str, changes: Fields<
     let url = format!("{}/{institution}/token", world.bank);
     let request = world.http.post(url).header("authorization", basic());
     request.form(&fields).send().await.expect("a response")
+}
+
+/// What a person who types this password connects.
+async fn tokens_for(world: &World, password: &str) -> Value {
+    let code = code_for(world, password).await;
+    let response = exchange(world, PAGES, &code, &[]).await;
+    assert_eq!(response.status(), StatusCode::OK, "{password}");
+    json(response).await
+}
+
+/// A token request with the refresh token of `tokens`.
+async fn refresh(world: &World, tokens: &Value) -> Response {
+    let token = text(tokens, "refresh_token");
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
+    exchange(world, PAGES, "", &fields).await
 }
 
 /// The client's Basic header, form-encoded as RFC 6749 wants it.

@@ -94,23 +94,15 @@ async fn the_client_authenticates_in_exactly_one_way() {
 #[tokio::test]
 async fn refreshing_rotates_and_reuse_revokes() {
     let world = World::start().await;
-    let code = code_for(&world, "anything").await;
-    let first = json(exchange(&world, PAGES, &code, &[]).await).await;
-    let refresh = |token: String| {
-        let world = &world;
-        async move {
-            let fields = [("grant_type", "refresh_token"), ("refresh_token", &token)];
-            json(exchange(world, PAGES, "", &fields).await).await
-        }
-    };
-    let second = refresh(text(&first, "refresh_token").to_owned()).await;
+    let first = tokens_for(&world, "anything").await;
+    let second = json(refresh(&world, &first).await).await;
     let access = text(&second, "access_token");
     assert_ne!(text(&first, "access_token"), access);
     assert_eq!(
         read(&world, PAGES, "accounts", access).await.status(),
         StatusCode::OK
     );
-    let reused = refresh(text(&first, "refresh_token").to_owned()).await;
+    let reused = json(refresh(&world, &first).await).await;
     assert_eq!(reused["error"], "invalid_grant");
     let response = read(&world, PAGES, "accounts", access).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);

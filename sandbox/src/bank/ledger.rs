@@ -26,6 +26,8 @@ const CODE_LIFE: SignedDuration = SignedDuration::from_secs(60);
 const CODE_MEMORY: SignedDuration = SignedDuration::from_mins(15);
 /// How long a grant can be refreshed.
 const GRANT_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The same, where the bank's consents are short.
+const SHORT_LIFE: SignedDuration = SignedDuration::from_secs(90);
 
 /// What a client asked for, checked.
 #[derive(Debug, Clone)]
@@ -54,14 +56,32 @@ pub(super) struct Consent {
 pub(super) struct Grant {
     pub(super) institution: String,
     /// The OAuth client it was given to; none where the person's own password was used.
-    client: Option<String>,
+    pub(super) client: Option<String>,
     pub(super) scope: String,
     pub(super) consent: Consent,
     since: Timestamp,
+    /// Whether a refresh was tried.
+    pub(super) refreshed: bool,
     revoked: bool,
 }
 
 impl Grant {
+    /// When the consent ends by itself, where that is told to the client.
+    pub(super) fn told_end(&self) -> Option<Timestamp> {
+        let is_told = self.consent.outcome == Outcome::ShortConsent;
+        is_told.then(|| self.since + SHORT_LIFE)
+    }
+
+    fn is_good(&self, now: Timestamp) -> bool {
+        let life = match self.consent.outcome {
+            Outcome::ShortConsent => SHORT_LIFE,
+            // Behind the client's back, when the first access token ends.
+            Outcome::RevokedThere => self.consent.access_life,
+            _ => GRANT_LIFE,
+        };
+        !self.revoked && now.duration_since(self.since) <= life
+    }
+
     /// The day of the consent (UTC), which the transactions are dated from.
     pub(super) fn day(&self) -> Date {
         TimeZone::UTC.to_datetime(self.since).date()
@@ -103,12 +123,12 @@ pub(super) struct Redemption<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Tokens {
     pub(super) access: String,
-    pub(super) refresh: String,
+    pub(super) refresh: Option<String>,
     /// What they belong to, as it was when they were issued.
     pub(super) grant: Grant,
 }
 
-/// Why a code or a refresh token is not good. All of them are `invalid_grant` to the client.
+/// Why a code or a refresh token brings nothing. All but `Failed` are `invalid_grant` to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error("the code or token is not known")]
@@ -123,8 +143,10 @@ pub(super) enum Refused {
     Verifier,
     #[error("the refresh token has been used before; what it belongs to is revoked")]
     RefreshReused,
-    #[error("the grant has been revoked")]
+    #[error("the grant has been revoked or has ended")]
     Revoked,
+    #[error("the bank has a problem; nothing has changed")]
+    Failed,
 }
 
 /// The bank's memory. Bounded; gone with the process.
@@ -199,6 +221,7 @@ impl<L> Ledger<L> {
             scope: code.asked.scope.clone(),
             consent: code.consent.clone(),
             since: now,
+            refreshed: false,
             revoked: false,
         };
         self.grants.insert(id.clone(), grant.clone(), now);
@@ -214,6 +237,7 @@ impl<L> Ledger<L> {
             scope: String::new(),
             consent,
             since: now,
+            refreshed: false,
             revoked: false,
         };
         self.grants.insert(id.clone(), grant, now);
@@ -221,7 +245,7 @@ impl<L> Ledger<L> {
     }
 
     /// Exchanges a refresh token for new tokens. It works once; a second use revokes the grant
-    /// (RFC 9700, section 4.14.2).
+    /// (RFC 9700, section 4.14.2), unless the person chose a bank that is not so strict.
     pub(super) fn refresh(
         &mut self,
         institution: &str,
@@ -235,13 +259,20 @@ impl<L> Ledger<L> {
         if grant.client.as_deref() != Some(client) || grant.institution != institution {
             return Err(Refused::Unknown);
         }
-        if grant.revoked {
+        if !grant.is_good(now) {
             return Err(Refused::Revoked);
         }
-        if std::mem::replace(&mut kept.used, true) {
+        if kept.used {
             grant.revoked = true;
             return Err(Refused::RefreshReused);
         }
+        let outcome = grant.consent.outcome;
+        let is_first = !std::mem::replace(&mut grant.refreshed, true);
+        if is_first && outcome == Outcome::Refresh500Once {
+            return Err(Refused::Failed);
+        }
+        kept.used = !matches!(outcome, Outcome::NoRotation | Outcome::TwoLiveRefreshTokens);
+        grant.revoked = outcome == Outcome::RevokedThere;
         let grant = grant.clone();
         Ok(self.issue_tokens(id, grant, now))
     }
@@ -272,19 +303,27 @@ impl<L> Ledger<L> {
     pub(super) fn granted(&self, institution: &str, token: &str, now: Timestamp) -> Option<&Grant> {
         let access = self.access.get(token, now)?;
         let grant = self.grants.get(&access.grant, now)?;
-        let good = !grant.revoked
+        let good = grant.is_good(now)
             && grant.institution == institution
             && now.duration_since(access.since) <= grant.consent.access_life;
         good.then_some(grant)
     }
 
     fn issue_tokens(&mut self, id: String, grant: Grant, now: Timestamp) -> Tokens {
-        let refresh = random_token();
-        let kept = Refresh {
-            grant: id.clone(),
-            used: false,
+        let has_refresh = match grant.consent.outcome {
+            Outcome::NoRefreshToken => false,
+            Outcome::NoRotation => !grant.refreshed,
+            _ => true,
         };
-        self.refresh.insert(refresh.clone(), kept, now);
+        let refresh = has_refresh.then(|| {
+            let refresh = random_token();
+            let kept = Refresh {
+                grant: id.clone(),
+                used: false,
+            };
+            self.refresh.insert(refresh.clone(), kept, now);
+            refresh
+        });
         Tokens {
             access: self.issue_access(id, now),
             refresh,
@@ -325,6 +364,10 @@ mod tests {
     }
 
     fn with_code() -> (Ledger<()>, String) {
+        with_code_for(Outcome::Connected)
+    }
+
+    fn with_code_for(outcome: Outcome) -> (Ledger<()>, String) {
         let mut ledger = Ledger::new();
         let asked = Asked {
             institution: "bank".to_owned(),
@@ -335,7 +378,7 @@ mod tests {
         };
         let consent = Consent {
             subject: "sub-1".to_owned(),
-            outcome: Outcome::Connected,
+            outcome,
             access_life: SignedDuration::from_hours(1),
             accounts: Vec::new(),
         };
@@ -351,6 +394,10 @@ mod tests {
             redirect_uri: "https://client.example/back",
             verifier: VERIFIER,
         }
+    }
+
+    fn refresh_of(tokens: &Tokens) -> &str {
+        tokens.refresh.as_deref().expect("a refresh token")
     }
 
     #[test]
@@ -389,10 +436,27 @@ mod tests {
         let tokens = ledger.redeem(good(&code), at(0)).expect("tokens");
         assert!(ledger.granted("bank", &tokens.access, at(3_600)).is_some());
         assert!(ledger.granted("bank", &tokens.access, at(3_601)).is_none());
-        let fresh = ledger.refresh("bank", "client", &tokens.refresh, at(3_601));
+        let fresh = ledger.refresh("bank", "client", refresh_of(&tokens), at(3_601));
         let fresh = fresh.expect("new tokens");
         assert!(ledger.granted("bank", &fresh.access, at(3_601)).is_some());
         assert!(ledger.granted("other", &fresh.access, at(3_601)).is_none());
+    }
+
+    #[test]
+    fn short_consent_ends_when_it_says() {
+        let (mut ledger, code) = with_code_for(Outcome::ShortConsent);
+        let tokens = ledger.redeem(good(&code), at(0)).expect("tokens");
+        let fresh = ledger.refresh("bank", "client", refresh_of(&tokens), at(90));
+        let fresh = fresh.expect("new tokens");
+        assert_eq!(
+            fresh.grant.told_end(),
+            Some(at(90)),
+            "a refresh adds nothing"
+        );
+        assert!(ledger.granted("bank", &fresh.access, at(90)).is_some());
+        assert!(ledger.granted("bank", &fresh.access, at(91)).is_none());
+        let refused = ledger.refresh("bank", "client", refresh_of(&fresh), at(91));
+        assert_eq!(refused.err(), Some(Refused::Revoked));
     }
 
     #[test]
@@ -417,15 +481,15 @@ mod tests {
         let (mut ledger, code) = with_code();
         let tokens = ledger.redeem(good(&code), at(0)).expect("tokens");
         ledger.revoke("thief", &tokens.access, at(1));
-        ledger.revoke("thief", &tokens.refresh, at(1));
+        ledger.revoke("thief", refresh_of(&tokens), at(1));
         assert!(ledger.granted("bank", &tokens.access, at(1)).is_some());
         ledger.revoke("client", &tokens.access, at(1));
         assert!(ledger.granted("bank", &tokens.access, at(1)).is_none());
-        let fresh = ledger.refresh("bank", "client", &tokens.refresh, at(1));
+        let fresh = ledger.refresh("bank", "client", refresh_of(&tokens), at(1));
         let fresh = fresh.expect("the grant is still there");
-        ledger.revoke("client", &fresh.refresh, at(2));
+        ledger.revoke("client", refresh_of(&fresh), at(2));
         assert!(ledger.granted("bank", &fresh.access, at(2)).is_none());
-        let refused = ledger.refresh("bank", "client", &fresh.refresh, at(2));
+        let refused = ledger.refresh("bank", "client", refresh_of(&fresh), at(2));
         assert_eq!(refused.err(), Some(Refused::Revoked));
     }
 }

@@ -61,6 +61,61 @@ const TABLE: &[(&str, &str, Outcome)] = &[
         "connects, but reading the accounts is refused with 401",
         Revoked,
     ),
+    (
+        "refresh_500_once",
+        "the first refresh is answered with 500 and changes nothing; the next one works",
+        Refresh500Once,
+    ),
+    (
+        "rotate_then_500",
+        "a refresh uses its refresh token up and is answered with 500",
+        RotateThen500,
+    ),
+    (
+        "rotate_then_504",
+        "a refresh uses its refresh token up and is answered with 504",
+        RotateThen504,
+    ),
+    (
+        "rotate_then_hang",
+        "a refresh uses its refresh token up and is not answered for a minute",
+        RotateThenHang,
+    ),
+    (
+        "rotate_bad_id_token",
+        "a refresh brings new tokens and an ID token that cannot be verified",
+        RotateBadIdToken,
+    ),
+    (
+        "no_rotation",
+        "a refresh brings no refresh token; the first one stays good",
+        NoRotation,
+    ),
+    (
+        "two_live_refresh_tokens",
+        "a refresh brings a refresh token, and earlier ones stay good too",
+        TwoLiveRefreshTokens,
+    ),
+    (
+        "no_refresh_token",
+        "the token response has no refresh token",
+        NoRefreshToken,
+    ),
+    (
+        "no_expires_in",
+        "token responses do not say that access tokens end, but they do",
+        NoExpiresIn,
+    ),
+    (
+        "short_consent",
+        "the consent ends after 90 seconds, as the token response says",
+        ShortConsent,
+    ),
+    (
+        "revoked_there",
+        "the grant is revoked once its first access token has ended or was refreshed",
+        RevokedThere,
+    ),
 ];
 
 /// The passwords that mean something, and what each leads to. The user name never matters, except
@@ -100,7 +155,7 @@ impl Typed {
     }
 }
 
-/// What happens to one authorization, from the password on.
+/// What happens to one authorization and to the grant that it becomes, from the password on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Connected,
@@ -117,6 +172,17 @@ pub(super) enum Outcome {
     TokenIsHtml,
     NoAccounts,
     Revoked,
+    Refresh500Once,
+    RotateThen500,
+    RotateThen504,
+    RotateThenHang,
+    RotateBadIdToken,
+    NoRotation,
+    TwoLiveRefreshTokens,
+    NoRefreshToken,
+    NoExpiresIn,
+    ShortConsent,
+    RevokedThere,
 }
 
 impl Outcome {

@@ -1,6 +1,7 @@
 //! The token endpoint (RFC 6749, sections 4.1.3 and 6) and the revocation endpoint (RFC 7009).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,17 +12,21 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENT
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Bank;
-use super::ledger::{Redemption, Refused, Tokens};
+use super::ledger::{Grant, Redemption, Refused, Tokens};
 use super::outcome::Outcome;
 use super::params::{Params, Repeated};
-use crate::wire::now;
+use crate::wire::{now, random_token};
 
-/// The errors of RFC 6749, section 5.2.
+/// How long a request that is not answered is held, if the client waits for so long.
+const HANG: Duration = Duration::from_secs(60);
+
+/// The errors of RFC 6749, section 5.2, and the one of a bank that fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum TokenError {
     #[error("{0}")]
@@ -29,7 +34,7 @@ enum TokenError {
     #[error("the client's id or secret is not right")]
     InvalidClient,
     #[error("{0}")]
-    InvalidGrant(#[from] Refused),
+    Refused(#[from] Refused),
     #[error("the grant_type must be authorization_code or refresh_token")]
     UnsupportedGrantType,
 }
@@ -45,7 +50,8 @@ impl IntoResponse for TokenError {
         let (status, error) = match self {
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
-            Self::InvalidGrant(_) => (StatusCode::BAD_REQUEST, "invalid_grant"),
+            Self::Refused(Refused::Failed) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+            Self::Refused(_) => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         };
         let body = json!({ "error": error, "error_description": self.to_string() });
@@ -69,34 +75,78 @@ pub(super) async fn token(
     if bank.institution(&code).is_none() {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let (outcome, tokens) = match exchange(&bank, &code, &headers, &body) {
-        Ok(exchanged) => exchanged,
+    let tokens = match exchange(&bank, &code, &headers, &body) {
+        Ok(tokens) => tokens,
         Err(error) => {
-            if error == TokenError::InvalidGrant(Refused::Reused) {
+            if error == TokenError::Refused(Refused::Reused) {
                 bank.stats.codes_reused.add();
             }
             return error.into_response();
         }
     };
-    match outcome {
-        Outcome::ExpiredCode => return TokenError::from(Refused::Expired).into_response(),
-        Outcome::TokenFails => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Outcome::TokenIsHtml => {
+    match (tokens.grant.consent.outcome, tokens.grant.refreshed) {
+        (Outcome::ExpiredCode, false) => return TokenError::from(Refused::Expired).into_response(),
+        (Outcome::TokenFails, false) | (Outcome::RotateThen500, true) => {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        (Outcome::TokenIsHtml, false) => {
             return Html("<!doctype html><title>Maintenance</title><p>We will be back soon.")
                 .into_response();
         }
-        Outcome::SlowToken => tokio::time::sleep(bank.slow_token).await,
+        (Outcome::SlowToken, false) => tokio::time::sleep(bank.slow_token).await,
+        (Outcome::RotateThenHang, true) => {
+            tokio::time::sleep(HANG).await;
+            return StatusCode::GATEWAY_TIMEOUT.into_response();
+        }
+        (Outcome::RotateThen504, true) => return StatusCode::GATEWAY_TIMEOUT.into_response(),
         _ => {}
     }
     bank.stats.tokens_issued.add();
-    let body = json!({
+    let body = response_of(&tokens, &format!("{}/{code}", bank.url), now());
+    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// RFC 6749, section 5.1.
+fn response_of(tokens: &Tokens, issuer: &str, now: Timestamp) -> Value {
+    let grant = &tokens.grant;
+    let mut body = json!({
         "access_token": tokens.access,
         "token_type": "Bearer",
-        "expires_in": tokens.grant.consent.access_life.as_secs(),
-        "refresh_token": tokens.refresh,
-        "scope": tokens.grant.scope,
+        "scope": grant.scope,
     });
-    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    if grant.consent.outcome != Outcome::NoExpiresIn {
+        body["expires_in"] = grant.consent.access_life.as_secs().into();
+    }
+    if let Some(refresh) = &tokens.refresh {
+        body["refresh_token"] = refresh.as_str().into();
+    }
+    if let Some(end) = grant.told_end() {
+        // No standard has a member for it; banks that tell it use one of their own, or the details
+        // of RFC 9396.
+        body["consent_expires_at"] = end.as_second().into();
+        let expires_at = format!("{end:.0}");
+        body["authorization_details"] =
+            json!([{ "type": "account_information", "expires_at": expires_at }]);
+    }
+    if grant.consent.outcome == Outcome::RotateBadIdToken && grant.refreshed {
+        body["id_token"] = unverifiable_id_token(grant, issuer, now).into();
+    }
+    body
+}
+
+/// An ID token with nothing wrong but its signature, which nobody has the key for: what clients saw
+/// of a bank that went from RS256 to PS256.
+fn unverifiable_id_token(grant: &Grant, issuer: &str, now: Timestamp) -> String {
+    let head = json!({ "alg": "PS256", "typ": "JWT", "kid": "moved" });
+    let claims = json!({
+        "iss": issuer,
+        "sub": grant.consent.subject,
+        "aud": grant.client,
+        "iat": now.as_second(),
+        "exp": now.as_second() + 300,
+    });
+    let [head, claims] = [head, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    format!("{head}.{claims}.{}", random_token())
 }
 
 /// `POST /{code}/revoke`: 200 for any token, known or not.
@@ -122,14 +172,13 @@ pub(super) async fn revoke(
     }
 }
 
-/// Everything an honest token endpoint checks, and the outcome the person's password asks for. A
-/// refreshed grant has no outcome left: it is simply connected.
+/// Everything an honest token endpoint checks.
 fn exchange(
     bank: &Bank,
     institution: &str,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(Outcome, Tokens), TokenError> {
+) -> Result<Tokens, TokenError> {
     let params = form(headers, body)?;
     let client = authenticate(bank, headers, &params)?;
     match params.one("grant_type")? {
@@ -141,13 +190,11 @@ fn exchange(
                 redirect_uri: required(&params, "redirect_uri")?,
                 verifier: required(&params, "code_verifier")?,
             };
-            let tokens = bank.ledger().redeem(attempt, now())?;
-            Ok((tokens.grant.consent.outcome, tokens))
+            Ok(bank.ledger().redeem(attempt, now())?)
         }
         Some("refresh_token") => {
             let token = required(&params, "refresh_token")?;
-            let tokens = bank.ledger().refresh(institution, &client, token, now())?;
-            Ok((Outcome::Connected, tokens))
+            Ok(bank.ledger().refresh(institution, &client, token, now())?)
         }
         Some(_) => Err(TokenError::UnsupportedGrantType),
         None => Err(missing("grant_type")),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::bank::tests::{refresh, tokens_for};
 use crate::signature::signed_headers;
 use crate::tests::{
     AGGREGATOR_KEY, AGGREGATOR_SECRET, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, World, until,
@@ -249,6 +250,28 @@ async fn a_refused_token_is_denied() {
 }
 
 #[tokio::test]
+async fn what_the_bank_says_to_a_lent_token_is_reported() {
+    let gateway = Gateway::new(20);
+    let world = World::with_gateway(gateway.router()).await;
+    let reported = async |job: &str, tokens: &Value| {
+        let token = tokens["access_token"].as_str().expect("a token");
+        gateway.lends("mx_bank_oauth", token);
+        let mut report = run(&world, &gateway, job).await;
+        assert_ne!(report["status"], "challenged", "{report}");
+        report["reason"].take()
+    };
+    for (password, reason) in [("revoked", "denied"), ("over_quota", "unavailable")] {
+        let tokens = tokens_for(&world, password).await;
+        assert_eq!(reported(password, &tokens).await, reason, "{password}");
+    }
+    let tokens = tokens_for(&world, "refuse_pull_once").await;
+    assert_eq!(reported("JOB-1", &tokens).await, "denied");
+    let response = refresh(&world, &tokens).await;
+    let fresh = response.json().await.expect("JSON");
+    assert_eq!(reported("JOB-2", &fresh).await, Value::Null, "it succeeds");
+}
+
+#[tokio::test]
 async fn what_cannot_be_reached_is_unavailable() {
     let gateway = Gateway::new(1);
     let world = World::with_gateway(gateway.router()).await;
@@ -309,7 +332,7 @@ async fn only_signed_jobs_are_taken() {
     assert!(gateway.reports().is_empty());
 }
 
-/// Runs a job at the bank without pages and returns what it reports in the end.
+/// Runs a job and returns what it reports in the end.
 async fn run(world: &World, gateway: &Gateway, job: &str) -> Value {
     let before = gateway.reports().len();
     assert_eq!(push(world, job).await, StatusCode::ACCEPTED);

@@ -101,6 +101,8 @@ struct Code {
 struct Access {
     grant: String,
     since: Timestamp,
+    /// Whether its grant was refreshed already when it was issued.
+    refreshed: bool,
 }
 
 #[derive(Debug)]
@@ -241,7 +243,7 @@ impl<L> Ledger<L> {
             revoked: false,
         };
         self.grants.insert(id.clone(), grant, now);
-        self.issue_access(id, now)
+        self.issue_access(id, false, now)
     }
 
     /// Exchanges a refresh token for new tokens. It works once; a second use revokes the grant
@@ -299,14 +301,18 @@ impl<L> Ledger<L> {
         }
     }
 
-    /// The grant of an access token at this institution, while it is valid.
-    pub(super) fn granted(&self, institution: &str, token: &str, now: Timestamp) -> Option<&Grant> {
+    /// The grant of an access token at this institution, while that is valid. Whether it was refreshed
+    /// is as when the token was issued.
+    pub(super) fn granted(&self, institution: &str, token: &str, now: Timestamp) -> Option<Grant> {
         let access = self.access.get(token, now)?;
         let grant = self.grants.get(&access.grant, now)?;
         let good = grant.is_good(now)
             && grant.institution == institution
             && now.duration_since(access.since) <= grant.consent.access_life;
-        good.then_some(grant)
+        good.then(|| Grant {
+            refreshed: access.refreshed,
+            ..grant.clone()
+        })
     }
 
     fn issue_tokens(&mut self, id: String, grant: Grant, now: Timestamp) -> Tokens {
@@ -325,15 +331,19 @@ impl<L> Ledger<L> {
             refresh
         });
         Tokens {
-            access: self.issue_access(id, now),
+            access: self.issue_access(id, grant.refreshed, now),
             refresh,
             grant,
         }
     }
 
-    fn issue_access(&mut self, grant: String, now: Timestamp) -> String {
+    fn issue_access(&mut self, grant: String, refreshed: bool, now: Timestamp) -> String {
         let access = random_token();
-        let kept = Access { grant, since: now };
+        let kept = Access {
+            grant,
+            since: now,
+            refreshed,
+        };
         self.access.insert(access.clone(), kept, now);
         access
     }

@@ -168,4 +168,4 @@ fn refusal_page(status: StatusCode, heading: &str, text: &str) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -116,6 +116,16 @@ const TABLE: &[(&str, &str, Outcome)] = &[
         "the grant is revoked once its first access token has ended or was refreshed",
         RevokedThere,
     ),
+    (
+        "refuse_pull_once",
+        "reading the accounts is refused with 401 until the access token was refreshed",
+        RefusePullOnce,
+    ),
+    (
+        "over_quota",
+        "reading the accounts is refused with 429",
+        OverQuota,
+    ),
 ];
 
 /// The passwords that mean something, and what each leads to. The user name never matters, except
@@ -183,6 +193,8 @@ pub(super) enum Outcome {
     NoExpiresIn,
     ShortConsent,
     RevokedThere,
+    RefusePullOnce,
+    OverQuota,
 }
 
 impl Outcome {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -15,6 +15,9 @@ use super::accounts::{Account, accounts_of, transactions_of};
 use super::ledger::Grant;
 use super::outcome::Outcome;
 use crate::wire::now;
+
+/// When to read again what was read too often, in seconds.
+const QUOTA_WAIT: &str = "3600";
 
 /// `GET /{code}/identify`: who signed in, as OpenID Connect Core, section 5.3, has it.
 ///
@@ -27,7 +30,7 @@ pub(super) async fn identify(
     bank.stats.identify.add();
     match granted(&bank, &code, &headers) {
         Some(grant) => json_response(json!({ "sub": grant.consent.subject })),
-        None => unauthorized(),
+        None => Unreadable::Unauthorized.into_response(),
     }
 }
 
@@ -36,13 +39,12 @@ pub(super) async fn accounts(
     State(bank): State<Arc<Bank>>,
     Path(code): Path<String>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Unreadable> {
     bank.stats.accounts.add();
-    let Some(grant) = readable(&bank, &code, &headers) else {
-        return unauthorized();
-    };
+    let grant = readable(&bank, &code, &headers)?;
     let accounts = agreed_to(&grant);
-    json_response(json!({ "subject": grant.consent.subject, "accounts": accounts }))
+    let body = json!({ "subject": grant.consent.subject, "accounts": accounts });
+    Ok(json_response(body))
 }
 
 /// `GET /{code}/transactions`
@@ -50,18 +52,28 @@ pub(super) async fn transactions(
     State(bank): State<Arc<Bank>>,
     Path(code): Path<String>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Unreadable> {
     bank.stats.transactions.add();
-    let Some(grant) = readable(&bank, &code, &headers) else {
-        return unauthorized();
-    };
+    let grant = readable(&bank, &code, &headers)?;
     let transactions = transactions_of(&agreed_to(&grant), grant.day());
-    json_response(json!({ "transactions": transactions }))
+    Ok(json_response(json!({ "transactions": transactions })))
+}
+
+/// Why the accounts cannot be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Unreadable {
+    Unauthorized,
+    OverQuota,
 }
 
 /// The grant, unless its owner chose by password that nothing can be read.
-fn readable(bank: &Bank, code: &str, headers: &HeaderMap) -> Option<Grant> {
-    granted(bank, code, headers).filter(|grant| grant.consent.outcome != Outcome::Revoked)
+fn readable(bank: &Bank, code: &str, headers: &HeaderMap) -> Result<Grant, Unreadable> {
+    let grant = granted(bank, code, headers).ok_or(Unreadable::Unauthorized)?;
+    match (grant.consent.outcome, grant.refreshed) {
+        (Outcome::Revoked, _) | (Outcome::RefusePullOnce, false) => Err(Unreadable::Unauthorized),
+        (Outcome::OverQuota, _) => Err(Unreadable::OverQuota),
+        _ => Ok(grant),
+    }
 }
 
 fn granted(bank: &Bank, code: &str, headers: &HeaderMap) -> Option<Grant> {
@@ -70,7 +82,7 @@ fn granted(bank: &Bank, code: &str, headers: &HeaderMap) -> Option<Grant> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    bank.ledger().granted(code, token.trim(), now()).cloned()
+    bank.ledger().granted(code, token.trim(), now())
 }
 
 fn agreed_to(grant: &Grant) -> Vec<Account> {
@@ -83,13 +95,25 @@ fn json_response(body: serde_json::Value) -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// RFC 6750, section 3.
-fn unauthorized() -> Response {
-    let challenge = "Bearer realm=\"sandbox bank\", error=\"invalid_token\"";
-    let headers = [(WWW_AUTHENTICATE, challenge), (CACHE_CONTROL, "no-store")];
-    let body = json!({
-        "error": "invalid_token",
-        "error_description": "the access token is missing, expired or revoked",
-    });
-    (StatusCode::UNAUTHORIZED, headers, Json(body)).into_response()
+impl IntoResponse for Unreadable {
+    fn into_response(self) -> Response {
+        let no_store = (CACHE_CONTROL, "no-store");
+        match self {
+            // RFC 6750, section 3.
+            Self::Unauthorized => {
+                let challenge = "Bearer realm=\"sandbox bank\", error=\"invalid_token\"";
+                let body = json!({
+                    "error": "invalid_token",
+                    "error_description": "the access token is missing, expired or revoked",
+                });
+                let headers = [(WWW_AUTHENTICATE, challenge), no_store];
+                (StatusCode::UNAUTHORIZED, headers, Json(body)).into_response()
+            }
+            Self::OverQuota => {
+                let body = json!({ "error_description": "the accounts were read too often today" });
+                let headers = [(RETRY_AFTER, QUOTA_WAIT), no_store];
+                (StatusCode::TOO_MANY_REQUESTS, headers, Json(body)).into_response()
+            }
+        }
+    }
 }

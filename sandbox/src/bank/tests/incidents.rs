@@ -191,3 +191,33 @@ async fn revoked_there() {
     ended(&world, &tokens).await;
     refused(&world, &tokens).await;
 }
+
+#[tokio::test]
+async fn refuse_pull_once() {
+    let world = World::start().await;
+    let tokens = tokens_for(&world, "refuse_pull_once").await;
+    let access = text(&tokens, "access_token");
+    for what in ["accounts", "transactions"] {
+        let response = read(&world, PAGES, what, access).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    }
+    let response = read(&world, PAGES, "identify", access).await;
+    assert_eq!(response.status(), StatusCode::OK, "but who it is, is known");
+    refreshed(&world, &tokens).await;
+    assert_eq!(reads(&world, &tokens).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn over_quota() {
+    let world = World::start().await;
+    let mut tokens = tokens_for(&world, "over_quota").await;
+    for _ in 0..2 {
+        let access = text(&tokens, "access_token");
+        for what in ["accounts", "transactions"] {
+            let response = read(&world, PAGES, what, access).await;
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(response.headers()["retry-after"], "3600");
+        }
+        tokens = json(refresh(&world, &tokens).await).await;
+    }
+}

@@ -126,7 +126,7 @@ async fn exchange(world: &World, institution: &str, code: &str, changes: Fields<
 }
 
 /// What a person who types this password connects.
-async fn tokens_for(world: &World, password: &str) -> Value {
+pub(crate) async fn tokens_for(world: &World, password: &str) -> Value {
     let code = code_for(world, password).await;
     let response = exchange(world, PAGES, &code, &[]).await;
     assert_eq!(response.status(), StatusCode::OK, "{password}");
@@ -134,7 +134,7 @@ async fn tokens_for(world: &World, password: &str) -> Value {
 }
 
 /// A token request with the refresh token of `tokens`.
-async fn refresh(world: &World, tokens: &Value) -> Response {
+pub(crate) async fn refresh(world: &World, tokens: &Value) -> Response {
     let token = text(tokens, "refresh_token");
     let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
     exchange(world, PAGES, "", &fields).await

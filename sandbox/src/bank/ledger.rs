@@ -4,6 +4,8 @@
 //! once, within a minute, for the client, redirect address and PKCE verifier it belongs to. All
 //! tokens that come from one consent share one grant and end with it.
 
+use std::collections::HashSet;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -147,6 +149,8 @@ pub(super) enum Refused {
     RefreshReused,
     #[error("the grant has been revoked or has ended")]
     Revoked,
+    #[error("everybody is refused for the time being")]
+    Everybody,
     #[error("the bank has a problem; nothing has changed")]
     Failed,
 }
@@ -160,6 +164,8 @@ pub(super) struct Ledger<L> {
     grants: Bounded<String, Grant>,
     access: Bounded<String, Access>,
     refresh: Bounded<String, Refresh>,
+    /// The institutions that refuse every refresh for the time being.
+    refusing: HashSet<String>,
 }
 
 impl<L> Ledger<L> {
@@ -170,6 +176,7 @@ impl<L> Ledger<L> {
             grants: Bounded::new(CAPACITY, GRANT_LIFE),
             access: Bounded::new(CAPACITY, GRANT_LIFE),
             refresh: Bounded::new(CAPACITY, GRANT_LIFE),
+            refusing: HashSet::new(),
         }
     }
 
@@ -261,6 +268,9 @@ impl<L> Ledger<L> {
         if grant.client.as_deref() != Some(client) || grant.institution != institution {
             return Err(Refused::Unknown);
         }
+        if self.refusing.contains(institution) {
+            return Err(Refused::Everybody);
+        }
         if !grant.is_good(now) {
             return Err(Refused::Revoked);
         }
@@ -279,25 +289,30 @@ impl<L> Ledger<L> {
         Ok(self.issue_tokens(id, grant, now))
     }
 
+    /// Makes an institution refuse every refresh, or no longer. Its grants stay as they are.
+    pub(super) fn refuse_all(&mut self, institution: &str, on: bool) {
+        if on {
+            self.refusing.insert(institution.to_owned());
+        } else {
+            self.refusing.remove(institution);
+        }
+    }
+
     /// Revokes a token of this client, and with a refresh token all that belongs to its grant
-    /// (RFC 7009, section 2.1). Tokens that are unknown or another client's are left alone.
-    pub(super) fn revoke(&mut self, client: &str, token: &str, now: Timestamp) {
-        let refresh = self.refresh.get(token, now).map(|kept| kept.grant.clone());
-        if let Some(id) = refresh {
-            if self
-                .grants
-                .get(&id, now)
-                .is_some_and(|grant| grant.client.as_deref() == Some(client))
-            {
-                self.revoke_grant(&id, now);
-            }
-        } else if self
-            .access
-            .get(token, now)
-            .and_then(|access| self.grants.get(&access.grant, now))
-            .is_some_and(|grant| grant.client.as_deref() == Some(client))
-        {
-            self.access.remove(token, now);
+    /// (RFC 7009, section 2.1). Tokens that are unknown or another client's are left alone. Returns
+    /// whether there was something to revoke.
+    pub(super) fn revoke(&mut self, client: &str, token: &str, now: Timestamp) -> bool {
+        let is_owner = |id: &String| {
+            let grant = self.grants.get(id, now);
+            grant.is_some_and(|grant| grant.client.as_deref() == Some(client))
+        };
+        if let Some(kept) = self.refresh.get(token, now) {
+            let id = kept.grant.clone();
+            is_owner(&id) && self.revoke_grant(&id, now)
+        } else {
+            let access = self.access.get(token, now);
+            access.is_some_and(|access| is_owner(&access.grant))
+                && self.access.remove(token, now).is_some()
         }
     }
 
@@ -348,10 +363,10 @@ impl<L> Ledger<L> {
         access
     }
 
-    fn revoke_grant(&mut self, id: &str, now: Timestamp) {
-        if let Some(grant) = self.grants.get_mut(id, now) {
-            grant.revoked = true;
-        }
+    /// Returns whether it was not revoked already.
+    fn revoke_grant(&mut self, id: &str, now: Timestamp) -> bool {
+        let grant = self.grants.get_mut(id, now);
+        grant.is_some_and(|grant| !std::mem::replace(&mut grant.revoked, true))
     }
 }
 

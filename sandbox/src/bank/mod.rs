@@ -6,10 +6,11 @@
 //! asked), `token` turns codes into tokens and revokes them. Where there is no OAuth, `sign_in`
 //! takes what people type. `resources` shows what was agreed to, out of `accounts`. All rules about
 //! who may have what are in `ledger`; what a typed password does is in `outcome` for the pages and
-//! in `script` for sign-ins without them.
+//! in `script` for sign-ins without them. What can be done to a whole institution is in `door`.
 
 mod accounts;
 mod authorize;
+mod door;
 mod ledger;
 mod outcome;
 mod params;
@@ -112,6 +113,7 @@ pub(super) fn router(settings: &Settings) -> Router {
         )
         .route("/{code}/token", post(token::token))
         .route("/{code}/revoke", post(token::revoke))
+        .route("/{code}/sandbox/refuse_all", post(door::refuse_all))
         .route("/{code}/sign-in", post(sign_in::sign_in))
         .route("/{code}/identify", get(resources::identify))
         .route("/{code}/accounts", get(resources::accounts))

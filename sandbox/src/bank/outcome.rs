@@ -5,7 +5,8 @@ use jiff::SignedDuration;
 use Outcome::*;
 
 /// Each password that means something, what it leads to in words, and what it does. The first row
-/// is for every other password.
+/// is for every other password. That a refresh token which is used again ends its grant has no row:
+/// the bank does that to everybody, but for the rows that say otherwise.
 const TABLE: &[(&str, &str, Outcome)] = &[
     ("anything else", "connects", Connected),
     (

@@ -47,4 +47,14 @@ pub(super) struct Stats {
     pub(super) tokens_issued: Counter,
     /// Codes that were presented again after they had been used.
     pub(super) codes_reused: Counter,
+    /// Token requests with a refresh token.
+    pub(super) refresh: Counter,
+    /// Those that brought new tokens, even if the response with them was lost.
+    pub(super) refreshes_granted: Counter,
+    /// Those that were answered with `invalid_grant`.
+    pub(super) refreshes_refused: Counter,
+    /// Those among them whose refresh token had been used before.
+    pub(super) refreshes_reused: Counter,
+    /// Revocation requests that ended something.
+    pub(super) revocations: Counter,
 }

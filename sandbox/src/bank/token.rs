@@ -163,7 +163,9 @@ pub(super) async fn revoke(
     let revoked = form(&headers, &body).and_then(|params| {
         let client = authenticate(&bank, &headers, &params)?;
         let token = required(&params, "token")?;
-        bank.ledger().revoke(&client, token, now());
+        if bank.ledger().revoke(&client, token, now()) {
+            bank.stats.revocations.add();
+        }
         Ok(())
     });
     match revoked {
@@ -193,8 +195,20 @@ fn exchange(
             Ok(bank.ledger().redeem(attempt, now())?)
         }
         Some("refresh_token") => {
+            bank.stats.refresh.add();
             let token = required(&params, "refresh_token")?;
-            Ok(bank.ledger().refresh(institution, &client, token, now())?)
+            let refreshed = bank.ledger().refresh(institution, &client, token, now());
+            match &refreshed {
+                Ok(_) => bank.stats.refreshes_granted.add(),
+                Err(Refused::Failed) => {}
+                Err(refused) => {
+                    bank.stats.refreshes_refused.add();
+                    if *refused == Refused::RefreshReused {
+                        bank.stats.refreshes_reused.add();
+                    }
+                }
+            }
+            Ok(refreshed?)
         }
         Some(_) => Err(TokenError::UnsupportedGrantType),
         None => Err(missing("grant_type")),

@@ -1,4 +1,4 @@
-//! How connections are lost: each incident that a password plays.
+//! How connections are lost: each incident that a password plays, and the one that has a switch.
 
 use axum::Router;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -219,5 +219,81 @@ async fn over_quota() {
             assert_eq!(response.headers()["retry-after"], "3600");
         }
         tokens = json(refresh(&world, &tokens).await).await;
+    }
+}
+
+/// Switches whether the institution refuses everybody.
+async fn refuse_all(world: &World, institution: &str, on: bool) -> StatusCode {
+    let url = format!("{}/{institution}/sandbox/refuse_all", world.bank);
+    let request = world.http.post(url).json(&serde_json::json!({ "on": on }));
+    request.send().await.expect("a response").status()
+}
+
+#[tokio::test]
+async fn refuse_all_refuses_everybody_for_a_while() {
+    let world = World::start().await;
+    let people = [
+        tokens_for(&world, "anything").await,
+        tokens_for(&world, "no_rotation").await,
+    ];
+    assert_eq!(
+        refuse_all(&world, "mxcu_oauth", true).await,
+        StatusCode::NO_CONTENT
+    );
+    let fresh = refreshed(&world, &people[1]).await;
+    assert_eq!(
+        reads(&world, &fresh).await,
+        StatusCode::OK,
+        "it is elsewhere"
+    );
+
+    assert_eq!(
+        refuse_all(&world, PAGES, true).await,
+        StatusCode::NO_CONTENT
+    );
+    for tokens in &people {
+        refused(&world, tokens).await;
+        refused(&world, tokens).await;
+        assert_eq!(reads(&world, tokens).await, StatusCode::OK);
+    }
+    assert_eq!(
+        refuse_all(&world, PAGES, false).await,
+        StatusCode::NO_CONTENT
+    );
+    for tokens in &people {
+        refreshed(&world, tokens).await;
+    }
+    assert_eq!(
+        refuse_all(&world, "mxbank", true).await,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn the_statistics_say_what_became_of_refreshes_and_revocations() {
+    let world = World::start().await;
+    let tokens = tokens_for(&world, "refresh_500_once").await;
+    refresh(&world, &tokens).await;
+    refreshed(&world, &tokens).await;
+    refused(&world, &tokens).await;
+    refused(&world, &tokens).await;
+    let tokens = tokens_for(&world, "rotate_then_500").await;
+    refresh(&world, &tokens).await;
+    for _ in 0..2 {
+        let url = format!("{}/{PAGES}/revoke", world.bank);
+        let request = world.http.post(url).header("authorization", basic());
+        let form = [("token", text(&tokens, "refresh_token"))];
+        request.form(&form).send().await.expect("a response");
+    }
+    let stats = world.stats().await;
+    for (name, count) in [
+        ("refresh", 5),
+        ("refreshes_granted", 2),
+        ("refreshes_refused", 2),
+        ("refreshes_reused", 1),
+        ("revoke", 2),
+        ("revocations", 1),
+    ] {
+        assert_eq!(stats[name], count, "{name}: {stats}");
     }
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
-use crate::flow::{Clients, Clock, Gateway, Institutions, Settings};
+use crate::flow::{Circuits, Clients, Clock, Gateway, Institutions, Places, Settings};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
 use crate::metrics::{Configured, Metrics};
@@ -73,6 +73,7 @@ impl Random for SystemRandom {
 pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreError> {
     let retention = Retention {
         finished: config.store.keep_finished,
+        delivered: config.webhooks.keep_delivered,
     };
     match &config.store.location {
         StoreLocation::Sqlite(path) => Ok((SqliteStore::open(path, retention)?.into(), Vec::new())),
@@ -122,6 +123,10 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
                 settings.answer_deadline
             }),
         members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
+        places: Places {
+            endpoint: at_most(config.webhooks.places),
+            aggregator: at_most(config.aggregator.as_ref().map_or(0, |it| it.places)),
+        },
     };
     let ring = key_ring(&config)?;
     let outgoing = outgoing(&config)?;
@@ -152,6 +157,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         settings,
         clock: sources.clock,
         random: sources.random,
+        circuits: Circuits::new(metrics.clone()),
         metrics: metrics.clone(),
         under_way: crate::flow::under_way::UnderWay::default(),
         tasks: tokio_util::task::TaskTracker::new(),
@@ -197,11 +203,14 @@ pub fn few_descriptors(listen: &config::Listen, descriptors: usize) -> Option<St
 }
 
 fn asked(listen: &config::Listen) -> Caps {
-    let at_most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     Caps {
         all: at_most(listen.connections),
         per_source: at_most(listen.connections_per_source),
     }
+}
+
+fn at_most(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Whether calls go through a proxy, as `config` says.

@@ -10,6 +10,10 @@
 // A dependency that nothing uses any more does not pass the lints.
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
+// Fixtures that the tests of `tests/it` share with those of this crate name it as those do.
+#[cfg(test)]
+extern crate self as guichet;
+
 pub mod aggregator;
 pub mod app;
 pub mod cli;

@@ -144,15 +144,16 @@ pub async fn read_into(
     }
 }
 
-/// Reads and drops the rest of a response of which only the status matters, so that the connection can be
-/// used for the next call. After 16 kB or a second it gives up, and the connection is closed.
-pub async fn drain(mut response: Response) {
+/// Reads the rest of a response of which hardly more than the status matters, so that the connection can be used for the
+/// next call. After 16 kB or a second it gives up, and the connection is closed. Returns what came until then.
+pub async fn drain(mut response: Response) -> Vec<u8> {
     const LIMIT: usize = 16 * 1024;
     const TIME: Duration = Duration::from_secs(1);
-    let mut dropped = Vec::new();
-    let reading = read_into(&mut response, LIMIT, &mut dropped);
+    let mut body = Vec::new();
+    let reading = read_into(&mut response, LIMIT, &mut body);
     // An error changes nothing here.
     let _ = tokio::time::timeout(TIME, reading).await;
+    body
 }
 
 /// Whether a call failed because of TLS: a certificate, a version, or an alert of the other side.

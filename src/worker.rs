@@ -1,140 +1,156 @@
-//! What happens without a request: deadlines, pushes of jobs, deliveries of events.
+//! What happens without a request: duties and deadlines.
 //!
-//! Everything due is in the store, so nothing is lost if a worker dies: what it had reserved is due again
-//! after a while. A step of this process that queues work wakes the line that does it. Work of other processes,
-//! and work that becomes due, is found by one look at the store a second, over everything.
+//! Everything due is in the store, so nothing is lost if a worker dies: what it had taken up is due again
+//! after a while. A step of this process that queues a duty wakes the worker. Duties of other processes,
+//! and those that become due, are found by one look at the store a second, over everything.
 
+mod turns;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::domain::event::Event;
-use crate::domain::job::Job;
-use crate::flow::{Gateway, Internal, QueuedWork, Where, aggregate, deadlines, deliver};
+use crate::flow::circuits::Target;
+use crate::flow::duties::{Duty, Line, Reserved};
+use crate::flow::{Gateway, deadlines, duties};
 use crate::log_context;
 use crate::webhook::Webhooks;
+use turns::Turns;
 
 /// How often the store is looked over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How many deliveries, and how many pushes, are under way at a time: one that waits for a slow
-/// receiver does not hold up the others.
-const SIDE_BY_SIDE: usize = 32;
+/// How many duties this process has taken up at a time, in all. No client has enough lines to fill it.
+const SIDE_BY_SIDE: usize = 512;
 
 /// Works until `shutdown`, then finishes what it has begun.
 pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: CancellationToken) {
-    let webhooks = Arc::new(webhooks);
     let overdue = Notify::new();
+    let worker = Worker {
+        gateway: gateway.clone(),
+        webhooks: Arc::new(webhooks),
+        turns: Turns::default(),
+        running: JoinSet::new(),
+        taken: HashMap::new(),
+        places: HashMap::new(),
+    };
     tokio::join!(
-        run_line(Line::Deliveries, &gateway, &webhooks, &shutdown),
-        run_line(Line::Pushes, &gateway, &webhooks, &shutdown),
+        worker.run(&shutdown),
         look(&gateway, &overdue, &shutdown),
         sweep(&gateway, &overdue, &shutdown),
-        purge(&gateway, &shutdown),
+        upkeep(&gateway, &shutdown),
     );
 }
 
-/// A kind of work with tasks of its own: slow receivers do not delay the aggregator.
-#[derive(Clone, Copy, Debug)]
-enum Line {
-    Deliveries,
-    Pushes,
+/// Takes up what is due, and does it.
+struct Worker {
+    gateway: Arc<Gateway>,
+    webhooks: Arc<Webhooks>,
+    turns: Turns,
+    /// What was taken up; each task returns its line.
+    running: JoinSet<Line>,
+    /// How much of each line is among it.
+    taken: HashMap<Line, usize>,
+    /// The places of everything that duties need.
+    places: HashMap<Target, Arc<Semaphore>>,
 }
 
-/// One piece of work.
-enum Task {
-    Deliver(Box<Event>),
-    Push(Box<Job>),
-}
-
-impl Line {
-    /// Where work of this kind is due.
-    fn queued(self, gateway: &Gateway) -> &QueuedWork {
-        match self {
-            Self::Deliveries => deliver::queued(gateway),
-            Self::Pushes => aggregate::queued(gateway),
-        }
-    }
-
-    /// Reserves up to `limit` pieces that are due.
-    async fn take_due(
-        self,
-        gateway: &Gateway,
-        within: Where,
-        limit: usize,
-    ) -> Result<Vec<Task>, Internal> {
-        Ok(match self {
-            Self::Deliveries => {
-                let events = deliver::take_due(gateway, within, limit).await?;
-                let task = |event| Task::Deliver(Box::new(event));
-                events.into_iter().map(task).collect()
+impl Worker {
+    async fn run(mut self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            while let Some(done) = self.running.try_join_next() {
+                self.is_done(done.ok());
             }
-            Self::Pushes => {
-                let jobs = aggregate::take_due(gateway, within, limit).await?;
-                jobs.into_iter()
-                    .map(|job| Task::Push(Box::new(job)))
-                    .collect()
-            }
-        })
-    }
-}
-
-impl Task {
-    async fn run(self, gateway: &Gateway, webhooks: &Webhooks) -> Result<(), Internal> {
-        match self {
-            Self::Deliver(event) => deliver::deliver(gateway, webhooks, *event).await,
-            Self::Push(job) => aggregate::push(gateway, *job).await,
-        }
-    }
-}
-
-/// Reserves what is due and does it, several pieces at a time, until `shutdown`; then waits for the
-/// running ones.
-async fn run_line(
-    line: Line,
-    gateway: &Arc<Gateway>,
-    webhooks: &Arc<Webhooks>,
-    shutdown: &CancellationToken,
-) {
-    let room = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-    let tasks = TaskTracker::new();
-    let mut within = Where::Everywhere;
-    while !shutdown.is_cancelled() {
-        // Only as many pieces are reserved as can run now.
-        drop(room.acquire().await);
-        let free = room.available_permits();
-        let taken = line.take_due(gateway, within, free).await.unwrap_or_else(|error| {
-            tracing::error!(?line, %error, "due work could not be read from the store; tried again");
-            Vec::new()
-        });
-        let may_be_more = taken.len() == free;
-        for task in taken {
-            let permit = room.clone().try_acquire_owned();
-            let (gateway, webhooks) = (gateway.clone(), webhooks.clone());
-            let work = async move {
-                if let Err(error) = task.run(&gateway, &webhooks).await {
-                    tracing::error!(?line, %error, "a background step failed; it is repeated later");
-                }
-                drop(permit);
+            let limit = SIDE_BY_SIDE.saturating_sub(self.running.len());
+            let (gateway, taken) = (&self.gateway, &self.taken);
+            let room = |line: &Line| {
+                let taken = taken.get(line).copied().unwrap_or_default();
+                duties::room(gateway, line, taken)
             };
-            tasks.spawn(work.instrument(log_context::span()));
+            let asks = self.turns.next(limit, room);
+            if !asks.is_empty() {
+                match duties::reserve(&self.gateway, &asks).await {
+                    Ok(reserved) => reserved.into_iter().for_each(|it| self.begin(it)),
+                    // The next look finds it again.
+                    Err(error) => {
+                        tracing::error!(%error, "what is due could not be taken up; tried again");
+                    }
+                }
+                continue;
+            }
+            tokio::select! {
+                spots = duties::queued(&self.gateway).wait() => self.turns.add(spots),
+                Some(done) = self.running.join_next() => self.is_done(done.ok()),
+                () = shutdown.cancelled() => {}
+            }
         }
-        within = tokio::select! {
-            _ = room.acquire(), if may_be_more => Where::Everywhere,
-            queued = line.queued(gateway).wait(), if !may_be_more => queued,
-            () = shutdown.cancelled() => break,
-        };
+        self.running.join_all().await;
     }
-    tasks.close();
-    tasks.wait().await;
+
+    /// Begins what was taken up.
+    fn begin(&mut self, reserved: Reserved) {
+        self.turns.found(&reserved);
+        let line = reserved.spot.line;
+        let Some(target) = duties::target(&self.gateway, &line) else {
+            return;
+        };
+        let places = duties::places(&self.gateway, &target);
+        let places = self
+            .places
+            .entry(target)
+            .or_insert_with(|| Arc::new(Semaphore::new(places)))
+            .clone();
+        *self.taken.entry(line.clone()).or_default() += reserved.duties.len();
+        for duty in reserved.duties {
+            let work = perform(
+                self.gateway.clone(),
+                self.webhooks.clone(),
+                places.clone(),
+                duty,
+            );
+            let line = line.clone();
+            let work = async move {
+                work.await;
+                line
+            };
+            self.running.spawn(work.instrument(log_context::span()));
+        }
+    }
+
+    fn is_done(&mut self, line: Option<Line>) {
+        let Some(line) = line else {
+            // A task that panicked does not say which line it was of.
+            return;
+        };
+        if let Some(taken) = self.taken.get_mut(&line) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
+                self.taken.remove(&line);
+            }
+        }
+    }
 }
 
-/// Looks for what is due, again and again. The lines are told by the store, the sweep by `overdue`.
+/// Does a duty once there is a place for it.
+async fn perform(
+    gateway: Arc<Gateway>,
+    webhooks: Arc<Webhooks>,
+    places: Arc<Semaphore>,
+    duty: Duty,
+) {
+    let _place = places.acquire().await;
+    if let Err(error) = duties::perform(&gateway, &webhooks, duty).await {
+        tracing::error!(%error, "a duty could not be done; it is due again later");
+    }
+}
+
+/// Looks for what is due, again and again. The worker is told by the store, the sweep by `overdue`.
 async fn look(gateway: &Gateway, overdue: &Notify, shutdown: &CancellationToken) {
     let mut looks = every_look();
     while is_next(&mut looks, shutdown).await {
@@ -168,12 +184,12 @@ async fn sweep(gateway: &Arc<Gateway>, overdue: &Notify, shutdown: &Cancellation
     }
 }
 
-/// Deletes what was kept long enough, again and again.
-async fn purge(gateway: &Gateway, shutdown: &CancellationToken) {
+/// Deletes what was kept long enough and gives up what is too old, again and again.
+async fn upkeep(gateway: &Gateway, shutdown: &CancellationToken) {
     let mut looks = every_look();
     let mut last = None;
     while is_next(&mut looks, shutdown).await {
-        if let Err(error) = deadlines::purge(gateway, &mut last).await {
+        if let Err(error) = deadlines::upkeep(gateway, &mut last).await {
             tracing::error!(%error, "what was kept long enough could not be deleted; it is tried again");
         }
     }

@@ -528,6 +528,7 @@ async fn is_overdue(store: &Store, now: Timestamp) -> anyhow::Result<bool> {
 /// As a gateway keeps finished windows.
 const RETENTION: Retention = Retention {
     finished: Duration::from_secs(30 * 24 * 60 * 60),
+    delivered: Duration::from_secs(24 * 60 * 60),
 };
 
 /// What the keys of a gateway begin with, unless it is told otherwise.

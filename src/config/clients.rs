@@ -15,7 +15,7 @@ use super::secrets::Written;
 use super::sections::{Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Section};
 use crate::domain::client::{
-    BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
+    BasicCredentials, Client, EndpointId, Registration, UnboundCallback, WebhookEndpoint,
 };
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
@@ -174,6 +174,7 @@ impl Surroundings<'_> {
                 );
             }
             endpoints.push(WebhookEndpoint {
+                id: EndpointId::of(&url),
                 url,
                 kinds: raw.events.into_iter().map(|kind| kind.0.0).collect(),
                 secrets: [current, previous]

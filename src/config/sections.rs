@@ -349,6 +349,21 @@ pub struct RawAggregator {
     pub deadline_seconds: DeadlineSeconds,
     #[serde(default)]
     pub answer_minutes: AnswerMinutes,
+    #[serde(default)]
+    pub places: AggregatorPlaces,
+}
+
+/// How many pushes run at a time.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct AggregatorPlaces(
+    #[serde(deserialize_with = "super::value::between::<1, 256, _>")] pub u64,
+);
+
+impl Default for AggregatorPlaces {
+    fn default() -> Self {
+        Self(32)
+    }
 }
 
 /// How long the gateway waits for a report about a job.
@@ -387,6 +402,8 @@ pub struct AggregatorSettings {
     pub deadline: Duration,
     /// How long the answer to an institution's question is awaited.
     pub answer_deadline: Duration,
+    /// How many pushes run at a time.
+    pub places: u64,
 }
 
 impl AggregatorSettings {
@@ -421,6 +438,7 @@ impl AggregatorSettings {
             key: key?,
             deadline,
             answer_deadline: Duration::from_secs(60 * raw.answer_minutes.0),
+            places: raw.places.0,
         })
     }
 }
@@ -435,6 +453,15 @@ pub struct WebhookSettings {
         deserialize_with = "value::seconds::<1, 60, _>"
     )]
     pub timeout: Duration,
+    /// How many deliveries to one endpoint run at a time.
+    #[serde(deserialize_with = "value::between::<1, 64, _>")]
+    pub places: u64,
+    /// How long an event that was delivered is kept, so that it can be sent again.
+    #[serde(
+        rename = "keep_delivered_hours",
+        deserialize_with = "value::hours::<0, 168, _>"
+    )]
+    pub keep_delivered: Duration,
     /// Private hosts that endpoints may name or lead to.
     pub allow_hosts: Vec<HostPort>,
 }
@@ -443,6 +470,8 @@ impl Default for WebhookSettings {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(20),
+            places: 4,
+            keep_delivered: Duration::from_secs(24 * 60 * 60),
             allow_hosts: Vec::new(),
         }
     }

@@ -2,14 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::client::EndpointId;
 use super::form;
 use super::id::{EventGuid, JobGuid};
 use super::job::Pulled;
 use super::member::Member;
 use super::window::Window;
-
-/// How many times a delivery is tried, over about 24 hours.
-pub const DELIVERY_TRIES: u32 = 12;
 
 /// The kinds of event a client can subscribe to, one address each (CONTRACT.md 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +77,8 @@ pub struct Notice {
     pub guid: EventGuid,
     /// Its kind.
     pub kind: EventKind,
+    /// Where it goes.
+    pub endpoint: EndpointId,
 }
 
 /// An event as the store keeps it until its client has accepted it.

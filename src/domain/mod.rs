@@ -13,7 +13,7 @@
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`],
 //! [`institution`], [`credential`], [`member`],
-//! [`connection_status`], [`window`], [`token_set`], [`job`], [`challenge`], [`event`].
+//! [`connection_status`], [`window`], [`token_set`], [`job`], [`challenge`], [`event`], [`duty`].
 
 pub mod challenge;
 pub mod client;
@@ -22,6 +22,7 @@ pub mod connection_status;
 pub mod credential;
 pub mod data_request;
 pub mod digest;
+pub mod duty;
 pub mod error_reason;
 pub mod event;
 pub mod form;

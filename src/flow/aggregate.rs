@@ -1,14 +1,15 @@
 //! aggregate: a queued job → pushed to the aggregator, leased, reported.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use secrecy::SecretString;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::{Gateway, Internal, seal_contexts};
+use super::circuits::Target;
+use super::{Gateway, Internal, duties, seal_contexts};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
+use crate::domain::duty::DutyKind;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{CredentialGuid, JobGuid};
 use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus, Pulled};
@@ -16,10 +17,7 @@ use crate::domain::member::ConnectionStatus;
 use crate::domain::token_set::TokenSet;
 use crate::log_context;
 use crate::seal::Context;
-use crate::store::{Lease, QueuedWork, Recorded, Reported, SealedAccess, StatusChange, Where};
-
-/// How long to wait before a job is pushed again after the n-th push was not accepted.
-const PUSH_WAITS_S: [u64; 2] = [5, 30];
+use crate::store::{DutyName, Fate, Lease, Recorded, Reported, SealedAccess, Settle, StatusChange};
 
 /// What was lent for one job.
 pub struct Leased {
@@ -91,28 +89,6 @@ pub struct Question {
     pub kind: ChallengeKind,
 }
 
-/// The jobs that this process has queued.
-pub fn queued(gateway: &Gateway) -> &QueuedWork {
-    gateway.store.jobs_queued()
-}
-
-/// Reserves up to `limit` jobs that are due; each is then to be [`push`]ed.
-pub async fn take_due(
-    gateway: &Gateway,
-    within: Where,
-    limit: usize,
-) -> Result<Vec<Job>, Internal> {
-    if gateway.aggregator.is_none() {
-        return Ok(Vec::new());
-    }
-    let now = gateway.now();
-    let hold_until = now + gateway.settings.job_deadline;
-    Ok(gateway
-        .store
-        .reserve_jobs(within, now, hold_until, limit)
-        .await?)
-}
-
 /// Pushes a reserved job. It fails instead if it was pushed three times already, or if nobody answered
 /// its questions in time.
 pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
@@ -141,19 +117,35 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
         .await?;
         return Ok(());
     }
+    let name = DutyName::Job(job.guid);
+    if gateway
+        .circuits
+        .enter(&Target::Aggregator, Instant::now())
+        .is_err()
+    {
+        return duties::give_back(gateway, name).await;
+    }
     match aggregator.push(&job, gateway.now()).await {
         Ok(()) => {
+            gateway.circuits.worked(&Target::Aggregator);
             tracing::info!("job pushed");
         }
         Err(error) => {
             tracing::warn!(%error, "job push failed");
-            let pushes = job.attempt.saturating_sub(1) as usize;
-            let wait = PUSH_WAITS_S.get(pushes).copied().unwrap_or_default();
-            let due_at = gateway.now() + Duration::from_secs(wait);
+            let asked = None;
             gateway
-                .store
-                .postpone_job(job.guid, due_at, gateway.now())
-                .await?;
+                .circuits
+                .failed(&Target::Aggregator, asked, Instant::now());
+            let (now, random) = (gateway.now(), gateway.random.as_ref());
+            let tries = (job.attempt, job.created_at);
+            let schedule = DutyKind::Aggregate.schedule();
+            let settle = Settle {
+                duty: name,
+                // After the last push that was not accepted it is due at once, and fails.
+                fate: Fate::Postponed(schedule.next(tries, asked, now, random).unwrap_or(now)),
+                tried: None,
+            };
+            gateway.store.settle_duty(&settle, now).await?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::failure::end;
-use super::{Gateway, Internal};
+use super::{Gateway, Internal, duties};
 use crate::domain::window::{Ending, ErrorReason, Window};
 use crate::log_context;
 
@@ -17,10 +17,10 @@ const SWEEP: usize = 500;
 /// How many windows are ended side by side: few enough that requests beside them do not wait long.
 const SIDE_BY_SIDE: usize = 32;
 
-/// How often what was kept long enough is deleted.
-const PURGE_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// How often what was kept long enough is deleted, and what is too old is given up.
+const UPKEEP_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
-/// Looks for everything that is due, whoever left it: those who wait for due jobs and events are told. Returns
+/// Looks for everything that is due, whoever left it: the worker is told where duties are due. Returns
 /// whether there are windows to [`sweep`].
 pub async fn look(gateway: &Gateway) -> Result<bool, Internal> {
     Ok(gateway.store.look_for_due(gateway.now()).await?)
@@ -50,11 +50,12 @@ pub async fn sweep(gateway: &Arc<Gateway>) -> Result<usize, Internal> {
     Ok(ended)
 }
 
-/// Deletes what was kept long enough, unless that was done less than a minute ago.
-pub async fn purge(gateway: &Gateway, last: &mut Option<Timestamp>) -> Result<(), Internal> {
+/// Deletes what was kept long enough and gives up what is too old, unless that was done less than a minute ago.
+pub async fn upkeep(gateway: &Gateway, last: &mut Option<Timestamp>) -> Result<(), Internal> {
     let now = gateway.now();
-    if last.is_none_or(|last| now.duration_since(last) >= PURGE_EVERY) {
+    if last.is_none_or(|last| now.duration_since(last).abs() >= UPKEEP_EVERY) {
         gateway.store.purge(now).await?;
+        duties::bury_the_old(gateway).await?;
         *last = Some(now);
     }
     Ok(())

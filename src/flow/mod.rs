@@ -9,7 +9,7 @@
 //! sessions; [`members`] what a member service does besides minting, with [`credentials`] where there is
 //! no OAuth; [`order`] an aggregation that a client requests; [`challenges`] what the institution asks
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
-//! sent. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
+//! sent; [`duties`] how what is due is taken up in fair shares, and [`circuits`] how what fails rests. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`idempotency`] a request that is sent twice.
 //!
@@ -22,10 +22,12 @@ pub mod aggregate;
 pub mod callback;
 pub mod cancel;
 pub mod challenges;
+pub mod circuits;
 pub mod connect;
 pub mod credentials;
 pub mod deadlines;
 pub mod deliver;
+pub mod duties;
 mod failure;
 pub mod finish;
 pub mod held;
@@ -55,19 +57,20 @@ use url::Url;
 
 use crate::aggregator::Aggregator;
 use crate::domain::client::Client;
+use crate::domain::duty::DutyKind;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{ClientId, EventGuid, InstitutionCode, Partition};
 use crate::domain::institution::Institution;
 use crate::domain::random::Random;
-use crate::metrics::{Metrics, QUEUES};
+use crate::metrics::Metrics;
 use crate::oauth::OAuthClient;
 use crate::seal::Sealer;
 use crate::store::{Store, StoreError};
 
+pub use self::circuits::Circuits;
 pub use self::institutions::Institutions;
 pub use crate::store::{
-    AttemptRecord, IdempotentRequest, PageRequest, Paged, QueuedWork, Subject, VisitKind, Where,
-    WindowQuery,
+    AttemptRecord, IdempotentRequest, PageRequest, Paged, Subject, VisitKind, WindowQuery,
 };
 
 /// Everything a verb needs.
@@ -94,6 +97,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// The exchanges that run in this process.
     pub under_way: under_way::UnderWay,
+    /// What rests because it failed.
+    pub circuits: Circuits,
     /// Work that must be finished even if the browser that caused it goes away.
     pub tasks: TaskTracker,
 }
@@ -115,6 +120,17 @@ pub struct Settings {
     pub answer_deadline: Duration,
     /// How many members a user may have.
     pub members_per_user: u32,
+    /// How many duties run at a time.
+    pub places: Places,
+}
+
+/// How many duties run at a time, in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// At each endpoint of each client.
+    pub endpoint: usize,
+    /// At the aggregator.
+    pub aggregator: usize,
 }
 
 /// What time it is.
@@ -197,13 +213,14 @@ impl Gateway {
     ///
     /// An event that nobody subscribed to is not written at all.
     fn notices(&self, client: &Client, kinds: &[EventKind], partition: Partition) -> Vec<Notice> {
-        let wanted = kinds.iter().filter(|kind| client.webhook(**kind).is_some());
-        wanted
-            .map(|kind| Notice {
+        let notice = |kind: &EventKind| {
+            Some(Notice {
+                endpoint: client.webhook(*kind)?.id,
                 guid: EventGuid::new(self.random.as_ref(), partition),
                 kind: *kind,
             })
-            .collect()
+        };
+        kinds.iter().filter_map(notice).collect()
     }
 
     /// Runs work that must be finished even if the browser that caused it goes away; its log lines have
@@ -220,11 +237,13 @@ impl Gateway {
         let queues = self.store.queues().await?;
         self.metrics.set_aside.set([], queues.set_aside as f64);
         let now = self.now();
-        for (name, queue) in QUEUES.into_iter().zip([queues.events, queues.jobs]) {
-            let due_for = queue.due_at.map(|at| now.duration_since(at).as_secs_f64());
-            self.metrics.queue_length.set([name], queue.length as f64);
+        for kind in DutyKind::ALL {
+            let queued = queues.kinds.get(&kind).copied().unwrap_or_default();
+            let due_for = queued.due_at.map(|at| now.duration_since(at).as_secs_f64());
+            let (length, kind) = (queued.length as f64, [kind.name()]);
+            self.metrics.queue_length.set(kind, length);
             let due_for = due_for.unwrap_or_default().max(0.0);
-            self.metrics.queue_oldest_due.set([name], due_for);
+            self.metrics.queue_oldest_due.set(kind, due_for);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::domain::duty::DutyKind;
 use crate::domain::job::JobStatus;
 use crate::domain::member::Member;
 use crate::domain::window::ErrorReason;
@@ -46,9 +47,6 @@ const LIMITS: [&str; 9] = [
     "unknown_sessions",
     "wrong_keys",
 ];
-
-/// The queue of events or of jobs.
-pub const QUEUES: [&str; 2] = ["events", "jobs"];
 
 /// How a webhook delivery may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +118,11 @@ pub struct Metrics {
     pub webhook_delivery: Timers<1>,
     /// Steps of the store, by name.
     pub store_step: Timers<1>,
-    /// How many are in a queue, including those that wait for another try.
+    /// How many endpoints, or aggregators, rest because they failed.
+    pub resting: Gauges<1>,
+    /// How many duties of a kind there are, including those that wait for another try.
     pub queue_length: Gauges<1>,
-    /// How long ago the oldest due entry of a queue became due, in seconds; 0 if none is due.
+    /// How long ago the oldest due duty of a kind became due, in seconds; 0 if none is due.
     pub queue_oldest_due: Gauges<1>,
     /// `set_aside`
     pub set_aside: Gauges<0>,
@@ -145,7 +145,12 @@ impl Metrics {
         ours.register("build", "Which version this is", Info::new(version));
         let mut new = Maker::new(ours, configured);
         let flow = || [Label::Client, Label::OAuthInstitution];
-        let queue = || [Label::OneOf("queue", QUEUES.to_vec())];
+        let kind = || {
+            [Label::OneOf(
+                "kind",
+                DutyKind::ALL.map(DutyKind::name).to_vec(),
+            )]
+        };
         let result = Label::OneOf("result", Delivered::NAMES.to_vec());
         let reason = Label::OneOf("reason", ErrorReason::ALL.map(ErrorReason::name).to_vec());
         let cause = Label::OneOf("cause", vec!["client_refused", "tls", "configuration"]);
@@ -234,15 +239,20 @@ impl Metrics {
                 "Steps of the store",
                 [Label::OneOf("step", store_steps.to_vec())],
             ),
+            resting: new.gauges(
+                "resting",
+                "How many endpoints or aggregators are not called because they failed",
+                [Label::OneOf("what", vec!["endpoint", "aggregator"])],
+            ),
             queue_length: new.gauges(
                 "queue_length",
-                "How many wait to be delivered or pushed, or to be tried again",
-                queue(),
+                "How many duties wait to be done, or to be tried again",
+                kind(),
             ),
             queue_oldest_due: new.gauges(
                 "queue_oldest_due_seconds",
                 "For how long the longest due has been due; 0 when none is",
-                queue(),
+                kind(),
             ),
             set_aside: new.gauges(
                 "set_aside",

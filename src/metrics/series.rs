@@ -184,6 +184,12 @@ impl<const N: usize> Gauges<N> {
         let labelled = self.labels.of(values);
         self.series.get_or_create(&labelled).set(value);
     }
+
+    /// It is so much more now, or less.
+    pub fn add(&self, values: [&str; N], change: f64) {
+        let labelled = self.labels.of(values);
+        self.series.get_or_create(&labelled).inc_by(change);
+    }
 }
 
 /// How long things took, by labels.

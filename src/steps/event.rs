@@ -1,16 +1,15 @@
 //! Events: what changed, kept in the same step as the change.
 //!
 //! - An event shows the member, and the window or the job it is about, as the change left them.
-//! - It is due at once. It is deleted when its client has received it; after the last failed delivery it is kept for
-//!   the operator.
+//! - It is due at once, and leaves after those of the same member that go to the same endpoint. It is kept for a while
+//!   when its client has received it, so that it can be sent again; and longer when nobody took it.
 //! - A member's revision grows with every change, so that a receiver can drop events that are older than what it has.
 
 use jiff::Timestamp;
 
-use super::record::{Changes, KeptEvent, Key, Reads, Slot, View};
-use super::step::{Step, unchanged};
-use crate::domain::event::{Event, EventKind, Notice};
-use crate::domain::id::{EventGuid, JobGuid};
+use super::record::{Changes, KeptEvent, Key};
+use crate::domain::event::{EventKind, Notice};
+use crate::domain::id::JobGuid;
 use crate::domain::job::Pulled;
 use crate::domain::member::Member;
 use crate::domain::window::Window;
@@ -57,6 +56,7 @@ impl Changes {
             let window = snapshot.window.filter(|_| is_of_window);
             let event = KeptEvent {
                 kind: notice.kind,
+                endpoint: notice.endpoint,
                 member: Box::new(snapshot.member.clone()),
                 window: window.cloned().map(Box::new),
                 window_guid: window.map(|window| window.guid),
@@ -66,7 +66,9 @@ impl Changes {
                 happened_at: now,
                 attempt: 0,
                 due_at: now,
+                delivered_at: None,
                 dead_at: None,
+                tries: Vec::new(),
             };
             self.put(Key::event(notice.guid), event);
         }
@@ -76,91 +78,5 @@ impl Changes {
     pub(super) fn change_member(&mut self, member: &mut Member) {
         member.revision += 1;
         self.put_member(member.clone());
-    }
-}
-
-/// An event that was taken up, held by who took it until then.
-#[derive(Clone, Debug)]
-pub struct TryEvent {
-    /// Which.
-    pub event: EventGuid,
-    /// Until when nobody else tries it.
-    pub hold_until: Timestamp,
-}
-
-/// What becomes of an event after a try.
-#[derive(Clone, Debug)]
-pub struct SettleEvent {
-    /// Which.
-    pub event: EventGuid,
-    /// What becomes of it.
-    pub fate: Fate,
-}
-
-/// See [`SettleEvent`].
-#[derive(Clone, Copy, Debug)]
-pub enum Fate {
-    /// Its client has received it, or no longer subscribes to it.
-    Finished,
-    /// It is tried again then.
-    Postponed(Timestamp),
-    /// The last delivery failed: it is kept for the operator, and not tried again.
-    Buried,
-}
-
-impl Step for TryEvent {
-    type Outcome = Option<Event>;
-
-    fn slot(&self) -> Slot {
-        Slot::Partition(self.event.partition())
-    }
-
-    fn reads(&self) -> Reads {
-        Reads::of([Key::event(self.event)])
-    }
-
-    fn decide(&self, view: &View, _now: Timestamp) -> (Option<Event>, Changes) {
-        let kept = view.event(self.event);
-        let Some(kept) = kept.filter(|kept| kept.dead_at.is_none()) else {
-            return unchanged(None);
-        };
-        let mut kept = kept.clone();
-        kept.attempt += 1;
-        kept.due_at = self.hold_until;
-        let event = kept.clone().into_event(self.event);
-        let mut changes = Changes::default();
-        changes.put(Key::event(self.event), kept);
-        (Some(event), changes)
-    }
-}
-
-impl Step for SettleEvent {
-    type Outcome = ();
-
-    fn slot(&self) -> Slot {
-        Slot::Partition(self.event.partition())
-    }
-
-    fn reads(&self) -> Reads {
-        Reads::of([Key::event(self.event)])
-    }
-
-    fn decide(&self, view: &View, now: Timestamp) -> ((), Changes) {
-        let kept = view.event(self.event);
-        let Some(kept) = kept.filter(|kept| kept.dead_at.is_none()) else {
-            return unchanged(());
-        };
-        let mut changes = Changes::default();
-        let mut kept = kept.clone();
-        match self.fate {
-            Fate::Finished => {
-                changes.delete(Key::event(self.event));
-                return ((), changes);
-            }
-            Fate::Postponed(due_at) => kept.due_at = due_at,
-            Fate::Buried => kept.dead_at = Some(now),
-        }
-        changes.put(Key::event(self.event), kept);
-        ((), changes)
     }
 }

@@ -32,6 +32,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 
+use super::due::{Due, Line};
+use crate::domain::client::EndpointId;
+use crate::domain::duty::DutyKind;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::form;
 use crate::domain::id::{
@@ -45,7 +48,7 @@ use crate::domain::user::User;
 use crate::domain::window::{Binding, Window};
 
 /// Records that one step may touch.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// Everything of the users of a partition.
     Partition(Partition),
@@ -315,12 +318,15 @@ pub struct FormerName {
     pub member: MemberGuid,
 }
 
-/// An event, until its client has it.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeptEvent {
     /// What kind of news it is.
     #[serde(with = "form")]
     pub kind: EventKind,
+    /// Where it goes.
+    #[serde(with = "form")]
+    pub endpoint: EndpointId,
     /// The member as the change left it.
     pub member: Box<Member>,
     /// The window, when it is about one.
@@ -345,6 +351,13 @@ pub struct KeptEvent {
     /// When it is due.
     #[serde(with = "form")]
     pub due_at: Timestamp,
+    /// When its client took it.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub delivered_at: Option<Timestamp>,
     /// When it was buried: nobody took it, and it is not tried again.
     #[serde(
         default,
@@ -352,9 +365,17 @@ pub struct KeptEvent {
         skip_serializing_if = "Option::is_none"
     )]
     pub dead_at: Option<Timestamp>,
+    /// Its last tries, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<DeliveryTry>,
 }
 
 impl KeptEvent {
+    /// Whether it still has to be delivered.
+    pub fn is_owed(&self) -> bool {
+        self.delivered_at.is_none() && self.dead_at.is_none()
+    }
+
     /// The event of that name.
     pub fn into_event(self, guid: EventGuid) -> Event {
         let window = self.window.zip(self.window_guid);
@@ -368,6 +389,22 @@ impl KeptEvent {
             attempt: self.attempt,
         }
     }
+}
+
+/// One try to deliver an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryTry {
+    /// When it began.
+    #[serde(with = "form")]
+    pub at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// The status of the response; `None`: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The first characters of the response, or why there was none; made safe to show.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub answer: String,
 }
 
 /// An SSO token; once spent by the session it begins, it has expired.
@@ -519,34 +556,14 @@ pub enum Life {
     Unlimited,
     /// As long as what ended then is kept.
     Retained(Timestamp),
+    /// As long as what was delivered then is kept.
+    Delivered(Timestamp),
     /// The same, and so long at least.
     RetainedOrFor(Timestamp, Duration),
     /// So long from now on.
     For(Duration),
     /// Until that moment and so much longer.
     Until(Timestamp, Duration),
-}
-
-/// What is taken up when it is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Queue {
-    /// Jobs to push.
-    Jobs,
-    /// Events to deliver.
-    Events,
-}
-
-impl Queue {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Jobs, Self::Events];
-
-    /// How it is written in keys.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Jobs => "j",
-            Self::Events => "e",
-        }
-    }
 }
 
 /// A list of keys in the order of a time.
@@ -626,6 +643,10 @@ impl Record {
             Self::Event(KeptEvent {
                 dead_at: Some(at), ..
             }) => Life::Retained(*at),
+            Self::Event(KeptEvent {
+                delivered_at: Some(at),
+                ..
+            }) => Life::Delivered(*at),
             Self::Deleted(_) | Self::FormerName(_) => Life::For(SOFT_DELETED),
             Self::Login(login) if login.is_deleted => Life::For(SOFT_DELETED),
             Self::Held(held) => Life::Until(held.expires_at, DAY),
@@ -637,15 +658,19 @@ impl Record {
         }
     }
 
-    /// When it is due, in which queue and in which line of it: lines are served in turn.
-    pub fn due(&self) -> Option<(Queue, &str, Timestamp)> {
+    /// When it is due, and in which line it waits.
+    pub fn due(&self) -> Option<Due> {
         match self {
-            Self::Job(kept) if !kept.job.status.is_finished() => {
-                Some((Queue::Jobs, kept.job.client.as_str(), kept.job.due_at))
-            }
-            Self::Event(event) if event.dead_at.is_none() => {
-                Some((Queue::Events, event.member.client.as_str(), event.due_at))
-            }
+            Self::Job(kept) if !kept.job.status.is_finished() => Some(Due {
+                line: Line::new(DutyKind::Aggregate, &kept.job.client, ""),
+                at: kept.job.due_at,
+                behind: None,
+            }),
+            Self::Event(event) if event.is_owed() => Some(Due {
+                line: Line::new(DutyKind::Deliver, &event.member.client, event.endpoint),
+                at: event.due_at,
+                behind: Some(event.member.guid.compact().into()),
+            }),
             _ => None,
         }
     }

@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outcome::{Due, Keeping, Place, Result, StoreError, Take, Where};
-use super::plan::{CommandIds, Plan};
-use super::queued::{PerQueue, QueuedWork};
+use super::outcome::{Ask, Entry, Hold, Keeping, Place, Result, Spot, StoreError};
+use super::plan::{CommandIds, Plan, Waiting};
+use super::queued::QueuedWork;
 use super::redis::{RedisStore, Tries};
 use super::sqlite::SqliteStore;
 use crate::metrics::{Metrics, Timing};
 use crate::steps::Step;
-use crate::steps::record::{Key, List, Queue, Reads, Slot, View};
+use crate::steps::record::{Key, List, Reads, Slot, View};
 
 /// How often a step may find that another step changed what it had read.
 const CONFLICTS: usize = 256;
@@ -82,7 +82,7 @@ impl Care {
 pub struct Store {
     pub(super) backend: Backend,
     commands: CommandIds,
-    pub(super) queued: PerQueue<QueuedWork>,
+    pub(super) queued: QueuedWork,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -93,12 +93,22 @@ pub(super) enum Backend {
     Redis(RedisStore),
 }
 
+impl Backend {
+    /// The slot of a step; `None`: a file, which has no slots.
+    fn slot_of(&self, step: &impl Step) -> Option<Slot> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Redis(_) => Some(step.slot()),
+        }
+    }
+}
+
 impl Store {
     fn on(backend: Backend) -> Self {
         Self {
             backend,
             commands: CommandIds::default(),
-            queued: PerQueue::default(),
+            queued: QueuedWork::default(),
             metrics: None,
         }
     }
@@ -185,11 +195,14 @@ impl Store {
                 }
             };
             match tried {
-                Ok(Some((outcome, queued))) => {
-                    for queue in Queue::ALL {
-                        if *queued.of(queue) {
-                            self.queued.of(queue).add(Where::one(step.slot()));
-                        }
+                Ok(Some((outcome, lines))) => {
+                    if !lines.is_empty() {
+                        let slot = self.backend.slot_of(step);
+                        let spot = |line| Spot {
+                            line,
+                            slot: slot.clone(),
+                        };
+                        self.queued.add(lines.into_iter().map(spot));
                     }
                     return Ok(outcome);
                 }
@@ -286,29 +299,29 @@ impl Store {
         }
     }
 
-    /// Takes up what is due, and holds it.
-    pub(super) async fn take(&self, take: Take) -> Result<Vec<Due>> {
+    /// Takes up what is due, and holds it: what was taken at each spot, `None` where its server is away.
+    pub(super) async fn take(&self, asks: &[Ask], hold: Hold) -> Result<Vec<Option<Vec<Entry>>>> {
         match &self.backend {
-            Backend::Sqlite(store) => store.take(take).await,
-            Backend::Redis(store) => store.take(&take).await,
+            Backend::Sqlite(store) => store.take(asks.to_vec(), hold).await,
+            Backend::Redis(store) => store.take(asks, hold).await,
         }
     }
 
-    /// Removes from its queue what is no longer there or cannot be read. What cannot be read is set aside.
+    /// Removes from its line what is no longer there or cannot be read. What cannot be read is set aside.
     pub(super) async fn drop_due(
         &self,
-        queue: Queue,
-        due: Due,
+        spot: Spot,
+        entry: Entry,
         is_unreadable: bool,
         now: Timestamp,
     ) -> Result<()> {
         let mut plan = Plan::default();
         if is_unreadable {
-            plan.places
-                .push((List::SetAside, due.key.clone(), Some(now)));
+            let place = (List::SetAside, entry.key.clone(), Some(now));
+            plan.places.push(place);
         }
-        plan.due.push((queue, due.line, due.key, None));
-        self.write(due.slot, plan, now).await
+        plan.due.push(Waiting::no_longer(spot.line, entry));
+        self.write(spot.slot, plan, now).await
     }
 
     /// Removes from a list what cannot be read, and sets it aside.
@@ -324,7 +337,7 @@ impl Store {
     async fn write(&self, slot: Option<Slot>, plan: Plan, now: Timestamp) -> Result<()> {
         match (&self.backend, slot) {
             (Backend::Sqlite(store), _) => store.write(plan, now).await,
-            (Backend::Redis(store), Some(slot)) => store.write(&slot, &plan).await,
+            (Backend::Redis(store), Some(slot)) => store.write(&slot, &plan, now).await,
             (Backend::Redis(_), None) => Ok(()),
         }
     }

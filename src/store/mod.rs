@@ -6,8 +6,8 @@
 //! wants and writes what it changes.
 //!
 //! ```text
-//! mod.rs, windows, members, jobs, users, names,   the steps, by name
-//! seal_keys
+//! mod.rs, windows, members, jobs, duties, users,  the steps, by name
+//! names, seal_keys
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -18,6 +18,7 @@
 //! caller's clock, in whole milliseconds.
 
 mod driver;
+mod duties;
 mod encoding;
 mod jobs;
 mod members;
@@ -32,7 +33,7 @@ mod users;
 mod windows;
 
 pub use driver::Store;
-pub use outcome::{Examined, Queue, Queues, Result, Retention, StoreError, Where};
+pub use outcome::{Ask, Examined, Queued, Queues, Reserved, Result, Retention, Spot, StoreError};
 pub use queued::QueuedWork;
 pub use seal_keys::check_seal_keys;
 
@@ -86,17 +87,14 @@ pub const STEPS: &[&str] = &[
     "overdue_windows",
     "purge",
     "look_for_due",
+    "spots_due",
     "order_job",
     "answer_challenges",
-    "reserve_jobs",
-    "postpone_job",
     "job",
     "lease",
     "record_report",
-    "reserve_events",
-    "finish_event",
-    "postpone_event",
-    "bury_event",
+    "reserve_duties",
+    "settle_duty",
     "queues",
     "set_aside_keys",
     "probe",
@@ -114,6 +112,7 @@ mod tests {
             include_str!("members.rs"),
             include_str!("windows.rs"),
             include_str!("jobs.rs"),
+            include_str!("duties.rs"),
             include_str!("seal_keys.rs"),
         ];
         let mut names: Vec<&str> = files

@@ -1,17 +1,22 @@
 //! Types that every part of the store uses.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
-use crate::steps::record::{Key, Queue as QueueName, SealKeys, Slot};
+use crate::domain::duty::DutyKind;
+use crate::steps::record::{Key, SealKeys, Slot};
+use crate::steps::{Duty, Line};
 
 /// How long things are kept after they ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     /// Finished windows and dead events: the timeline.
     pub finished: Duration,
+    /// Events that their client took, so that they can be sent again.
+    pub delivered: Duration,
 }
 
 /// The result of every step.
@@ -26,13 +31,11 @@ pub(super) enum Keeping {
     Acknowledged,
 }
 
-/// What waits in the queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What waits in the queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queues {
-    /// Events that no client has taken yet.
-    pub events: Queue,
-    /// Jobs that have not ended.
-    pub jobs: Queue,
+    /// The duties of each kind that there are any of.
+    pub kinds: BTreeMap<DutyKind, Queued>,
     /// How many records could not be read when they were due: set aside, so that nothing waits for them.
     pub set_aside: u64,
 }
@@ -46,13 +49,23 @@ pub struct Examined {
     pub seal_keys: SealKeys,
 }
 
-/// One of the queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
+/// The duties of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
     /// How many there are, due or not.
     pub length: u64,
     /// When the first of them is, or was, due.
     pub due_at: Option<Timestamp>,
+}
+
+impl Queued {
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            length: self.length + other.length,
+            due_at: self.due_at.into_iter().chain(other.due_at).min(),
+        }
+    }
 }
 
 /// The errors of a step, beside its documented outcomes.
@@ -98,54 +111,87 @@ impl Place {
     }
 }
 
-/// Something that was taken up, and the line it stood in.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Due {
-    /// The slot of the line; `None`: a file, which has no slots.
+/// Where something is due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spot {
+    /// The line.
+    pub line: Line,
+    /// The slot of that part of the line; `None`: a file, which has no slots.
     pub(super) slot: Option<Slot>,
-    pub(super) line: String,
-    /// Of any kind, as in a [`Place`].
-    pub(super) key: Key,
 }
 
-/// Where to look for what is due.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Where {
-    /// Wherever anything may be.
-    Everywhere,
-    /// In these slots.
-    In(BTreeSet<Slot>),
-}
-
-impl Where {
-    /// In that slot.
-    pub(super) fn one(slot: Slot) -> Self {
-        Self::In(BTreeSet::from([slot]))
+impl Spot {
+    /// The whole line, as a file has it.
+    pub fn of_file(line: Line) -> Self {
+        Self { line, slot: None }
     }
 }
 
 /// What a look at everything has found.
 #[derive(Debug, Default)]
 pub(super) struct DueNow {
-    /// Where each queue has something due.
-    pub(super) queues: Vec<(QueueName, Where)>,
+    /// Where something is due.
+    pub(super) spots: Vec<Spot>,
     /// Whether the deadline of a window has passed.
     pub(super) has_overdue: bool,
 }
 
-/// What is to be taken up.
+/// What is to be taken up at one spot.
 #[derive(Clone, Debug)]
-pub(super) struct Take {
-    /// From which queue.
-    pub(super) queue: QueueName,
+pub struct Ask {
     /// Where.
-    pub(super) within: Where,
+    pub spot: Spot,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// What was taken up for an [`Ask`].
+#[derive(Clone, Debug)]
+pub struct Reserved {
+    /// Where.
+    pub spot: Spot,
+    /// The duties, held for the caller.
+    pub duties: Vec<Duty>,
+    /// Whether as many were due as were asked for, so that there may be more.
+    pub may_be_more: bool,
+}
+
+/// What waits in a line.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    /// Of any kind, as in a [`Place`].
+    pub(super) key: Key,
+    /// What it is behind; see [`Due::behind`](crate::steps::due::Due::behind).
+    pub(super) behind: Option<SmolStr>,
+}
+
+impl Entry {
+    /// Reads an entry where it was found.
+    pub(super) fn found(text: &str) -> Self {
+        let (key, behind) = match text.split_once(' ') {
+            Some((key, behind)) => (key, Some(behind.into())),
+            None => (text, None),
+        };
+        Self {
+            key: Key::found(key),
+            behind,
+        }
+    }
+
+    /// The written form: the key, and what it is behind.
+    pub(super) fn to_text(&self) -> String {
+        match &self.behind {
+            Some(behind) => format!("{} {behind}", self.key.as_str()),
+            None => self.key.as_str().to_owned(),
+        }
+    }
+}
+
+/// What is held for the step that follows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hold {
     /// What is due now.
     pub(super) now: Timestamp,
-    /// Until when it is held for the step that follows. That one moves its due time, which ends this hold.
-    pub(super) hold_until: Timestamp,
-    /// At most so many.
-    pub(super) limit: usize,
-    /// How many of one line may be held at once, counting those that are; `None`: any number.
-    pub(super) places: Option<u64>,
+    /// Until when it is held. The step that follows moves the due time.
+    pub(super) until: Timestamp,
 }

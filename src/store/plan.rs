@@ -1,7 +1,7 @@
 //! Turns the changes of a step into what a backend writes, for both backends.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
 use super::encoding::{self, Unknown, Written};
-use super::outcome::{Result, Retention};
-use super::queued::PerQueue;
-use crate::steps::record::{Changes, Key, Life, List, Queue, Record, SOFT_DELETED, View};
+use super::outcome::{Entry, Result, Retention};
+use crate::steps::Line;
+use crate::steps::due::Due;
+use crate::steps::record::{Changes, Key, Life, List, Record, SOFT_DELETED, View};
 
 /// How many characters a command id has.
 pub(super) const COMMAND: usize = 11;
@@ -99,7 +100,7 @@ impl Loaded {
 
     /// Adds a key that was read, unless it was before.
     pub(super) fn insert(&mut self, read: Read) {
-        let Entry::Vacant(place) = self.reads.entry(read.key.clone()) else {
+        let btree_map::Entry::Vacant(place) = self.reads.entry(read.key.clone()) else {
             return;
         };
         if let Some(record) = &read.record {
@@ -127,8 +128,38 @@ pub(super) struct Plan {
     pub(super) deletes: Vec<Key>,
     /// Places in lists to take, or, as `None`, to give up.
     pub(super) places: Vec<(List, Key, Option<Timestamp>)>,
-    /// Records that are due, or, as `None`, no longer, with their queue and line.
-    pub(super) due: Vec<(Queue, String, Key, Option<Timestamp>)>,
+    /// What waits in which line, and what no longer does.
+    pub(super) due: Vec<Waiting>,
+}
+
+/// A record that waits in a line until it is due, or that leaves it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Waiting {
+    /// The line.
+    pub(super) line: Line,
+    /// What waits.
+    pub(super) entry: Entry,
+    /// When it is due; `None`: it leaves the line.
+    pub(super) at: Option<Timestamp>,
+}
+
+impl Waiting {
+    /// Leaves the line.
+    pub(super) fn no_longer(line: Line, entry: Entry) -> Self {
+        Self {
+            line,
+            entry,
+            at: None,
+        }
+    }
+}
+
+/// The entry in its line of the record of that key.
+fn entry(key: &Key, due: &Due) -> Entry {
+    Entry {
+        key: key.clone(),
+        behind: due.behind.clone(),
+    }
 }
 
 /// A record to keep.
@@ -189,19 +220,23 @@ impl Plan {
         Ok(plan)
     }
 
-    /// In which queues something will be due when this is written.
-    pub(super) fn queues(&self, now: Timestamp) -> PerQueue<bool> {
-        let is_due = |queue| {
-            let mut due = self.due.iter();
-            due.any(|(of, _, _, at)| *of == queue && at.is_some_and(|at| at <= now))
+    /// The lines in which something will be due when this is written: what is put there, and what was behind
+    /// something that leaves.
+    pub(super) fn lines_with_work(&self, now: Timestamp) -> Vec<Line> {
+        let is_work = |waiting: &&Waiting| match waiting.at {
+            Some(at) => at <= now,
+            None => waiting.entry.behind.is_some(),
         };
-        PerQueue {
-            jobs: is_due(Queue::Jobs),
-            events: is_due(Queue::Events),
+        let mut lines: Vec<Line> = Vec::new();
+        for waiting in self.due.iter().filter(is_work) {
+            if !lines.contains(&waiting.line) {
+                lines.push(waiting.line.clone());
+            }
         }
+        lines
     }
 
-    /// The changes of lists and queues that follow from a changed record.
+    /// The changes of lists and lines that follow from a changed record.
     fn place(&mut self, key: &Key, before: Option<&Record>, after: Option<&Record>) {
         let listed = |record: Option<&Record>| record.and_then(Record::listed);
         match (listed(before), listed(after)) {
@@ -211,16 +246,22 @@ impl Plan {
             (Some(was), None) => self.places.push((was.0, key.clone(), None)),
             _ => {}
         }
-        fn due(record: Option<&Record>) -> Option<(Queue, &str, Timestamp)> {
-            record.and_then(Record::due)
-        }
+        let due = |record: Option<&Record>| record.and_then(Record::due);
         match (due(before), due(after)) {
-            (was, Some(is)) if was != Some(is) => {
-                self.due
-                    .push((is.0, is.1.to_owned(), key.clone(), Some(is.2)));
+            (was, Some(is)) if was.as_ref() != Some(&is) => {
+                if let Some(was) = was.filter(|was| was.line != is.line) {
+                    let left = entry(key, &was);
+                    self.due.push(Waiting::no_longer(was.line, left));
+                }
+                self.due.push(Waiting {
+                    entry: entry(key, &is),
+                    line: is.line,
+                    at: Some(is.at),
+                });
             }
             (Some(was), None) => {
-                self.due.push((was.0, was.1.to_owned(), key.clone(), None));
+                let left = entry(key, &was);
+                self.due.push(Waiting::no_longer(was.line, left));
             }
             _ => {}
         }
@@ -232,12 +273,14 @@ fn life(life: Life, now: Timestamp, retention: Retention) -> Option<Duration> {
     let until =
         |moment: Timestamp| Duration::try_from(moment.duration_since(now)).unwrap_or_default();
     let kept = retention.finished;
+    let left = |kept: Duration, since: Timestamp| {
+        let since = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        kept.saturating_sub(since)
+    };
     match life {
         Life::Unlimited => None,
-        Life::Retained(since) => {
-            let since = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-            Some(kept.saturating_sub(since))
-        }
+        Life::Retained(since) => Some(left(kept, since)),
+        Life::Delivered(since) => Some(left(retention.delivered, since)),
         Life::RetainedOrFor(since, least) => Some(until(since).saturating_add(kept.max(least))),
         Life::For(time) => Some(time),
         Life::Until(moment, more) => Some(until(moment).saturating_add(more)),

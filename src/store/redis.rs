@@ -33,7 +33,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
@@ -48,13 +47,15 @@ use self::scripts::Call;
 use self::server::Asked;
 use super::encoding;
 use super::outcome::{
-    self, Due, DueNow, Keeping, Place, Queues, Result, Retention, StoreError, Take, Where,
+    Ask, DueNow, Entry, Hold, Keeping, Place, Queued, Queues, Result, Retention, Spot, StoreError,
 };
 use super::plan::{CommandId, Loaded, Plan, Read};
-use super::queued::PerQueue;
 use crate::domain::redis_address::RedisAddress;
-use crate::steps::Step;
-use crate::steps::record::{Key, List, Queue, Reads, Slot};
+use crate::steps::record::{Key, List, Reads, Slot};
+use crate::steps::{Line, Step};
+
+/// No limit. There are as many lines as the clients have endpoints and institutions.
+const ALL: i64 = -1;
 
 /// How the store is used.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +85,6 @@ pub(super) struct Tries<T> {
     sent: Option<Sent<T>>,
 }
 
-/// Which queues have new work is no longer known, so both workers look.
-const EVERY_QUEUE: PerQueue<bool> = PerQueue {
-    jobs: true,
-    events: true,
-};
-
 impl<T> Default for Tries<T> {
     fn default() -> Self {
         Self {
@@ -106,6 +101,8 @@ struct Sent<T> {
     written: Vec<Key>,
     /// The records that were there and that it then deleted.
     deleted: Vec<Key>,
+    /// The lines in which it then queued something.
+    queued: Vec<Line>,
 }
 
 impl RedisStore {
@@ -150,7 +147,7 @@ impl RedisStore {
         command: &CommandId,
         (now, keeping): (Timestamp, Keeping),
         tries: &mut Tries<S::Outcome>,
-    ) -> Result<Option<(S::Outcome, PerQueue<bool>)>> {
+    ) -> Result<Option<(S::Outcome, Vec<Line>)>> {
         let remembered = mem::take(&mut tries.is_first).then(|| self.recall(step));
         if let Some(loaded) = remembered.flatten() {
             let (outcome, changes) = step.decide(&loaded.view, now);
@@ -172,11 +169,11 @@ impl RedisStore {
             && self.has_arrived(&slot, earlier, command, keeping).await?
         {
             let sent = tries.sent.take();
-            return Ok(sent.map(|sent| (sent.outcome, EVERY_QUEUE)));
+            return Ok(sent.map(|sent| (sent.outcome, sent.queued)));
         }
         let (outcome, changes) = step.decide(&loaded.view, now);
         if changes.is_empty() {
-            return Ok(Some((outcome, PerQueue::default())));
+            return Ok(Some((outcome, Vec::new())));
         }
         let plan = Plan::of(&loaded, changes, command, (now, self.retention))?;
         self.send(&slot, plan, outcome, (now, keeping), tries).await
@@ -236,9 +233,9 @@ impl RedisStore {
         outcome: T,
         (now, keeping): (Timestamp, Keeping),
         tries: &mut Tries<T>,
-    ) -> Result<Option<(T, PerQueue<bool>)>> {
-        let call = Call::apply(&self.keys, slot, &plan, self.retention);
-        let queued = plan.queues(now);
+    ) -> Result<Option<(T, Vec<Line>)>> {
+        let call = Call::apply(&self.keys, slot, &plan, (now, self.retention));
+        let queued = plan.lines_with_work(now);
         let written: Vec<Key> = plan.puts.iter().map(|put| put.kept.key.clone()).collect();
         // Until the reply comes it is unknown whether these were written.
         self.recent.forget(written.iter().chain(&plan.deletes));
@@ -250,6 +247,7 @@ impl RedisStore {
             outcome,
             written,
             deleted,
+            queued,
         });
         let is_written = self.ask(slot, call, keeping).await? == Value::Int(1);
         if is_written {
@@ -262,7 +260,7 @@ impl RedisStore {
         // was refused. So it stays remembered, and the next try looks for it.
         let known = tries.sent.take_if(|_| is_written || is_first);
         let known = known.filter(|_| is_written);
-        Ok(known.map(|sent| (sent.outcome, queued)))
+        Ok(known.map(|sent| (sent.outcome, sent.queued)))
     }
 
     /// Reads records of several slots in one round trip. The records of one slot are read at one moment.
@@ -350,8 +348,8 @@ impl RedisStore {
     }
 
     /// Writes a plan that is not based on anything read.
-    pub(super) async fn write(&self, slot: &Slot, plan: &Plan) -> Result<()> {
-        let call = Call::apply(&self.keys, slot, plan, self.retention);
+    pub(super) async fn write(&self, slot: &Slot, plan: &Plan, now: Timestamp) -> Result<()> {
+        let call = Call::apply(&self.keys, slot, plan, (now, self.retention));
         self.link.query(call).await.map(drop)
     }
 
@@ -390,7 +388,7 @@ impl RedisStore {
         let slots = partitions();
         let commands = slots
             .iter()
-            .map(|slot| up_to(&self.keys.list(slot, list), now, limit));
+            .map(|slot| up_to(&self.keys.list(slot, list), now, limit as i64));
         let mut places = Vec::new();
         let answers = self.link.query_those_there(commands).await?;
         for (slot, answer) in slots.iter().zip(answers) {
@@ -401,134 +399,92 @@ impl RedisStore {
         Ok(places)
     }
 
-    /// Takes up what is due, at most `take.limit` in all. One round trip finds the slots with due work, unless the
-    /// caller knows them; each further one takes from those slots, until there is no more or no room. What is due at a
-    /// server that is away is left for later.
-    pub(super) async fn take(&self, take: &Take) -> Result<Vec<Due>> {
+    /// Takes up what is due at those spots, in one round trip. What is due at a server that is away is left for later.
+    pub(super) async fn take(&self, asks: &[Ask], hold: Hold) -> Result<Vec<Option<Vec<Entry>>>> {
+        let slot = |ask: &Ask| ask.spot.slot.clone().unwrap_or(Slot::Store);
+        let calls = asks
+            .iter()
+            .map(|ask| Call::take(&self.keys, &slot(ask), ask, hold));
+        let answers = self.link.query_those_there(calls).await?;
+        let each = answers.into_iter().map(|answer| match answer {
+            Some(answer) => self.taken(answer).map(Some),
+            None => Ok(None),
+        });
+        each.collect()
+    }
+
+    /// Reads what was taken up.
+    fn taken(&self, answer: Value) -> Result<Vec<Entry>> {
+        let mut parts = parts(answer)?.into_iter();
         let mut taken = Vec::new();
-        let mut slots = match &take.within {
-            Where::Everywhere => self.with_anything_due(take).await?,
-            Where::In(slots) => slots.iter().cloned().collect(),
-        };
-        while !slots.is_empty() && taken.len() < take.limit {
-            let left = take.limit - taken.len();
-            // Those that there is no room for are looked at next.
-            let rest = slots.split_off(left.min(slots.len()));
-            let share = left / slots.len();
-            let calls = slots
-                .iter()
-                .map(|slot| Call::take(&self.keys, slot, take, share));
-            let answers = self.link.query_those_there(calls).await?;
-            let mut full = Vec::new();
-            for (slot, answer) in slots.into_iter().zip(answers) {
-                let Some(answer) = answer else { continue };
-                let mut parts = parts(answer)?.into_iter();
-                let before = taken.len();
-                while let (Some(line), Some(key)) = (parts.next(), parts.next()) {
-                    let due = Due {
-                        slot: Some(slot.clone()),
-                        line: text(line)?,
-                        key: Key::found(&text(key)?),
-                    };
-                    // If it cannot be read, the step that follows reports that.
-                    let record = parts.next().unwrap_or(Value::Nil);
-                    self.recent.see(of_value(due.key.clone(), record).ok());
-                    taken.push(due);
-                }
-                if taken.len() - before == share {
-                    full.push(slot);
-                }
-            }
-            slots = rest;
-            slots.extend(full);
+        while let Some(entry) = parts.next() {
+            let entry = Entry::found(&text(entry)?);
+            // If it cannot be read, the step that follows reports that.
+            let record = parts.next().unwrap_or(Value::Nil);
+            self.recent.see(of_value(entry.key.clone(), record).ok());
+            taken.push(entry);
         }
         Ok(taken)
     }
 
-    /// What is due, of everything, in one round trip.
+    /// What is due, of everything, in one round trip. What is due at a server that is away is left for later.
     pub(super) async fn due_now(&self, now: Timestamp) -> Result<DueNow> {
-        let slots = partitions();
-        let mut names = Vec::new();
-        for queue in Queue::ALL {
-            names.extend(slots.iter().map(|slot| self.keys.lines(slot, queue)));
-        }
-        let windows = |slot| self.keys.list(slot, &List::Deadlines);
-        names.extend(slots.iter().map(windows));
-        let firsts = self.firsts_due(names, now).await?;
-        let mut of_each = firsts.chunks(slots.len());
-        let mut due = DueNow::default();
-        for (queue, firsts) in Queue::ALL.into_iter().zip(&mut of_each) {
-            let places = slots.iter().zip(firsts).filter(|(_, at)| at.is_some());
-            let within: BTreeSet<Slot> = places.map(|(slot, _)| slot.clone()).collect();
-            if !within.is_empty() {
-                due.queues.push((queue, Where::In(within)));
-            }
-        }
-        due.has_overdue = of_each.flatten().any(Option::is_some);
-        Ok(due)
-    }
-
-    /// The partitions with anything due, the longest due first.
-    async fn with_anything_due(&self, take: &Take) -> Result<Vec<Slot>> {
-        let slots = partitions();
-        let lines = slots.iter().map(|slot| self.keys.lines(slot, take.queue));
-        let firsts = self.firsts_due(lines.collect(), take.now).await?;
-        let due = slots.into_iter().zip(firsts);
-        let mut due: Vec<(f64, Slot)> = due.filter_map(|(slot, at)| Some((at?, slot))).collect();
-        due.sort_by(|one, other| one.0.total_cmp(&other.0));
-        Ok(due.into_iter().map(|(_, slot)| slot).collect())
-    }
-
-    /// When the first of each of these sorted sets is due, if it is, and if its server is there.
-    async fn firsts_due(&self, names: Vec<String>, now: Timestamp) -> Result<Vec<Option<f64>>> {
         let now = now.as_millisecond();
-        let commands: Vec<Cmd> = names.iter().map(|name| up_to(name, now, 1)).collect();
-        let mut firsts = Vec::with_capacity(names.len());
-        for answer in self.link.query_those_there(commands).await? {
-            let first: Vec<(String, f64)> = answer.map_or(Ok(Vec::new()), value)?;
-            firsts.push(first.first().map(|(_, at)| *at));
+        let slots = partitions();
+        let lines = slots
+            .iter()
+            .map(|slot| up_to(&self.keys.lines(slot), now, ALL));
+        let windows = slots
+            .iter()
+            .map(|slot| up_to(&self.keys.list(slot, &List::Deadlines), now, 1));
+        let mut answers = self.link.query_those_there(lines.chain(windows)).await?;
+        let mut due = DueNow::default();
+        for window in answers.split_off(slots.len()).into_iter().flatten() {
+            due.has_overdue |= !parts(window)?.is_empty();
         }
-        Ok(firsts)
+        for (slot, answer) in slots.into_iter().zip(answers) {
+            let lines: Vec<(String, f64)> = answer.map_or(Ok(Vec::new()), value)?;
+            let spot = |(line, _): &(String, f64)| Spot {
+                line: Line::found(line),
+                slot: Some(slot.clone()),
+            };
+            due.spots.extend(lines.iter().map(spot));
+        }
+        Ok(due)
     }
 
     /// How much is on its way.
     pub(super) async fn queues(&self) -> Result<Queues> {
-        let lengths = partitions()
-            .into_iter()
-            .map(|slot| length(&self.keys.list(&slot, &List::SetAside)));
-        let mut set_aside = 0;
-        for answer in self.link.query_all(lengths).await? {
-            set_aside += number(answer)?;
-        }
-        Ok(Queues {
-            events: self.queue(Queue::Events).await?,
-            jobs: self.queue(Queue::Jobs).await?,
-            set_aside,
-        })
-    }
-
-    async fn queue(&self, queue: Queue) -> Result<outcome::Queue> {
         let slots = partitions();
-        let lines = slots.iter().map(|slot| {
-            let mut command = redis::cmd("ZRANGE");
-            let name = self.keys.lines(slot, queue);
-            command.arg(name).arg(0).arg(-1).arg("WITHSCORES");
-            command
-        });
-        let mut lengths = Vec::new();
-        let mut due_at: Option<Timestamp> = None;
+        let lengths = slots
+            .iter()
+            .map(|slot| length(&self.keys.list(slot, &List::SetAside)));
+        let mut queues = Queues::default();
+        for answer in self.link.query_all(lengths).await? {
+            queues.set_aside += number(answer)?;
+        }
+        let lines = slots
+            .iter()
+            .map(|slot| up_to(&self.keys.lines(slot), "+inf", ALL));
+        let mut found = Vec::new();
         for (slot, answer) in slots.iter().zip(self.link.query_all(lines).await?) {
             for (line, first) in value::<Vec<(String, f64)>>(answer)? {
-                let first = Timestamp::from_millisecond(first as i64).ok();
-                due_at = due_at.into_iter().chain(first).min();
-                lengths.push(length(&(self.keys.due(slot, queue) + line.as_str())));
+                found.push((self.keys.due(slot, &line), Line::found(&line).kind(), first));
             }
         }
-        let mut length = 0;
-        for answer in self.link.query_all(lengths).await? {
-            length += number(answer)?;
+        let lengths = found.iter().map(|(name, _, _)| length(name));
+        let lengths = self.link.query_all(lengths).await?;
+        for ((_, kind, first), answer) in found.iter().zip(lengths) {
+            let line = Queued {
+                length: number(answer)?,
+                due_at: Timestamp::from_millisecond(*first as i64).ok(),
+            };
+            if let Some(kind) = kind {
+                let sum = queues.kinds.entry(*kind).or_default();
+                *sum = sum.and(line);
+            }
         }
-        Ok(outcome::Queue { length, due_at })
+        Ok(queues)
     }
 
     /// Writes through the same path as a step: a key that nobody reads. In a cluster it is enough that one server takes
@@ -563,8 +519,8 @@ fn length(name: &str) -> Cmd {
     command
 }
 
-/// Asks for the first of a sorted set, with their scores, none of them higher than that.
-fn up_to(name: &str, score: i64, limit: usize) -> Cmd {
+/// Asks for the first of a sorted set, with their scores, none of them higher than that: at most so many, or [`ALL`].
+fn up_to(name: &str, score: impl redis::ToRedisArgs, limit: i64) -> Cmd {
     let mut command = redis::cmd("ZRANGEBYSCORE");
     command.arg(name).arg("-inf").arg(score).arg("WITHSCORES");
     command.arg("LIMIT").arg(0).arg(limit);

@@ -22,11 +22,13 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use super::outcome::{Due, DueNow, Examined, Place, Queues, Result, Retention, StoreError, Take};
+use super::outcome::{
+    Ask, DueNow, Entry, Examined, Hold, Place, Queues, Result, Retention, StoreError,
+};
 use super::plan::{CommandId, Loaded, Plan};
-use super::queued::PerQueue;
+use crate::steps::Line;
 use crate::steps::Step;
-use crate::steps::record::{List, Queue, Reads};
+use crate::steps::record::{List, Reads};
 use threads::Threads;
 
 /// How many reads run at the same time.
@@ -74,7 +76,7 @@ impl SqliteStore {
         step: S,
         command: CommandId,
         now: Timestamp,
-    ) -> Result<(S::Outcome, PerQueue<bool>)>
+    ) -> Result<(S::Outcome, Vec<Line>)>
     where
         S: Step + Send + 'static,
         S::Outcome: Send + 'static,
@@ -141,8 +143,12 @@ impl SqliteStore {
     }
 
     /// Takes up what is due.
-    pub(super) async fn take(&self, take: Take) -> Result<Vec<Due>> {
-        self.threads.write(move |tx| records::take(tx, &take)).await
+    pub(super) async fn take(&self, asks: Vec<Ask>, hold: Hold) -> Result<Vec<Option<Vec<Entry>>>> {
+        let take = move |tx: &Connection| {
+            let each = asks.iter().map(|ask| records::take(tx, ask, hold));
+            each.map(|taken| taken.map(Some)).collect()
+        };
+        self.threads.write(take).await
     }
 
     /// How much is on its way.
@@ -150,8 +156,7 @@ impl SqliteStore {
         self.threads
             .read(|tx| {
                 Ok(Queues {
-                    events: records::queue(tx, Queue::Events)?,
-                    jobs: records::queue(tx, Queue::Jobs)?,
+                    kinds: records::queued(tx)?,
                     set_aside: records::length(tx, &List::SetAside)?,
                 })
             })

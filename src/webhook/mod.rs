@@ -25,6 +25,7 @@ pub use payload::{IncompleteEvent, Message};
 
 use crate::domain::client::{BasicCredentials, WebhookEndpoint};
 use crate::outgoing::Outgoing;
+use crate::printable::printable;
 use crate::{outgoing, signature};
 use guard::{GuardedResolver, Route};
 
@@ -69,6 +70,21 @@ pub enum Delivery {
         retry_after: Option<Duration>,
     },
 }
+
+/// How one delivery ended, and what the receiver said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// How it ended.
+    pub delivery: Delivery,
+    /// The status of the response; `None`: there was none.
+    pub status: Option<u16>,
+    /// The first [`ANSWER`] characters of the response, or why there was none. It is safe to show, and has none of the
+    /// endpoint's credentials.
+    pub text: String,
+}
+
+/// How much of a response is kept, in characters.
+pub const ANSWER: usize = 200;
 
 /// Outgoing calls could not be set up, usually because there are no certificate authorities.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,7 +133,7 @@ impl Webhooks {
         endpoint: &WebhookEndpoint,
         message: &Message,
         timestamp: Timestamp,
-    ) -> Delivery {
+    ) -> Answered {
         let (route, client) = match guard::route(&endpoint.url, &self.settings.allow_hosts) {
             Ok(route @ Route::Guarded) => (route, &self.guarded),
             Ok(route @ Route::Allowed) => (route, &self.allowed),
@@ -138,8 +154,13 @@ impl Webhooks {
         match tokio::time::timeout(limit, request.send()).await {
             Ok(Ok(response)) => {
                 let delivery = judge(&response, timestamp);
-                outgoing::drain(response).await;
-                delivery
+                let status = Some(response.status().as_u16());
+                let body = outgoing::drain(response).await;
+                Answered {
+                    delivery,
+                    status,
+                    text: shown(&body, endpoint),
+                }
             }
             Ok(Err(error)) => again(outgoing::describe(error)),
             Err(_) => again(format!("no response within {limit:?}")),
@@ -202,10 +223,29 @@ fn judge(response: &Response, now: Timestamp) -> Delivery {
     }
 }
 
-fn again(reason: String) -> Delivery {
-    Delivery::Again {
-        reason,
-        retry_after: None,
+/// There was no response.
+fn again(reason: String) -> Answered {
+    Answered {
+        status: None,
+        text: printable(&reason, ANSWER),
+        delivery: Delivery::Again {
+            reason,
+            retry_after: None,
+        },
+    }
+}
+
+/// The beginning of a response; nothing of one that shows the endpoint's password.
+fn shown(body: &[u8], endpoint: &WebhookEndpoint) -> String {
+    let text = String::from_utf8_lossy(body);
+    let shows = |credentials: &BasicCredentials| {
+        let password = credentials.password.expose_secret();
+        let pair = Zeroizing::new(format!("{}:{password}", credentials.username));
+        text.contains(password) || text.contains(&STANDARD.encode(pair.as_bytes()))
+    };
+    match endpoint.basic.as_ref().is_some_and(shows) {
+        true => "it shows the endpoint's password, so it is not kept".to_owned(),
+        false => printable(text.trim(), ANSWER),
     }
 }
 

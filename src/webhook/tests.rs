@@ -1,6 +1,7 @@
 use url::Url;
 
 use super::*;
+use crate::domain::client::EndpointId;
 use crate::domain::client::SigningSecret;
 use crate::fake_server::{FakeServer, Reply, response};
 
@@ -18,6 +19,7 @@ fn message() -> Message {
 fn endpoint(url: Url, secrets: &[u8]) -> WebhookEndpoint {
     let secret = |byte: &u8| SigningSecret(zeroize::Zeroizing::new(vec![*byte; 32]));
     WebhookEndpoint {
+        id: EndpointId::of(&url),
         url,
         kinds: vec![],
         secrets: secrets.iter().map(secret).collect(),
@@ -47,7 +49,8 @@ async fn at(reply: fn() -> Reply) -> Delivery {
     let url = server.url("/hook");
     let delivery = webhooks(&[&url], Duration::from_secs(30))
         .deliver(&endpoint(url, &[1]), &message(), Timestamp::now())
-        .await;
+        .await
+        .delivery;
     assert_eq!(server.requests().len(), 1);
     delivery
 }
@@ -67,7 +70,7 @@ async fn b8_an_independent_receiver_accepts_the_signature() {
     let now = Timestamp::now();
     let rotating = endpoint(url.clone(), &[1, 2]);
     assert_eq!(
-        webhooks.deliver(&rotating, &message(), now).await,
+        webhooks.deliver(&rotating, &message(), now).await.delivery,
         Delivery::Delivered
     );
 
@@ -87,7 +90,7 @@ async fn b8_an_independent_receiver_accepts_the_signature() {
 
     let unsigned = endpoint(url, &[]);
     assert_eq!(
-        webhooks.deliver(&unsigned, &message(), now).await,
+        webhooks.deliver(&unsigned, &message(), now).await.delivery,
         Delivery::Delivered
     );
     assert_eq!(server.requests()[1].header(signature::SIGNATURE), None);
@@ -106,7 +109,7 @@ async fn http_basic_stands_beside_a_signature_or_instead_of_one() {
         });
         let now = Timestamp::now();
         assert_eq!(
-            webhooks.deliver(&endpoint, &message(), now).await,
+            webhooks.deliver(&endpoint, &message(), now).await.delivery,
             Delivery::Delivered
         );
         let request = server.requests().pop().expect("a request");
@@ -118,7 +121,10 @@ async fn http_basic_stands_beside_a_signature_or_instead_of_one() {
         assert_eq!(request.header(signature::SIGNATURE).is_some(), is_signed);
     }
     let bare = endpoint(url, &[1]);
-    webhooks.deliver(&bare, &message(), Timestamp::now()).await;
+    webhooks
+        .deliver(&bare, &message(), Timestamp::now())
+        .await
+        .delivery;
     let request = server.requests().pop().expect("a request");
     assert_eq!(request.header("authorization"), None);
 }
@@ -150,7 +156,7 @@ async fn the_clients_own_words_are_a_header_too() {
             ..message()
         };
         let delivery = webhooks.deliver(&endpoint, &message, Timestamp::now());
-        assert_eq!(delivery.await, Delivery::Delivered);
+        assert_eq!(delivery.await.delivery, Delivery::Delivered);
         let request = server.requests().pop().expect("a request");
         assert_eq!(request.header("x-callback-payload"), words);
     }
@@ -208,7 +214,8 @@ async fn a_receiver_that_is_silent_or_away_is_tried_again() {
     let webhooks = webhooks(&[&url], Duration::from_millis(300));
     let delivery = webhooks
         .deliver(&endpoint(url, &[1]), &message(), Timestamp::now())
-        .await;
+        .await
+        .delivery;
     assert_eq!(delivery, not_taken("no response within 300ms", None));
     let Delivery::Again { reason, .. } = at(|| Reply::Bytes(vec![])).await else {
         panic!("nothing was taken");
@@ -231,7 +238,8 @@ async fn s2_an_address_of_this_machine_is_not_called_unless_allowed() {
         let url = address.parse().unwrap();
         let delivery = webhooks
             .deliver(&endpoint(url, &[1]), &message(), Timestamp::now())
-            .await;
+            .await
+            .delivery;
         let Delivery::Again { reason, .. } = delivery else {
             panic!("{address} was called");
         };
@@ -277,7 +285,8 @@ async fn s2_through_a_proxy_what_is_private_here_is_refused_and_unknown_names_ar
                 &message(),
                 Timestamp::now(),
             )
-            .await;
+            .await
+            .delivery;
         let Delivery::Again { reason, .. } = delivery else {
             panic!("{address} was called");
         };

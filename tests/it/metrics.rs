@@ -132,16 +132,22 @@ async fn queues_are_measured_at_each_look(backend: Backend) {
     gateway.hooks.answer_with(Reply::Status(503));
     gateway.aggregator.answer_with(Reply::Status(503));
     let length = async |queue: &str| {
-        let name = format!("guichet_queue_length{{queue=\"{queue}\"}}");
+        let name = format!("guichet_queue_length{{kind=\"{queue}\"}}");
         scrape(&gateway).await[&name]
     };
-    assert_eq!((length("events").await, length("jobs").await), (0.0, 0.0));
+    assert_eq!(
+        (length("deliver").await, length("aggregate").await),
+        (0.0, 0.0)
+    );
     let (_, link) = gateway.member().await;
     gateway.connect(&gateway.visitor(), &link).await;
-    assert_eq!((length("events").await, length("jobs").await), (3.0, 1.0));
+    assert_eq!(
+        (length("deliver").await, length("aggregate").await),
+        (3.0, 1.0)
+    );
     gateway.hooks.answer_with(Reply::Status(204));
     gateway.pass(std::time::Duration::from_secs(10 * 60));
-    eventually(async || (length("events").await == 0.0).then_some(())).await;
-    let due = scrape(&gateway).await["guichet_queue_oldest_due_seconds{queue=\"events\"}"];
+    eventually(async || (length("deliver").await == 0.0).then_some(())).await;
+    let due = scrape(&gateway).await["guichet_queue_oldest_due_seconds{kind=\"deliver\"}"];
     assert_eq!(due, 0.0);
 }

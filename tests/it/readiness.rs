@@ -168,8 +168,8 @@ fn calls(redis: &Redis, command: &str) -> u64 {
     count.map_or(0, |count| count.parse().expect("a number"))
 }
 
-/// What an idle gateway asks in each second: once for both queues and the deadlines of each of sixteen partitions.
-const LOOK: u64 = 48;
+/// What an idle gateway asks in each second: once for the duties and the deadlines of each of sixteen partitions.
+const LOOK: u64 = 32;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_gateway_looks_into_redis_once_a_second_and_asks_nothing_else() {

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use guichet::domain::duty::DutyKind;
 use guichet::domain::window::WindowOptions;
 use guichet::store::sqlite::SqliteStore;
-use guichet::store::{Store, StoreError, Where};
+use guichet::store::{Store, StoreError};
 use rusqlite::Connection;
 
+use crate::store_contract::duties::Duties;
 use crate::store_contract::fixtures::{LINK, at};
 use crate::store_contract::{Bench, RETENTION};
 
@@ -219,15 +221,15 @@ async fn a_key_of_another_kind_stops_nobody() {
     let foreign = ["zNEWER", "eabc", "jabc", "\u{e9}abc"];
     let database = Connection::open(&path).expect("it opens");
     for key in foreign {
-        for queue in ["j", "e"] {
-            let sql = "INSERT INTO due (queue, line, key, at, held) VALUES (?, 'acme', ?, 1, 0)";
-            database.execute(sql, [queue, key]).expect("written");
+        for line in ["a:acme/", "d:acme/0"] {
+            let sql = "INSERT INTO due (line, key, at) VALUES (?, ?, 1)";
+            database.execute(sql, [line, key]).expect("written");
         }
         let sql = "INSERT INTO places (list, key, place) VALUES ('W', ?, 1)";
         database.execute(sql, [key]).expect("written");
     }
     let store = &bench.store;
-    let jobs = store.reserve_jobs(Where::Everywhere, at(9), at(60), 100);
+    let jobs = store.jobs_due(at(9), at(60), 100);
     let jobs = jobs.await.expect("taken");
     assert_eq!(jobs.iter().map(|job| job.guid).collect::<Vec<_>>(), [job]);
     assert!(!bench.told(at(9)).await.is_empty());
@@ -239,7 +241,8 @@ async fn a_key_of_another_kind_stops_nobody() {
     assert_eq!(set_aside, ["eabc", "jabc", "zNEWER", "\u{e9}abc"]);
     let queues = store.queues().await.expect("counted");
     assert_eq!(
-        queues.jobs.length, 1,
+        queues.kinds[&DutyKind::Aggregate].length,
+        1,
         "what cannot be read has left its queue"
     );
 }
@@ -276,11 +279,11 @@ async fn an_operator_reads_records_with_sqlites_own_tools() {
     assert_eq!(of, member);
 
     // No column is empty in every row.
-    let events = bench
-        .store
-        .reserve_events(Where::Everywhere, at(9), at(60), 1);
-    let dead = events.await.expect("taken")[0].guid;
+    let events = bench.store.events_due(at(9), at(60), 2);
+    let events = events.await.expect("taken");
+    let [dead, taken] = [&events[0], &events[1]].map(|event| event.guid);
     bench.store.bury_event(dead, at(9)).await.expect("buried");
+    bench.store.finish_event(taken, at(9)).await.expect("done");
     let of_schema = |sql: &str, name: &str| -> Vec<String> {
         let mut asked = database.prepare(sql).expect("sound SQL");
         let names = asked.query_map([name], |row| row.get(0)).expect("answered");

@@ -11,10 +11,11 @@ use guichet::domain::window::{Ending, WindowOptions};
 use guichet::store::sqlite::SqliteStore;
 use guichet::store::{
     Failure, Idempotence, IdempotentRequest, PageRequest, SOFT_DELETED, SessionOwner, Store,
-    StoreError, UserCreation, Where,
+    StoreError, UserCreation,
 };
 use rusqlite::Connection;
 
+use crate::store_contract::duties::Duties;
 use crate::store_contract::fixtures::{at, before, client, new_member};
 use crate::store_contract::{Bench, RETENTION};
 
@@ -270,7 +271,7 @@ async fn due_work_that_fails_loses_no_other() {
     );
     database.execute_batch(&fails).expect("made");
     let store = &bench.store;
-    let taken = store.reserve_jobs(Where::Everywhere, at(9), at(600), 10);
+    let taken = store.jobs_due(at(9), at(600), 10);
     let mut taken: Vec<_> = taken
         .await
         .expect("taken")
@@ -282,7 +283,7 @@ async fn due_work_that_fails_loses_no_other() {
     sound.sort();
     assert_eq!(taken, sound);
     database.execute_batch("DROP TRIGGER fails").expect("gone");
-    let again = store.reserve_jobs(Where::Everywhere, at(600), at(900), 10);
+    let again = store.jobs_due(at(600), at(900), 10);
     let again = again.await.expect("taken");
     assert!(
         again
@@ -305,7 +306,7 @@ async fn what_was_kept_long_enough_is_forgotten() {
     let failed = bench.failed(WindowOptions::default()).await;
     let dead = bench
         .store
-        .reserve_events(Where::Everywhere, at(9), at(60), 10)
+        .events_due(at(9), at(60), 10)
         .await
         .expect("answered")[0]
         .guid;

@@ -48,6 +48,7 @@ async fn main() -> anyhow::Result<()> {
     let settings = RedisSettings {
         retention: Retention {
             finished: Duration::from_secs(30 * 24 * 60 * 60),
+            delivered: Duration::from_secs(24 * 60 * 60),
         },
         accept_volatile: true,
         acknowledged_by: None,

@@ -60,16 +60,31 @@ for _ = 1, tonumber(arg()) do
   end
 end
 
--- What is due is in its line. A queue orders its lines by when the first item of each is due.
-local touched = {}
+-- What is due is in its line. Of those that are behind the same only the first has a due time; the others wait in
+-- the order in which they came. The lines are ordered by when the first of each is due.
+local touched, now = {}, arg()
 for _ = 1, tonumber(arg()) do
-  local lines, due, held = next_key(), next_key(), next_key()
-  local line, item, at = arg(), arg(), arg()
+  local lines, due, order = next_key(), next_key(), next_key()
+  local line, entry, at = arg(), arg(), arg()
+  if order ~= due then
+    if at == '' then
+      call('ZREM', order, entry)
+      local first = call('ZRANGE', order, 0, 0)[1]
+      if first and call('ZSCORE', due, first) == 'inf' then
+        call('ZADD', due, now, first)
+      end
+    else
+      local last = call('ZRANGE', order, -1, -1, 'WITHSCORES')
+      call('ZADD', order, 'NX', (last[2] or 0) + 1, entry)
+      if (last[1] or entry) ~= entry and call('ZRANGE', order, 0, 0)[1] ~= entry then
+        at = 'inf'
+      end
+    end
+  end
   if at == '' then
-    call('ZREM', due, item)
-    call('ZREM', held, item)
-  elseif call('ZADD', due, 'CH', at, item) == 1 then
-    call('ZREM', held, item)
+    call('ZREM', due, entry)
+  else
+    call('ZADD', due, at, entry)
   end
   touched[due] = { lines, line }
 end

@@ -1,8 +1,8 @@
-//! Every key of the store, version 3.
+//! Every key of the store, version 4.
 //!
 //! A key is a *base*, whose braces are a cluster's hash tag, and what comes behind it. All keys of one base are
-//! in one slot, so one step may touch any of them. A partition's base is `{prefix}3{pNNx}`, `NN` as in
-//! [`Partition`]'s written form, a client's `{prefix}3{c:CLIENT}`, and the store's own `{prefix}3{s}`.
+//! in one slot, so one step may touch any of them. A partition's base is `{prefix}4{pNNx}`, `NN` as in
+//! [`Partition`]'s written form, a client's `{prefix}4{c:CLIENT}`, and the store's own `{prefix}4{s}`.
 //!
 //! What stands for `x` is chosen such that the partitions' hash slots are spread evenly over all: partition `i`
 //! of `n` is in the middle of the `i`-th of `n` parts. So the masters of a cluster have as many partitions each
@@ -12,10 +12,9 @@
 //! |---|---|---|
 //! | a record's key ([`record`](crate::steps::record)) | string | its last commands, its form and what it leads to in one line; then the record, as JSON |
 //! | a list's name ([`List`]) | sorted set | keys by a time |
-//! | `Q` and a queue's letter | sorted set | the queue's lines, by when the first of each is due |
-//! | `S` and a queue's letter | sorted set | the queue's lines, by when each was last served |
-//! | `Q…:` and a line | sorted set | keys by when they are due |
-//! | `H…:` and a line | sorted set | those of them that somebody holds, by until when |
+//! | `Q` | sorted set | the lines of what is due, by when the first of each is |
+//! | `Q:` and a line | sorted set | the line's entries, by when they are due; infinite: it waits behind another one |
+//! | `O:`, a line, `/` and what they are behind | sorted set | those entries, in the order in which they came |
 //! | `probe` | string | nothing; it is written to see whether writes are taken |
 //! | `ack` | string | nothing; it is written where replicas have to acknowledge what was written before |
 //!
@@ -24,10 +23,10 @@
 
 use super::hash_slot::{HASH_SLOTS, hash_slot};
 use crate::domain::id::{PARTITIONS, Partition};
-use crate::steps::record::{Key, List, Queue, Slot};
+use crate::steps::record::{Key, List, Slot};
 
 /// The version of what is written here.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// The bases of all keys.
 #[derive(Clone, Debug)]
@@ -92,24 +91,19 @@ impl Keys {
         format!("{}{}", self.base(slot), list.name())
     }
 
-    /// The lines of a queue.
-    pub(super) fn lines(&self, slot: &Slot, queue: Queue) -> String {
-        format!("{}Q{}", self.base(slot), queue.as_str())
+    /// The lines of what is due.
+    pub(super) fn lines(&self, slot: &Slot) -> String {
+        format!("{}Q", self.base(slot))
     }
 
-    /// When the lines of a queue were served.
-    pub(super) fn served(&self, slot: &Slot, queue: Queue) -> String {
-        format!("{}S{}", self.base(slot), queue.as_str())
+    /// What waits in a line.
+    pub(super) fn due(&self, slot: &Slot, line: &str) -> String {
+        format!("{}Q:{line}", self.base(slot))
     }
 
-    /// What comes before the name of a line of what is due.
-    pub(super) fn due(&self, slot: &Slot, queue: Queue) -> String {
-        format!("{}Q{}:", self.base(slot), queue.as_str())
-    }
-
-    /// What comes before the name of a line of what is held.
-    pub(super) fn held(&self, slot: &Slot, queue: Queue) -> String {
-        format!("{}H{}:", self.base(slot), queue.as_str())
+    /// What waits in a line behind the same.
+    pub(super) fn behind(&self, slot: &Slot, line: &str, behind: &str) -> String {
+        format!("{}O:{line}/{behind}", self.base(slot))
     }
 }
 
@@ -156,7 +150,7 @@ mod tests {
         for slot in super::partitions() {
             let base = keys.base(&slot);
             let record = keys.record(&slot, &Key::parse("m-one").expect("a key"));
-            let line = keys.due(&slot, Queue::Events) + "acme";
+            let line = keys.due(&slot, "d:acme/1");
             let home = hash_slot(base.as_bytes());
             assert_eq!(home, hash_slot(record.as_bytes()));
             assert_eq!(home, hash_slot(line.as_bytes()));

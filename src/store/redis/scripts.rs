@@ -6,11 +6,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use redis::Script;
 
 use super::keys::Keys;
 use crate::steps::record::{Key, Reads, Slot};
-use crate::store::outcome::{Retention, Take};
+use crate::store::outcome::{Ask, Hold, Retention};
 use crate::store::plan::{Plan, Put, listed_for};
 
 macro_rules! scripts {
@@ -102,7 +103,12 @@ impl Call {
     }
 
     /// Writes what was planned, provided that what was read is still so.
-    pub(super) fn apply(keys: &Keys, slot: &Slot, plan: &Plan, retention: Retention) -> Self {
+    pub(super) fn apply(
+        keys: &Keys,
+        slot: &Slot,
+        plan: &Plan,
+        (now, retention): (Timestamp, Retention),
+    ) -> Self {
         let base = keys.base(slot);
         let mut call = Self::new(&APPLY);
         call.count(plan.unchanged.len());
@@ -133,14 +139,20 @@ impl Call {
             call.argument(if list.is_of_creation() { "1" } else { "" });
             call.number(kept.map(millis));
         }
+        call.number(Some(now.as_millisecond()));
         call.count(plan.due.len());
-        for (queue, line, key, at) in &plan.due {
-            call.key(&keys.lines(slot, *queue), "");
-            call.key(&keys.due(slot, *queue), line);
-            call.key(&keys.held(slot, *queue), line);
+        for waiting in &plan.due {
+            let (line, entry) = (waiting.line.as_str(), &waiting.entry);
+            let due = keys.due(slot, line);
+            call.key(&keys.lines(slot), "");
+            call.key(&due, "");
+            match &entry.behind {
+                Some(behind) => call.key(&keys.behind(slot, line, behind), ""),
+                None => call.key(&due, ""),
+            }
             call.argument(line);
-            call.argument(key.as_str());
-            call.number(at.map(|at| at.as_millisecond()));
+            call.argument(&entry.to_text());
+            call.number(waiting.at.map(|at| at.as_millisecond()));
         }
         call
     }
@@ -154,24 +166,24 @@ impl Call {
         call.key(base, "probe");
         call.argument("1");
         call.number(Some(60_000));
-        for _ in 0..3 {
-            call.count(0);
-        }
+        call.count(0);
+        call.count(0);
+        call.number(Some(0));
+        call.count(0);
         call
     }
 
-    /// Takes up what is due in one slot.
-    pub(super) fn take(keys: &Keys, slot: &Slot, take: &Take, limit: usize) -> Self {
+    /// Takes up what is due at one spot.
+    pub(super) fn take(keys: &Keys, slot: &Slot, ask: &Ask, hold: Hold) -> Self {
+        let line = ask.spot.line.as_str();
         let mut call = Self::new(&TAKE);
-        call.key(&keys.lines(slot, take.queue), "");
-        call.key(&keys.served(slot, take.queue), "");
+        call.key(&keys.lines(slot), "");
+        call.key(&keys.due(slot, line), "");
         call.argument(&keys.base(slot));
-        call.argument(&keys.due(slot, take.queue));
-        call.argument(&keys.held(slot, take.queue));
-        call.number(Some(take.now.as_millisecond()));
-        call.number(Some(take.hold_until.as_millisecond()));
-        call.count(limit);
-        call.number(take.places.map(u64::cast_signed));
+        call.argument(line);
+        call.number(Some(hold.now.as_millisecond()));
+        call.number(Some(hold.until.as_millisecond()));
+        call.count(ask.limit);
         call
     }
 

@@ -2,6 +2,9 @@
 //! slots, size, round trips, and a server that goes away. What both stores promise is in `tests/it/store_contract`.
 
 mod away;
+#[allow(dead_code, reason = "some are for the tests of both stores")]
+#[path = "../../../tests/it/store_contract/duties.rs"]
+mod duties;
 mod kept;
 mod lost;
 mod names;
@@ -20,6 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use self::server::Server;
 use super::keys::Keys;
 use super::{RedisSettings, RedisStore};
+use crate::domain::client::EndpointId;
 use crate::domain::data_request::DataRequest;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{
@@ -64,6 +68,7 @@ fn settings() -> RedisSettings {
     RedisSettings {
         retention: Retention {
             finished: RETENTION,
+            delivered: RETENTION,
         },
         accept_volatile: false,
         acknowledged_by: None,
@@ -169,9 +174,12 @@ fn new_member(user: UserGuid, window: NewWindow) -> NewMember {
 }
 
 fn notice(partition: Partition, kind: EventKind) -> Notice {
+    let guid = EventGuid::new(&Distinct, partition);
+    let endpoint = format!("https://hooks.example/{guid}");
     Notice {
-        guid: EventGuid::new(&Distinct, partition),
+        guid,
         kind,
+        endpoint: EndpointId::of(&endpoint.parse().expect("an address")),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::outcome::{Examined, Result, StoreError};
 
 /// The layout, and its number (`user_version`).
 const LAYOUT: &str = include_str!("schema.sql");
-const NUMBER: i64 = 5;
+const NUMBER: i64 = 6;
 
 /// Tells our files from those of other programs (`PRAGMA application_id`): "GUIC".
 const APPLICATION: i32 = 0x4755_4943;

@@ -1,17 +1,18 @@
 //! Records, lists and what is due, in rows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::steps::Step;
-use crate::steps::record::{Key, List, Queue, Reads, Record};
+use crate::domain::duty::DutyKind;
+use crate::steps::record::{Key, List, Reads, Record};
+use crate::steps::{Line, Step};
 use crate::store::encoding;
-use crate::store::outcome::{self, Due, DueNow, Place, Result, Retention, Take, Where};
-use crate::store::plan::{CommandId, Loaded, Plan, Read, listed_for};
-use crate::store::queued::PerQueue;
+use crate::store::outcome::{Ask, DueNow, Entry, Hold, Place, Queued, Result, Retention, Spot};
+use crate::store::plan::{CommandId, Loaded, Plan, Read, Waiting, listed_for};
 
 /// Runs a step in the open transaction: reads, decides, writes.
 pub(super) fn step<S: Step>(
@@ -20,15 +21,15 @@ pub(super) fn step<S: Step>(
     command: &CommandId,
     now: Timestamp,
     retention: Retention,
-) -> Result<(S::Outcome, PerQueue<bool>)> {
+) -> Result<(S::Outcome, Vec<Line>)> {
     let loaded = load_for(tx, step)?;
     let (outcome, changes) = step.decide(&loaded.view, now);
     if changes.is_empty() {
-        return Ok((outcome, PerQueue::default()));
+        return Ok((outcome, Vec::new()));
     }
     // The count stays true until the transaction ends, so there is room.
     let plan = Plan::of(&loaded, changes, command, (now, retention))?;
-    let queued = plan.queues(now);
+    let queued = plan.lines_with_work(now);
     write(tx, plan, now, retention)?;
     Ok((outcome, queued))
 }
@@ -134,21 +135,39 @@ pub(super) fn write(
                 .execute(params![name, millis(place).saturating_sub(span(kept))])?;
         }
     }
-    for (queue, line, key, at) in plan.due {
-        let (queue, key) = (queue.as_str(), key.as_str());
-        match at {
-            None => tx
-                .prepare_cached("DELETE FROM due WHERE queue = ? AND line = ? AND key = ?")?
-                .execute(params![queue, line, key])?,
-            // An entry that is held stays held only if it is due at the same moment as before.
-            Some(at) => tx
-                .prepare_cached(
-                    "INSERT INTO due (queue, line, key, at, held) VALUES (?, ?, ?, ?, 0)
-                     ON CONFLICT (queue, line, key)
-                     DO UPDATE SET held = held AND at = excluded.at, at = excluded.at",
-                )?
-                .execute(params![queue, line, key, millis(at)])?,
-        };
+    for waiting in &plan.due {
+        wait(tx, waiting, now)?;
+    }
+    Ok(())
+}
+
+/// Lets an entry wait in its line, or leave it. Of those behind the same only the first has a due time.
+fn wait(tx: &Connection, waiting: &Waiting, now: Timestamp) -> Result<()> {
+    let (line, entry) = (waiting.line.as_str(), &waiting.entry);
+    let (key, behind) = (entry.key.as_str(), entry.behind.as_deref());
+    if let Some(at) = waiting.at {
+        tx.prepare_cached(
+            "INSERT INTO due (line, key, behind, at) VALUES (?, ?, ?, ?)
+             ON CONFLICT (line, key) DO UPDATE SET at = excluded.at",
+        )?
+        .execute(params![line, key, behind, millis(at)])?;
+        if behind.is_some() {
+            tx.prepare_cached(
+                "UPDATE due SET at = NULL WHERE line = ?1 AND key = ?2 AND seq >
+                     (SELECT min(seq) FROM due WHERE line = ?1 AND behind = ?3)",
+            )?
+            .execute(params![line, key, behind])?;
+        }
+        return Ok(());
+    }
+    tx.prepare_cached("DELETE FROM due WHERE line = ? AND key = ?")?
+        .execute(params![line, key])?;
+    if behind.is_some() {
+        tx.prepare_cached(
+            "UPDATE due SET at = ?3 WHERE at IS NULL AND seq =
+                 (SELECT min(seq) FROM due WHERE line = ?1 AND behind = ?2)",
+        )?
+        .execute(params![line, behind, millis(now)])?;
     }
     Ok(())
 }
@@ -227,90 +246,73 @@ pub(super) fn due_now(tx: &Connection, now: Timestamp) -> Result<DueNow> {
         has_overdue: !past(tx, &List::Deadlines, now, 1)?.is_empty(),
         ..DueNow::default()
     };
-    for queue in Queue::ALL {
-        if !due_lines(tx, queue, now)?.is_empty() {
-            due.queues.push((queue, Where::Everywhere));
-        }
-    }
+    let spot = |line: String| Spot {
+        line: Line::found(&line),
+        slot: None,
+    };
+    due.spots = due_lines(tx, now)?.into_iter().map(spot).collect();
     Ok(due)
 }
 
-/// The lines of a queue that have anything due: the one that was not served for longest first.
-fn due_lines(tx: &Connection, queue: Queue, now: Timestamp) -> Result<Vec<String>> {
+/// The lines that have anything due.
+fn due_lines(tx: &Connection, now: Timestamp) -> Result<Vec<String>> {
     let mut sql = tx.prepare_cached(
         // Goes from line to line by the index, however many rows each has.
         "WITH RECURSIVE lines (line) AS (
-             SELECT min(line) FROM due WHERE queue = ?1
+             SELECT min(line) FROM due
              UNION ALL
-             SELECT (SELECT min(line) FROM due WHERE queue = ?1 AND line > lines.line)
+             SELECT (SELECT min(line) FROM due WHERE line > lines.line)
              FROM lines WHERE line IS NOT NULL)
-         SELECT lines.line FROM lines
-         LEFT JOIN served ON served.queue = ?1 AND served.line = lines.line
-         WHERE (SELECT min(at) FROM due WHERE queue = ?1 AND line = lines.line) <= ?2
-         ORDER BY coalesce(served.at, 0), lines.line",
+         SELECT line FROM lines
+         WHERE EXISTS (SELECT 1 FROM due WHERE line = lines.line AND at <= ?)",
     )?;
-    let lines = sql.query_map(params![queue.as_str(), millis(now)], |row| row.get(0))?;
+    let lines = sql.query_map(params![millis(now)], |row| row.get(0))?;
     Ok(lines.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Takes up what is due: the line that was not served for longest first, and of each line no more than its
-/// places.
-pub(super) fn take(tx: &Connection, take: &Take) -> Result<Vec<Due>> {
-    let lines = due_lines(tx, take.queue, take.now)?;
-    let (queue, now) = (take.queue.as_str(), millis(take.now));
-    let mut taken = Vec::new();
-    for line in lines {
-        let mut free = (take.limit - taken.len()) as u64;
-        if let Some(places) = take.places {
-            let held: i64 = tx
-                .prepare_cached(
-                    "SELECT count(*) FROM due WHERE queue = ? AND line = ? AND held AND at > ?",
-                )?
-                .query_row(params![queue, line, now], |row| row.get(0))?;
-            free = free.min(places.saturating_sub(held.unsigned_abs()));
-        }
-        let keys: Vec<String> = tx
-            .prepare_cached(
-                "SELECT key FROM due WHERE queue = ? AND line = ? AND at <= ?
-                 ORDER BY at, key LIMIT ?",
-            )?
-            .query_map(params![queue, line, now, free.cast_signed()], |row| {
-                row.get(0)
-            })?
-            .collect::<rusqlite::Result<_>>()?;
-        if keys.is_empty() {
-            continue;
-        }
-        tx.prepare_cached(
-            "INSERT INTO served (queue, line, at) VALUES (?, ?, ?)
-             ON CONFLICT (queue, line) DO UPDATE SET at = excluded.at",
+/// Takes up what is due in a line.
+pub(super) fn take(tx: &Connection, ask: &Ask, hold: Hold) -> Result<Vec<Entry>> {
+    let (line, limit) = (ask.spot.line.as_str(), ask.limit as i64);
+    let found = |row: &Row<'_>| {
+        let (key, behind): (String, Option<String>) = (row.get(0)?, row.get(1)?);
+        Ok(Entry {
+            key: Key::found(&key),
+            behind: behind.map(Into::into),
+        })
+    };
+    let taken: Vec<Entry> = tx
+        .prepare_cached(
+            "SELECT key, behind FROM due WHERE line = ? AND at <= ? ORDER BY at, seq LIMIT ?",
         )?
-        .execute(params![queue, line, now])?;
-        for key in keys {
-            tx.prepare_cached(
-                "UPDATE due SET at = ?, held = 1 WHERE queue = ? AND line = ? AND key = ?",
-            )?
-            .execute(params![millis(take.hold_until), queue, line, key])?;
-            taken.push(Due {
-                slot: None,
-                line: line.clone(),
-                key: Key::found(&key),
-            });
-        }
+        .query_map(params![line, millis(hold.now), limit], found)?
+        .collect::<rusqlite::Result<_>>()?;
+    for entry in &taken {
+        tx.prepare_cached("UPDATE due SET at = ? WHERE line = ? AND key = ?")?
+            .execute(params![millis(hold.until), line, entry.key.as_str()])?;
     }
     Ok(taken)
 }
 
-/// How much is in a queue, and when the first of it is due.
-pub(super) fn queue(tx: &Connection, queue: Queue) -> Result<outcome::Queue> {
-    let mut sql = tx.prepare_cached("SELECT count(*), min(at) FROM due WHERE queue = ?")?;
-    let (length, first): (i64, Option<i64>) = sql.query_row(params![queue.as_str()], |row| {
-        Ok((row.get(0)?, row.get(1)?))
+/// How much is in the queue, and when the first of each kind is due.
+pub(super) fn queued(tx: &Connection) -> Result<BTreeMap<DutyKind, Queued>> {
+    let mut sql = tx.prepare_cached("SELECT line, count(*), min(at) FROM due GROUP BY line")?;
+    let lines = sql.query_map((), |row| {
+        let (length, first): (i64, Option<i64>) = (row.get(1)?, row.get(2)?);
+        let queued = Queued {
+            length: length.unsigned_abs(),
+            due_at: first.and_then(|at| Timestamp::from_millisecond(at).ok()),
+        };
+        Ok((row.get::<_, String>(0)?, queued))
     })?;
-    Ok(outcome::Queue {
-        length: length.unsigned_abs(),
-        due_at: first.and_then(|at| Timestamp::from_millisecond(at).ok()),
-    })
+    let mut kinds: BTreeMap<DutyKind, Queued> = BTreeMap::new();
+    for line in lines {
+        let (line, queued) = line?;
+        if let Some(kind) = Line::found(&line).kind() {
+            let sum = kinds.entry(kind).or_default();
+            *sum = sum.and(queued);
+        }
+    }
+    Ok(kinds)
 }
 
 /// How many rows one step deletes, so that others need not wait long.

@@ -1,4 +1,4 @@
--- The layout of the file, the fifth. Whole milliseconds since 1970, UTC.
+-- The layout of the file, the sixth. Whole milliseconds since 1970, UTC.
 --
 -- A record is one value, as JSON: what it is is told by the first letter of its key (src/steps/record.rs).
 -- Other columns are there only to look up and to sort by.
@@ -36,24 +36,17 @@ CREATE TRIGGER unlisted AFTER DELETE ON places WHEN substr(old.list, 1, 1) IN ('
     DELETE FROM lengths WHERE list = old.list AND length = 0;
 END;
 
--- Keys of what is taken up when it is due, in lines that are served in turn.
+-- Keys of what is taken up when it is due, in lines.
 CREATE TABLE due (
-    queue TEXT NOT NULL,
-    line  TEXT NOT NULL,
-    key   TEXT NOT NULL,
-    at    INTEGER NOT NULL,
-    held  INTEGER NOT NULL,     -- whether somebody has it until then
-    PRIMARY KEY (queue, line, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX due_in_order ON due (queue, line, at);
-
--- When a line was last served.
-CREATE TABLE served (
-    queue TEXT NOT NULL,
-    line  TEXT NOT NULL,
-    at    INTEGER NOT NULL,
-    PRIMARY KEY (queue, line)
-) STRICT, WITHOUT ROWID;
+    seq    INTEGER PRIMARY KEY, -- the order in which they came
+    line   TEXT NOT NULL,
+    key    TEXT NOT NULL,
+    behind TEXT,                -- of those behind the same in a line only the first is due
+    at     INTEGER,             -- NULL: it waits behind another one
+    UNIQUE (line, key)
+) STRICT;
+CREATE INDEX due_in_order ON due (line, at);
+CREATE INDEX due_one_after_the_other ON due (line, behind, seq) WHERE behind IS NOT NULL;
 
 -- For people: what an operator asks for most.
 CREATE VIEW members AS
@@ -66,5 +59,6 @@ CREATE VIEW windows AS
     FROM records WHERE key >= 'w' AND key < 'x';
 CREATE VIEW events AS
     SELECT substr(key, 2) AS key, value ->> 'kind' AS kind, value ->> '$.member.guid' AS member,
-           value ->> 'due_at' AS due_at, value ->> 'dead_at' AS dead_at, value
+           value ->> 'due_at' AS due_at, value ->> 'delivered_at' AS delivered_at,
+           value ->> 'dead_at' AS dead_at, value
     FROM records WHERE key >= 'e' AND key < 'f';

@@ -139,7 +139,7 @@ async fn a_node_that_hangs_delays_nobody_whose_partition_is_elsewhere() {
     let traffic = Traffic::start(&gateway, USERS, PACE).await;
     traffic.connects(SOME).await;
     // What concerns the client as a whole is at one node; the others are for its people alone.
-    let client = fleet.owner("g:3{c:acme}");
+    let client = fleet.owner("g:4{c:acme}");
     let hangs = (client + 1) % 3;
     let partitions = fleet.partitions_of(hangs);
     let is_elsewhere = |flow: &Flow| !partitions.contains(&flow.user.partition());

@@ -32,7 +32,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_takes_long_to_resolve_delays_nobody_whose_partition_is_elsewhere() {
     let fleet = without_replicas().await;
-    let client = fleet.owner("g:3{c:acme}");
+    let client = fleet.owner("g:4{c:acme}");
     let slow = (client + 1) % 3;
     let gateway = gateway_with(fleet.url(), "").await;
     let mut gateway = Arc::into_inner(gateway).expect("it is ours alone");

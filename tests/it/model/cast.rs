@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use guichet::domain::challenge::{Challenge, ChallengeKind};
+use guichet::domain::client::EndpointId;
 use guichet::domain::data_request::DataRequest;
 use guichet::domain::event::{EventKind, Notice};
 use guichet::domain::id::{
@@ -78,7 +79,11 @@ pub fn told(kind: EventKind) -> Vec<Notice> {
     let mut events = CAST.events.iter();
     let known = events.find(|(known, _)| *known == kind);
     let guid = known.expect("every kind has one").1;
-    vec![Notice { guid, kind }]
+    vec![Notice {
+        guid,
+        kind,
+        endpoint: EndpointId::default(),
+    }]
 }
 
 impl Cast {

@@ -1,12 +1,13 @@
 //! What holds in every reachable state, whatever happens in whatever order: the promises that steps make
 //! together. Each has a name, so that a fault is known by the promise that it breaks.
 
+use guichet::domain::duty::DutyKind;
 use guichet::domain::event::{EventKind, Notice};
 use guichet::domain::id::{MemberGuid, OauthStateGuid};
 use guichet::domain::job::JobStatus;
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{CONTINUES, MULTI_OPENS, OpenPolicy, WindowStatus};
-use guichet::steps::record::{Changes, KeptEvent, Key, List, Queue, Record};
+use guichet::steps::record::{Changes, KeptEvent, Key, List, Record};
 use guichet::steps::{Committed, Connection};
 
 use super::cast::is_sealed_for;
@@ -312,7 +313,9 @@ fn jobs(world: &World) -> Result<(), Broken> {
         let current = world.member(job.member).map(|member| member.current_job);
         let why = format!("{:?}, and not the job of a living member", job.status);
         Promise::NoLostJob.holds(current == Some(Some(job.guid)), why)?;
-        let is_due = record.due().is_some_and(|(queue, ..)| queue == Queue::Jobs);
+        let is_due = record
+            .due()
+            .is_some_and(|due| due.line.kind() == Some(DutyKind::Aggregate));
         Promise::NoLostJob.holds(is_due, "no worker will find it")?;
     }
     Ok(())

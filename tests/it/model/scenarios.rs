@@ -8,7 +8,8 @@ use guichet::domain::id::JobGuid;
 use guichet::domain::job::{JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{Ending, ErrorReason, NewWindow, OpenPolicy, WindowStatus};
-use guichet::steps::job::Push;
+use guichet::steps::DutyName;
+use guichet::steps::duty::TakeUp;
 use guichet::steps::link::Mint;
 use guichet::steps::record::{KeptUser, KeptWindow, Key};
 use guichet::steps::{
@@ -398,7 +399,10 @@ impl World {
 
     fn pushed(self, job: JobGuid) -> Self {
         let hold_until = at(self.now + 1);
-        self.after(Command::Push(Push { job, hold_until }))
+        self.after(Command::Push(TakeUp {
+            duty: DutyName::Job(job),
+            hold_until,
+        }))
     }
 
     /// How many attempts a browser made.

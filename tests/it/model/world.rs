@@ -13,13 +13,14 @@ use guichet::domain::id::{MemberGuid, OauthStateGuid};
 use guichet::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{Ending, ErrorReason};
-use guichet::steps::job::Push;
+use guichet::steps::duty::TakeUp;
 use guichet::steps::link::Mint;
-use guichet::steps::record::{Changes, KeptWindow, Key, List, Queue, Reads, Record, View};
+use guichet::steps::record::{Changes, KeptWindow, Key, List, Reads, Record, View};
 use guichet::steps::{
     Answering, Claim, Claimed, Committed, Connection, Deletion, Failure, JobOrder, MemberChange,
     NewMember, Opened, Opening, Reported, Retried, Retry, StatusChange, Step, VisitKind,
 };
+use guichet::steps::{Duty, DutyName};
 use jiff::{SignedDuration, Timestamp};
 
 use super::cast::told;
@@ -83,7 +84,7 @@ commands! {
     Delete(Deletion);
     Update(MemberChange);
     Order(JobOrder);
-    Push(Push);
+    Push(TakeUp);
     Report(Reported);
     Answer(Answering);
 }
@@ -584,7 +585,7 @@ impl World {
             }
             Move::Work(push) => {
                 let (outcome, _) = world.take_at_once(push, law)?;
-                if let Outcome::Push(Some(job)) = outcome
+                if let Outcome::Push(Some(Duty::Push(job))) = outcome
                     && let Some(report) = given_up(&job, world.now)
                 {
                     world.take_at_once(&report, law)?;
@@ -797,14 +798,14 @@ impl World {
         let now = at(self.now);
         let due = self.records().filter_map(|(_, record)| match record {
             Record::Job(kept) => {
-                let (queue, _, due_at) = record.due()?;
-                (queue == Queue::Jobs && due_at <= now).then_some(kept.job.guid)
+                let due = record.due()?;
+                (due.at <= now).then_some(kept.job.guid)
             }
             _ => None,
         });
         due.map(|job| {
-            Command::Push(Push {
-                job,
+            Command::Push(TakeUp {
+                duty: DutyName::Job(job),
                 hold_until: now + SignedDuration::from_secs(HELD),
             })
         })
@@ -815,7 +816,7 @@ impl World {
     fn next_due(&self) -> Option<Timestamp> {
         let due = self.records().filter_map(|(_, record)| match record {
             Record::Window(_) => record.listed().map(|(_, deadline)| deadline),
-            Record::Job(_) => record.due().map(|(_, _, due_at)| due_at),
+            Record::Job(_) => record.due().map(|due| due.at),
             _ => None,
         });
         due.min()

@@ -16,6 +16,7 @@ use guichet::store::{
 };
 use tokio::task::JoinSet;
 
+use super::duties::Duties;
 use super::fixtures::{Kept, a_report, at, before, known_as, new_member, stands};
 use super::{Bench, RETENTION};
 
@@ -38,7 +39,7 @@ on_one_store!(
 
 impl Bench {
     /// A change of nothing, told.
-    fn a_change(&self, user: &User, member: MemberGuid) -> MemberChange {
+    pub(super) fn a_change(&self, user: &User, member: MemberGuid) -> MemberChange {
         MemberChange {
             user: user.guid,
             member,

@@ -4,11 +4,12 @@ use guichet::domain::event::EventKind;
 use guichet::domain::id::UserGuid;
 use guichet::domain::window::{Ending, ErrorReason, WindowOptions, WindowStatus};
 use guichet::store::{
-    Claim, Claimed, Committed, Deletion, Lease, MemberCreation, Opened, Opening, VisitKind, Where,
+    Claim, Claimed, Committed, Deletion, Lease, MemberCreation, Opened, Opening, VisitKind,
     WindowQuery,
 };
 
 use super::Bench;
+use super::duties::Duties;
 use super::fixtures::{Linked, at, last_of, new_member};
 
 on_one_store!(
@@ -68,7 +69,7 @@ async fn a_deletion_takes_grant_and_job(bench: Bench) {
     bench.told(at(4)).await;
     let jobs = bench
         .store
-        .reserve_jobs(Where::Everywhere, at(4), at(5), 10)
+        .jobs_due(at(4), at(5), 10)
         .await
         .expect("answered");
     assert_eq!(jobs.len(), 1);
@@ -84,7 +85,7 @@ async fn a_deletion_takes_grant_and_job(bench: Bench) {
     assert_eq!(
         bench
             .store
-            .reserve_jobs(Where::Everywhere, at(9), at(99), 10)
+            .jobs_due(at(9), at(99), 10)
             .await
             .expect("answered"),
         []

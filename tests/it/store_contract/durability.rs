@@ -2,9 +2,10 @@
 
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{OpenPolicy, WindowOptions, WindowStatus};
-use guichet::store::{Claimed, Lease, Opened, SETTLING, SealedAccess, VisitKind, Where};
+use guichet::store::{Claimed, Lease, Opened, SETTLING, SealedAccess, VisitKind};
 
 use super::Bench;
+use super::duties::Duties;
 use super::fixtures::{LEG, at, opened_by};
 
 on_each_store!(
@@ -60,7 +61,7 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
     assert_eq!(bench.window_now(&visited).await, committed.window);
     let jobs = bench
         .store
-        .reserve_jobs(Where::Everywhere, at(4), at(60), 10)
+        .jobs_due(at(4), at(60), 10)
         .await
         .expect("answered");
     assert_eq!(jobs.len(), 1);
@@ -71,7 +72,7 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
     assert_eq!(sealed, SealedAccess::TokenSet(connection.sealed_token_set));
     let taken = bench
         .store
-        .reserve_events(Where::Everywhere, at(4), at(60), 10)
+        .events_due(at(4), at(60), 10)
         .await
         .expect("answered");
     assert_eq!(taken.len(), 2);
@@ -80,14 +81,14 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
     assert_eq!(
         bench
             .store
-            .reserve_jobs(Where::Everywhere, at(59), at(99), 10)
+            .jobs_due(at(59), at(99), 10)
             .await
             .expect("answered"),
         []
     );
     let again = bench
         .store
-        .reserve_events(Where::Everywhere, at(60), at(99), 10)
+        .events_due(at(60), at(99), 10)
         .await
         .expect("answered");
     assert_eq!(again.len(), 2, "taken is not delivered");

@@ -1,14 +1,20 @@
 //! Events on their way to clients.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use guichet::domain::client::EndpointId;
+use guichet::domain::duty::DutyKind;
 use guichet::domain::event::{Event, EventKind};
+use guichet::domain::id::EventGuid;
 use guichet::domain::window::{Ending, WindowOptions};
-use guichet::store::{MemberCreation, NewMember, Where};
+use guichet::steps::record::Key;
+use guichet::store::{Ask, Fate, MemberChange, MemberCreation, MemberUpdate, NewMember};
 use tokio::time::timeout;
 
 use super::Bench;
-use super::fixtures::{LINK, at, before, new_member};
+use super::duties::Duties;
+use super::fixtures::{LINK, Linked, at, before, new_member};
 
 on_each_store!(
     a_due_event_is_taken_and_held,
@@ -19,6 +25,9 @@ on_each_store!(
     an_event_shows_its_own_moment,
     what_became_of_an_unknown_event_is_no_matter,
     a_look_finds_what_another_process_left,
+    events_of_a_member_leave_one_after_the_other_at_each_endpoint,
+    what_waits_behind_something_unreadable_goes_on,
+    an_event_that_was_not_tried_keeps_its_tries,
 );
 
 /// An event about a new member, due at moment 5.
@@ -33,19 +42,13 @@ async fn an_event(bench: &Bench) {
 }
 
 async fn take(bench: &Bench, second: i64, hold_until: i64) -> Vec<Event> {
-    let events = bench
-        .store
-        .reserve_events(Where::Everywhere, at(second), at(hold_until), 10)
-        .await;
+    let events = bench.store.events_due(at(second), at(hold_until), 10).await;
     events.expect("answered")
 }
 
 async fn a_due_event_is_taken_and_held(bench: Bench) {
     an_event(&bench).await;
-    let early = bench
-        .store
-        .reserve_events(Where::Everywhere, before(at(5)), at(60), 10)
-        .await;
+    let early = bench.store.events_due(before(at(5)), at(60), 10).await;
     assert_eq!(early.expect("answered"), []);
     let first = take(&bench, 5, 60).await;
     assert_eq!((first.len(), first[0].attempt), (1, 1));
@@ -64,10 +67,7 @@ async fn events_are_taken_up_to_the_limit(bench: Bench) {
     }
     let mut sizes = Vec::new();
     for _ in 0..4 {
-        let events = bench
-            .store
-            .reserve_events(Where::Everywhere, at(9), at(60), 2)
-            .await;
+        let events = bench.store.events_due(at(9), at(60), 2).await;
         sizes.push(events.expect("answered").len());
     }
     assert_eq!(sizes, [2, 2, 1, 0]);
@@ -189,20 +189,25 @@ async fn a_look_finds_what_another_process_left(bench: Bench) {
     let look = async |now| {
         let has_overdue = bench.store.look_for_due(now).await;
         // Does not wait: what a look has found is told when it ends.
-        let told = timeout(Duration::ZERO, bench.store.events_queued().wait()).await;
-        let jobs = timeout(Duration::ZERO, bench.store.jobs_queued().wait()).await;
-        assert!(jobs.is_err(), "there are none: {jobs:?}");
-        (has_overdue.expect("answered"), told.ok())
+        let told = timeout(Duration::ZERO, bench.store.queued().wait()).await;
+        (has_overdue.expect("answered"), told.unwrap_or_default())
     };
-    assert_eq!(look(before(at(5))).await, (false, None));
-    let (_, within) = look(at(5)).await;
-    let taken = bench
-        .store
-        .reserve_events(within.expect("it is due"), at(5), at(60), 10)
-        .await;
-    assert_eq!(taken.expect("answered").len(), 1);
-    assert_eq!(look(at(59)).await, (false, None), "it is held");
-    assert!(matches!(look(at(60)).await, (false, Some(_))));
+    let nothing = BTreeSet::new();
+    assert_eq!(look(before(at(5))).await, (false, nothing.clone()));
+    let (_, spots) = look(at(5)).await;
+    let asks: Vec<Ask> = spots
+        .into_iter()
+        .map(|spot| Ask { spot, limit: 10 })
+        .collect();
+    let reserved = bench.store.reserve_duties(&asks, at(5), |_| at(60)).await;
+    let reserved = reserved.expect("answered");
+    let [reserved] = &reserved[..] else {
+        panic!("one line, not {reserved:?}");
+    };
+    assert_eq!(reserved.spot.line.client(), "acme");
+    assert_eq!((reserved.duties.len(), reserved.may_be_more), (1, false));
+    assert_eq!(look(at(59)).await, (false, nothing.clone()), "it is held");
+    assert_ne!(look(at(60)).await, (false, nothing));
 
     assert!(!look(before(at(LINK))).await.0);
     assert!(look(at(LINK)).await.0);
@@ -213,4 +218,91 @@ async fn a_look_finds_what_another_process_left(bench: Bench) {
         .map(|it| it.guid)
         .collect();
     assert_eq!(overdue, [linked.window]);
+}
+
+/// Tells `count` events of the member, all at one endpoint.
+async fn tell(bench: &Bench, linked: &Linked, endpoint: EndpointId, count: i64) -> Vec<EventGuid> {
+    let mut told = Vec::new();
+    for nth in 0..count {
+        let mut notices = bench.a_notice(linked.member.guid.partition(), EventKind::MemberUpdated);
+        notices[0].endpoint = endpoint;
+        told.push(notices[0].guid);
+        let change = MemberChange {
+            metadata: Some(Some(notices[0].guid.to_string())),
+            updated: notices,
+            ..bench.a_change(&linked.user, linked.member.guid)
+        };
+        let updated = bench.store.update_member(&change, at(1 + nth)).await;
+        assert!(matches!(
+            updated.expect("answered"),
+            MemberUpdate::Updated(_)
+        ));
+    }
+    told
+}
+
+async fn events_of_a_member_leave_one_after_the_other_at_each_endpoint(bench: Bench) {
+    let linked = bench.linked(WindowOptions::default()).await;
+    let other_member = bench.linked(WindowOptions::default()).await;
+    let (one, another) = (bench.an_endpoint(), bench.an_endpoint());
+    let chain = tell(&bench, &linked, one, 4).await;
+    let elsewhere = tell(&bench, &linked, another, 1).await;
+    let beside = tell(&bench, &other_member, one, 1).await;
+    let due = async |second| -> BTreeSet<EventGuid> {
+        let taken = take(&bench, second, second + 1).await;
+        taken.iter().map(|event| event.guid).collect()
+    };
+    let (store, first) = (
+        &bench.store,
+        BTreeSet::from([chain[0], elsewhere[0], beside[0]]),
+    );
+    assert_eq!(due(10).await, first);
+    for event in [elsewhere[0], beside[0]] {
+        store.finish_event(event, at(10)).await.expect("answered");
+    }
+    // One that is tried again later keeps its place; nothing overtakes it.
+    let later = store.postpone_event(chain[0], at(50), at(11)).await;
+    later.expect("answered");
+    assert_eq!(due(49).await, BTreeSet::new());
+    assert_eq!(due(50).await, BTreeSet::from([chain[0]]));
+    let queued = store.queues().await.expect("counted").kinds[&DutyKind::Deliver];
+    assert_eq!(queued.length, 4, "those that wait behind others count");
+    store
+        .finish_event(chain[0], at(51))
+        .await
+        .expect("answered");
+    assert_eq!(due(51).await, BTreeSet::from([chain[1]]));
+    store.bury_event(chain[1], at(52)).await.expect("answered");
+    assert_eq!(due(52).await, BTreeSet::from([chain[2]]));
+    // One that came meanwhile is the last.
+    let newest = tell(&bench, &linked, one, 1).await;
+    for event in [chain[2], chain[3], newest[0]] {
+        assert_eq!(due(60).await, BTreeSet::from([event]));
+        store.finish_event(event, at(60)).await.expect("answered");
+    }
+    assert_eq!(due(9999).await, BTreeSet::new());
+}
+
+async fn what_waits_behind_something_unreadable_goes_on(bench: Bench) {
+    let linked = bench.linked(WindowOptions::default()).await;
+    let chain = tell(&bench, &linked, bench.an_endpoint(), 2).await;
+    bench.spoil(&Key::event(chain[0]));
+    assert_eq!(take(&bench, 9, 60).await, [], "set aside");
+    let next = take(&bench, 9, 60).await;
+    assert_eq!(
+        next.iter().map(|event| event.guid).collect::<Vec<_>>(),
+        [chain[1]]
+    );
+}
+
+async fn an_event_that_was_not_tried_keeps_its_tries(bench: Bench) {
+    an_event(&bench).await;
+    let event = take(&bench, 5, 60).await[0].guid;
+    let settled = bench
+        .store
+        .settle_event(event, Fate::Untried(at(7)), at(7))
+        .await;
+    settled.expect("answered");
+    let again = take(&bench, 7, 60).await;
+    assert_eq!((again.len(), again[0].attempt), (1, 1));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use guichet::domain::client::UnboundCallback;
+use guichet::domain::client::{EndpointId, UnboundCallback};
 use guichet::domain::data_request::{DataRequest, Product};
 use guichet::domain::event::{Event, EventKind, Notice};
 use guichet::domain::id::{
@@ -19,11 +19,12 @@ use guichet::domain::window::{
 };
 use guichet::store::{
     Claim, Claimed, Committed, Connection, Deletion, Failure, Lease, MemberCreation, NewMember,
-    Opened, Opening, Recorded, Reported, StatusChange, Subject, UserCreation, VisitKind, Where,
+    Opened, Opening, Recorded, Reported, StatusChange, Subject, UserCreation, VisitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 
 use super::Bench;
+use super::duties::Duties;
 
 /// How long a fixture's link may be opened, in seconds.
 pub const LINK: i64 = 600;
@@ -226,10 +227,18 @@ impl Bench {
         self.a_digest().to_text().into_bytes()
     }
 
+    /// An endpoint that nothing else goes to.
+    pub fn an_endpoint(&self) -> EndpointId {
+        let place = self.a_digest().to_text();
+        let url = format!("https://hooks.example/{place}");
+        EndpointId::of(&url.parse().expect("an address"))
+    }
+
     pub fn a_notice(&self, partition: Partition, kind: EventKind) -> Vec<Notice> {
         vec![Notice {
             guid: EventGuid::new(&self.chance, partition),
             kind,
+            endpoint: self.an_endpoint(),
         }]
     }
 
@@ -363,10 +372,7 @@ impl Bench {
     /// The jobs that are due, taken for a minute.
     pub async fn take(&self, now: Timestamp) -> Vec<Job> {
         let hold_until = now + SignedDuration::from_secs(60);
-        let jobs = self
-            .store
-            .reserve_jobs(Where::Everywhere, now, hold_until, 100)
-            .await;
+        let jobs = self.store.jobs_due(now, hold_until, 100).await;
         jobs.expect("answered")
     }
 
@@ -504,10 +510,7 @@ impl Bench {
     /// Every event that is due at `now`, and done with.
     pub async fn told(&self, now: Timestamp) -> Vec<Event> {
         let hold_until = now + SignedDuration::from_secs(60);
-        let events = self
-            .store
-            .reserve_events(Where::Everywhere, now, hold_until, 1000)
-            .await;
+        let events = self.store.events_due(now, hold_until, 1000).await;
         let events = events.expect("answered");
         for event in &events {
             self.store

@@ -4,9 +4,10 @@ use guichet::domain::event::EventKind;
 use guichet::domain::id::JobGuid;
 use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
-use guichet::store::{Lease, Recorded, Reported, SealedAccess, StatusChange, Where};
+use guichet::store::{Lease, Recorded, Reported, SealedAccess, StatusChange};
 
 use super::Bench;
+use super::duties::Duties;
 use super::fixtures::{Linked, at, before};
 
 on_each_store!(
@@ -38,10 +39,7 @@ async fn pushed(bench: &Bench) -> (Linked, JobGuid) {
 }
 
 async fn take(bench: &Bench, second: i64, hold_until: i64) -> Vec<Job> {
-    let jobs = bench
-        .store
-        .reserve_jobs(Where::Everywhere, at(second), at(hold_until), 10)
-        .await;
+    let jobs = bench.store.jobs_due(at(second), at(hold_until), 10).await;
     jobs.expect("answered")
 }
 
@@ -87,10 +85,7 @@ async fn record(bench: &Bench, reported: &Reported, second: i64) -> Job {
 async fn a_due_job_is_taken_and_held(bench: Bench) {
     let (visited, connection, _) = bench.connected().await;
     let guid = connection.job.expect("one is asked for").guid;
-    let none = bench
-        .store
-        .reserve_jobs(Where::Everywhere, before(at(3)), at(70), 10)
-        .await;
+    let none = bench.store.jobs_due(before(at(3)), at(70), 10).await;
     assert_eq!(none.expect("answered"), [], "it was queued at moment 3");
     let taken = take(&bench, 3, 70).await;
     let [job] = &taken[..] else {
@@ -116,10 +111,7 @@ async fn jobs_are_taken_up_to_the_limit(bench: Bench) {
     }
     let mut sizes = Vec::new();
     for _ in 0..4 {
-        let jobs = bench
-            .store
-            .reserve_jobs(Where::Everywhere, at(9), at(70), 2)
-            .await;
+        let jobs = bench.store.jobs_due(at(9), at(70), 2).await;
         sizes.push(jobs.expect("answered").len());
     }
     assert_eq!(sizes, [2, 2, 1, 0]);

@@ -8,13 +8,14 @@ use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
 use guichet::store::{
     Answered, Answering, JobOrder, Lease, MemberChange, MemberUpdate, NewCredentials, Ordered,
-    Recorded, Reported, SealedAccess, StatusChange, Where,
+    Recorded, Reported, SealedAccess, StatusChange,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::Bench;
+use super::duties::Duties;
 use super::fixtures::{Kept, at, known_as, stands};
 
 on_one_store!(every_life_of_a_member_keeps_the_invariants);
@@ -146,10 +147,7 @@ impl World<'_> {
             Step::Take => {
                 let hold_until = self.now + SignedDuration::from_secs(20);
                 // A case that failed left its own behind.
-                let taken =
-                    self.bench
-                        .store
-                        .reserve_jobs(Where::Everywhere, self.now, hold_until, 1000);
+                let taken = self.bench.store.jobs_due(self.now, hold_until, 1000);
                 let mut taken = taken.await.expect("answered");
                 taken.retain(|job| job.member == member);
                 assert!(taken.len() <= 1, "one job at a time: {taken:?}");

@@ -42,6 +42,7 @@ mod changes;
 mod deletions;
 mod duplicates;
 mod durability;
+pub mod duties;
 mod events;
 pub mod fixtures;
 mod idempotency;
@@ -76,6 +77,7 @@ use rusqlite::Connection;
 /// How long the tests' stores keep what has ended.
 pub const RETENTION: Retention = Retention {
     finished: Duration::from_secs(30 * 24 * 60 * 60),
+    delivered: Duration::from_secs(24 * 60 * 60),
 };
 
 /// Opens a bench's store, every time on the same content.

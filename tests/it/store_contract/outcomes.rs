@@ -7,10 +7,11 @@ use guichet::domain::window::{
     Ending, ErrorReason, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
 use guichet::store::{
-    Committed, Connection, Failure, Lease, Recorded, Reported, SealedAccess, StatusChange, Where,
+    Committed, Connection, Failure, Lease, Recorded, Reported, SealedAccess, StatusChange,
 };
 
 use super::Bench;
+use super::duties::Duties;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
 
 on_one_store!(
@@ -28,10 +29,7 @@ on_one_store!(
 
 /// The grant that a due job of the store may be lent.
 async fn leased(bench: &Bench, second: i64) -> Option<Vec<u8>> {
-    let jobs = bench
-        .store
-        .reserve_jobs(Where::Everywhere, at(second), at(second + 60), 10)
-        .await;
+    let jobs = bench.store.jobs_due(at(second), at(second + 60), 10).await;
     let job = jobs.expect("answered").pop()?;
     match bench.store.lease(job.guid).await.expect("answered") {
         Lease::Granted {
@@ -165,10 +163,7 @@ async fn a_second_connection_replaces_the_job(bench: Bench) {
         "{recorded:?}"
     );
     assert_eq!(bench.member_now(&visited.linked).await, Some(member));
-    let jobs = bench
-        .store
-        .reserve_jobs(Where::Everywhere, at(12), at(99), 10)
-        .await;
+    let jobs = bench.store.jobs_due(at(12), at(99), 10).await;
     let jobs = jobs.expect("answered");
     assert_eq!(jobs.iter().map(|job| job.guid).collect::<Vec<_>>(), [new]);
 }

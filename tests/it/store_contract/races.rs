@@ -7,10 +7,11 @@ use std::sync::Arc;
 use guichet::domain::event::EventKind;
 use guichet::domain::member::ConnectionStatus;
 use guichet::domain::window::{Ending, MULTI_OPENS, OpenPolicy, WindowOptions, WindowStatus};
-use guichet::store::{Claim, Claimed, Committed, Deletion, Opened, Opening, VisitKind, Where};
+use guichet::store::{Claim, Claimed, Committed, Deletion, Opened, Opening, VisitKind};
 use tokio::task::JoinSet;
 
 use super::Bench;
+use super::duties::Duties;
 use super::fixtures::{LEG, LINK, Visited, at, before, opened_by};
 
 on_each_store!(
@@ -281,10 +282,7 @@ async fn no_job_is_given_twice(bench: Bench) {
         workers.spawn(async move {
             let mut taken = Vec::new();
             loop {
-                let jobs = store
-                    .reserve_jobs(Where::Everywhere, at(9), at(70), 3)
-                    .await
-                    .expect("answered");
+                let jobs = store.jobs_due(at(9), at(70), 3).await.expect("answered");
                 if jobs.is_empty() {
                     return taken;
                 }
@@ -306,10 +304,7 @@ async fn no_event_is_given_twice(bench: Bench) {
         workers.spawn(async move {
             let mut taken = Vec::new();
             loop {
-                let events = store
-                    .reserve_events(Where::Everywhere, at(9), at(70), 3)
-                    .await
-                    .expect("answered");
+                let events = store.events_due(at(9), at(70), 3).await.expect("answered");
                 if events.is_empty() {
                     return taken;
                 }

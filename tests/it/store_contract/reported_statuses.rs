@@ -7,10 +7,11 @@ use guichet::domain::id::JobGuid;
 use guichet::domain::job::{JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
 use guichet::domain::user::User;
-use guichet::store::{JobOrder, Ordered, Recorded, StatusChange, Where};
+use guichet::store::{JobOrder, Ordered, Recorded, StatusChange};
 use tokio::task::JoinSet;
 
 use super::Bench;
+use super::duties::Duties;
 use super::fixtures::{a_report, at, stands};
 
 on_one_store!(
@@ -233,10 +234,7 @@ async fn a_status_that_may_not_follow_is_not_written(bench: Bench) {
     }
     reports.join_all().await;
     let changes = pairs.filter(|(from, to)| after(*from, *to) != *from);
-    let told = bench
-        .store
-        .reserve_events(Where::Everywhere, at(9), at(60), 2000)
-        .await;
+    let told = bench.store.events_due(at(9), at(60), 2000).await;
     let told = told.expect("answered");
     let count = |kind| told.iter().filter(|event| event.kind == kind).count();
     assert_eq!(count(EventKind::MemberUpdated), 22 * 22);

@@ -12,7 +12,7 @@ use guichet::config::{Config, Environment};
 use guichet::domain::id::{ClientId, MemberGuid, UserGuid};
 use guichet::domain::random::Random;
 use guichet::flow::access::{self, UserRequest};
-use guichet::flow::{Clock, Gateway, aggregate, deliver};
+use guichet::flow::{Clock, Gateway, deadlines};
 use guichet::serve::Listeners;
 use guichet::telemetry::Sums;
 use jiff::Timestamp;
@@ -224,12 +224,8 @@ impl TestGateway {
     /// Moves the clock and wakes the worker.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(time);
-        for queued in [
-            deliver::queued(&self.inside),
-            aggregate::queued(&self.inside),
-        ] {
-            queued.add_everything();
-        }
+        let inside = self.inside.clone();
+        tokio::spawn(async move { deadlines::look(&inside).await });
     }
 
     /// Takes a new session: half an hour without a call ends the old one.

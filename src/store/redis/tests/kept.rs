@@ -1,9 +1,10 @@
 //! Records as they are kept: of another layout, of a newer version, and such as nobody can read.
 
+use super::duties::Duties;
 use super::*;
+use crate::domain::duty::DutyKind;
 use crate::steps::record::{List, Slot};
 use crate::store::StoreError;
-use crate::store::Where;
 
 #[tokio::test]
 async fn what_an_earlier_version_wrote_is_refused_in_words() {
@@ -90,15 +91,9 @@ async fn one_record_that_cannot_be_read_stops_nobody() {
             .await;
     }
 
-    let jobs = store
-        .reserve_jobs(Where::Everywhere, at(40), at(90), 100)
-        .await
-        .expect("taken");
+    let jobs = store.jobs_due(at(40), at(90), 100).await.expect("taken");
     assert_eq!(jobs.len(), sound.len());
-    let events = store
-        .reserve_events(Where::Everywhere, at(40), at(90), 100)
-        .await
-        .expect("taken");
+    let events = store.events_due(at(40), at(90), 100).await.expect("taken");
     assert_eq!(events.len(), 2 * sound.len());
     let overdue = store.overdue_windows(at(1000), 100).await.expect("read");
     let overdue: Vec<_> = overdue.iter().map(|window| window.guid).collect();
@@ -106,9 +101,12 @@ async fn one_record_that_cannot_be_read_stops_nobody() {
 
     let queues = store.queues().await.expect("counted");
     assert_eq!(queues.set_aside, spoilt.len() as u64);
-    assert_eq!(queues.jobs.length, sound.len() as u64);
+    assert_eq!(
+        queues.kinds[&DutyKind::Aggregate].length,
+        sound.len() as u64
+    );
     for (partition, key) in spoilt {
-        let list = base_of(&Slot::Partition(partition)) + &List::SetAside.name();
+        let list = base_of(&Slot::Partition(partition)) + List::SetAside.name().as_str();
         let at: Option<String> = server.query(&["ZSCORE", &list, key.as_str()]).await;
         assert!(at.is_some(), "{} is listed", key.as_str());
     }
@@ -135,18 +133,20 @@ async fn a_key_of_another_kind_stops_nobody() {
     ];
     let base = key_of(new.member.guid.partition(), &Key::found(""));
     let windows = key_of(open_window.partition(), &Key::found("W"));
+    let lines = format!("{base}Q");
+    let _: () = server.query(&["ZADD", &lines, "1", "d:acme/0"]).await;
     for key in &foreign {
-        for name in ["Qj:acme", "Qe:acme", "W"] {
+        for name in ["Q:a:acme/", "Q:d:acme/0", "W"] {
             let list = format!("{base}{name}");
             let _: () = server.query(&["ZADD", &list, "1", key]).await;
         }
         let _: () = server.query(&["ZADD", &windows, "1", key]).await;
     }
 
-    let jobs = store.reserve_jobs(Where::Everywhere, at(40), at(90), 100);
+    let jobs = store.jobs_due(at(40), at(90), 100);
     let jobs = jobs.await.expect("taken");
     assert_eq!(jobs.iter().map(|job| job.guid).collect::<Vec<_>>(), [job]);
-    let events = store.reserve_events(Where::Everywhere, at(40), at(90), 100);
+    let events = store.events_due(at(40), at(90), 100);
     let events = events.await.expect("taken");
     assert_eq!(events.len(), 2);
     let overdue = store.overdue_windows(at(1000), 100).await.expect("read");
@@ -158,7 +158,7 @@ async fn a_key_of_another_kind_stops_nobody() {
     let mut expected = foreign.to_vec();
     expected.sort();
     assert_eq!(set_aside, expected);
-    for name in ["Qj:acme", "Qe:acme", "W"] {
+    for name in ["Q:a:acme/", "Q:d:acme/0", "W"] {
         let list = format!("{base}{name}");
         let left: Vec<String> = server.query(&["ZRANGE", &list, "0", "-1"]).await;
         assert!(!left.iter().any(|key| foreign.contains(key)), "{left:?}");
@@ -202,81 +202,4 @@ async fn a_member_that_cannot_be_read_stops_no_sweep() {
     );
     let kept: String = server.query(&["GET", &key]).await;
     assert_eq!(kept, "nonsense", "it is kept for the operator");
-}
-
-#[tokio::test]
-async fn every_slot_that_was_named_is_looked_at() {
-    let server = Server::start().await;
-    let store = open(&server).await;
-    let user = loop {
-        let user = new_user();
-        if user.guid.partition().index() == 3 {
-            break user;
-        }
-    };
-    store.create_user(&user).await.expect("kept");
-    let new = new_member(user.guid, new_window(user.guid.partition(), at(600)));
-    store.create_member(&new, at(0)).await.expect("kept");
-    connect(&store, &new).await;
-    let slots = Partition::all().map(Slot::Partition);
-    let within = Where::In(slots.collect());
-    let taken = store.reserve_jobs(within, at(40), at(90), 1).await;
-    assert_eq!(taken.expect("taken").len(), 1, "it is in none of the first");
-}
-
-#[tokio::test]
-async fn lines_are_served_in_turn() {
-    let server = Server::start().await;
-    let store = open(&server).await;
-    // Everything in one partition: one client with much, and then two with little.
-    let user = loop {
-        let user = new_user();
-        if user.guid.partition().index() == 3 {
-            break user;
-        }
-    };
-    let mut told = Vec::new();
-    for (name, events) in [("acme", 40), ("other", 1), ("third", 2)] {
-        let client: ClientId = name.parse().expect("a name");
-        let user = User {
-            guid: loop {
-                let guid = UserGuid::new(&Distinct);
-                if guid.partition() == user.guid.partition() {
-                    break guid;
-                }
-            },
-            client: client.clone(),
-            ..new_user()
-        };
-        store.create_user(&user).await.expect("kept");
-        for _ in 0..events {
-            let mut new = new_member(user.guid, new_window(user.guid.partition(), at(600)));
-            new.member.client = client.clone();
-            new.created = vec![notice(user.guid.partition(), EventKind::MemberCreated)];
-            store
-                .create_member(&new, at(told.len() as i64))
-                .await
-                .expect("kept");
-            told.push(name);
-        }
-    }
-    let take = async |now, limit| {
-        let taken = store
-            .reserve_events(Where::Everywhere, at(now), at(900), limit)
-            .await
-            .expect("taken");
-        let mut clients: Vec<String> = taken
-            .iter()
-            .map(|event| event.member.client.to_string())
-            .collect();
-        clients.dedup();
-        clients
-    };
-    assert_eq!(take(100, 5).await, ["acme"], "nobody was served before");
-    assert_eq!(
-        take(101, 3).await,
-        ["other", "third"],
-        "now it is their turn"
-    );
-    assert_eq!(take(102, 5).await, ["acme"]);
 }

@@ -6,10 +6,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use super::duties::Duties;
 use super::*;
+use crate::domain::duty::DutyKind;
 use crate::steps::record::NameKind;
 use crate::store::{
-    Deletion, MemberCreation, Retried, Retry, StoreError, UserChange, UserCreation, Where,
+    Deletion, MemberCreation, Retried, Retry, StoreError, UserChange, UserCreation,
 };
 
 /// Stands between a store and its server, and cuts the line in place of the next answer to a write, or to
@@ -174,7 +176,7 @@ async fn every_step_of_a_flow_is_taken_once_though_its_answer_was_lost() {
 
     between.cut_next();
     let events = store
-        .reserve_events(Where::Everywhere, at(40), at(90), 10)
+        .events_due(at(40), at(90), 10)
         .await
         .expect("sent again");
     assert_eq!(events.len(), 3, "each once");
@@ -186,7 +188,8 @@ async fn every_step_of_a_flow_is_taken_once_though_its_answer_was_lost() {
             .await
             .expect("sent again");
     }
-    assert_eq!(store.queues().await.expect("counted").events.length, 0);
+    let queues = store.queues().await.expect("counted");
+    assert_eq!(queues.kinds.get(&DutyKind::Deliver), None);
 }
 
 #[tokio::test]
@@ -390,7 +393,7 @@ async fn what_was_taken_is_due_again_soon_when_nobody_heard_of_it() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     connect(&store, &keep_member(&store).await).await;
     let take = async |now| {
-        let taken = store.reserve_jobs(Where::Everywhere, at(now), at(now + 600), 10);
+        let taken = store.jobs_due(at(now), at(now + 600), 10);
         taken.await.map(|jobs| jobs.len())
     };
     between.cuts_take.store(true, Ordering::SeqCst);

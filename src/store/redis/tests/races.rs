@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::duties::Duties;
 use super::*;
 use crate::domain::window::MULTI_OPENS;
-use crate::store::{MemberCreation, MemberUpdate, StoreError, Where};
+use crate::store::{MemberCreation, MemberUpdate, StoreError};
 
 /// Asks for everything at once, over four connections, and counts the answers.
 pub(super) async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
@@ -116,10 +117,7 @@ async fn ten_workers_share_what_is_due_without_doubles() {
         workers.spawn(async move {
             let mut taken = Vec::new();
             loop {
-                let some = store
-                    .reserve_jobs(Where::Everywhere, at(31), at(91), 3)
-                    .await
-                    .expect("taken");
+                let some = store.jobs_due(at(31), at(91), 3).await.expect("taken");
                 assert!(some.len() <= 3);
                 if some.is_empty() {
                     return taken;
@@ -133,10 +131,7 @@ async fn ten_workers_share_what_is_due_without_doubles() {
     jobs.sort();
     assert_eq!(taken, jobs);
 
-    let events = store
-        .reserve_events(Where::Everywhere, at(31), at(91), 50)
-        .await
-        .expect("taken");
+    let events = store.events_due(at(31), at(91), 50).await.expect("taken");
     assert_eq!(events.len(), 50, "at most what was asked for");
 }
 

@@ -1,8 +1,9 @@
 //! Keys and their lives, and servers that are refused.
 
+use super::duties::Duties;
 use super::*;
 use crate::domain::window::{Ending, ErrorReason};
-use crate::store::{Failure, StoreError, Where};
+use crate::store::{Failure, StoreError};
 
 #[tokio::test]
 async fn every_key_of_a_flow_is_in_its_partition() {
@@ -83,9 +84,7 @@ async fn what_is_finished_is_forgotten_in_time_and_nothing_else() {
     store.bury_event(event, at(901)).await.expect("buried");
     let buried_life = life(Key::event(event)).await;
     assert!((retention - 60_000..=retention).contains(&buried_life));
-    let due = store
-        .reserve_events(Where::Everywhere, at(2000), at(2001), 9)
-        .await;
+    let due = store.events_due(at(2000), at(2001), 9).await;
     assert_eq!(due.expect("read"), Vec::new());
 }
 
@@ -96,10 +95,7 @@ async fn scripts_that_were_forgotten_are_given_again() {
     let (connection, _) = connect(&store, &keep_member(&store).await).await;
     let _: () = server.query(&["SCRIPT", "FLUSH"]).await;
     keep_member(&store).await;
-    let jobs = store
-        .reserve_jobs(Where::Everywhere, at(31), at(91), 9)
-        .await
-        .expect("taken");
+    let jobs = store.jobs_due(at(31), at(91), 9).await.expect("taken");
     assert_eq!(jobs.len(), 1);
     assert_eq!(Some(jobs[0].guid), connection.job.map(|job| job.guid));
 }
@@ -162,7 +158,7 @@ async fn a_look_over_everything_is_one_round_trip() {
     let asking = measure(0).await;
     let looking = measure(10).await;
     let each = ((looking.0 - asking.0) / 10, (looking.1 - asking.1) / 10);
-    assert_eq!(each, (1, 48), "reads from the connection, and commands");
+    assert_eq!(each, (1, 32), "reads from the connection, and commands");
 }
 
 #[tokio::test]

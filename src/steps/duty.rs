@@ -1,0 +1,212 @@
+//! Duties: taken up, and then settled, postponed, given back or buried.
+//!
+//! - Taking up counts a try and moves the due time, so that nobody else takes it meanwhile.
+//! - A duty that was given back was not tried: the try is not counted.
+//! - Only what is still owed is taken up or settled. A job ends by its report.
+//! - A push makes a `Queued` job `Pushed`; a `Started` or `Challenged` one stays so.
+//! - An event keeps its last tries.
+
+use jiff::Timestamp;
+
+use super::record::{Changes, DeliveryTry, KeptEvent, KeptJob, Key, Reads, Slot, View};
+use super::step::{Step, unchanged};
+use crate::domain::event::Event;
+use crate::domain::id::{EventGuid, JobGuid, Partition};
+use crate::domain::job::{Job, JobStatus};
+
+/// How many of its tries an event keeps.
+const TRIES_KEPT: usize = 16;
+
+/// A duty's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DutyName {
+    /// To push this job.
+    Job(JobGuid),
+    /// To deliver this event.
+    Event(EventGuid),
+}
+
+/// A duty that was taken up.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Duty {
+    /// A job to push.
+    Push(Box<Job>),
+    /// An event to deliver.
+    Deliver(Box<Event>),
+}
+
+impl DutyName {
+    /// The duty with that key, if it is one.
+    pub fn of(key: &Key) -> Option<Self> {
+        let id = key.id();
+        match key.kind() {
+            'j' => JobGuid::from_compact(id).ok().map(Self::Job),
+            'e' => EventGuid::from_compact(id).ok().map(Self::Event),
+            _ => None,
+        }
+    }
+
+    fn key(self) -> Key {
+        match self {
+            Self::Job(guid) => Key::job(guid),
+            Self::Event(guid) => Key::event(guid),
+        }
+    }
+
+    fn partition(self) -> Partition {
+        match self {
+            Self::Job(guid) => guid.partition(),
+            Self::Event(guid) => guid.partition(),
+        }
+    }
+}
+
+impl Duty {
+    /// Its name.
+    pub fn name(&self) -> DutyName {
+        match self {
+            Self::Push(job) => DutyName::Job(job.guid),
+            Self::Deliver(event) => DutyName::Event(event.guid),
+        }
+    }
+}
+
+/// A duty about to be taken up, held by who takes it until then.
+#[derive(Clone, Debug)]
+pub struct TakeUp {
+    /// Which.
+    pub duty: DutyName,
+    /// Until when nobody else takes it.
+    pub hold_until: Timestamp,
+}
+
+/// What becomes of a duty.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// Which.
+    pub duty: DutyName,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// How the try went, where that is kept.
+    pub tried: Option<DeliveryTry>,
+}
+
+/// See [`Settle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done.
+    Done,
+    /// It is tried again then.
+    Postponed(Timestamp),
+    /// It could not be tried: it is due then, and the try does not count.
+    Untried(Timestamp),
+    /// It is not tried again: it is kept for the operator.
+    Buried,
+    /// Nobody wants it any more.
+    Dropped,
+}
+
+impl Step for TakeUp {
+    /// `None` when there is nothing to do any more.
+    type Outcome = Option<Duty>;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.duty.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([self.duty.key()])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Option<Duty>, Changes) {
+        let mut changes = Changes::default();
+        let taken = match self.duty {
+            DutyName::Job(guid) => owed_job(view, guid).map(|kept| {
+                let mut kept = kept.clone();
+                if kept.job.status == JobStatus::Queued {
+                    kept.job.status = JobStatus::Pushed;
+                }
+                kept.job.attempt += 1;
+                kept.job.due_at = self.hold_until;
+                kept.job.updated_at = now;
+                let job = kept.job.clone();
+                changes.put_job(kept);
+                Duty::Push(Box::new(job))
+            }),
+            DutyName::Event(guid) => owed_event(view, guid).map(|kept| {
+                let mut kept = kept.clone();
+                kept.attempt += 1;
+                kept.due_at = self.hold_until;
+                let event = kept.clone().into_event(guid);
+                changes.put(Key::event(guid), kept);
+                Duty::Deliver(Box::new(event))
+            }),
+        };
+        (taken, changes)
+    }
+}
+
+impl Step for Settle {
+    type Outcome = ();
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.duty.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([self.duty.key()])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> ((), Changes) {
+        let mut changes = Changes::default();
+        match self.duty {
+            DutyName::Job(guid) => {
+                let Some(mut kept) = owed_job(view, guid).cloned() else {
+                    return unchanged(());
+                };
+                // Its status stays: the aggregator may have received a push although we got no reply.
+                match self.fate {
+                    Fate::Postponed(at) => kept.job.due_at = at,
+                    Fate::Untried(at) => {
+                        kept.job.due_at = at;
+                        kept.job.attempt = kept.job.attempt.saturating_sub(1);
+                    }
+                    Fate::Done | Fate::Buried | Fate::Dropped => return unchanged(()),
+                }
+                kept.job.updated_at = now;
+                changes.put_job(kept);
+            }
+            DutyName::Event(guid) => {
+                let Some(mut kept) = owed_event(view, guid).cloned() else {
+                    return unchanged(());
+                };
+                match self.fate {
+                    Fate::Done => kept.delivered_at = Some(now),
+                    Fate::Postponed(at) => kept.due_at = at,
+                    Fate::Untried(at) => {
+                        kept.due_at = at;
+                        kept.attempt = kept.attempt.saturating_sub(1);
+                    }
+                    Fate::Buried => kept.dead_at = Some(now),
+                    Fate::Dropped => {
+                        changes.delete(Key::event(guid));
+                        return ((), changes);
+                    }
+                }
+                kept.tries.extend(self.tried.clone());
+                let too_many = kept.tries.len().saturating_sub(TRIES_KEPT);
+                kept.tries.drain(..too_many);
+                changes.put(Key::event(guid), kept);
+            }
+        }
+        ((), changes)
+    }
+}
+
+fn owed_job(view: &View, guid: JobGuid) -> Option<&KeptJob> {
+    view.job(guid).filter(|kept| !kept.job.status.is_finished())
+}
+
+fn owed_event(view: &View, guid: EventGuid) -> Option<&KeptEvent> {
+    view.event(guid).filter(|kept| kept.is_owed())
+}

@@ -178,6 +178,7 @@ mod tests {
             },
             challenges: Vec::new(),
             round,
+            is_with_new_token: false,
             failure: None,
         }
     }

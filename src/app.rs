@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
+use crate::flow::refresh::Granted;
 use crate::flow::{Circuits, Clients, Clock, Gateway, Institutions, Places, Settings};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
@@ -122,10 +123,12 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
             .map_or(config.links.authorization_ttl, |settings| {
                 settings.answer_deadline
             }),
+        delivery_timeout: config.webhooks.timeout,
         members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
         places: Places {
             endpoint: at_most(config.webhooks.places),
             aggregator: at_most(config.aggregator.as_ref().map_or(0, |it| it.places)),
+            institution: INSTITUTION_PLACES,
         },
     };
     let ring = key_ring(&config)?;
@@ -158,6 +161,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         clock: sources.clock,
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
+        granted: Granted::default(),
         metrics: metrics.clone(),
         under_way: crate::flow::under_way::UnderWay::default(),
         tasks: tokio_util::task::TaskTracker::new(),
@@ -208,6 +212,9 @@ fn asked(listen: &config::Listen) -> Caps {
         per_source: at_most(listen.connections_per_source),
     }
 }
+
+/// How many calls without a person run at a time at one institution.
+const INSTITUTION_PLACES: usize = 4;
 
 fn at_most(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)

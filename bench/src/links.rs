@@ -11,6 +11,7 @@ use guichet::domain::random::{Random, bytes};
 use guichet::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
 use guichet::domain::user::User;
 use guichet::domain::window::{Binding, NewAttempt, NewWindow, WindowOptions};
+use guichet::steps::NewTokens;
 use guichet::store::{
     Claim, Claimed, Committed, Connection, MemberCreation, NewMember, Opened, Opening, Store,
     VisitKind,
@@ -89,6 +90,7 @@ impl Registration {
             is_oauth: true,
             skip_aggregation: false,
             status: ConnectionStatus::Pending,
+            status_reason: None,
             revision: 1,
             created_at: now,
             aggregated_at: None,
@@ -151,7 +153,7 @@ impl Registration {
             outbound: link.member,
             inbound: None,
             fingerprints: Vec::new(),
-            sealed_token_set: bytes::<SEALED_TOKEN_SET>(&Chance).to_vec(),
+            tokens: NewTokens::unending(bytes::<SEALED_TOKEN_SET>(&Chance).to_vec()),
             job: None,
             callback_payload: None,
             deleted: Vec::new(),

@@ -15,11 +15,12 @@ use super::secrets::Written;
 use super::sections::{Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Section};
 use crate::domain::client::{
-    BasicCredentials, Client, EndpointId, Registration, UnboundCallback, WebhookEndpoint,
+    BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
 };
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
+use crate::domain::endpoint::EndpointId;
 use crate::domain::event::EventKind;
 use crate::domain::id::{ClientId, InstitutionCode};
 

@@ -17,7 +17,7 @@ use super::value::{self, Country, Label, Scope, Section};
 use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    Institution, IssuerRule, OAuth, Pkce, ResponseMode, SubjectSource,
+    Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
 };
 use crate::domain::window::ErrorReason;
 
@@ -224,6 +224,41 @@ struct RawOAuth {
     errors: BTreeMap<String, ErrorReason>,
     #[serde(default, deserialize_with = "value::section")]
     timeouts: Timeouts,
+    #[serde(default, deserialize_with = "value::section")]
+    refresh: RawRefresh,
+}
+
+/// `[oauth.refresh]`
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawRefresh {
+    #[serde(rename = "idle_days", deserialize_with = "value::days::<1, 365, _>")]
+    idle: Duration,
+    #[serde(
+        rename = "assume_minutes",
+        deserialize_with = "value::minutes::<1, 1440, _>"
+    )]
+    assumed_life: Duration,
+    #[serde(
+        rename = "doubt_seconds",
+        deserialize_with = "value::seconds::<1, 3600, _>"
+    )]
+    doubt: Duration,
+}
+
+impl Default for RawRefresh {
+    fn default() -> Self {
+        let RefreshRules {
+            idle,
+            assumed_life,
+            doubt,
+        } = RefreshRules::default();
+        Self {
+            idle,
+            assumed_life,
+            doubt,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -375,6 +410,11 @@ impl RawOAuth {
             pkce: pkce?,
             response_mode: self.response_mode,
             subject: subject.transpose()?,
+            refresh: RefreshRules {
+                idle: self.refresh.idle,
+                assumed_life: self.refresh.assumed_life,
+                doubt: self.refresh.doubt,
+            },
             error_map: self.errors,
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,

@@ -284,6 +284,13 @@ pub fn hours<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
     between::<MIN, MAX, D>(deserializer).map(|hours| Duration::from_secs(60 * 60 * hours))
 }
 
+/// Reads whole days between `MIN` and `MAX`.
+pub fn days<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    between::<MIN, MAX, D>(deserializer).map(|days| Duration::from_secs(24 * 60 * 60 * days))
+}
+
 /// Parses an absolute `https` URL, or an `http` one of this machine.
 ///
 /// Tabs and newlines, which a URL parser silently drops, are refused, and so are characters that RFC 3986

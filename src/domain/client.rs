@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::client_authentication::ClientAuthentication;
+use super::endpoint::EndpointId;
 use super::event::EventKind;
-use super::form;
 use super::id::{ClientId, InstitutionCode};
 use super::return_address::ReturnAddress;
 use super::scheme::Scheme;
@@ -86,36 +86,6 @@ pub struct Logo {
     pub media_type: &'static str,
     /// The picture.
     pub bytes: std::sync::Arc<[u8]>,
-}
-
-/// What an endpoint is known by among those of its client: the same for the same address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct EndpointId(u32);
-
-impl EndpointId {
-    /// The id of the endpoint at that address.
-    pub fn of(url: &Url) -> Self {
-        let [a, b, c, d, ..] = super::digest::digest("endpoint", url.as_str());
-        Self(u32::from_be_bytes([a, b, c, d]))
-    }
-}
-
-impl std::fmt::Display for EndpointId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:08x}", self.0)
-    }
-}
-
-impl form::Kept for EndpointId {
-    type Form = String;
-
-    fn to_form(&self) -> String {
-        self.to_string()
-    }
-
-    fn from_form(form: String) -> Option<Self> {
-        u32::from_str_radix(&form, 16).ok().map(Self)
-    }
 }
 
 /// One address that events are posted to.

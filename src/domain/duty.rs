@@ -14,6 +14,8 @@ pub enum DutyKind {
     Aggregate,
     /// An event is delivered to its client.
     Deliver,
+    /// A token set is refreshed that nobody has asked for, or what was left open by a refresh is settled.
+    Refresh,
 }
 
 /// When a duty is tried again, and when it is given up.
@@ -32,6 +34,8 @@ enum Ends {
     Tries(u32),
     /// So many seconds after it began; the last try is then.
     Age(u64),
+    /// Nothing.
+    Never,
 }
 
 /// One minute, in seconds.
@@ -41,13 +45,14 @@ const HOUR: u64 = 60 * MINUTE;
 
 impl DutyKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Aggregate, Self::Deliver];
+    pub const ALL: [Self; 3] = [Self::Aggregate, Self::Deliver, Self::Refresh];
 
     /// The name in metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Aggregate => "aggregate",
             Self::Deliver => "deliver",
+            Self::Refresh => "refresh",
         }
     }
 
@@ -74,6 +79,11 @@ impl DutyKind {
                 ],
                 ends: Ends::Age(24 * HOUR),
             },
+            // It ends with the connection.
+            Self::Refresh => Schedule {
+                gaps: &[MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR],
+                ends: Ends::Never,
+            },
         }
     }
 }
@@ -97,6 +107,7 @@ impl Schedule {
         let next = now + gap.max(at_least.unwrap_or_default());
         match self.ends {
             Ends::Tries(most) => (attempt < most).then_some(next),
+            Ends::Never => Some(next),
             Ends::Age(_) => {
                 let end = self.end(since)?;
                 (now < end).then_some(next.min(end))
@@ -107,7 +118,7 @@ impl Schedule {
     /// For how long it is tried, if its age decides that.
     pub fn age(self) -> Option<Duration> {
         match self.ends {
-            Ends::Tries(_) => None,
+            Ends::Tries(_) | Ends::Never => None,
             Ends::Age(seconds) => Some(Duration::from_secs(seconds)),
         }
     }
@@ -147,6 +158,9 @@ mod tests {
             attempt += 1;
             now = next;
             tries.push(next.as_second().unsigned_abs());
+            if tries.len() == 100 {
+                break;
+            }
         }
         tries
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::client::EndpointId;
+use super::endpoint::EndpointId;
 use super::form;
 use super::id::{EventGuid, JobGuid};
 use super::job::Pulled;

@@ -108,12 +108,35 @@ pub struct OAuth {
     pub response_mode: ResponseMode,
     /// Where the institution says who signed in; `None`: nowhere, so logins cannot be compared.
     pub subject: Option<SubjectSource>,
+    /// How its tokens are refreshed.
+    pub refresh: RefreshRules,
     /// The institution's own error codes and their reasons.
     pub error_map: BTreeMap<String, ErrorReason>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long one whole call may take.
     pub timeout: Duration,
+}
+
+/// How an institution's tokens are refreshed (RFC 6749 section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshRules {
+    /// After how long a token set is refreshed although nobody needs it, so that it does not end unused.
+    pub idle: Duration,
+    /// How long an access token is assumed to be valid where the institution does not say.
+    pub assumed_life: Duration,
+    /// How long to wait before the old refresh token is tried again where it is unknown whether it was used up.
+    pub doubt: Duration,
+}
+
+impl Default for RefreshRules {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(20 * 24 * 60 * 60),
+            assumed_life: Duration::from_secs(60 * 60),
+            doubt: Duration::from_secs(10 * 60),
+        }
+    }
 }
 
 /// Which authorization responses must have `iss` (RFC 9207). If one has it, it is always compared with

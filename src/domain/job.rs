@@ -46,6 +46,9 @@ pub struct Job {
     /// How many times the institution has asked during this job: the number of the newest questions.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub round: u32,
+    /// Whether it was pushed again with a new access token, because the institution had refused the one before.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_with_new_token: bool,
     /// Why it failed, when it did.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub failure: Option<JobFailure>,

@@ -49,6 +49,9 @@ pub struct Member {
     pub skip_aggregation: bool,
     /// The connection status.
     pub status: ConnectionStatus,
+    /// Why it has that status, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<StatusReason>,
     /// A number that grows by one with every change, so that receivers of webhooks can drop old ones.
     pub revision: u32,
     /// When it was created.
@@ -117,6 +120,34 @@ impl Member {
     /// Whether an aggregation is under way.
     pub fn is_being_aggregated(&self) -> bool {
         self.current_job.is_some()
+    }
+}
+
+/// Why a connection is IMPAIRED; `connection_status_reason`, an extension of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StatusReason {
+    /// The institution refused a token that was known to be its newest: the person withdrew the consent there, or the
+    /// institution did.
+    Revoked,
+    /// Nobody knows any more which refresh token is valid: a response of the institution was lost, and it refuses the
+    /// token before.
+    RefreshLost,
+    /// The consent has reached its end.
+    ConsentEnded,
+}
+
+impl StatusReason {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Revoked, Self::RefreshLost, Self::ConsentEnded];
+
+    /// The name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Revoked => "REVOKED",
+            Self::RefreshLost => "REFRESH_LOST",
+            Self::ConsentEnded => "CONSENT_ENDED",
+        }
     }
 }
 

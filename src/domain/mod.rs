@@ -23,6 +23,7 @@ pub mod credential;
 pub mod data_request;
 pub mod digest;
 pub mod duty;
+pub mod endpoint;
 pub mod error_reason;
 pub mod event;
 pub mod form;

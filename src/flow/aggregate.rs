@@ -1,23 +1,29 @@
 //! aggregate: a queued job → pushed to the aggregator, leased, reported.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::circuits::Target;
-use super::{Gateway, Internal, duties, seal_contexts};
+use super::settle::{give_back, settle};
+use super::{Gateway, Internal, refresh, seal_contexts};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
 use crate::domain::duty::DutyKind;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{CredentialGuid, JobGuid};
 use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus, Pulled};
-use crate::domain::member::ConnectionStatus;
+use crate::domain::member::{ConnectionStatus, StatusReason};
 use crate::domain::token_set::TokenSet;
 use crate::log_context;
 use crate::seal::Context;
-use crate::store::{DutyName, Fate, Lease, Recorded, Reported, SealedAccess, Settle, StatusChange};
+use crate::store::{
+    AtInstitution, DutyName, Fate, Lease, Recorded, Reported, SealedAccess, StatusChange,
+    TokenState, Want,
+};
 
 /// What was lent for one job.
 pub struct Leased {
@@ -53,9 +59,19 @@ pub enum LeaseError {
     /// The job is finished, waits for an answer, or was never pushed.
     #[error("job {0} is finished, waits for an answer or was never pushed: nothing is lent for it")]
     NotRunning(JobGuid),
-    /// The access token has ended, and there is no way yet to renew it. The job has failed.
-    #[error("the access token of job {0} has ended and cannot be renewed yet")]
+    /// The access token has ended, and there is no way to a new one. The job has failed.
+    #[error("the access token of job {0} has ended and cannot be renewed")]
     Ended(JobGuid),
+    /// The access token has ended, and there is no new one yet. The job is pushed again then.
+    #[error(
+        "the access token of job {job} has ended and cannot be renewed now: the job is pushed again in {seconds} s"
+    )]
+    Later {
+        /// The job.
+        job: JobGuid,
+        /// In how many seconds.
+        seconds: u64,
+    },
     /// What is sealed cannot be read with the keys configured.
     #[error("the member's token or credentials cannot be decrypted")]
     Unreadable,
@@ -91,7 +107,7 @@ pub struct Question {
 
 /// Pushes a reserved job. It fails instead if it was pushed three times already, or if nobody answered
 /// its questions in time.
-pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
+pub async fn push(gateway: &Arc<Gateway>, job: Job) -> Result<(), Internal> {
     let Some(aggregator) = &gateway.aggregator else {
         return Ok(());
     };
@@ -123,7 +139,7 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
         .enter(&Target::Aggregator, Instant::now())
         .is_err()
     {
-        return duties::give_back(gateway, name).await;
+        return give_back(gateway, name, gateway.now()).await;
     }
     match aggregator.push(&job, gateway.now()).await {
         Ok(()) => {
@@ -139,13 +155,9 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
             let (now, random) = (gateway.now(), gateway.random.as_ref());
             let tries = (job.attempt, job.created_at);
             let schedule = DutyKind::Aggregate.schedule();
-            let settle = Settle {
-                duty: name,
-                // After the last push that was not accepted it is due at once, and fails.
-                fate: Fate::Postponed(schedule.next(tries, asked, now, random).unwrap_or(now)),
-                tried: None,
-            };
-            gateway.store.settle_duty(&settle, now).await?;
+            // After the last push that was not accepted it is due at once, and fails.
+            let next = schedule.next(tries, asked, now, random).unwrap_or(now);
+            settle(gateway, name, Fate::Postponed(next), None).await?;
         }
     }
     Ok(())
@@ -153,20 +165,33 @@ pub async fn push(gateway: &Gateway, job: Job) -> Result<(), Internal> {
 
 /// Lends the token or credentials of the job's member to the aggregator, and the answers it waited for.
 ///
-/// A token that has ended is not lent: nothing could be pulled with it. The job fails at once, whatever
-/// the aggregator does next, and the member is IMPAIRED until the person connects again.
-pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseError> {
-    let lease = gateway.store.lease(guid).await.map_err(Internal::from)?;
-    let (job, sealed, sealed_answers) = match lease {
-        Lease::Granted {
-            job,
-            sealed,
-            sealed_answers,
-        } => (*job, sealed, sealed_answers),
-        Lease::NotRunning => return Err(LeaseError::NotRunning(guid)),
-        Lease::Unknown => return Err(LeaseError::Unknown(guid)),
-    };
-    log_context::job(&job);
+/// A token that has ended, or ends within a minute, is not lent but refreshed first. If there is no way to a new one the
+/// job fails at once, whatever the aggregator does next, and the member is IMPAIRED until the person connects again. If
+/// there is none yet the job is pushed again later.
+pub async fn lease(gateway: &Arc<Gateway>, guid: JobGuid) -> Result<Leased, LeaseError> {
+    let mut lease = lent(gateway, guid).await?;
+    let valid_at = refresh::valid_at(gateway.now());
+    let token = lease.token.as_ref();
+    if token.is_some_and(|token| !token.is_valid_at(valid_at)) {
+        let (at, want) = (registration(&lease.job), Want::ValidAt(valid_at));
+        match refresh::refresh(gateway, at, lease.job.member, want).await? {
+            refresh::Outcome::Current => lease = lent(gateway, guid).await?,
+            refresh::Outcome::Later(again_at) => {
+                tracing::warn!("access token has ended and cannot be renewed now; not lent");
+                give_back(gateway, DutyName::Job(guid), again_at).await?;
+                let wait = again_at.duration_since(gateway.now()).as_secs();
+                let seconds = wait.max(1).unsigned_abs();
+                return Err(LeaseError::Later { job: guid, seconds });
+            }
+            refresh::Outcome::Ended => return end(gateway, guid).await,
+        }
+    }
+    let Lent {
+        job,
+        sealed,
+        sealed_answers,
+        ..
+    } = lease;
     let (client, member, subject) = (&job.client, job.member.to_string(), guid.to_string());
     let access = match sealed {
         SealedAccess::TokenSet(sealed) => {
@@ -175,17 +200,6 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
                 tracing::error!(%error, "a member's token set could not be read");
                 LeaseError::Unreadable
             })?;
-            let now = gateway.now();
-            if token_set.expires_at.is_some_and(|end| end <= now) {
-                tracing::warn!("access token has ended; not lent");
-                report(
-                    gateway,
-                    guid,
-                    AggregatorReport::Failed(JobFailure::Impaired),
-                )
-                .await?;
-                return Err(LeaseError::Ended(guid));
-            }
             Access::Token {
                 access_token: token_set.access_token,
                 scope: token_set.scope,
@@ -217,6 +231,55 @@ pub async fn lease(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseErro
     })
 }
 
+/// What the store lends for a job.
+struct Lent {
+    job: Job,
+    sealed: SealedAccess,
+    token: Option<Box<TokenState>>,
+    sealed_answers: Option<Vec<u8>>,
+}
+
+async fn lent(gateway: &Gateway, guid: JobGuid) -> Result<Lent, LeaseError> {
+    let lease = gateway.store.lease(guid).await.map_err(Internal::from)?;
+    match lease {
+        Lease::Granted {
+            job,
+            sealed,
+            token,
+            sealed_answers,
+        } => {
+            log_context::job(&job);
+            Ok(Lent {
+                job: *job,
+                sealed,
+                token,
+                sealed_answers,
+            })
+        }
+        Lease::NotRunning => Err(LeaseError::NotRunning(guid)),
+        Lease::Unknown => Err(LeaseError::Unknown(guid)),
+    }
+}
+
+/// A job whose member's access token has ended for good fails.
+async fn end(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseError> {
+    tracing::warn!("access token has ended; not lent");
+    let ended = StatusChange {
+        reason: Some(StatusReason::ConsentEnded),
+        ..status_change(&AggregatorReport::Failed(JobFailure::Impaired), true)
+    };
+    let failed = AggregatorReport::Failed(JobFailure::Impaired);
+    record(gateway, guid, failed, |_| ended).await?;
+    Err(LeaseError::Ended(guid))
+}
+
+fn registration(job: &Job) -> AtInstitution {
+    AtInstitution {
+        client: job.client.clone(),
+        institution: job.institution.clone(),
+    }
+}
+
 fn unseal(
     gateway: &Gateway,
     context: &Context<'_>,
@@ -233,10 +296,101 @@ fn unseal(
 /// A report about a finished job changes nothing and returns the job as it ended. A second report of the
 /// same questions, while they wait for their answers, changes nothing either: the person is not asked
 /// again.
+///
+/// If the institution refused the access token of a member that was pulled before, the token is refreshed and the job
+/// is pushed once more.
 pub async fn report(
+    gateway: &Arc<Gateway>,
+    guid: JobGuid,
+    reported: AggregatorReport,
+) -> Result<Option<Job>, Internal> {
+    if reported != AggregatorReport::Failed(JobFailure::Denied) {
+        let status_change = |is_oauth| status_change(&reported, is_oauth);
+        return record(gateway, guid, reported.clone(), status_change).await;
+    }
+    let lease = match gateway.store.lease(guid).await? {
+        Lease::Granted {
+            job,
+            token: Some(token),
+            ..
+        } => Some((job, token)),
+        _ => None,
+    };
+    let refused = match lease {
+        Some((job, token)) => refused(gateway, &job, &token).await?,
+        None => Refused::AsReported,
+    };
+    match refused {
+        Refused::AsReported => {
+            let status_change = |is_oauth| status_change(&reported, is_oauth);
+            record(gateway, guid, reported.clone(), status_change).await
+        }
+        Refused::PushedAgain(job) => Ok(Some(*job)),
+        Refused::Lost(reason) => {
+            let failed = AggregatorReport::Failed(JobFailure::Impaired);
+            let lost = StatusChange {
+                reason: Some(reason),
+                ..status_change(&failed, true)
+            };
+            record(gateway, guid, failed, |_| lost).await
+        }
+        Refused::Unknown => {
+            let failed = AggregatorReport::Failed(JobFailure::Unavailable);
+            let unchanged = status_change(&failed, true);
+            record(gateway, guid, failed, |_| unchanged).await
+        }
+    }
+}
+
+/// What follows when the institution refused an access token where data is pulled.
+enum Refused {
+    /// It is recorded as it was reported: the member was never pulled, or there is nothing to refresh with.
+    AsReported,
+    /// There is a new token.
+    PushedAgain(Box<Job>),
+    /// The connection is lost.
+    Lost(StatusReason),
+    /// Not known yet, or the institution refuses everybody: the job fails, and nothing else changes.
+    Unknown,
+}
+
+async fn refused(
+    gateway: &Arc<Gateway>,
+    job: &Job,
+    token: &TokenState,
+) -> Result<Refused, Internal> {
+    log_context::job(job);
+    let member = gateway.store.member(job.user, job.member).await?;
+    let was_pulled = member.is_some_and(|it| it.successfully_aggregated_at.is_some());
+    if !was_pulled || !token.is_renewable {
+        return Ok(Refused::AsReported);
+    }
+    let at = registration(job);
+    if job.is_with_new_token {
+        let counts = refresh::count_refusal(gateway, &at, job.member).await?;
+        return Ok(match counts {
+            true => Refused::Lost(StatusReason::Revoked),
+            false => Refused::Unknown,
+        });
+    }
+    let want = Want::Other(token.generation);
+    match refresh::refresh(gateway, at, job.member, want).await? {
+        refresh::Outcome::Current => {
+            let again = gateway.store.push_again(job.guid, gateway.now()).await?;
+            tracing::info!("the institution refused the access token; pushed again with a new one");
+            Ok(again.map_or(Refused::Unknown, |job| Refused::PushedAgain(Box::new(job))))
+        }
+        refresh::Outcome::Ended => Ok(Refused::Lost(StatusReason::Revoked)),
+        refresh::Outcome::Later(_) => Ok(Refused::Unknown),
+    }
+}
+
+/// Records a report, with that change of the member's status; it is told whether the member connects by OAuth.
+async fn record(
     gateway: &Gateway,
     guid: JobGuid,
     reported: AggregatorReport,
+    status_change: impl Fn(bool) -> StatusChange,
 ) -> Result<Option<Job>, Internal> {
     let Some(job) = gateway.store.job(guid).await? else {
         return Ok(None);
@@ -249,7 +403,7 @@ pub async fn report(
         tracing::debug!("started before it was pushed");
     }
     let member = gateway.store.member(job.user, job.member).await?;
-    let status_change = status_change(&reported, member.is_none_or(|member| member.is_oauth));
+    let status_change = status_change(member.is_none_or(|member| member.is_oauth));
     let patience = match reported {
         AggregatorReport::Challenged(_) => gateway.settings.answer_deadline,
         AggregatorReport::Started
@@ -320,6 +474,7 @@ fn status_change(reported: &AggregatorReport, is_oauth: bool) -> StatusChange {
         at_first: Some(status),
         later: Some(status),
         is_refusal: false,
+        reason: None,
     };
     let failure = match reported {
         AggregatorReport::Started => return StatusChange::default(),
@@ -336,6 +491,7 @@ fn status_change(reported: &AggregatorReport, is_oauth: bool) -> StatusChange {
                 false => Status::Denied,
             }),
             is_refusal: true,
+            reason: Some(StatusReason::Revoked),
         },
         JobFailure::Rejected => StatusChange {
             is_refusal: true,

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::client::EndpointId;
-use crate::domain::id::ClientId;
+use crate::domain::endpoint::EndpointId;
+use crate::domain::id::{ClientId, InstitutionCode};
 use crate::metrics::Metrics;
 
 /// How many failures in a row open a circuit.
@@ -38,6 +38,8 @@ pub enum Target {
     Endpoint(ClientId, EndpointId),
     /// The aggregator.
     Aggregator,
+    /// An institution's own endpoints.
+    Institution(InstitutionCode),
 }
 
 /// It rests: nothing is to be sent there yet.
@@ -173,6 +175,7 @@ impl Circuits {
         let what = match target {
             Target::Endpoint(..) => "endpoint",
             Target::Aggregator => "aggregator",
+            Target::Institution(_) => "institution",
         };
         self.metrics.resting.add([what], change);
     }

@@ -3,7 +3,7 @@
 
 use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
-use super::{Gateway, Internal, seal_contexts};
+use super::{Gateway, Internal, refresh};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
 use crate::domain::id::{JobGuid, MemberGuid};
@@ -181,15 +181,13 @@ async fn connection(
         guid: JobGuid::new(random, partition),
         data_request: asked,
     });
-    let guid = receiving.guid.to_string();
-    let context = seal_contexts::token_set(&outbound.client, &guid);
     let notices = |kind| gateway.notices(&endpoint.client, &[kind], partition);
     Ok(Some(Connection {
         window: window.guid,
         outbound: outbound.guid,
         inbound,
         fingerprints: fingerprints.to_vec(),
-        sealed_token_set: gateway.sealer.seal(random, &context, &token_set.to_bytes()),
+        tokens: refresh::sealed(gateway, endpoint, receiving.guid, token_set),
         job,
         callback_payload,
         deleted: match inbound {

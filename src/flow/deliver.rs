@@ -3,12 +3,13 @@
 use tokio::time::Instant;
 
 use super::circuits::Target;
-use super::{Gateway, Internal, duties};
+use super::settle::{give_back, settle};
+use super::{Gateway, Internal};
 use crate::domain::duty::DutyKind;
 use crate::domain::event::Event;
 use crate::log_context;
 use crate::metrics::Delivered;
-use crate::store::{DeliveryTry, DutyName, Fate, Settle};
+use crate::store::{DeliveryTry, DutyName, Fate};
 use crate::webhook::{Delivery, Message, Webhooks};
 
 /// Tries one event once, and records the outcome in the store.
@@ -32,7 +33,7 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
     let target = Target::Endpoint(event.member.client.clone(), endpoint.id);
     let began = Instant::now();
     if gateway.circuits.enter(&target, began).is_err() {
-        return duties::give_back(gateway, name).await;
+        return give_back(gateway, name, gateway.now()).await;
     }
     let client = event.member.client.as_str();
     let now = gateway.now();
@@ -97,14 +98,4 @@ pub(super) async fn bury(
     let counters = &gateway.metrics.webhook_deliveries;
     counters.count([event.member.client.as_str(), Delivered::Abandoned.name()]);
     Ok(())
-}
-
-async fn settle(
-    gateway: &Gateway,
-    duty: DutyName,
-    fate: Fate,
-    tried: Option<DeliveryTry>,
-) -> Result<(), Internal> {
-    let settle = Settle { duty, fate, tried };
-    Ok(gateway.store.settle_duty(&settle, gateway.now()).await?)
 }

@@ -3,24 +3,27 @@
 //! - A line has a number of places: so many of its duties run at a time, and a few more wait for them in this process.
 //! - Where something rests ([`Circuits`](super::circuits::Circuits)) nothing is taken up, but for one probe.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::circuits::{State, Target};
-use super::{Gateway, Internal, aggregate, deliver};
-use crate::domain::client::EndpointId;
+use super::{Gateway, Internal, aggregate, deliver, refresh};
 use crate::domain::duty::DutyKind;
+use crate::domain::endpoint::EndpointId;
 use crate::domain::form::Kept;
 use crate::domain::id::ClientId;
-use crate::store::{DutyName, Fate, Settle};
 use crate::webhook::Webhooks;
 
 pub use crate::store::{Ask, Duty, Line, QueuedWork, Reserved, Spot};
 
-/// How long an event that was taken up stays with one worker: longer than those before it, and it, may take.
-const DELIVERY: Duration = Duration::from_secs(3 * 60);
+/// How much longer an event that was taken up stays with one worker than those before it, and it, may take.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The same for a refresh.
+const REFRESH: Duration = Duration::from_secs(5 * 60);
 
 /// How many times as many duties as a line has places are taken up at a time, so that a place that becomes free is
 /// used at once.
@@ -39,9 +42,16 @@ pub async fn reserve(gateway: &Gateway, asks: &[Ask]) -> Result<Vec<Reserved>, I
     let now = gateway.now();
     let hold_until = |kind| match kind {
         DutyKind::Aggregate => now + gateway.settings.job_deadline,
-        DutyKind::Deliver => now + DELIVERY,
+        DutyKind::Deliver => now + delivery(gateway),
+        DutyKind::Refresh => now + REFRESH,
     };
     Ok(gateway.store.reserve_duties(asks, now, hold_until).await?)
+}
+
+/// How long an event that was taken up stays with one worker.
+fn delivery(gateway: &Gateway) -> Duration {
+    let ahead = u32::try_from(AHEAD).unwrap_or(u32::MAX);
+    gateway.settings.delivery_timeout * ahead + SETTLED_WITHIN
 }
 
 /// What a line's duties need; `None`: this version does not know, or has not what they need.
@@ -53,6 +63,7 @@ pub fn target(gateway: &Gateway, line: &Line) -> Option<Target> {
             let endpoint = EndpointId::from_form(line.place().to_owned())?;
             Some(Target::Endpoint(client, endpoint))
         }
+        DutyKind::Refresh => Some(Target::Institution(line.place().parse().ok()?)),
     }
 }
 
@@ -61,6 +72,7 @@ pub fn places(gateway: &Gateway, target: &Target) -> usize {
     match target {
         Target::Endpoint(..) => gateway.settings.places.endpoint,
         Target::Aggregator => gateway.settings.places.aggregator,
+        Target::Institution(_) => gateway.settings.places.institution,
     }
 }
 
@@ -78,22 +90,16 @@ pub fn room(gateway: &Gateway, line: &Line, taken: usize) -> usize {
 }
 
 /// Tries a duty once, and records what became of it.
-pub async fn perform(gateway: &Gateway, webhooks: &Webhooks, duty: Duty) -> Result<(), Internal> {
+pub async fn perform(
+    gateway: &Arc<Gateway>,
+    webhooks: &Webhooks,
+    duty: Duty,
+) -> Result<(), Internal> {
     match duty {
         Duty::Push(job) => aggregate::push(gateway, *job).await,
         Duty::Deliver(event) => deliver::deliver(gateway, webhooks, *event).await,
+        Duty::Refresh { member, at } => refresh::perform(gateway, at, member).await,
     }
-}
-
-/// Gives back a duty that cannot be tried now: it is due at once, and the try does not count.
-pub(super) async fn give_back(gateway: &Gateway, duty: DutyName) -> Result<(), Internal> {
-    let now = gateway.now();
-    let settle = Settle {
-        duty,
-        fate: Fate::Untried(now),
-        tried: None,
-    };
-    Ok(gateway.store.settle_duty(&settle, now).await?)
 }
 
 /// Buries the events that have been due for longer than events are tried: nothing was sent where they go.
@@ -111,7 +117,7 @@ pub async fn bury_the_old(gateway: &Gateway) -> Result<(), Internal> {
     for spot in spots.into_iter().filter(is_delivery) {
         let limit = BURIED_AT_ONCE;
         let ask = Ask { spot, limit };
-        let held = |_| now + DELIVERY;
+        let held = |_| now + delivery(gateway);
         for reserved in gateway.store.reserve_duties(&[ask], before, held).await? {
             for duty in reserved.duties {
                 if let Duty::Deliver(event) = duty {

@@ -458,6 +458,7 @@ fn new_member(
         is_oauth: false,
         skip_aggregation: request.skip_aggregation,
         status: ConnectionStatus::Created,
+        status_reason: None,
         revision: 1,
         created_at: now,
         aggregated_at: None,

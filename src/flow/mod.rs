@@ -38,9 +38,11 @@ pub mod mint;
 pub mod oauth_states;
 pub mod open;
 pub mod order;
+pub mod refresh;
 pub mod registration;
 pub mod retry;
 pub mod seal_contexts;
+mod settle;
 pub mod under_way;
 pub mod unproven;
 
@@ -99,6 +101,8 @@ pub struct Gateway {
     pub under_way: under_way::UnderWay,
     /// What rests because it failed.
     pub circuits: Circuits,
+    /// Refreshes that were granted.
+    pub granted: refresh::Granted,
     /// Work that must be finished even if the browser that caused it goes away.
     pub tasks: TaskTracker,
 }
@@ -118,6 +122,8 @@ pub struct Settings {
     pub job_deadline: Duration,
     /// How long a person may take to answer what an institution asks during a pull.
     pub answer_deadline: Duration,
+    /// How long one delivery of an event may take.
+    pub delivery_timeout: Duration,
     /// How many members a user may have.
     pub members_per_user: u32,
     /// How many duties run at a time.
@@ -131,6 +137,8 @@ pub struct Places {
     pub endpoint: usize,
     /// At the aggregator.
     pub aggregator: usize,
+    /// At each institution.
+    pub institution: usize,
 }
 
 /// What time it is.

@@ -498,6 +498,10 @@ impl From<LeaseError> for Problem {
                 let message = format!("{error}; the job has failed, and the person has to connect again.");
                 Self::new(Kind::Conflict, message).because("token_ended")
             }
+            LeaseError::Later { seconds, .. } => {
+                let problem = Self::new(Kind::Unavailable, format!("{error}."));
+                problem.because("token_not_renewed").after(seconds)
+            }
             LeaseError::Unreadable => Self::new(
                 Kind::Conflict,
                 "The member's tokens cannot be read with the configured keys; the member needs to connect again.",

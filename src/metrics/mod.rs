@@ -70,6 +70,28 @@ impl Delivered {
     }
 }
 
+/// How a refresh may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshing {
+    /// New tokens were kept.
+    Refreshed,
+    /// The institution refused the token.
+    Refused,
+    /// The token may have been used up.
+    Unknown,
+    /// Nobody was asked.
+    NotAsked,
+}
+
+impl Refreshing {
+    const NAMES: [&'static str; 4] = ["refreshed", "refused", "unknown", "not_asked"];
+
+    /// The value of the label.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
 /// Every metric.
 pub struct Metrics {
     registry: Registry,
@@ -89,6 +111,10 @@ pub struct Metrics {
     /// Authorization responses that ended their attempt because they arrived in another browser, by
     /// client and institution.
     pub responses_in_another_browser: Counters<2>,
+    /// Refreshes, by client, institution and [`Refreshing`].
+    pub refreshes: Counters<3>,
+    /// Whether refreshing has stopped because nearly every refresh is refused, by client and institution.
+    pub braked: Gauges<2>,
     /// Reports of the aggregator, by client, institution and the job's status.
     pub job_reports: Counters<3>,
     /// Webhook tries, by client and [`Delivered`].
@@ -185,6 +211,20 @@ impl Metrics {
                 "Authorization responses that ended their attempt by arriving in another browser",
                 flow(),
             ),
+            refreshes: new.counters(
+                "refreshes",
+                "Refreshes, by result",
+                [
+                    Label::Client,
+                    Label::OAuthInstitution,
+                    Label::OneOf("result", Refreshing::NAMES.to_vec()),
+                ],
+            ),
+            braked: new.gauges(
+                "refreshing_stopped",
+                "1 where refreshing has stopped because nearly every refresh was refused",
+                flow(),
+            ),
             job_reports: new.counters(
                 "job_reports",
                 "Reports of the aggregator, by the status they gave the job",
@@ -242,7 +282,7 @@ impl Metrics {
             resting: new.gauges(
                 "resting",
                 "How many endpoints or aggregators are not called because they failed",
-                [Label::OneOf("what", vec!["endpoint", "aggregator"])],
+                [Label::OneOf("what", vec!["endpoint", "aggregator", "institution"])],
             ),
             queue_length: new.gauges(
                 "queue_length",

@@ -8,7 +8,8 @@ use super::authorize::sends_pkce;
 use super::code::AuthorizationCode;
 use super::registered::Registered;
 use super::scrub::Scrubber;
-use super::token_endpoint::{ExchangeFailure, Exchanged};
+use super::token_endpoint::{ExchangeFailure, Exchanged, TokenError};
+use super::token_response::Issued;
 use crate::domain::secret::AuthorizationState;
 
 /// What the authorization response brought, and what was kept for its attempt.
@@ -47,7 +48,16 @@ impl OAuthClient {
         if sends_pkce(at.oauth) {
             fields.push(("code_verifier", secrets.verifier()));
         }
-        self.request_tokens(at, &fields, scrubber, now).await
+        let asked = self.request_tokens(at, &fields, at.scope(), scrubber, now);
+        let mut exchanged = asked.await?;
+        match exchanged.fault.take() {
+            None => Ok(exchanged),
+            Some(fault) => Err(Box::new(ExchangeFailure {
+                error: TokenError::Unusable(fault),
+                issued: Issued::from(&exchanged.token_set),
+                scrubber: exchanged.scrubber,
+            })),
+        }
     }
 }
 

@@ -96,6 +96,7 @@ mod tests {
 
     fn exchanged(subject: Option<&str>) -> Exchanged {
         Exchanged {
+            fault: None,
             token_set: TokenSet {
                 access_token: SecretString::from("CANARY-access"),
                 refresh_token: None,

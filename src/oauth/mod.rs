@@ -1,5 +1,5 @@
 //! The protocol, as a client: the authorization code grant (RFC 6749 section 4.1) with PKCE
-//! (RFC 7636), and revocation (RFC 7009).
+//! (RFC 7636), refresh (RFC 6749 section 6) and revocation (RFC 7009).
 //!
 //! It knows institutions and registrations, not members or windows, and keeps nothing.
 //!
@@ -8,6 +8,7 @@
 //! response   ◀─ what comes back: the authorization response
 //! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
 //! identify   ─▶ who signed in, where the institution says
+//! refresh    ─▶ new tokens for a refresh token
 //! revoke     ─▶ tokens are revoked
 //! ```
 //!
@@ -27,6 +28,7 @@ mod exchange;
 mod identify;
 mod json;
 mod reason;
+mod refresh;
 mod registered;
 mod reply;
 mod response;
@@ -45,7 +47,8 @@ pub use authorize::{AuthorizationRequest, authorize};
 pub use code::AuthorizationCode;
 pub use exchange::Authorized;
 pub use identify::IdentifyError;
-pub use reason::{Meaning, SetupFault};
+pub use reason::{Meaning, RefreshMeaning, SetupFault};
+pub use refresh::{RefreshFailure, Refreshed};
 pub use registered::Registered;
 pub use response::{
     AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, IssuerMismatch, words,

@@ -60,6 +60,41 @@ pub fn of_call(oauth: &OAuth, error: &str) -> Meaning {
     named(oauth, error).unwrap_or(Meaning::Reason(ErrorReason::ProviderError))
 }
 
+/// What an error in the response to a refresh means for the refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshMeaning {
+    /// The institution does not take it: the consent was withdrawn or has ended, or the token was used before.
+    Refused,
+    /// It may have been used up, or not.
+    Unknown,
+    /// It was not used: nothing arrived, or the institution did not look at it.
+    NotAsked,
+    /// It was not used: the institution refuses this client, and the operator has to correct that.
+    ClientRefused,
+}
+
+/// What `error`, the code in the response to a refresh (RFC 6749 section 5.2), means. The institution's own map has the
+/// last word on which errors only the person can correct.
+pub fn of_refresh(oauth: &OAuth, error: &str) -> RefreshMeaning {
+    match named(oauth, error) {
+        Some(Meaning::NotSetUp(_)) => return RefreshMeaning::ClientRefused,
+        Some(Meaning::Reason(
+            ErrorReason::Cancelled | ErrorReason::Denied | ErrorReason::Impeded,
+        )) => return RefreshMeaning::Refused,
+        Some(Meaning::Reason(_)) => return RefreshMeaning::Unknown,
+        None => {}
+    }
+    match error {
+        "invalid_grant"
+        | "access_denied"
+        | "login_required"
+        | "interaction_required"
+        | "consent_required" => RefreshMeaning::Refused,
+        // server_error, temporarily_unavailable, invalid_request, …: nothing is known about the token.
+        _ => RefreshMeaning::Unknown,
+    }
+}
+
 /// What means the same wherever it comes from: the codes in the institution's own map, and that the
 /// institution refuses this client.
 fn named(oauth: &OAuth, error: &str) -> Option<Meaning> {

@@ -12,7 +12,7 @@ use crate::domain::client::{Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{IssuerRule, OAuth, Pkce, ResponseMode};
+use crate::domain::institution::{IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode};
 use crate::domain::random::Random;
 
 /// The operating system's randomness.
@@ -39,6 +39,7 @@ pub fn oauth(base: &Url) -> OAuth {
         pkce: Pkce::Required,
         response_mode: ResponseMode::Query,
         subject: None,
+        refresh: RefreshRules::default(),
         error_map: BTreeMap::new(),
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(10),

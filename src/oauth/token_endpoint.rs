@@ -26,6 +26,8 @@ const TYPE_NAME: usize = 40;
 pub struct Exchanged {
     /// The tokens.
     pub token_set: TokenSet,
+    /// What is wrong with the response, though it has tokens.
+    pub fault: Option<UnusableTokenResponse>,
     /// Who signed in, if the institution's file says that the token response has it and it does.
     pub subject: Option<String>,
     /// Keeps the secrets of this exchange out of what else the institution says.
@@ -87,11 +89,13 @@ impl OAuthClient {
     /// Makes a token request of these fields and reads the token response, within the institution's time
     /// limit. It is sent a second time only when the first found no connection.
     ///
-    /// `scrubber` knows the secrets among the fields; `now` is what the tokens' lifetime counts from.
+    /// `requested` is the scope that counts if the response names none; `scrubber` knows the secrets among the fields;
+    /// `now` is what the tokens' lifetime counts from.
     pub(super) async fn request_tokens(
         &self,
         at: Registered<'_>,
         fields: &[(&str, &str)],
+        requested: Option<String>,
         mut scrubber: Scrubber,
         now: Timestamp,
     ) -> Result<Exchanged, Box<ExchangeFailure>> {
@@ -122,19 +126,22 @@ impl OAuthClient {
             Some(SubjectSource::TokenResponse { field }) => response.subject(field),
             Some(SubjectSource::Identify { .. }) | None => None,
         };
-        match response.into_token_set(at.scope(), now) {
-            Ok(token_set) => Ok(Exchanged {
+        let shown = |fault| match fault {
+            UnusableTokenResponse::TokenType(name) => {
+                UnusableTokenResponse::TokenType(scrubber.shown(&name, TYPE_NAME))
+            }
+            UnusableTokenResponse::NoToken => UnusableTokenResponse::NoToken,
+        };
+        let fault = response.check_type().err().map(shown);
+        match response.into_token_set(requested, now) {
+            Some(token_set) => Ok(Exchanged {
                 token_set,
+                fault,
                 subject,
                 scrubber,
             }),
-            Err(unusable) => {
-                let unusable = match unusable {
-                    UnusableTokenResponse::TokenType(name) => {
-                        UnusableTokenResponse::TokenType(scrubber.shown(&name, TYPE_NAME))
-                    }
-                    UnusableTokenResponse::NoToken => UnusableTokenResponse::NoToken,
-                };
+            None => {
+                let unusable = fault.unwrap_or(UnusableTokenResponse::NoToken);
                 failed(TokenError::Unusable(unusable), issued, scrubber)
             }
         }

@@ -98,18 +98,31 @@ impl TokenResponse {
         (!OWN.contains(&field)).then(|| self.0.somebody(field))?
     }
 
-    /// The token set, as of `now`; its scope is `requested` if the response names none.
+    /// Checks the token type: Bearer in any case; an absent type, or an empty one, means Bearer too.
+    pub fn check_type(&self) -> Result<(), UnusableTokenResponse> {
+        const TYPE: &str = "token_type";
+        let Self(members) = self;
+        if members.lacks(TYPE) {
+            return Ok(());
+        }
+        let name = members
+            .text(TYPE)
+            .ok_or_else(|| UnusableTokenResponse::TokenType("no text".to_owned()))?;
+        match name.trim() {
+            "" => Ok(()),
+            bearer if bearer.eq_ignore_ascii_case("bearer") => Ok(()),
+            other => Err(UnusableTokenResponse::TokenType(other.to_owned())),
+        }
+    }
+
+    /// The token set, as of `now`; its scope is `requested` if the response names none. `None`: there is no
+    /// access token, or one that no header could carry.
     ///
     /// An optional member that cannot be read counts as absent: it is no reason to lose a connection.
     /// With a lifetime of zero or less the token has ended; with one beyond the calendar, or one that is
     /// no number, the token has no known end.
-    pub fn into_token_set(
-        self,
-        requested: Option<String>,
-        now: Timestamp,
-    ) -> Result<TokenSet, UnusableTokenResponse> {
+    pub fn into_token_set(self, requested: Option<String>, now: Timestamp) -> Option<TokenSet> {
         let Self(members) = self;
-        check_type(&members)?;
         let token = |name| {
             let text = members.text(name).filter(|text| is_token(text));
             text.map(|text| SecretString::from(text.as_str()))
@@ -126,28 +139,12 @@ impl TokenResponse {
             .text("scope")
             .map(|text| text.to_string())
             .or_else(|| members.list("scope").map(|scopes| scopes.join(" ")));
-        Ok(TokenSet {
-            access_token: token(ACCESS_TOKEN).ok_or(UnusableTokenResponse::NoToken)?,
+        Some(TokenSet {
+            access_token: token(ACCESS_TOKEN)?,
             refresh_token: token(REFRESH_TOKEN),
             scope: scope.or(requested),
             expires_at,
         })
-    }
-}
-
-/// Bearer in any case; an absent type, or an empty one, means Bearer too.
-fn check_type(members: &Members) -> Result<(), UnusableTokenResponse> {
-    const TYPE: &str = "token_type";
-    if members.lacks(TYPE) {
-        return Ok(());
-    }
-    let name = members
-        .text(TYPE)
-        .ok_or_else(|| UnusableTokenResponse::TokenType("no text".to_owned()))?;
-    match name.trim() {
-        "" => Ok(()),
-        bearer if bearer.eq_ignore_ascii_case("bearer") => Ok(()),
-        other => Err(UnusableTokenResponse::TokenType(other.to_owned())),
     }
 }
 

@@ -17,6 +17,7 @@ use super::event::Snapshot;
 use super::link::Subject;
 use super::member::{begin_job, duplicate_of, follow, logins, replace_job, set_fingerprint};
 use super::record::{AccessRecord, Changes, KeptWindow, Key, Reads, Slot, View};
+use super::refresh::NewTokens;
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, OauthStateGuid};
@@ -38,8 +39,8 @@ pub struct Connection {
     /// What the login may be known by, one for each seal key; the first becomes the member's own.
     /// Empty: the institution does not say who signed in, and nothing is compared.
     pub fingerprints: Vec<Digest>,
-    /// The sealed token set, replacing the receiving member's earlier one.
-    pub sealed_token_set: Vec<u8>,
+    /// The token set, replacing the receiving member's earlier one.
+    pub tokens: NewTokens,
     /// The job to queue, unless aggregation is skipped. One of the receiving member that is under way is
     /// replaced either way.
     pub job: Option<NewJob>,
@@ -147,7 +148,8 @@ impl Step for Connection {
             removed = Some(outbound);
         }
         let access = AccessRecord {
-            sealed: self.sealed_token_set.clone(),
+            sealed: self.tokens.sealed.clone(),
+            token: Some(self.tokens.state(&member)),
         };
         changes.put(Key::access(member.guid), access);
         set_fingerprint(&mut changes, &mut member, &self.fingerprints);
@@ -181,7 +183,7 @@ impl Connection {
         let member = inbound.and_then(|inbound| view.member(inbound));
         let is_same = |member: &&Member| {
             let access = view.access(member.guid);
-            access.is_some_and(|access| access.sealed == self.sealed_token_set)
+            access.is_some_and(|access| access.sealed == self.tokens.sealed)
         };
         match member.filter(is_same) {
             Some(member) => Committed::Connected(Box::new(Subject {

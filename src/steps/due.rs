@@ -53,11 +53,28 @@ impl Line {
     }
 }
 
+/// What an entry of a line is behind: those behind the same leave one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind(SmolStr);
+
+impl Behind {
+    /// What that text names.
+    pub fn of(text: &str) -> Self {
+        Self(SmolStr::new(text))
+    }
+
+    /// The written form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// How a kind is written in a line.
 fn letter(kind: DutyKind) -> char {
     match kind {
         DutyKind::Aggregate => 'a',
         DutyKind::Deliver => 'd',
+        DutyKind::Refresh => 'r',
     }
 }
 
@@ -68,9 +85,9 @@ pub struct Due {
     pub line: Line,
     /// When.
     pub at: Timestamp,
-    /// Those of a line that are behind the same leave one after the other, in the order in which they came: only the
-    /// first of them is due. `None`: nothing waits for it, and it waits for nothing.
-    pub behind: Option<SmolStr>,
+    /// Of those of a line that are behind the same only the first that came is due. `None`: nothing waits for it, and
+    /// it waits for nothing.
+    pub behind: Option<Behind>,
 }
 
 #[cfg(test)]

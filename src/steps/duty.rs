@@ -8,10 +8,13 @@
 
 use jiff::Timestamp;
 
-use super::record::{Changes, DeliveryTry, KeptEvent, KeptJob, Key, Reads, Slot, View};
+use super::brake::AtInstitution;
+use super::record::{
+    AccessRecord, Changes, DeliveryTry, KeptEvent, KeptJob, Key, Reads, Slot, TokenState, View,
+};
 use super::step::{Step, unchanged};
 use crate::domain::event::Event;
-use crate::domain::id::{EventGuid, JobGuid, Partition};
+use crate::domain::id::{EventGuid, JobGuid, MemberGuid, Partition};
 use crate::domain::job::{Job, JobStatus};
 
 /// How many of its tries an event keeps.
@@ -24,6 +27,8 @@ pub enum DutyName {
     Job(JobGuid),
     /// To deliver this event.
     Event(EventGuid),
+    /// To refresh this member's token set.
+    Refresh(MemberGuid),
 }
 
 /// A duty that was taken up.
@@ -33,6 +38,13 @@ pub enum Duty {
     Push(Box<Job>),
     /// An event to deliver.
     Deliver(Box<Event>),
+    /// A token set to refresh.
+    Refresh {
+        /// Whose.
+        member: MemberGuid,
+        /// The registration.
+        at: AtInstitution,
+    },
 }
 
 impl DutyName {
@@ -42,6 +54,7 @@ impl DutyName {
         match key.kind() {
             'j' => JobGuid::from_compact(id).ok().map(Self::Job),
             'e' => EventGuid::from_compact(id).ok().map(Self::Event),
+            'g' => MemberGuid::from_compact(id).ok().map(Self::Refresh),
             _ => None,
         }
     }
@@ -50,6 +63,7 @@ impl DutyName {
         match self {
             Self::Job(guid) => Key::job(guid),
             Self::Event(guid) => Key::event(guid),
+            Self::Refresh(member) => Key::access(member),
         }
     }
 
@@ -57,6 +71,7 @@ impl DutyName {
         match self {
             Self::Job(guid) => guid.partition(),
             Self::Event(guid) => guid.partition(),
+            Self::Refresh(member) => member.partition(),
         }
     }
 }
@@ -67,6 +82,7 @@ impl Duty {
         match self {
             Self::Push(job) => DutyName::Job(job.guid),
             Self::Deliver(event) => DutyName::Event(event.guid),
+            Self::Refresh { member, .. } => DutyName::Refresh(*member),
         }
     }
 }
@@ -141,6 +157,18 @@ impl Step for TakeUp {
                 changes.put(Key::event(guid), kept);
                 Duty::Deliver(Box::new(event))
             }),
+            DutyName::Refresh(member) => owed_refresh(view, member).map(|(access, token)| {
+                let token = TokenState {
+                    due_at: Some(self.hold_until),
+                    ..token.clone()
+                };
+                let at = AtInstitution {
+                    client: token.client.clone(),
+                    institution: token.institution.clone(),
+                };
+                changes.put(Key::access(member), access.with(token));
+                Duty::Refresh { member, at }
+            }),
         };
         (taken, changes)
     }
@@ -198,9 +226,30 @@ impl Step for Settle {
                 kept.tries.drain(..too_many);
                 changes.put(Key::event(guid), kept);
             }
+            DutyName::Refresh(member) => {
+                let Some((access, token)) = owed_refresh(view, member) else {
+                    return unchanged(());
+                };
+                // A refresh ends by its own step.
+                let due_at = match self.fate {
+                    Fate::Postponed(at) | Fate::Untried(at) => Some(at),
+                    Fate::Done | Fate::Buried | Fate::Dropped => None,
+                };
+                let token = TokenState {
+                    due_at,
+                    ..token.clone()
+                };
+                changes.put(Key::access(member), access.with(token));
+            }
         }
         ((), changes)
     }
+}
+
+fn owed_refresh(view: &View, member: MemberGuid) -> Option<(&AccessRecord, &TokenState)> {
+    let access = view.access(member)?;
+    let token = access.token.as_ref()?;
+    token.due_at.map(|_| (access, token))
 }
 
 fn owed_job(view: &View, guid: JobGuid) -> Option<&KeptJob> {

@@ -4,6 +4,7 @@
 //! - A job is ordered where there is something to pull with and the member's status allows it.
 //! - A push counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
 //! - Tokens and credentials are leased only while a job is pushed or started.
+//! - A job whose access token was refused is pushed once more with a new one.
 //! - Answers belong to one round of questions. They make the member RESUMED and the job due at once, with
 //!   its pushes counted anew.
 
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 
 use super::event::Snapshot;
 use super::member::{begin_job, follow};
-use super::record::{Changes, Key, Reads, Slot, View};
+use super::record::{Changes, KeptJob, Key, Reads, Slot, TokenState, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{JobGuid, MemberGuid, UserGuid};
@@ -86,6 +87,8 @@ pub enum Lease {
         job: Box<Job>,
         /// What to pull with, sealed.
         sealed: SealedAccess,
+        /// What is known of a token set.
+        token: Option<Box<TokenState>>,
         /// The answers to the job's newest challenges, sealed.
         sealed_answers: Option<Vec<u8>>,
     },
@@ -216,7 +219,46 @@ impl Lease {
                 true => SealedAccess::TokenSet(sealed),
                 false => SealedAccess::Credentials(sealed),
             },
+            token: access.token.clone().map(Box::new),
             sealed_answers: kept.sealed_answers.clone(),
         }
+    }
+}
+
+/// A job whose access token the institution refused, and that is pushed once more with a new one.
+#[derive(Clone, Debug)]
+pub struct PushAgain {
+    /// Which.
+    pub job: JobGuid,
+}
+
+impl Step for PushAgain {
+    /// The job as it is now; `None`: it has ended, or was pushed again for this before.
+    type Outcome = Option<Job>;
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.job.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of([Key::job(self.job)])
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> (Option<Job>, Changes) {
+        let kept = view.job(self.job);
+        let may_be =
+            |kept: &&KeptJob| !kept.job.status.is_finished() && !kept.job.is_with_new_token;
+        let Some(mut kept) = kept.filter(may_be).cloned() else {
+            return unchanged(None);
+        };
+        kept.job.status = JobStatus::Queued;
+        kept.job.is_with_new_token = true;
+        kept.job.attempt = 0;
+        kept.job.due_at = now;
+        kept.job.updated_at = now;
+        let job = kept.job.clone();
+        let mut changes = Changes::default();
+        changes.put_job(kept);
+        (Some(job), changes)
     }
 }

@@ -164,6 +164,7 @@ impl Step for NewMember {
         if let Some(sealed) = &self.sealed_credentials {
             let access = AccessRecord {
                 sealed: sealed.clone(),
+                token: None,
             };
             changes.put(Key::access(member.guid), access);
         }
@@ -215,6 +216,7 @@ impl Step for MemberChange {
             }
             let access = AccessRecord {
                 sealed: new.sealed.clone(),
+                token: None,
             };
             changes.put(Key::access(member.guid), access);
             set_fingerprint(&mut changes, &mut member, &new.fingerprints);
@@ -323,9 +325,15 @@ pub(super) fn set_fingerprint(changes: &mut Changes, member: &mut Member, prints
     }
 }
 
-/// Changes the member's status, unless the new one may not follow the present one.
+/// Changes the member's status, unless the new one may not follow the present one. The reason for another status is gone
+/// with it.
 pub(super) fn follow(member: &mut Member, status: ConnectionStatus) {
-    member.status = member.status.then(status).unwrap_or(member.status);
+    if let Ok(next) = member.status.then(status) {
+        if next != member.status {
+            member.status_reason = None;
+        }
+        member.status = next;
+    }
 }
 
 /// Queues a job of the member, due at once; the member names it.
@@ -347,6 +355,7 @@ pub(super) fn begin_job(changes: &mut Changes, new: &NewJob, member: &mut Member
             data_request: new.data_request.clone(),
             challenges: Vec::new(),
             round: 0,
+            is_with_new_token: false,
             failure: None,
         },
         sealed_answers: None,

@@ -10,6 +10,7 @@
 //! so. One file for each noun, with its law at the head.
 
 pub mod api_key;
+pub mod brake;
 pub mod connection;
 pub mod deletion;
 pub mod due;
@@ -22,6 +23,7 @@ pub mod link;
 pub mod member;
 pub mod name;
 pub mod record;
+pub mod refresh;
 pub mod report;
 pub mod response;
 pub mod retry;
@@ -31,16 +33,20 @@ pub mod step;
 pub mod user;
 
 pub use api_key::{ApiKeyRecord, KeyAddition};
+pub use brake::{AskBrake, AtInstitution, Braked, CountRefusal, ReleaseBrake, Verdict};
 pub use connection::{Committed, Connection};
 pub use deletion::{Deletion, Forget};
 pub use due::Line;
 pub use duty::{Duty, DutyName, Fate, Settle};
 pub use ending::Failure;
 pub use idempotency::{Idempotence, IdempotentRequest};
-pub use job::{Answered, Answering, JobOrder, Lease, Ordered, SealedAccess};
+pub use job::{Answered, Answering, JobOrder, Lease, Ordered, PushAgain, SealedAccess};
 pub use link::{Opened, Opening, Subject, VisitKind, WindowQuery};
 pub use member::{MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember};
-pub use record::DeliveryTry;
+pub use record::{DeliveryTry, TokenState};
+pub use refresh::{
+    BeginRefresh, Begun, NewTokens, RefreshOutcome, Restore, SettleRefresh, Settled, Want,
+};
 pub use report::{Recorded, Reported, StatusChange};
 pub use response::{AttemptRecord, Claim, Claimed};
 pub use retry::{Retried, Retry};

@@ -19,9 +19,10 @@
 //! | `n` | who holds a name that is unique within a client | client, which kind of name, name |
 //! | `k` | a client's API keys | the client |
 //! | `i` | a request with an `Idempotency-Key` | client, the key's digest |
+//! | `b` | the brake on the refreshes of a registration | client, institution |
 //! | `v` | by what each seal key is recognised | nothing: there is one |
 //!
-//! The records of one user are in its partition's slot, `n`, `k` and `i` in their client's, `v` in the store's own. One
+//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `v` in the store's own. One
 //! step touches one slot.
 
 use std::collections::BTreeMap;
@@ -32,9 +33,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 
-use super::due::{Due, Line};
-use crate::domain::client::EndpointId;
+use super::due::{Behind, Due, Line};
 use crate::domain::duty::DutyKind;
+use crate::domain::endpoint::EndpointId;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::form;
 use crate::domain::id::{
@@ -168,6 +169,8 @@ records! {
     'k' ApiKeys(ApiKeys) api_keys(client: &ClientId) = client;
     'i' Request(KeptRequest) request(client: &ClientId, key: &Digest)
         = format_args!("{client}/{}", key.to_text());
+    'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode)
+        = format_args!("{client}/{institution}");
     'v' SealKeys(SealKeys) seal_keys() = "";
 }
 
@@ -287,6 +290,129 @@ pub struct AccessRecord {
     /// A token set or credentials, sealed.
     #[serde(with = "form")]
     pub sealed: Vec<u8>,
+    /// What is known of a token set; `None`: credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenState>,
+}
+
+impl AccessRecord {
+    /// The same, with that known of its token set.
+    pub fn with(&self, token: TokenState) -> Self {
+        Self {
+            sealed: self.sealed.clone(),
+            token: Some(token),
+        }
+    }
+}
+
+/// What is known of a member's token set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenState {
+    /// The tenant.
+    pub client: ClientId,
+    /// The institution.
+    pub institution: InstitutionCode,
+    /// Tells it from those before and after it.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub generation: u64,
+    /// Whether it has a refresh token.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_renewable: bool,
+    /// When the access token ends, as the institution says or as is assumed; `None`: not known.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ends_at: Option<Timestamp>,
+    /// A refresh that has begun: written before the institution is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<RunningRefresh>,
+    /// Whether the refresh token may have been used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
+    /// When the institution refused the refresh token. The set is lent no more, and kept for a day in case that
+    /// was the institution's fault.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub refused_at: Option<Timestamp>,
+    /// How many refreshes in a row the institution did not look at.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub not_asked: u32,
+    /// When there is something to do about it.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub due_at: Option<Timestamp>,
+}
+
+/// A refresh that has begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunningRefresh {
+    /// Whose it is: no two refreshes have the same.
+    pub fence: Digest,
+    /// Until when nobody else refreshes; after that whoever began it is gone, and its outcome unknown.
+    #[serde(with = "form")]
+    pub until: Timestamp,
+}
+
+/// The outcome of a refresh is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// How many times the token was refused since.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub refusals: u8,
+    /// When it is tried again.
+    #[serde(with = "form")]
+    pub again_at: Timestamp,
+}
+
+/// The brake on the refreshes of one registration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Brake {
+    /// The refusals of the last minutes; while it is on, those that put it on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<CountedRefusal>,
+    /// Since when it is on.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub on_since: Option<Timestamp>,
+    /// While it is on: when the next refresh may be tried.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub probe_at: Option<Timestamp>,
+    /// Until when it stays off, because an operator released it.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub off_until: Option<Timestamp>,
+}
+
+/// A refusal that counts for a brake.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CountedRefusal {
+    /// When.
+    #[serde(with = "form")]
+    pub at: Timestamp,
+    /// Whose token.
+    #[serde(with = "form")]
+    pub member: MemberGuid,
+    /// How many refreshes were granted between the refusal before it and this one.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub granted: u32,
 }
 
 /// A member that was deleted.
@@ -654,6 +780,7 @@ impl Record {
             Self::Session(session) => Life::Until(session.expires_at, DAY),
             Self::SessionsEnded(count) if count.is_last => Life::For(LAST_COUNT),
             Self::Request(request) => Life::Until(request.ends_at, DAY),
+            Self::Brake(brake) if brake.on_since.is_none() => Life::For(2 * DAY),
             _ => Life::Unlimited,
         }
     }
@@ -669,7 +796,14 @@ impl Record {
             Self::Event(event) if event.is_owed() => Some(Due {
                 line: Line::new(DutyKind::Deliver, &event.member.client, event.endpoint),
                 at: event.due_at,
-                behind: Some(event.member.guid.compact().into()),
+                behind: Some(Behind::of(&event.member.guid.compact())),
+            }),
+            Self::Access(AccessRecord {
+                token: Some(token), ..
+            }) => Some(Due {
+                line: Line::new(DutyKind::Refresh, &token.client, &token.institution),
+                at: token.due_at?,
+                behind: None,
             }),
             _ => None,
         }

@@ -21,7 +21,7 @@ use super::step::{Step, unchanged};
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::JobGuid;
 use crate::domain::job::{Job, JobFailure, JobReport, JobStatus};
-use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
+use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT, StatusReason};
 
 /// A report about to be recorded.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct StatusChange {
     /// ([`REFUSALS_THAT_PREVENT`]) makes a standard
     /// member PREVENTED instead. Success begins the count anew.
     pub is_refusal: bool,
+    /// Why a member becomes IMPAIRED, where that is known.
+    pub reason: Option<StatusReason>,
 }
 
 /// What a [`Reported`] led to.
@@ -142,6 +144,9 @@ impl Reported {
         let status = self.status_change.counted(&mut member);
         if let Some(status) = status.filter(|status| !(ends && status.awaits_a_job())) {
             follow(&mut member, status);
+            if member.status == ConnectionStatus::Impaired && member.status_reason.is_none() {
+                member.status_reason = self.status_change.reason;
+            }
         }
         if ends {
             member.aggregated_at = Some(now);

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! mod.rs, windows, members, jobs, duties, users,  the steps, by name
-//! names, seal_keys
+//! names, refreshes, seal_keys
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -27,6 +27,7 @@ mod outcome;
 mod plan;
 mod queued;
 pub mod redis;
+mod refreshes;
 mod seal_keys;
 pub mod sqlite;
 mod users;
@@ -93,6 +94,14 @@ pub const STEPS: &[&str] = &[
     "job",
     "lease",
     "record_report",
+    "begin_refresh",
+    "settle_refresh",
+    "ask_brake",
+    "brake",
+    "count_refusal",
+    "release_brake",
+    "restore",
+    "push_again",
     "reserve_duties",
     "settle_duty",
     "queues",
@@ -113,6 +122,7 @@ mod tests {
             include_str!("windows.rs"),
             include_str!("jobs.rs"),
             include_str!("duties.rs"),
+            include_str!("refreshes.rs"),
             include_str!("seal_keys.rs"),
         ];
         let mut names: Vec<&str> = files

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use smol_str::SmolStr;
 
 use crate::domain::duty::DutyKind;
+use crate::steps::due::Behind;
 use crate::steps::record::{Key, SealKeys, Slot};
 use crate::steps::{Duty, Line};
 
@@ -162,14 +162,14 @@ pub(super) struct Entry {
     /// Of any kind, as in a [`Place`].
     pub(super) key: Key,
     /// What it is behind; see [`Due::behind`](crate::steps::due::Due::behind).
-    pub(super) behind: Option<SmolStr>,
+    pub(super) behind: Option<Behind>,
 }
 
 impl Entry {
     /// Reads an entry where it was found.
     pub(super) fn found(text: &str) -> Self {
         let (key, behind) = match text.split_once(' ') {
-            Some((key, behind)) => (key, Some(behind.into())),
+            Some((key, behind)) => (key, Some(Behind::of(behind))),
             None => (text, None),
         };
         Self {
@@ -181,7 +181,7 @@ impl Entry {
     /// The written form: the key, and what it is behind.
     pub(super) fn to_text(&self) -> String {
         match &self.behind {
-            Some(behind) => format!("{} {behind}", self.key.as_str()),
+            Some(behind) => format!("{} {}", self.key.as_str(), behind.as_str()),
             None => self.key.as_str().to_owned(),
         }
     }

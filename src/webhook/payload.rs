@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::EventGuid;
-use crate::domain::member::{CallbackPayload, Member};
+use crate::domain::member::{CallbackPayload, Member, StatusReason};
 
 /// An event without the data that its kind needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +128,7 @@ fn member_of(member: &Member) -> Value {
         "connection_status": member.status.name(),
         "connection_status_id": member.status.id(),
         "connection_status_message": member.status.message(&member.name),
+        "connection_status_reason": member.status_reason.map(StatusReason::name),
         "created_at": member.created_at.as_second(),
         "guid": member.guid,
         "id": member.external_guid,

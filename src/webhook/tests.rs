@@ -1,8 +1,8 @@
 use url::Url;
 
 use super::*;
-use crate::domain::client::EndpointId;
 use crate::domain::client::SigningSecret;
+use crate::domain::endpoint::EndpointId;
 use crate::fake_server::{FakeServer, Reply, response};
 
 const BODY: &[u8] = br#"{"action":"updated"}"#;

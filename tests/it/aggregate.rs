@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
 use crate::support::aggregation::{count, failed, job, lease, nth_push, report};
-use crate::support::behaviour::Behaviour;
+use crate::support::behaviour::{Behaviour, json_response};
 use crate::support::gateway::{BANK_GUID, Backend, SIGNING_SECRET, Setup, TestGateway, eventually};
 use crate::support::loopback::Recorded;
 use crate::support::receiver::Reply;
@@ -140,9 +140,13 @@ async fn a_finished_job_lends_nothing_and_stays_as_it_ended(backend: Backend) {
 
 async fn a_token_that_has_ended_is_not_lent(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
-    gateway
-        .bank
-        .on_token(Behaviour::With("expires_in", json!(30)));
+    // There is nothing to refresh it with.
+    gateway.bank.on_token(Behaviour::made(|_, honest| {
+        let mut fields = honest.fields.clone();
+        fields.insert("expires_in".to_owned(), json!(90));
+        fields.remove("refresh_token");
+        json_response(honest.status, Value::Object(fields).to_string())
+    }));
     let member = connected(&gateway).await;
     let (_, lent) = lease(&gateway, &job(&nth_push(&gateway, 1).await)).await;
     assert!(lent["access_token"].is_string(), "{lent}");
@@ -165,6 +169,7 @@ async fn a_token_that_has_ended_is_not_lent(backend: Backend) {
     let read = gateway.read(member).await;
     assert_eq!(read["is_being_aggregated"], false);
     assert_eq!(read["connection_status"], "IMPAIRED");
+    assert_eq!(read["connection_status_reason"], "CONSENT_ENDED");
     let (_, again) = lease(&gateway, &job).await;
     assert_eq!(again["error"]["reason"], "job_not_open");
     let late = report(&gateway, &job, json!({"status": "succeeded"})).await;
@@ -188,7 +193,9 @@ async fn a_token_that_has_ended_is_not_lent(backend: Backend) {
     let link = link.parse().expect("a link");
     let page = gateway.connect(&gateway.visitor(), &link).await;
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
-    assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
+    let read = gateway.read(member).await;
+    assert_eq!(read["connection_status"], "CONNECTED");
+    assert_eq!(read["connection_status_reason"], Value::Null);
 }
 
 async fn the_aggregators_endpoints_have_their_own_key(backend: Backend) {
@@ -340,8 +347,15 @@ async fn a_later_pull_that_is_denied_makes_the_member_impaired(backend: Backend)
     .await;
     connect_again(&gateway, member).await;
     let second = job(&nth_push(&gateway, 2).await);
-    report(&gateway, &second, failed("denied")).await;
-    assert_eq!(gateway.read(member).await["connection_status"], "IMPAIRED");
+    // Once with a new token; refused again, it is the consent that has ended.
+    for (nth, status) in [(2, "QUEUED"), (3, "FAILED")] {
+        nth_push(&gateway, nth).await;
+        let reported = report(&gateway, &second, failed("denied")).await;
+        assert_eq!(reported, (200, status.to_owned()));
+    }
+    let read = gateway.read(member).await;
+    assert_eq!(read["connection_status"], "IMPAIRED");
+    assert_eq!(read["connection_status_reason"], "REVOKED");
     status_told(&gateway, member, "IMPAIRED", 20).await;
 }
 

@@ -63,6 +63,7 @@ mod races;
 mod readiness;
 mod readme;
 mod references;
+mod refresh;
 mod reliability;
 mod retry;
 mod returns;

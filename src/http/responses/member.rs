@@ -10,7 +10,7 @@ use crate::domain::id::{
     InstitutionCode, InstitutionGuid, JobGuid, MemberGuid, OauthStateGuid, UserGuid,
 };
 use crate::domain::iso8601;
-use crate::domain::member::{ConnectionStatus, Member, UseCase};
+use crate::domain::member::{ConnectionStatus, Member, StatusReason, UseCase};
 use crate::flow::mint::Minted;
 
 /// The fields of a member that are the same in both APIs.
@@ -30,6 +30,11 @@ pub struct MemberResponse<'a> {
     /// The status in words for people.
     #[schema(example = "Connected to MX Bank.")]
     connection_status_message: String,
+    /// Why it is IMPAIRED, where that is known: REVOKED (the consent was withdrawn), REFRESH_LOST (a response of the
+    /// institution was lost, and with it the newest refresh token) or CONSENT_ENDED (the consent has reached its end). An
+    /// extension; otherwise null.
+    #[schema(required, value_type = Option<String>, example = json!(null))]
+    connection_status_reason: Option<&'static str>,
     /// When it was created.
     #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
     created_at: String,
@@ -96,6 +101,7 @@ impl<'a> MemberResponse<'a> {
             connection_status: member.status.name(),
             connection_status_id: member.status.id(),
             connection_status_message: member.status.message(&member.name),
+            connection_status_reason: member.status_reason.map(StatusReason::name),
             created_at: iso8601(member.created_at),
             guid: member.guid,
             institution_code: &member.institution,

@@ -10,7 +10,10 @@ fn read(response: &str) -> TokenResponse {
 
 fn token_set(response: &str) -> Result<TokenSet, UnusableTokenResponse> {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
-    read(response).into_token_set(Some("accounts".to_owned()), now)
+    let response = read(response);
+    response.check_type()?;
+    let token_set = response.into_token_set(Some("accounts".to_owned()), now);
+    token_set.ok_or(UnusableTokenResponse::NoToken)
 }
 
 fn with(member: &str) -> TokenSet {

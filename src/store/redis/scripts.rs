@@ -147,7 +147,7 @@ impl Call {
             call.key(&keys.lines(slot), "");
             call.key(&due, "");
             match &entry.behind {
-                Some(behind) => call.key(&keys.behind(slot, line, behind), ""),
+                Some(behind) => call.key(&keys.behind(slot, line, behind.as_str()), ""),
                 None => call.key(&due, ""),
             }
             call.argument(line);

@@ -23,8 +23,8 @@ use jiff::{SignedDuration, Timestamp};
 use self::server::Server;
 use super::keys::Keys;
 use super::{RedisSettings, RedisStore};
-use crate::domain::client::EndpointId;
 use crate::domain::data_request::DataRequest;
+use crate::domain::endpoint::EndpointId;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{
     AttemptId, ClientId, EventGuid, JobGuid, MemberGuid, OauthStateGuid, Partition, UserGuid,
@@ -38,6 +38,7 @@ use crate::domain::user::User;
 use crate::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, ReferralSource, WindowOptions,
 };
+use crate::steps::NewTokens;
 use crate::steps::record::{Key, Slot};
 use crate::store::Store;
 use crate::store::{
@@ -152,6 +153,7 @@ fn new_member(user: UserGuid, window: NewWindow) -> NewMember {
             is_oauth: true,
             skip_aggregation: false,
             status: ConnectionStatus::Pending,
+            status_reason: None,
             revision: 1,
             created_at: at(0),
             aggregated_at: None,
@@ -296,7 +298,7 @@ fn connection(new: &NewMember) -> Connection {
         outbound: new.member.guid,
         inbound: None,
         fingerprints: Vec::new(),
-        sealed_token_set: b"sealed \0 grant \xff".to_vec(),
+        tokens: NewTokens::unending(b"sealed \0 grant \xff".to_vec()),
         job: Some(new_job(partition)),
         callback_payload: None,
         deleted: vec![notice(partition, EventKind::MemberDeleted)],

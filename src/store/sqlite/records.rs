@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::domain::duty::DutyKind;
+use crate::steps::due::Behind;
 use crate::steps::record::{Key, List, Reads, Record};
 use crate::steps::{Line, Step};
 use crate::store::encoding;
@@ -144,7 +145,10 @@ pub(super) fn write(
 /// Lets an entry wait in its line, or leave it. Of those behind the same only the first has a due time.
 fn wait(tx: &Connection, waiting: &Waiting, now: Timestamp) -> Result<()> {
     let (line, entry) = (waiting.line.as_str(), &waiting.entry);
-    let (key, behind) = (entry.key.as_str(), entry.behind.as_deref());
+    let (key, behind) = (
+        entry.key.as_str(),
+        entry.behind.as_ref().map(Behind::as_str),
+    );
     if let Some(at) = waiting.at {
         tx.prepare_cached(
             "INSERT INTO due (line, key, behind, at) VALUES (?, ?, ?, ?)
@@ -277,7 +281,7 @@ pub(super) fn take(tx: &Connection, ask: &Ask, hold: Hold) -> Result<Vec<Entry>>
         let (key, behind): (String, Option<String>) = (row.get(0)?, row.get(1)?);
         Ok(Entry {
             key: Key::found(&key),
-            behind: behind.map(Into::into),
+            behind: behind.as_deref().map(Behind::of),
         })
     };
     let taken: Vec<Entry> = tx

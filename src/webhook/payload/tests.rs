@@ -30,6 +30,7 @@ fn event(kind: EventKind, status: ConnectionStatus) -> Event {
             is_oauth: true,
             skip_aggregation: false,
             status,
+            status_reason: None,
             revision: 3,
             created_at: time(1_690_839_442),
             aggregated_at: None,

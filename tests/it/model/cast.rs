@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use guichet::domain::challenge::{Challenge, ChallengeKind};
-use guichet::domain::client::EndpointId;
 use guichet::domain::data_request::DataRequest;
+use guichet::domain::endpoint::EndpointId;
 use guichet::domain::event::{EventKind, Notice};
 use guichet::domain::id::{
     AttemptId, CredentialGuid, EventGuid, JobGuid, MemberGuid, OauthStateGuid, UserGuid,
@@ -118,6 +118,7 @@ impl Cast {
             is_oauth: true,
             skip_aggregation: false,
             status: ConnectionStatus::Pending,
+            status_reason: None,
             revision: 1,
             created_at: at(0),
             aggregated_at: None,

@@ -212,7 +212,7 @@ impl Written<'_> {
             _ => None,
         };
         all.holds(
-            means == Some(&commit.sealed_token_set),
+            means == Some(&commit.tokens.sealed),
             "connected without the token set",
         )?;
         let job = member.and_then(|member| member.current_job);

@@ -1,5 +1,6 @@
 //! The scenarios: where each begins, and what people may do in it.
 
+use guichet::steps::NewTokens;
 use std::rc::Rc;
 
 use guichet::domain::client::UnboundCallback;
@@ -481,7 +482,7 @@ fn commit(
         outbound: CAST.members[member],
         inbound: inbound.map(|inbound| CAST.members[inbound]),
         fingerprints: login.map(known_as).into_iter().collect(),
-        sealed_token_set: grant(number, receiving),
+        tokens: NewTokens::unending(grant(number, receiving)),
         job: has_job.then(|| CAST.job(number)),
         callback_payload: None,
         deleted: inbound.map_or_else(Vec::new, |_| told(EventKind::MemberDeleted)),

@@ -559,7 +559,7 @@ impl World {
             ) => *ghosts.exchanged.entry(subject.window.guid).or_default() += 1,
             (Command::Commit(commit), Outcome::Commit((Committed::Connected(_), _))) => {
                 let told = ghosts.connected.entry(commit.window).or_default();
-                told.insert(commit.sealed_token_set.clone());
+                told.insert(commit.tokens.sealed.clone());
             }
             _ => {}
         }
@@ -864,6 +864,7 @@ pub fn report(job: guichet::domain::id::JobGuid, report: JobReport, now: i64) ->
         at_first: Some(status),
         later: Some(status),
         is_refusal: false,
+        reason: None,
     };
     let standing = match &report {
         JobReport::Started => StatusChange::default(),

@@ -288,6 +288,7 @@ async fn new_credentials_begin_anew(bench: Bench) {
         at_first: Some(ConnectionStatus::Denied),
         later: None,
         is_refusal: true,
+        reason: None,
     };
     let failed = JobReport::Failed(JobFailure::Denied);
     bench

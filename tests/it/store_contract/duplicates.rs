@@ -7,6 +7,7 @@ use guichet::domain::job::{JobFailure, JobReport, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::user::User;
 use guichet::domain::window::{Ending, ErrorReason, Window, WindowOptions, WindowStatus};
+use guichet::steps::NewTokens;
 use guichet::store::{
     Committed, Connection, Failure, Lease, MemberCreation, NewMember, SealedAccess, Subject,
     WindowQuery,
@@ -252,7 +253,7 @@ async fn a_merge_connects_the_member_that_was_there(bench: Bench) {
     assert_eq!(windows.expect("answered"), std::slice::from_ref(&window));
 
     bench.take(at(7)).await;
-    let grant = SealedAccess::TokenSet(connection.sealed_token_set.clone());
+    let grant = SealedAccess::TokenSet(connection.tokens.sealed.clone());
     assert_eq!(bench.grant_of(&connection).await, grant);
     let mut told = bench.told(at(7)).await;
     told.sort_by_key(|event| match event.kind {
@@ -283,7 +284,7 @@ async fn a_merge_repeated_is_the_same_merge(bench: Bench) {
     assert_eq!(again, subject, "its answer may have been lost");
     assert_eq!(bench.told(at(7)).await.len(), 3);
     let other = Connection {
-        sealed_token_set: bench.an_envelope(),
+        tokens: NewTokens::unending(bench.an_envelope()),
         ..connection
     };
     assert_eq!(bench.commit(&other, at(8)).await, Committed::WindowClosed);
@@ -322,7 +323,7 @@ async fn a_merge_queues_a_job_in_place_of_one_under_way(bench: Bench) {
         (Some(taken[0].guid), taken[0].member),
         (queued, member.guid)
     );
-    let grant = SealedAccess::TokenSet(connection.sealed_token_set.clone());
+    let grant = SealedAccess::TokenSet(connection.tokens.sealed.clone());
     assert_eq!(bench.grant_of(&connection).await, grant);
 }
 
@@ -343,7 +344,7 @@ async fn a_merge_keeps_a_member_that_was_connected(bench: Bench) {
     assert_eq!(kinds.len(), 2, "{kinds:?}");
     assert!(!kinds.contains(&EventKind::MemberDeleted), "{kinds:?}");
     bench.take(at(7)).await;
-    let grant = SealedAccess::TokenSet(of_bob.sealed_token_set.clone());
+    let grant = SealedAccess::TokenSet(of_bob.tokens.sealed.clone());
     assert_eq!(bench.grant_of(&of_bob).await, grant, "its own, still");
 }
 
@@ -455,7 +456,7 @@ async fn another_login_changes_nothing(bench: Bench) {
     assert_eq!(bench.window_now(&again).await, window, "returned still");
     assert_eq!(bench.told(at(6)).await, []);
     bench.take(at(7)).await;
-    let grant = SealedAccess::TokenSet(of_ada.sealed_token_set.clone());
+    let grant = SealedAccess::TokenSet(of_ada.tokens.sealed.clone());
     assert_eq!(bench.grant_of(&of_ada).await, grant);
     let right = signed_in(&bench, &again, &["ada under a new key", "ada"]);
     bench.connect(&right, at(8)).await;

@@ -69,7 +69,7 @@ async fn a_flow_goes_on_after_every_step(bench: Bench) {
     let Lease::Granted { sealed, .. } = lease else {
         panic!("it was pushed: {lease:?}");
     };
-    assert_eq!(sealed, SealedAccess::TokenSet(connection.sealed_token_set));
+    assert_eq!(sealed, SealedAccess::TokenSet(connection.tokens.sealed));
     let taken = bench
         .store
         .events_due(at(4), at(60), 10)

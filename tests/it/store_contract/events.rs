@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use guichet::domain::client::EndpointId;
 use guichet::domain::duty::DutyKind;
+use guichet::domain::endpoint::EndpointId;
 use guichet::domain::event::{Event, EventKind};
 use guichet::domain::id::EventGuid;
 use guichet::domain::window::{Ending, WindowOptions};

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use guichet::domain::client::{EndpointId, UnboundCallback};
+use guichet::domain::client::UnboundCallback;
 use guichet::domain::data_request::{DataRequest, Product};
+use guichet::domain::endpoint::EndpointId;
 use guichet::domain::event::{Event, EventKind, Notice};
 use guichet::domain::id::{
     AttemptId, ClientId, EventGuid, InstitutionCode, JobGuid, MemberGuid, OauthStateGuid,
@@ -17,6 +18,7 @@ use guichet::domain::user::User;
 use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, Window, WindowOptions,
 };
+use guichet::steps::NewTokens;
 use guichet::store::{
     Claim, Claimed, Committed, Connection, Deletion, Failure, Lease, MemberCreation, NewMember,
     Opened, Opening, Recorded, Reported, StatusChange, Subject, UserCreation, VisitKind,
@@ -141,6 +143,7 @@ impl Bench {
             is_oauth: true,
             skip_aggregation: false,
             status: ConnectionStatus::Pending,
+            status_reason: None,
             revision: 1,
             created_at: at(0),
             aggregated_at: None,
@@ -273,7 +276,7 @@ impl Bench {
             outbound: visited.linked.member.guid,
             inbound: None,
             fingerprints: Vec::new(),
-            sealed_token_set: self.an_envelope(),
+            tokens: NewTokens::unending(self.an_envelope()),
             job: Some(self.a_job(partition)),
             callback_payload: None,
             deleted: self.a_notice(partition, EventKind::MemberDeleted),
@@ -566,6 +569,7 @@ pub fn stands(status: ConnectionStatus) -> StatusChange {
         at_first: Some(status),
         later: Some(status),
         is_refusal: false,
+        reason: None,
     }
 }
 

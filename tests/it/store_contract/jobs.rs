@@ -52,6 +52,7 @@ fn a_report(bench: &Bench, job: JobGuid, report: JobReport) -> Reported {
             at_first: Some(ConnectionStatus::Denied),
             later: Some(ConnectionStatus::Impaired),
             is_refusal: false,
+            reason: None,
         },
         changed: [
             bench.a_notice(job.partition(), EventKind::MemberUpdated),
@@ -67,6 +68,7 @@ fn connected() -> StatusChange {
         at_first: Some(ConnectionStatus::Connected),
         later: Some(ConnectionStatus::Connected),
         is_refusal: false,
+        reason: None,
     }
 }
 
@@ -157,8 +159,9 @@ async fn a_grant_is_lent_between_push_and_end(bench: Bench) {
                 job: of,
                 sealed,
                 sealed_answers,
+                ..
             } => {
-                let grant = SealedAccess::TokenSet(connection.sealed_token_set.clone());
+                let grant = SealedAccess::TokenSet(connection.tokens.sealed.clone());
                 assert_eq!((of.guid, sealed, sealed_answers), (job, grant, None));
             }
             other => panic!("it is under way: {other:?}"),

@@ -276,6 +276,7 @@ impl World<'_> {
             JobStatus::Pushed | JobStatus::Started => Lease::Granted {
                 job: Box::new(job.clone()),
                 sealed: SealedAccess::Credentials(self.credentials.clone()),
+                token: None,
                 sealed_answers: self.answers.clone(),
             },
             _ => Lease::NotRunning,

@@ -72,6 +72,7 @@ async fn a_standard_member_is_kept_with_credentials_and_job(bench: Bench) {
         data_request: asked.data_request,
         challenges: Vec::new(),
         round: 0,
+        is_with_new_token: false,
         failure: None,
     };
     assert_eq!(bench.job(asked.guid).await.as_ref(), Some(&queued));
@@ -91,6 +92,7 @@ async fn a_standard_member_is_kept_with_credentials_and_job(bench: Bench) {
     let granted = Lease::Granted {
         job: Box::new(pushed),
         sealed: SealedAccess::Credentials(new.sealed_credentials.expect("there are some")),
+        token: None,
         sealed_answers: None,
     };
     assert_eq!(bench.lease(asked.guid).await, granted);
@@ -162,7 +164,7 @@ async fn an_order_queues_a_job(bench: Bench) {
     let Lease::Granted { sealed, .. } = bench.lease(job).await else {
         panic!("it was pushed");
     };
-    assert_eq!(sealed, SealedAccess::TokenSet(connection.sealed_token_set));
+    assert_eq!(sealed, SealedAccess::TokenSet(connection.tokens.sealed));
 
     let silent = JobOrder {
         callback_payload: None,

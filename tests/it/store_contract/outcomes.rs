@@ -6,6 +6,7 @@ use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{
     Ending, ErrorReason, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
+use guichet::steps::NewTokens;
 use guichet::store::{
     Committed, Connection, Failure, Lease, Recorded, Reported, SealedAccess, StatusChange,
 };
@@ -82,7 +83,7 @@ async fn a_commit_changes_everything_at_once(bench: Bench) {
         (job.due_at, job.created_at, job.updated_at),
         (at(3), at(3), at(3))
     );
-    assert_eq!(leased(&bench, 3).await, Some(connection.sealed_token_set));
+    assert_eq!(leased(&bench, 3).await, Some(connection.tokens.sealed));
 
     let mut told = bench.told(at(3)).await;
     told.sort_by_key(|event| event.kind == EventKind::OauthStateFinished);
@@ -154,6 +155,7 @@ async fn a_second_connection_replaces_the_job(bench: Bench) {
             at_first: Some(ConnectionStatus::Denied),
             later: Some(ConnectionStatus::Impaired),
             is_refusal: true,
+            reason: None,
         },
         changed: Vec::new(),
     };
@@ -170,14 +172,14 @@ async fn a_second_connection_replaces_the_job(bench: Bench) {
 
 async fn a_second_connection_replaces_the_grant(bench: Bench) {
     let (visited, first, _) = bench.connected().await;
-    assert_eq!(leased(&bench, 3).await, Some(first.sealed_token_set));
+    assert_eq!(leased(&bench, 3).await, Some(first.tokens.sealed));
     let (second, _) = connect_again(&bench, &visited, 10).await;
     let old = first.job.expect("one is asked for").guid;
     assert_eq!(
         bench.store.lease(old).await.expect("answered"),
         Lease::NotRunning
     );
-    assert_eq!(leased(&bench, 10).await, Some(second.sealed_token_set));
+    assert_eq!(leased(&bench, 10).await, Some(second.tokens.sealed));
 }
 
 async fn a_commit_needs_a_returned_window(bench: Bench) {
@@ -224,7 +226,7 @@ async fn a_commit_repeated_is_the_same_commit(bench: Bench) {
         "its answer may have been lost"
     );
     let other = Connection {
-        sealed_token_set: b"another".to_vec(),
+        tokens: NewTokens::unending(b"another".to_vec()),
         ..connection.clone()
     };
     assert_eq!(bench.commit(&other, at(5)).await, Committed::WindowClosed);
@@ -246,7 +248,7 @@ async fn a_commit_repeated_is_the_same_commit(bench: Bench) {
         Committed::WindowClosed,
         "of that window, it is none"
     );
-    assert_eq!(leased(&bench, 8).await, Some(connection.sealed_token_set));
+    assert_eq!(leased(&bench, 8).await, Some(connection.tokens.sealed));
     assert_eq!(bench.told(at(9)).await.len(), 2, "told once");
     assert_eq!(bench.window_now(&visited).await.updated_at, at(3));
 }

@@ -29,6 +29,7 @@ const REFUSED: StatusChange = StatusChange {
     at_first: Some(ConnectionStatus::Denied),
     later: Some(ConnectionStatus::Denied),
     is_refusal: true,
+    reason: None,
 };
 
 impl Bench {
@@ -135,6 +136,7 @@ async fn the_standing_differs_before_and_after_the_first_success(bench: Bench) {
         at_first: Some(ConnectionStatus::Failed),
         later: None,
         is_refusal: false,
+        reason: None,
     };
     let unavailable = || (JobReport::Failed(JobFailure::Unavailable), status_change);
     let first = &kept.new.member;
@@ -146,6 +148,7 @@ async fn the_standing_differs_before_and_after_the_first_success(bench: Bench) {
         at_first: Some(ConnectionStatus::Connected),
         later: Some(ConnectionStatus::Degraded),
         is_refusal: false,
+        reason: None,
     };
     let success = (JobReport::Succeeded(Pulled::default()), success);
     let (member, _) = bench.end_job(&kept.user, &member, success, 20).await;

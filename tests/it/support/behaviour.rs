@@ -247,7 +247,7 @@ pub fn response(status: u16, content_type: &str, body: impl Into<Body>) -> Respo
         .expect("status and headers are valid")
 }
 
-fn json_response(status: u16, body: String) -> Response<Body> {
+pub fn json_response(status: u16, body: String) -> Response<Body> {
     response(status, "application/json", body)
 }
 

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::fake_bank::{FakeBank, Registration};
@@ -101,6 +101,14 @@ pub struct TestGateway {
     pub store: String,
     shutdown: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
+    _ports: [Port; 2],
+}
+
+/// Another gateway on the same store. It stops when it is dropped.
+pub struct Beside {
+    /// Its public origin.
+    pub url: Url,
+    _shutdown: DropGuard,
     _ports: [Port; 2],
 }
 
@@ -195,6 +203,24 @@ impl TestGateway {
             store,
             shutdown,
             running: Some(running),
+            _ports: ports,
+        }
+    }
+
+    /// Starts another gateway on the same store and clock.
+    pub async fn beside(&self) -> Beside {
+        let ports = [Port::take(), Port::take()];
+        let listeners = Listeners {
+            public: ports[0].listen(),
+            operator: ports[1].listen(),
+        };
+        let address = listeners.public.local_addr().expect("an address");
+        let url = Url::parse(&format!("http://{address}")).expect("a URL");
+        let shutdown = CancellationToken::new();
+        run(&self.file(), listeners, &self.clock, &shutdown).await;
+        Beside {
+            url,
+            _shutdown: shutdown.drop_guard(),
             _ports: ports,
         }
     }

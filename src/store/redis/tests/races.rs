@@ -83,7 +83,7 @@ async fn of_100_answers_one_is_claimed_and_one_committed() {
     let commit = |store: Arc<Store>| {
         let mut connection = connection(&new);
         // Each exchange seals its own grant.
-        connection.sealed_token_set = connection
+        connection.tokens.sealed = connection
             .job
             .as_ref()
             .map_or(Vec::new(), |job| job.guid.compact().into_bytes());

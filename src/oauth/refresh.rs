@@ -1,0 +1,104 @@
+//! A refresh: new tokens for a refresh token (RFC 6749 section 6).
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+
+use super::OAuthClient;
+use super::reason::{self, RefreshMeaning};
+use super::registered::Registered;
+use super::scrub::Scrubber;
+use super::token_endpoint::{ExchangeFailure, Exchanged, TokenError};
+use super::token_response::{Issued, UnusableTokenResponse};
+use super::transport_error::TransportError;
+use crate::domain::token_set::TokenSet;
+
+/// What a refresh gave.
+pub struct Refreshed {
+    /// The tokens. What the response leaves out stays as it was: the refresh token, the scope.
+    pub token_set: TokenSet,
+    /// What is wrong with the response. The tokens are kept all the same: the institution may have ended the ones
+    /// before.
+    pub fault: Option<UnusableTokenResponse>,
+    /// Keeps the secrets out of what else the institution says.
+    pub scrubber: Scrubber,
+}
+
+/// A refresh that gave no tokens.
+pub struct RefreshFailure {
+    /// What it means for the refresh token.
+    pub meaning: RefreshMeaning,
+    /// Why.
+    pub error: TokenError,
+    /// The tokens that the institution issued all the same.
+    pub issued: Issued,
+    /// Keeps the secrets out of what else the institution says.
+    pub scrubber: Scrubber,
+}
+
+impl OAuthClient {
+    /// Asks for new tokens, within the institution's time limit. One token request per call: it is sent a second time
+    /// only when the first found no connection. `None`: `current` has no refresh token.
+    ///
+    /// `now` is what the tokens' lifetime counts from.
+    pub async fn refresh(
+        &self,
+        at: Registered<'_>,
+        current: &TokenSet,
+        now: Timestamp,
+    ) -> Option<Result<Refreshed, Box<RefreshFailure>>> {
+        let token = current.refresh_token.as_ref()?;
+        let mut scrubber = Scrubber::of([token.expose_secret()]);
+        scrubber.learn(current.access_token.expose_secret());
+        scrubber.learn_client(at.registration);
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token.expose_secret()),
+        ];
+        let scope = current.scope.clone();
+        let asked = self.request_tokens(at, &fields, scope, scrubber, now);
+        Some(match asked.await {
+            Ok(Exchanged {
+                mut token_set,
+                fault,
+                scrubber,
+                ..
+            }) => {
+                let unchanged = || Some(token.clone());
+                token_set.refresh_token = token_set.refresh_token.or_else(unchanged);
+                Ok(Refreshed {
+                    token_set,
+                    fault,
+                    scrubber,
+                })
+            }
+            Err(failure) => {
+                let ExchangeFailure {
+                    error,
+                    issued,
+                    scrubber,
+                } = *failure;
+                Err(Box::new(RefreshFailure {
+                    meaning: meaning(at, &error),
+                    error,
+                    issued,
+                    scrubber,
+                }))
+            }
+        })
+    }
+}
+
+fn meaning(at: Registered<'_>, error: &TokenError) -> RefreshMeaning {
+    match error {
+        TokenError::Refused(refusal) => reason::of_refresh(at.oauth, &refusal.error),
+        TokenError::Call(
+            TransportError::Insecure | TransportError::Setup(_) | TransportError::Unreachable(_),
+        ) => RefreshMeaning::NotAsked,
+        TokenError::Call(TransportError::Status(401)) => RefreshMeaning::ClientRefused,
+        TokenError::Call(TransportError::Status(429)) => RefreshMeaning::NotAsked,
+        TokenError::Call(_) | TokenError::Unusable(_) => RefreshMeaning::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests;

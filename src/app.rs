@@ -15,6 +15,7 @@ use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
 use crate::flow::refresh::Granted;
+use crate::flow::revoke::WithoutEndpoint;
 use crate::flow::{Circuits, Clients, Clock, Gateway, Institutions, Places, Settings};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
@@ -162,6 +163,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
         granted: Granted::default(),
+        without_revocation: WithoutEndpoint::default(),
         metrics: metrics.clone(),
         under_way: crate::flow::under_way::UnderWay::default(),
         tasks: tokio_util::task::TaskTracker::new(),

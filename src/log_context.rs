@@ -62,6 +62,11 @@ pub fn member(member: &Member) {
     record("member", member.guid);
 }
 
+/// It is about the member of that guid.
+pub fn member_guid(guid: MemberGuid) {
+    record("member", guid);
+}
+
 /// It is about this link, as its address says; it is not known yet whether the link exists.
 pub fn link(member: MemberGuid, window: OauthStateGuid) {
     record("member", member);

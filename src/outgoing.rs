@@ -7,6 +7,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{ClientBuilder, NoProxy, Proxy, Response};
 use url::Url;
 
@@ -154,6 +156,27 @@ pub async fn drain(mut response: Response) -> Vec<u8> {
     // An error changes nothing here.
     let _ = tokio::time::timeout(TIME, reading).await;
     body
+}
+
+/// The longest wait that the other side can ask for.
+pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// `Retry-After` as it was sent.
+pub fn retry_after_header(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(RETRY_AFTER)?;
+    value.to_str().ok().map(str::to_owned)
+}
+
+/// Reads `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date. At most [`RETRY_AFTER_LIMIT`].
+pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let wait = match value.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let then = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+            Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+        }
+    };
+    Some(wait.min(RETRY_AFTER_LIMIT))
 }
 
 /// Whether a call failed because of TLS: a certificate, a version, or an alert of the other side.

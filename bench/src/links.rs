@@ -154,6 +154,7 @@ impl Registration {
             inbound: None,
             fingerprints: Vec::new(),
             tokens: NewTokens::unending(bytes::<SEALED_TOKEN_SET>(&Chance).to_vec()),
+            revokes_replaced: true,
             job: None,
             callback_payload: None,
             deleted: Vec::new(),

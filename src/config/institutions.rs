@@ -226,6 +226,12 @@ struct RawOAuth {
     timeouts: Timeouts,
     #[serde(default, deserialize_with = "value::section")]
     refresh: RawRefresh,
+    #[serde(default = "yes")]
+    revoke_replaced: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// `[oauth.refresh]`
@@ -415,6 +421,7 @@ impl RawOAuth {
                 assumed_life: self.refresh.assumed_life,
                 doubt: self.refresh.doubt,
             },
+            revoke_replaced: self.revoke_replaced,
             error_map: self.errors,
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,

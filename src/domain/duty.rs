@@ -16,6 +16,8 @@ pub enum DutyKind {
     Deliver,
     /// A token set is refreshed that nobody has asked for, or what was left open by a refresh is settled.
     Refresh,
+    /// Tokens are given back to their institution.
+    Revoke,
 }
 
 /// When a duty is tried again, and when it is given up.
@@ -45,7 +47,7 @@ const HOUR: u64 = 60 * MINUTE;
 
 impl DutyKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Aggregate, Self::Deliver, Self::Refresh];
+    pub const ALL: [Self; 4] = [Self::Aggregate, Self::Deliver, Self::Refresh, Self::Revoke];
 
     /// The name in metrics and logs.
     pub fn name(self) -> &'static str {
@@ -53,6 +55,7 @@ impl DutyKind {
             Self::Aggregate => "aggregate",
             Self::Deliver => "deliver",
             Self::Refresh => "refresh",
+            Self::Revoke => "revoke",
         }
     }
 
@@ -83,6 +86,19 @@ impl DutyKind {
             Self::Refresh => Schedule {
                 gaps: &[MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR],
                 ends: Ends::Never,
+            },
+            Self::Revoke => Schedule {
+                gaps: &[
+                    5,
+                    30,
+                    2 * MINUTE,
+                    10 * MINUTE,
+                    30 * MINUTE,
+                    HOUR,
+                    2 * HOUR,
+                    4 * HOUR,
+                ],
+                ends: Ends::Age(24 * HOUR),
             },
         }
     }

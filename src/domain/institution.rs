@@ -110,6 +110,8 @@ pub struct OAuth {
     pub subject: Option<SubjectSource>,
     /// How its tokens are refreshed.
     pub refresh: RefreshRules,
+    /// Whether the tokens that a new consent replaces are revoked; `false`: that would end the new ones as well.
+    pub revoke_replaced: bool,
     /// The institution's own error codes and their reasons.
     pub error_map: BTreeMap<String, ErrorReason>,
     /// How long connecting may take.

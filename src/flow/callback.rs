@@ -14,7 +14,7 @@ use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
 use super::under_way::PATIENCE;
 use super::unproven::Refused;
-use super::{Gateway, Internal, seal_contexts};
+use super::{Gateway, Internal, revoke, seal_contexts};
 use crate::domain::client::UnboundCallback;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
@@ -172,18 +172,10 @@ async fn exchange(
     match redeem(&gateway, &endpoint, &authorized).await {
         Ok(exchanged) => connect::connect(&gateway, &endpoint, &subject, exchanged).await,
         Err(failed) => {
-            let ExchangeFailure {
-                error,
-                issued,
-                scrubber,
-            } = *failed;
+            let ExchangeFailure { error, issued, .. } = *failed;
             let cause = FailureCause::of(error.meaning(at.oauth), error.to_string());
             let ended = fail(&gateway, &subject, cause).await;
-            // Nobody waits for this.
-            let behind = gateway.clone();
-            gateway.spawn(async move {
-                connect::give_back(&behind, &endpoint, &subject.member, &issued, &scrubber).await;
-            });
+            revoke::give_back(&gateway, &endpoint, subject.member.guid, &issued).await;
             ended
         }
     }
@@ -229,18 +221,19 @@ async fn burn(
         secrets: &secrets,
     };
     let redeemed = redeem(&gateway, &endpoint, &authorized).await;
-    let (issued, scrubber) = match redeemed {
-        Ok(exchanged) => (Issued::from(&exchanged.token_set), exchanged.scrubber),
+    let issued = match redeemed {
+        Ok(exchanged) => Issued::from(&exchanged.token_set),
         Err(failed) => {
             let error = &failed.error;
             tracing::warn!(%error, "the code of an ended attempt could not be redeemed");
             if let Meaning::NotSetUp(setup) = error.meaning(oauth) {
-                tell_operator(&gateway, &subject.member, setup, &error.to_string());
+                let labels = metrics::of(&subject.member);
+                tell_operator(&gateway, labels, setup, &error.to_string());
             }
-            (failed.issued, failed.scrubber)
+            failed.issued
         }
     };
-    connect::give_back(&gateway, &endpoint, &subject.member, &issued, &scrubber).await;
+    revoke::give_back(&gateway, &endpoint, subject.member.guid, &issued).await;
 }
 
 /// The verifier and the nonce of the response's attempt, if they can be read.

@@ -1,21 +1,24 @@
 //! connect: a token set → the member CONNECTED, the token set sealed, the state SUCCESS, events and job,
 //! in one atomic step.
 
-use super::failure::{FailureCause, fail, tell_operator};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::failure::{FailureCause, fail};
 use super::registration::CallbackEndpoint;
-use super::{Gateway, Internal, refresh};
+use super::{Gateway, Internal, refresh, revoke};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
 use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::job::NewJob;
-use crate::domain::member::Member;
 use crate::domain::secret::Digest;
 use crate::domain::token_set::TokenSet;
 use crate::domain::window::{Ending, ErrorReason};
 use crate::metrics;
-use crate::oauth::{Exchanged, IdentifyError, Issued, Scrubber};
-use crate::store::{Committed, Connection, Subject};
+use crate::oauth::{Exchanged, IdentifyError, Issued};
+use crate::store::{Committed, Connection, SETTLING, StoreError, Subject};
 
 /// How often a token set is sealed for the member that has its login: that member may lose the login in
 /// the meantime.
@@ -27,7 +30,7 @@ const MERGES: usize = 3;
 /// If the window ended meanwhile (superseded, expired, deleted), or the login may not be connected here,
 /// nothing is kept and the tokens are revoked.
 pub(super) async fn connect(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
     exchanged: Exchanged,
@@ -55,8 +58,16 @@ pub(super) async fn connect(
             inbound = None;
             continue;
         };
-        let store = &gateway.store;
-        match store.commit_connected(&connection, gateway.now()).await? {
+        let committed = match commit(gateway, subject, &connection).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::error!(%error, "the connection could not be kept; its tokens are given back");
+                let issued = Issued::from(&exchanged.token_set);
+                revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
+                return Err(error.into());
+            }
+        };
+        match committed {
             Committed::Connected(subject) => {
                 let labels = metrics::of(&subject.member);
                 gateway.metrics.members_connected.count(labels);
@@ -91,7 +102,8 @@ pub(super) async fn connect(
             Committed::Moved => inbound = None,
             Committed::WindowClosed => {
                 tracing::warn!("window ended during the exchange; its tokens are revoked");
-                revoke_tokens(gateway, endpoint, subject, &exchanged).await;
+                let issued = Issued::from(&exchanged.token_set);
+                revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
                 return Ok(());
             }
         }
@@ -101,16 +113,35 @@ pub(super) async fn connect(
     reject(gateway, endpoint, subject, &exchanged, cause).await
 }
 
+/// Commits a connection, again and again until the window is over: the tokens cannot be obtained a second time.
+async fn commit(
+    gateway: &Gateway,
+    subject: &Subject,
+    connection: &Connection,
+) -> Result<Committed, StoreError> {
+    let begun = Instant::now();
+    loop {
+        let committed = gateway.store.commit_connected(connection, gateway.now());
+        match committed.await {
+            Err(StoreError::Unavailable(_)) if begun.elapsed() < SETTLING => {
+                tracing::warn!(window = %subject.window.guid, "the store is away; the commit is sent again");
+            }
+            committed => return committed,
+        }
+    }
+}
+
 /// Ends the window first, because its person waits for that, and then revokes the tokens.
 async fn reject(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
     exchanged: &Exchanged,
     cause: FailureCause,
 ) -> Result<(), Internal> {
     let ended = fail(gateway, subject, cause).await;
-    revoke_tokens(gateway, endpoint, subject, exchanged).await;
+    let issued = Issued::from(&exchanged.token_set);
+    revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
     ended
 }
 
@@ -188,6 +219,7 @@ async fn connection(
         inbound,
         fingerprints: fingerprints.to_vec(),
         tokens: refresh::sealed(gateway, endpoint, receiving.guid, token_set),
+        revokes_replaced: endpoint.registered().oauth.revoke_replaced,
         job,
         callback_payload,
         deleted: match inbound {
@@ -197,42 +229,4 @@ async fn connection(
         updated: notices(EventKind::MemberUpdated),
         finished: notices(EventKind::OauthStateFinished),
     }))
-}
-
-async fn revoke_tokens(
-    gateway: &Gateway,
-    endpoint: &CallbackEndpoint,
-    subject: &Subject,
-    exchanged: &Exchanged,
-) {
-    let issued = Issued::from(&exchanged.token_set);
-    give_back(
-        gateway,
-        endpoint,
-        &subject.member,
-        &issued,
-        &exchanged.scrubber,
-    )
-    .await;
-}
-
-/// Revokes tokens that will not be used, if there are any and the institution has a way to.
-pub(super) async fn give_back(
-    gateway: &Gateway,
-    endpoint: &CallbackEndpoint,
-    member: &Member,
-    issued: &Issued,
-    scrubber: &Scrubber,
-) {
-    let at = endpoint.registered();
-    if at.oauth.revocation_endpoint.is_none() || issued.is_empty() {
-        return;
-    }
-    let revoked = gateway.oauth.revoke(at, issued, scrubber).await;
-    if let Err(error) = revoked {
-        tracing::warn!(%error, "unused tokens could not be revoked");
-        if let Some(setup) = error.setup_fault(at.oauth) {
-            tell_operator(gateway, member, setup, &error.to_string());
-        }
-    }
 }

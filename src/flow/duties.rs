@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::circuits::{State, Target};
-use super::{Gateway, Internal, aggregate, deliver, refresh};
+use super::{Gateway, Internal, aggregate, deliver, refresh, revoke};
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
 use crate::domain::form::Kept;
@@ -22,8 +22,8 @@ pub use crate::store::{Ask, Duty, Line, QueuedWork, Reserved, Spot};
 /// How much longer an event that was taken up stays with one worker than those before it, and it, may take.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
-/// The same for a refresh.
-const REFRESH: Duration = Duration::from_secs(5 * 60);
+/// The same for calls to an institution.
+const CALL: Duration = Duration::from_secs(5 * 60);
 
 /// How many times as many duties as a line has places are taken up at a time, so that a place that becomes free is
 /// used at once.
@@ -43,7 +43,7 @@ pub async fn reserve(gateway: &Gateway, asks: &[Ask]) -> Result<Vec<Reserved>, I
     let hold_until = |kind| match kind {
         DutyKind::Aggregate => now + gateway.settings.job_deadline,
         DutyKind::Deliver => now + delivery(gateway),
-        DutyKind::Refresh => now + REFRESH,
+        DutyKind::Refresh | DutyKind::Revoke => now + CALL,
     };
     Ok(gateway.store.reserve_duties(asks, now, hold_until).await?)
 }
@@ -63,7 +63,9 @@ pub fn target(gateway: &Gateway, line: &Line) -> Option<Target> {
             let endpoint = EndpointId::from_form(line.place().to_owned())?;
             Some(Target::Endpoint(client, endpoint))
         }
-        DutyKind::Refresh => Some(Target::Institution(line.place().parse().ok()?)),
+        DutyKind::Refresh | DutyKind::Revoke => {
+            Some(Target::Institution(line.place().parse().ok()?))
+        }
     }
 }
 
@@ -99,6 +101,7 @@ pub async fn perform(
         Duty::Push(job) => aggregate::push(gateway, *job).await,
         Duty::Deliver(event) => deliver::deliver(gateway, webhooks, *event).await,
         Duty::Refresh { member, at } => refresh::perform(gateway, at, member).await,
+        Duty::Revoke(owed) => revoke::perform(gateway, *owed).await,
     }
 }
 

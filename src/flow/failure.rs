@@ -64,7 +64,7 @@ pub(super) async fn fail(
         setup,
     } = cause;
     if let Some(setup) = setup {
-        tell_operator(gateway, member, setup, &detail);
+        tell_operator(gateway, metrics::of(member), setup, &detail);
     }
     tracing::warn!(reason = reason.name(), detail, "flow failed");
     let failure = Failure {
@@ -131,7 +131,12 @@ fn tell(gateway: &Gateway, window: &Window, member: Option<&Member>, reason: Err
 
 /// Logs and counts that nobody can connect the member's institution before the operator has corrected
 /// something.
-pub(super) fn tell_operator(gateway: &Gateway, member: &Member, setup: SetupFault, detail: &str) {
+pub(super) fn tell_operator(
+    gateway: &Gateway,
+    [client, institution]: [&str; 2],
+    setup: SetupFault,
+    detail: &str,
+) {
     match setup {
         SetupFault::ClientRefused => {
             tracing::error!(detail, "the institution refused this client");
@@ -146,7 +151,6 @@ pub(super) fn tell_operator(gateway: &Gateway, member: &Member, setup: SetupFaul
             );
         }
     }
-    let [client, institution] = metrics::of(member);
     let counters = &gateway.metrics.institution_not_set_up;
     counters.count([client, institution, setup.name()]);
 }

@@ -41,6 +41,7 @@ pub mod order;
 pub mod refresh;
 pub mod registration;
 pub mod retry;
+pub mod revoke;
 pub mod seal_contexts;
 mod settle;
 pub mod under_way;
@@ -103,6 +104,8 @@ pub struct Gateway {
     pub circuits: Circuits,
     /// Refreshes that were granted.
     pub granted: refresh::Granted,
+    /// Institutions that were said to have no way to give tokens back.
+    pub without_revocation: revoke::WithoutEndpoint,
     /// Work that must be finished even if the browser that caused it goes away.
     pub tasks: TaskTracker,
 }

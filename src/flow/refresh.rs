@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::circuits::Target;
 use super::registration::CallbackEndpoint;
 use super::settle::settle;
-use super::{Gateway, Internal, seal_contexts};
+use super::{Gateway, Internal, revoke, seal_contexts};
 use crate::domain::duty::DutyKind;
 use crate::domain::event::EventKind;
 use crate::domain::id::MemberGuid;
@@ -22,7 +22,7 @@ use crate::domain::secret::Digest;
 use crate::domain::token_set::TokenSet;
 use crate::log_context;
 use crate::metrics::Refreshing;
-use crate::oauth::{RefreshFailure, RefreshMeaning, Refreshed, SetupFault};
+use crate::oauth::{Issued, RefreshFailure, RefreshMeaning, Refreshed, SetupFault};
 use crate::store::{
     AtInstitution, BeginRefresh, Begun, Braked, CountRefusal, DutyName, Fate, NewTokens,
     RefreshOutcome, ReleaseBrake, SettleRefresh, Settled, Verdict, Want,
@@ -240,7 +240,9 @@ impl Refresh<'_> {
                 );
             }
             Settled::Gone => {
-                tracing::warn!("the member went during a refresh; what it gave is dropped");
+                tracing::warn!("the member went during a refresh; what it gave is given back");
+                let issued = Issued::from(&token_set);
+                revoke::give_back(self.gateway, self.endpoint, self.member, &issued).await;
             }
             Settled::Kept | Settled::Lost(..) => tracing::debug!("token set refreshed"),
             Settled::Recovered(_) => tracing::info!("connected again by a refresh"),

@@ -92,6 +92,26 @@ impl Refreshing {
     }
 }
 
+/// What may become of tokens that are given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The institution has ended them.
+    Revoked,
+    /// The institution has no way to end them.
+    NoEndpoint,
+    /// They could not be revoked for a day.
+    GivenUp,
+}
+
+impl Revoked {
+    const NAMES: [&'static str; 3] = ["revoked", "no_endpoint", "given_up"];
+
+    /// The value of the label.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
 /// Every metric.
 pub struct Metrics {
     registry: Registry,
@@ -113,6 +133,8 @@ pub struct Metrics {
     pub responses_in_another_browser: Counters<2>,
     /// Refreshes, by client, institution and [`Refreshing`].
     pub refreshes: Counters<3>,
+    /// Tokens that were given back, by client, institution and [`Revoked`].
+    pub revocations: Counters<3>,
     /// Whether refreshing has stopped because nearly every refresh is refused, by client and institution.
     pub braked: Gauges<2>,
     /// Reports of the aggregator, by client, institution and the job's status.
@@ -218,6 +240,15 @@ impl Metrics {
                     Label::Client,
                     Label::OAuthInstitution,
                     Label::OneOf("result", Refreshing::NAMES.to_vec()),
+                ],
+            ),
+            revocations: new.counters(
+                "revocations",
+                "Tokens that were given back, by what became of them",
+                [
+                    Label::Client,
+                    Label::OAuthInstitution,
+                    Label::OneOf("result", Revoked::NAMES.to_vec()),
                 ],
             ),
             braked: new.gauges(

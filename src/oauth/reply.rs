@@ -5,6 +5,9 @@
 //! except HTML, and an OAuth error counts with any status. A refused response keeps the tokens that it
 //! held, so that they can be revoked.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use oauth2::http::header::{CONTENT_ENCODING, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::Response;
 use tokio::time::Instant;
@@ -76,6 +79,8 @@ pub struct Reply {
     is_coded: bool,
     /// The error named in `WWW-Authenticate`.
     challenge: Option<Zeroizing<String>>,
+    /// `Retry-After`.
+    retry_after: Option<String>,
     /// What the body's top level holds, as far as it came.
     pub members: Members,
     /// Why the body is not a complete object.
@@ -106,6 +111,7 @@ impl Reply {
             media_type: MediaType::of(headers),
             is_coded: is_coded(headers),
             challenge: challenge(headers),
+            retry_after: outgoing::retry_after_header(headers),
             members,
             sound: whole.and_then(|()| sound.map_err(TransportError::Json)),
         }
@@ -143,6 +149,13 @@ impl Reply {
             }
             Err(error) => unusable(error.clone()),
         }
+    }
+
+    /// How long the institution asks to wait, if its status says that the same may work later.
+    pub fn asks_to_wait(&self, now: Timestamp) -> Option<Duration> {
+        let may_work_later = matches!(self.status, 429 | 503);
+        let asked = self.retry_after.as_deref().filter(|_| may_work_later)?;
+        outgoing::retry_after(asked, now)
     }
 
     /// Whether the status says that the call did what it should.

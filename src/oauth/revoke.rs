@@ -1,5 +1,8 @@
 //! Revocation of tokens (RFC 7009).
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::OAuthClient;
@@ -20,6 +23,9 @@ pub enum RevokeError {
     /// The call failed.
     #[error(transparent)]
     Call(#[from] TransportError),
+    /// The call failed, and the institution asks to wait that long.
+    #[error("{1}; it asks to wait {0:?}")]
+    Later(Duration, TransportError),
     /// The institution refused (RFC 7009 section 2.2.1).
     #[error("the institution refused the revocation: {}", .0.said)]
     Refused(Refusal),
@@ -32,7 +38,7 @@ impl RevokeError {
     /// What the operator has to correct, if that is why.
     pub fn setup_fault(&self, oauth: &OAuth) -> Option<SetupFault> {
         let meaning = match self {
-            Self::Call(error) => error.meaning_to_a_client(),
+            Self::Call(error) | Self::Later(_, error) => error.meaning_to_a_client(),
             Self::Refused(refusal) => reason::of_call(oauth, &refusal.error),
             Self::NoEndpoint | Self::UnsupportedTokenType => return None,
         };
@@ -46,7 +52,7 @@ impl RevokeError {
 impl OAuthClient {
     /// Revokes tokens: refresh tokens first, because at most institutions that ends the access tokens of
     /// the same grant as well, then access tokens. All are tried; the first error is returned. `scrubber`
-    /// knows the secrets of the exchange they came from.
+    /// knows the secrets of the exchange they came from; `now` is what a date in `Retry-After` is compared with.
     ///
     /// Each call has the institution's time limit. A success response for a token that the institution
     /// does not know is a success (RFC 7009 section 2.2).
@@ -55,6 +61,7 @@ impl OAuthClient {
         at: Registered<'_>,
         issued: &Issued,
         scrubber: &Scrubber,
+        now: Timestamp,
     ) -> Result<(), RevokeError> {
         let endpoint = at.oauth.revocation_endpoint.as_ref();
         let endpoint = endpoint.ok_or(RevokeError::NoEndpoint)?;
@@ -70,7 +77,10 @@ impl OAuthClient {
                 Err(Unfit::Refused(error)) => Err(refused(&error, &scrubber)),
                 // A success response says everything with its status.
                 _ if reply.is_success() => Ok(()),
-                Err(Unfit::Unusable(error)) => Err(error.into()),
+                Err(Unfit::Unusable(error)) => Err(match reply.asks_to_wait(now) {
+                    Some(wait) => RevokeError::Later(wait, error),
+                    None => error.into(),
+                }),
                 Ok(()) => Ok(()),
             }
         };

@@ -1,7 +1,7 @@
 //! The token response (RFC 6749 section 5.1), and the token set it gives.
 
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::json::Members;
 use crate::domain::token_set::TokenSet;
@@ -70,6 +70,26 @@ impl Issued {
             refresh: tokens(REFRESH_TOKEN),
             access: tokens(ACCESS_TOKEN),
         }
+    }
+
+    /// The same as token sets, which can be sealed. One that has no access token has an empty one.
+    pub fn token_sets(&self) -> Vec<TokenSet> {
+        let count = self.refresh.len().max(self.access.len());
+        let set = |nth: usize| TokenSet {
+            access_token: self.access.get(nth).cloned().unwrap_or_default(),
+            refresh_token: self.refresh.get(nth).cloned(),
+            scope: None,
+            expires_at: None,
+        };
+        (0..count).map(set).collect()
+    }
+
+    /// Adds the tokens of a set.
+    pub fn add(&mut self, token_set: &TokenSet) {
+        self.refresh.extend(token_set.refresh_token.clone());
+        let access = &token_set.access_token;
+        let is_one = !access.expose_secret().is_empty();
+        self.access.extend(is_one.then(|| access.clone()));
     }
 
     /// Whether there is nothing to revoke.

@@ -9,6 +9,7 @@
 //! - A token set is sealed for whom it is meant. Where the member named to receive it no longer has the login,
 //!   nobody else does.
 //! - A job that is under way pulls with the old token set: it is replaced.
+//! - The old token set is given back, where the institution keeps the new one then.
 
 use jiff::Timestamp;
 
@@ -18,6 +19,7 @@ use super::link::Subject;
 use super::member::{begin_job, duplicate_of, follow, logins, replace_job, set_fingerprint};
 use super::record::{AccessRecord, Changes, KeptWindow, Key, Reads, Slot, View};
 use super::refresh::NewTokens;
+use super::revocation::owe;
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, OauthStateGuid};
@@ -41,6 +43,8 @@ pub struct Connection {
     pub fingerprints: Vec<Digest>,
     /// The token set, replacing the receiving member's earlier one.
     pub tokens: NewTokens,
+    /// Whether the one that is replaced is given back.
+    pub revokes_replaced: bool,
     /// The job to queue, unless aggregation is skipped. One of the receiving member that is under way is
     /// replaced either way.
     pub job: Option<NewJob>,
@@ -93,11 +97,15 @@ impl Step for Connection {
         };
         let window = &kept.window;
         match window.status {
-            WindowStatus::Returned => view
-                .member(self.outbound)
-                .into_iter()
-                .flat_map(|own| logins(own, &self.fingerprints))
-                .collect(),
+            WindowStatus::Returned => {
+                let own = view.member(self.outbound);
+                let receiving = self.inbound.and_then(|named| view.member(named)).or(own);
+                // One that was never connected has nothing that is replaced.
+                let had = receiving.filter(|it| it.status != ConnectionStatus::Pending);
+                let logins = own.map(|own| logins(own, &self.fingerprints));
+                let logins = logins.into_iter().flatten();
+                logins.chain(had.map(|it| Key::access(it.guid))).collect()
+            }
             WindowStatus::Succeeded => {
                 let inbound = window.inbound.into_iter();
                 inbound
@@ -151,6 +159,10 @@ impl Step for Connection {
             sealed: self.tokens.sealed.clone(),
             token: Some(self.tokens.state(&member)),
         };
+        let replaced = view.access(member.guid);
+        if let Some(replaced) = replaced.filter(|_| self.revokes_replaced) {
+            owe(&mut changes, member.guid, replaced, now);
+        }
         changes.put(Key::access(member.guid), access);
         set_fingerprint(&mut changes, &mut member, &self.fingerprints);
         follow(&mut member, ConnectionStatus::Connected);

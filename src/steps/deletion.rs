@@ -1,7 +1,7 @@
 //! Deleted members.
 //!
-//! - A member's unfinished window ends with it, its token set or credentials and its unfinished job go at
-//!   once, and its windows stay readable.
+//! - A member's unfinished window ends with it, its token set (which is given back) or credentials and its unfinished
+//!   job go at once, and its windows stay readable.
 //! - A PENDING OAuth member is gone. Any other is soft-deleted: kept for a while, found by one read alone,
 //!   and purged when another one takes its name or its login.
 //! - What is kept, and what events show, is the member as it was, under its next revision, so that receivers take it
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::event::Snapshot;
 use super::record::{Changes, DeletedMember, FormerName, Key, List, LoginOf, Reads, Slot, View};
+use super::revocation::owe;
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, UserGuid};
@@ -40,7 +41,7 @@ impl Step for Deletion {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::member(self.member)]).then(&["wj"])
+        Reads::of([Key::member(self.member), Key::access(self.member)]).then(&["wj"])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Option<Member>, Changes) {
@@ -61,6 +62,9 @@ impl Step for Deletion {
             changes.put_window(ended);
         }
         changes.tell(&self.deleted, &Snapshot::of(&member), now);
+        if let Some(access) = view.access(self.member) {
+            owe(&mut changes, self.member, access, now);
+        }
         remove(&mut changes, &member, now);
         if !is_unconnected(&member) {
             keep(&mut changes, &member, now);

@@ -75,6 +75,7 @@ fn letter(kind: DutyKind) -> char {
         DutyKind::Aggregate => 'a',
         DutyKind::Deliver => 'd',
         DutyKind::Refresh => 'r',
+        DutyKind::Revoke => 'v',
     }
 }
 

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 
 use super::brake::AtInstitution;
 use super::record::{
-    AccessRecord, Changes, DeliveryTry, KeptEvent, KeptJob, Key, Reads, Slot, TokenState, View,
+    AccessRecord, Changes, DeliveryTry, KeptEvent, KeptJob, Key, Reads, Revocation, Slot,
+    TokenState, View,
 };
 use super::step::{Step, unchanged};
 use crate::domain::event::Event;
@@ -29,6 +30,8 @@ pub enum DutyName {
     Event(EventGuid),
     /// To refresh this member's token set.
     Refresh(MemberGuid),
+    /// To give back the token set of that generation, which was this member's.
+    Revocation(MemberGuid, u64),
 }
 
 /// A duty that was taken up.
@@ -45,6 +48,19 @@ pub enum Duty {
         /// The registration.
         at: AtInstitution,
     },
+    /// Tokens to give back.
+    Revoke(Box<Owed>),
+}
+
+/// Tokens to give back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owed {
+    /// Whose they were.
+    pub member: MemberGuid,
+    /// Which.
+    pub generation: u64,
+    /// The tokens.
+    pub revocation: Revocation,
 }
 
 impl DutyName {
@@ -55,6 +71,12 @@ impl DutyName {
             'j' => JobGuid::from_compact(id).ok().map(Self::Job),
             'e' => EventGuid::from_compact(id).ok().map(Self::Event),
             'g' => MemberGuid::from_compact(id).ok().map(Self::Refresh),
+            'r' => {
+                let (member, generation) = id.split_once('/')?;
+                let generation = u64::from_str_radix(generation, 16).ok()?;
+                let member = MemberGuid::from_compact(member).ok()?;
+                Some(Self::Revocation(member, generation))
+            }
             _ => None,
         }
     }
@@ -64,6 +86,7 @@ impl DutyName {
             Self::Job(guid) => Key::job(guid),
             Self::Event(guid) => Key::event(guid),
             Self::Refresh(member) => Key::access(member),
+            Self::Revocation(member, generation) => Key::revocation(member, generation),
         }
     }
 
@@ -71,7 +94,7 @@ impl DutyName {
         match self {
             Self::Job(guid) => guid.partition(),
             Self::Event(guid) => guid.partition(),
-            Self::Refresh(member) => member.partition(),
+            Self::Refresh(member) | Self::Revocation(member, _) => member.partition(),
         }
     }
 }
@@ -83,6 +106,7 @@ impl Duty {
             Self::Push(job) => DutyName::Job(job.guid),
             Self::Deliver(event) => DutyName::Event(event.guid),
             Self::Refresh { member, .. } => DutyName::Refresh(*member),
+            Self::Revoke(owed) => DutyName::Revocation(owed.member, owed.generation),
         }
     }
 }
@@ -169,6 +193,18 @@ impl Step for TakeUp {
                 changes.put(Key::access(member), access.with(token));
                 Duty::Refresh { member, at }
             }),
+            DutyName::Revocation(member, generation) => owed_revocation(view, member, generation)
+                .map(|owed| {
+                    let mut revocation = owed.clone();
+                    revocation.attempt += 1;
+                    revocation.due_at = self.hold_until;
+                    changes.put(self.duty.key(), revocation.clone());
+                    Duty::Revoke(Box::new(Owed {
+                        member,
+                        generation,
+                        revocation,
+                    }))
+                }),
         };
         (taken, changes)
     }
@@ -241,9 +277,36 @@ impl Step for Settle {
                 };
                 changes.put(Key::access(member), access.with(token));
             }
+            DutyName::Revocation(member, generation) => {
+                let owed = owed_revocation(view, member, generation);
+                let Some(mut owed) = owed.cloned() else {
+                    return unchanged(());
+                };
+                match self.fate {
+                    Fate::Postponed(at) => owed.due_at = at,
+                    Fate::Untried(at) => {
+                        owed.due_at = at;
+                        owed.attempt = owed.attempt.saturating_sub(1);
+                    }
+                    Fate::Buried => {
+                        owed.dead_at = Some(now);
+                        owed.sealed.clear();
+                    }
+                    Fate::Done | Fate::Dropped => {
+                        changes.delete(self.duty.key());
+                        return ((), changes);
+                    }
+                }
+                changes.put(self.duty.key(), owed);
+            }
         }
         ((), changes)
     }
+}
+
+fn owed_revocation(view: &View, member: MemberGuid, generation: u64) -> Option<&Revocation> {
+    let owed = view.revocation(member, generation)?;
+    owed.dead_at.is_none().then_some(owed)
 }
 
 fn owed_refresh(view: &View, member: MemberGuid) -> Option<(&AccessRecord, &TokenState)> {

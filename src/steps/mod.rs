@@ -27,6 +27,7 @@ pub mod refresh;
 pub mod report;
 pub mod response;
 pub mod retry;
+pub mod revocation;
 pub mod seal_key;
 pub mod session;
 pub mod step;
@@ -37,7 +38,7 @@ pub use brake::{AskBrake, AtInstitution, Braked, CountRefusal, ReleaseBrake, Ver
 pub use connection::{Committed, Connection};
 pub use deletion::{Deletion, Forget};
 pub use due::Line;
-pub use duty::{Duty, DutyName, Fate, Settle};
+pub use duty::{Duty, DutyName, Fate, Owed, Settle};
 pub use ending::Failure;
 pub use idempotency::{Idempotence, IdempotentRequest};
 pub use job::{Answered, Answering, JobOrder, Lease, Ordered, PushAgain, SealedAccess};
@@ -50,6 +51,7 @@ pub use refresh::{
 pub use report::{Recorded, Reported, StatusChange};
 pub use response::{AttemptRecord, Claim, Claimed};
 pub use retry::{Retried, Retry};
+pub use revocation::GiveBack;
 pub use session::SessionOwner;
 pub use step::Step;
 pub use user::{PageRequest, Paged, UserChange, UserCreation, UserUpdate};

@@ -19,6 +19,7 @@
 //! | `n` | who holds a name that is unique within a client | client, which kind of name, name |
 //! | `k` | a client's API keys | the client |
 //! | `i` | a request with an `Idempotency-Key` | client, the key's digest |
+//! | `r` | tokens to give back, sealed | their member's guid, their generation |
 //! | `b` | the brake on the refreshes of a registration | client, institution |
 //! | `v` | by what each seal key is recognised | nothing: there is one |
 //!
@@ -169,6 +170,8 @@ records! {
     'k' ApiKeys(ApiKeys) api_keys(client: &ClientId) = client;
     'i' Request(KeptRequest) request(client: &ClientId, key: &Digest)
         = format_args!("{client}/{}", key.to_text());
+    'r' Revocation(Revocation) revocation(member: MemberGuid, generation: u64)
+        = format_args!("{}/{generation:016x}", member.compact());
     'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode)
         = format_args!("{client}/{institution}");
     'v' SealKeys(SealKeys) seal_keys() = "";
@@ -370,6 +373,45 @@ pub struct Doubt {
     /// When it is tried again.
     #[serde(with = "form")]
     pub again_at: Timestamp,
+}
+
+/// Tokens to give back to their institution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// The client that they were issued to.
+    pub client: ClientId,
+    /// The institution.
+    pub institution: InstitutionCode,
+    /// The token sets, sealed; none once it was given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<SealedSet>,
+    /// Since when they are to be given back.
+    #[serde(with = "form")]
+    pub since: Timestamp,
+    /// How many times that was tried.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub attempt: u32,
+    /// When it is due.
+    #[serde(with = "form")]
+    pub due_at: Timestamp,
+    /// When it was given up.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub dead_at: Option<Timestamp>,
+}
+
+/// A sealed token set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SealedSet(#[serde(with = "form")] pub Vec<u8>);
+
+impl From<Vec<u8>> for SealedSet {
+    fn from(sealed: Vec<u8>) -> Self {
+        Self(sealed)
+    }
 }
 
 /// The brake on the refreshes of one registration.
@@ -773,6 +815,9 @@ impl Record {
                 delivered_at: Some(at),
                 ..
             }) => Life::Delivered(*at),
+            Self::Revocation(Revocation {
+                dead_at: Some(at), ..
+            }) => Life::Retained(*at),
             Self::Deleted(_) | Self::FormerName(_) => Life::For(SOFT_DELETED),
             Self::Login(login) if login.is_deleted => Life::For(SOFT_DELETED),
             Self::Held(held) => Life::Until(held.expires_at, DAY),
@@ -797,6 +842,11 @@ impl Record {
                 line: Line::new(DutyKind::Deliver, &event.member.client, event.endpoint),
                 at: event.due_at,
                 behind: Some(Behind::of(&event.member.guid.compact())),
+            }),
+            Self::Revocation(owed) if owed.dead_at.is_none() => Some(Due {
+                line: Line::new(DutyKind::Revoke, &owed.client, &owed.institution),
+                at: owed.due_at,
+                behind: None,
             }),
             Self::Access(AccessRecord {
                 token: Some(token), ..

@@ -101,6 +101,7 @@ pub const STEPS: &[&str] = &[
     "count_refusal",
     "release_brake",
     "restore",
+    "owe_revocation",
     "push_again",
     "reserve_duties",
     "settle_duty",

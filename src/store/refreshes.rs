@@ -1,4 +1,4 @@
-//! Refreshes, and the brake on them.
+//! Refreshes, the brake on them, and what is given back.
 
 use jiff::Timestamp;
 
@@ -8,8 +8,8 @@ use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::job::Job;
 use crate::steps::record::Reads;
 use crate::steps::{
-    AskBrake, AtInstitution, BeginRefresh, Begun, Braked, CountRefusal, PushAgain, ReleaseBrake,
-    Restore, SettleRefresh, Settled, Verdict,
+    AskBrake, AtInstitution, BeginRefresh, Begun, Braked, CountRefusal, GiveBack, PushAgain,
+    ReleaseBrake, Restore, SettleRefresh, Settled, Verdict,
 };
 
 impl Store {
@@ -63,6 +63,12 @@ impl Store {
         let _timing = self.timed("restore");
         let restore = Restore { member };
         self.step_with(Care::Irreplaceable, &restore, now).await
+    }
+
+    /// Owes the revocation of tokens that no member has.
+    pub async fn owe_revocation(&self, owed: &GiveBack, now: Timestamp) -> Result<()> {
+        let _timing = self.timed("owe_revocation");
+        self.step_with(Care::Irreplaceable, owed, now).await
     }
 
     /// A job is pushed once more, with a new access token. `None`: it has ended, or was pushed again for this before.

@@ -13,9 +13,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
@@ -34,9 +32,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// The header with the client's callback payload (CONTRACT.md 2.2).
 const CALLBACK_PAYLOAD: HeaderName = HeaderName::from_static("x-callback-payload");
-
-/// The longest wait a receiver can ask for.
-pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How deliveries are made.
 pub struct Settings {
@@ -66,7 +61,7 @@ pub enum Delivery {
     Again {
         /// Why, for the operator.
         reason: String,
-        /// How long the receiver asked to wait, at most [`RETRY_AFTER_LIMIT`].
+        /// How long the receiver asked to wait, at most [`RETRY_AFTER_LIMIT`](outgoing::RETRY_AFTER_LIMIT).
         retry_after: Option<Duration>,
     },
 }
@@ -214,11 +209,8 @@ fn judge(response: &Response, now: Timestamp) -> Delivery {
     } else {
         Delivery::Again {
             reason: format!("the receiver responded with status {}", status.as_u16()),
-            retry_after: response
-                .headers()
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok())
-                .and_then(|value| retry_after(value, now)),
+            retry_after: outgoing::retry_after_header(response.headers())
+                .and_then(|asked| outgoing::retry_after(&asked, now)),
         }
     }
 }
@@ -247,18 +239,6 @@ fn shown(body: &[u8], endpoint: &WebhookEndpoint) -> String {
         true => "it shows the endpoint's password, so it is not kept".to_owned(),
         false => printable(text.trim(), ANSWER),
     }
-}
-
-/// Reads `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    let wait = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let then = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-            Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
-        }
-    };
-    Some(wait.min(RETRY_AFTER_LIMIT))
 }
 
 #[cfg(test)]

@@ -315,6 +315,6 @@ fn retry_after_is_read_as_seconds_or_as_a_date() {
         ("99999999999999999999", None),
     ] {
         let expected = expected.map(Duration::from_secs);
-        assert_eq!(retry_after(value, now), expected, "{value}");
+        assert_eq!(outgoing::retry_after(value, now), expected, "{value}");
     }
 }

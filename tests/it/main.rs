@@ -67,6 +67,7 @@ mod refresh;
 mod reliability;
 mod retry;
 mod returns;
+mod revocation;
 mod rolling_restart;
 mod schemathesis;
 mod sdk;

@@ -19,7 +19,8 @@ async fn revoke(
     let client = OAuthClient::new(Default::default()).unwrap();
     let scrubber = Scrubber::of(["CANARY-code"]);
     let at = registered(oauth, registration);
-    client.revoke(at, issued, &scrubber).await
+    let now = Timestamp::UNIX_EPOCH;
+    client.revoke(at, issued, &scrubber, now).await
 }
 
 /// Revokes at a server that responds like this; returns the outcome and the token hints that arrived.

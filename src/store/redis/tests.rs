@@ -299,6 +299,7 @@ fn connection(new: &NewMember) -> Connection {
         inbound: None,
         fingerprints: Vec::new(),
         tokens: NewTokens::unending(b"sealed \0 grant \xff".to_vec()),
+        revokes_replaced: true,
         job: Some(new_job(partition)),
         callback_payload: None,
         deleted: vec![notice(partition, EventKind::MemberDeleted)],

@@ -483,6 +483,7 @@ fn commit(
         inbound: inbound.map(|inbound| CAST.members[inbound]),
         fingerprints: login.map(known_as).into_iter().collect(),
         tokens: NewTokens::unending(grant(number, receiving)),
+        revokes_replaced: true,
         job: has_job.then(|| CAST.job(number)),
         callback_payload: None,
         deleted: inbound.map_or_else(Vec::new, |_| told(EventKind::MemberDeleted)),

@@ -285,6 +285,7 @@ async fn a_merge_repeated_is_the_same_merge(bench: Bench) {
     assert_eq!(bench.told(at(7)).await.len(), 3);
     let other = Connection {
         tokens: NewTokens::unending(bench.an_envelope()),
+        revokes_replaced: true,
         ..connection
     };
     assert_eq!(bench.commit(&other, at(8)).await, Committed::WindowClosed);

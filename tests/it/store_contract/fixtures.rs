@@ -277,6 +277,7 @@ impl Bench {
             inbound: None,
             fingerprints: Vec::new(),
             tokens: NewTokens::unending(self.an_envelope()),
+            revokes_replaced: true,
             job: Some(self.a_job(partition)),
             callback_payload: None,
             deleted: self.a_notice(partition, EventKind::MemberDeleted),

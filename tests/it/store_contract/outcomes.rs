@@ -227,6 +227,7 @@ async fn a_commit_repeated_is_the_same_commit(bench: Bench) {
     );
     let other = Connection {
         tokens: NewTokens::unending(b"another".to_vec()),
+        revokes_replaced: true,
         ..connection.clone()
     };
     assert_eq!(bench.commit(&other, at(5)).await, Committed::WindowClosed);

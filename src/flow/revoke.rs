@@ -1,0 +1,201 @@
+//! revoke: tokens that nobody needs → given back to their institution (RFC 7009).
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::circuits::Target;
+use super::failure::tell_operator;
+use super::registration::CallbackEndpoint;
+use super::settle::{give_back as return_duty, settle};
+use super::{Gateway, Internal, seal_contexts};
+use crate::domain::duty::DutyKind;
+use crate::domain::id::{ClientId, InstitutionCode, MemberGuid};
+use crate::domain::random;
+use crate::domain::token_set::TokenSet;
+use crate::log_context;
+use crate::metrics::Revoked;
+use crate::oauth::{Issued, RevokeError, Scrubber};
+use crate::store::{DutyName, Fate, GiveBack, Owed};
+
+/// The pauses before tokens are revoked again from memory, where the store is away.
+const FROM_MEMORY: [Duration; 4] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+];
+
+/// Institutions that were said to have no way to give tokens back.
+#[derive(Default)]
+pub struct WithoutEndpoint(Mutex<HashSet<InstitutionCode>>);
+
+impl WithoutEndpoint {
+    /// Whether it is said for the first time.
+    fn is_news(&self, institution: &InstitutionCode) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.insert(institution.clone())
+    }
+}
+
+/// Revokes what is owed, once, and records what became of it.
+pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Internal> {
+    let Owed {
+        member,
+        generation,
+        revocation,
+    } = owed;
+    let (client, institution) = (&revocation.client, &revocation.institution);
+    log_context::client(client);
+    log_context::institution(institution);
+    log_context::member_guid(member);
+    let name = DutyName::Revocation(member, generation);
+    let tries = (revocation.attempt, revocation.since);
+    let Ok(endpoint) = CallbackEndpoint::of(gateway, client, institution) else {
+        tracing::warn!(
+            "no longer registered at the institution; its tokens are revoked once it is again"
+        );
+        return again(gateway, name, tries, None).await;
+    };
+    if endpoint.registered().oauth.revocation_endpoint.is_none() {
+        if gateway.without_revocation.is_news(institution) {
+            tracing::warn!(
+                "the institution has no revocation endpoint; unwanted tokens are valid there until they end"
+            );
+        }
+        count(gateway, client, institution, Revoked::NoEndpoint);
+        return settle(gateway, name, Fate::Dropped, None).await;
+    }
+    let guid = member.to_string();
+    let context = seal_contexts::token_set(client, &guid);
+    let mut issued = Issued::default();
+    for sealed in &revocation.sealed {
+        let opened = gateway.sealer.open(&context, &sealed.0);
+        let read = opened
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| TokenSet::from_bytes(&bytes).map_err(|error| error.to_string()));
+        match read {
+            Ok(token_set) => issued.add(&token_set),
+            Err(error) => {
+                tracing::error!(error, "tokens to be revoked could not be read; given up");
+                count(gateway, client, institution, Revoked::GivenUp);
+                return settle(gateway, name, Fate::Buried, None).await;
+            }
+        }
+    }
+    let target = Target::Institution(institution.clone());
+    if gateway.circuits.enter(&target, Instant::now()).is_err() {
+        return return_duty(gateway, name, gateway.now()).await;
+    }
+    let at = endpoint.registered();
+    let revoked = gateway
+        .oauth
+        .revoke(at, &issued, &Scrubber::default(), gateway.now())
+        .await;
+    match revoked {
+        Ok(()) | Err(RevokeError::UnsupportedTokenType) => {
+            gateway.circuits.worked(&target);
+            tracing::info!("tokens revoked");
+            count(gateway, client, institution, Revoked::Revoked);
+            settle(gateway, name, Fate::Done, None).await
+        }
+        Err(error) => {
+            let asked = match &error {
+                RevokeError::Later(asked, _) => Some(*asked),
+                _ => None,
+            };
+            match &error {
+                RevokeError::Refused(_) => gateway.circuits.worked(&target),
+                _ => gateway.circuits.failed(&target, asked, Instant::now()),
+            }
+            tracing::warn!(%error, "tokens could not be revoked");
+            if let Some(setup) = error.setup_fault(at.oauth) {
+                tell_operator(
+                    gateway,
+                    [client.as_str(), institution.as_str()],
+                    setup,
+                    &error.to_string(),
+                );
+            }
+            again(gateway, name, tries, asked).await
+        }
+    }
+}
+
+/// It is tried again later, or given up.
+async fn again(
+    gateway: &Gateway,
+    name: DutyName,
+    tries: (u32, jiff::Timestamp),
+    asked: Option<Duration>,
+) -> Result<(), Internal> {
+    let (now, random) = (gateway.now(), gateway.random.as_ref());
+    match DutyKind::Revoke.schedule().next(tries, asked, now, random) {
+        Some(next) => settle(gateway, name, Fate::Postponed(next), None).await,
+        None => {
+            tracing::error!(
+                "tokens could not be revoked for a day; given up, and valid until they end"
+            );
+            settle(gateway, name, Fate::Buried, None).await
+        }
+    }
+}
+
+/// Owes the revocation of tokens that no member has, if there are any. If the store is away they are revoked from
+/// memory.
+pub(super) async fn give_back(
+    gateway: &Arc<Gateway>,
+    endpoint: &CallbackEndpoint,
+    member: MemberGuid,
+    issued: &Issued,
+) {
+    let (client, institution) = (&endpoint.client.id, &endpoint.institution.code);
+    if issued.is_empty() {
+        return;
+    }
+    let random = gateway.random.as_ref();
+    let guid = member.to_string();
+    let context = seal_contexts::token_set(client, &guid);
+    let sealed = |set: TokenSet| gateway.sealer.seal(random, &context, &set.to_bytes());
+    let owed = GiveBack {
+        member,
+        client: client.clone(),
+        institution: institution.clone(),
+        generation: u64::from_be_bytes(random::bytes(random)),
+        sealed: issued.token_sets().into_iter().map(sealed).collect(),
+    };
+    if let Err(error) = gateway.store.owe_revocation(&owed, gateway.now()).await {
+        tracing::error!(%error, "the store is away; tokens are revoked from memory");
+        let (gateway, endpoint, issued) = (gateway.clone(), endpoint.clone(), issued.clone());
+        let behind = gateway.clone();
+        gateway.spawn(async move { from_memory(&behind, &endpoint, &issued).await });
+    }
+}
+
+/// Revokes tokens without the store, a few times.
+async fn from_memory(gateway: &Gateway, endpoint: &CallbackEndpoint, issued: &Issued) {
+    let at = endpoint.registered();
+    let mut pauses = FROM_MEMORY.iter();
+    while at.oauth.revocation_endpoint.is_some() {
+        let scrubber = Scrubber::default();
+        let Err(error) = gateway
+            .oauth
+            .revoke(at, issued, &scrubber, gateway.now())
+            .await
+        else {
+            return;
+        };
+        let Some(pause) = pauses.next() else {
+            tracing::error!(%error, "tokens could not be revoked from memory; given up");
+            return;
+        };
+        tokio::time::sleep(*pause).await;
+    }
+}
+
+fn count(gateway: &Gateway, client: &ClientId, institution: &InstitutionCode, result: Revoked) {
+    let labels = [client.as_str(), institution.as_str(), result.name()];
+    gateway.metrics.revocations.count(labels);
+}

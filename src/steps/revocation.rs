@@ -1,0 +1,78 @@
+//! Tokens that are given back: what a member no longer needs, or never got.
+//!
+//! - Whatever takes a token set away from a member owes its revocation, in the same step. The member has it no more; what
+//!   is needed to revoke it is sealed in the duty.
+//! - It is forgotten when it is done. When it is given up, that is kept, without the tokens.
+
+use jiff::Timestamp;
+
+use super::record::{AccessRecord, Changes, Key, Reads, Revocation, Slot, View};
+use super::step::{Step, unchanged};
+use crate::domain::id::{ClientId, InstitutionCode, MemberGuid};
+
+/// Owes the revocation of what a member had, if it was a token set.
+pub(super) fn owe(
+    changes: &mut Changes,
+    member: MemberGuid,
+    access: &AccessRecord,
+    now: Timestamp,
+) {
+    let Some(token) = &access.token else {
+        return;
+    };
+    let revocation = Revocation {
+        client: token.client.clone(),
+        institution: token.institution.clone(),
+        sealed: vec![access.sealed.clone().into()],
+        since: now,
+        attempt: 0,
+        due_at: now,
+        dead_at: None,
+    };
+    changes.put(Key::revocation(member, token.generation), revocation);
+}
+
+/// Tokens that no member has, about to be given back.
+#[derive(Clone, Debug)]
+pub struct GiveBack {
+    /// The member that they were meant for.
+    pub member: MemberGuid,
+    /// The client that they were issued to.
+    pub client: ClientId,
+    /// The institution that issued them.
+    pub institution: InstitutionCode,
+    /// Tells them from any others.
+    pub generation: u64,
+    /// The token sets, sealed as that member's.
+    pub sealed: Vec<Vec<u8>>,
+}
+
+impl Step for GiveBack {
+    type Outcome = ();
+
+    fn slot(&self) -> Slot {
+        Slot::Partition(self.member.partition())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::default().and_drawn(Key::revocation(self.member, self.generation))
+    }
+
+    fn decide(&self, view: &View, now: Timestamp) -> ((), Changes) {
+        if view.revocation(self.member, self.generation).is_some() {
+            return unchanged(());
+        }
+        let revocation = Revocation {
+            client: self.client.clone(),
+            institution: self.institution.clone(),
+            sealed: self.sealed.iter().cloned().map(Into::into).collect(),
+            since: now,
+            attempt: 0,
+            due_at: now,
+            dead_at: None,
+        };
+        let mut changes = Changes::default();
+        changes.put(Key::revocation(self.member, self.generation), revocation);
+        ((), changes)
+    }
+}

@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
-use crate::flow::refresh::Granted;
+use crate::flow::brakes::Granted;
+use crate::flow::refresh::InThisProcess;
 use crate::flow::revoke::WithoutEndpoint;
 use crate::flow::{Circuits, Clients, Clock, Gateway, Institutions, Places, Settings};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
@@ -147,7 +148,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         .aggregator
         .as_ref()
         .map(|settings| secret_text(settings.key.expose_secret()));
-    let webhooks = Webhooks::new(webhook_settings(&config.webhooks)?, &outgoing)?;
+    let webhooks = webhooks(&config)?;
     let configured = Configured::of(&config.clients, &config.institutions);
     let metrics = Metrics::new(configured, store::STEPS, sources.clock.now());
     let metrics = Arc::new(metrics);
@@ -163,6 +164,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
         granted: Granted::default(),
+        refreshing: InThisProcess::default(),
         without_revocation: WithoutEndpoint::default(),
         metrics: metrics.clone(),
         under_way: crate::flow::under_way::UnderWay::default(),
@@ -259,6 +261,12 @@ fn rates(limits: &config::Limits) -> Rates {
             mints: at_least_one(limits.mints_per_user_per_second),
         },
     }
+}
+
+/// How deliveries are made, as `config` says.
+pub fn webhooks(config: &Config) -> anyhow::Result<Webhooks> {
+    let settings = webhook_settings(&config.webhooks)?;
+    Ok(Webhooks::new(settings, &outgoing(config)?)?)
 }
 
 fn webhook_settings(settings: &config::WebhookSettings) -> anyhow::Result<webhook::Settings> {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -26,8 +26,8 @@ use turns::Turns;
 /// How often the store is looked over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How many duties this process has taken up at a time, in all. No client has enough lines to fill it.
-const SIDE_BY_SIDE: usize = 512;
+/// How many duties this process has taken up at a time, in all: more than the lines of any client hold.
+const SIDE_BY_SIDE: usize = 1024;
 
 /// Works until `shutdown`, then finishes what it has begun.
 pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: CancellationToken) {
@@ -37,6 +37,7 @@ pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: Cancellati
         webhooks: Arc::new(webhooks),
         turns: Turns::default(),
         running: JoinSet::new(),
+        lines: HashMap::new(),
         taken: HashMap::new(),
         places: HashMap::new(),
     };
@@ -53,8 +54,10 @@ struct Worker {
     gateway: Arc<Gateway>,
     webhooks: Arc<Webhooks>,
     turns: Turns,
-    /// What was taken up; each task returns its line.
-    running: JoinSet<Line>,
+    /// What was taken up.
+    running: JoinSet<()>,
+    /// The line of each task.
+    lines: HashMap<Id, Line>,
     /// How much of each line is among it.
     taken: HashMap<Line, usize>,
     /// The places of everything that duties need.
@@ -64,9 +67,11 @@ struct Worker {
 impl Worker {
     async fn run(mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
-            while let Some(done) = self.running.try_join_next() {
-                self.is_done(done.ok());
+            while let Some(done) = self.running.try_join_next_with_id() {
+                self.is_done(done);
             }
+            // Those who come last wait for nobody's backlog.
+            self.turns.add(duties::queued(&self.gateway).take());
             let limit = SIDE_BY_SIDE.saturating_sub(self.running.len());
             let (gateway, taken) = (&self.gateway, &self.taken);
             let room = |line: &Line| {
@@ -76,7 +81,7 @@ impl Worker {
             let asks = self.turns.next(limit, room);
             if !asks.is_empty() {
                 match duties::reserve(&self.gateway, &asks).await {
-                    Ok(reserved) => reserved.into_iter().for_each(|it| self.begin(it)),
+                    Ok(reserved) => reserved.into_iter().for_each(|it| self.begin(it, shutdown)),
                     // The next look finds it again.
                     Err(error) => {
                         tracing::error!(%error, "what is due could not be taken up; tried again");
@@ -86,16 +91,17 @@ impl Worker {
             }
             tokio::select! {
                 spots = duties::queued(&self.gateway).wait() => self.turns.add(spots),
-                Some(done) = self.running.join_next() => self.is_done(done.ok()),
+                Some(done) = self.running.join_next_with_id() => self.is_done(done),
                 () = shutdown.cancelled() => {}
             }
         }
-        self.running.join_all().await;
+        while self.running.join_next().await.is_some() {}
     }
 
     /// Begins what was taken up.
-    fn begin(&mut self, reserved: Reserved) {
+    fn begin(&mut self, reserved: Reserved, shutdown: &CancellationToken) {
         self.turns.found(&reserved);
+        let taken_up = Instant::now();
         let line = reserved.spot.line;
         let Some(target) = duties::target(&self.gateway, &line) else {
             return;
@@ -108,24 +114,24 @@ impl Worker {
             .clone();
         *self.taken.entry(line.clone()).or_default() += reserved.duties.len();
         for duty in reserved.duties {
-            let work = perform(
-                self.gateway.clone(),
-                self.webhooks.clone(),
-                places.clone(),
+            let taken = Taken {
+                gateway: self.gateway.clone(),
+                webhooks: self.webhooks.clone(),
+                places: places.clone(),
+                shutdown: shutdown.clone(),
+                taken_up,
                 duty,
-            );
-            let line = line.clone();
-            let work = async move {
-                work.await;
-                line
             };
-            self.running.spawn(work.instrument(log_context::span()));
+            let work = taken.perform().instrument(log_context::span());
+            self.lines
+                .insert(self.running.spawn(work).id(), line.clone());
         }
     }
 
-    fn is_done(&mut self, line: Option<Line>) {
-        let Some(line) = line else {
-            // A task that panicked does not say which line it was of.
+    /// A task has ended, perhaps by a panic.
+    fn is_done(&mut self, done: Result<(Id, ()), JoinError>) {
+        let id = done.map_or_else(|error| error.id(), |(id, ())| id);
+        let Some(line) = self.lines.remove(&id) else {
             return;
         };
         if let Some(taken) = self.taken.get_mut(&line) {
@@ -137,16 +143,29 @@ impl Worker {
     }
 }
 
-/// Does a duty once there is a place for it.
-async fn perform(
+/// A duty that was taken up.
+struct Taken {
     gateway: Arc<Gateway>,
     webhooks: Arc<Webhooks>,
     places: Arc<Semaphore>,
+    shutdown: CancellationToken,
+    taken_up: Instant,
     duty: Duty,
-) {
-    let _place = places.acquire().await;
-    if let Err(error) = duties::perform(&gateway, &webhooks, duty).await {
-        tracing::error!(%error, "a duty could not be done; it is due again later");
+}
+
+impl Taken {
+    /// Does it once there is a place for it; gives it back if there is no time left, or this process stops.
+    async fn perform(self) {
+        let gateway = &self.gateway;
+        let _place = self.places.acquire().await;
+        let is_in_time = duties::is_in_time(gateway, self.duty.kind(), self.taken_up);
+        let done = match is_in_time && !self.shutdown.is_cancelled() {
+            true => duties::perform(gateway, &self.webhooks, self.duty).await,
+            false => duties::give_back(gateway, &self.duty).await,
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, "a duty could not be done; it is due again later");
+        }
     }
 }
 

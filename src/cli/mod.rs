@@ -12,6 +12,8 @@ mod check;
 mod config_file;
 #[cfg(feature = "demo")]
 mod demo;
+mod events;
+mod institution;
 mod keys;
 mod openapi;
 mod pages;
@@ -45,6 +47,10 @@ enum Command {
     Check(check::Options),
     /// API keys of the configured clients.
     Keys(keys::Options),
+    /// The events that were told to clients, or could not be: list, show, send again, test.
+    Events(events::Options),
+    /// What an operator decides about an institution.
+    Institution(institution::Options),
     /// Write every page in every language into a folder, to look at.
     Pages(pages::Options),
     /// Print the description of the API, the same as GET /openapi.json.
@@ -79,6 +85,8 @@ pub fn main() -> ExitCode {
             Command::Serve(options) => serve::run(options).await,
             Command::Check(options) => check::run(options).await,
             Command::Keys(options) => keys::run(options).await,
+            Command::Events(options) => events::run(options).await,
+            Command::Institution(options) => institution::run(options).await,
             Command::Pages(options) => pages::run(&options),
             Command::Openapi => openapi::run(),
         }

@@ -247,7 +247,7 @@ struct RawRefresh {
     assumed_life: Duration,
     #[serde(
         rename = "doubt_seconds",
-        deserialize_with = "value::seconds::<1, 3600, _>"
+        deserialize_with = "value::seconds::<60, 3600, _>"
     )]
     doubt: Duration,
 }

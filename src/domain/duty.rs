@@ -25,19 +25,10 @@ pub enum DutyKind {
 pub struct Schedule {
     /// The pauses after the first try, the second, and so on, in seconds; the last one goes on for ever.
     gaps: &'static [u64],
-    /// What ends it.
-    ends: Ends,
-}
-
-/// What ends a duty that nobody takes.
-#[derive(Clone, Copy, Debug)]
-enum Ends {
-    /// So many tries.
-    Tries(u32),
-    /// So many seconds after it began; the last try is then.
-    Age(u64),
-    /// Nothing.
-    Never,
+    /// How many tries there are; `None`: any number.
+    tries: Option<u32>,
+    /// For how many seconds it is tried, the last time at their end; `None`: for ever.
+    age: Option<u64>,
 }
 
 /// One minute, in seconds.
@@ -65,7 +56,8 @@ impl DutyKind {
         match self {
             Self::Aggregate => Schedule {
                 gaps: &[5, 30],
-                ends: Ends::Tries(super::job::JOB_TRIES),
+                tries: Some(super::job::JOB_TRIES),
+                age: Some(24 * HOUR),
             },
             Self::Deliver => Schedule {
                 gaps: &[
@@ -80,12 +72,14 @@ impl DutyKind {
                     4 * HOUR,
                     6 * HOUR,
                 ],
-                ends: Ends::Age(24 * HOUR),
+                tries: None,
+                age: Some(24 * HOUR),
             },
             // It ends with the connection.
             Self::Refresh => Schedule {
                 gaps: &[MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR],
-                ends: Ends::Never,
+                tries: None,
+                age: None,
             },
             Self::Revoke => Schedule {
                 gaps: &[
@@ -98,7 +92,8 @@ impl DutyKind {
                     2 * HOUR,
                     4 * HOUR,
                 ],
-                ends: Ends::Age(24 * HOUR),
+                tries: None,
+                age: Some(24 * HOUR),
             },
         }
     }
@@ -121,28 +116,25 @@ impl Schedule {
         let chance = f64::from(u32::from_le_bytes(random::bytes(random))) / f64::from(u32::MAX);
         let gap = Duration::from_secs(gap).mul_f64(0.9 + 0.2 * chance);
         let next = now + gap.max(at_least.unwrap_or_default());
-        match self.ends {
-            Ends::Tries(most) => (attempt < most).then_some(next),
-            Ends::Never => Some(next),
-            Ends::Age(_) => {
-                let end = self.end(since)?;
-                (now < end).then_some(next.min(end))
-            }
-        }
+        let end = self.end(since);
+        let is_left = self.tries.is_none_or(|most| attempt < most) && now < end;
+        is_left.then_some(next.min(end))
     }
 
     /// For how long it is tried, if its age decides that.
     pub fn age(self) -> Option<Duration> {
-        match self.ends {
-            Ends::Tries(_) | Ends::Never => None,
-            Ends::Age(seconds) => Some(Duration::from_secs(seconds)),
-        }
+        self.age.map(Duration::from_secs)
     }
 
-    /// When it is given up, if its age decides that.
-    fn end(self, since: Timestamp) -> Option<Timestamp> {
-        let end = |age| since.checked_add(age).unwrap_or(Timestamp::MAX);
-        self.age().map(end)
+    /// Whether what began at `since` is too old to be tried at all.
+    pub fn is_over(self, since: Timestamp, now: Timestamp) -> bool {
+        now > self.end(since)
+    }
+
+    /// When it is given up.
+    fn end(self, since: Timestamp) -> Timestamp {
+        let end = self.age().and_then(|age| since.checked_add(age).ok());
+        end.unwrap_or(Timestamp::MAX)
     }
 }
 

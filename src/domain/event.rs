@@ -88,6 +88,8 @@ pub struct Event {
     pub guid: EventGuid,
     /// Its kind.
     pub kind: EventKind,
+    /// Where it goes.
+    pub endpoint: EndpointId,
     /// The member as the change left it.
     pub member: Member,
     /// The window, when the event is about one.
@@ -96,6 +98,8 @@ pub struct Event {
     pub job: Option<(JobGuid, Pulled)>,
     /// When the change happened.
     pub happened_at: Timestamp,
+    /// Since when it is to be delivered: since it happened, or since it is sent again.
+    pub owed_since: Timestamp,
     /// How many times it was tried, this one included.
     pub attempt: u32,
 }

@@ -7,9 +7,9 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::circuits::Target;
-use super::settle::{give_back, settle};
-use super::{Gateway, Internal, refresh, seal_contexts};
+use super::circuits::{Rests, Target};
+use super::settle::Attempt;
+use super::{Gateway, Internal, brakes, refresh, seal_contexts};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
 use crate::domain::duty::DutyKind;
@@ -21,8 +21,8 @@ use crate::domain::token_set::TokenSet;
 use crate::log_context;
 use crate::seal::Context;
 use crate::store::{
-    AtInstitution, DutyName, Fate, Lease, Recorded, Reported, SealedAccess, StatusChange,
-    TokenState, Want,
+    self, AtInstitution, BrakeName, DutyName, Fate, Lease, Recorded, Reported, SealedAccess,
+    StatusChange, TokenState, Want,
 };
 
 /// What was lent for one job.
@@ -123,7 +123,10 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job) -> Result<(), Internal> {
         .await?;
         return Ok(());
     }
-    if job.attempt > JOB_TRIES {
+    let is_over = DutyKind::Aggregate
+        .schedule()
+        .is_over(job.created_at, gateway.now());
+    if job.attempt > JOB_TRIES || is_over {
         tracing::warn!("the aggregator did not report; job failed");
         report(
             gateway,
@@ -133,14 +136,11 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job) -> Result<(), Internal> {
         .await?;
         return Ok(());
     }
-    let name = DutyName::Job(job.guid);
-    if gateway
-        .circuits
-        .enter(&Target::Aggregator, Instant::now())
-        .is_err()
-    {
-        return give_back(gateway, name, gateway.now()).await;
-    }
+    let attempt = Attempt::of(DutyName::Job(job.guid), job.attempt);
+    let entered = match gateway.circuits.enter(&Target::Aggregator, Instant::now()) {
+        Ok(entered) => entered,
+        Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,
+    };
     match aggregator.push(&job, gateway.now()).await {
         Ok(()) => {
             gateway.circuits.worked(&Target::Aggregator);
@@ -151,13 +151,13 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job) -> Result<(), Internal> {
             let asked = None;
             gateway
                 .circuits
-                .failed(&Target::Aggregator, asked, Instant::now());
+                .failed(&Target::Aggregator, entered, asked, Instant::now());
             let (now, random) = (gateway.now(), gateway.random.as_ref());
             let tries = (job.attempt, job.created_at);
             let schedule = DutyKind::Aggregate.schedule();
             // After the last push that was not accepted it is due at once, and fails.
             let next = schedule.next(tries, asked, now, random).unwrap_or(now);
-            settle(gateway, name, Fate::Postponed(next), None).await?;
+            attempt.settle(gateway, Fate::Postponed(next), None).await?;
         }
     }
     Ok(())
@@ -171,14 +171,17 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job) -> Result<(), Internal> {
 pub async fn lease(gateway: &Arc<Gateway>, guid: JobGuid) -> Result<Leased, LeaseError> {
     let mut lease = lent(gateway, guid).await?;
     let valid_at = refresh::valid_at(gateway.now());
-    let token = lease.token.as_ref();
-    if token.is_some_and(|token| !token.is_valid_at(valid_at)) {
-        let (at, want) = (registration(&lease.job), Want::ValidAt(valid_at));
+    if let Some(token) = lease.token.as_ref().filter(|it| !it.is_valid_at(valid_at)) {
+        let at = registration(&lease.job);
+        let want = Want::ValidAt(valid_at, token.generation);
         match refresh::refresh(gateway, at, lease.job.member, want).await? {
             refresh::Outcome::Current => lease = lent(gateway, guid).await?,
             refresh::Outcome::Later(again_at) => {
                 tracing::warn!("access token has ended and cannot be renewed now; not lent");
-                give_back(gateway, DutyName::Job(guid), again_at).await?;
+                let attempt = Attempt::of(DutyName::Job(guid), lease.job.attempt);
+                attempt
+                    .settle(gateway, Fate::Untried(again_at), None)
+                    .await?;
                 let wait = again_at.duration_since(gateway.now()).as_secs();
                 let seconds = wait.max(1).unsigned_abs();
                 return Err(LeaseError::Later { job: guid, seconds });
@@ -273,6 +276,14 @@ async fn end(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseError> {
     Err(LeaseError::Ended(guid))
 }
 
+/// The brake for the pulls of a job's registration.
+fn pulls(job: &Job) -> BrakeName {
+    BrakeName {
+        at: registration(job),
+        of: store::Refused::Pulls,
+    }
+}
+
 fn registration(job: &Job) -> AtInstitution {
     AtInstitution {
         client: job.client.clone(),
@@ -307,6 +318,13 @@ pub async fn report(
     if reported != AggregatorReport::Failed(JobFailure::Denied) {
         let status_change = |is_oauth| status_change(&reported, is_oauth);
         return record(gateway, guid, reported.clone(), status_change).await;
+    }
+    let Some(job) = gateway.store.job(guid).await? else {
+        return Ok(None);
+    };
+    // What was reported before it was pushed again, sent again because the response was lost.
+    if job.status == JobStatus::Queued && job.is_with_new_token {
+        return Ok(Some(job));
     }
     let lease = match gateway.store.lease(guid).await? {
         Lease::Granted {
@@ -367,7 +385,8 @@ async fn refused(
     }
     let at = registration(job);
     if job.is_with_new_token {
-        let counts = refresh::count_refusal(gateway, &at, job.member).await?;
+        let pulls = pulls(job);
+        let counts = brakes::count_refusal(gateway, &pulls, job.member).await?;
         return Ok(match counts {
             true => Refused::Lost(StatusReason::Revoked),
             false => Refused::Unknown,
@@ -378,6 +397,11 @@ async fn refused(
         refresh::Outcome::Current => {
             let again = gateway.store.push_again(job.guid, gateway.now()).await?;
             tracing::info!("the institution refused the access token; pushed again with a new one");
+            // Perhaps the same report came twice.
+            let again = match again {
+                Some(job) => Some(job),
+                None => gateway.store.job(job.guid).await?,
+            };
             Ok(again.map_or(Refused::Unknown, |job| Refused::PushedAgain(Box::new(job))))
         }
         refresh::Outcome::Ended => Ok(Refused::Lost(StatusReason::Revoked)),
@@ -403,7 +427,8 @@ async fn record(
         tracing::debug!("started before it was pushed");
     }
     let member = gateway.store.member(job.user, job.member).await?;
-    let status_change = status_change(member.is_none_or(|member| member.is_oauth));
+    let is_oauth = member.is_none_or(|member| member.is_oauth);
+    let status_change = status_change(is_oauth);
     let patience = match reported {
         AggregatorReport::Challenged(_) => gateway.settings.answer_deadline,
         AggregatorReport::Started
@@ -420,6 +445,9 @@ async fn record(
     };
     match gateway.store.record_report(&reported, now).await? {
         Recorded::Recorded(job) => {
+            if is_oauth && job.status == JobStatus::Succeeded {
+                brakes::granted(gateway, &pulls(&job)).await?;
+            }
             let (status, failure) = (job.status.name(), job.failure.map(JobFailure::name));
             tracing::info!(status, failure, "job reported");
             let labels = [job.client.as_str(), job.institution.as_str(), status];

@@ -28,6 +28,9 @@ const RESTS: [u64; 7] = [5, 10, 20, 40, 80, 160, 300];
 /// The longest rest that the other side can ask for.
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
 
+/// The shortest rest that is told.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// How long a probe that tells nothing counts as under way: longer than any call takes.
 const PROBE: Duration = Duration::from_secs(2 * 60);
 
@@ -42,10 +45,16 @@ pub enum Target {
     Institution(InstitutionCode),
 }
 
-/// It rests: nothing is to be sent there yet.
+/// It rests for so long: nothing is to be sent there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it rests")]
-pub struct Rests;
+#[error("it rests for {0:?}")]
+pub struct Rests(pub Duration);
+
+/// A call that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entered {
+    is_probe: bool,
+}
 
 /// Whether calls may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +97,14 @@ impl Circuit {
     }
 
     /// Counts a failure. Returns for how long it rests now, if this opened it or was its probe.
-    fn fail(&mut self, asked: Option<Duration>, now: Instant) -> Option<Duration> {
+    fn fail(&mut self, is_probe: bool, asked: Option<Duration>, now: Instant) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
-        let was_probe = self.probing.take().is_some();
         let opens = self.until.is_none() && self.failures >= FAILURES;
-        if !opens && !was_probe {
+        // What began before it opened tells nothing new.
+        if !opens && !is_probe {
             return None;
         }
+        self.probing = None;
         let nth = usize::try_from(self.rests).unwrap_or(usize::MAX);
         let usual = RESTS.get(nth).or(RESTS.last()).copied().unwrap_or_default();
         let asked = asked.unwrap_or_default().min(LONGEST_REST);
@@ -127,18 +137,22 @@ impl Circuits {
     /// # Errors
     ///
     /// [`Rests`]: the call is not to be made.
-    pub fn enter(&self, target: &Target, now: Instant) -> Result<(), Rests> {
+    pub fn enter(&self, target: &Target, now: Instant) -> Result<Entered, Rests> {
         let mut known = self.known();
         let Some(circuit) = known.get_mut(target) else {
-            return Ok(());
+            return Ok(Entered { is_probe: false });
         };
         match circuit.state(now) {
-            State::Closed => Ok(()),
+            State::Closed => Ok(Entered { is_probe: false }),
             State::Probe => {
                 circuit.probing = Some(now + PROBE);
-                Ok(())
+                Ok(Entered { is_probe: true })
             }
-            State::Open => Err(Rests),
+            State::Open => {
+                let until = circuit.until.max(circuit.probing).unwrap_or(now);
+                // A moment at least, so that what is given back until then does not come at once.
+                Err(Rests(until.saturating_duration_since(now).max(MOMENT)))
+            }
         }
     }
 
@@ -152,11 +166,11 @@ impl Circuits {
     }
 
     /// The call failed; the other side perhaps asked to wait.
-    pub fn failed(&self, target: &Target, asked: Option<Duration>, now: Instant) {
+    pub fn failed(&self, target: &Target, entered: Entered, asked: Option<Duration>, now: Instant) {
         let mut known = self.known();
         let circuit = known.entry(target.clone()).or_default();
         let is_first = circuit.until.is_none();
-        let rest = circuit.fail(asked, now);
+        let rest = circuit.fail(entered.is_probe, asked, now);
         drop(known);
         if let Some(rest) = rest {
             if is_first {
@@ -189,6 +203,9 @@ impl Circuits {
 mod tests {
     use super::*;
 
+    const USUAL: Entered = Entered { is_probe: false };
+    const PROBED: Entered = Entered { is_probe: true };
+
     fn later(from: Instant, seconds: u64) -> Instant {
         from + Duration::from_secs(seconds)
     }
@@ -199,21 +216,24 @@ mod tests {
         let (target, now) = (Target::Aggregator, Instant::now());
         for _ in 0..3 {
             for _ in 1..FAILURES {
-                assert_eq!(circuits.enter(&target, now), Ok(()));
-                circuits.failed(&target, None, now);
+                assert!(circuits.enter(&target, now).is_ok());
+                circuits.failed(&target, USUAL, None, now);
             }
             circuits.worked(&target);
         }
         for _ in 0..FAILURES {
-            assert_eq!(circuits.enter(&target, now), Ok(()));
-            circuits.failed(&target, None, now);
+            assert!(circuits.enter(&target, now).is_ok());
+            circuits.failed(&target, USUAL, None, now);
         }
-        assert_eq!(circuits.enter(&target, now), Err(Rests));
+        assert_eq!(
+            circuits.enter(&target, now),
+            Err(Rests(Duration::from_secs(5)))
+        );
         assert_eq!(circuits.state(&target, later(now, 4)), State::Open);
         let probe = later(now, 5);
         assert_eq!(circuits.state(&target, probe), State::Probe);
-        assert_eq!(circuits.enter(&target, probe), Ok(()));
-        assert_eq!(circuits.enter(&target, probe), Err(Rests), "one probe");
+        assert_eq!(circuits.enter(&target, probe), Ok(PROBED));
+        assert!(circuits.enter(&target, probe).is_err(), "one probe");
         circuits.worked(&target);
         assert_eq!(circuits.state(&target, probe), State::Closed);
     }
@@ -223,23 +243,28 @@ mod tests {
         let circuits = Circuits::new(Arc::new(Metrics::default()));
         let (target, mut now) = (Target::Aggregator, Instant::now());
         for _ in 0..FAILURES {
-            circuits.failed(&target, None, now);
+            circuits.failed(&target, USUAL, None, now);
         }
         for rest in RESTS.into_iter().chain([300, 300]) {
             assert_eq!(circuits.state(&target, later(now, rest - 1)), State::Open);
             now = later(now, rest);
-            assert_eq!(circuits.enter(&target, now), Ok(()), "after {rest} s");
+            assert_eq!(circuits.enter(&target, now), Ok(PROBED), "after {rest} s");
             // Calls that began before it opened tell nothing new.
             if rest == 5 {
                 assert_eq!(circuits.state(&target, later(now, 119)), State::Open);
                 now = later(now, 120);
-                assert_eq!(circuits.enter(&target, now), Ok(()), "the probe was lost");
+                assert_eq!(
+                    circuits.enter(&target, now),
+                    Ok(PROBED),
+                    "the probe was lost"
+                );
             }
-            circuits.failed(&target, None, now);
+            circuits.failed(&target, USUAL, None, now);
+            circuits.failed(&target, PROBED, None, now);
         }
         now = later(now, 300);
-        assert_eq!(circuits.enter(&target, now), Ok(()));
-        circuits.failed(&target, Some(Duration::from_secs(900)), now);
+        assert_eq!(circuits.enter(&target, now), Ok(PROBED));
+        circuits.failed(&target, PROBED, Some(Duration::from_secs(900)), now);
         assert_eq!(circuits.state(&target, later(now, 899)), State::Open);
         assert_eq!(circuits.state(&target, later(now, 900)), State::Probe);
     }
@@ -249,7 +274,7 @@ mod tests {
         let circuits = Circuits::new(Arc::new(Metrics::default()));
         let (target, now) = (Target::Aggregator, Instant::now());
         for _ in 0..FAILURES + 20 {
-            circuits.failed(&target, None, now);
+            circuits.failed(&target, USUAL, None, now);
         }
         assert_eq!(circuits.state(&target, later(now, 5)), State::Probe);
         let other = Target::Endpoint("acme".parse().expect("a client"), EndpointId::default());

@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::circuits::Target;
-use super::settle::{give_back, settle};
+use super::circuits::{Rests, Target};
+use super::settle::Attempt;
 use super::{Gateway, Internal};
 use crate::domain::duty::DutyKind;
 use crate::domain::event::Event;
@@ -15,26 +15,28 @@ use crate::webhook::{Delivery, Message, Webhooks};
 /// Tries one event once, and records the outcome in the store.
 pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result<(), Internal> {
     log_context::event(&event);
-    let name = DutyName::Event(event.guid);
+    let attempt = Attempt::of(DutyName::Event(event.guid), event.attempt);
     let client = gateway.clients.get(&event.member.client);
     let Some(endpoint) = client.and_then(|client| client.webhook(event.kind)) else {
         tracing::info!("no longer subscribed; event dropped");
-        return settle(gateway, name, Fate::Dropped, None).await;
+        return attempt.settle(gateway, Fate::Dropped, None).await;
     };
     let message = match Message::of(&event) {
         Ok(Some(message)) => message,
-        Ok(None) => return settle(gateway, name, Fate::Dropped, None).await,
+        Ok(None) => return attempt.settle(gateway, Fate::Dropped, None).await,
         Err(error) => {
             tracing::error!(%error, "event cannot be written; not tried again");
-            return settle(gateway, name, Fate::Buried, None).await;
+            return attempt.settle(gateway, Fate::Buried, None).await;
         }
     };
     log_context::endpoint(&endpoint.url);
-    let target = Target::Endpoint(event.member.client.clone(), endpoint.id);
+    // What it was kept for: an address that was changed meanwhile does not change its line.
+    let target = Target::Endpoint(event.member.client.clone(), event.endpoint);
     let began = Instant::now();
-    if gateway.circuits.enter(&target, began).is_err() {
-        return give_back(gateway, name, gateway.now()).await;
-    }
+    let entered = match gateway.circuits.enter(&target, began) {
+        Ok(entered) => entered,
+        Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,
+    };
     let client = event.member.client.as_str();
     let now = gateway.now();
     let timing = gateway.metrics.webhook_delivery.start([client]);
@@ -50,13 +52,13 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
         Delivery::Delivered => {
             gateway.circuits.worked(&target);
             tracing::info!("webhook delivered");
-            settle(gateway, name, Fate::Done, Some(tried)).await?;
+            attempt.settle(gateway, Fate::Done, Some(tried)).await?;
             Delivered::Delivered
         }
         Delivery::Gone => {
             gateway.circuits.worked(&target);
             tracing::warn!("the webhook endpoint is gone; event not tried again");
-            settle(gateway, name, Fate::Buried, Some(tried)).await?;
+            attempt.settle(gateway, Fate::Buried, Some(tried)).await?;
             Delivered::Gone
         }
         Delivery::Again {
@@ -65,15 +67,17 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
         } => {
             gateway
                 .circuits
-                .failed(&target, retry_after, Instant::now());
+                .failed(&target, entered, retry_after, Instant::now());
             let (now, random) = (gateway.now(), gateway.random.as_ref());
-            let tries = (event.attempt, event.happened_at);
+            let tries = (event.attempt, event.owed_since);
             let schedule = DutyKind::Deliver.schedule();
             match schedule.next(tries, retry_after, now, random) {
                 Some(next) => {
                     let wait_s = next.duration_since(now).as_secs();
                     tracing::warn!(reason, wait_s, "webhook delivery failed; tried again later");
-                    settle(gateway, name, Fate::Postponed(next), Some(tried)).await?;
+                    attempt
+                        .settle(gateway, Fate::Postponed(next), Some(tried))
+                        .await?;
                     Delivered::Retried
                 }
                 None => return bury(gateway, &event, &reason, Some(tried)).await,
@@ -93,8 +97,8 @@ pub(super) async fn bury(
     tried: Option<DeliveryTry>,
 ) -> Result<(), Internal> {
     tracing::error!(reason, event = %event.guid, "webhook delivery failed for the last time");
-    let name = DutyName::Event(event.guid);
-    settle(gateway, name, Fate::Buried, tried).await?;
+    let attempt = Attempt::of(DutyName::Event(event.guid), event.attempt);
+    attempt.settle(gateway, Fate::Buried, tried).await?;
     let counters = &gateway.metrics.webhook_deliveries;
     counters.count([event.member.client.as_str(), Delivered::Abandoned.name()]);
     Ok(())

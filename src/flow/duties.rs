@@ -10,7 +10,9 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::circuits::{State, Target};
+use super::settle::Attempt;
 use super::{Gateway, Internal, aggregate, deliver, refresh, revoke};
+use crate::aggregator;
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
 use crate::domain::form::Kept;
@@ -29,8 +31,20 @@ const CALL: Duration = Duration::from_secs(5 * 60);
 /// used at once.
 const AHEAD: usize = 4;
 
+/// The most duties of a line that are taken up ahead.
+const MOST_OF_A_LINE: usize = 64;
+
+/// How long a call to an institution without a person takes at most.
+const INSTITUTION: Duration = Duration::from_secs(61);
+
+/// How much longer than the call itself a try may take.
+const MARGIN: Duration = Duration::from_secs(5);
+
 /// How many duties one look for those that are too old buries; the next look goes on.
 const BURIED_AT_ONCE: usize = 1000;
+
+/// How many of them at a time.
+const BATCH: usize = 50;
 
 /// Where duties are due.
 pub fn queued(gateway: &Gateway) -> &QueuedWork {
@@ -40,18 +54,29 @@ pub fn queued(gateway: &Gateway) -> &QueuedWork {
 /// Takes up what is due; each duty is then to be [`perform`]ed.
 pub async fn reserve(gateway: &Gateway, asks: &[Ask]) -> Result<Vec<Reserved>, Internal> {
     let now = gateway.now();
-    let hold_until = |kind| match kind {
-        DutyKind::Aggregate => now + gateway.settings.job_deadline,
-        DutyKind::Deliver => now + delivery(gateway),
-        DutyKind::Refresh | DutyKind::Revoke => now + CALL,
-    };
-    Ok(gateway.store.reserve_duties(asks, now, hold_until).await?)
+    let hold_until = |kind| now + held_for(gateway, kind);
+    let store = &gateway.store;
+    Ok(store.reserve_duties(asks, (now, now), hold_until).await?)
 }
 
-/// How long an event that was taken up stays with one worker.
-fn delivery(gateway: &Gateway) -> Duration {
+/// How long a duty stays with whoever took it up.
+fn held_for(gateway: &Gateway, kind: DutyKind) -> Duration {
     let ahead = u32::try_from(AHEAD).unwrap_or(u32::MAX);
-    gateway.settings.delivery_timeout * ahead + SETTLED_WITHIN
+    match kind {
+        DutyKind::Aggregate => gateway.settings.job_deadline,
+        DutyKind::Deliver => gateway.settings.delivery_timeout * ahead + SETTLED_WITHIN,
+        DutyKind::Refresh | DutyKind::Revoke => CALL,
+    }
+}
+
+/// Whether there is time left to try a duty of that kind that was taken up then.
+pub fn is_in_time(gateway: &Gateway, kind: DutyKind, taken_up: Instant) -> bool {
+    let takes = match kind {
+        DutyKind::Aggregate => aggregator::TIMEOUT,
+        DutyKind::Deliver => gateway.settings.delivery_timeout,
+        DutyKind::Refresh | DutyKind::Revoke => INSTITUTION,
+    };
+    taken_up.elapsed() + takes + MARGIN <= held_for(gateway, kind)
 }
 
 /// What a line's duties need; `None`: this version does not know, or has not what they need.
@@ -83,10 +108,13 @@ pub fn room(gateway: &Gateway, line: &Line, taken: usize) -> usize {
     let Some(target) = target(gateway, line) else {
         return 0;
     };
-    let most = match gateway.circuits.state(&target, Instant::now()) {
-        State::Closed => places(gateway, &target) * AHEAD,
-        State::Probe => 1,
-        State::Open => 0,
+    let places = places(gateway, &target);
+    let most = match (gateway.circuits.state(&target, Instant::now()), line.kind()) {
+        (State::Closed, _) => places.max((places * AHEAD).min(MOST_OF_A_LINE)),
+        // Jobs that end need no call; the others are given back until it works.
+        (_, Some(DutyKind::Aggregate)) => places,
+        (State::Probe, _) => 1,
+        (State::Open, _) => 0,
     };
     most.saturating_sub(taken)
 }
@@ -100,29 +128,64 @@ pub async fn perform(
     match duty {
         Duty::Push(job) => aggregate::push(gateway, *job).await,
         Duty::Deliver(event) => deliver::deliver(gateway, webhooks, *event).await,
-        Duty::Refresh { member, at } => refresh::perform(gateway, at, member).await,
+        Duty::Refresh {
+            member,
+            at,
+            held_until,
+        } => refresh::perform(gateway, at, member, held_until).await,
         Duty::Revoke(owed) => revoke::perform(gateway, *owed).await,
     }
 }
 
-/// Buries the events that have been due for longer than events are tried: nothing was sent where they go.
+/// Gives a duty back that there is no time for: it is due at once.
+pub async fn give_back(gateway: &Gateway, duty: &Duty) -> Result<(), Internal> {
+    let nth = match duty {
+        Duty::Push(job) => Some(job.attempt),
+        Duty::Deliver(event) => Some(event.attempt),
+        Duty::Revoke(owed) => Some(owed.revocation.attempt),
+        Duty::Refresh { .. } => None,
+    };
+    let duty = duty.name();
+    Attempt { duty, nth }
+        .give_back(gateway, Duration::ZERO)
+        .await
+}
+
+/// Buries the events that have waited for longer than events are tried, where nothing is sent because it rests.
 pub async fn bury_the_old(gateway: &Gateway) -> Result<(), Internal> {
-    let now = gateway.now();
-    let Some(age) = DutyKind::Deliver.schedule().age() else {
+    let schedule = DutyKind::Deliver.schedule();
+    let Some(age) = schedule.age() else {
         return Ok(());
     };
     let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-    let Ok(before) = now.checked_sub(age) else {
+    let Ok(before) = gateway.now().checked_sub(age) else {
         return Ok(());
     };
+    let rests = |spot: &Spot| {
+        let target = target(gateway, &spot.line);
+        let state = |target| gateway.circuits.state(&target, Instant::now());
+        let is_delivery = spot.line.kind() == Some(DutyKind::Deliver);
+        is_delivery && target.is_some_and(|target| state(target) != State::Closed)
+    };
     let spots = gateway.store.spots_due(before).await?;
-    let is_delivery = |spot: &Spot| spot.line.kind() == Some(DutyKind::Deliver);
-    for spot in spots.into_iter().filter(is_delivery) {
-        let limit = BURIED_AT_ONCE;
-        let ask = Ask { spot, limit };
-        let held = |_| now + delivery(gateway);
-        for reserved in gateway.store.reserve_duties(&[ask], before, held).await? {
-            for duty in reserved.duties {
+    let mut left = BURIED_AT_ONCE;
+    for spot in spots.into_iter().filter(rests) {
+        // One that is buried makes room for the next of its member, which may be too old as well.
+        while left > 0 {
+            let (spot, limit) = (spot.clone(), BATCH.min(left));
+            let now = gateway.now();
+            let hold = |kind| now + held_for(gateway, kind);
+            let asks = [Ask { spot, limit }];
+            let reserved = gateway
+                .store
+                .reserve_duties(&asks, (before, now), hold)
+                .await?;
+            let duties: Vec<Duty> = reserved.into_iter().flat_map(|it| it.duties).collect();
+            if duties.is_empty() {
+                break;
+            }
+            left -= duties.len();
+            for duty in duties {
                 if let Duty::Deliver(event) = duty {
                     deliver::bury(gateway, &event, "nothing was sent to its endpoint", None)
                         .await?;

@@ -19,6 +19,7 @@
 
 pub mod access;
 pub mod aggregate;
+pub mod brakes;
 pub mod callback;
 pub mod cancel;
 pub mod challenges;
@@ -102,8 +103,10 @@ pub struct Gateway {
     pub under_way: under_way::UnderWay,
     /// What rests because it failed.
     pub circuits: Circuits,
-    /// Refreshes that were granted.
-    pub granted: refresh::Granted,
+    /// What was granted, for the brakes.
+    pub granted: brakes::Granted,
+    /// The refreshes of this process.
+    pub refreshing: refresh::InThisProcess,
     /// Institutions that were said to have no way to give tokens back.
     pub without_revocation: revoke::WithoutEndpoint,
     /// Work that must be finished even if the browser that caused it goes away.

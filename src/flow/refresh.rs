@@ -3,20 +3,22 @@
 //! The order is: brake, intent, circuit, the call, what came back is kept, and only then looked at. Whoever asked may
 //! go away meanwhile: the refresh goes on.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::circuits::Target;
+use super::circuits::{Entered, Rests, Target};
+use super::failure::tell_operator;
 use super::registration::CallbackEndpoint;
-use super::settle::settle;
-use super::{Gateway, Internal, revoke, seal_contexts};
+use super::settle::Attempt;
+use super::{Gateway, Internal, brakes, revoke, seal_contexts};
 use crate::domain::duty::DutyKind;
 use crate::domain::event::EventKind;
 use crate::domain::id::MemberGuid;
+use crate::domain::institution::RefreshRules;
 use crate::domain::random;
 use crate::domain::secret::Digest;
 use crate::domain::token_set::TokenSet;
@@ -24,12 +26,12 @@ use crate::log_context;
 use crate::metrics::Refreshing;
 use crate::oauth::{Issued, RefreshFailure, RefreshMeaning, Refreshed, SetupFault};
 use crate::store::{
-    AtInstitution, BeginRefresh, Begun, Braked, CountRefusal, DutyName, Fate, NewTokens,
-    RefreshOutcome, ReleaseBrake, SettleRefresh, Settled, Verdict, Want,
+    AtInstitution, BeginRefresh, Begun, BrakeName, Braked, DutyName, Fate, NewTokens,
+    RefreshOutcome, Refused, SettleRefresh, Settled, StoreError, Want,
 };
 
-/// How long keeping new tokens may take, from the end of the call on: a step that carries tokens is sent again for
-/// about a minute.
+/// How long keeping new tokens may take, from the end of the call on, before somebody else may refresh: a step that
+/// carries tokens is sent again for about a minute.
 const KEEPING: Duration = Duration::from_secs(100);
 
 /// How long somebody waits for a refresh that is under way elsewhere.
@@ -47,6 +49,35 @@ pub enum Outcome {
     Later(Timestamp),
     /// There is no way to a new token.
     Ended,
+}
+
+/// The members whose token sets are being refreshed by this process. Beside the fence in the store, which depends on
+/// clocks, this one does not.
+#[derive(Default)]
+pub struct InThisProcess(Mutex<HashSet<MemberGuid>>);
+
+/// A refresh of this process. Dropping this ends it.
+struct Alone<'a> {
+    all: &'a InThisProcess,
+    member: MemberGuid,
+}
+
+impl InThisProcess {
+    /// Begins one, unless there is one of that member.
+    fn begin(&self, member: MemberGuid) -> Option<Alone<'_>> {
+        let is_first = self.all().insert(member);
+        is_first.then(|| Alone { all: self, member })
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashSet<MemberGuid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.all.all().remove(&self.member);
+    }
 }
 
 /// A token set about to be kept for a member.
@@ -71,26 +102,34 @@ pub(super) fn sealed(
     }
 }
 
-/// Refreshes a token set that is due, as a duty.
-pub async fn perform(
+/// Refreshes a token set that is due, as a duty that is held until then.
+pub(super) async fn perform(
     gateway: &Arc<Gateway>,
     at: AtInstitution,
     member: MemberGuid,
+    held_until: Timestamp,
 ) -> Result<(), Internal> {
     log_context::client(&at.client);
     log_context::institution(&at.institution);
-    match refresh(gateway, at, member, Want::Due).await? {
-        Outcome::Current | Outcome::Ended => Ok(()),
-        Outcome::Later(again_at) => {
-            settle(
-                gateway,
-                DutyName::Refresh(member),
-                Fate::Postponed(again_at),
-                None,
-            )
-            .await
-        }
-    }
+    log_context::member_guid(member);
+    // Where a refresh begins, its own step says when the next one is due.
+    let postponed = match once(gateway, at, member, Want::Due(held_until)).await? {
+        Tried::Ended(_) => return Ok(()),
+        Tried::UnderWay(until) => until,
+        Tried::Braked => after_pause(gateway, 2),
+    };
+    let duty = DutyName::Refresh(member);
+    let attempt = Attempt { duty, nth: None };
+    attempt
+        .settle(gateway, Fate::Postponed(postponed), None)
+        .await
+}
+
+/// When to try again after the `nth` pause of the schedule.
+fn after_pause(gateway: &Gateway, nth: u32) -> Timestamp {
+    let (now, random) = (gateway.now(), gateway.random.as_ref());
+    let schedule = DutyKind::Refresh.schedule();
+    schedule.next((nth, now), None, now, random).unwrap_or(now)
 }
 
 /// Sees to it that a member's access token is as it is wanted: one refresh at a time, over all gateways.
@@ -107,7 +146,8 @@ pub(super) async fn refresh(
         let tried = gateway.spawn(work).await;
         match tried.map_err(|_| Internal::Interrupted)?? {
             Tried::Ended(outcome) => return Ok(outcome),
-            Tried::UnderWay(_) if Instant::now() < patience && want != Want::Due => {
+            Tried::Braked => return Ok(Outcome::Later(after_pause(gateway, 1))),
+            Tried::UnderWay(_) if Instant::now() < patience => {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             Tried::UnderWay(until) => return Ok(Outcome::Later(until)),
@@ -117,7 +157,10 @@ pub(super) async fn refresh(
 
 enum Tried {
     Ended(Outcome),
+    /// Another one is under way until then.
     UnderWay(Timestamp),
+    /// The institution refuses everybody.
+    Braked,
 }
 
 async fn once(
@@ -127,57 +170,85 @@ async fn once(
     want: Want,
 ) -> Result<Tried, Internal> {
     let endpoint = CallbackEndpoint::of(gateway, &at.client, &at.institution)?;
-    let rules = endpoint.registered().oauth.refresh;
-    let braked = gateway.store.ask_brake(&at, gateway.now()).await?;
-    if let Braked::Until(again_at) = braked {
-        return Ok(Tried::Ended(Outcome::Later(again_at)));
-    }
+    let oauth = endpoint.registered().oauth;
+    let fenced_for = oauth.timeout + KEEPING;
+    let Some(_alone) = gateway.refreshing.begin(member) else {
+        return Ok(Tried::UnderWay(gateway.now() + fenced_for));
+    };
+    let brake = BrakeName {
+        at,
+        of: Refused::Refreshes,
+    };
+    let is_braked = gateway.store.braked(&brake).await?.is_some();
     let fence = Digest::from_bytes(random::bytes(gateway.random.as_ref()));
-    let call = endpoint.registered().oauth.timeout;
+    let lost = gateway.notices(&endpoint.client, LOST, member.partition());
     let begin = BeginRefresh {
         member,
         want,
         fence,
-        fenced_for: call + KEEPING,
-        doubt: rules.doubt,
+        fenced_for,
+        doubt: oauth.refresh.doubt,
+        changed: lost,
     };
-    let (sealed, generation) = match gateway.store.begin_refresh(&begin, gateway.now()).await? {
-        Begun::Begun { sealed, generation } => (sealed, generation),
+    let began = Instant::now();
+    let begun = gateway.store.begin_refresh(&begin, gateway.now()).await?;
+    let (sealed, refresh) = match begun {
+        Begun::Begun {
+            sealed,
+            generation,
+            is_in_doubt,
+            not_asked,
+        } => {
+            let refresh = Refresh {
+                gateway,
+                endpoint: &endpoint,
+                brake: &brake,
+                member,
+                fence,
+                generation,
+                is_in_doubt,
+                not_asked,
+                keep_until: began + fenced_for + oauth.refresh.doubt,
+                rules: oauth.refresh,
+            };
+            (sealed, refresh)
+        }
         Begun::Current => return Ok(Tried::Ended(Outcome::Current)),
         Begun::UnderWay(until) => return Ok(Tried::UnderWay(until)),
         Begun::Later(again_at) => return Ok(Tried::Ended(Outcome::Later(again_at))),
         Begun::Ended => return Ok(Tried::Ended(Outcome::Ended)),
     };
-    let refresh = Refresh {
-        gateway,
-        endpoint: &endpoint,
-        at: &at,
-        member,
-        fence,
-        generation,
-        is_probe: braked == Braked::Probe,
-    };
-    refresh.run(&sealed).await.map(Tried::Ended)
+    // Only what will be asked takes the place of the probe.
+    if is_braked && let Braked::Until(_) = gateway.store.ask_brake(&brake, gateway.now()).await? {
+        refresh.not_asked().await?;
+        return Ok(Tried::Braked);
+    }
+    refresh.run(&sealed, is_braked).await.map(Tried::Ended)
 }
+
+/// What is told when a connection is lost.
+const LOST: &[EventKind] = &[EventKind::MemberUpdated, EventKind::ConnectionStatus];
 
 /// A refresh that has begun.
 struct Refresh<'a> {
     gateway: &'a Arc<Gateway>,
     endpoint: &'a CallbackEndpoint,
-    at: &'a AtInstitution,
+    brake: &'a BrakeName,
     member: MemberGuid,
     fence: Digest,
     generation: u64,
-    /// Whether it shows if the brake can be taken off.
-    is_probe: bool,
+    is_in_doubt: bool,
+    not_asked: u32,
+    /// Until when nobody else uses the refresh token, so that what came back can be kept.
+    keep_until: Instant,
+    rules: RefreshRules,
 }
 
 impl Refresh<'_> {
-    async fn run(&self, sealed: &[u8]) -> Result<Outcome, Internal> {
-        let (gateway, target) = (
-            self.gateway,
-            Target::Institution(self.at.institution.clone()),
-        );
+    /// Asks the institution. `is_probe`: it shows whether the brake can be taken off.
+    async fn run(&self, sealed: &[u8], is_probe: bool) -> Result<Outcome, Internal> {
+        let at = &self.brake.at;
+        let (gateway, target) = (self.gateway, Target::Institution(at.institution.clone()));
         let current = match self.unseal(sealed) {
             Ok(current) => current,
             Err(error) => {
@@ -185,53 +256,83 @@ impl Refresh<'_> {
                     error,
                     "a member's token set could not be read; not refreshed"
                 );
-                return self.not_asked(1).await;
+                return self.not_asked().await;
             }
         };
-        if gateway.circuits.enter(&target, Instant::now()).is_err() {
-            return self.not_asked(1).await;
-        }
-        let labels = [self.at.client.as_str(), self.at.institution.as_str()];
+        let entered = match gateway.circuits.enter(&target, Instant::now()) {
+            Ok(entered) => entered,
+            Err(Rests(_)) => return self.not_asked().await,
+        };
+        let labels = [at.client.as_str(), at.institution.as_str()];
         let timing = gateway.metrics.token_endpoint.start(labels);
-        let at = self.endpoint.registered();
-        let asked = gateway.oauth.refresh(at, &current, gateway.now()).await;
+        let registered = self.endpoint.registered();
+        let asked = gateway
+            .oauth
+            .refresh(registered, &current, gateway.now())
+            .await;
         drop(timing);
-        let outcome = match asked {
-            // The store says that there is one.
-            None => return self.not_asked(1).await,
-            Some(Ok(refreshed)) => {
-                let kept = self.keep(refreshed).await;
+        match asked {
+            // The store says that there is a refresh token.
+            None => {
                 gateway.circuits.worked(&target);
-                return kept;
+                self.not_asked().await
             }
-            Some(Err(failure)) => failure,
-        };
-        match outcome.meaning {
-            RefreshMeaning::Refused => gateway.circuits.worked(&target),
-            RefreshMeaning::Unknown | RefreshMeaning::NotAsked | RefreshMeaning::ClientRefused => {
-                gateway.circuits.failed(&target, None, Instant::now());
+            Some(Ok(refreshed)) => {
+                gateway.circuits.worked(&target);
+                let kept = self.keep(refreshed).await?;
+                gateway.granted.count(self.brake);
+                if is_probe {
+                    brakes::release(gateway, self.brake, false).await?;
+                }
+                Ok(kept)
+            }
+            Some(Err(failure)) => {
+                self.tell_circuit(&target, entered, failure.meaning);
+                self.failed(*failure).await
             }
         }
-        self.failed(*outcome).await
+    }
+
+    /// Whether the institution works. A refusal of a token that may have been used up before does not show that.
+    fn tell_circuit(&self, target: &Target, entered: Entered, meaning: RefreshMeaning) {
+        let circuits = &self.gateway.circuits;
+        match meaning {
+            RefreshMeaning::Refused if self.is_in_doubt => {}
+            RefreshMeaning::Refused | RefreshMeaning::ClientRefused => circuits.worked(target),
+            RefreshMeaning::Unknown | RefreshMeaning::NotAsked => {
+                circuits.failed(target, entered, None, Instant::now());
+            }
+        }
     }
 
     fn unseal(&self, sealed: &[u8]) -> Result<TokenSet, String> {
         let guid = self.member.to_string();
-        let context = seal_contexts::token_set(&self.at.client, &guid);
+        let context = seal_contexts::token_set(&self.brake.at.client, &guid);
         let bytes = self.gateway.sealer.open(&context, sealed);
         let bytes = bytes.map_err(|error| error.to_string())?;
         TokenSet::from_bytes(&bytes).map_err(|error| error.to_string())
     }
 
-    /// Keeps new tokens, before anything else in the response counts.
+    /// Keeps new tokens, before anything else in the response counts; however long the store is away, as long as nobody
+    /// else may use the old ones.
     async fn keep(&self, refreshed: Refreshed) -> Result<Outcome, Internal> {
         let Refreshed {
             token_set, fault, ..
         } = refreshed;
         let new = sealed(self.gateway, self.endpoint, self.member, &token_set);
-        let settled = self.settle(RefreshOutcome::Refreshed(new)).await?;
+        let settled = loop {
+            let kept = self.settle(RefreshOutcome::Refreshed(new.clone())).await;
+            match kept {
+                Err(Internal::Store(StoreError::Unavailable(_)))
+                    if Instant::now() < self.keep_until =>
+                {
+                    tracing::warn!("the store is away; new tokens are kept once it is back");
+                }
+                settled => break settled?,
+            }
+        };
         if let Some(fault) = fault {
-            tracing::error!(%fault, "tokens of an unusual kind were kept; lent all the same");
+            tracing::error!(fault, "tokens in an unusual response were kept");
         }
         match settled {
             Settled::Superseded => {
@@ -247,21 +348,21 @@ impl Refresh<'_> {
             Settled::Kept | Settled::Lost(..) => tracing::debug!("token set refreshed"),
             Settled::Recovered(_) => tracing::info!("connected again by a refresh"),
         }
-        self.gateway.granted.count(self.at);
-        if self.is_probe {
-            release(self.gateway, self.at, false).await?;
-        }
         Ok(Outcome::Current)
     }
 
     async fn failed(&self, failure: RefreshFailure) -> Result<Outcome, Internal> {
         let error = failure.error.to_string();
+        let again_at = self.gateway.now() + self.rules.doubt;
         match failure.meaning {
             RefreshMeaning::Refused => {
-                let counts = count_refusal(self.gateway, self.at, self.member).await?;
-                let doubt = self.endpoint.registered().oauth.refresh.doubt;
-                let again_at = self.gateway.now() + doubt;
+                let counts = brakes::count_refusal(self.gateway, self.brake, self.member).await?;
                 tracing::warn!(error, counts, "the institution refused a refresh");
+                // While everybody is refused, those that were leave the probes to others.
+                let again_at = match counts {
+                    true => again_at,
+                    false => after_pause(self.gateway, self.not_asked.saturating_add(2)),
+                };
                 let refused = RefreshOutcome::Refused { counts, again_at };
                 match self.settle(refused).await? {
                     Settled::Lost(_, reason) => {
@@ -273,8 +374,6 @@ impl Refresh<'_> {
                 }
             }
             RefreshMeaning::Unknown => {
-                let doubt = self.endpoint.registered().oauth.refresh.doubt;
-                let again_at = self.gateway.now() + doubt;
                 tracing::warn!(
                     error,
                     "the outcome of a refresh is unknown; tried again later"
@@ -284,29 +383,25 @@ impl Refresh<'_> {
             }
             RefreshMeaning::NotAsked => {
                 tracing::warn!(error, "the institution could not be asked for a refresh");
-                self.not_asked(1).await
+                self.not_asked().await
             }
             RefreshMeaning::ClientRefused => {
-                tracing::error!(error, "the institution refused this client a refresh");
-                let setup = SetupFault::ClientRefused.name();
-                let labels = [self.at.client.as_str(), self.at.institution.as_str(), setup];
-                self.gateway.metrics.institution_not_set_up.count(labels);
-                self.not_asked(3).await
+                let at = &self.brake.at;
+                let labels = [at.client.as_str(), at.institution.as_str()];
+                tell_operator(self.gateway, labels, SetupFault::ClientRefused, &error);
+                self.not_asked().await
             }
         }
     }
 
-    /// The token was not used: it is tried again after the `nth` pause of the schedule.
-    async fn not_asked(&self, nth: u32) -> Result<Outcome, Internal> {
-        let (now, random) = (self.gateway.now(), self.gateway.random.as_ref());
-        let schedule = DutyKind::Refresh.schedule();
-        let again_at = schedule.next((nth, now), None, now, random).unwrap_or(now);
+    /// The token was not used: it is tried again later, and the later the more often that happens.
+    async fn not_asked(&self) -> Result<Outcome, Internal> {
+        let again_at = after_pause(self.gateway, self.not_asked.saturating_add(1));
         self.settle(RefreshOutcome::NotAsked { again_at }).await?;
         Ok(Outcome::Later(again_at))
     }
 
     async fn settle(&self, outcome: RefreshOutcome) -> Result<Settled, Internal> {
-        const LOST: &[EventKind] = &[EventKind::MemberUpdated, EventKind::ConnectionStatus];
         let (kinds, result): (&[EventKind], _) = match &outcome {
             RefreshOutcome::Refreshed(_) => (&[EventKind::MemberUpdated], Refreshing::Refreshed),
             RefreshOutcome::Refused { .. } => (LOST, Refreshing::Refused),
@@ -323,84 +418,10 @@ impl Refresh<'_> {
         };
         let now = self.gateway.now();
         let settled = self.gateway.store.settle_refresh(&settle, now).await?;
-        let (client, institution) = (self.at.client.as_str(), self.at.institution.as_str());
-        let labels = [client, institution, result.name()];
+        let at = &self.brake.at;
+        let labels = [at.client.as_str(), at.institution.as_str(), result.name()];
         self.gateway.metrics.refreshes.count(labels);
         Ok(settled)
-    }
-}
-
-/// Counts a refusal for the brake; whether it counts against the member.
-pub(super) async fn count_refusal(
-    gateway: &Gateway,
-    at: &AtInstitution,
-    member: MemberGuid,
-) -> Result<bool, Internal> {
-    let count = CountRefusal {
-        at: at.clone(),
-        member,
-        granted: gateway.granted.take(at),
-    };
-    let verdict = gateway.store.count_refusal(&count, gateway.now()).await?;
-    if verdict == Verdict::GoesOn {
-        tracing::error!(
-            "the institution refuses nearly every refresh; refreshing there stops, and nobody else is told"
-        );
-    }
-    let labels = [at.client.as_str(), at.institution.as_str()];
-    let is_on = verdict != Verdict::Counts;
-    gateway
-        .metrics
-        .braked
-        .set(labels, f64::from(u8::from(is_on)));
-    Ok(!is_on)
-}
-
-/// Takes the brake of a registration off; `None`: it was off. Where that is because a refresh succeeded, those whose
-/// refusal had counted get back what they lost: each of their token sets is tried once more. Returns how many.
-pub async fn release(
-    gateway: &Gateway,
-    at: &AtInstitution,
-    by_hand: bool,
-) -> Result<Option<usize>, Internal> {
-    let release = ReleaseBrake {
-        at: at.clone(),
-        by_hand,
-    };
-    let now = gateway.now();
-    let Some(touched) = gateway.store.release_brake(&release, now).await? else {
-        return Ok(None);
-    };
-    let labels = [at.client.as_str(), at.institution.as_str()];
-    gateway.metrics.braked.set(labels, 0.0);
-    tracing::warn!(by_hand, "refreshing goes on at the institution");
-    let mut restored = 0;
-    if !by_hand {
-        for member in touched {
-            restored += usize::from(gateway.store.restore(member, now).await?);
-        }
-    }
-    Ok(Some(restored))
-}
-
-/// How many refreshes were granted since the last refusal, by registration: what the brakes need to know, at no cost
-/// while nothing is refused.
-#[derive(Default)]
-pub struct Granted(Mutex<HashMap<AtInstitution, u32>>);
-
-impl Granted {
-    fn count(&self, at: &AtInstitution) {
-        let mut granted = self.all();
-        let count = granted.entry(at.clone()).or_default();
-        *count = count.saturating_add(1);
-    }
-
-    fn take(&self, at: &AtInstitution) -> u32 {
-        self.all().remove(at).unwrap_or_default()
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<AtInstitution, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::circuits::Target;
+use super::circuits::{Rests, Target};
 use super::failure::tell_operator;
 use super::registration::CallbackEndpoint;
-use super::settle::{give_back as return_duty, settle};
+use super::settle::Attempt;
 use super::{Gateway, Internal, seal_contexts};
 use crate::domain::duty::DutyKind;
 use crate::domain::id::{ClientId, InstitutionCode, MemberGuid};
@@ -18,6 +18,7 @@ use crate::domain::token_set::TokenSet;
 use crate::log_context;
 use crate::metrics::Revoked;
 use crate::oauth::{Issued, RevokeError, Scrubber};
+use crate::steps::record::Revocation;
 use crate::store::{DutyName, Fate, GiveBack, Owed};
 
 /// The pauses before tokens are revoked again from memory, where the store is away.
@@ -51,13 +52,13 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
     log_context::client(client);
     log_context::institution(institution);
     log_context::member_guid(member);
-    let name = DutyName::Revocation(member, generation);
-    let tries = (revocation.attempt, revocation.since);
+    let duty = DutyName::Revocation(member, generation);
+    let attempt = Attempt::of(duty, revocation.attempt);
     let Ok(endpoint) = CallbackEndpoint::of(gateway, client, institution) else {
         tracing::warn!(
             "no longer registered at the institution; its tokens are revoked once it is again"
         );
-        return again(gateway, name, tries, None).await;
+        return again(gateway, attempt, &revocation, None).await;
     };
     if endpoint.registered().oauth.revocation_endpoint.is_none() {
         if gateway.without_revocation.is_news(institution) {
@@ -66,7 +67,7 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
             );
         }
         count(gateway, client, institution, Revoked::NoEndpoint);
-        return settle(gateway, name, Fate::Dropped, None).await;
+        return attempt.settle(gateway, Fate::Dropped, None).await;
     }
     let guid = member.to_string();
     let context = seal_contexts::token_set(client, &guid);
@@ -81,14 +82,15 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
             Err(error) => {
                 tracing::error!(error, "tokens to be revoked could not be read; given up");
                 count(gateway, client, institution, Revoked::GivenUp);
-                return settle(gateway, name, Fate::Buried, None).await;
+                return attempt.settle(gateway, Fate::Buried, None).await;
             }
         }
     }
     let target = Target::Institution(institution.clone());
-    if gateway.circuits.enter(&target, Instant::now()).is_err() {
-        return return_duty(gateway, name, gateway.now()).await;
-    }
+    let entered = match gateway.circuits.enter(&target, Instant::now()) {
+        Ok(entered) => entered,
+        Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,
+    };
     let at = endpoint.registered();
     let revoked = gateway
         .oauth
@@ -99,7 +101,7 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
             gateway.circuits.worked(&target);
             tracing::info!("tokens revoked");
             count(gateway, client, institution, Revoked::Revoked);
-            settle(gateway, name, Fate::Done, None).await
+            attempt.settle(gateway, Fate::Done, None).await
         }
         Err(error) => {
             let asked = match &error {
@@ -108,7 +110,9 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
             };
             match &error {
                 RevokeError::Refused(_) => gateway.circuits.worked(&target),
-                _ => gateway.circuits.failed(&target, asked, Instant::now()),
+                _ => gateway
+                    .circuits
+                    .failed(&target, entered, asked, Instant::now()),
             }
             tracing::warn!(%error, "tokens could not be revoked");
             if let Some(setup) = error.setup_fault(at.oauth) {
@@ -119,7 +123,7 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
                     &error.to_string(),
                 );
             }
-            again(gateway, name, tries, asked).await
+            again(gateway, attempt, &revocation, asked).await
         }
     }
 }
@@ -127,18 +131,26 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
 /// It is tried again later, or given up.
 async fn again(
     gateway: &Gateway,
-    name: DutyName,
-    tries: (u32, jiff::Timestamp),
+    attempt: Attempt,
+    revocation: &Revocation,
     asked: Option<Duration>,
 ) -> Result<(), Internal> {
     let (now, random) = (gateway.now(), gateway.random.as_ref());
-    match DutyKind::Revoke.schedule().next(tries, asked, now, random) {
-        Some(next) => settle(gateway, name, Fate::Postponed(next), None).await,
+    let tries = (revocation.attempt, revocation.since);
+    let schedule = DutyKind::Revoke.schedule();
+    match schedule.next(tries, asked, now, random) {
+        Some(next) => attempt.settle(gateway, Fate::Postponed(next), None).await,
         None => {
             tracing::error!(
                 "tokens could not be revoked for a day; given up, and valid until they end"
             );
-            settle(gateway, name, Fate::Buried, None).await
+            count(
+                gateway,
+                &revocation.client,
+                &revocation.institution,
+                Revoked::GivenUp,
+            );
+            attempt.settle(gateway, Fate::Buried, None).await
         }
     }
 }

@@ -1,26 +1,48 @@
 //! What became of a duty is recorded.
 
-use jiff::Timestamp;
+use std::time::Duration;
 
 use super::{Gateway, Internal};
 use crate::store::{DeliveryTry, DutyName, Fate, Settle};
 
-/// Records what became of a duty, and how the try went where that is kept.
-pub(super) async fn settle(
-    gateway: &Gateway,
-    duty: DutyName,
-    fate: Fate,
-    tried: Option<DeliveryTry>,
-) -> Result<(), Internal> {
-    let settle = Settle { duty, fate, tried };
-    Ok(gateway.store.settle_duty(&settle, gateway.now()).await?)
+/// A try of a duty.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    /// Of which.
+    pub(super) duty: DutyName,
+    /// Which try it was; `None`: that is not counted.
+    pub(super) nth: Option<u32>,
 }
 
-/// Gives back a duty that cannot be tried now: it is due then, and the try does not count.
-pub(super) async fn give_back(
-    gateway: &Gateway,
-    duty: DutyName,
-    at: Timestamp,
-) -> Result<(), Internal> {
-    settle(gateway, duty, Fate::Untried(at), None).await
+impl Attempt {
+    /// The `nth` try of a duty.
+    pub(super) fn of(duty: DutyName, nth: u32) -> Self {
+        Self {
+            duty,
+            nth: Some(nth),
+        }
+    }
+
+    /// Records what became of the duty, and how the try went where that is kept. Nothing changes if somebody else has
+    /// taken it up since.
+    pub(super) async fn settle(
+        self,
+        gateway: &Gateway,
+        fate: Fate,
+        tried: Option<DeliveryTry>,
+    ) -> Result<(), Internal> {
+        let settle = Settle {
+            duty: self.duty,
+            attempt: self.nth,
+            fate,
+            tried,
+        };
+        Ok(gateway.store.settle_duty(&settle, gateway.now()).await?)
+    }
+
+    /// Gives the duty back: it cannot be tried before that time has passed, and this try does not count.
+    pub(super) async fn give_back(self, gateway: &Gateway, rest: Duration) -> Result<(), Internal> {
+        let at = gateway.now() + rest;
+        self.settle(gateway, Fate::Untried(at), None).await
+    }
 }

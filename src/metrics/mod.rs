@@ -16,6 +16,7 @@ use crate::domain::duty::DutyKind;
 use crate::domain::job::JobStatus;
 use crate::domain::member::Member;
 use crate::domain::window::ErrorReason;
+use crate::steps::Refused;
 use process::Process;
 use series::Maker;
 
@@ -135,8 +136,8 @@ pub struct Metrics {
     pub refreshes: Counters<3>,
     /// Tokens that were given back, by client, institution and [`Revoked`].
     pub revocations: Counters<3>,
-    /// Whether refreshing has stopped because nearly every refresh is refused, by client and institution.
-    pub braked: Gauges<2>,
+    /// Whether refusals are counted against nobody, by client, institution and what is refused.
+    pub braked: Gauges<3>,
     /// Reports of the aggregator, by client, institution and the job's status.
     pub job_reports: Counters<3>,
     /// Webhook tries, by client and [`Delivered`].
@@ -252,9 +253,13 @@ impl Metrics {
                 ],
             ),
             braked: new.gauges(
-                "refreshing_stopped",
-                "1 where refreshing has stopped because nearly every refresh was refused",
-                flow(),
+                "brake",
+                "1 where an institution refuses nearly everybody, and that is counted against nobody",
+                [
+                    Label::Client,
+                    Label::OAuthInstitution,
+                    Label::OneOf("refused", Refused::ALL.map(Refused::name).to_vec()),
+                ],
             ),
             job_reports: new.counters(
                 "job_reports",

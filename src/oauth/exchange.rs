@@ -54,6 +54,7 @@ impl OAuthClient {
             None => Ok(exchanged),
             Some(fault) => Err(Box::new(ExchangeFailure {
                 error: TokenError::Unusable(fault),
+                status: None,
                 issued: Issued::from(&exchanged.token_set),
                 scrubber: exchanged.scrubber,
             })),

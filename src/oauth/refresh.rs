@@ -8,7 +8,6 @@ use super::reason::{self, RefreshMeaning};
 use super::registered::Registered;
 use super::scrub::Scrubber;
 use super::token_endpoint::{ExchangeFailure, Exchanged, TokenError};
-use super::token_response::{Issued, UnusableTokenResponse};
 use super::transport_error::TransportError;
 use crate::domain::token_set::TokenSet;
 
@@ -16,9 +15,9 @@ use crate::domain::token_set::TokenSet;
 pub struct Refreshed {
     /// The tokens. What the response leaves out stays as it was: the refresh token, the scope.
     pub token_set: TokenSet,
-    /// What is wrong with the response. The tokens are kept all the same: the institution may have ended the ones
-    /// before.
-    pub fault: Option<UnusableTokenResponse>,
+    /// What is wrong with the response, for the operator. The tokens are kept all the same: the institution may have
+    /// ended the ones before.
+    pub fault: Option<String>,
     /// Keeps the secrets out of what else the institution says.
     pub scrubber: Scrubber,
 }
@@ -29,8 +28,6 @@ pub struct RefreshFailure {
     pub meaning: RefreshMeaning,
     /// Why.
     pub error: TokenError,
-    /// The tokens that the institution issued all the same.
-    pub issued: Issued,
     /// Keeps the secrets out of what else the institution says.
     pub scrubber: Scrubber,
 }
@@ -67,30 +64,42 @@ impl OAuthClient {
                 token_set.refresh_token = token_set.refresh_token.or_else(unchanged);
                 Ok(Refreshed {
                     token_set,
-                    fault,
+                    fault: fault.map(|fault| fault.to_string()),
                     scrubber,
                 })
             }
             Err(failure) => {
                 let ExchangeFailure {
                     error,
+                    status,
                     issued,
                     scrubber,
                 } = *failure;
-                Err(Box::new(RefreshFailure {
-                    meaning: meaning(at, &error),
-                    error,
-                    issued,
-                    scrubber,
-                }))
+                // Whatever is wrong with the response: this is the newest refresh token that there is.
+                match issued.newest(current, now) {
+                    Some(token_set) => Ok(Refreshed {
+                        token_set,
+                        fault: Some(error.to_string()),
+                        scrubber,
+                    }),
+                    None => Err(Box::new(RefreshFailure {
+                        meaning: meaning(at, &error, status),
+                        error,
+                        scrubber,
+                    })),
+                }
             }
         })
     }
 }
 
-fn meaning(at: Registered<'_>, error: &TokenError) -> RefreshMeaning {
+fn meaning(at: Registered<'_>, error: &TokenError, status: Option<u16>) -> RefreshMeaning {
     match error {
-        TokenError::Refused(refusal) => reason::of_refresh(at.oauth, &refusal.error),
+        // Elsewhere an error is not the token endpoint's own word (RFC 6749 section 5.2).
+        TokenError::Refused(refusal) if matches!(status, Some(200..=299 | 400 | 401)) => {
+            reason::of_refresh(at.oauth, &refusal.error)
+        }
+        TokenError::Refused(_) => RefreshMeaning::Unknown,
         TokenError::Call(
             TransportError::Insecure | TransportError::Setup(_) | TransportError::Unreachable(_),
         ) => RefreshMeaning::NotAsked,

@@ -158,6 +158,11 @@ impl Reply {
         outgoing::retry_after(asked, now)
     }
 
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
     /// Whether the status says that the call did what it should.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)

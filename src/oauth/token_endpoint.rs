@@ -38,6 +38,8 @@ pub struct Exchanged {
 pub struct ExchangeFailure {
     /// Why.
     pub error: TokenError,
+    /// The status of the response; `None`: there was none.
+    pub status: Option<u16>,
     /// The tokens that the institution issued all the same: to be revoked.
     pub issued: Issued,
     /// Keeps the secrets of this exchange out of what else the institution says.
@@ -99,18 +101,20 @@ impl OAuthClient {
         mut scrubber: Scrubber,
         now: Timestamp,
     ) -> Result<Exchanged, Box<ExchangeFailure>> {
-        let failed = |error, issued, scrubber| {
+        let failed = |error, status, issued, scrubber| {
             Err(Box::new(ExchangeFailure {
                 error,
+                status,
                 issued,
                 scrubber,
             }))
         };
         let reply = match self.post(at, &at.oauth.token_endpoint, fields).await {
             Ok(reply) => reply,
-            Err(error) => return failed(error.into(), Issued::default(), scrubber),
+            Err(error) => return failed(error.into(), None, Issued::default(), scrubber),
         };
         let issued = Issued::found_in(&reply.members);
+        let status = Some(reply.status());
         for token in issued.all() {
             scrubber.learn(token.expose_secret());
         }
@@ -119,7 +123,7 @@ impl OAuthClient {
                 Unfit::Refused(error) => TokenError::Refused(error.scrubbed(&scrubber)),
                 Unfit::Unusable(error) => error.into(),
             };
-            return failed(error, issued, scrubber);
+            return failed(error, status, issued, scrubber);
         }
         let response = TokenResponse(reply.members);
         let subject = match &at.oauth.subject {
@@ -142,7 +146,7 @@ impl OAuthClient {
             }),
             None => {
                 let unusable = fault.unwrap_or(UnusableTokenResponse::NoToken);
-                failed(TokenError::Unusable(unusable), issued, scrubber)
+                failed(TokenError::Unusable(unusable), status, issued, scrubber)
             }
         }
     }

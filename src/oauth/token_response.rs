@@ -92,6 +92,18 @@ impl Issued {
         self.access.extend(is_one.then(|| access.clone()));
     }
 
+    /// What there is of a token set after `before`, if there is a new refresh token: an access token that has ended.
+    pub(super) fn newest(&self, before: &TokenSet, now: Timestamp) -> Option<TokenSet> {
+        let refresh_token = self.refresh.last()?.clone();
+        let access_token = self.access.last().unwrap_or(&before.access_token).clone();
+        Some(TokenSet {
+            access_token,
+            refresh_token: Some(refresh_token),
+            scope: before.scope.clone(),
+            expires_at: Some(now),
+        })
+    }
+
     /// Whether there is nothing to revoke.
     pub fn is_empty(&self) -> bool {
         self.refresh.is_empty() && self.access.is_empty()

@@ -1,17 +1,17 @@
-//! The brake on the refreshes of one registration: an institution that refuses nearly everybody is at fault, and not
-//! everybody's consent.
+//! The brakes of a registration: an institution that refuses nearly everybody is at fault, and not everybody's consent.
+//! One is for refreshes, one for pulls.
 //!
-//! - It goes on with the twentieth refusal within ten minutes, if at least half of the refreshes from the first of the
-//!   twenty on were refused. That refusal, and those after it, do not count against anybody.
-//! - While it is on one refresh a minute is tried. The first one that succeeds takes it off; then those whose refusal had
-//!   counted get back what they lost.
+//! - It goes on with the twentieth member refused within ten minutes, if at least half of what was asked from the first
+//!   of the twenty on was refused. That refusal, and those after it, do not count against anybody.
+//! - While it is on for refreshes one a minute is tried. The first one that succeeds takes it off, as does a pull that
+//!   succeeds; those whose refusal had counted get back what they lost.
 //! - Where an operator takes it off, refusals count, for a day.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::record::{Brake, Changes, CountedRefusal, Key, Reads, Slot, View};
+use super::record::{Brake, Changes, CountedRefusal, Key, Reads, Record, Slot, View};
 use super::refresh::has_come;
 use super::step::{Step, unchanged};
 use crate::domain::id::{ClientId, InstitutionCode, MemberGuid};
@@ -21,6 +21,9 @@ pub const REFUSALS: usize = 20;
 
 /// Within how long.
 const WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// How many refusals are kept.
+const MOST_KEPT: usize = 500;
 
 /// How often a refresh is tried while it is on.
 pub const PROBE_EVERY: Duration = Duration::from_secs(60);
@@ -37,26 +40,69 @@ pub struct AtInstitution {
     pub institution: InstitutionCode,
 }
 
-impl AtInstitution {
-    pub(super) fn key(&self) -> Key {
-        Key::brake(&self.client, &self.institution)
+/// What is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// Refresh tokens, where they are refreshed.
+    Refreshes,
+    /// Access tokens, where data is pulled.
+    Pulls,
+}
+
+impl Refused {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Refreshes, Self::Pulls];
+
+    /// The name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refreshes => "refreshes",
+            Self::Pulls => "pulls",
+        }
+    }
+}
+
+/// One of a registration's brakes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BrakeName {
+    /// The registration.
+    pub at: AtInstitution,
+    /// What it is for.
+    pub of: Refused,
+}
+
+impl BrakeName {
+    fn key(&self) -> Key {
+        let of = match self.of {
+            Refused::Refreshes => "r",
+            Refused::Pulls => "p",
+        };
+        Key::brake(&self.at.client, &self.at.institution, of)
     }
 
     fn slot(&self) -> Slot {
-        Slot::Client(self.client.clone())
+        Slot::Client(self.at.client.clone())
     }
 
     /// What to read to see whether it is on.
-    pub fn reads(&self) -> (Slot, Key) {
-        (self.slot(), self.key())
+    pub fn reads(&self) -> (Slot, Reads) {
+        (self.slot(), Reads::of([self.key()]))
+    }
+
+    /// The brake as read.
+    pub fn found<'a>(&self, view: &'a View) -> Option<&'a Brake> {
+        match view.record(&self.key()) {
+            Some(Record::Brake(brake)) => Some(brake),
+            _ => None,
+        }
     }
 }
 
 /// A refusal about to be counted.
 #[derive(Clone, Debug)]
 pub struct CountRefusal {
-    /// Where.
-    pub at: AtInstitution,
+    /// Which brake.
+    pub brake: BrakeName,
     /// Whose token.
     pub member: MemberGuid,
     /// How many refreshes were granted there since this process last counted a refusal.
@@ -78,15 +124,15 @@ impl Step for CountRefusal {
     type Outcome = Verdict;
 
     fn slot(&self) -> Slot {
-        self.at.slot()
+        self.brake.slot()
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([self.at.key()])
+        Reads::of([self.brake.key()])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Verdict, Changes) {
-        let kept = view.brake(&self.at.client, &self.at.institution);
+        let kept = self.brake.found(view);
         let mut brake = kept.cloned().unwrap_or_default();
         if brake.on_since.is_some() {
             return unchanged(Verdict::IsOn);
@@ -95,7 +141,12 @@ impl Step for CountRefusal {
             let age = now.duration_since(at);
             age.unsigned_abs() < WITHIN
         };
-        brake.refusals.retain(|refusal| is_recent(refusal.at));
+        let member = self.member;
+        brake
+            .refusals
+            .retain(|refusal| is_recent(refusal.at) && refusal.member != member);
+        let too_many = brake.refusals.len().saturating_sub(MOST_KEPT - 1);
+        brake.refusals.drain(..too_many);
         brake.refusals.push(CountedRefusal {
             at: now,
             member: self.member,
@@ -110,7 +161,7 @@ impl Step for CountRefusal {
             brake.probe_at = Some(now + PROBE_EVERY);
         }
         let mut changes = Changes::default();
-        changes.put(self.at.key(), brake);
+        changes.put(self.brake.key(), brake);
         let verdict = match goes_on {
             true => Verdict::GoesOn,
             false => Verdict::Counts,
@@ -122,8 +173,8 @@ impl Step for CountRefusal {
 /// A refresh about to be tried although the brake may be on.
 #[derive(Clone, Debug)]
 pub struct AskBrake {
-    /// Where.
-    pub at: AtInstitution,
+    /// Which brake.
+    pub brake: BrakeName,
 }
 
 /// Whether refreshes may be made.
@@ -141,15 +192,15 @@ impl Step for AskBrake {
     type Outcome = Braked;
 
     fn slot(&self) -> Slot {
-        self.at.slot()
+        self.brake.slot()
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([self.at.key()])
+        Reads::of([self.brake.key()])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Braked, Changes) {
-        let brake = view.brake(&self.at.client, &self.at.institution);
+        let brake = self.brake.found(view);
         let Some(brake) = brake.filter(|brake| brake.on_since.is_some()) else {
             return unchanged(Braked::Off);
         };
@@ -161,7 +212,7 @@ impl Step for AskBrake {
             probe_at: Some(now + PROBE_EVERY),
             ..brake.clone()
         };
-        changes.put(self.at.key(), next);
+        changes.put(self.brake.key(), next);
         (Braked::Probe, changes)
     }
 }
@@ -169,39 +220,36 @@ impl Step for AskBrake {
 /// A brake about to be taken off.
 #[derive(Clone, Debug)]
 pub struct ReleaseBrake {
-    /// Where.
-    pub at: AtInstitution,
+    /// Which brake.
+    pub brake: BrakeName,
     /// Whether by an operator, for whom refusals count.
     pub by_hand: bool,
 }
 
 impl Step for ReleaseBrake {
-    /// Those whose refusal had counted before it went on, if it was on.
-    type Outcome = Option<Vec<MemberGuid>>;
+    /// Whether it was on.
+    type Outcome = bool;
 
     fn slot(&self) -> Slot {
-        self.at.slot()
+        self.brake.slot()
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([self.at.key()])
+        Reads::of([self.brake.key()])
     }
 
-    fn decide(&self, view: &View, now: Timestamp) -> (Option<Vec<MemberGuid>>, Changes) {
-        let brake = view.brake(&self.at.client, &self.at.institution);
-        let Some(brake) = brake.filter(|brake| brake.on_since.is_some()) else {
-            return unchanged(None);
-        };
-        let mut touched: Vec<MemberGuid> = brake.refusals.iter().map(|it| it.member).collect();
-        touched.sort();
-        touched.dedup();
+    fn decide(&self, view: &View, now: Timestamp) -> (bool, Changes) {
+        let brake = self.brake.found(view);
+        if brake.is_none_or(|brake| brake.on_since.is_none()) {
+            return unchanged(false);
+        }
         let off = Brake {
             off_until: self.by_hand.then(|| now + OFF),
             ..Brake::default()
         };
         let mut changes = Changes::default();
-        changes.put(self.at.key(), off);
-        (Some(touched), changes)
+        changes.put(self.brake.key(), off);
+        (true, changes)
     }
 }
 
@@ -209,7 +257,6 @@ impl Step for ReleaseBrake {
 mod tests {
     use super::*;
     use crate::domain::id::UserGuid;
-    use crate::steps::record::Record;
 
     struct Chance;
 
@@ -223,10 +270,14 @@ mod tests {
         Timestamp::from_second(1_767_225_600 + second).expect("a time")
     }
 
-    fn here() -> AtInstitution {
-        AtInstitution {
+    fn here() -> BrakeName {
+        let at = AtInstitution {
             client: "acme".parse().expect("a client"),
             institution: "bank".parse().expect("a code"),
+        };
+        BrakeName {
+            at,
+            of: Refused::Refreshes,
         }
     }
 
@@ -257,7 +308,7 @@ mod tests {
 
         fn refused(&mut self, granted: u32, second: i64) -> Verdict {
             let count = CountRefusal {
-                at: here(),
+                brake: here(),
                 member: member(),
                 granted,
             };
@@ -302,7 +353,7 @@ mod tests {
     #[test]
     fn while_it_is_on_one_refresh_a_minute_is_tried() {
         let mut kept = on();
-        let ask = AskBrake { at: here() };
+        let ask = AskBrake { brake: here() };
         assert_eq!(kept.refused(0, 1), Verdict::IsOn);
         assert_eq!(kept.take(&ask, 59), Braked::Until(at(60)));
         assert_eq!(kept.take(&ask, 60), Braked::Probe);
@@ -313,15 +364,29 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_succeeds_takes_it_off_and_says_who_was_touched() {
+    fn one_member_alone_does_not_put_it_on() {
+        let mut kept = Kept::default();
+        let member = member();
+        for second in 0..100 {
+            let count = CountRefusal {
+                brake: here(),
+                member,
+                granted: 0,
+            };
+            assert_eq!(kept.take(&count, second), Verdict::Counts);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_succeeds_takes_it_off() {
         let mut kept = on();
         let release = ReleaseBrake {
-            at: here(),
+            brake: here(),
             by_hand: false,
         };
-        assert_eq!(kept.take(&release, 60).expect("it was on").len(), 20);
-        assert_eq!(kept.take(&release, 60), None);
-        assert_eq!(kept.take(&AskBrake { at: here() }, 60), Braked::Off);
+        assert!(kept.take(&release, 60));
+        assert!(!kept.take(&release, 60), "it is off");
+        assert_eq!(kept.take(&AskBrake { brake: here() }, 60), Braked::Off);
         for _ in 1..20 {
             assert_eq!(kept.refused(0, 61), Verdict::Counts);
         }
@@ -332,10 +397,10 @@ mod tests {
     fn where_an_operator_takes_it_off_refusals_count_for_a_day() {
         let mut kept = on();
         let release = ReleaseBrake {
-            at: here(),
+            brake: here(),
             by_hand: true,
         };
-        assert!(kept.take(&release, 60).is_some());
+        assert!(kept.take(&release, 60));
         let day = 24 * 60 * 60;
         for nth in 0..500 {
             assert_eq!(kept.refused(0, 61 + nth), Verdict::Counts);

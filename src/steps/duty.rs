@@ -1,7 +1,8 @@
 //! Duties: taken up, and then settled, postponed, given back or buried.
 //!
 //! - Taking up counts a try and moves the due time, so that nobody else takes it meanwhile.
-//! - A duty that was given back was not tried: the try is not counted.
+//! - A duty that was given back was not tried: the try is not counted, and a job is as before its push.
+//! - What becomes of a duty is decided by who took it up last.
 //! - Only what is still owed is taken up or settled. A job ends by its report.
 //! - A push makes a `Queued` job `Pushed`; a `Started` or `Challenged` one stays so.
 //! - An event keeps its last tries.
@@ -9,11 +10,13 @@
 use jiff::Timestamp;
 
 use super::brake::AtInstitution;
+use super::due::{Behind, Line};
 use super::record::{
     AccessRecord, Changes, DeliveryTry, KeptEvent, KeptJob, Key, Reads, Revocation, Slot,
     TokenState, View,
 };
 use super::step::{Step, unchanged};
+use crate::domain::duty::DutyKind;
 use crate::domain::event::Event;
 use crate::domain::id::{EventGuid, JobGuid, MemberGuid, Partition};
 use crate::domain::job::{Job, JobStatus};
@@ -47,6 +50,8 @@ pub enum Duty {
         member: MemberGuid,
         /// The registration.
         at: AtInstitution,
+        /// Until when it is held by who took it up.
+        held_until: Timestamp,
     },
     /// Tokens to give back.
     Revoke(Box<Owed>),
@@ -100,6 +105,16 @@ impl DutyName {
 }
 
 impl Duty {
+    /// Its kind.
+    pub fn kind(&self) -> DutyKind {
+        match self {
+            Self::Push(_) => DutyKind::Aggregate,
+            Self::Deliver(_) => DutyKind::Deliver,
+            Self::Refresh { .. } => DutyKind::Refresh,
+            Self::Revoke(_) => DutyKind::Revoke,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> DutyName {
         match self {
@@ -116,6 +131,10 @@ impl Duty {
 pub struct TakeUp {
     /// Which.
     pub duty: DutyName,
+    /// The line in which it was found.
+    pub line: Line,
+    /// What it is behind there.
+    pub behind: Option<Behind>,
     /// Until when nobody else takes it.
     pub hold_until: Timestamp,
 }
@@ -125,6 +144,8 @@ pub struct TakeUp {
 pub struct Settle {
     /// Which.
     pub duty: DutyName,
+    /// Which try it was: what becomes of a duty is decided by who tried it last. `None`: whichever.
+    pub attempt: Option<u32>,
     /// What becomes of it.
     pub fate: Fate,
     /// How the try went, where that is kept.
@@ -191,7 +212,11 @@ impl Step for TakeUp {
                     institution: token.institution.clone(),
                 };
                 changes.put(Key::access(member), access.with(token));
-                Duty::Refresh { member, at }
+                Duty::Refresh {
+                    member,
+                    at,
+                    held_until: self.hold_until,
+                }
             }),
             DutyName::Revocation(member, generation) => owed_revocation(view, member, generation)
                 .map(|owed| {
@@ -206,7 +231,18 @@ impl Step for TakeUp {
                     }))
                 }),
         };
+        if taken.is_none() {
+            let entry = (self.line.clone(), self.duty.key(), self.behind.clone());
+            changes.left.push(entry);
+        }
         (taken, changes)
+    }
+}
+
+impl Settle {
+    /// Whether it is about that try.
+    fn is_of(&self, attempt: u32) -> bool {
+        self.attempt.is_none_or(|tried| tried == attempt)
     }
 }
 
@@ -225,13 +261,17 @@ impl Step for Settle {
         let mut changes = Changes::default();
         match self.duty {
             DutyName::Job(guid) => {
-                let Some(mut kept) = owed_job(view, guid).cloned() else {
+                let kept = owed_job(view, guid).filter(|it| self.is_of(it.job.attempt));
+                // What was asked meanwhile has a due time of its own.
+                let kept = kept.filter(|it| it.job.status != JobStatus::Challenged);
+                let Some(mut kept) = kept.cloned() else {
                     return unchanged(());
                 };
-                // Its status stays: the aggregator may have received a push although we got no reply.
                 match self.fate {
+                    // Its status stays: the aggregator may have received a push although we got no reply.
                     Fate::Postponed(at) => kept.job.due_at = at,
                     Fate::Untried(at) => {
+                        kept.job.status = JobStatus::Queued;
                         kept.job.due_at = at;
                         kept.job.attempt = kept.job.attempt.saturating_sub(1);
                     }
@@ -241,7 +281,8 @@ impl Step for Settle {
                 changes.put_job(kept);
             }
             DutyName::Event(guid) => {
-                let Some(mut kept) = owed_event(view, guid).cloned() else {
+                let kept = owed_event(view, guid).filter(|it| self.is_of(it.attempt));
+                let Some(mut kept) = kept.cloned() else {
                     return unchanged(());
                 };
                 match self.fate {
@@ -263,10 +304,11 @@ impl Step for Settle {
                 changes.put(Key::event(guid), kept);
             }
             DutyName::Refresh(member) => {
-                let Some((access, token)) = owed_refresh(view, member) else {
+                // A refresh that began ends by its own step.
+                let owed = owed_refresh(view, member).filter(|(_, token)| token.running.is_none());
+                let Some((access, token)) = owed else {
                     return unchanged(());
                 };
-                // A refresh ends by its own step.
                 let due_at = match self.fate {
                     Fate::Postponed(at) | Fate::Untried(at) => Some(at),
                     Fate::Done | Fate::Buried | Fate::Dropped => None,
@@ -279,6 +321,7 @@ impl Step for Settle {
             }
             DutyName::Revocation(member, generation) => {
                 let owed = owed_revocation(view, member, generation);
+                let owed = owed.filter(|it| self.is_of(it.attempt));
                 let Some(mut owed) = owed.cloned() else {
                     return unchanged(());
                 };

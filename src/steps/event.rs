@@ -66,6 +66,7 @@ impl Changes {
                 happened_at: now,
                 attempt: 0,
                 due_at: now,
+                replayed_at: None,
                 delivered_at: None,
                 dead_at: None,
                 tries: Vec::new(),

@@ -24,6 +24,7 @@ pub mod member;
 pub mod name;
 pub mod record;
 pub mod refresh;
+pub mod replay;
 pub mod report;
 pub mod response;
 pub mod retry;
@@ -34,7 +35,9 @@ pub mod step;
 pub mod user;
 
 pub use api_key::{ApiKeyRecord, KeyAddition};
-pub use brake::{AskBrake, AtInstitution, Braked, CountRefusal, ReleaseBrake, Verdict};
+pub use brake::{
+    AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
+};
 pub use connection::{Committed, Connection};
 pub use deletion::{Deletion, Forget};
 pub use due::Line;
@@ -48,6 +51,7 @@ pub use record::{DeliveryTry, TokenState};
 pub use refresh::{
     BeginRefresh, Begun, NewTokens, RefreshOutcome, Restore, SettleRefresh, Settled, Want,
 };
+pub use replay::{Replay, Replayed};
 pub use report::{Recorded, Reported, StatusChange};
 pub use response::{AttemptRecord, Claim, Claimed};
 pub use retry::{Retried, Retry};

@@ -20,7 +20,7 @@
 //! | `k` | a client's API keys | the client |
 //! | `i` | a request with an `Idempotency-Key` | client, the key's digest |
 //! | `r` | tokens to give back, sealed | their member's guid, their generation |
-//! | `b` | the brake on the refreshes of a registration | client, institution |
+//! | `b` | a brake of a registration | client, institution, what it is for |
 //! | `v` | by what each seal key is recognised | nothing: there is one |
 //!
 //! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `v` in the store's own. One
@@ -172,8 +172,8 @@ records! {
         = format_args!("{client}/{}", key.to_text());
     'r' Revocation(Revocation) revocation(member: MemberGuid, generation: u64)
         = format_args!("{}/{generation:016x}", member.compact());
-    'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode)
-        = format_args!("{client}/{institution}");
+    'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode, of: &str)
+        = format_args!("{client}/{institution}/{of}");
     'v' SealKeys(SealKeys) seal_keys() = "";
 }
 
@@ -414,7 +414,7 @@ impl From<Vec<u8>> for SealedSet {
     }
 }
 
-/// The brake on the refreshes of one registration.
+/// A brake of a registration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Brake {
     /// The refusals of the last minutes; while it is on, those that put it on.
@@ -519,6 +519,13 @@ pub struct KeptEvent {
     /// When it is due.
     #[serde(with = "form")]
     pub due_at: Timestamp,
+    /// When an operator last had it sent again.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub replayed_at: Option<Timestamp>,
     /// When its client took it.
     #[serde(
         default,
@@ -550,10 +557,12 @@ impl KeptEvent {
         Event {
             guid,
             kind: self.kind,
+            endpoint: self.endpoint,
             member: *self.member,
             window: window.map(|(window, guid)| Window { guid, ..*window }),
             job: self.job,
             happened_at: self.happened_at,
+            owed_since: self.replayed_at.unwrap_or(self.happened_at),
             attempt: self.attempt,
         }
     }
@@ -954,12 +963,14 @@ pub struct Changes {
     pub places: Vec<(List, Key, Option<Timestamp>)>,
     /// A list that must have fewer entries than that before this is written.
     pub room: Option<(List, u64)>,
+    /// Entries of lines that stand for nothing any more: the line, the key, and what it was behind.
+    pub left: Vec<(Line, Key, Option<Behind>)>,
 }
 
 impl Changes {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.places.is_empty()
+        self.records.is_empty() && self.places.is_empty() && self.left.is_empty()
     }
 
     /// Keeps a record in place of what its key had.

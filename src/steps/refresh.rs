@@ -27,7 +27,7 @@ use super::event::Snapshot;
 use super::member::follow;
 use super::record::{Changes, Doubt, Key, Reads, RunningRefresh, Slot, TokenState, View};
 use super::step::{Step, unchanged};
-use crate::domain::event::Notice;
+use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::MemberGuid;
 use crate::domain::member::{ConnectionStatus, Member, StatusReason};
 use crate::domain::secret::Digest;
@@ -41,12 +41,13 @@ pub const REFUSED_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Why a refresh is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// The access token is to be valid then.
-    ValidAt(Timestamp),
+    /// The access token is to be valid then; a newer one than that of the generation that was seen is good if it is
+    /// valid now.
+    ValidAt(Timestamp, u64),
     /// The access token of that generation is refused where data is pulled.
     Other(u64),
-    /// It is due.
-    Due,
+    /// It is due, and held until then by who took it up.
+    Due(Timestamp),
 }
 
 /// A refresh about to begin.
@@ -62,6 +63,8 @@ pub struct BeginRefresh {
     pub fenced_for: Duration,
     /// How long to wait where the outcome of the last refresh is unknown.
     pub doubt: Duration,
+    /// Told with the member as IMPAIRED, if it has nothing any more and nobody knows.
+    pub changed: Vec<Notice>,
 }
 
 /// What a [`BeginRefresh`] led to.
@@ -73,6 +76,10 @@ pub enum Begun {
         sealed: Vec<u8>,
         /// Its generation.
         generation: u64,
+        /// Whether it may have been used up before.
+        is_in_doubt: bool,
+        /// How many refreshes in a row the institution did not look at.
+        not_asked: u32,
     },
     /// The access token is as it is wanted.
     Current,
@@ -204,7 +211,7 @@ impl Step for BeginRefresh {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::access(self.member)])
+        Reads::of([Key::access(self.member), Key::member(self.member)])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Begun, Changes) {
@@ -214,9 +221,10 @@ impl Step for BeginRefresh {
             return unchanged(Begun::Ended);
         };
         let is_wanted = match self.want {
-            Want::ValidAt(at) => !before.is_valid_at(at),
+            Want::ValidAt(_, seen) if before.generation != seen => !before.is_valid_at(now),
+            Want::ValidAt(at, _) => !before.is_valid_at(at),
             Want::Other(generation) => before.generation == generation,
-            Want::Due => before.due_at.is_some(),
+            Want::Due(held_until) => before.due_at == Some(held_until),
         };
         if !is_wanted {
             return unchanged(Begun::Current);
@@ -242,13 +250,11 @@ impl Step for BeginRefresh {
             (outcome, changes)
         };
         if let Some(refused_at) = token.refused_at {
-            if self.want != Want::Due {
+            if !matches!(self.want, Want::Due(_)) {
                 return kept(token, Begun::Ended);
             }
             if now >= refused_at + REFUSED_KEPT {
-                let mut changes = Changes::default();
-                changes.delete(Key::access(self.member));
-                return (Begun::Ended, changes);
+                return (Begun::Ended, self.erased(view, now));
             }
         }
         if let Some(doubt) = token.doubt
@@ -270,8 +276,28 @@ impl Step for BeginRefresh {
         let begun = Begun::Begun {
             sealed: access.sealed.clone(),
             generation: token.generation,
+            is_in_doubt: token.doubt.is_some(),
+            not_asked: token.not_asked,
         };
         kept(token, begun)
+    }
+}
+
+impl BeginRefresh {
+    /// The refused token set is erased. A member that was pulled with its last access token meanwhile is IMPAIRED now.
+    fn erased(&self, view: &View, now: Timestamp) -> Changes {
+        let mut changes = Changes::default();
+        changes.delete(Key::access(self.member));
+        if let Some(mut member) = view.member(self.member).cloned() {
+            let before = member.status;
+            follow(&mut member, ConnectionStatus::Impaired);
+            if member.status != before {
+                member.status_reason = Some(StatusReason::Revoked);
+                changes.change_member(&mut member);
+                changes.tell(&self.changed, &Snapshot::of(&member), now);
+            }
+        }
+        changes
     }
 }
 
@@ -309,10 +335,7 @@ impl Step for SettleRefresh {
             RefreshOutcome::Refreshed(new) => {
                 access.sealed.clone_from(&new.sealed);
                 token = new.state(&member);
-                let was_lost = matches!(
-                    member.status_reason,
-                    Some(StatusReason::Revoked | StatusReason::RefreshLost)
-                );
+                let was_lost = before.refused_at.is_some();
                 if member.status == ConnectionStatus::Impaired && was_lost {
                     follow(&mut member, ConnectionStatus::Connected);
                     settled = Settled::Recovered(Box::new(member.clone()));
@@ -360,24 +383,31 @@ impl Step for SettleRefresh {
         token.running = None;
         access.token = Some(token);
         changes.put(Key::access(self.member), access);
+        let status_before = view.member(self.member).map(|it| it.status);
         if let Settled::Lost(told, _) | Settled::Recovered(told) = &mut settled {
+            let is_news = |notice: &&Notice| {
+                notice.kind != EventKind::ConnectionStatus || status_before != Some(member.status)
+            };
+            let news: Vec<Notice> = self.changed.iter().filter(is_news).copied().collect();
             changes.change_member(&mut member);
-            changes.tell(&self.changed, &Snapshot::of(&member), now);
+            changes.tell(&news, &Snapshot::of(&member), now);
             **told = member;
         }
         (settled, changes)
     }
 }
 
-/// A refused token set that is tried once more: the institution refused everybody.
+/// What a member lost because its institution refused everybody is given back.
 #[derive(Clone, Debug)]
 pub struct Restore {
     /// Whose.
     pub member: MemberGuid,
+    /// Told with the member as CONNECTED again, if only its pulls were refused.
+    pub changed: Vec<Notice>,
 }
 
 impl Step for Restore {
-    /// Whether there was one.
+    /// Whether it had lost anything.
     type Outcome = bool;
 
     fn slot(&self) -> Slot {
@@ -385,20 +415,33 @@ impl Step for Restore {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::access(self.member)])
+        Reads::of([Key::access(self.member), Key::member(self.member)])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (bool, Changes) {
-        let Some(mut access) = view.access(self.member).cloned() else {
+        let (Some(access), Some(member)) = (view.access(self.member), view.member(self.member))
+        else {
             return unchanged(false);
         };
-        let Some(token) = access.token.as_mut().filter(|it| it.refused_at.is_some()) else {
-            return unchanged(false);
-        };
-        token.doubt = None;
-        token.due_at = Some(now);
         let mut changes = Changes::default();
-        changes.put(Key::access(self.member), access);
+        let Some(mut token) = access.token.clone() else {
+            return unchanged(false);
+        };
+        if token.refused_at.is_some() {
+            // It is tried once more, at once, and kept for another day.
+            token.refused_at = Some(now);
+            token.doubt = None;
+            token.due_at = Some(now);
+            changes.put(Key::access(self.member), access.with(token));
+            return (true, changes);
+        }
+        if member.status_reason != Some(StatusReason::Revoked) {
+            return unchanged(false);
+        }
+        let mut member = member.clone();
+        follow(&mut member, ConnectionStatus::Connected);
+        changes.change_member(&mut member);
+        changes.tell(&self.changed, &Snapshot::of(&member), now);
         (true, changes)
     }
 }

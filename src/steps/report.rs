@@ -85,8 +85,10 @@ impl Step for Reported {
         if job.status.is_finished() || is_unanswered && job.status != JobStatus::Challenged {
             return unchanged(Recorded::JobFinished(Box::new(kept.job)));
         }
-        // It was asked, answered, and not pushed since: this is what was reported before, sent again.
-        let is_old = job.status == JobStatus::Queued && job.round > 0;
+        // It was asked and answered, or got a new token, and was not pushed since: this is what was reported before,
+        // sent again.
+        let was_pushed = job.round > 0 || job.is_with_new_token;
+        let is_old = job.status == JobStatus::Queued && was_pushed;
         match &self.report {
             JobReport::Started | JobReport::Challenged(_) if is_old => {
                 return unchanged(Recorded::Recorded(Box::new(kept.job)));

@@ -307,19 +307,16 @@ impl Store {
         }
     }
 
-    /// Removes from its line what is no longer there or cannot be read. What cannot be read is set aside.
-    pub(super) async fn drop_due(
+    /// Removes from its line what cannot be read, and sets it aside.
+    pub(super) async fn set_duty_aside(
         &self,
         spot: Spot,
         entry: Entry,
-        is_unreadable: bool,
         now: Timestamp,
     ) -> Result<()> {
         let mut plan = Plan::default();
-        if is_unreadable {
-            let place = (List::SetAside, entry.key.clone(), Some(now));
-            plan.places.push(place);
-        }
+        plan.places
+            .push((List::SetAside, entry.key.clone(), Some(now)));
         plan.due.push(Waiting::no_longer(spot.line, entry));
         self.write(spot.slot, plan, now).await
     }

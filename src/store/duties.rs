@@ -36,13 +36,13 @@ impl Store {
         Ok(self.due_now(now).await?.spots)
     }
 
-    /// Takes up due duties, at each spot at most as many as asked for; none behind another one. Each counts as
+    /// Takes up duties that were due by then, at each spot at most as many as asked for; none behind another one. Each counts as
     /// tried once more, and is given to nobody else before `hold_until` of its kind. What is due at a server that is
     /// away is left for later.
     pub async fn reserve_duties(
         &self,
         asks: &[Ask],
-        now: Timestamp,
+        (due_by, now): (Timestamp, Timestamp),
         hold_until: impl Fn(DutyKind) -> Timestamp,
     ) -> Result<Vec<Reserved>> {
         let _timing = self.timed("reserve_duties");
@@ -52,7 +52,7 @@ impl Store {
             .chain([now + TAKEN_FOR])
             .min()
             .unwrap_or(now);
-        let taken = self.take(asks, Hold { now, until }).await?;
+        let taken = self.take(asks, Hold { due_by, until }).await?;
         let each = asks.iter().zip(taken).map(async |(ask, entries)| {
             let entries = entries.unwrap_or_default();
             let may_be_more = entries.len() >= ask.limit;
@@ -119,8 +119,7 @@ impl Store {
         }
     }
 
-    /// Takes the step that takes up a duty. What is no longer there leaves its line; what cannot be read is set
-    /// aside, and the line goes on.
+    /// Takes the step that takes up a duty. What cannot be read is set aside, and the line goes on.
     async fn take_up(
         &self,
         spot: &Spot,
@@ -133,17 +132,21 @@ impl Store {
                 "its key is of no kind that is due".to_owned(),
             )),
             Some(duty) => {
-                let step = TakeUp { duty, hold_until };
+                let step = TakeUp {
+                    duty,
+                    line: spot.line.clone(),
+                    behind: entry.behind.clone(),
+                    hold_until,
+                };
                 self.step_with(Care::Leaving, &step, now).await
             }
         };
         let left = match taken {
-            Ok(Some(duty)) => return Some(duty),
-            Ok(None) => self.drop_due(spot.clone(), entry, false, now).await,
+            Ok(taken) => return taken,
             Err(StoreError::Unreadable(why)) => {
                 let key = entry.key.as_str();
                 tracing::error!(key, why, "a record cannot be read; set aside");
-                self.drop_due(spot.clone(), entry, true, now).await
+                self.set_duty_aside(spot.clone(), entry, now).await
             }
             Err(error) => Err(error),
         };

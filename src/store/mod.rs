@@ -20,6 +20,7 @@
 mod driver;
 mod duties;
 mod encoding;
+mod events;
 mod jobs;
 mod members;
 mod names;
@@ -34,6 +35,7 @@ mod users;
 mod windows;
 
 pub use driver::Store;
+pub use events::EventQuery;
 pub use outcome::{Ask, Examined, Queued, Queues, Reserved, Result, Retention, Spot, StoreError};
 pub use queued::QueuedWork;
 pub use seal_keys::check_seal_keys;
@@ -97,7 +99,7 @@ pub const STEPS: &[&str] = &[
     "begin_refresh",
     "settle_refresh",
     "ask_brake",
-    "brake",
+    "braked",
     "count_refusal",
     "release_brake",
     "restore",
@@ -105,6 +107,9 @@ pub const STEPS: &[&str] = &[
     "push_again",
     "reserve_duties",
     "settle_duty",
+    "events",
+    "event",
+    "replay_event",
     "queues",
     "set_aside_keys",
     "probe",
@@ -123,6 +128,7 @@ mod tests {
             include_str!("windows.rs"),
             include_str!("jobs.rs"),
             include_str!("duties.rs"),
+            include_str!("events.rs"),
             include_str!("refreshes.rs"),
             include_str!("seal_keys.rs"),
         ];

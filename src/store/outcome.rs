@@ -190,8 +190,8 @@ impl Entry {
 /// What is held for the step that follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
-    /// What is due now.
-    pub(super) now: Timestamp,
+    /// What was due by then.
+    pub(super) due_by: Timestamp,
     /// Until when it is held. The step that follows moves the due time.
     pub(super) until: Timestamp,
 }

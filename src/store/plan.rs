@@ -188,6 +188,10 @@ impl Plan {
             room: changes.room,
             ..Self::default()
         };
+        for (line, key, behind) in changes.left {
+            let entry = Entry { key, behind };
+            plan.due.push(Waiting::no_longer(line, entry));
+        }
         for read in loaded.reads.values() {
             let last = read.commands.get(..COMMAND).unwrap_or_default();
             plan.unchanged.push((read.key.clone(), last.to_owned()));

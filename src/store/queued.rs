@@ -26,10 +26,15 @@ impl QueuedWork {
         }
     }
 
+    /// Where something was queued since this was asked last.
+    pub fn take(&self) -> BTreeSet<Spot> {
+        mem::take(&mut *self.spots())
+    }
+
     /// Waits until something was queued; where.
     pub async fn wait(&self) -> BTreeSet<Spot> {
         loop {
-            let spots = mem::take(&mut *self.spots());
+            let spots = self.take();
             if !spots.is_empty() {
                 return spots;
             }

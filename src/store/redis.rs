@@ -51,7 +51,7 @@ use super::outcome::{
 };
 use super::plan::{CommandId, Loaded, Plan, Read};
 use crate::domain::redis_address::RedisAddress;
-use crate::steps::record::{Key, List, Reads, Slot};
+use crate::steps::record::{Key, List, Reads, Record, Slot};
 use crate::steps::{Line, Step};
 
 /// No limit. There are as many lines as the clients have endpoints and institutions.
@@ -451,6 +451,51 @@ impl RedisStore {
             due.spots.extend(lines.iter().map(spot));
         }
         Ok(due)
+    }
+
+    /// Shows every record of that kind that can be read.
+    pub(super) async fn all_of(
+        &self,
+        kind: char,
+        see: &mut impl FnMut(&Key, Record),
+    ) -> Result<()> {
+        let (begin, bases) = (self.keys.partition_begin(), self.keys.partition_bases());
+        for server in self.link.servers() {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor)
+                    .arg("MATCH")
+                    .arg(format!("{begin}*}}{kind}*"));
+                scan.arg("COUNT").arg(1000);
+                let (next, found): (u64, Vec<String>) = server.ask(&scan).await?;
+                let named = |name: &String| {
+                    let base = bases.iter().find(|base| name.starts_with(base.as_str()))?;
+                    Some(Key::found(name.get(base.len()..)?))
+                };
+                let keys: Vec<(String, Key)> = found
+                    .into_iter()
+                    .filter_map(|name| named(&name).map(|key| (name, key)))
+                    .collect();
+                let gets = keys.iter().map(|(name, _)| {
+                    let mut get = redis::cmd("GET");
+                    get.arg(name);
+                    get
+                });
+                let values = self.link.query_all(gets).await?;
+                for ((_, key), value) in keys.into_iter().zip(values) {
+                    let read = of_value(key.clone(), value).ok();
+                    if let Some(record) = read.and_then(|read| read.record) {
+                        see(&key, Arc::unwrap_or_clone(record));
+                    }
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How much is on its way.

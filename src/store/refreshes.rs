@@ -6,9 +6,8 @@ use super::driver::{Care, Store};
 use super::outcome::Result;
 use crate::domain::id::{JobGuid, MemberGuid};
 use crate::domain::job::Job;
-use crate::steps::record::Reads;
 use crate::steps::{
-    AskBrake, AtInstitution, BeginRefresh, Begun, Braked, CountRefusal, GiveBack, PushAgain,
+    AskBrake, BeginRefresh, Begun, BrakeName, Braked, CountRefusal, GiveBack, PushAgain,
     ReleaseBrake, Restore, SettleRefresh, Settled, Verdict,
 };
 
@@ -26,20 +25,20 @@ impl Store {
         self.step_with(Care::Irreplaceable, settle, now).await
     }
 
-    /// Whether a registration's refreshes may be made; see [`steps::brake`](crate::steps::brake).
-    pub async fn ask_brake(&self, at: &AtInstitution, now: Timestamp) -> Result<Braked> {
+    /// Whether refreshes may be made; see [`steps::brake`](crate::steps::brake).
+    pub async fn ask_brake(&self, brake: &BrakeName, now: Timestamp) -> Result<Braked> {
         let _timing = self.timed("ask_brake");
-        let ask = AskBrake { at: at.clone() };
-        self.step_that_seldom_writes(&ask, now).await
+        let brake = brake.clone();
+        self.step(&AskBrake { brake }, now).await
     }
 
-    /// Since when the brake of a registration is on; `None`: it is off.
-    pub async fn brake(&self, at: &AtInstitution) -> Result<Option<Timestamp>> {
-        let _timing = self.timed("brake");
-        let (slot, key) = at.reads();
-        let view = self.look(slot, Reads::of([key])).await?;
-        let brake = view.brake(&at.client, &at.institution);
-        Ok(brake.and_then(|brake| brake.on_since))
+    /// Those whose refusal counted before the brake went on; `None`: it is off.
+    pub async fn braked(&self, brake: &BrakeName) -> Result<Option<Vec<MemberGuid>>> {
+        let _timing = self.timed("braked");
+        let (slot, reads) = brake.reads();
+        let view = self.look(slot, reads).await?;
+        let found = brake.found(&view).filter(|it| it.on_since.is_some());
+        Ok(found.map(|it| it.refusals.iter().map(|refusal| refusal.member).collect()))
     }
 
     /// Counts a refusal; what it means.
@@ -48,21 +47,16 @@ impl Store {
         self.step_with(Care::Irreplaceable, count, now).await
     }
 
-    /// Takes a brake off. Returns those whose refusal had counted before it went on, if it was on.
-    pub async fn release_brake(
-        &self,
-        release: &ReleaseBrake,
-        now: Timestamp,
-    ) -> Result<Option<Vec<MemberGuid>>> {
+    /// Takes a brake off; `false`: it was off.
+    pub async fn release_brake(&self, release: &ReleaseBrake, now: Timestamp) -> Result<bool> {
         let _timing = self.timed("release_brake");
         self.step_with(Care::Irreplaceable, release, now).await
     }
 
-    /// A refused token set is tried once more, at once; `false`: there is none.
-    pub async fn restore(&self, member: MemberGuid, now: Timestamp) -> Result<bool> {
+    /// Gives back to a member what it lost because its institution refused everybody; `false`: nothing.
+    pub async fn restore(&self, restore: &Restore, now: Timestamp) -> Result<bool> {
         let _timing = self.timed("restore");
-        let restore = Restore { member };
-        self.step_with(Care::Irreplaceable, &restore, now).await
+        self.step_with(Care::Irreplaceable, restore, now).await
     }
 
     /// Owes the revocation of tokens that no member has.

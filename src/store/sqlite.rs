@@ -28,7 +28,7 @@ use super::outcome::{
 use super::plan::{CommandId, Loaded, Plan};
 use crate::steps::Line;
 use crate::steps::Step;
-use crate::steps::record::{List, Reads};
+use crate::steps::record::{Key, List, Reads, Record};
 use threads::Threads;
 
 /// How many reads run at the same time.
@@ -149,6 +149,11 @@ impl SqliteStore {
             each.map(|taken| taken.map(Some)).collect()
         };
         self.threads.write(take).await
+    }
+
+    /// Every record of that kind that can be read.
+    pub(super) async fn all_of(&self, kind: char) -> Result<Vec<(Key, Record)>> {
+        self.threads.read(move |tx| records::all_of(tx, kind)).await
     }
 
     /// How much is on its way.

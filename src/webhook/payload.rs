@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::event::{Event, EventKind};
-use crate::domain::id::EventGuid;
+use crate::domain::id::{EventGuid, UserGuid};
 use crate::domain::member::{CallbackPayload, Member, StatusReason};
+use crate::domain::random::Random;
 
 /// An event without the data that its kind needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,16 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message that is about nothing, to see whether a receiver works.
+    pub fn test(random: &dyn Random) -> Self {
+        let user = UserGuid::new(random);
+        Self {
+            event: EventGuid::new(random, user.partition()),
+            callback_payload: None,
+            body: json!({"action": "test", "type": "TEST"}),
+        }
+    }
+
     /// The message of `event`; `None` if nothing is to be sent: Connection Status is for eight of the
     /// statuses.
     ///

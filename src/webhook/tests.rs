@@ -121,10 +121,9 @@ async fn http_basic_stands_beside_a_signature_or_instead_of_one() {
         assert_eq!(request.header(signature::SIGNATURE).is_some(), is_signed);
     }
     let bare = endpoint(url, &[1]);
-    webhooks
-        .deliver(&bare, &message(), Timestamp::now())
-        .await
-        .delivery;
+    let message = message();
+    let sent = webhooks.deliver(&bare, &message, Timestamp::now());
+    sent.await;
     let request = server.requests().pop().expect("a request");
     assert_eq!(request.header("authorization"), None);
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use guichet::domain::duty::DutyKind;
 use guichet::domain::id::MemberGuid;
 use guichet::flow::Clock as _;
+use guichet::store::Restore;
 use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
@@ -258,12 +260,9 @@ async fn rotate_then_500_is_told_when_the_old_token_is_refused_twice(backend: Ba
     let (status, problem) = lease(&gateway, &job).await;
     assert_eq!(status, 503, "{problem}");
     assert_eq!(problem["error"]["reason"], "token_not_renewed");
-    let (status, _) = lease(&gateway, &job).await;
-    assert_eq!(
-        (status, refreshes(&gateway)),
-        (503, 1),
-        "it is not tried at once"
-    );
+    let (status, problem) = lease(&gateway, &job).await;
+    assert_eq!(status, 409, "it was given back: {problem}");
+    assert_eq!(refreshes(&gateway), 1, "it is not tried at once");
     assert_eq!(
         self::status(&read(&gateway, member).await),
         ("CONNECTED", None)
@@ -308,7 +307,7 @@ async fn an_institution_that_cannot_be_reached_costs_nobody_the_connection(backe
     );
     std::fs::write(&file, text).expect("written");
     gateway.restart().await;
-    gateway.pass(Duration::from_secs(5 * 60));
+    gateway.pass(Duration::from_secs(20 * 60));
     let pushes = gateway.aggregator.received().len();
     let again = self::job(&nth_push(&gateway, pushes).await);
     let lent = eventually(async || {
@@ -435,17 +434,25 @@ async fn a_refused_token_set_is_kept_for_a_day(backend: Backend) {
     gateway.pass(IDLE);
     becomes(&gateway, member, ("IMPAIRED", Some("REVOKED"))).await;
     let kept = async || {
-        let restored = gateway
-            .inside
-            .store
-            .restore(member, gateway.clock.now())
-            .await;
+        let restore = Restore {
+            member,
+            changed: Vec::new(),
+        };
+        let now = gateway.clock.now();
+        let restored = gateway.inside.store.restore(&restore, now).await;
         restored.expect("a step")
     };
     assert!(kept().await);
+    gateway.pass(Duration::ZERO);
+    refreshed(&gateway, 2).await;
     becomes(&gateway, member, ("IMPAIRED", Some("REVOKED"))).await;
     gateway.pass(DAY);
-    eventually(async || (!kept().await).then_some(())).await;
+    eventually(async || {
+        let queues = gateway.inside.store.queues().await.expect("counted");
+        queues.kinds.get(&DutyKind::Refresh).is_none().then_some(())
+    })
+    .await;
+    assert!(!kept().await, "it was erased");
 }
 
 /// A thousand members, and a bank that refuses everybody for an hour.
@@ -478,10 +485,9 @@ async fn refuse_everybody_for_an_hour_impairs_twenty_and_ends_with_all_connected
     gateway.bank.on_token(Behaviour::invalid_grant());
     gateway.pass(IDLE);
     let braked = || async {
-        gateway
-            .metrics()
-            .await
-            .contains("guichet_refreshing_stopped{client=\"acme\",institution=\"fake_bank\"} 1")
+        gateway.metrics().await.contains(
+            "guichet_brake{client=\"acme\",institution=\"fake_bank\",refused=\"refreshes\"} 1",
+        )
     };
     eventually(async || braked().await.then_some(())).await;
     for _ in 0..6 {

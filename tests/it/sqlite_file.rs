@@ -222,7 +222,7 @@ async fn a_key_of_another_kind_stops_nobody() {
     let database = Connection::open(&path).expect("it opens");
     for key in foreign {
         for line in ["a:acme/", "d:acme/0"] {
-            let sql = "INSERT INTO due (line, key, at) VALUES (?, ?, 1)";
+            let sql = "INSERT INTO due (line, key, since, at) VALUES (?, ?, 1, 1)";
             database.execute(sql, [line, key]).expect("written");
         }
         let sql = "INSERT INTO places (list, key, place) VALUES ('W', ?, 1)";

@@ -85,6 +85,28 @@ async fn k3_new_tokens_are_given_whatever_else_the_response_holds() {
 }
 
 #[tokio::test]
+async fn k3_a_new_refresh_token_is_kept_whatever_is_wrong_with_the_response() {
+    let body = r#"{"access_token":"","refresh_token":"r2"}"#;
+    for status in ["200 OK", "500 A"] {
+        let (Some(Ok(refreshed)), _) = refresh(move |_| json(status, body)).await else {
+            panic!("{status}: the token is lost");
+        };
+        let expected = (
+            "CANARY-access",
+            Some("r2"),
+            Some("accounts"),
+            Some(1_800_000_000),
+        );
+        assert_eq!(
+            shown(&refreshed.token_set),
+            expected,
+            "its access token has ended"
+        );
+        assert!(refreshed.fault.is_some());
+    }
+}
+
+#[tokio::test]
 async fn the_request_is_that_of_rfc_6749_section_6() {
     let (_, request) = refresh(|_| json("200 OK", r#"{"access_token":"a2"}"#)).await;
     let request = request.expect("one");
@@ -123,10 +145,10 @@ async fn k3_each_failure_means_what_became_of_the_token() {
             Refused,
         ),
         (error("400 A", r#"{"error":"consent_gone"}"#), Refused),
-        (error("403 A", r#"{"error":"access_denied"}"#), Refused),
+        (error("403 A", r#"{"error":"access_denied"}"#), Unknown),
         (error("400 A", r#"{"error":"closed_today"}"#), Unknown),
         (error("400 A", r#"{"error":"server_error"}"#), Unknown),
-        (error("500 A", r#"{"error":"invalid_grant"}"#), Refused),
+        (error("500 A", r#"{"error":"invalid_grant"}"#), Unknown),
         (error("400 A", r#"{"error":"invalid_request"}"#), Unknown),
         (
             error("401 A", r#"{"error":"invalid_client"}"#),

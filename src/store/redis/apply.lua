@@ -61,7 +61,7 @@ for _ = 1, tonumber(arg()) do
 end
 
 -- What is due is in its line. Of those that are behind the same only the first has a due time; the others wait in
--- the order in which they came. The lines are ordered by when the first of each is due.
+-- the order in which they came, and are due since then when it is their turn. The lines are ordered by when the first of each is due.
 local touched, now = {}, arg()
 for _ = 1, tonumber(arg()) do
   local lines, due, order = next_key(), next_key(), next_key()
@@ -69,14 +69,14 @@ for _ = 1, tonumber(arg()) do
   if order ~= due then
     if at == '' then
       call('ZREM', order, entry)
-      local first = call('ZRANGE', order, 0, 0)[1]
-      if first and call('ZSCORE', due, first) == 'inf' then
-        call('ZADD', due, now, first)
+      local first = call('ZRANGE', order, 0, 0, 'WITHSCORES')
+      if first[1] and call('ZSCORE', due, first[1]) == 'inf' then
+        call('ZADD', due, math.min(now, first[2]), first[1])
       end
     else
-      local last = call('ZRANGE', order, -1, -1, 'WITHSCORES')
-      call('ZADD', order, 'NX', (last[2] or 0) + 1, entry)
-      if (last[1] or entry) ~= entry and call('ZRANGE', order, 0, 0)[1] ~= entry then
+      local last = call('ZRANGE', order, -1, -1, 'WITHSCORES')[2]
+      call('ZADD', order, 'NX', math.max((last or 0) + 1, at), entry)
+      if call('ZRANGE', order, 0, 0)[1] ~= entry then
         at = 'inf'
       end
     end

@@ -61,6 +61,17 @@ impl Keys {
         format!("{pattern}{version}{{*")
     }
 
+    /// What the bases of all partitions begin with, for a pattern.
+    pub(super) fn partition_begin(&self) -> String {
+        let pattern = self.pattern(VERSION);
+        format!("{}p", pattern.trim_end_matches('*'))
+    }
+
+    /// The bases of all partitions.
+    pub(super) fn partition_bases(&self) -> &[String] {
+        &self.partitions
+    }
+
     /// The base of a slot.
     pub(super) fn base(&self, slot: &Slot) -> String {
         let prefix = &self.prefix;

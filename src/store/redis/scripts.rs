@@ -181,7 +181,7 @@ impl Call {
         call.key(&keys.due(slot, line), "");
         call.argument(&keys.base(slot));
         call.argument(line);
-        call.number(Some(hold.now.as_millisecond()));
+        call.number(Some(hold.due_by.as_millisecond()));
         call.number(Some(hold.until.as_millisecond()));
         call.count(ask.limit);
         call

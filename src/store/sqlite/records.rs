@@ -151,7 +151,7 @@ fn wait(tx: &Connection, waiting: &Waiting, now: Timestamp) -> Result<()> {
     );
     if let Some(at) = waiting.at {
         tx.prepare_cached(
-            "INSERT INTO due (line, key, behind, at) VALUES (?, ?, ?, ?)
+            "INSERT INTO due (line, key, behind, since, at) VALUES (?1, ?2, ?3, ?4, ?4)
              ON CONFLICT (line, key) DO UPDATE SET at = excluded.at",
         )?
         .execute(params![line, key, behind, millis(at)])?;
@@ -168,7 +168,7 @@ fn wait(tx: &Connection, waiting: &Waiting, now: Timestamp) -> Result<()> {
         .execute(params![line, key])?;
     if behind.is_some() {
         tx.prepare_cached(
-            "UPDATE due SET at = ?3 WHERE at IS NULL AND seq =
+            "UPDATE due SET at = min(since, ?3) WHERE at IS NULL AND seq =
                  (SELECT min(seq) FROM due WHERE line = ?1 AND behind = ?2)",
         )?
         .execute(params![line, behind, millis(now)])?;
@@ -288,13 +288,36 @@ pub(super) fn take(tx: &Connection, ask: &Ask, hold: Hold) -> Result<Vec<Entry>>
         .prepare_cached(
             "SELECT key, behind FROM due WHERE line = ? AND at <= ? ORDER BY at, seq LIMIT ?",
         )?
-        .query_map(params![line, millis(hold.now), limit], found)?
+        .query_map(params![line, millis(hold.due_by), limit], found)?
         .collect::<rusqlite::Result<_>>()?;
     for entry in &taken {
         tx.prepare_cached("UPDATE due SET at = ? WHERE line = ? AND key = ?")?
             .execute(params![millis(hold.until), line, entry.key.as_str()])?;
     }
     Ok(taken)
+}
+
+/// Every record of a kind that can be read.
+pub(super) fn all_of(tx: &Connection, kind: char) -> Result<Vec<(Key, Record)>> {
+    let next = char::from_u32(u32::from(kind) + 1).unwrap_or(kind);
+    let mut sql =
+        tx.prepare_cached("SELECT key, form, value FROM records WHERE key >= ? AND key < ?")?;
+    let found = sql.query_map(params![kind.to_string(), next.to_string()], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get(1)?,
+            row.get::<_, String>(2)?,
+        ))
+    })?;
+    let mut all = Vec::new();
+    for row in found {
+        let (key, form, json) = row?;
+        let key = Key::found(&key);
+        if let Ok((record, _)) = encoding::read(&key, form, &json) {
+            all.push((key, record));
+        }
+    }
+    Ok(all)
 }
 
 /// How much is in the queue, and when the first of each kind is due.

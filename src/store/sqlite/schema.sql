@@ -42,6 +42,7 @@ CREATE TABLE due (
     line   TEXT NOT NULL,
     key    TEXT NOT NULL,
     behind TEXT,                -- of those behind the same in a line only the first is due
+    since  INTEGER NOT NULL,    -- when it came
     at     INTEGER,             -- NULL: it waits behind another one
     UNIQUE (line, key)
 ) STRICT;

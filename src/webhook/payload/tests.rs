@@ -15,6 +15,7 @@ fn event(kind: EventKind, status: ConnectionStatus) -> Event {
     Event {
         guid: format!("EVT-{UUID}").parse().unwrap(),
         kind,
+        endpoint: crate::domain::endpoint::EndpointId::default(),
         member: Member {
             guid: format!("MBR-{UUID}").parse().unwrap(),
             user: format!("USR-{UUID}").parse().unwrap(),
@@ -45,6 +46,7 @@ fn event(kind: EventKind, status: ConnectionStatus) -> Event {
         },
         window: None,
         job: None,
+        owed_since: time(0),
         happened_at: time(1_531_947_410),
         attempt: 1,
     }
@@ -100,6 +102,7 @@ fn a_member_is_told_with_whole_seconds() {
                 "background_aggregation_is_disabled": false,
                 "connection_status": "CONNECTED",
                 "connection_status_id": 6,
+                "connection_status_reason": null,
                 "connection_status_message": "Connected to MX Bank.",
                 "created_at": 1_690_839_442,
                 "guid": format!("MBR-{UUID}"),

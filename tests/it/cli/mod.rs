@@ -2,6 +2,7 @@
 
 mod configured;
 mod demo;
+mod events;
 mod seal_keys;
 mod store_away;
 

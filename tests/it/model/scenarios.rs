@@ -4,12 +4,14 @@ use guichet::steps::NewTokens;
 use std::rc::Rc;
 
 use guichet::domain::client::UnboundCallback;
+use guichet::domain::duty::DutyKind;
 use guichet::domain::event::EventKind;
 use guichet::domain::id::JobGuid;
 use guichet::domain::job::{JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{Ending, ErrorReason, NewWindow, OpenPolicy, WindowStatus};
 use guichet::steps::DutyName;
+use guichet::steps::Line;
 use guichet::steps::duty::TakeUp;
 use guichet::steps::link::Mint;
 use guichet::steps::record::{KeptUser, KeptWindow, Key};
@@ -402,6 +404,8 @@ impl World {
         let hold_until = at(self.now + 1);
         self.after(Command::Push(TakeUp {
             duty: DutyName::Job(job),
+            line: Line::new(DutyKind::Aggregate, &client(), ""),
+            behind: None,
             hold_until,
         }))
     }

@@ -798,14 +798,16 @@ impl World {
         let now = at(self.now);
         let due = self.records().filter_map(|(_, record)| match record {
             Record::Job(kept) => {
-                let due = record.due()?;
-                (due.at <= now).then_some(kept.job.guid)
+                let due = record.due().filter(|due| due.at <= now)?;
+                Some((kept.job.guid, due.line))
             }
             _ => None,
         });
-        due.map(|job| {
+        due.map(|(job, line)| {
             Command::Push(TakeUp {
                 duty: DutyName::Job(job),
+                line,
+                behind: None,
                 hold_until: now + SignedDuration::from_secs(HELD),
             })
         })

@@ -50,7 +50,7 @@ async fn take_due(
         let limit = limit - taken.len();
         if spot.line.kind() == Some(kind) && limit > 0 {
             let asks = [Ask { spot, limit }];
-            let reserved = store.reserve_duties(&asks, now, |_| hold).await?;
+            let reserved = store.reserve_duties(&asks, (now, now), |_| hold).await?;
             taken.extend(reserved.into_iter().flat_map(|it| it.duties));
         }
     }
@@ -84,6 +84,7 @@ impl Duties for Store {
     async fn settle_event(&self, event: EventGuid, fate: Fate, now: Timestamp) -> Result<()> {
         let settle = Settle {
             duty: DutyName::Event(event),
+            attempt: None,
             fate,
             tried: None,
         };
@@ -93,6 +94,7 @@ impl Duties for Store {
     async fn postpone_job(&self, job: JobGuid, due_at: Timestamp, now: Timestamp) -> Result<()> {
         let settle = Settle {
             duty: DutyName::Job(job),
+            attempt: None,
             fate: Fate::Postponed(due_at),
             tried: None,
         };

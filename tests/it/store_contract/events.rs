@@ -199,7 +199,10 @@ async fn a_look_finds_what_another_process_left(bench: Bench) {
         .into_iter()
         .map(|spot| Ask { spot, limit: 10 })
         .collect();
-    let reserved = bench.store.reserve_duties(&asks, at(5), |_| at(60)).await;
+    let reserved = bench
+        .store
+        .reserve_duties(&asks, (at(5), at(5)), |_| at(60))
+        .await;
     let reserved = reserved.expect("answered");
     let [reserved] = &reserved[..] else {
         panic!("one line, not {reserved:?}");

@@ -14,9 +14,7 @@ use zeroize::Zeroizing;
 use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
-use crate::flow::brakes::Granted;
-use crate::flow::refresh::InThisProcess;
-use crate::flow::revoke::WithoutEndpoint;
+use crate::flow::in_process::{Granted, Refreshing, WithoutEndpoint};
 use crate::flow::{Circuits, Clients, Clock, Gateway, Institutions, Places, Settings};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
@@ -164,7 +162,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
         granted: Granted::default(),
-        refreshing: InThisProcess::default(),
+        refreshing: Refreshing::default(),
         without_revocation: WithoutEndpoint::default(),
         metrics: metrics.clone(),
         under_way: crate::flow::under_way::UnderWay::default(),

@@ -1,48 +1,9 @@
 //! Brakes: where an institution refuses nearly everybody, that is counted against nobody.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use super::{Gateway, Internal};
 use crate::domain::event::EventKind;
 use crate::domain::id::MemberGuid;
 use crate::store::{BrakeName, CountRefusal, ReleaseBrake, Restore, Verdict};
-
-/// How many of the newest grants are remembered: more than a brake lets pass.
-const MOST: usize = 32;
-
-/// For how long they matter.
-const WITHIN: Duration = Duration::from_secs(10 * 60);
-
-/// What was granted since the last refusal, for each brake: what it needs to know, at no cost while nothing is refused.
-#[derive(Default)]
-pub struct Granted(Mutex<HashMap<BrakeName, VecDeque<Instant>>>);
-
-impl Granted {
-    /// Something was granted.
-    pub(super) fn count(&self, brake: &BrakeName) {
-        let mut all = self.all();
-        let granted = all.entry(brake.clone()).or_default();
-        if granted.len() == MOST {
-            granted.pop_front();
-        }
-        granted.push_back(Instant::now());
-    }
-
-    /// How much was granted in the last minutes, and since this was asked last.
-    fn take(&self, brake: &BrakeName) -> u32 {
-        let granted = self.all().remove(brake).unwrap_or_default();
-        let recent = granted.iter().filter(|at| at.elapsed() < WITHIN);
-        u32::try_from(recent.count()).unwrap_or(u32::MAX)
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<BrakeName, VecDeque<Instant>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Counts a refusal; whether it counts against the member.
 pub(super) async fn count_refusal(

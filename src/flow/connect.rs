@@ -58,7 +58,7 @@ pub(super) async fn connect(
             inbound = None;
             continue;
         };
-        let committed = match commit(gateway, subject, &connection).await {
+        let committed = match commit(gateway, &connection).await {
             Ok(committed) => committed,
             Err(error) => {
                 tracing::error!(%error, "the connection could not be kept; its tokens are given back");
@@ -114,17 +114,13 @@ pub(super) async fn connect(
 }
 
 /// Commits a connection, again and again until the window is over: the tokens cannot be obtained a second time.
-async fn commit(
-    gateway: &Gateway,
-    subject: &Subject,
-    connection: &Connection,
-) -> Result<Committed, StoreError> {
+async fn commit(gateway: &Gateway, connection: &Connection) -> Result<Committed, StoreError> {
     let begun = Instant::now();
     loop {
         let committed = gateway.store.commit_connected(connection, gateway.now());
         match committed.await {
             Err(StoreError::Unavailable(_)) if begun.elapsed() < SETTLING => {
-                tracing::warn!(window = %subject.window.guid, "the store is away; the commit is sent again");
+                tracing::warn!("the store is away; the commit is sent again");
             }
             committed => return committed,
         }

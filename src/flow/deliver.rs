@@ -96,7 +96,8 @@ pub(super) async fn bury(
     reason: &str,
     tried: Option<DeliveryTry>,
 ) -> Result<(), Internal> {
-    tracing::error!(reason, event = %event.guid, "webhook delivery failed for the last time");
+    log_context::event(event);
+    tracing::error!(reason, "webhook delivery failed for the last time");
     let attempt = Attempt::of(DutyName::Event(event.guid), event.attempt);
     attempt.settle(gateway, Fate::Buried, tried).await?;
     let counters = &gateway.metrics.webhook_deliveries;

@@ -33,6 +33,7 @@ mod failure;
 pub mod finish;
 pub mod held;
 pub mod idempotency;
+pub mod in_process;
 pub mod institutions;
 pub mod members;
 pub mod mint;
@@ -104,11 +105,11 @@ pub struct Gateway {
     /// What rests because it failed.
     pub circuits: Circuits,
     /// What was granted, for the brakes.
-    pub granted: brakes::Granted,
+    pub granted: in_process::Granted,
     /// The refreshes of this process.
-    pub refreshing: refresh::InThisProcess,
+    pub refreshing: in_process::Refreshing,
     /// Institutions that were said to have no way to give tokens back.
-    pub without_revocation: revoke::WithoutEndpoint,
+    pub without_revocation: in_process::WithoutEndpoint,
     /// Work that must be finished even if the browser that caused it goes away.
     pub tasks: TaskTracker,
 }

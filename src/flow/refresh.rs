@@ -3,8 +3,7 @@
 //! The order is: brake, intent, circuit, the call, what came back is kept, and only then looked at. Whoever asked may
 //! go away meanwhile: the refresh goes on.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -49,35 +48,6 @@ pub enum Outcome {
     Later(Timestamp),
     /// There is no way to a new token.
     Ended,
-}
-
-/// The members whose token sets are being refreshed by this process. Beside the fence in the store, which depends on
-/// clocks, this one does not.
-#[derive(Default)]
-pub struct InThisProcess(Mutex<HashSet<MemberGuid>>);
-
-/// A refresh of this process. Dropping this ends it.
-struct Alone<'a> {
-    all: &'a InThisProcess,
-    member: MemberGuid,
-}
-
-impl InThisProcess {
-    /// Begins one, unless there is one of that member.
-    fn begin(&self, member: MemberGuid) -> Option<Alone<'_>> {
-        let is_first = self.all().insert(member);
-        is_first.then(|| Alone { all: self, member })
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashSet<MemberGuid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Alone<'_> {
-    fn drop(&mut self) {
-        self.all.all().remove(&self.member);
-    }
 }
 
 /// A token set about to be kept for a member.

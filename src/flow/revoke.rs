@@ -1,7 +1,6 @@
 //! revoke: tokens that nobody needs → given back to their institution (RFC 7009).
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,18 +27,6 @@ const FROM_MEMORY: [Duration; 4] = [
     Duration::from_secs(120),
     Duration::from_secs(600),
 ];
-
-/// Institutions that were said to have no way to give tokens back.
-#[derive(Default)]
-pub struct WithoutEndpoint(Mutex<HashSet<InstitutionCode>>);
-
-impl WithoutEndpoint {
-    /// Whether it is said for the first time.
-    fn is_news(&self, institution: &InstitutionCode) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.insert(institution.clone())
-    }
-}
 
 /// Revokes what is owed, once, and records what became of it.
 pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Internal> {

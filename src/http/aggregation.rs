@@ -36,6 +36,8 @@ pub fn routes() -> Endpoints {
         (status = 409, description = "Nothing is lent, and `error.reason` says why: the job is finished, \
             waits for an answer or was never pushed (`job_not_open`); the access token has ended, and the \
             job has failed (`token_ended`); its member's token or credentials cannot be decrypted (`unreadable`)."),
+        (status = 503, description = "The access token has ended and cannot be renewed now: the job is pushed again \
+            later (`token_not_renewed`). Or the store cannot be reached."),
     ),
 )]
 pub async fn lease(

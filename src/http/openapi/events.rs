@@ -27,6 +27,9 @@ pub struct EventMember {
     /// The status in words for people.
     #[schema(example = "Connected to MX Bank.")]
     connection_status_message: String,
+    /// Why it is IMPAIRED, where that is known: REVOKED, REFRESH_LOST or CONSENT_ENDED. Otherwise null.
+    #[schema(required, example = json!(null))]
+    connection_status_reason: Option<String>,
     /// When it was created.
     #[schema(example = 1_772_357_400)]
     created_at: i64,
@@ -231,7 +234,7 @@ pub fn webhooks() -> Value {
             "responses": {
                 "2XX": {"description": "You accept the event. 204 is best."},
                 "410": {"description": "You do not want the event: it is not sent again."},
-                "default": {"description": "The event is sent again, up to twelve times in about 24 hours."},
+                "default": {"description": "The event is sent again, for 24 hours."},
             },
         });
         (kind.name().to_owned(), json!({"post": operation}))

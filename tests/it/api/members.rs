@@ -21,12 +21,13 @@ crate::on_both_stores!(
 );
 
 /// What `guid` says of itself: the documented fields of CONTRACT.md 1.2 and two of ours.
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 25] = [
     "aggregated_at",
     "background_aggregation_is_disabled",
     "connection_status",
     "connection_status_id",
     "connection_status_message",
+    "connection_status_reason",
     "created_at",
     "external_guid",
     "guid",

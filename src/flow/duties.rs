@@ -40,6 +40,9 @@ const INSTITUTION: Duration = Duration::from_secs(61);
 /// How much longer than the call itself a try may take.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// A moment.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// How many duties one look for those that are too old buries; the next look goes on.
 const BURIED_AT_ONCE: usize = 1000;
 
@@ -76,7 +79,9 @@ pub fn is_in_time(gateway: &Gateway, kind: DutyKind, taken_up: Instant) -> bool 
         DutyKind::Deliver => gateway.settings.delivery_timeout,
         DutyKind::Refresh | DutyKind::Revoke => INSTITUTION,
     };
-    taken_up.elapsed() + takes + MARGIN <= held_for(gateway, kind)
+    // Where it is hardly held for longer than a try takes, what gets a place at once is tried.
+    let left = held_for(gateway, kind).saturating_sub(takes + MARGIN);
+    taken_up.elapsed() <= left.max(AT_ONCE)
 }
 
 /// What a line's duties need; `None`: this version does not know, or has not what they need.

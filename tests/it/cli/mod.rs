@@ -8,7 +8,7 @@ mod store_away;
 
 use crate::support::guichet::run;
 use crate::support::guichet::write;
-use crate::support::process::free_port;
+use crate::support::process::Port;
 use tempfile::TempDir;
 
 /// A configuration as somebody would write it: one client, one institution, a store in the folder.
@@ -17,6 +17,7 @@ struct Installation {
     file: String,
     public: u16,
     operator: u16,
+    _ports: [Port; 2],
 }
 
 impl Installation {
@@ -26,7 +27,8 @@ impl Installation {
 
     fn with_store(store: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (public, operator) = (free_port(), free_port());
+        let ports = [Port::take(), Port::take()];
+        let [public, operator] = [ports[0].number(), ports[1].number()];
         let text = format!(
             r#"public_url = "http://127.0.0.1:{public}"
 
@@ -74,6 +76,7 @@ scopes = ["accounts"]
             file,
             public,
             operator,
+            _ports: ports,
         }
     }
 

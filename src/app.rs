@@ -125,6 +125,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
             }),
         delivery_timeout: config.webhooks.timeout,
         members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
+        most_waiting: config.webhooks.most_waiting,
         places: Places {
             endpoint: at_most(config.webhooks.places),
             aggregator: at_most(config.aggregator.as_ref().map_or(0, |it| it.places)),

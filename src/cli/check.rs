@@ -14,7 +14,7 @@ use crate::domain::secret::Digest;
 use crate::outgoing;
 use crate::serve::descriptors;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{self, Examined, StoreError};
+use crate::store::{self, Examined, Queues, StoreError};
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -78,11 +78,13 @@ async fn check_store(
             Examined {
                 set_aside: store.set_aside_keys().await?,
                 seal_keys: store.seal_keys().await?,
+                queues: store.queues().await?,
             }
         }
     };
     println!("store: {}", if online { "takes writes" } else { "reached" });
     tell_set_aside(&examined.set_aside);
+    tell_waiting(&examined.queues, config.webhooks.most_waiting);
     store::check_seal_keys(&examined.seal_keys, keys)
 }
 
@@ -91,6 +93,19 @@ fn tell_set_aside(keys: &[String]) {
     if !keys.is_empty() {
         let (count, keys) = (keys.len(), keys.join(", "));
         println!("warning: {count} records could not be read and were set aside: {keys}");
+    }
+}
+
+/// Warns of clients that take their events so slowly that the oldest are given up, or soon will be.
+fn tell_waiting(queues: &Queues, most: u64) {
+    for (client, waiting) in queues.events() {
+        if waiting >= most / 5 * 4 {
+            println!(
+                "warning: {waiting} events of client {client} wait, and beyond {most} \
+                 (webhooks.most_waiting) the oldest are given up: see to its endpoints; guichet events \
+                 list --dead shows what was given up, guichet events replay sends it again"
+            );
+        }
     }
 }
 

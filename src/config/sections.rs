@@ -456,6 +456,9 @@ pub struct WebhookSettings {
     /// How many deliveries to one endpoint run at a time.
     #[serde(deserialize_with = "value::between::<1, 64, _>")]
     pub places: u64,
+    /// How many undelivered events of a client are kept.
+    #[serde(deserialize_with = "value::between::<100, 100_000_000, _>")]
+    pub most_waiting: u64,
     /// How long an event that was delivered is kept, so that it can be sent again.
     #[serde(
         rename = "keep_delivered_hours",
@@ -471,6 +474,7 @@ impl Default for WebhookSettings {
         Self {
             timeout: Duration::from_secs(20),
             places: 4,
+            most_waiting: 100_000,
             keep_delivered: Duration::from_secs(24 * 60 * 60),
             allow_hosts: Vec::new(),
         }

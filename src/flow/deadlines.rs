@@ -56,6 +56,7 @@ pub async fn upkeep(gateway: &Gateway, last: &mut Option<Timestamp>) -> Result<(
     if last.is_none_or(|last| now.duration_since(last).abs() >= UPKEEP_EVERY) {
         gateway.store.purge(now).await?;
         duties::bury_the_old(gateway).await?;
+        duties::bury_beyond_bounds(gateway).await?;
         *last = Some(now);
     }
     Ok(())

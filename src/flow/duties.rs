@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::circuits::{State, Target};
@@ -44,7 +44,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How many duties one look for those that are too old buries; the next look goes on.
-const BURIED_AT_ONCE: usize = 1000;
+const BURIED_AT_ONCE: u64 = 1000;
 
 /// How many of them at a time.
 const BATCH: usize = 50;
@@ -156,6 +156,71 @@ pub async fn give_back(gateway: &Gateway, duty: &Duty) -> Result<(), Internal> {
         .await
 }
 
+/// Buries the oldest events of every client that has more of them than are kept, wherever they go.
+pub async fn bury_beyond_bounds(gateway: &Gateway) -> Result<(), Internal> {
+    let queues = gateway.store.queues().await?;
+    for (client, waiting) in queues.events() {
+        let mut too_many = waiting.saturating_sub(gateway.settings.most_waiting);
+        if too_many == 0 {
+            continue;
+        }
+        let now = gateway.now();
+        let is_its = |spot: &Spot| {
+            spot.line.client() == client && spot.line.kind() == Some(DutyKind::Deliver)
+        };
+        let spots = gateway.store.spots_due(now).await?;
+        let spots: Vec<Spot> = spots.into_iter().filter(is_its).collect();
+        let mut buried = 0;
+        // Some of each place in turn: within one, what has been due for longest goes first.
+        while too_many > 0 {
+            let before = buried;
+            for spot in &spots {
+                let limit = BATCH.min(usize::try_from(too_many).unwrap_or(usize::MAX));
+                let why = "too many events of its client wait";
+                let count = bury_some(gateway, spot, limit, now, why).await?;
+                buried += count;
+                too_many = too_many.saturating_sub(count);
+            }
+            if buried == before {
+                break;
+            }
+        }
+        tracing::error!(
+            client,
+            buried,
+            "too many events of a client wait; the oldest were given up"
+        );
+    }
+    Ok(())
+}
+
+/// Buries events of a line that were due by then. Returns how many.
+async fn bury_some(
+    gateway: &Gateway,
+    spot: &Spot,
+    limit: usize,
+    due_by: Timestamp,
+    why: &str,
+) -> Result<u64, Internal> {
+    let now = gateway.now();
+    let hold = |kind| now + held_for(gateway, kind);
+    let asks = [Ask {
+        spot: spot.clone(),
+        limit,
+    }];
+    let store = &gateway.store;
+    let mut buried = 0;
+    for reserved in store.reserve_duties(&asks, (due_by, now), hold).await? {
+        for duty in reserved.duties {
+            if let Duty::Deliver(event) = duty {
+                deliver::bury(gateway, &event, why, None).await?;
+                buried += 1;
+            }
+        }
+    }
+    Ok(buried)
+}
+
 /// Buries the events that have waited for longer than events are tried, where nothing is sent because it rests.
 pub async fn bury_the_old(gateway: &Gateway) -> Result<(), Internal> {
     let schedule = DutyKind::Deliver.schedule();
@@ -177,25 +242,13 @@ pub async fn bury_the_old(gateway: &Gateway) -> Result<(), Internal> {
     for spot in spots.into_iter().filter(rests) {
         // One that is buried makes room for the next of its member, which may be too old as well.
         while left > 0 {
-            let (spot, limit) = (spot.clone(), BATCH.min(left));
-            let now = gateway.now();
-            let hold = |kind| now + held_for(gateway, kind);
-            let asks = [Ask { spot, limit }];
-            let reserved = gateway
-                .store
-                .reserve_duties(&asks, (before, now), hold)
-                .await?;
-            let duties: Vec<Duty> = reserved.into_iter().flat_map(|it| it.duties).collect();
-            if duties.is_empty() {
+            let why = "nothing was sent to its endpoint";
+            let limit = BATCH.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let buried = bury_some(gateway, &spot, limit, before, why).await?;
+            if buried == 0 {
                 break;
             }
-            left -= duties.len();
-            for duty in duties {
-                if let Duty::Deliver(event) = duty {
-                    deliver::bury(gateway, &event, "nothing was sent to its endpoint", None)
-                        .await?;
-                }
-            }
+            left = left.saturating_sub(buried);
         }
     }
     Ok(())

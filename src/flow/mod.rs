@@ -135,6 +135,8 @@ pub struct Settings {
     pub members_per_user: u32,
     /// How many duties run at a time.
     pub places: Places,
+    /// How many undelivered events of a client are kept.
+    pub most_waiting: u64,
 }
 
 /// How many duties run at a time, in this process.
@@ -252,8 +254,12 @@ impl Gateway {
         let queues = self.store.queues().await?;
         self.metrics.set_aside.set([], queues.set_aside as f64);
         let now = self.now();
+        for (client, waiting) in queues.events() {
+            self.metrics.events_waiting.set([client], waiting as f64);
+        }
+        let kinds = queues.kinds();
         for kind in DutyKind::ALL {
-            let queued = queues.kinds.get(&kind).copied().unwrap_or_default();
+            let queued = kinds.get(&kind).copied().unwrap_or_default();
             let due_for = queued.due_at.map(|at| now.duration_since(at).as_secs_f64());
             let (length, kind) = (queued.length as f64, [kind.name()]);
             self.metrics.queue_length.set(kind, length);

@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// When to look again whether a client, an institution or a registration is configured again.
+const UNTIL_CONFIGURED: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What a refresh led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -83,10 +86,18 @@ pub(super) async fn perform(
     log_context::institution(&at.institution);
     log_context::member_guid(member);
     // Where a refresh begins, its own step says when the next one is due.
-    let postponed = match once(gateway, at, member, Want::Due(held_until)).await? {
-        Tried::Ended(_) => return Ok(()),
-        Tried::UnderWay(until) => until,
-        Tried::Braked => after_pause(gateway, 2),
+    let postponed = match once(gateway, at, member, Want::Due(held_until)).await {
+        Ok(Tried::Ended(_)) => return Ok(()),
+        Ok(Tried::UnderWay(until)) => until,
+        Ok(Tried::Braked) => after_pause(gateway, 2),
+        Err(Internal::NotConfigured(what)) => {
+            tracing::warn!(
+                what,
+                "it is no longer configured; not refreshed until it is again"
+            );
+            gateway.now() + UNTIL_CONFIGURED
+        }
+        Err(error) => return Err(error),
     };
     let duty = DutyName::Refresh(member);
     let attempt = Attempt { duty, nth: None };

@@ -167,6 +167,8 @@ pub struct Metrics {
     pub webhook_delivery: Timers<1>,
     /// Steps of the store, by name.
     pub store_step: Timers<1>,
+    /// How many events wait to be told, by client.
+    pub events_waiting: Gauges<1>,
     /// How many endpoints, or aggregators, rest because they failed.
     pub resting: Gauges<1>,
     /// How many duties of a kind there are, including those that wait for another try.
@@ -314,6 +316,11 @@ impl Metrics {
                 "store_step",
                 "Steps of the store",
                 [Label::OneOf("step", store_steps.to_vec())],
+            ),
+            events_waiting: new.gauges(
+                "events_waiting",
+                "How many events a client has to be told still",
+                [Label::Client],
             ),
             resting: new.gauges(
                 "resting",

@@ -34,10 +34,34 @@ pub(super) enum Keeping {
 /// What waits in the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queues {
-    /// The duties of each kind that there are any of.
-    pub kinds: BTreeMap<DutyKind, Queued>,
+    /// The duties of each line that there are any of.
+    pub lines: BTreeMap<Line, Queued>,
     /// How many records could not be read when they were due: set aside, so that nothing waits for them.
     pub set_aside: u64,
+}
+
+impl Queues {
+    /// The duties of each kind that there are any of.
+    pub fn kinds(&self) -> BTreeMap<DutyKind, Queued> {
+        let mut kinds: BTreeMap<DutyKind, Queued> = BTreeMap::new();
+        for (line, queued) in &self.lines {
+            if let Some(kind) = line.kind() {
+                let sum = kinds.entry(kind).or_default();
+                *sum = sum.and(*queued);
+            }
+        }
+        kinds
+    }
+
+    /// How many events each client has to be told still.
+    pub fn events(&self) -> BTreeMap<&str, u64> {
+        let mut clients = BTreeMap::new();
+        let lines = self.lines.iter();
+        for (line, queued) in lines.filter(|(line, _)| line.kind() == Some(DutyKind::Deliver)) {
+            *clients.entry(line.client()).or_default() += queued.length;
+        }
+        clients
+    }
 }
 
 /// What an operator should know of a store.
@@ -47,6 +71,8 @@ pub struct Examined {
     pub set_aside: Vec<String>,
     /// The seal keys that its gateways ever had.
     pub seal_keys: SealKeys,
+    /// What waits in it.
+    pub queues: Queues,
 }
 
 /// The duties of one kind.

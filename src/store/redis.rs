@@ -514,20 +514,18 @@ impl RedisStore {
         let mut found = Vec::new();
         for (slot, answer) in slots.iter().zip(self.link.query_all(lines).await?) {
             for (line, first) in value::<Vec<(String, f64)>>(answer)? {
-                found.push((self.keys.due(slot, &line), Line::found(&line).kind(), first));
+                found.push((self.keys.due(slot, &line), Line::found(&line), first));
             }
         }
         let lengths = found.iter().map(|(name, _, _)| length(name));
         let lengths = self.link.query_all(lengths).await?;
-        for ((_, kind, first), answer) in found.iter().zip(lengths) {
-            let line = Queued {
+        for ((_, line, first), answer) in found.into_iter().zip(lengths) {
+            let queued = Queued {
                 length: number(answer)?,
-                due_at: Timestamp::from_millisecond(*first as i64).ok(),
+                due_at: Timestamp::from_millisecond(first as i64).ok(),
             };
-            if let Some(kind) = kind {
-                let sum = queues.kinds.entry(*kind).or_default();
-                *sum = sum.and(line);
-            }
+            let sum = queues.lines.entry(line).or_default();
+            *sum = sum.and(queued);
         }
         Ok(queues)
     }

@@ -161,7 +161,7 @@ impl SqliteStore {
         self.threads
             .read(|tx| {
                 Ok(Queues {
-                    kinds: records::queued(tx)?,
+                    lines: records::queued(tx)?,
                     set_aside: records::length(tx, &List::SetAside)?,
                 })
             })

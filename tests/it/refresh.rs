@@ -449,7 +449,7 @@ async fn a_refused_token_set_is_kept_for_a_day(backend: Backend) {
     gateway.pass(DAY);
     eventually(async || {
         let queues = gateway.inside.store.queues().await.expect("counted");
-        (!queues.kinds.contains_key(&DutyKind::Refresh)).then_some(())
+        (!queues.kinds().contains_key(&DutyKind::Refresh)).then_some(())
     })
     .await;
     assert!(!kept().await, "it was erased");

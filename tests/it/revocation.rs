@@ -87,7 +87,7 @@ async fn k5_a_bank_that_asks_for_time_is_left_alone_and_asked_again(backend: Bac
         eventually(async || {
             let queues = gateway.inside.store.queues().await.expect("counted");
             let kind = guichet::domain::duty::DutyKind::Revoke;
-            let due = queues.kinds.get(&kind)?.due_at?;
+            let due = queues.kinds().get(&kind)?.due_at?;
             let now = guichet::flow::Clock::now(&gateway.clock);
             (due.duration_since(now).as_secs() > 3000).then_some(attempt)
         })
@@ -111,7 +111,7 @@ async fn k5_after_a_day_a_revocation_is_given_up_and_counted(backend: Backend) {
         eventually(async || {
             let queues = gateway.inside.store.queues().await.expect("counted");
             let kind = guichet::domain::duty::DutyKind::Revoke;
-            let Some(due) = queues.kinds.get(&kind).and_then(|it| it.due_at) else {
+            let Some(due) = queues.kinds().get(&kind).and_then(|it| it.due_at) else {
                 return Some(());
             };
             let wait = due.duration_since(guichet::flow::Clock::now(&gateway.clock));

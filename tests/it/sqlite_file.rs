@@ -241,7 +241,7 @@ async fn a_key_of_another_kind_stops_nobody() {
     assert_eq!(set_aside, ["eabc", "jabc", "zNEWER", "\u{e9}abc"]);
     let queues = store.queues().await.expect("counted");
     assert_eq!(
-        queues.kinds[&DutyKind::Aggregate].length,
+        queues.kinds()[&DutyKind::Aggregate].length,
         1,
         "what cannot be read has left its queue"
     );

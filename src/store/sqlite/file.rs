@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::records;
 use crate::steps::record::{Key, List, Reads};
-use crate::store::outcome::{Examined, Result, StoreError};
+use crate::store::outcome::{Examined, Queues, Result, StoreError};
 
 /// The layout, and its number (`user_version`).
 const LAYOUT: &str = include_str!("schema.sql");
@@ -153,6 +153,10 @@ pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Examined>> {
                     .query_map([List::SetAside.name()], |row| row.get(0))?
                     .collect::<rusqlite::Result<_>>()?,
                 seal_keys: loaded.view.seal_keys().cloned().unwrap_or_default(),
+                queues: Queues {
+                    lines: records::queued(&connection)?,
+                    ..Queues::default()
+                },
             }
         }
         _ => Examined::default(),

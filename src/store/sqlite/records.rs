@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::domain::duty::DutyKind;
 use crate::steps::due::Behind;
 use crate::steps::record::{Key, List, Reads, Record};
 use crate::steps::{Line, Step};
@@ -320,8 +319,8 @@ pub(super) fn all_of(tx: &Connection, kind: char) -> Result<Vec<(Key, Record)>> 
     Ok(all)
 }
 
-/// How much is in the queue, and when the first of each kind is due.
-pub(super) fn queued(tx: &Connection) -> Result<BTreeMap<DutyKind, Queued>> {
+/// How much is in each line, and when the first of it is due.
+pub(super) fn queued(tx: &Connection) -> Result<BTreeMap<Line, Queued>> {
     let mut sql = tx.prepare_cached("SELECT line, count(*), min(at) FROM due GROUP BY line")?;
     let lines = sql.query_map((), |row| {
         let (length, first): (i64, Option<i64>) = (row.get(1)?, row.get(2)?);
@@ -329,17 +328,9 @@ pub(super) fn queued(tx: &Connection) -> Result<BTreeMap<DutyKind, Queued>> {
             length: length.unsigned_abs(),
             due_at: first.and_then(|at| Timestamp::from_millisecond(at).ok()),
         };
-        Ok((row.get::<_, String>(0)?, queued))
+        Ok((Line::found(&row.get::<_, String>(0)?), queued))
     })?;
-    let mut kinds: BTreeMap<DutyKind, Queued> = BTreeMap::new();
-    for line in lines {
-        let (line, queued) = line?;
-        if let Some(kind) = Line::found(&line).kind() {
-            let sum = kinds.entry(kind).or_default();
-            *sum = sum.and(queued);
-        }
-    }
-    Ok(kinds)
+    Ok(lines.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many rows one step deletes, so that others need not wait long.

@@ -14,6 +14,7 @@ crate::on_both_stores!(
     dead_events_are_sent_again_by_range,
     a_test_event_says_what_each_endpoint_answers,
     a_brake_is_taken_off_by_hand,
+    beyond_the_bound_the_oldest_events_are_given_up_and_can_be_sent_again,
 );
 
 /// Runs a command on the gateway's own configuration. On a thread of its own, so that the gateway goes on.
@@ -174,4 +175,40 @@ async fn a_brake_is_taken_off_by_hand(backend: Backend) {
         unknown.code == Some(1) && unknown.err.contains("no_bank"),
         "{unknown:?}"
     );
+}
+
+async fn beyond_the_bound_the_oldest_events_are_given_up_and_can_be_sent_again(backend: Backend) {
+    let setup = Setup {
+        hook_events: Some(r#"["member.created"]"#),
+        swaps: vec![("[webhooks]", "[webhooks]\nmost_waiting = 100")],
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(backend, setup).await;
+    gateway.hooks.answer_with(Reply::Status(503));
+    for _ in 0..110 {
+        gateway.member().await;
+    }
+    let warned = guichet(&gateway, &["check"]).await;
+    assert!(warned.out.contains("most_waiting"), "{warned:?}");
+    // What is tried again later is due by then.
+    gateway.pass(Duration::from_secs(61));
+    let dead = ["events", "list", "--client", CLIENT, "--dead"];
+    let given_up = eventually(async || {
+        let listed = guichet(&gateway, &dead).await.out;
+        (listed.lines().count() >= 10).then_some(listed)
+    })
+    .await;
+    assert_eq!(
+        given_up.lines().count(),
+        10,
+        "no more than there are too many"
+    );
+    let waiting = format!("guichet_events_waiting{{client=\"{CLIENT}\"}} 100");
+    assert!(gateway.metrics().await.contains(&waiting));
+    let again = guichet(
+        &gateway,
+        &["events", "replay", "--client", CLIENT, "--dead"],
+    )
+    .await;
+    assert_eq!(again.out, "10 sent again\n", "{again:?}");
 }

@@ -268,7 +268,7 @@ async fn events_of_a_member_leave_one_after_the_other_at_each_endpoint(bench: Be
     later.expect("answered");
     assert_eq!(due(49).await, BTreeSet::new());
     assert_eq!(due(50).await, BTreeSet::from([chain[0]]));
-    let queued = store.queues().await.expect("counted").kinds[&DutyKind::Deliver];
+    let queued = store.queues().await.expect("counted").kinds()[&DutyKind::Deliver];
     assert_eq!(queued.length, 4, "those that wait behind others count");
     store
         .finish_event(chain[0], at(51))

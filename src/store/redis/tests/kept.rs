@@ -102,7 +102,7 @@ async fn one_record_that_cannot_be_read_stops_nobody() {
     let queues = store.queues().await.expect("counted");
     assert_eq!(queues.set_aside, spoilt.len() as u64);
     assert_eq!(
-        queues.kinds[&DutyKind::Aggregate].length,
+        queues.kinds()[&DutyKind::Aggregate].length,
         sound.len() as u64
     );
     for (partition, key) in spoilt {

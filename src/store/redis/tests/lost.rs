@@ -189,7 +189,7 @@ async fn every_step_of_a_flow_is_taken_once_though_its_answer_was_lost() {
             .expect("sent again");
     }
     let queues = store.queues().await.expect("counted");
-    assert_eq!(queues.kinds.get(&DutyKind::Deliver), None);
+    assert_eq!(queues.kinds().get(&DutyKind::Deliver), None);
 }
 
 #[tokio::test]

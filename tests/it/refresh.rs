@@ -6,15 +6,12 @@ use guichet::domain::duty::DutyKind;
 use guichet::domain::id::MemberGuid;
 use guichet::flow::Clock as _;
 use guichet::store::Restore;
-use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
-use crate::support::aggregation::{failed, job, lease, nth_push, report};
+use crate::support::aggregation::{failed, job, lease, lease_at, nth_push, report};
 use crate::support::behaviour::{Behaviour, Gate, json_response};
 use crate::support::gateway::{Backend, Setup, TestGateway, eventually};
 use crate::support::served::Served;
-use crate::support::settings::AGGREGATOR_KEY;
-use crate::support::visitor::http;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// A little more than the access tokens of the bank are valid.
@@ -157,24 +154,12 @@ async fn k3_a_token_that_has_ended_is_refreshed_before_it_is_lent(backend: Backe
     );
 }
 
-/// Leases the job at that gateway, with an HTTP client of its own.
-async fn lease_at(origin: url::Url, job: String) -> Value {
-    let url = origin
-        .join(&format!("/aggregation/jobs/{job}/lease"))
-        .expect("a URL");
-    let request = http()
-        .post(url)
-        .header(AUTHORIZATION, format!("Bearer {AGGREGATOR_KEY}"));
-    let response = request.send().await.expect("a response");
-    response.json().await.expect("JSON")
-}
-
 async fn k3_fifty_leases_at_once_make_one_token_request(backend: Backend) {
     let gateway = TestGateway::start(backend).await;
     let member = pulled(&gateway).await;
     gateway.pass(TOKEN);
     let job = ordered(&gateway, member).await;
-    let leases = (0..50).map(|_| lease_at(gateway.url.clone(), job.clone()));
+    let leases = (0..50).map(|_| lease_at(&gateway.url, &job));
     let lent = futures_util::future::join_all(leases).await;
     assert_eq!(refreshes(&gateway), 1);
     let first = &lent[0]["access_token"];
@@ -369,7 +354,10 @@ async fn racing_refresh_of_two_gateways_makes_one_token_request(backend: Backend
     let origins = [&gateway.url, &other.url].repeat(10);
     let leases: Vec<_> = origins
         .into_iter()
-        .map(|origin| tokio::spawn(lease_at(origin.clone(), job.clone())))
+        .map(|origin| {
+            let (origin, job) = (origin.clone(), job.clone());
+            tokio::spawn(async move { lease_at(&origin, &job).await })
+        })
         .collect();
     asked(gateway, 1).await;
     gate.open();
@@ -423,7 +411,7 @@ async fn lost_rotation_by_a_crash_is_told_or_lives_on(backend: Backend) {
 }
 
 async fn lease_within(origin: &url::Url, job: &str, limit: Duration) -> (u16, Value) {
-    let leased = tokio::time::timeout(limit, lease_at(origin.clone(), job.to_owned())).await;
+    let leased = tokio::time::timeout(limit, lease_at(origin, job)).await;
     leased.map_or((0, Value::Null), |lent| (200, lent))
 }
 

@@ -4,9 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use url::Url;
 
 use super::gateway::TestGateway;
 use super::loopback::Recorded;
+use super::settings::AGGREGATOR_KEY;
+use super::visitor::http;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -44,6 +47,15 @@ pub async fn lease(gateway: &TestGateway, job: &str) -> (u16, Value) {
     gateway
         .aggregation(&format!("/aggregation/jobs/{job}/lease"), None)
         .await
+}
+
+/// Asks one of several gateways for what the job pulls with.
+pub async fn lease_at(origin: &Url, job: &str) -> Value {
+    let url = origin.join(&format!("/aggregation/jobs/{job}/lease"));
+    let request = http().post(url.expect("a URL")).bearer_auth(AGGREGATOR_KEY);
+    let response = request.send().await.expect("a response");
+    let body = response.text().await.expect("a body");
+    serde_json::from_str(&body).expect("JSON")
 }
 
 /// Reports; the response's status, and the job's.

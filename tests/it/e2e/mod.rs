@@ -6,6 +6,7 @@ mod demo;
 mod duplicates;
 mod endings;
 mod gallery;
+mod incidents;
 mod keyboard;
 mod links;
 mod looks;

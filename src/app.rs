@@ -2,7 +2,8 @@
 //! and the real randomness, or those of a test.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
 use crate::flow::in_process::{Granted, Refreshing, WithoutEndpoint};
-use crate::flow::{Circuits, Clients, Clock, Gateway, Institutions, Places, Settings};
+use crate::flow::{Circuits, Clients, Clocks, Gateway, Institutions, Places, Settings, Timeline};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
 use crate::metrics::{Configured, Metrics};
@@ -30,8 +31,8 @@ use crate::webhook::{self, Webhooks};
 
 /// Where time and randomness come from.
 pub struct Sources {
-    /// What time it is.
-    pub clock: Box<dyn Clock>,
+    /// The machine's clocks.
+    pub clocks: Box<dyn Clocks>,
     /// Where randomness comes from.
     pub random: Box<dyn Random>,
 }
@@ -40,22 +41,27 @@ impl Sources {
     /// The machine's clock and the operating system's generator.
     pub fn real() -> Self {
         Self {
-            clock: Box::new(WallClock),
+            clocks: Box::new(MachineClocks),
             random: Box::new(SystemRandom),
         }
     }
 }
 
-struct WallClock;
+struct MachineClocks;
 
-impl Clock for WallClock {
+impl Clocks for MachineClocks {
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the clock"
     )]
-    fn now(&self) -> Timestamp {
+    fn of_day(&self) -> Timestamp {
         let now = Timestamp::now();
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+
+    fn steady(&self) -> Duration {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGUN.elapsed()
     }
 }
 
@@ -88,6 +94,14 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
             Ok((opened.0.into(), opened.1))
         }
     }
+}
+
+/// What time it is, for a command that works on the store beside its gateways.
+pub async fn now(store: &Store) -> Result<Timestamp, StoreError> {
+    let timeline = Timeline::new(Sources::real().clocks);
+    let told = store.tell_time(timeline.now()).await?;
+    timeline.hear(told.server, told.latest);
+    Ok(timeline.now())
 }
 
 /// The configured seal keys.
@@ -149,7 +163,8 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         .map(|settings| secret_text(settings.key.expose_secret()));
     let webhooks = webhooks(&config)?;
     let configured = Configured::of(&config.clients, &config.institutions);
-    let metrics = Metrics::new(configured, store::STEPS, sources.clock.now());
+    let clock = Timeline::new(sources.clocks);
+    let metrics = Metrics::new(configured, store::STEPS, clock.now());
     let metrics = Arc::new(metrics);
     let gateway = Arc::new(Gateway {
         store: store.measured(metrics.clone()),
@@ -159,7 +174,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         clients: Clients::new(config.clients),
         institutions: Institutions::new(config.institutions),
         settings,
-        clock: sources.clock,
+        clock,
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
         granted: Granted::default(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::Gateway;
+use crate::flow::{Gateway, timeline};
 use crate::http::{self, ops};
 use crate::telemetry::Sums;
 use crate::webhook::Webhooks;
@@ -61,6 +61,7 @@ impl Server {
     ) -> anyhow::Result<()> {
         let gateway: Arc<Gateway> = self.app.gateway.clone();
         let limits = self.app.limits.clone();
+        timeline::agree(&gateway).await;
         let stopping = Stopping {
             draining: self.operator.draining.clone(),
             closing: CancellationToken::new(),

@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use crate::flow::circuits::Target;
 use crate::flow::duties::{Duty, Line, Reserved};
-use crate::flow::{Gateway, deadlines, duties};
+use crate::flow::{Gateway, deadlines, duties, timeline};
 use crate::log_context;
 use crate::webhook::Webhooks;
 use turns::Turns;
@@ -173,6 +173,7 @@ impl Taken {
 async fn look(gateway: &Gateway, overdue: &Notify, shutdown: &CancellationToken) {
     let mut looks = every_look();
     while is_next(&mut looks, shutdown).await {
+        timeline::agree(gateway).await;
         match deadlines::look(gateway).await {
             Ok(true) => overdue.notify_one(),
             Ok(false) => {}

@@ -99,11 +99,11 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         .config
         .context("--config is missing: name the configuration file")?;
     let (config, _) = Config::load(Some(&file), &Environment::of_process()?)?;
-    let now = app::Sources::real().clock.now();
     if let Command::Test { client } = &options.command {
-        return test(&config, client, now).await;
+        return test(&config, client).await;
     }
     let (store, _) = app::open_store(&config).await?;
+    let now = app::now(&store).await?;
     match options.command {
         Command::Test { .. } => {}
         Command::List(which) => {
@@ -145,7 +145,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// Sends a test event to every endpoint of a client.
-async fn test(config: &Config, client: &ClientId, now: Timestamp) -> anyhow::Result<()> {
+async fn test(config: &Config, client: &ClientId) -> anyhow::Result<()> {
     let found = config.clients.iter().find(|it| it.id == *client);
     let found = found.with_context(|| {
         let known: Vec<&str> = config.clients.iter().map(|it| it.id.as_str()).collect();
@@ -156,10 +156,13 @@ async fn test(config: &Config, client: &ClientId, now: Timestamp) -> anyhow::Res
         bail!("{client} has no [[clients.webhooks]]: nothing is told to it");
     }
     let webhooks = app::webhooks(config)?;
+    let sources = app::Sources::real();
     let mut failed = 0;
     for endpoint in &found.webhooks {
-        let message = Message::test(app::Sources::real().random.as_ref());
-        let answered = webhooks.deliver(endpoint, &message, now).await;
+        let message = Message::test(sources.random.as_ref());
+        let answered = webhooks
+            .deliver(endpoint, &message, sources.clocks.of_day())
+            .await;
         let is_taken = answered.delivery == Delivery::Delivered;
         failed += usize::from(!is_taken);
         let url = printable(endpoint.url.as_str(), 200);

@@ -43,7 +43,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         );
     }
     let (store, _) = app::open_store(&config).await?;
-    let now = app::Sources::real().clock.now();
+    let now = app::now(&store).await?;
     let mut released = 0;
     for client in registered {
         for of in Refused::ALL {

@@ -66,12 +66,12 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         );
     }
     let (store, _) = app::open_store(&config).await?;
-    let sources = app::Sources::real();
+    let now = app::now(&store).await?;
     match &options.command {
         Command::Create(_) => {
-            let key = ApiKey::new(sources.random.as_ref());
+            let key = ApiKey::new(app::Sources::real().random.as_ref());
             let added = store
-                .add_api_key(client, key.id(), key.digest(client), sources.clock.now())
+                .add_api_key(client, key.id(), key.digest(client), now)
                 .await?;
             if added == KeyAddition::TooMany {
                 bail!(
@@ -93,10 +93,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
             }
         }
         Command::Retire { id, .. } => {
-            if !store
-                .retire_api_key(client, id, sources.clock.now())
-                .await?
-            {
+            if !store.retire_api_key(client, id, now).await? {
                 bail!("{client} has no active key {id}; guichet keys list names them");
             }
             println!("{id} retired");

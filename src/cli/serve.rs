@@ -81,7 +81,7 @@ async fn open(
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(Store, Vec<String>)>> {
     let keys = app::key_ring(config)?.identities();
-    let now = app::Sources::real().clock.now();
+    let now = app::Sources::real().clocks.of_day();
     let open_once = async || {
         let (store, warnings) = app::open_store(config).await?;
         store.know_seal_keys(keys.clone(), now).await?;

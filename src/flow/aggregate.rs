@@ -141,7 +141,7 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job) -> Result<(), Internal> {
         Ok(entered) => entered,
         Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,
     };
-    match aggregator.push(&job, gateway.now()).await {
+    match aggregator.push(&job, gateway.clock.of_day()).await {
         Ok(()) => {
             gateway.circuits.worked(&Target::Aggregator);
             tracing::info!("job pushed");

@@ -38,12 +38,12 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
         Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,
     };
     let client = event.member.client.as_str();
-    let now = gateway.now();
     let timing = gateway.metrics.webhook_delivery.start([client]);
-    let answered = webhooks.deliver(endpoint, &message, now).await;
+    let at = gateway.clock.of_day();
+    let answered = webhooks.deliver(endpoint, &message, at).await;
     drop(timing);
     let tried = DeliveryTry {
-        at: now,
+        at,
         duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         status: answered.status,
         answer: answered.text,

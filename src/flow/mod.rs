@@ -46,6 +46,7 @@ pub mod retry;
 pub mod revoke;
 pub mod seal_contexts;
 mod settle;
+pub mod timeline;
 pub mod under_way;
 pub mod unproven;
 
@@ -74,6 +75,7 @@ use crate::store::{Store, StoreError};
 
 pub use self::circuits::Circuits;
 pub use self::institutions::Institutions;
+pub use self::timeline::{Clocks, Timeline};
 pub use crate::store::{
     AttemptRecord, IdempotentRequest, PageRequest, Paged, Subject, VisitKind, WindowQuery,
 };
@@ -95,7 +97,7 @@ pub struct Gateway {
     /// What the configuration says of times and limits.
     pub settings: Settings,
     /// What time it is.
-    pub clock: Box<dyn Clock>,
+    pub clock: Timeline,
     /// Where randomness comes from.
     pub random: Box<dyn Random>,
     /// What is counted.
@@ -148,12 +150,6 @@ pub struct Places {
     pub aggregator: usize,
     /// At each institution.
     pub institution: usize,
-}
-
-/// What time it is.
-pub trait Clock: Send + Sync {
-    /// Now, in whole milliseconds.
-    fn now(&self) -> Timestamp;
 }
 
 /// The tenants, by id.

@@ -19,6 +19,7 @@ pub mod ending;
 pub mod event;
 pub mod idempotency;
 pub mod job;
+pub mod latest_time;
 pub mod link;
 pub mod member;
 pub mod name;

@@ -175,6 +175,7 @@ records! {
     'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode, of: &str)
         = format_args!("{client}/{institution}/{of}");
     'v' SealKeys(SealKeys) seal_keys() = "";
+    'c' LatestTime(LatestTime) latest_time() = "";
 }
 
 /// A window is kept without its name.
@@ -715,6 +716,14 @@ impl SealKeys {
             .map(|(id, _)| id.clone())
             .collect()
     }
+}
+
+/// What time a gateway was at when it last said so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatestTime {
+    /// The time.
+    #[serde(with = "form")]
+    pub time: Timestamp,
 }
 
 /// How long a deleted member is kept before it is purged (CONTRACT.md 1.4).

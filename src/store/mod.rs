@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! mod.rs, windows, members, jobs, duties, users,  the steps, by name
-//! names, refreshes, seal_keys
+//! names, refreshes, seal_keys, time
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -31,6 +31,7 @@ pub mod redis;
 mod refreshes;
 mod seal_keys;
 pub mod sqlite;
+mod time;
 mod users;
 mod windows;
 
@@ -116,6 +117,7 @@ pub const STEPS: &[&str] = &[
     "probe_everywhere",
     "know_seal_keys",
     "seal_keys",
+    "tell_time",
 ];
 
 #[cfg(test)]
@@ -131,6 +133,7 @@ mod tests {
             include_str!("events.rs"),
             include_str!("refreshes.rs"),
             include_str!("seal_keys.rs"),
+            include_str!("time.rs"),
         ];
         let mut names: Vec<&str> = files
             .iter()

@@ -532,6 +532,14 @@ impl RedisStore {
 
     /// Writes through the same path as a step: a key that nobody reads. In a cluster it is enough that one server takes
     /// a write: there are people whom it serves.
+    /// What time it is by the clock of the server that has what concerns the store as a whole.
+    pub(super) async fn time(&self) -> Result<Timestamp> {
+        let server = self.link.server(&self.keys.store())?;
+        let (seconds, micros): (i64, i32) = server.ask(&redis::cmd("TIME")).await?;
+        Timestamp::new(seconds, micros.saturating_mul(1_000))
+            .map_err(|error| StoreError::Failed(format!("its server's clock: {error}")))
+    }
+
     pub(super) async fn probe(&self) -> Result<()> {
         let probes = self.probes();
         select_ok(probes.map(|it| Box::pin(self.link.query(it))))

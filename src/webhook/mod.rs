@@ -118,7 +118,7 @@ impl Webhooks {
         })
     }
 
-    /// Posts the message to the endpoint, once. `timestamp` is the time of this try; the event's guid is
+    /// Posts the message to the endpoint, once. `timestamp` is the time of this try, by the time of day; the event's guid is
     /// the same at every try, so that a receiver can drop repetitions.
     ///
     /// Signed with each of the endpoint's secrets, unsigned only if it has none; with HTTP Basic (RFC

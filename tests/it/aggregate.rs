@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use guichet::domain::id::MemberGuid;
-use guichet::flow::Clock as _;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 

@@ -23,7 +23,6 @@ crate::on_both_stores!(
     an_attempt_that_runs_out_can_be_tried_again,
     an_attempt_cut_off_half_way_ends_with_a_way_to_try_again,
     another_try_is_offered_for_a_while_only,
-    a_clock_that_goes_back_stops_nobody,
 );
 
 async fn a_link_nobody_follows_runs_out_by_itself(backend: Backend) {
@@ -43,28 +42,6 @@ async fn a_link_nobody_follows_runs_out_by_itself(backend: Backend) {
     assert_eq!((page.status, page.name()), (410, Some("expired")));
     assert!(!offers_another_try(&page), "nobody had begun");
     assert_eq!(visitor.cookie_header(), None, "the link claims nothing");
-}
-
-async fn a_clock_that_goes_back_stops_nobody(backend: Backend) {
-    const HOUR: Duration = Duration::from_secs(60 * 60);
-    let gateway = TestGateway::start(backend).await;
-    let visitor = gateway.visitor();
-    // Before each leg of a flow.
-    gateway.clock.go_back(HOUR);
-    let (member, link) = gateway.member().await;
-    gateway.clock.go_back(HOUR);
-    let authorization = gateway.open(&visitor, &link).await;
-    gateway.clock.go_back(HOUR);
-    let page = visitor
-        .get(&gateway.bank.code_for(&authorization).url())
-        .await;
-    gateway.clock.go_back(HOUR);
-    let page = visitor.follow_from(page).await;
-    assert_eq!((page.status, page.name()), (200, Some("connected")));
-    assert_eq!(gateway.read(member).await["connection_status"], "CONNECTED");
-    // What was due by the clock before it went back is sent when that time comes again.
-    gateway.pass(HOUR);
-    told_once(&gateway, 1).await;
 }
 
 async fn an_attempt_that_runs_out_can_be_tried_again(backend: Backend) {

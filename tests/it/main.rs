@@ -29,6 +29,7 @@ mod bounds;
 mod callback;
 mod canary;
 mod cli;
+mod clocks;
 mod connect;
 mod connections;
 mod crash;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use guichet::domain::duty::DutyKind;
 use guichet::domain::id::MemberGuid;
-use guichet::flow::Clock as _;
 use guichet::store::Restore;
 use serde_json::{Value, json};
 

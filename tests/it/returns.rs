@@ -271,7 +271,7 @@ async fn b1_an_address_no_longer_registered_is_not_returned_to() {
     let nothing = Environment::of(std::iter::empty::<(String, String)>());
     let (config, _) = Config::load(Some(&file), &nothing).unwrap_or_else(|error| panic!("{error}"));
     let sources = Sources {
-        clock: Box::new(MovableClock::default()),
+        clocks: Box::new(MovableClock::default()),
         random: Box::new(SystemRandom),
     };
     let (changed, _) = app::build(config, sources).await.expect("a gateway");

@@ -88,7 +88,7 @@ async fn k5_a_bank_that_asks_for_time_is_left_alone_and_asked_again(backend: Bac
             let queues = gateway.inside.store.queues().await.expect("counted");
             let kind = guichet::domain::duty::DutyKind::Revoke;
             let due = queues.kinds().get(&kind)?.due_at?;
-            let now = guichet::flow::Clock::now(&gateway.clock);
+            let now = gateway.clock.now();
             (due.duration_since(now).as_secs() > 3000).then_some(attempt)
         })
         .await
@@ -114,7 +114,7 @@ async fn k5_after_a_day_a_revocation_is_given_up_and_counted(backend: Backend) {
             let Some(due) = queues.kinds().get(&kind).and_then(|it| it.due_at) else {
                 return Some(());
             };
-            let wait = due.duration_since(guichet::flow::Clock::now(&gateway.clock));
+            let wait = due.duration_since(gateway.clock.now());
             // Not held by who is at it.
             (wait.as_secs() < 290 || wait.as_secs() > 310).then_some(())
         })

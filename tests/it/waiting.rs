@@ -6,7 +6,6 @@ use guichet::domain::client::UnboundCallback;
 use guichet::domain::id::AttemptId;
 use guichet::domain::secret::{AuthorizationState, BindingSecret};
 use guichet::domain::window::Binding;
-use guichet::flow::Clock as _;
 use guichet::store::{Claim, Claimed};
 use tokio::time::Instant;
 

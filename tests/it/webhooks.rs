@@ -296,7 +296,7 @@ fn ids(told: &[Recorded]) -> BTreeSet<String> {
 }
 
 /// Waits until the gateway has drawn its conclusion from every delivery so far.
-async fn settled(gateway: &TestGateway) {
+pub async fn settled(gateway: &TestGateway) {
     eventually(async || {
         let results = ["delivered", "retried", "gone", "abandoned"];
         let concluded: usize = results.iter().map(|result| told(gateway, result)).sum();

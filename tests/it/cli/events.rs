@@ -141,7 +141,7 @@ async fn a_brake_is_taken_off_by_hand(backend: Backend) {
         },
         of: Refused::Refreshes,
     };
-    let now = guichet::flow::Clock::now(&gateway.clock);
+    let now = gateway.clock.now();
     for _ in 0..20 {
         let (member, _) = gateway.member().await;
         let count = CountRefusal {

@@ -3,19 +3,19 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use guichet::app::{self, Sources};
 use guichet::config::{Config, Environment};
 use guichet::domain::id::{ClientId, MemberGuid, UserGuid};
 use guichet::domain::random::Random;
 use guichet::flow::access::{self, UserRequest};
-use guichet::flow::{Clock, Gateway, deadlines};
+use guichet::flow::{Clocks, Gateway, deadlines};
 use guichet::serve::Listeners;
 use guichet::telemetry::Sums;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -31,35 +31,66 @@ use super::visitor::Visitor;
 
 pub use super::settings::*;
 
-/// A clock that runs with the machine's and can be moved.
+/// Clocks that run with the machine's, through which time can pass, and which can be set.
 #[derive(Clone, Default)]
-pub struct MovableClock(Arc<AtomicI64>);
+pub struct MovableClock(Arc<Moved>);
+
+/// By how many milliseconds.
+#[derive(Default)]
+struct Moved {
+    passed: AtomicI64,
+    set: AtomicI64,
+}
 
 impl MovableClock {
-    /// Moves the clock forward.
+    /// Lets time pass.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(
-            i64::try_from(by.as_millis()).expect("a short while"),
-            Ordering::SeqCst,
-        );
+        self.0.passed.fetch_add(millis(by), Ordering::SeqCst);
     }
 
-    /// Moves the clock back.
+    /// Sets the clock back: no time passes.
     pub fn go_back(&self, by: Duration) {
-        let by = i64::try_from(by.as_millis()).expect("a short while");
-        self.0.fetch_sub(by, Ordering::SeqCst);
+        self.0.set.fetch_sub(millis(by), Ordering::SeqCst);
+    }
+
+    /// Sets the clock forward: no time passes.
+    pub fn go_ahead(&self, by: Duration) {
+        self.0.set.fetch_add(millis(by), Ordering::SeqCst);
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> Timestamp {
+        self.of_day()
+    }
+
+    fn passed(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.0.passed.load(Ordering::SeqCst))
     }
 }
 
-impl Clock for MovableClock {
+impl Clocks for MovableClock {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test's clock follows the machine's"
     )]
-    fn now(&self) -> Timestamp {
-        let now = Timestamp::now().as_millisecond() + self.0.load(Ordering::SeqCst);
-        Timestamp::from_millisecond(now).expect("a time near now")
+    fn of_day(&self) -> Timestamp {
+        let set = SignedDuration::from_millis(self.0.set.load(Ordering::SeqCst));
+        let now = Timestamp::now() + self.passed() + set;
+        Timestamp::from_millisecond(now.as_millisecond()).expect("a time near now")
     }
+
+    fn steady(&self) -> Duration {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGUN.elapsed() + self.passed().unsigned_abs()
+    }
+
+    fn of_server(&self, time: Timestamp) -> Timestamp {
+        time + self.passed()
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).expect("a short while")
 }
 
 /// The machine's randomness.
@@ -209,6 +240,11 @@ impl TestGateway {
 
     /// Starts another gateway on the same store and clock.
     pub async fn beside(&self) -> Beside {
+        self.beside_at(&self.clock).await
+    }
+
+    /// Starts another gateway on the same store, with a clock of its own.
+    pub async fn beside_at(&self, clock: &MovableClock) -> Beside {
         let ports = [Port::take(), Port::take()];
         let listeners = Listeners {
             public: ports[0].listen(),
@@ -217,7 +253,7 @@ impl TestGateway {
         let address = listeners.public.local_addr().expect("an address");
         let url = Url::parse(&format!("http://{address}")).expect("a URL");
         let shutdown = CancellationToken::new();
-        run(&self.file(), listeners, &self.clock, &shutdown).await;
+        run(&self.file(), listeners, clock, &shutdown).await;
         Beside {
             url,
             _shutdown: shutdown.drop_guard(),
@@ -462,7 +498,7 @@ pub async fn run(
     let nothing = Environment::of(std::iter::empty::<(String, String)>());
     let (config, _) = Config::load(Some(file), &nothing).unwrap_or_else(|error| panic!("{error}"));
     let sources = Sources {
-        clock: Box::new(clock.clone()),
+        clocks: Box::new(clock.clone()),
         random: Box::new(SystemRandom),
     };
     let (server, _) = app::build(config, sources).await.expect("a gateway");

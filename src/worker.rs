@@ -44,6 +44,7 @@ pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: Cancellati
     tokio::join!(
         worker.run(&shutdown),
         look(&gateway, &overdue, &shutdown),
+        keep_time(&gateway, &shutdown),
         sweep(&gateway, &overdue, &shutdown),
         upkeep(&gateway, &shutdown),
     );
@@ -173,7 +174,6 @@ impl Taken {
 async fn look(gateway: &Gateway, overdue: &Notify, shutdown: &CancellationToken) {
     let mut looks = every_look();
     while is_next(&mut looks, shutdown).await {
-        timeline::agree(gateway).await;
         match deadlines::look(gateway).await {
             Ok(true) => overdue.notify_one(),
             Ok(false) => {}
@@ -181,6 +181,15 @@ async fn look(gateway: &Gateway, overdue: &Notify, shutdown: &CancellationToken)
                 tracing::error!(%error, "what is due could not be looked for; tried again")
             }
         }
+    }
+}
+
+/// Agrees with the other gateways on the time, again and again: apart from the looks, which wait for no server that
+/// hangs.
+async fn keep_time(gateway: &Gateway, shutdown: &CancellationToken) {
+    let mut looks = every_look();
+    while is_next(&mut looks, shutdown).await {
+        timeline::agree(gateway).await;
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::flow::circuits::Target;
-use crate::flow::duties::{Duty, Line, Reserved};
-use crate::flow::{Gateway, deadlines, duties, timeline};
+use crate::flow::duties::{Ask, Duty, Home, Line, Reserved, Spot};
+use crate::flow::{Gateway, Internal, deadlines, duties, timeline};
 use crate::log_context;
 use crate::webhook::Webhooks;
 use turns::Turns;
@@ -36,6 +36,8 @@ pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: Cancellati
         gateway: gateway.clone(),
         webhooks: Arc::new(webhooks),
         turns: Turns::default(),
+        reserving: JoinSet::new(),
+        asked: HashMap::new(),
         running: JoinSet::new(),
         lines: HashMap::new(),
         taken: HashMap::new(),
@@ -55,6 +57,11 @@ struct Worker {
     gateway: Arc<Gateway>,
     webhooks: Arc<Webhooks>,
     turns: Turns,
+    /// What is being taken up: at each server of the store one request at a time, so that one that hangs delays only
+    /// what it has.
+    reserving: JoinSet<Result<Vec<Reserved>, Internal>>,
+    /// Where, and for how many of each line, by task.
+    asked: HashMap<Id, (Home, Vec<(Line, usize)>)>,
     /// What was taken up.
     running: JoinSet<()>,
     /// The line of each task.
@@ -73,30 +80,74 @@ impl Worker {
             }
             // Those who come last wait for nobody's backlog.
             self.turns.add(duties::queued(&self.gateway).take());
-            let limit = SIDE_BY_SIDE.saturating_sub(self.running.len());
-            let (gateway, taken) = (&self.gateway, &self.taken);
-            let room = |line: &Line| {
-                let taken = taken.get(line).copied().unwrap_or_default();
-                duties::room(gateway, line, taken)
-            };
-            let asks = self.turns.next(limit, room);
-            if !asks.is_empty() {
-                match duties::reserve(&self.gateway, &asks).await {
-                    Ok(reserved) => reserved.into_iter().for_each(|it| self.begin(it, shutdown)),
-                    // The next look finds it again.
-                    Err(error) => {
-                        tracing::error!(%error, "what is due could not be taken up; tried again");
-                    }
-                }
-                continue;
-            }
+            self.ask();
             tokio::select! {
                 spots = duties::queued(&self.gateway).wait() => self.turns.add(spots),
+                Some(reserved) = self.reserving.join_next_with_id() => self.is_reserved(reserved, shutdown),
                 Some(done) = self.running.join_next_with_id() => self.is_done(done),
                 () = shutdown.cancelled() => {}
             }
         }
+        // What is still taken up is given back at once.
+        while let Some(reserved) = self.reserving.join_next_with_id().await {
+            self.is_reserved(reserved, shutdown);
+        }
         while self.running.join_next().await.is_some() {}
+    }
+
+    /// Asks for what is next.
+    fn ask(&mut self) {
+        let mut busy: HashSet<Home> = HashSet::new();
+        let mut asked: HashMap<&Line, usize> = HashMap::new();
+        for (home, lines) in self.asked.values() {
+            busy.insert(*home);
+            for (line, count) in lines {
+                *asked.entry(line).or_default() += count;
+            }
+        }
+        let (gateway, taken) = (&self.gateway, &self.taken);
+        let under_way = self.running.len() + asked.values().sum::<usize>();
+        let limit = SIDE_BY_SIDE.saturating_sub(under_way);
+        let room = |line: &Line| {
+            let all = [taken.get(line), asked.get(line)];
+            duties::room(gateway, line, all.into_iter().flatten().sum())
+        };
+        let is_free = |spot: &Spot| !busy.contains(&duties::home(gateway, spot));
+        let mut at: BTreeMap<Home, Vec<Ask>> = BTreeMap::new();
+        for ask in self.turns.next(limit, room, is_free) {
+            let home = duties::home(gateway, &ask.spot);
+            at.entry(home).or_default().push(ask);
+        }
+        for (home, asks) in at {
+            let gateway = self.gateway.clone();
+            let lines = asks.iter().map(|ask| (ask.spot.line.clone(), ask.limit));
+            let lines = lines.collect();
+            let reserve = async move { duties::reserve(&gateway, &asks).await };
+            let task = self
+                .reserving
+                .spawn(reserve.instrument(log_context::span()));
+            self.asked.insert(task.id(), (home, lines));
+        }
+    }
+
+    /// A server has answered, or not.
+    fn is_reserved(
+        &mut self,
+        reserved: Result<(Id, Result<Vec<Reserved>, Internal>), JoinError>,
+        shutdown: &CancellationToken,
+    ) {
+        let (id, reserved) = match reserved {
+            Ok((id, reserved)) => (id, reserved),
+            Err(error) => (error.id(), Err(Internal::Interrupted)),
+        };
+        self.asked.remove(&id);
+        match reserved {
+            Ok(reserved) => reserved.into_iter().for_each(|it| self.begin(it, shutdown)),
+            // The next look finds it again.
+            Err(error) => {
+                tracing::error!(%error, "what is due could not be taken up; tried again");
+            }
+        }
     }
 
     /// Begins what was taken up.
@@ -158,11 +209,13 @@ impl Taken {
     /// Does it once there is a place for it; gives it back if there is no time left, or this process stops.
     async fn perform(self) {
         let gateway = &self.gateway;
-        let _place = self.places.acquire().await;
+        let place = self.places.acquire_owned().await;
         let is_in_time = duties::is_in_time(gateway, self.duty.kind(), self.taken_up);
-        let done = match is_in_time && !self.shutdown.is_cancelled() {
-            true => duties::perform(gateway, &self.webhooks, self.duty).await,
-            false => duties::give_back(gateway, &self.duty).await,
+        let done = match place {
+            Ok(place) if is_in_time && !self.shutdown.is_cancelled() => {
+                duties::perform(gateway, &self.webhooks, self.duty, place).await
+            }
+            _ => duties::give_back(gateway, &self.duty).await,
         };
         if let Err(error) = done {
             tracing::error!(%error, "a duty could not be done; it is due again later");

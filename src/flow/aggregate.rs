@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::circuits::{Rests, Target};
-use super::settle::Attempt;
+use super::settle::{Attempt, Place};
 use super::{Gateway, Internal, brakes, refresh, seal_contexts};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
@@ -107,7 +107,7 @@ pub struct Question {
 
 /// Pushes a reserved job. It fails instead if it was pushed three times already, or if nobody answered
 /// its questions in time.
-pub async fn push(gateway: &Arc<Gateway>, job: Job) -> Result<(), Internal> {
+pub async fn push(gateway: &Arc<Gateway>, job: Job, place: Place) -> Result<(), Internal> {
     let Some(aggregator) = &gateway.aggregator else {
         return Ok(());
     };
@@ -141,7 +141,9 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job) -> Result<(), Internal> {
         Ok(entered) => entered,
         Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,
     };
-    match aggregator.push(&job, gateway.clock.of_day()).await {
+    let pushed = aggregator.push(&job, gateway.clock.of_day()).await;
+    drop(place);
+    match pushed {
         Ok(()) => {
             gateway.circuits.worked(&Target::Aggregator);
             tracing::info!("job pushed");

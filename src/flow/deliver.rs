@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::circuits::{Rests, Target};
-use super::settle::Attempt;
+use super::settle::{Attempt, Place};
 use super::{Gateway, Internal};
 use crate::domain::duty::DutyKind;
 use crate::domain::event::Event;
@@ -13,7 +13,12 @@ use crate::store::{DeliveryTry, DutyName, Fate};
 use crate::webhook::{Delivery, Message, Webhooks};
 
 /// Tries one event once, and records the outcome in the store.
-pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Result<(), Internal> {
+pub async fn deliver(
+    gateway: &Gateway,
+    webhooks: &Webhooks,
+    event: Event,
+    place: Place,
+) -> Result<(), Internal> {
     log_context::event(&event);
     let attempt = Attempt::of(DutyName::Event(event.guid), event.attempt);
     let client = gateway.clients.get(&event.member.client);
@@ -41,7 +46,7 @@ pub async fn deliver(gateway: &Gateway, webhooks: &Webhooks, event: Event) -> Re
     let timing = gateway.metrics.webhook_delivery.start([client]);
     let at = gateway.clock.of_day();
     let answered = webhooks.deliver(endpoint, &message, at).await;
-    drop(timing);
+    drop((timing, place));
     let tried = DeliveryTry {
         at,
         duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),

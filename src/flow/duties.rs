@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::circuits::{State, Target};
-use super::settle::Attempt;
+use super::settle::{Attempt, Place};
 use super::{Gateway, Internal, aggregate, deliver, refresh, revoke};
 use crate::aggregator;
 use crate::domain::duty::DutyKind;
@@ -19,7 +19,7 @@ use crate::domain::form::Kept;
 use crate::domain::id::ClientId;
 use crate::webhook::Webhooks;
 
-pub use crate::store::{Ask, Duty, Line, QueuedWork, Reserved, Spot};
+pub use crate::store::{Ask, Duty, Home, Line, QueuedWork, Reserved, Spot};
 
 /// How much longer an event that was taken up stays with one worker than those before it, and it, may take.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
@@ -52,6 +52,11 @@ const BATCH: usize = 50;
 /// Where duties are due.
 pub fn queued(gateway: &Gateway) -> &QueuedWork {
     gateway.store.queued()
+}
+
+/// Which server of the store a spot is at.
+pub fn home(gateway: &Gateway, spot: &Spot) -> Home {
+    gateway.store.home(spot)
 }
 
 /// Takes up what is due; each duty is then to be [`perform`]ed.
@@ -129,10 +134,11 @@ pub async fn perform(
     gateway: &Arc<Gateway>,
     webhooks: &Webhooks,
     duty: Duty,
+    place: Place,
 ) -> Result<(), Internal> {
     match duty {
-        Duty::Push(job) => aggregate::push(gateway, *job).await,
-        Duty::Deliver(event) => deliver::deliver(gateway, webhooks, *event).await,
+        Duty::Push(job) => aggregate::push(gateway, *job, place).await,
+        Duty::Deliver(event) => deliver::deliver(gateway, webhooks, *event, place).await,
         Duty::Refresh {
             member,
             at,

@@ -75,6 +75,7 @@ use crate::store::{Store, StoreError};
 
 pub use self::circuits::Circuits;
 pub use self::institutions::Institutions;
+pub use self::settle::Place;
 pub use self::timeline::{Clocks, Timeline};
 pub use crate::store::{
     AttemptRecord, IdempotentRequest, PageRequest, Paged, Subject, VisitKind, WindowQuery,

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{Gateway, Internal};
 use crate::store::{DeliveryTry, DutyName, Fate, Settle};
+
+/// The place of a duty among those that run at a time. It is given up when the call has ended, before that is recorded:
+/// a part of the store that does not answer takes no places from what is kept elsewhere.
+pub type Place = OwnedSemaphorePermit;
 
 /// A try of a duty.
 #[derive(Clone, Copy, Debug)]

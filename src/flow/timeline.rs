@@ -61,6 +61,8 @@ struct Read {
     server: Option<(Timestamp, Duration)>,
     /// When the store was last asked, by the steady clock.
     asked: Option<Duration>,
+    /// Whether it ever answered.
+    is_heard: bool,
     /// Whether it was said that the time is not the right one.
     is_told: bool,
 }
@@ -73,6 +75,7 @@ impl Timeline {
             at: clocks.steady(),
             server: None,
             asked: None,
+            is_heard: false,
             is_told: false,
         };
         Self {
@@ -101,8 +104,7 @@ impl Timeline {
         read.server = server
             .map(|time| (self.clocks.of_server(time), at))
             .or(read.server);
-        let is_first = read.asked.replace(at).is_none();
-        if is_first {
+        if !std::mem::replace(&mut read.is_heard, true) {
             let right = self.right(&read, at);
             let is_near = |it: &Timestamp| it.duration_since(right).abs() < FOLLOWED;
             read.time = latest.filter(is_near).map_or(right, |it| it.max(right));
@@ -134,11 +136,16 @@ impl Timeline {
         }
     }
 
-    /// Whether the store is to be asked again.
-    fn is_to_ask(&self) -> bool {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = |asked: Duration| self.clocks.steady().saturating_sub(asked);
-        read.asked.is_none_or(|asked| since(asked) >= ASKED_EVERY)
+    /// Whether the store is to be asked now: it is not asked again for a while.
+    fn asks_now(&self) -> bool {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = self.clocks.steady();
+        let is_due = |asked: Duration| at.saturating_sub(asked) >= ASKED_EVERY;
+        let asks = read.asked.is_none_or(is_due);
+        if asks {
+            read.asked = Some(at);
+        }
+        asks
     }
 
     /// How far from the right time it is, if that is worth saying and was not said; or whether it is right again.
@@ -154,7 +161,7 @@ impl Timeline {
 /// away, the steady clock goes on.
 pub async fn agree(gateway: &Gateway) {
     let timeline = &gateway.clock;
-    if timeline.is_to_ask() {
+    if timeline.asks_now() {
         match gateway.store.tell_time(timeline.now()).await {
             Ok(told) => timeline.hear(told.server, told.latest),
             Err(error) => tracing::warn!(%error, "the store could not be asked for the time"),

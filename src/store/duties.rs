@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::driver::{Backend, Care, Store};
-use super::outcome::{Ask, DueNow, Entry, Hold, Queues, Reserved, Result, Spot, StoreError};
+use super::outcome::{Ask, DueNow, Entry, Hold, Home, Queues, Reserved, Result, Spot, StoreError};
 use super::queued::QueuedWork;
 use crate::domain::duty::DutyKind;
 use crate::steps::duty::TakeUp;
@@ -34,6 +34,14 @@ impl Store {
     pub async fn spots_due(&self, now: Timestamp) -> Result<Vec<Spot>> {
         let _timing = self.timed("spots_due");
         Ok(self.due_now(now).await?.spots)
+    }
+
+    /// Which server a spot is at: what is taken up at one is not kept waiting by another.
+    pub fn home(&self, spot: &Spot) -> Home {
+        match (&self.backend, &spot.slot) {
+            (Backend::Redis(store), Some(slot)) => store.home(slot),
+            _ => Home(None),
+        }
     }
 
     /// Takes up duties that were due by then, at each spot at most as many as asked for; none behind another one. Each counts as

@@ -37,7 +37,9 @@ mod windows;
 
 pub use driver::Store;
 pub use events::EventQuery;
-pub use outcome::{Ask, Examined, Queued, Queues, Reserved, Result, Retention, Spot, StoreError};
+pub use outcome::{
+    Ask, Examined, Home, Queued, Queues, Reserved, Result, Retention, Spot, StoreError,
+};
 pub use queued::QueuedWork;
 pub use seal_keys::check_seal_keys;
 

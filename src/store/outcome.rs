@@ -153,6 +153,10 @@ impl Spot {
     }
 }
 
+/// Which server something is at: two that hang or answer each for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Home(pub(super) Option<usize>);
+
 /// What a look at everything has found.
 #[derive(Debug, Default)]
 pub(super) struct DueNow {

@@ -47,7 +47,8 @@ use self::scripts::Call;
 use self::server::Asked;
 use super::encoding;
 use super::outcome::{
-    Ask, DueNow, Entry, Hold, Keeping, Place, Queued, Queues, Result, Retention, Spot, StoreError,
+    Ask, DueNow, Entry, Hold, Home, Keeping, Place, Queued, Queues, Result, Retention, Spot,
+    StoreError,
 };
 use super::plan::{CommandId, Loaded, Plan, Read};
 use crate::domain::redis_address::RedisAddress;
@@ -397,6 +398,14 @@ impl RedisStore {
         places.sort_by_key(|place| place.at);
         places.truncate(limit);
         Ok(places)
+    }
+
+    /// Which server has what is due in a slot.
+    pub(super) fn home(&self, slot: &Slot) -> Home {
+        match self.link.is_cluster() {
+            true => Home(self.link.place(&self.keys.lines(slot))),
+            false => Home(None),
+        }
     }
 
     /// Takes up what is due at those spots, in one round trip. What is due at a server that is away is left for later.

@@ -24,8 +24,14 @@ impl Turns {
         }
     }
 
-    /// What to take up next: at most `limit` in all, and of a line no more than it has `room` for.
-    pub fn next(&mut self, limit: usize, room: impl Fn(&Line) -> usize) -> Vec<Ask> {
+    /// What to take up next: at most `limit` in all, of a line no more than it has `room` for, and only where it
+    /// `is_free`.
+    pub fn next(
+        &mut self,
+        limit: usize,
+        room: impl Fn(&Line) -> usize,
+        is_free: impl Fn(&Spot) -> bool,
+    ) -> Vec<Ask> {
         let mut asks = Vec::new();
         let mut left = limit;
         for line in self.in_turn() {
@@ -33,17 +39,24 @@ impl Turns {
             let Some(spots) = self.ready.get_mut(&line).filter(|_| most > 0) else {
                 continue;
             };
+            let (mut free, busy): (VecDeque<Spot>, _) = spots.drain(..).partition(&is_free);
+            if free.is_empty() {
+                *spots = busy;
+                continue;
+            }
             self.served += 1;
             self.clients.insert(line.client().to_owned(), self.served);
             self.lines.insert(line.clone(), self.served);
-            let taken = spots.len().min(most);
+            let taken = free.len().min(most);
             let (each, more) = (most / taken, most % taken);
-            for (nth, spot) in spots.drain(..taken).enumerate() {
+            for (nth, spot) in free.drain(..taken).enumerate() {
                 let limit = each + usize::from(nth < more);
                 asks.push(Ask { spot, limit });
             }
-            if spots.is_empty() {
-                self.ready.remove(&line);
+            free.extend(busy);
+            match free.is_empty() {
+                true => drop(self.ready.remove(&line)),
+                false => *spots = free,
             }
             left -= most;
         }
@@ -96,7 +109,7 @@ mod tests {
 
     /// Asks, and puts back what was asked for, as if there were more of it.
     fn next(turns: &mut Turns, limit: usize, room: usize) -> Vec<(String, usize)> {
-        let asks = turns.next(limit, |_| room);
+        let asks = turns.next(limit, |_| room, |_| true);
         turns.add(asks.iter().map(|ask| ask.spot.clone()));
         shown(&asks)
     }
@@ -125,14 +138,27 @@ mod tests {
     fn a_line_without_room_waits_and_costs_nobody_a_turn() {
         let mut turns = Turns::default();
         turns.add([spot("a", "1"), spot("b", "1")]);
-        let asks = turns.next(9, |line| if line.client() == "a" { 0 } else { 3 });
+        let asks = turns.next(9, |line| if line.client() == "a" { 0 } else { 3 }, |_| true);
         assert_eq!(shown(&asks), [("d:b/1".to_owned(), 3)]);
-        assert_eq!(shown(&turns.next(9, |_| 2)), [("d:a/1".to_owned(), 2)]);
         assert_eq!(
-            shown(&turns.next(9, |_| 2)),
+            shown(&turns.next(9, |_| 2, |_| true)),
+            [("d:a/1".to_owned(), 2)]
+        );
+        assert_eq!(
+            shown(&turns.next(9, |_| 2, |_| true)),
             [],
             "neither is ready any more"
         );
-        assert_eq!(shown(&turns.next(0, |_| 2)), []);
+        assert_eq!(shown(&turns.next(0, |_| 2, |_| true)), []);
+    }
+
+    #[test]
+    fn what_is_asked_for_elsewhere_waits_and_keeps_its_place() {
+        let mut turns = Turns::default();
+        turns.add([spot("a", "1"), spot("b", "1")]);
+        let asks = turns.next(9, |_| 2, |spot| spot.line.client() == "b");
+        assert_eq!(shown(&asks), [("d:b/1".to_owned(), 2)]);
+        let asks = turns.next(9, |_| 2, |_| true);
+        assert_eq!(shown(&asks), [("d:a/1".to_owned(), 2)]);
     }
 }

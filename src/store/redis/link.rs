@@ -146,6 +146,11 @@ impl Link {
         map.server(key.as_bytes()).cloned().map_err(Cause::at_start)
     }
 
+    /// Which of the servers has a key: the same number for the same server, as long as none comes or goes.
+    pub(super) fn place(&self, key: &str) -> Option<usize> {
+        self.0.map().place(key.as_bytes())
+    }
+
     /// What kind of servers the address names.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.0.topology, Topology::Cluster(_))

@@ -107,6 +107,14 @@ impl Map {
         &self.servers
     }
 
+    /// The place of the server that has a key; `None`: nobody is known to.
+    pub(super) fn place(&self, key: &[u8]) -> Option<usize> {
+        match self.places.is_empty() {
+            true => Some(0),
+            false => *self.places.get(usize::from(hash_slot(key)))?,
+        }
+    }
+
     /// The server at that host.
     pub(super) fn at(&self, host: &Host) -> Option<&Arc<Server>> {
         self.servers.iter().find(|server| server.host() == host)
@@ -114,13 +122,7 @@ impl Map {
 
     /// The server that has a key.
     pub(super) fn server(&self, key: &[u8]) -> Result<&Arc<Server>, Cause> {
-        let place = if self.places.is_empty() {
-            Some(0)
-        } else {
-            let slot = hash_slot(key);
-            self.places.get(usize::from(slot)).copied().flatten()
-        };
-        let server = place.and_then(|place| self.servers.get(place));
+        let server = self.place(key).and_then(|place| self.servers.get(place));
         server.ok_or_else(|| Cause::NoServer(hash_slot(key)))
     }
 }

@@ -25,6 +25,9 @@ pub(super) async fn without_replicas() -> Cluster {
     .await
 }
 
+/// How long what happens while a server hangs is waited for.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// How long a flow may take whose servers are all well.
 pub(super) const UNDELAYED: Duration = Duration::from_secs(6);
 
@@ -156,7 +159,7 @@ async fn a_node_that_hangs_delays_nobody_whose_partition_is_elsewhere() {
     let theirs: BTreeSet<String> = during.iter().map(told).collect();
     gateway
         .hooks
-        .wait_for(|received| theirs.is_subset(&succeeded(received)), UNDELAYED)
+        .wait_for(|received| theirs.is_subset(&succeeded(received)), LIMIT)
         .await;
     fleet.nodes[hangs].redis.resume();
     for flow in &during {

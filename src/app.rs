@@ -26,7 +26,7 @@ use crate::seal::{KeyRing, SealKey, Sealer};
 use crate::serve::{Caps, Server, descriptors};
 use crate::store::redis::{RedisSettings, RedisStore};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{self, Retention, Store, StoreError};
+use crate::store::{self, NoticeDays, Retention, Store, StoreError};
 use crate::webhook::{self, Webhooks};
 
 /// Where time and randomness come from.
@@ -140,6 +140,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         delivery_timeout: config.webhooks.timeout,
         members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
         most_waiting: config.webhooks.most_waiting,
+        notice_days: NoticeDays::new(config.consents.notice_days.clone()),
         places: Places {
             endpoint: at_most(config.webhooks.places),
             aggregator: at_most(config.aggregator.as_ref().map_or(0, |it| it.places)),

@@ -34,8 +34,8 @@ pub use fault::{ConfigError, Fault, Place, Warning};
 pub use outgoing::ProxySettings;
 pub use reading::Environment;
 pub use sections::{
-    AggregatorSettings, Limits, Links, Listen, Log, LogFilter, LogFormat, Operator, Sessions,
-    WebhookSettings,
+    AggregatorSettings, Consents, Limits, Links, Listen, Log, LogFilter, LogFormat, Operator,
+    Sessions, WebhookSettings,
 };
 pub use storage::{SealKey, StoreLocation, StoreSettings};
 
@@ -75,6 +75,8 @@ pub struct Config {
     pub aggregator: Option<AggregatorSettings>,
     /// How events are delivered.
     pub webhooks: WebhookSettings,
+    /// What is told of the end of consents.
+    pub consents: Consents,
     /// The proxy that outgoing calls go through, if any.
     pub proxy: Option<ProxySettings>,
     /// What is logged.
@@ -179,6 +181,7 @@ impl Config {
             sessions: tree.sessions,
             aggregator: aggregator.transpose()?,
             webhooks: tree.webhooks,
+            consents: tree.consents,
             proxy: proxy?,
             log: tree.log,
             institutions,

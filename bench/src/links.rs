@@ -91,6 +91,7 @@ impl Registration {
             skip_aggregation: false,
             status: ConnectionStatus::Pending,
             status_reason: None,
+            consent_expires_at: None,
             revision: 1,
             created_at: now,
             aggregated_at: None,

@@ -10,6 +10,7 @@
 
 mod check;
 mod config_file;
+mod consents;
 #[cfg(feature = "demo")]
 mod demo;
 mod events;
@@ -49,6 +50,8 @@ enum Command {
     Keys(keys::Options),
     /// The events that were told to clients, or could not be: list, show, send again, test.
     Events(events::Options),
+    /// The consents that end soon.
+    Consents(consents::Options),
     /// What an operator decides about an institution.
     Institution(institution::Options),
     /// Write every page in every language into a folder, to look at.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
             Command::Check(options) => check::run(options).await,
             Command::Keys(options) => keys::run(options).await,
             Command::Events(options) => events::run(options).await,
+            Command::Consents(options) => consents::run(options).await,
             Command::Institution(options) => institution::run(options).await,
             Command::Pages(options) => pages::run(&options),
             Command::Openapi => openapi::run(),

@@ -226,6 +226,8 @@ struct RawOAuth {
     timeouts: Timeouts,
     #[serde(default, deserialize_with = "value::section")]
     refresh: RawRefresh,
+    #[serde(default, deserialize_with = "value::optional_days::<1, 3650, _>")]
+    consent_days: Option<Duration>,
     #[serde(default = "yes")]
     revoke_replaced: bool,
 }
@@ -421,6 +423,7 @@ impl RawOAuth {
                 assumed_life: self.refresh.assumed_life,
                 doubt: self.refresh.doubt,
             },
+            consent: self.consent_days,
             revoke_replaced: self.revoke_replaced,
             error_map: self.errors,
             connect_timeout: timeouts.connect,

@@ -9,7 +9,7 @@ use super::address::{HttpsUrl, Origin, PublicUrl};
 use super::outgoing::RawOutgoing;
 use super::secrets::Inline;
 use super::sections::{
-    Limits, Links, Listen, Log, RawAggregator, RawOperator, Sessions, WebhookSettings,
+    Consents, Limits, Links, Listen, Log, RawAggregator, RawOperator, Sessions, WebhookSettings,
 };
 use super::value::{
     Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section, section,
@@ -44,6 +44,8 @@ pub struct Tree {
     pub aggregator: Option<RawAggregator>,
     #[serde(default, deserialize_with = "section")]
     pub webhooks: WebhookSettings,
+    #[serde(default, deserialize_with = "section")]
+    pub consents: Consents,
     #[serde(default, deserialize_with = "section")]
     pub outgoing: RawOutgoing,
     #[serde(default, deserialize_with = "section")]

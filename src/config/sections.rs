@@ -481,6 +481,23 @@ impl Default for WebhookSettings {
     }
 }
 
+/// `[consents]`: what is told of their end.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Consents {
+    /// How many days before the end of a consent its client is told.
+    #[serde(deserialize_with = "value::each_between::<1, 365, _>")]
+    pub notice_days: Vec<u32>,
+}
+
+impl Default for Consents {
+    fn default() -> Self {
+        Self {
+            notice_days: vec![30, 7, 1],
+        }
+    }
+}
+
 /// `[log]`: what is written to standard error.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

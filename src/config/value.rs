@@ -291,6 +291,27 @@ pub fn days<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
     between::<MIN, MAX, D>(deserializer).map(|days| Duration::from_secs(24 * 60 * 60 * days))
 }
 
+/// Reads whole days between `MIN` and `MAX`, where they are given.
+pub fn optional_days<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    days::<MIN, MAX, D>(deserializer).map(Some)
+}
+
+/// Reads numbers, each between `MIN` and `MAX`.
+pub fn each_between<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<u32>, D::Error> {
+    let numbers = Vec::<i64>::deserialize(deserializer)?;
+    let read = |number: i64| match u32::try_from(number) {
+        Ok(read) if (MIN..=MAX).contains(&u64::from(read)) => Ok(read),
+        _ => Err(D::Error::custom(format!(
+            "has {number}; write numbers from {MIN} to {MAX}"
+        ))),
+    };
+    numbers.into_iter().map(read).collect()
+}
+
 /// Parses an absolute `https` URL, or an `http` one of this machine.
 ///
 /// Tabs and newlines, which a URL parser silently drops, are refused, and so are characters that RFC 3986

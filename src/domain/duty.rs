@@ -18,6 +18,8 @@ pub enum DutyKind {
     Refresh,
     /// Tokens are given back to their institution.
     Revoke,
+    /// The end of a consent is told before it comes, and takes effect.
+    Notify,
 }
 
 /// When a duty is tried again, and when it is given up.
@@ -38,7 +40,13 @@ const HOUR: u64 = 60 * MINUTE;
 
 impl DutyKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Aggregate, Self::Deliver, Self::Refresh, Self::Revoke];
+    pub const ALL: [Self; 5] = [
+        Self::Aggregate,
+        Self::Deliver,
+        Self::Refresh,
+        Self::Revoke,
+        Self::Notify,
+    ];
 
     /// The name in metrics and logs.
     pub fn name(self) -> &'static str {
@@ -47,6 +55,7 @@ impl DutyKind {
             Self::Deliver => "deliver",
             Self::Refresh => "refresh",
             Self::Revoke => "revoke",
+            Self::Notify => "notify",
         }
     }
 
@@ -94,6 +103,12 @@ impl DutyKind {
                 ],
                 tries: None,
                 age: Some(24 * HOUR),
+            },
+            // It needs nobody but the store.
+            Self::Notify => Schedule {
+                gaps: &[MINUTE],
+                tries: None,
+                age: None,
             },
         }
     }

@@ -22,6 +22,8 @@ pub enum EventKind {
     ConnectionStatus,
     /// Aggregation: new data after a successful aggregation.
     Aggregation,
+    /// Guichet's own: a member's consent ends soon.
+    ConsentExpiring,
     /// Guichet's own: an OAuth state became SUCCESS or ERRORED.
     OauthStateFinished,
 }
@@ -40,12 +42,13 @@ impl form::Kept for EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [EventKind; 6] = [
+    pub const ALL: [EventKind; 7] = [
         Self::MemberCreated,
         Self::MemberUpdated,
         Self::MemberDeleted,
         Self::ConnectionStatus,
         Self::Aggregation,
+        Self::ConsentExpiring,
         Self::OauthStateFinished,
     ];
 
@@ -57,6 +60,7 @@ impl EventKind {
             Self::MemberDeleted => "member.deleted",
             Self::ConnectionStatus => "connection_status.changed",
             Self::Aggregation => "aggregation.finished",
+            Self::ConsentExpiring => "consent.expiring",
             Self::OauthStateFinished => "oauth_state.finished",
         }
     }

@@ -110,6 +110,8 @@ pub struct OAuth {
     pub subject: Option<SubjectSource>,
     /// How its tokens are refreshed.
     pub refresh: RefreshRules,
+    /// How long a consent is valid where the institution does not say when it ends; `None`: it has no end that is known.
+    pub consent: Option<Duration>,
     /// Whether the tokens that a new consent replaces are revoked; `false`: that would end the new ones as well.
     pub revoke_replaced: bool,
     /// The institution's own error codes and their reasons.

@@ -52,6 +52,13 @@ pub struct Member {
     /// Why it has that status, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<StatusReason>,
+    /// When its consent ends, as far as that is known: then it is IMPAIRED.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub consent_expires_at: Option<Timestamp>,
     /// A number that grows by one with every change, so that receivers of webhooks can drop old ones.
     pub revision: u32,
     /// When it was created.

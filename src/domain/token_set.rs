@@ -18,6 +18,8 @@ pub struct TokenSet {
     pub scope: Option<String>,
     /// When the access token ends, if the institution says so.
     pub expires_at: Option<Timestamp>,
+    /// When the person's consent ends, if the institution says so or its file does. Then nothing renews it any more.
+    pub consent_expires_at: Option<Timestamp>,
 }
 
 /// The layout that [`TokenSet::to_bytes`] writes.
@@ -36,6 +38,8 @@ struct Written {
     refresh_token: Option<String>,
     scope: Option<String>,
     expires_at: Option<Timestamp>,
+    #[serde(default)]
+    consent_expires_at: Option<Timestamp>,
 }
 
 impl Drop for Written {
@@ -58,6 +62,7 @@ impl TokenSet {
                 .map(|token| token.expose_secret().to_owned()),
             scope: self.scope.clone(),
             expires_at: self.expires_at,
+            consent_expires_at: self.consent_expires_at,
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
@@ -79,6 +84,7 @@ impl TokenSet {
             refresh_token: written.refresh_token.take().map(SecretString::from),
             scope: written.scope.take(),
             expires_at: written.expires_at,
+            consent_expires_at: written.consent_expires_at,
         })
     }
 }
@@ -94,14 +100,19 @@ mod tests {
             refresh_token: Some(SecretString::from("refresh")),
             scope: Some("accounts".to_owned()),
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
+            consent_expires_at: Timestamp::from_second(1_900_000_000).ok(),
         };
         let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
         assert_eq!(read.access_token.expose_secret(), "access");
         let refresh_token = read.refresh_token.expect("it is kept");
         assert_eq!(refresh_token.expose_secret(), "refresh");
         assert_eq!(
-            (read.scope, read.expires_at),
-            (token_set.scope, token_set.expires_at)
+            (read.scope, read.expires_at, read.consent_expires_at),
+            (
+                token_set.scope,
+                token_set.expires_at,
+                token_set.consent_expires_at
+            )
         );
         for (bytes, expected) in [
             (r#"{"version":2,"tokens":[]}"#, LayoutError::Version(2)),

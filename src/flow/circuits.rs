@@ -43,6 +43,8 @@ pub enum Target {
     Aggregator,
     /// An institution's own endpoints.
     Institution(InstitutionCode),
+    /// Nobody but the store.
+    Store,
 }
 
 /// It rests for so long: nothing is to be sent there yet.
@@ -190,6 +192,7 @@ impl Circuits {
             Target::Endpoint(..) => "endpoint",
             Target::Aggregator => "aggregator",
             Target::Institution(_) => "institution",
+            Target::Store => "store",
         };
         self.metrics.resting.add([what], change);
     }

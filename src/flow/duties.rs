@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::circuits::{State, Target};
 use super::settle::{Attempt, Place};
-use super::{Gateway, Internal, aggregate, deliver, refresh, revoke};
+use super::{Gateway, Internal, aggregate, consents, deliver, refresh, revoke};
 use crate::aggregator;
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
@@ -39,6 +39,9 @@ const INSTITUTION: Duration = Duration::from_secs(61);
 
 /// How much longer than the call itself a try may take.
 const MARGIN: Duration = Duration::from_secs(5);
+
+/// How many duties run at a time that need nobody but the store.
+const AT_THE_STORE: usize = 8;
 
 /// A moment.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -73,7 +76,7 @@ fn held_for(gateway: &Gateway, kind: DutyKind) -> Duration {
     match kind {
         DutyKind::Aggregate => gateway.settings.job_deadline,
         DutyKind::Deliver => gateway.settings.delivery_timeout * ahead + SETTLED_WITHIN,
-        DutyKind::Refresh | DutyKind::Revoke => CALL,
+        DutyKind::Refresh | DutyKind::Revoke | DutyKind::Notify => CALL,
     }
 }
 
@@ -83,6 +86,7 @@ pub fn is_in_time(gateway: &Gateway, kind: DutyKind, taken_up: Instant) -> bool 
         DutyKind::Aggregate => aggregator::TIMEOUT,
         DutyKind::Deliver => gateway.settings.delivery_timeout,
         DutyKind::Refresh | DutyKind::Revoke => INSTITUTION,
+        DutyKind::Notify => Duration::ZERO,
     };
     // Where it is hardly held for longer than a try takes, what gets a place at once is tried.
     let left = held_for(gateway, kind).saturating_sub(takes + MARGIN);
@@ -101,6 +105,7 @@ pub fn target(gateway: &Gateway, line: &Line) -> Option<Target> {
         DutyKind::Refresh | DutyKind::Revoke => {
             Some(Target::Institution(line.place().parse().ok()?))
         }
+        DutyKind::Notify => Some(Target::Store),
     }
 }
 
@@ -110,6 +115,7 @@ pub fn places(gateway: &Gateway, target: &Target) -> usize {
         Target::Endpoint(..) => gateway.settings.places.endpoint,
         Target::Aggregator => gateway.settings.places.aggregator,
         Target::Institution(_) => gateway.settings.places.institution,
+        Target::Store => AT_THE_STORE,
     }
 }
 
@@ -145,6 +151,11 @@ pub async fn perform(
             held_until,
         } => refresh::perform(gateway, at, member, held_until).await,
         Duty::Revoke(owed) => revoke::perform(gateway, *owed).await,
+        Duty::Notify {
+            member,
+            at,
+            held_until,
+        } => consents::tell(gateway, at, member, held_until).await,
     }
 }
 
@@ -154,7 +165,7 @@ pub async fn give_back(gateway: &Gateway, duty: &Duty) -> Result<(), Internal> {
         Duty::Push(job) => Some(job.attempt),
         Duty::Deliver(event) => Some(event.attempt),
         Duty::Revoke(owed) => Some(owed.revocation.attempt),
-        Duty::Refresh { .. } => None,
+        Duty::Refresh { .. } | Duty::Notify { .. } => None,
     };
     let duty = duty.name();
     Attempt { duty, nth }

@@ -459,6 +459,7 @@ fn new_member(
         skip_aggregation: request.skip_aggregation,
         status: ConnectionStatus::Created,
         status_reason: None,
+        consent_expires_at: None,
         revision: 1,
         created_at: now,
         aggregated_at: None,

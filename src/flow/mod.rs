@@ -25,6 +25,7 @@ pub mod cancel;
 pub mod challenges;
 pub mod circuits;
 pub mod connect;
+mod consents;
 pub mod credentials;
 pub mod deadlines;
 pub mod deliver;
@@ -71,7 +72,7 @@ use crate::domain::random::Random;
 use crate::metrics::Metrics;
 use crate::oauth::OAuthClient;
 use crate::seal::Sealer;
-use crate::store::{Store, StoreError};
+use crate::store::{NoticeDays, Store, StoreError};
 
 pub use self::circuits::Circuits;
 pub use self::institutions::Institutions;
@@ -140,6 +141,8 @@ pub struct Settings {
     pub places: Places,
     /// How many undelivered events of a client are kept.
     pub most_waiting: u64,
+    /// How many days before the end of a consent its client is told.
+    pub notice_days: NoticeDays,
 }
 
 /// How many duties run at a time, in this process.

@@ -25,7 +25,7 @@ use crate::log_context;
 use crate::metrics::Refreshing;
 use crate::oauth::{Issued, RefreshFailure, RefreshMeaning, Refreshed, SetupFault};
 use crate::store::{
-    AtInstitution, BeginRefresh, Begun, BrakeName, Braked, DutyName, Fate, NewTokens,
+    AtInstitution, BeginRefresh, Begun, BrakeName, Braked, ConsentEnd, DutyName, Fate, NewTokens,
     RefreshOutcome, Refused, SettleRefresh, Settled, StoreError, Want,
 };
 
@@ -66,12 +66,19 @@ pub(super) fn sealed(
     let context = seal_contexts::token_set(&endpoint.client.id, &guid);
     let is_renewable = token_set.refresh_token.is_some();
     let assumed = is_renewable.then(|| now + rules.assumed_life);
+    // What cannot be renewed ends with its access token.
+    let last = token_set.expires_at.filter(|_| !is_renewable);
+    let consent_ends_at = token_set.consent_expires_at.into_iter().chain(last).min();
     NewTokens {
         generation: u64::from_be_bytes(random::bytes(random)),
         sealed: gateway.sealer.seal(random, &context, &token_set.to_bytes()),
         is_renewable,
         ends_at: token_set.expires_at.or(assumed),
         due_at: is_renewable.then(|| now + rules.idle),
+        consent: consent_ends_at.map(|at| ConsentEnd {
+            at,
+            due_at: gateway.settings.notice_days.next(at, now),
+        }),
     }
 }
 
@@ -208,7 +215,7 @@ async fn once(
 }
 
 /// What is told when a connection is lost.
-const LOST: &[EventKind] = &[EventKind::MemberUpdated, EventKind::ConnectionStatus];
+pub(super) const LOST: &[EventKind] = &[EventKind::MemberUpdated, EventKind::ConnectionStatus];
 
 /// A refresh that has begun.
 struct Refresh<'a> {

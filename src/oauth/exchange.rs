@@ -51,7 +51,11 @@ impl OAuthClient {
         let asked = self.request_tokens(at, &fields, at.scope(), scrubber, now);
         let mut exchanged = asked.await?;
         match exchanged.fault.take() {
-            None => Ok(exchanged),
+            None => {
+                let consent = &mut exchanged.token_set.consent_expires_at;
+                *consent = consent.or_else(|| now.checked_add(at.oauth.consent?).ok());
+                Ok(exchanged)
+            }
             Some(fault) => Err(Box::new(ExchangeFailure {
                 error: TokenError::Unusable(fault),
                 status: None,

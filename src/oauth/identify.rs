@@ -102,6 +102,7 @@ mod tests {
                 refresh_token: None,
                 scope: None,
                 expires_at: None,
+                consent_expires_at: None,
             },
             subject: subject.map(str::to_owned),
             scrubber: Scrubber::of(["CANARY-access"]),

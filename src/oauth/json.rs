@@ -72,6 +72,11 @@ impl Members {
 
     /// The texts in the list `name`; `None` where it is absent or no list of texts.
     pub fn list(&self, name: &str) -> Option<Vec<String>> {
+        self.read_as(name)
+    }
+
+    /// The member `name` in a form of the caller's; `None` where it is absent or has another form.
+    pub fn read_as<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.raw(name).next()?).ok()
     }
 

@@ -13,7 +13,8 @@ use crate::domain::token_set::TokenSet;
 
 /// What a refresh gave.
 pub struct Refreshed {
-    /// The tokens. What the response leaves out stays as it was: the refresh token, the scope.
+    /// The tokens. What the response leaves out stays as it was: the refresh token, the scope,
+    /// the end of the consent.
     pub token_set: TokenSet,
     /// What is wrong with the response, for the operator. The tokens are kept all the same: the institution may have
     /// ended the ones before.
@@ -62,6 +63,8 @@ impl OAuthClient {
             }) => {
                 let unchanged = || Some(token.clone());
                 token_set.refresh_token = token_set.refresh_token.or_else(unchanged);
+                let consent = &mut token_set.consent_expires_at;
+                *consent = consent.or(current.consent_expires_at);
                 Ok(Refreshed {
                     token_set,
                     fault: fault.map(|fault| fault.to_string()),

@@ -40,6 +40,7 @@ pub fn oauth(base: &Url) -> OAuth {
         response_mode: ResponseMode::Query,
         subject: None,
         refresh: RefreshRules::default(),
+        consent: None,
         revoke_replaced: true,
         error_map: BTreeMap::new(),
         connect_timeout: Duration::from_secs(5),

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::json::Members;
 use crate::domain::token_set::TokenSet;
@@ -15,12 +16,30 @@ const REFRESH_TOKEN: &str = "refresh_token";
 const MOST: usize = 3;
 
 /// The members that are read here; none of them says who signed in.
-const OWN: [&str; 5] = [
+const OWN: [&str; 7] = [
     ACCESS_TOKEN,
     REFRESH_TOKEN,
     "token_type",
     "expires_in",
     "scope",
+    CONSENT_END,
+    DETAILS,
+];
+
+/// The member that says when the consent ends: a time of RFC 3339, or seconds or milliseconds since 1970.
+const CONSENT_END: &str = "consent_expires_at";
+
+/// What was granted in detail (RFC 9396 section 7).
+const DETAILS: &str = "authorization_details";
+
+/// The members of a detail that say when it ends, in the same forms: that RFC leaves them to each type.
+const DETAIL_ENDS: [&str; 6] = [
+    CONSENT_END,
+    "expires_at",
+    "expiration_date_time",
+    "expirationDateTime",
+    "valid_until",
+    "validUntil",
 ];
 
 /// A successful response. No members are read but those named here and the one that the institution's
@@ -80,6 +99,7 @@ impl Issued {
             refresh_token: self.refresh.get(nth).cloned(),
             scope: None,
             expires_at: None,
+            consent_expires_at: None,
         };
         (0..count).map(set).collect()
     }
@@ -101,6 +121,7 @@ impl Issued {
             refresh_token: Some(refresh_token),
             scope: before.scope.clone(),
             expires_at: Some(now),
+            consent_expires_at: before.consent_expires_at,
         })
     }
 
@@ -171,13 +192,57 @@ impl TokenResponse {
             .text("scope")
             .map(|text| text.to_string())
             .or_else(|| members.list("scope").map(|scopes| scopes.join(" ")));
+        let consent_expires_at = consent_end(&members);
         Some(TokenSet {
             access_token: token(ACCESS_TOKEN)?,
             refresh_token: token(REFRESH_TOKEN),
             scope: scope.or(requested),
             expires_at,
+            consent_expires_at,
         })
     }
+}
+
+/// When the consent ends, if the response says so: with the first of its details, if it says that of several.
+fn consent_end(members: &Members) -> Option<Timestamp> {
+    let said = members.text(CONSENT_END).map(|text| text.to_string());
+    let said = said.or_else(|| members.number(CONSENT_END).map(str::to_owned));
+    if let Some(end) = said.and_then(|said| moment(&said)) {
+        return Some(end);
+    }
+    let details: Vec<serde_json::Map<String, Value>> = members.read_as(DETAILS)?;
+    let said = details.iter().flat_map(|detail| {
+        let named = DETAIL_ENDS.iter().filter_map(|name| detail.get(*name));
+        named.filter_map(|value| match value {
+            Value::String(text) => moment(text),
+            Value::Number(number) => moment(&number.to_string()),
+            _ => None,
+        })
+    });
+    said.min()
+}
+
+/// Reads a moment: of RFC 3339, or a day, which ends with it; or seconds or milliseconds since 1970.
+fn moment(text: &str) -> Option<Timestamp> {
+    /// The year 5138 in seconds: a number above it is of milliseconds.
+    const MOST_SECONDS: i64 = 100_000_000_000;
+    let text = text.trim();
+    if let Some(number) = text.parse::<i64>().ok().or_else(|| seconds(text)) {
+        return match number.abs() > MOST_SECONDS {
+            true => Timestamp::from_millisecond(number).ok(),
+            false => Timestamp::from_second(number).ok(),
+        };
+    }
+    let day = || {
+        let day: jiff::civil::Date = text.parse().ok()?;
+        let next = day
+            .tomorrow()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()?;
+        Some(next.timestamp())
+    };
+    text.parse().ok().or_else(day)
 }
 
 /// One or more visible ASCII characters or spaces.

@@ -13,6 +13,7 @@
 
 use jiff::Timestamp;
 
+use super::consent;
 use super::deletion::{is_unconnected, remove};
 use super::event::Snapshot;
 use super::link::Subject;
@@ -104,7 +105,8 @@ impl Step for Connection {
                 let had = receiving.filter(|it| it.status != ConnectionStatus::Pending);
                 let logins = own.map(|own| logins(own, &self.fingerprints));
                 let logins = logins.into_iter().flatten();
-                logins.chain(had.map(|it| Key::access(it.guid))).collect()
+                let had = had.map(|it| [Key::access(it.guid), Key::consent(it.guid)]);
+                logins.chain(had.into_iter().flatten()).collect()
             }
             WindowStatus::Succeeded => {
                 let inbound = window.inbound.into_iter();
@@ -165,6 +167,7 @@ impl Step for Connection {
         }
         changes.put(Key::access(member.guid), access);
         set_fingerprint(&mut changes, &mut member, &self.fingerprints);
+        consent::keep(&mut changes, &mut member, self.tokens.consent);
         follow(&mut member, ConnectionStatus::Connected);
         replace_job(&mut changes, view, &mut member, now);
         if let Some(job) = &self.job {

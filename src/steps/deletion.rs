@@ -41,7 +41,8 @@ impl Step for Deletion {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::member(self.member), Key::access(self.member)]).then(&["wj"])
+        let keys = [Key::member, Key::access, Key::consent].map(|key| key(self.member));
+        Reads::of(keys).then(&["wj"])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Option<Member>, Changes) {
@@ -82,6 +83,7 @@ pub(super) fn is_unconnected(member: &Member) -> bool {
 pub(super) fn remove(changes: &mut Changes, member: &Member, now: Timestamp) {
     changes.delete(Key::member(member.guid));
     changes.delete(Key::access(member.guid));
+    changes.delete(Key::consent(member.guid));
     if let Some(job) = member.current_job {
         changes.delete(Key::job(job));
     }

@@ -76,6 +76,7 @@ fn letter(kind: DutyKind) -> char {
         DutyKind::Deliver => 'd',
         DutyKind::Refresh => 'r',
         DutyKind::Revoke => 'v',
+        DutyKind::Notify => 'n',
     }
 }
 

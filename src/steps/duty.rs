@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::brake::AtInstitution;
 use super::due::{Behind, Line};
 use super::record::{
-    AccessRecord, Changes, DeliveryTry, KeptEvent, KeptJob, Key, Reads, Revocation, Slot,
+    AccessRecord, Changes, Consent, DeliveryTry, KeptEvent, KeptJob, Key, Reads, Revocation, Slot,
     TokenState, View,
 };
 use super::step::{Step, unchanged};
@@ -35,6 +35,8 @@ pub enum DutyName {
     Refresh(MemberGuid),
     /// To give back the token set of that generation, which was this member's.
     Revocation(MemberGuid, u64),
+    /// To tell the end of this member's consent.
+    Consent(MemberGuid),
 }
 
 /// A duty that was taken up.
@@ -55,6 +57,15 @@ pub enum Duty {
     },
     /// Tokens to give back.
     Revoke(Box<Owed>),
+    /// The end of a consent to tell.
+    Notify {
+        /// Whose.
+        member: MemberGuid,
+        /// The registration.
+        at: AtInstitution,
+        /// Until when it is held by who took it up.
+        held_until: Timestamp,
+    },
 }
 
 /// Tokens to give back.
@@ -76,6 +87,7 @@ impl DutyName {
             'j' => JobGuid::from_compact(id).ok().map(Self::Job),
             'e' => EventGuid::from_compact(id).ok().map(Self::Event),
             'g' => MemberGuid::from_compact(id).ok().map(Self::Refresh),
+            'q' => MemberGuid::from_compact(id).ok().map(Self::Consent),
             'r' => {
                 let (member, generation) = id.split_once('/')?;
                 let generation = u64::from_str_radix(generation, 16).ok()?;
@@ -92,6 +104,7 @@ impl DutyName {
             Self::Event(guid) => Key::event(guid),
             Self::Refresh(member) => Key::access(member),
             Self::Revocation(member, generation) => Key::revocation(member, generation),
+            Self::Consent(member) => Key::consent(member),
         }
     }
 
@@ -99,7 +112,9 @@ impl DutyName {
         match self {
             Self::Job(guid) => guid.partition(),
             Self::Event(guid) => guid.partition(),
-            Self::Refresh(member) | Self::Revocation(member, _) => member.partition(),
+            Self::Refresh(member) | Self::Revocation(member, _) | Self::Consent(member) => {
+                member.partition()
+            }
         }
     }
 }
@@ -112,6 +127,7 @@ impl Duty {
             Self::Deliver(_) => DutyKind::Deliver,
             Self::Refresh { .. } => DutyKind::Refresh,
             Self::Revoke(_) => DutyKind::Revoke,
+            Self::Notify { .. } => DutyKind::Notify,
         }
     }
 
@@ -122,6 +138,7 @@ impl Duty {
             Self::Deliver(event) => DutyName::Event(event.guid),
             Self::Refresh { member, .. } => DutyName::Refresh(*member),
             Self::Revoke(owed) => DutyName::Revocation(owed.member, owed.generation),
+            Self::Notify { member, .. } => DutyName::Consent(*member),
         }
     }
 }
@@ -230,6 +247,22 @@ impl Step for TakeUp {
                         revocation,
                     }))
                 }),
+            DutyName::Consent(member) => view.consent(member).map(|consent| {
+                let consent = Consent {
+                    due_at: self.hold_until,
+                    ..consent.clone()
+                };
+                let at = AtInstitution {
+                    client: consent.client.clone(),
+                    institution: consent.institution.clone(),
+                };
+                changes.put(Key::consent(member), consent);
+                Duty::Notify {
+                    member,
+                    at,
+                    held_until: self.hold_until,
+                }
+            }),
         };
         if taken.is_none() {
             let entry = (self.line.clone(), self.duty.key(), self.behind.clone());
@@ -341,6 +374,21 @@ impl Step for Settle {
                     }
                 }
                 changes.put(self.duty.key(), owed);
+            }
+            DutyName::Consent(member) => {
+                let (Some(consent), Fate::Postponed(at) | Fate::Untried(at)) =
+                    (view.consent(member), self.fate)
+                else {
+                    return unchanged(());
+                };
+                let due_at = at;
+                changes.put(
+                    Key::consent(member),
+                    Consent {
+                        due_at,
+                        ..consent.clone()
+                    },
+                );
             }
         }
         ((), changes)

@@ -12,6 +12,7 @@
 pub mod api_key;
 pub mod brake;
 pub mod connection;
+pub mod consent;
 pub mod deletion;
 pub mod due;
 pub mod duty;
@@ -40,6 +41,7 @@ pub use brake::{
     AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
 };
 pub use connection::{Committed, Connection};
+pub use consent::{ConsentEnd, ConsentTold, NoticeDays, TellConsent};
 pub use deletion::{Deletion, Forget};
 pub use due::Line;
 pub use duty::{Duty, DutyName, Fate, Owed, Settle};

@@ -175,6 +175,7 @@ records! {
     'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode, of: &str)
         = format_args!("{client}/{institution}/{of}");
     'v' SealKeys(SealKeys) seal_keys() = "";
+    'q' Consent(Consent) consent(of: MemberGuid) = of.compact();
     'c' LatestTime(LatestTime) latest_time() = "";
 }
 
@@ -374,6 +375,21 @@ pub struct Doubt {
     /// When it is tried again.
     #[serde(with = "form")]
     pub again_at: Timestamp,
+}
+
+/// When a member's consent ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Consent {
+    /// The tenant.
+    pub client: ClientId,
+    /// The institution.
+    pub institution: InstitutionCode,
+    /// When it ends.
+    #[serde(with = "form")]
+    pub ends_at: Timestamp,
+    /// When there is something to tell.
+    #[serde(with = "form")]
+    pub due_at: Timestamp,
 }
 
 /// Tokens to give back to their institution.
@@ -864,6 +880,11 @@ impl Record {
             Self::Revocation(owed) if owed.dead_at.is_none() => Some(Due {
                 line: Line::new(DutyKind::Revoke, &owed.client, &owed.institution),
                 at: owed.due_at,
+                behind: None,
+            }),
+            Self::Consent(consent) => Some(Due {
+                line: Line::new(DutyKind::Notify, &consent.client, &consent.institution),
+                at: consent.due_at,
                 behind: None,
             }),
             Self::Access(AccessRecord {

@@ -14,6 +14,7 @@
 //! - An unknown outcome changes no status. The old token is tried again later; it is lost when it is refused twice then.
 //! - A token that was known to be the newest and is refused has been revoked.
 //! - A refusal that does not count, because the institution refuses everybody, changes no status.
+//! - New tokens may come with another end of the consent; that is told.
 //! - A refused token set is lent no more. It is kept for a day, and erased then, unless a refresh with it succeeds.
 //! - A member that was IMPAIRED by its refusal is CONNECTED again by a refresh, and that is told once.
 //! - A time much further away than any that is written now was written before a clock was set back, and has passed.
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::consent::{self, ConsentEnd};
 use super::event::Snapshot;
 use super::member::follow;
 use super::record::{Changes, Doubt, Key, Reads, RunningRefresh, Slot, TokenState, View};
@@ -143,6 +145,8 @@ pub struct NewTokens {
     pub ends_at: Option<Timestamp>,
     /// When it is to be refreshed although nobody needs it.
     pub due_at: Option<Timestamp>,
+    /// When the consent ends, or the access that nothing can renew.
+    pub consent: Option<ConsentEnd>,
 }
 
 /// What a [`SettleRefresh`] led to.
@@ -176,6 +180,7 @@ impl NewTokens {
             is_renewable: false,
             ends_at: None,
             due_at: None,
+            consent: None,
         }
     }
 
@@ -309,7 +314,8 @@ impl Step for SettleRefresh {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::access(self.member), Key::member(self.member)])
+        let keys = [Key::access, Key::member, Key::consent].map(|key| key(self.member));
+        Reads::of(keys)
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Settled, Changes) {
@@ -329,12 +335,14 @@ impl Step for SettleRefresh {
         let mut access = access.clone();
         let mut token = before.clone();
         let mut settled = Settled::Kept;
+        let mut has_moved = false;
         let mut changes = Changes::default();
         match &self.outcome {
             // Kept whoever is at it: these are the newest tokens that there are.
             RefreshOutcome::Refreshed(new) => {
                 access.sealed.clone_from(&new.sealed);
                 token = new.state(&member);
+                has_moved = consent::keep(&mut changes, &mut member, new.consent);
                 let was_lost = before.refused_at.is_some();
                 if member.status == ConnectionStatus::Impaired && was_lost {
                     follow(&mut member, ConnectionStatus::Connected);
@@ -392,6 +400,9 @@ impl Step for SettleRefresh {
             changes.change_member(&mut member);
             changes.tell(&news, &Snapshot::of(&member), now);
             **told = member;
+        } else if has_moved {
+            changes.change_member(&mut member);
+            changes.tell(&self.changed, &Snapshot::of(&member), now);
         }
         (settled, changes)
     }

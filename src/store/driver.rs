@@ -22,7 +22,7 @@ use super::redis::{RedisStore, Tries};
 use super::sqlite::SqliteStore;
 use crate::metrics::{Metrics, Timing};
 use crate::steps::Step;
-use crate::steps::record::{Key, List, Reads, Slot, View};
+use crate::steps::record::{Key, List, Reads, Record, Slot, View};
 
 /// How often a step may find that another step changed what it had read.
 const CONFLICTS: usize = 256;
@@ -296,6 +296,22 @@ impl Store {
         match &self.backend {
             Backend::Sqlite(store) => store.past(list, now, limit).await,
             Backend::Redis(store) => store.past(&list, now, limit).await,
+        }
+    }
+
+    /// Shows every record of a kind that can be read.
+    pub(super) async fn see_all(
+        &self,
+        kind: char,
+        see: &mut impl FnMut(&Key, Record),
+    ) -> Result<()> {
+        match &self.backend {
+            Backend::Sqlite(store) => {
+                let all = store.all_of(kind).await?;
+                all.into_iter().for_each(|(key, record)| see(&key, record));
+                Ok(())
+            }
+            Backend::Redis(store) => store.all_of(kind, see).await,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::driver::{Backend, Store};
+use super::driver::Store;
 use super::outcome::Result;
 use crate::domain::id::{ClientId, EventGuid, MemberGuid};
 use crate::steps::record::{KeptEvent, Key, Reads, Record, Slot};
@@ -56,14 +56,7 @@ impl Store {
                 newest(&mut found, limit);
             }
         };
-        match &self.backend {
-            Backend::Sqlite(store) => {
-                for (key, record) in store.all_of('e').await? {
-                    see(&key, record);
-                }
-            }
-            Backend::Redis(store) => store.all_of('e', &mut see).await?,
-        }
+        self.see_all('e', &mut see).await?;
         newest(&mut found, limit);
         Ok(found)
     }

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! mod.rs, windows, members, jobs, duties, users,  the steps, by name
-//! names, refreshes, seal_keys, time
+//! names, refreshes, consents, seal_keys, time
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -17,6 +17,7 @@
 //! Secrets come as digests or sealed; the store never sees one in clear. Time is an argument: `now` is the
 //! caller's clock, in whole milliseconds.
 
+mod consents;
 mod driver;
 mod duties;
 mod encoding;
@@ -120,6 +121,8 @@ pub const STEPS: &[&str] = &[
     "know_seal_keys",
     "seal_keys",
     "tell_time",
+    "tell_consent",
+    "consents",
 ];
 
 #[cfg(test)]
@@ -136,6 +139,7 @@ mod tests {
             include_str!("refreshes.rs"),
             include_str!("seal_keys.rs"),
             include_str!("time.rs"),
+            include_str!("consents.rs"),
         ];
         let mut names: Vec<&str> = files
             .iter()

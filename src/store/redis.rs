@@ -539,8 +539,6 @@ impl RedisStore {
         Ok(queues)
     }
 
-    /// Writes through the same path as a step: a key that nobody reads. In a cluster it is enough that one server takes
-    /// a write: there are people whom it serves.
     /// What time it is by the clock of the server that has what concerns the store as a whole.
     pub(super) async fn time(&self) -> Result<Timestamp> {
         let server = self.link.server(&self.keys.store())?;
@@ -549,6 +547,8 @@ impl RedisStore {
             .map_err(|error| StoreError::Failed(format!("its server's clock: {error}")))
     }
 
+    /// Writes through the same path as a step: a key that nobody reads. In a cluster it is enough that one server takes
+    /// a write: there are people whom it serves.
     pub(super) async fn probe(&self) -> Result<()> {
         let probes = self.probes();
         select_ok(probes.map(|it| Box::pin(self.link.query(it))))

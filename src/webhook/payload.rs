@@ -74,7 +74,9 @@ fn echoed(event: &Event) -> Option<&CallbackPayload> {
         | EventKind::MemberUpdated
         | EventKind::MemberDeleted
         | EventKind::Aggregation => event.member.callback_payload.as_ref(),
-        EventKind::ConnectionStatus | EventKind::OauthStateFinished => None,
+        EventKind::ConnectionStatus
+        | EventKind::ConsentExpiring
+        | EventKind::OauthStateFinished => None,
     }
 }
 
@@ -117,6 +119,19 @@ fn news(event: &Event) -> Result<Value, IncompleteEvent> {
                 "user_id": member.user_id,
             })
         }
+        EventKind::ConsentExpiring => {
+            let ends_at = member.consent_expires_at;
+            let ends_at = ends_at.ok_or_else(|| without("end of a consent"))?;
+            json!({
+                "action": "expiring",
+                "consent_expires_at": ends_at.as_second(),
+                "institution_code": member.institution,
+                "member_guid": member.guid,
+                "type": "consent.expiring",
+                "user_guid": member.user,
+                "user_id": member.user_id,
+            })
+        }
         EventKind::OauthStateFinished => {
             let window = event.window.as_ref().ok_or_else(|| without("window"))?;
             json!({
@@ -140,6 +155,7 @@ fn member_of(member: &Member) -> Value {
         "connection_status_id": member.status.id(),
         "connection_status_message": member.status.message(&member.name),
         "connection_status_reason": member.status_reason.map(StatusReason::name),
+        "consent_expires_at": seconds(member.consent_expires_at),
         "created_at": member.created_at.as_second(),
         "guid": member.guid,
         "id": member.external_guid,

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use ::guichet::domain::event::EventKind;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
@@ -20,6 +21,7 @@ use crate::support::gateway::{
 };
 use crate::support::guichet;
 use crate::support::interop::node;
+use crate::support::loopback::Recorded;
 use crate::support::visitor::{Visitor, http};
 
 async fn page(gateway: &Url) -> String {
@@ -172,7 +174,11 @@ async fn the_receivers_believe_what_is_signed_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_have_the_fields_that_are_described() {
-    let gateway = TestGateway::start(Backend::Sqlite).await;
+    let setup = Setup {
+        oauth: "consent_days = 5\n".to_owned(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
     let description = http().get(gateway.at("/openapi.json")).send().await;
     let description: Value = description.expect("a response").json().await.expect("JSON");
     let fields = |name: &str| -> BTreeSet<String> {
@@ -181,9 +187,11 @@ async fn events_have_the_fields_that_are_described() {
     };
     let (_, link) = gateway.member().await;
     gateway.connect(&gateway.visitor(), &link).await;
+    gateway.pass(Duration::from_secs(4 * 24 * 60 * 60));
+    let is_last = |told: &Recorded| told.json()["type"] == "consent.expiring";
     let told = gateway
         .hooks
-        .wait_for(|told| told.len() >= 3, Duration::from_secs(10))
+        .wait_for(|told| told.iter().any(is_last), Duration::from_secs(10))
         .await;
     for event in told.iter().map(|told| told.json()) {
         let names = |value: &Value| -> BTreeSet<String> {
@@ -205,12 +213,13 @@ async fn events_have_the_fields_that_are_described() {
                 assert_eq!(names(&event["oauth_state"]), fields("OauthStateResponse"));
                 "OauthStateEvent"
             }
+            Some("consent.expiring") => "ConsentExpiringEvent",
             other => panic!("{other:?}"),
         };
         assert_eq!(sent, fields(kind), "{event}");
     }
     let webhooks = description["webhooks"].as_object().expect("webhooks");
-    assert_eq!(webhooks.len(), 6);
+    assert_eq!(webhooks.len(), EventKind::ALL.len());
 }
 
 /// What the description says of an operation: its method, path, group and the example of its body.

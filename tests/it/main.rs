@@ -32,6 +32,7 @@ mod cli;
 mod clocks;
 mod connect;
 mod connections;
+mod consents;
 mod crash;
 mod deadlines;
 mod dependencies;

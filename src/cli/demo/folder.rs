@@ -246,6 +246,7 @@ events = [
     "member.deleted",
     "connection_status.changed",
     "aggregation.finished",
+    "consent.expiring",
     "oauth_state.finished",
 ]
 secret = "{webhook_signing}"

@@ -30,6 +30,9 @@ pub struct EventMember {
     /// Why it is IMPAIRED, where that is known: REVOKED, REFRESH_LOST or CONSENT_ENDED. Otherwise null.
     #[schema(required, example = json!(null))]
     connection_status_reason: Option<String>,
+    /// When its consent ends, as far as that is known; otherwise null.
+    #[schema(required, example = 1_780_133_400)]
+    consent_expires_at: Option<i64>,
     /// When it was created.
     #[schema(example = 1_772_357_400)]
     created_at: i64,
@@ -165,6 +168,34 @@ pub struct AggregationEvent {
     user_id: Option<String>,
 }
 
+/// A member's consent ends soon.
+#[derive(ToSchema)]
+pub struct ConsentExpiringEvent {
+    /// Always `expiring`.
+    #[schema(example = "expiring")]
+    action: String,
+    /// When the consent ends, in seconds since 1970. Then the member is IMPAIRED, with the reason CONSENT_ENDED. A new
+    /// link lets the person renew the consent before.
+    #[schema(example = 1_780_133_400)]
+    consent_expires_at: i64,
+    /// The institution, by code.
+    #[schema(example = "mxbank")]
+    institution_code: String,
+    /// The member.
+    #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    member_guid: String,
+    /// Always `consent.expiring`.
+    #[serde(rename = "type")]
+    #[schema(example = "consent.expiring")]
+    kind: String,
+    /// The user of the member.
+    #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: String,
+    /// Your own name for the user of the member.
+    #[schema(required, example = "ada")]
+    user_id: Option<String>,
+}
+
 /// An OAuth state ended.
 #[derive(ToSchema)]
 pub struct OauthStateEvent {
@@ -201,6 +232,10 @@ fn told(kind: EventKind) -> (&'static str, &'static str) {
             "ConnectionStatusEvent",
         ),
         EventKind::Aggregation => ("An aggregation succeeded.", "AggregationEvent"),
+        EventKind::ConsentExpiring => (
+            "A member's consent ends soon: 30 days, 7 days and 1 day before, unless the operator chose other days.",
+            "ConsentExpiringEvent",
+        ),
         EventKind::OauthStateFinished => (
             "An attempt to connect by OAuth succeeded, failed or expired.",
             "OauthStateEvent",

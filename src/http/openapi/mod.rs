@@ -61,6 +61,7 @@ impl Description {
         events::MemberEvent,
         events::ConnectionStatusEvent,
         events::AggregationEvent,
+        events::ConsentExpiringEvent,
         events::OauthStateEvent,
     )),
 )]

@@ -35,6 +35,9 @@ pub struct MemberResponse<'a> {
     /// extension; otherwise null.
     #[schema(required, value_type = Option<String>, example = json!(null))]
     connection_status_reason: Option<&'static str>,
+    /// When its consent ends, as far as that is known; null otherwise. An extension.
+    #[schema(required, format = DateTime, example = json!(null))]
+    consent_expires_at: Option<String>,
     /// When it was created.
     #[schema(format = DateTime, example = "2026-03-01T09:30:00+00:00")]
     created_at: String,
@@ -102,6 +105,7 @@ impl<'a> MemberResponse<'a> {
             connection_status_id: member.status.id(),
             connection_status_message: member.status.message(&member.name),
             connection_status_reason: member.status_reason.map(StatusReason::name),
+            consent_expires_at: member.consent_expires_at.map(iso8601),
             created_at: iso8601(member.created_at),
             guid: member.guid,
             institution_code: &member.institution,

@@ -16,6 +16,7 @@ fn current(refresh_token: Option<&str>) -> TokenSet {
         refresh_token: refresh_token.map(SecretString::from),
         scope: Some("accounts".to_owned()),
         expires_at: None,
+        consent_expires_at: None,
     }
 }
 

@@ -154,6 +154,7 @@ fn new_member(user: UserGuid, window: NewWindow) -> NewMember {
             skip_aggregation: false,
             status: ConnectionStatus::Pending,
             status_reason: None,
+            consent_expires_at: None,
             revision: 1,
             created_at: at(0),
             aggregated_at: None,

@@ -32,6 +32,7 @@ fn event(kind: EventKind, status: ConnectionStatus) -> Event {
             skip_aggregation: false,
             status,
             status_reason: None,
+            consent_expires_at: None,
             revision: 3,
             created_at: time(1_690_839_442),
             aggregated_at: None,

@@ -119,6 +119,7 @@ impl Cast {
             skip_aggregation: false,
             status: ConnectionStatus::Pending,
             status_reason: None,
+            consent_expires_at: None,
             revision: 1,
             created_at: at(0),
             aggregated_at: None,

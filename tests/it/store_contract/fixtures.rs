@@ -144,6 +144,7 @@ impl Bench {
             skip_aggregation: false,
             status: ConnectionStatus::Pending,
             status_reason: None,
+            consent_expires_at: None,
             revision: 1,
             created_at: at(0),
             aggregated_at: None,

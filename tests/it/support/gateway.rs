@@ -305,7 +305,7 @@ impl TestGateway {
     ///
     /// # Panics
     ///
-    /// If it does not within ten seconds.
+    /// If it does not within half a minute.
     pub async fn state_when(&self, member: MemberGuid, enough: impl Fn(&Value) -> bool) -> Value {
         eventually(async || Some(self.state(member).await).filter(&enough)).await
     }
@@ -314,7 +314,7 @@ impl TestGateway {
     ///
     /// # Panics
     ///
-    /// If it does not within ten seconds.
+    /// If it does not within half a minute.
     pub async fn member_when(&self, member: MemberGuid, enough: impl Fn(&Value) -> bool) -> Value {
         eventually(async || Some(self.read(member).await).filter(&enough)).await
     }
@@ -472,7 +472,7 @@ impl TestGateway {
 ///
 /// # Panics
 ///
-/// If it does not within ten seconds.
+/// If it does not within half a minute.
 pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {
@@ -483,9 +483,9 @@ pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), looking)
+    tokio::time::timeout(Duration::from_secs(30), looking)
         .await
-        .expect("what is waited for comes within ten seconds")
+        .expect("what is waited for comes within half a minute")
 }
 
 /// Runs the gateway that the file describes.

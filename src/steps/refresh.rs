@@ -274,7 +274,7 @@ impl Step for BeginRefresh {
         });
         token.due_at = Some(until);
         let begun = Begun::Begun {
-            sealed: access.sealed.clone(),
+            sealed: access.sealed.clone().into(),
             generation: token.generation,
             is_in_doubt: token.doubt.is_some(),
             not_asked: token.not_asked,
@@ -333,7 +333,7 @@ impl Step for SettleRefresh {
         match &self.outcome {
             // Kept whoever is at it: these are the newest tokens that there are.
             RefreshOutcome::Refreshed(new) => {
-                access.sealed.clone_from(&new.sealed);
+                access.sealed = new.sealed.clone().into();
                 token = new.state(&member);
                 let was_lost = before.refused_at.is_some();
                 if member.status == ConnectionStatus::Impaired && was_lost {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outcome::{Ask, Entry, Hold, Keeping, Place, Result, Spot, StoreError};
+use super::outcome::{Ask, Entry, Found, Hold, Keeping, Place, Result, Spot, StoreError};
 use super::plan::{CommandIds, Plan, Waiting};
 use super::queued::QueuedWork;
 use super::redis::{RedisStore, Tries};
@@ -297,6 +297,29 @@ impl Store {
             Backend::Sqlite(store) => store.past(list, now, limit).await,
             Backend::Redis(store) => store.past(&list, now, limit).await,
         }
+    }
+
+    /// Shows every record of those kinds, batch by batch, at most about five hundred at a time. They are not of one
+    /// moment, and one that comes, goes or moves meanwhile may be left out.
+    pub(super) async fn each_batch(
+        &self,
+        kinds: &[char],
+        mut see: impl AsyncFnMut(Vec<Found>) -> Result<()>,
+    ) -> Result<()> {
+        let store = match &self.backend {
+            Backend::Sqlite(store) => store,
+            Backend::Redis(store) => return store.each_batch(kinds, &mut see).await,
+        };
+        for kind in kinds {
+            let mut behind = None;
+            loop {
+                let batch = store.batch(*kind, behind).await?;
+                let Some(last) = batch.last() else { break };
+                behind = Some(last.key.clone());
+                see(batch).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes up what is due, and holds it: what was taken at each spot, `None` where its server is away.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! mod.rs, windows, members, jobs, duties, users,  the steps, by name
-//! names, refreshes, seal_keys, time
+//! names, refreshes, seal_keys, envelopes, time
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -20,6 +20,7 @@
 mod driver;
 mod duties;
 mod encoding;
+mod envelopes;
 mod events;
 mod jobs;
 mod members;
@@ -30,6 +31,7 @@ mod queued;
 pub mod redis;
 mod refreshes;
 mod seal_keys;
+mod sealed_elsewhere;
 pub mod sqlite;
 mod time;
 mod users;
@@ -38,7 +40,7 @@ mod windows;
 pub use driver::Store;
 pub use events::EventQuery;
 pub use outcome::{
-    Ask, Examined, Home, Queued, Queues, Reserved, Result, Retention, Spot, StoreError,
+    Ask, Examined, Found, Home, Queued, Queues, Reserved, Result, Retention, Spot, StoreError,
 };
 pub use queued::QueuedWork;
 pub use seal_keys::check_seal_keys;
@@ -120,6 +122,10 @@ pub const STEPS: &[&str] = &[
     "know_seal_keys",
     "seal_keys",
     "tell_time",
+    "each_sealed",
+    "sealed_record",
+    "reseal",
+    "sealed_elsewhere",
 ];
 
 #[cfg(test)]
@@ -136,6 +142,7 @@ mod tests {
             include_str!("refreshes.rs"),
             include_str!("seal_keys.rs"),
             include_str!("time.rs"),
+            include_str!("envelopes.rs"),
         ];
         let mut names: Vec<&str> = files
             .iter()

@@ -114,9 +114,9 @@ async fn under(gateway: &TestGateway) -> (BTreeMap<String, usize>, BTreeSet<char
     (keys, kinds)
 }
 
-async fn standard_member(gateway: &TestGateway, password: &str) -> String {
+async fn standard_member(gateway: &TestGateway, login: &str, password: &str) -> String {
     let body = json!({"member": {"institution_guid": PAPER_BANK_GUID, "credentials": [
-        {"guid": LOGIN, "value": format!("ada of {password}")}, {"guid": PASSWORD, "value": password},
+        {"guid": LOGIN, "value": login}, {"guid": PASSWORD, "value": password},
     ]}});
     let (status, created) = gateway.nexus("POST", "/members", Some(body)).await;
     assert_eq!(status, 200, "{created}");
@@ -139,7 +139,7 @@ async fn everything_is_sealed_anew_and_the_old_key_can_go(backend: Backend) {
     connected(&gateway).await;
     let mut jobs = vec![nth_job(&gateway, 1).await];
     // Credentials, and answers to what the bank asked:
-    let member = standard_member(&gateway, "sesame").await;
+    let member = standard_member(&gateway, "ada", "sesame").await;
     jobs.push(nth_job(&gateway, 2).await);
     let question = json!([{"type": "TEXT", "field_name": "pet", "label": "Your first pet?"}]);
     report(&gateway, &jobs[1], challenged(&question)).await;
@@ -190,8 +190,11 @@ async fn everything_is_sealed_anew_and_the_old_key_can_go(backend: Backend) {
 
     let mut lent = Vec::new();
     for job in &jobs {
-        lent.push(lease(&gateway, job).await);
+        lent.push(lease(&gateway, job).await.1);
     }
+    assert!(lent[0]["access_token"].is_string(), "{lent:?}");
+    assert!(lent[1]["credentials"].is_array(), "{lent:?}");
+    assert!(lent[1]["answers"].is_array(), "{lent:?}");
     let (keys, kinds) = under(&gateway).await;
     let every: BTreeSet<char> = SEALED_KINDS.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, every, "there is one of every kind");
@@ -217,8 +220,8 @@ async fn everything_is_sealed_anew_and_the_old_key_can_go(backend: Backend) {
     for (job, before) in jobs.iter().zip(&lent) {
         let (status, access) = lease(&gateway, job).await;
         assert_eq!(status, 200, "{access}");
-        for part in ["access_token", "credentials", "challenges", "answers"] {
-            assert_eq!(access[part], before.1[part], "{part}");
+        for part in ["access_token", "credentials", "answers"] {
+            assert_eq!(access[part], before[part], "{part}");
         }
     }
     let page = visitor.follow(&response.url()).await;
@@ -281,15 +284,16 @@ fn alone(gateway: &TestGateway) -> Sealer {
 async fn what_changes_meanwhile_is_not_lost(backend: Backend) {
     let mut gateway = TestGateway::start(backend).await;
     let mut members = Vec::new();
-    for _ in 0..24 {
-        members.push(standard_member(&gateway, "first").await);
+    for number in 0..24 {
+        members.push(standard_member(&gateway, &format!("ada {number}"), "first").await);
     }
     restart_with(&mut gateway, &[NEW, OLD]).await;
     let changes = async {
         // Half of them, in the order in which they were made, while all are sealed anew.
-        for member in members.iter().step_by(2) {
+        for (number, member) in members.iter().enumerate().step_by(2) {
+            let login = format!("ada {number}");
             let body = json!({"member": {"credentials": [
-                {"guid": LOGIN, "value": "ada of first"}, {"guid": PASSWORD, "value": "second"},
+                {"guid": LOGIN, "value": login}, {"guid": PASSWORD, "value": "second"},
             ]}});
             let path = format!("/members/{member}");
             let (status, changed) = gateway.nexus("PUT", &path, Some(body)).await;
@@ -303,12 +307,7 @@ async fn what_changes_meanwhile_is_not_lost(backend: Backend) {
     let kept = passwords(&gateway, &alone(&gateway)).await;
     assert_eq!(kept.len(), members.len());
     for (number, member) in members.iter().enumerate() {
-        // The login contains the first one.
-        let expected = if number % 2 == 0 {
-            "firstsecond"
-        } else {
-            "first"
-        };
+        let expected = if number % 2 == 0 { "second" } else { "first" };
         assert_eq!(kept[member], expected, "{number}");
     }
 }
@@ -373,26 +372,31 @@ async fn all_open(gateway: &TestGateway, owed: &BTreeMap<MemberGuid, String>) {
 async fn killed_in_the_middle_the_next_run_does_the_rest(backend: Backend) {
     let mut gateway = TestGateway::start(backend).await;
     gateway.stop().await;
-    let owed = owe(&gateway, 4000).await;
-    configure(&gateway, &[NEW, OLD]);
-    know_keys(&gateway).await;
-    let file = gateway.file().to_str().expect("a path").to_owned();
-    let killed = tokio::task::spawn_blocking(move || {
-        let mut running = Running::start(["keys", "rotate", "--config", &file]);
-        let line = running.line();
-        assert!(line.starts_with("pass 1: "), "{line} {}", running.err());
-        running.stop("KILL")
-    });
-    let killed = killed.await.expect("no panic");
-    assert_eq!(killed.code, None, "a signal ended it: {killed:?}");
-    let (keys, _) = under(&gateway).await;
-    let (done, left) = (keys["next"], keys["test"]);
-    assert_eq!(
-        done + left,
-        owed.len(),
-        "each whole, under one or the other"
-    );
-    assert!(done > 0 && left > 0, "{keys:?}");
+    let mut owed = BTreeMap::new();
+    let mut left = 0;
+    // A run that is at its end before it is killed shows nothing: then there is more to do for the next.
+    for _ in 0..5 {
+        owed.extend(owe(&gateway, 4000).await);
+        configure(&gateway, &[NEW, OLD]);
+        know_keys(&gateway).await;
+        let file = gateway.file().to_str().expect("a path").to_owned();
+        let killed = tokio::task::spawn_blocking(move || {
+            let mut running = Running::start(["keys", "rotate", "--config", &file]);
+            let line = running.line();
+            assert!(line.starts_with("pass 1: "), "{line} {}", running.err());
+            running.stop("KILL")
+        });
+        killed.await.expect("no panic");
+        let (keys, _) = under(&gateway).await;
+        let count = |id| keys.get(id).copied().unwrap_or_default();
+        left = count("test");
+        let whole = left + count("next");
+        assert_eq!(whole, owed.len(), "each is under one or the other");
+        if left > 0 && left < 4000 {
+            break;
+        }
+    }
+    assert!(left > 0, "it was killed in the middle");
 
     let ran = guichet(&gateway, &["keys", "rotate"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");

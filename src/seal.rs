@@ -115,6 +115,11 @@ pub enum SealError {
     Refused,
 }
 
+/// The id of the key that an envelope was sealed under; `None`: it is no envelope that this version can read.
+pub fn key_id(envelope: &[u8]) -> Option<&str> {
+    Parts::of(envelope).map(|parts| parts.key_id)
+}
+
 /// Seals and opens with one key ring.
 pub struct Sealer {
     ring: KeyRing,
@@ -124,6 +129,23 @@ impl Sealer {
     /// Works with the keys of `ring`.
     pub fn new(ring: KeyRing) -> Self {
         Self { ring }
+    }
+
+    /// The id of the key that seals.
+    pub fn active_key(&self) -> &str {
+        self.ring.active()
+    }
+
+    /// An envelope of the same content, sealed under the active key. A new data key and a new salt: the id of the key is
+    /// a part of what an envelope's encryption key is derived from.
+    pub fn reseal(
+        &self,
+        random: &dyn Random,
+        context: &Context<'_>,
+        envelope: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        let content = self.open(context, envelope)?;
+        Ok(self.seal(random, context, &content))
     }
 
     /// The envelope of `plaintext`. It is longer by 135 bytes and the key's id.
@@ -429,6 +451,25 @@ mod tests {
         );
         let impostor = sealer(key("k1", 9), vec![]);
         assert_eq!(impostor.open(&context, &old), Err(SealError::Refused));
+    }
+
+    #[test]
+    fn what_is_sealed_anew_opens_when_the_old_key_is_gone() {
+        let client = client("t1");
+        let context = token_set_of(&client, "MBR-1");
+        let old = sealer(key("k1", 1), vec![]).seal(&Os, &context, b"token");
+        let both = sealer(key("k2", 2), vec![key("k1", 1)]);
+        let new = both.reseal(&Os, &context, &old).unwrap();
+        assert_eq!((key_id(&old), key_id(&new)), (Some("k1"), Some("k2")));
+        let alone = sealer(key("k2", 2), vec![]);
+        assert_eq!(alone.open(&context, &new).unwrap()[..], *b"token");
+
+        let elsewhere = token_set_of(&client, "MBR-2");
+        let refused = both.reseal(&Os, &elsewhere, &old);
+        assert_eq!(refused, Err(SealError::Refused));
+        let unknown = SealError::UnknownKey("k1".to_owned());
+        assert_eq!(alone.reseal(&Os, &context, &old), Err(unknown));
+        assert_eq!(key_id(b"no envelope"), None);
     }
 
     fn user(digit: u8) -> UserGuid {

@@ -58,7 +58,7 @@ async fn check_store(
     let examined = match &config.store.location {
         StoreLocation::Sqlite(path) => {
             let path: &Path = path;
-            match SqliteStore::examine(path, online)? {
+            match SqliteStore::examine(path, keys, online)? {
                 None => {
                     let path = path.display();
                     println!("store: {path} is not there yet; the first start makes it");
@@ -78,12 +78,14 @@ async fn check_store(
             Examined {
                 set_aside: store.set_aside_keys().await?,
                 seal_keys: store.seal_keys().await?,
+                sealed_elsewhere: store.sealed_elsewhere(keys).await?,
                 queues: store.queues().await?,
             }
         }
     };
     println!("store: {}", if online { "takes writes" } else { "reached" });
     tell_set_aside(&examined.set_aside);
+    tell_sealed_elsewhere(&examined.sealed_elsewhere);
     tell_waiting(&examined.queues, config.webhooks.most_waiting);
     store::check_seal_keys(&examined.seal_keys, keys)
 }
@@ -93,6 +95,17 @@ fn tell_set_aside(keys: &[String]) {
     if !keys.is_empty() {
         let (count, keys) = (keys.len(), keys.join(", "));
         println!("warning: {count} records could not be read and were set aside: {keys}");
+    }
+}
+
+/// Warns of records that nothing opens, because their seal key is not configured.
+fn tell_sealed_elsewhere(records: &BTreeMap<String, u64>) {
+    for (id, count) in records {
+        println!(
+            "warning: {count} records are sealed under the seal key {id:?}, which is not in seal.keys, so nothing opens \
+             them: put it back behind the first key, run guichet keys rotate, and remove it then. If it is lost, their \
+             members have to connect again"
+        );
     }
 }
 

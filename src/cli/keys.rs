@@ -1,10 +1,12 @@
-//! `guichet keys`: API keys of the configured clients, for the Platform API.
+//! `guichet keys`: API keys of the configured clients, for the Platform API, and the change to another seal key.
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Subcommand;
 
+use super::config_file::ConfigFile;
+use super::rotate;
 use crate::app;
 use crate::config::{Config, Environment};
 use crate::domain::id::ClientId;
@@ -42,10 +44,14 @@ enum Command {
         #[arg(allow_hyphen_values = true)]
         id: String,
     },
+    /// Seal everything in the store under the first of the seal keys, while gateways serve, and say which of the
+    /// others are still needed. Changes no API key.
+    Rotate(ConfigFile),
 }
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let target = match &options.command {
+        Command::Rotate(file) => return rotate::run(file).await,
         Command::Create(target) | Command::List(target) | Command::Retire { target, .. } => target,
     };
     let (config, _) = Config::load(Some(&target.config), &Environment::of_process()?)?;
@@ -98,6 +104,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
             }
             println!("{id} retired");
         }
+        Command::Rotate(_) => {}
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod institution;
 mod keys;
 mod openapi;
 mod pages;
+mod rotate;
 mod serve;
 mod signal;
 
@@ -46,7 +47,7 @@ enum Command {
     Serve(serve::Options),
     /// Say what is wrong with a configuration, and what is risky; changes nothing.
     Check(check::Options),
-    /// API keys of the configured clients.
+    /// API keys of the configured clients; and everything sealed anew under another seal key.
     Keys(keys::Options),
     /// The events that were told to clients, or could not be: list, show, send again, test.
     Events(events::Options),

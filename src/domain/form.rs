@@ -1,8 +1,6 @@
-//! How values are written in stored records: compact guids, whole milliseconds, Base64 for bytes, and
-//! other values as their text. Each is for serde's `with`; `option` is for values that may be absent.
+//! How values are written in stored records: compact guids, whole milliseconds, and other values as their
+//! text. Each is for serde's `with`; `option` is for values that may be absent.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
 
 /// A value that has one written form in stored records.
@@ -26,18 +24,6 @@ impl Kept for Timestamp {
 
     fn from_form(form: i64) -> Option<Self> {
         Timestamp::from_millisecond(form).ok()
-    }
-}
-
-impl Kept for Vec<u8> {
-    type Form = String;
-
-    fn to_form(&self) -> String {
-        STANDARD_NO_PAD.encode(self)
-    }
-
-    fn from_form(form: String) -> Option<Self> {
-        STANDARD_NO_PAD.decode(form).ok()
     }
 }
 

@@ -63,9 +63,10 @@ pub async fn admit(gateway: &Gateway, request: &KeyedRequest<'_>) -> Result<Admi
         Idempotence::Differs => Admission::Differs,
         Idempotence::Answered(sealed) => {
             let subject = asked.key.to_text();
-            let opened = gateway
-                .sealer
-                .open(&seal_contexts::stored_response(&asked, &subject), &sealed);
+            let opened = gateway.sealer.open(
+                &seal_contexts::stored_response(&asked.client, &subject),
+                &sealed,
+            );
             let response = opened
                 .map_err(|error| Internal::Unreadable(format!("a stored response: {error}")))?;
             Admission::Replayed(response.to_vec())
@@ -135,7 +136,7 @@ pub async fn keep(
     let subject = request.key.to_text();
     let sealed = gateway.sealer.seal(
         gateway.random.as_ref(),
-        &seal_contexts::stored_response(request, &subject),
+        &seal_contexts::stored_response(&request.client, &subject),
         response,
     );
     let store = &gateway.store;

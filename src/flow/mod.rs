@@ -11,7 +11,8 @@
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
 //! sent; [`duties`] how what is due is taken up in fair shares, and [`circuits`] how what fails rests. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
-//! whose person never came back, [`idempotency`] a request that is sent twice.
+//! whose person never came back, [`idempotency`] a request that is sent twice, [`rotate`] envelopes whose seal
+//! key is to go.
 //!
 //! Several of them need [`institutions`] (the banks, found and searched), [`registration`] (which client at
 //! which institution), `failure` (how a window ends without a connection) and [`seal_contexts`] (what each
@@ -45,6 +46,7 @@ pub mod refresh;
 pub mod registration;
 pub mod retry;
 pub mod revoke;
+pub mod rotate;
 pub mod seal_contexts;
 mod settle;
 pub mod timeline;

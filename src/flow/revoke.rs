@@ -60,7 +60,7 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
     let context = seal_contexts::token_set(client, &guid);
     let mut issued = Issued::default();
     for sealed in &revocation.sealed {
-        let opened = gateway.sealer.open(&context, &sealed.0);
+        let opened = gateway.sealer.open(&context, sealed);
         let read = opened
             .map_err(|error| error.to_string())
             .and_then(|bytes| TokenSet::from_bytes(&bytes).map_err(|error| error.to_string()));

@@ -2,7 +2,6 @@
 
 use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
 use crate::seal::{Context, Field};
-use crate::store::IdempotentRequest;
 
 /// An attempt's verifier and nonce.
 pub(super) fn attempt(attempt: &AttemptId) -> Context<'_> {
@@ -49,10 +48,10 @@ pub(super) fn challenge_answers<'a>(client: &'a ClientId, job: &'a str) -> Conte
     }
 }
 
-/// The response to a request with a key, by the key's digest.
-pub(super) fn stored_response<'a>(request: &'a IdempotentRequest, key: &'a str) -> Context<'a> {
+/// The response to a request of that client with a key, by the key's digest.
+pub(super) fn stored_response<'a>(client: &'a ClientId, key: &'a str) -> Context<'a> {
     Context {
-        client: Some(&request.client),
+        client: Some(client),
         subject: key,
         field: Field::StoredResponse,
     }

@@ -158,7 +158,7 @@ impl Step for Connection {
             removed = Some(outbound);
         }
         let access = AccessRecord {
-            sealed: self.tokens.sealed.clone(),
+            sealed: self.tokens.sealed.clone().into(),
             token: Some(self.tokens.state(&member)),
         };
         let replaced = view.access(member.guid);
@@ -198,7 +198,7 @@ impl Connection {
         let member = inbound.and_then(|inbound| view.member(inbound));
         let is_same = |member: &&Member| {
             let access = view.access(member.guid);
-            access.is_some_and(|access| access.sealed == self.tokens.sealed)
+            access.is_some_and(|access| *access.sealed == *self.tokens.sealed)
         };
         match member.filter(is_same) {
             Some(member) => Committed::Connected(Box::new(Subject {

@@ -72,7 +72,7 @@ impl Step for IdempotentRequest {
         if let Some(kept) = kept.filter(|kept| now < kept.ends_at) {
             return unchanged(match &kept.sealed_response {
                 _ if !kept.request.matches(&self.request) => Idempotence::Differs,
-                Some(response) => Idempotence::Answered(response.clone()),
+                Some(response) => Idempotence::Answered(response.clone().into()),
                 None => Idempotence::UnderWay,
             });
         }
@@ -151,7 +151,7 @@ impl Step for Finish {
             None => changes.delete(self.request.key()),
             Some(_) => {
                 let answered = KeptRequest {
-                    sealed_response: self.sealed_response.clone(),
+                    sealed_response: self.sealed_response.clone().map(Into::into),
                     ends_at: self.request.expires_at,
                     ..kept.clone()
                 };

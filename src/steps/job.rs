@@ -168,7 +168,7 @@ impl Step for Answering {
             return unchanged(Answered::NotAsked(Box::new(member)));
         };
         // The same answers, sent again because our reply was lost: no two envelopes are alike.
-        if kept.sealed_answers.as_ref() == Some(&self.sealed_answers) {
+        if kept.sealed_answers.as_deref() == Some(&*self.sealed_answers) {
             return unchanged(Answered::Resumed(Box::new(member)));
         }
         let is_asked = kept.job.status == JobStatus::Challenged
@@ -181,7 +181,7 @@ impl Step for Answering {
         kept.job.attempt = 0;
         kept.job.due_at = now;
         kept.job.updated_at = now;
-        kept.sealed_answers = Some(self.sealed_answers.clone());
+        kept.sealed_answers = Some(self.sealed_answers.clone().into());
         follow(&mut member, ConnectionStatus::Resumed);
         if let Some(payload) = &self.callback_payload {
             member.callback_payload = Some(payload.clone());
@@ -212,7 +212,7 @@ impl Lease {
         let (Some(member), Some(access)) = (view.member(of), view.access(of)) else {
             return Self::Unknown;
         };
-        let sealed = access.sealed.clone();
+        let sealed = access.sealed.clone().into();
         Self::Granted {
             job: Box::new(kept.job.clone()),
             sealed: match member.is_oauth {
@@ -220,7 +220,7 @@ impl Lease {
                 false => SealedAccess::Credentials(sealed),
             },
             token: access.token.clone().map(Box::new),
-            sealed_answers: kept.sealed_answers.clone(),
+            sealed_answers: kept.sealed_answers.clone().map(Into::into),
         }
     }
 }

@@ -217,7 +217,7 @@ impl KeptWindow {
         self.attempts.push(Attempt {
             id: attempt.id.clone(),
             binding: attempt.binding.digest,
-            sealed: Some(attempt.sealed.clone()),
+            sealed: Some(attempt.sealed.clone().into()),
             is_replaced: false,
             held: Vec::new(),
         });

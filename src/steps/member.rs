@@ -163,7 +163,7 @@ impl Step for NewMember {
         }
         if let Some(sealed) = &self.sealed_credentials {
             let access = AccessRecord {
-                sealed: sealed.clone(),
+                sealed: sealed.clone().into(),
                 token: None,
             };
             changes.put(Key::access(member.guid), access);
@@ -207,15 +207,15 @@ impl Step for MemberChange {
         let mut changes = Changes::default();
         // The same credentials are a change sent again because the reply was lost: no two envelopes are
         // alike.
-        let kept = view.access(before.guid).map(|access| &access.sealed);
+        let kept = view.access(before.guid).map(|access| &*access.sealed);
         let credentials = self.credentials.as_ref();
-        if let Some(new) = credentials.filter(|new| kept != Some(&new.sealed)) {
+        if let Some(new) = credentials.filter(|new| kept != Some(&*new.sealed)) {
             if let Some(existing) = duplicate_of(view, before, &new.fingerprints) {
                 let named = before.external_guid.clone();
                 return unchanged((MemberUpdate::Duplicate(existing), named));
             }
             let access = AccessRecord {
-                sealed: new.sealed.clone(),
+                sealed: new.sealed.clone().into(),
                 token: None,
             };
             changes.put(Key::access(member.guid), access);

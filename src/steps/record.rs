@@ -35,6 +35,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::due::{Behind, Due, Line};
+use super::envelope::Envelope;
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
 use crate::domain::event::{Event, EventKind};
@@ -225,12 +226,8 @@ pub struct Attempt {
     /// What its browser holds.
     pub binding: Digest,
     /// PKCE verifier and nonce, sealed; forgotten once nothing may be exchanged with them any more.
-    #[serde(
-        default,
-        with = "form::option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub sealed: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Envelope>,
     /// Whether Continue made a newer one in its place.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_replaced: bool,
@@ -268,8 +265,7 @@ pub struct Whereabouts {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldResponse {
     /// The response, sealed for its handle.
-    #[serde(with = "form")]
-    pub sealed: Vec<u8>,
+    pub sealed: Envelope,
     /// Until when it may be fetched.
     #[serde(with = "form")]
     pub expires_at: Timestamp,
@@ -281,20 +277,15 @@ pub struct KeptJob {
     /// The job.
     pub job: Job,
     /// The answers to its newest questions, sealed.
-    #[serde(
-        default,
-        with = "form::option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub sealed_answers: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_answers: Option<Envelope>,
 }
 
 /// What a member is pulled with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccessRecord {
     /// A token set or credentials, sealed.
-    #[serde(with = "form")]
-    pub sealed: Vec<u8>,
+    pub sealed: Envelope,
     /// What is known of a token set; `None`: credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenState>,
@@ -401,7 +392,7 @@ pub struct Revocation {
     pub institution: InstitutionCode,
     /// The token sets, sealed; none once it was given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sealed: Vec<SealedSet>,
+    pub sealed: Vec<Envelope>,
     /// Since when they are to be given back.
     #[serde(with = "form")]
     pub since: Timestamp,
@@ -418,17 +409,6 @@ pub struct Revocation {
         skip_serializing_if = "Option::is_none"
     )]
     pub dead_at: Option<Timestamp>,
-}
-
-/// A sealed token set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SealedSet(#[serde(with = "form")] pub Vec<u8>);
-
-impl From<Vec<u8>> for SealedSet {
-    fn from(sealed: Vec<u8>) -> Self {
-        Self(sealed)
-    }
 }
 
 /// A brake of a registration.
@@ -702,12 +682,8 @@ pub struct KeptRequest {
     /// Who works on it until its response is stored.
     pub holder: Digest,
     /// The response, sealed.
-    #[serde(
-        default,
-        with = "form::option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub sealed_response: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_response: Option<Envelope>,
     /// When the key is free again.
     #[serde(with = "form")]
     pub ends_at: Timestamp,
@@ -721,6 +697,12 @@ pub struct SealKeys {
 }
 
 impl SealKeys {
+    /// Whether there are ids that are not among those.
+    pub fn has_others_than(&self, keys: &[(String, Digest)]) -> bool {
+        let mut ids = self.keys.keys();
+        ids.any(|known| keys.iter().all(|(id, _)| id != known))
+    }
+
     /// Which of those ids belong to other keys here.
     pub fn changed(&self, keys: &[(String, Digest)]) -> Vec<String> {
         let differs = |(id, digest): &&(String, Digest)| {

@@ -279,7 +279,7 @@ impl Step for BeginRefresh {
         });
         token.due_at = Some(until);
         let begun = Begun::Begun {
-            sealed: access.sealed.clone(),
+            sealed: access.sealed.clone().into(),
             generation: token.generation,
             is_in_doubt: token.doubt.is_some(),
             not_asked: token.not_asked,
@@ -340,7 +340,7 @@ impl Step for SettleRefresh {
         match &self.outcome {
             // Kept whoever is at it: these are the newest tokens that there are.
             RefreshOutcome::Refreshed(new) => {
-                access.sealed.clone_from(&new.sealed);
+                access.sealed = new.sealed.clone().into();
                 token = new.state(&member);
                 has_moved = consent::keep(&mut changes, &mut member, new.consent);
                 let was_lost = before.refused_at.is_some();

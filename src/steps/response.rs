@@ -163,6 +163,7 @@ impl Step for Claim {
             window: kept.window.clone(),
             member: member.clone(),
         });
+        let sealed = sealed.into();
         changes.put_window(kept);
         let claimed = match is_bound {
             true => Claimed::Accepted { subject, sealed },
@@ -237,7 +238,7 @@ impl Step for Hold {
             changes.delete(Key::held(&attempt.held.remove(0)));
         }
         let held = HeldResponse {
-            sealed: self.sealed.clone(),
+            sealed: self.sealed.clone().into(),
             expires_at: self.expires_at,
         };
         changes.put(Key::held(&self.handle), held);

@@ -23,7 +23,7 @@ pub(super) fn owe(
     let revocation = Revocation {
         client: token.client.clone(),
         institution: token.institution.clone(),
-        sealed: vec![access.sealed.clone().into()],
+        sealed: vec![access.sealed.clone()],
         since: now,
         attempt: 0,
         due_at: now,

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::driver::Store;
-use super::outcome::Result;
+use super::outcome::{Found, Result};
 use crate::domain::id::MemberGuid;
 use crate::steps::consent::{ConsentTold, TellConsent};
-use crate::steps::record::{Consent, Key, Record};
+use crate::steps::record::{Consent, Record};
 
 impl Store {
     /// Tells what is due of a consent.
@@ -23,15 +23,18 @@ impl Store {
     ) -> Result<Vec<(MemberGuid, Consent)>> {
         let _timing = self.timed("consents");
         let mut found: Vec<(MemberGuid, Consent)> = Vec::new();
-        let mut see = |key: &Key, record: Record| {
-            let member = key.id_of('q').map(MemberGuid::from_compact);
-            if let (Some(Ok(member)), Record::Consent(consent)) = (member, record)
-                && is_wanted(&consent)
-            {
-                found.push((member, consent));
+        let see = async |batch: Vec<Found>| {
+            for Found { key, record, .. } in batch {
+                let member = key.id_of('q').map(MemberGuid::from_compact);
+                if let (Some(Ok(member)), Some(Record::Consent(consent))) = (member, record)
+                    && is_wanted(&consent)
+                {
+                    found.push((member, consent));
+                }
             }
+            Ok(())
         };
-        self.see_all('q', &mut see).await?;
+        self.each_batch(&['q'], see).await?;
         found.sort_by_key(|(member, consent)| (consent.ends_at, *member));
         found.truncate(limit);
         Ok(found)

@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outcome::{Ask, Entry, Hold, Keeping, Place, Result, Spot, StoreError};
+use super::outcome::{Ask, Entry, Found, Hold, Keeping, Place, Result, Spot, StoreError};
 use super::plan::{CommandIds, Plan, Waiting};
 use super::queued::QueuedWork;
 use super::redis::{RedisStore, Tries};
 use super::sqlite::SqliteStore;
 use crate::metrics::{Metrics, Timing};
 use crate::steps::Step;
-use crate::steps::record::{Key, List, Reads, Record, Slot, View};
+use crate::steps::record::{Key, List, Reads, Slot, View};
 
 /// How often a step may find that another step changed what it had read.
 const CONFLICTS: usize = 256;
@@ -299,20 +299,27 @@ impl Store {
         }
     }
 
-    /// Shows every record of a kind that can be read.
-    pub(super) async fn see_all(
+    /// Shows every record of those kinds, batch by batch, at most about five hundred at a time. They are not of one
+    /// moment, and one that comes, goes or moves meanwhile may be left out.
+    pub(super) async fn each_batch(
         &self,
-        kind: char,
-        see: &mut impl FnMut(&Key, Record),
+        kinds: &[char],
+        mut see: impl AsyncFnMut(Vec<Found>) -> Result<()>,
     ) -> Result<()> {
-        match &self.backend {
-            Backend::Sqlite(store) => {
-                let all = store.all_of(kind).await?;
-                all.into_iter().for_each(|(key, record)| see(&key, record));
-                Ok(())
+        let store = match &self.backend {
+            Backend::Sqlite(store) => store,
+            Backend::Redis(store) => return store.each_batch(kinds, &mut see).await,
+        };
+        for kind in kinds {
+            let mut behind = None;
+            loop {
+                let batch = store.batch(*kind, behind).await?;
+                let Some(last) = batch.last() else { break };
+                behind = Some(last.key.clone());
+                see(batch).await?;
             }
-            Backend::Redis(store) => store.all_of(kind, see).await,
         }
+        Ok(())
     }
 
     /// Takes up what is due, and holds it: what was taken at each spot, `None` where its server is away.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::driver::Store;
-use super::outcome::Result;
+use super::outcome::{Found, Result};
 use crate::domain::id::{ClientId, EventGuid, MemberGuid};
 use crate::steps::record::{KeptEvent, Key, Reads, Record, Slot};
 use crate::steps::{Replay, Replayed};
@@ -44,19 +44,22 @@ impl Store {
     ) -> Result<Vec<(EventGuid, KeptEvent)>> {
         let _timing = self.timed("events");
         let mut found: Vec<(EventGuid, KeptEvent)> = Vec::new();
-        let mut see = |key: &Key, record: Record| {
-            let guid = key.id_of('e').map(EventGuid::from_compact);
-            if let (Some(Ok(guid)), Record::Event(event)) = (guid, record)
-                && query.wants(&event)
-            {
-                found.push((guid, event));
+        let see = async |batch: Vec<Found>| {
+            for Found { key, record, .. } in batch {
+                let guid = key.id_of('e').map(EventGuid::from_compact);
+                if let (Some(Ok(guid)), Some(Record::Event(event))) = (guid, record)
+                    && query.wants(&event)
+                {
+                    found.push((guid, event));
+                }
             }
             // Not sorted each time.
             if found.len() > limit.saturating_mul(2) {
                 newest(&mut found, limit);
             }
+            Ok(())
         };
-        self.see_all('e', &mut see).await?;
+        self.each_batch(&['e'], see).await?;
         newest(&mut found, limit);
         Ok(found)
     }

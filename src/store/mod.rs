@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! mod.rs, windows, members, jobs, duties, users,  the steps, by name
-//! names, refreshes, consents, seal_keys, time
+//! names, refreshes, consents, envelopes, time,
+//! seal_keys
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -21,6 +22,7 @@ mod consents;
 mod driver;
 mod duties;
 mod encoding;
+mod envelopes;
 mod events;
 mod jobs;
 mod members;
@@ -31,6 +33,7 @@ mod queued;
 pub mod redis;
 mod refreshes;
 mod seal_keys;
+mod sealed_elsewhere;
 pub mod sqlite;
 mod time;
 mod users;
@@ -39,7 +42,7 @@ mod windows;
 pub use driver::Store;
 pub use events::EventQuery;
 pub use outcome::{
-    Ask, Examined, Home, Queued, Queues, Reserved, Result, Retention, Spot, StoreError,
+    Ask, Examined, Found, Home, Queued, Queues, Reserved, Result, Retention, Spot, StoreError,
 };
 pub use queued::QueuedWork;
 pub use seal_keys::check_seal_keys;
@@ -123,6 +126,10 @@ pub const STEPS: &[&str] = &[
     "tell_time",
     "tell_consent",
     "consents",
+    "each_sealed",
+    "sealed_record",
+    "reseal",
+    "sealed_elsewhere",
 ];
 
 #[cfg(test)]
@@ -140,6 +147,7 @@ mod tests {
             include_str!("seal_keys.rs"),
             include_str!("time.rs"),
             include_str!("consents.rs"),
+            include_str!("envelopes.rs"),
         ];
         let mut names: Vec<&str> = files
             .iter()

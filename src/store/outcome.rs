@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::duty::DutyKind;
 use crate::steps::due::Behind;
-use crate::steps::record::{Key, SealKeys, Slot};
+use crate::steps::record::{Key, Record, SealKeys, Slot};
 use crate::steps::{Duty, Line};
 
 /// How long things are kept after they ended.
@@ -71,6 +71,8 @@ pub struct Examined {
     pub set_aside: Vec<String>,
     /// The seal keys that its gateways ever had.
     pub seal_keys: SealKeys,
+    /// How many records are sealed under each key that is not configured.
+    pub sealed_elsewhere: BTreeMap<String, u64>,
     /// What waits in it.
     pub queues: Queues,
 }
@@ -110,6 +112,20 @@ pub enum StoreError {
     /// The store must not be used as it is set up.
     #[error("{0}")]
     Unfit(String),
+}
+
+/// How many records of a store are looked at together when all of them are.
+pub(super) const BATCH: usize = 500;
+
+/// A record that a look at everything has found.
+#[derive(Debug)]
+pub struct Found {
+    /// The slot it was found in. A file has no slots, and does not ask for them.
+    pub(super) slot: Slot,
+    /// Its key.
+    pub key: Key,
+    /// The record; `None`: it cannot be read.
+    pub record: Option<Record>,
 }
 
 /// A key in a list, and the time that is its place.

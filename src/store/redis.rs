@@ -47,12 +47,12 @@ use self::scripts::Call;
 use self::server::Asked;
 use super::encoding;
 use super::outcome::{
-    Ask, DueNow, Entry, Hold, Home, Keeping, Place, Queued, Queues, Result, Retention, Spot,
-    StoreError,
+    Ask, BATCH, DueNow, Entry, Found, Hold, Home, Keeping, Place, Queued, Queues, Result,
+    Retention, Spot, StoreError,
 };
 use super::plan::{CommandId, Loaded, Plan, Read};
 use crate::domain::redis_address::RedisAddress;
-use crate::steps::record::{Key, List, Reads, Record, Slot};
+use crate::steps::record::{Key, List, Reads, Slot};
 use crate::steps::{Line, Step};
 
 /// No limit. There are as many lines as the clients have endpoints and institutions.
@@ -462,41 +462,25 @@ impl RedisStore {
         Ok(due)
     }
 
-    /// Shows every record of that kind that can be read.
-    pub(super) async fn all_of(
+    /// Shows every record of those kinds, batch by batch, in no order. One that comes, goes or moves to another server
+    /// meanwhile may be left out.
+    pub(super) async fn each_batch(
         &self,
-        kind: char,
-        see: &mut impl FnMut(&Key, Record),
+        kinds: &[char],
+        see: &mut impl AsyncFnMut(Vec<Found>) -> Result<()>,
     ) -> Result<()> {
-        let (begin, bases) = (self.keys.partition_begin(), self.keys.partition_bases());
+        let pattern = self.keys.of_kinds(kinds);
         for server in self.link.servers() {
             let mut cursor = 0_u64;
             loop {
                 let mut scan = redis::cmd("SCAN");
-                scan.arg(cursor)
-                    .arg("MATCH")
-                    .arg(format!("{begin}*}}{kind}*"));
-                scan.arg("COUNT").arg(1000);
-                let (next, found): (u64, Vec<String>) = server.ask(&scan).await?;
-                let named = |name: &String| {
-                    let base = bases.iter().find(|base| name.starts_with(base.as_str()))?;
-                    Some(Key::found(name.get(base.len()..)?))
-                };
-                let keys: Vec<(String, Key)> = found
-                    .into_iter()
-                    .filter_map(|name| named(&name).map(|key| (name, key)))
-                    .collect();
-                let gets = keys.iter().map(|(name, _)| {
-                    let mut get = redis::cmd("GET");
-                    get.arg(name);
-                    get
-                });
-                let values = self.link.query_all(gets).await?;
-                for ((_, key), value) in keys.into_iter().zip(values) {
-                    let read = of_value(key.clone(), value).ok();
-                    if let Some(record) = read.and_then(|read| read.record) {
-                        see(&key, Arc::unwrap_or_clone(record));
-                    }
+                scan.arg(cursor).arg("MATCH").arg(&pattern);
+                scan.arg("COUNT").arg(BATCH);
+                let (next, names): (u64, Vec<String>) = server.ask(&scan).await?;
+                let keys = names.iter().filter_map(|name| self.keys.found(name));
+                let batch = self.load_found(keys.collect()).await?;
+                if !batch.is_empty() {
+                    see(batch).await?;
                 }
                 cursor = next;
                 if cursor == 0 {
@@ -505,6 +489,29 @@ impl RedisStore {
             }
         }
         Ok(())
+    }
+
+    /// Reads the records of these keys, as far as they are still there.
+    async fn load_found(&self, keys: Vec<(Slot, Key)>) -> Result<Vec<Found>> {
+        let gets = keys.iter().map(|(slot, key)| {
+            let mut get = redis::cmd("GET");
+            get.arg(self.keys.record(slot, key));
+            get
+        });
+        let values = self.link.query_all(gets).await?;
+        let mut found = Vec::with_capacity(keys.len());
+        for ((slot, key), value) in keys.into_iter().zip(values) {
+            if value == Value::Nil {
+                continue;
+            }
+            let read = of_value(key.clone(), value).ok();
+            found.push(Found {
+                slot,
+                key,
+                record: read.and_then(|it| it.record).map(Arc::unwrap_or_clone),
+            });
+        }
+        Ok(found)
     }
 
     /// How much is on its way.

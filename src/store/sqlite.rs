@@ -23,12 +23,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
 use super::outcome::{
-    Ask, DueNow, Entry, Examined, Hold, Place, Queues, Result, Retention, StoreError,
+    Ask, DueNow, Entry, Examined, Found, Hold, Place, Queues, Result, Retention, StoreError,
 };
 use super::plan::{CommandId, Loaded, Plan};
+use crate::domain::secret::Digest;
 use crate::steps::Line;
 use crate::steps::Step;
-use crate::steps::record::{Key, List, Reads, Record};
+use crate::steps::record::{Key, List, Reads};
 use threads::Threads;
 
 /// How many reads run at the same time.
@@ -61,13 +62,18 @@ impl SqliteStore {
     }
 
     /// Says whether [`Self::open`] would take the file, changing nothing and making no file: `None` when
-    /// there is none. With `writes` it is also tried whether a write is taken.
+    /// there is none. With `writes` it is also tried whether a write is taken. `configured` are the seal keys that
+    /// there are.
     ///
     /// # Errors
     ///
     /// As [`Self::open`].
-    pub fn examine(path: &Path, writes: bool) -> Result<Option<Examined>> {
-        file::examine(path, writes)
+    pub fn examine(
+        path: &Path,
+        configured: &[(String, Digest)],
+        writes: bool,
+    ) -> Result<Option<Examined>> {
+        file::examine(path, configured, writes)
     }
 
     /// Takes a step in one transaction.
@@ -151,9 +157,10 @@ impl SqliteStore {
         self.threads.write(take).await
     }
 
-    /// Every record of that kind that can be read.
-    pub(super) async fn all_of(&self, kind: char) -> Result<Vec<(Key, Record)>> {
-        self.threads.read(move |tx| records::all_of(tx, kind)).await
+    /// The next records of that kind behind that key.
+    pub(super) async fn batch(&self, kind: char, behind: Option<Key>) -> Result<Vec<Found>> {
+        let read = move |tx: &Connection| records::batch(tx, kind, behind.as_ref());
+        self.threads.read(read).await
     }
 
     /// How much is on its way.

@@ -95,7 +95,7 @@ impl Store {
         let slot = Slot::Partition(partition);
         let view = self.look(slot, Reads::of([Key::held(&handle)])).await?;
         let held = view.held(&handle).filter(|held| now < held.expires_at);
-        Ok(held.map(|held| held.sealed.clone()))
+        Ok(held.map(|held| held.sealed.clone().into()))
     }
 
     /// The attempt of that id with its window.

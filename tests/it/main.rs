@@ -71,6 +71,7 @@ mod retry;
 mod returns;
 mod revocation;
 mod rolling_restart;
+mod rotation;
 mod schemathesis;
 mod sdk;
 mod shared_headers;

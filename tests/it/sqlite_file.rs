@@ -96,7 +96,7 @@ fn a_file_of_an_earlier_layout_is_refused_with_a_remedy() {
             why.contains("earlier version") && why.contains("another file"),
             "{why}"
         );
-        let examined = SqliteStore::examine(&path, false);
+        let examined = SqliteStore::examine(&path, &[], false);
         assert!(
             matches!(examined, Err(StoreError::Unfit(_))),
             "{examined:?}"
@@ -203,7 +203,7 @@ async fn what_cannot_be_read_is_said_and_what_is_due_is_set_aside() {
     damage("e", "member", "memory");
     assert_eq!(bench.told(at(9)).await, []);
     assert_eq!(bench.store.queues().await.expect("counted").set_aside, 2);
-    let listed = SqliteStore::examine(&path, false)
+    let listed = SqliteStore::examine(&path, &[], false)
         .expect("ours")
         .expect("there");
     assert_eq!(listed.set_aside.len(), 2, "{listed:?}");

@@ -16,6 +16,7 @@ use crate::domain::challenge::ImageOption;
 use crate::domain::credential::FieldOption;
 use crate::domain::job::Pulled;
 use crate::steps::record::{KINDS, Key, Record};
+use crate::steps::sealed::SEALED_KINDS;
 
 #[test]
 fn a_new_field_raises_the_form() {
@@ -45,6 +46,78 @@ fn a_new_field_raises_the_form() {
     );
 }
 
+/// A record of each kind that holds envelopes, with one, `AAAA`, in every field for them.
+const SEALED: &[(char, &str)] = &[
+    ('g', r#"{"sealed": "AAAA"}"#),
+    ('h', r#"{"sealed": "AAAA", "expires_at": 0}"#),
+    (
+        'i',
+        r#"{"request": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "holder": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "ends_at": 0, "sealed_response": "AAAA"}"#,
+    ),
+    (
+        'j',
+        r#"{"job": {"guid": "JOB-00000000-0000-4000-8000-000000000001",
+            "member": "MBR-00000000-0000-4000-8000-000000000001",
+            "user": "USR-00000000-0000-4000-8000-000000000001", "client": "acme", "institution": "bank",
+            "status": "QUEUED", "attempt": 0, "due_at": 0, "created_at": 0, "updated_at": 0},
+            "sealed_answers": "AAAA"}"#,
+    ),
+    (
+        'r',
+        r#"{"client": "acme", "institution": "bank", "sealed": ["AAAA"], "since": 0, "due_at": 0}"#,
+    ),
+    (
+        'w',
+        r#"{"window": {"member": "AAAAAAAAAAAAAAAAAAAAAA", "user": "AAAAAAAAAAAAAAAAAAAAAA", "client": "acme",
+            "status": "issued", "created": 0, "updated": 0, "deadline": 0},
+            "attempts": [{"id": "00AAAAAAAAAAAAAAAAAAAAAA", "binding": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "sealed": "AAAA"}]}"#,
+    ),
+];
+
+/// The ways to the fields of a kind of record that hold envelopes, each as the names along it.
+fn envelopes_of(kind: char) -> BTreeSet<Vec<&'static str>> {
+    let found = Found::default();
+    let key = Key::found(&kind.to_string());
+    found.look_into(&mut Vec::new(), &|fields| drop(Record::read(&key, fields)));
+    found.envelopes.into_inner()
+}
+
+#[test]
+fn the_envelope_in_every_field_that_holds_one_can_be_replaced() {
+    for (kind, json) in SEALED {
+        let key = Key::found(&kind.to_string());
+        let record = Record::read(&key, &mut serde_json::Deserializer::from_str(json));
+        let mut record = record.unwrap_or_else(|error| panic!("{kind}: {error}"));
+        for (_, envelope) in record.envelopes() {
+            *envelope = vec![255; 3].into();
+        }
+        let written = serde_json::to_value(&record).expect("JSON");
+        for field in envelopes_of(*kind) {
+            let place = field.iter().fold(&written, |value, name| {
+                let value = &value[name];
+                value.get(0).unwrap_or(value)
+            });
+            assert_eq!(
+                place, "////",
+                "{kind}, {field:?}: Record::envelopes leaves it out, or SEALED does"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_kinds_of_records_that_hold_envelopes_are_listed() {
+    let has_any = |kind: &&char| !envelopes_of(**kind).is_empty();
+    let mut found: Vec<&char> = KINDS.iter().filter(has_any).collect();
+    found.sort_unstable();
+    let listed = SEALED_KINDS.iter().map(|(kind, _)| kind);
+    assert_eq!(listed.collect::<Vec<_>>(), found);
+    let tried = SEALED.iter().map(|(kind, _)| kind);
+    assert_eq!(tried.collect::<Vec<_>>(), found);
+}
+
 /// What was found.
 #[derive(Default)]
 struct Found {
@@ -52,12 +125,17 @@ struct Found {
     names: RefCell<BTreeMap<&'static str, BTreeSet<&'static str>>>,
     /// How many parts there are at the end of the path.
     parts: RefCell<usize>,
+    /// The names along the path.
+    trail: RefCell<Vec<&'static str>>,
+    /// The trails to envelopes.
+    envelopes: RefCell<BTreeSet<Vec<&'static str>>>,
 }
 
 impl Found {
     /// Looks into what is at the end of the path, and into everything in it.
     fn look_into(&self, path: &mut Vec<usize>, read: &dyn Fn(Fields<'_>)) {
         self.parts.replace(0);
+        self.trail.borrow_mut().clear();
         read(Fields { found: self, path });
         for part in 0..self.parts.take() {
             path.push(part);
@@ -87,6 +165,7 @@ impl Fields<'_> {
             self.found.parts.replace(parts.len());
             return None;
         };
+        self.found.trail.borrow_mut().push(parts[*part]);
         Some((parts[*part], Self { path, ..self }))
     }
 }
@@ -122,9 +201,13 @@ impl<'de> Deserializer<'de> for Fields<'_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, End> {
+        if name == "Envelope" {
+            let trail = self.found.trail.borrow().clone();
+            self.found.envelopes.borrow_mut().insert(trail);
+        }
         visitor.visit_newtype_struct(self)
     }
 

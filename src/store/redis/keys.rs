@@ -61,15 +61,23 @@ impl Keys {
         format!("{pattern}{version}{{*")
     }
 
-    /// What the bases of all partitions begin with, for a pattern.
-    pub(super) fn partition_begin(&self) -> String {
-        let pattern = self.pattern(VERSION);
-        format!("{}p", pattern.trim_end_matches('*'))
+    /// What the records of those kinds match, and some other keys.
+    pub(super) fn of_kinds(&self, kinds: &[char]) -> String {
+        let kinds: String = kinds.iter().collect();
+        format!("{}}}[{kinds}]*", self.pattern(VERSION))
     }
 
-    /// The bases of all partitions.
-    pub(super) fn partition_bases(&self) -> &[String] {
-        &self.partitions
+    /// The slot and the key of a record of a partition or a client, by its name here.
+    pub(super) fn found(&self, name: &str) -> Option<(Slot, Key)> {
+        let (base, key) = name.split_at(name.find('}')? + 1);
+        let slot = match base.split_once("{c:") {
+            Some((_, client)) => Slot::Client(client.trim_end_matches('}').parse().ok()?),
+            None => {
+                let mut all = self.partitions.iter().zip(partitions());
+                all.find_map(|(its, slot)| (its == base).then_some(slot))?
+            }
+        };
+        Some((slot, Key::parse(key)?))
     }
 
     /// The base of a slot.
@@ -153,6 +161,21 @@ mod tests {
             let (least, most) = (least.expect("one"), most.expect("one"));
             assert!(most - least <= 1, "{servers}: {partitions:?}");
         }
+    }
+
+    #[test]
+    fn a_record_is_found_by_its_name() {
+        let keys = Keys::new("g:").expect("a prefix");
+        let record = Key::parse("i-one").expect("a key");
+        let client = Slot::Client("acme".parse().expect("a client"));
+        for slot in super::partitions().into_iter().chain([client]) {
+            let name = keys.record(&slot, &record);
+            assert_eq!(keys.found(&name), Some((slot, record.clone())));
+        }
+        for other in ["g:4{p00}", "g:4{p99x}m1", "g:4{s}v", "else"] {
+            assert_eq!(keys.found(other), None, "{other}");
+        }
+        assert_eq!(keys.of_kinds(&['g', 'w']), "g:4{*}[gw]*");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The file: opened, checked, and given its layout if it is new.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::records;
+use crate::domain::secret::Digest;
 use crate::steps::record::{Key, List, Reads};
+use crate::steps::sealed::SEALED_KINDS;
 use crate::store::outcome::{Examined, Queues, Result, StoreError};
+use crate::store::sealed_elsewhere::SealedElsewhere;
 
 /// The layout, and its number (`user_version`).
 const LAYOUT: &str = include_str!("schema.sql");
@@ -119,8 +123,12 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
 }
 
 /// Says whether [`open_to_write`] would take the file, changing nothing and making no file; `None` when
-/// there is none. With `writes` it is also tried whether a write is taken.
-pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Examined>> {
+/// there is none. With `writes` it is also tried whether a write is taken. `configured` are the seal keys that there are.
+pub(super) fn examine(
+    path: &Path,
+    configured: &[(String, Digest)],
+    writes: bool,
+) -> Result<Option<Examined>> {
     if !path.exists() {
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         return match folder.is_none_or(Path::is_dir) {
@@ -147,12 +155,18 @@ pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Examined>> {
     let examined = match layout {
         NUMBER => {
             let loaded = records::load(&connection, &Reads::of([Key::seal_keys()]))?;
+            let seal_keys = loaded.view.seal_keys().cloned().unwrap_or_default();
+            let sealed_elsewhere = match seal_keys.has_others_than(configured) {
+                true => sealed_elsewhere(&connection, configured)?,
+                false => BTreeMap::new(),
+            };
             Examined {
+                sealed_elsewhere,
                 set_aside: connection
                     .prepare("SELECT key FROM places WHERE list = ? ORDER BY place")?
                     .query_map([List::SetAside.name()], |row| row.get(0))?
                     .collect::<rusqlite::Result<_>>()?,
-                seal_keys: loaded.view.seal_keys().cloned().unwrap_or_default(),
+                seal_keys,
                 queues: Queues {
                     lines: records::queued(&connection)?,
                     ..Queues::default()
@@ -169,6 +183,24 @@ pub(super) fn examine(path: &Path, writes: bool) -> Result<Option<Examined>> {
         written.map_err(|error| unfit(path, &format!("takes no writes: {error}")))?;
     }
     Ok(Some(examined))
+}
+
+/// How many records are sealed under each key that is not among these.
+fn sealed_elsewhere(
+    connection: &Connection,
+    configured: &[(String, Digest)],
+) -> Result<BTreeMap<String, u64>> {
+    let mut count = SealedElsewhere::than(configured);
+    for (kind, _) in SEALED_KINDS {
+        let mut behind = None;
+        loop {
+            let batch = records::batch(connection, *kind, behind.as_ref())?;
+            let Some(last) = batch.last() else { break };
+            behind = Some(last.key.clone());
+            count.see(batch);
+        }
+    }
+    Ok(count.records)
 }
 
 /// The file's name as SQLite reads names of files that nobody changes.

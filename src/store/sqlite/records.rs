@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::steps::due::Behind;
-use crate::steps::record::{Key, List, Reads, Record};
+use crate::steps::record::{Key, List, Reads, Record, Slot};
 use crate::steps::{Line, Step};
 use crate::store::encoding;
-use crate::store::outcome::{Ask, DueNow, Entry, Hold, Place, Queued, Result, Retention, Spot};
+use crate::store::outcome::{
+    Ask, BATCH, DueNow, Entry, Found, Hold, Place, Queued, Result, Retention, Spot,
+};
 use crate::store::plan::{CommandId, Loaded, Plan, Read, Waiting, listed_for};
 
 /// Runs a step in the open transaction: reads, decides, writes.
@@ -296,27 +298,40 @@ pub(super) fn take(tx: &Connection, ask: &Ask, hold: Hold) -> Result<Vec<Entry>>
     Ok(taken)
 }
 
-/// Every record of a kind that can be read.
-pub(super) fn all_of(tx: &Connection, kind: char) -> Result<Vec<(Key, Record)>> {
+/// The next records of a kind behind that key, in the order of their keys: so many, or fewer at the end.
+pub(super) fn batch(tx: &Connection, kind: char, behind: Option<&Key>) -> Result<Vec<Found>> {
+    let from = kind.to_string();
     let next = char::from_u32(u32::from(kind) + 1).unwrap_or(kind);
-    let mut sql =
-        tx.prepare_cached("SELECT key, form, value FROM records WHERE key >= ? AND key < ?")?;
-    let found = sql.query_map(params![kind.to_string(), next.to_string()], |row| {
-        Ok((
-            row.get::<_, String>(0)?,
-            row.get(1)?,
-            row.get::<_, String>(2)?,
-        ))
-    })?;
-    let mut all = Vec::new();
-    for row in found {
+    let mut sql = tx.prepare_cached(
+        "SELECT key, form, value FROM records WHERE key > ? AND key < ? ORDER BY key LIMIT ?",
+    )?;
+    let rows = sql.query_map(
+        // No record that there may be several of is named by its letter alone.
+        params![
+            behind.map_or(from.as_str(), Key::as_str),
+            next.to_string(),
+            BATCH as i64
+        ],
+        |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get(1)?,
+                row.get::<_, String>(2)?,
+            ))
+        },
+    )?;
+    let mut batch = Vec::new();
+    for row in rows {
         let (key, form, json) = row?;
         let key = Key::found(&key);
-        if let Ok((record, _)) = encoding::read(&key, form, &json) {
-            all.push((key, record));
-        }
+        let read = encoding::read(&key, form, &json);
+        batch.push(Found {
+            slot: Slot::Store,
+            record: read.ok().map(|(record, _)| record),
+            key,
+        });
     }
-    Ok(all)
+    Ok(batch)
 }
 
 /// How much is in each line, and when the first of it is due.

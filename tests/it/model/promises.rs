@@ -208,11 +208,11 @@ impl Written<'_> {
         let why = format!("{status:?} by a window that succeeded");
         all.holds(status == Some(ConnectionStatus::Connected), why)?;
         let means = match self.after.kept(&Key::access(receiving)) {
-            Some(Record::Access(means)) => Some(&means.sealed),
+            Some(Record::Access(means)) => Some(&*means.sealed),
             _ => None,
         };
         all.holds(
-            means == Some(&commit.tokens.sealed),
+            means == Some(&*commit.tokens.sealed),
             "connected without the token set",
         )?;
         let job = member.and_then(|member| member.current_job);

@@ -56,6 +56,7 @@ mod races;
 mod redis;
 mod reported_statuses;
 mod retries;
+mod sealed;
 mod sessions;
 mod soft_deletions;
 mod timeline;

@@ -17,7 +17,7 @@ use super::deletion::{is_unconnected, remove};
 use super::event::Snapshot;
 use super::link::Subject;
 use super::member::{begin_job, duplicate_of, follow, logins, replace_job, set_fingerprint};
-use super::record::{AccessRecord, Changes, KeptWindow, Key, Reads, Slot, View};
+use super::record::{Changes, KeptWindow, Key, Reads, Slot, View};
 use super::refresh::NewTokens;
 use super::revocation::owe;
 use super::step::{Step, unchanged};
@@ -155,15 +155,11 @@ impl Step for Connection {
             remove(&mut changes, &outbound, now);
             removed = Some(outbound);
         }
-        let access = AccessRecord {
-            sealed: self.tokens.sealed.clone(),
-            token: Some(self.tokens.state(&member)),
-        };
         let replaced = view.access(member.guid);
         if let Some(replaced) = replaced.filter(|_| self.revokes_replaced) {
             owe(&mut changes, member.guid, replaced, now);
         }
-        changes.put(Key::access(member.guid), access);
+        changes.put(Key::access(member.guid), self.tokens.record(&member));
         set_fingerprint(&mut changes, &mut member, &self.fingerprints);
         follow(&mut member, ConnectionStatus::Connected);
         replace_job(&mut changes, view, &mut member, now);

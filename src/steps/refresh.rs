@@ -25,7 +25,9 @@ use jiff::Timestamp;
 
 use super::event::Snapshot;
 use super::member::follow;
-use super::record::{Changes, Doubt, Key, Reads, RunningRefresh, Slot, TokenState, View};
+use super::record::{
+    AccessRecord, Changes, Doubt, Key, Reads, RunningRefresh, Slot, TokenState, View,
+};
 use super::step::{Step, unchanged};
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::MemberGuid;
@@ -89,6 +91,8 @@ pub enum Begun {
     Later(Timestamp),
     /// There is no refresh token that could be used.
     Ended,
+    /// It is frozen: see [`freeze`](super::freeze).
+    Frozen,
 }
 
 /// A refresh whose outcome is known, or known to be unknown.
@@ -179,8 +183,16 @@ impl NewTokens {
         }
     }
 
+    /// They, as what that member is pulled with.
+    pub(super) fn record(&self, member: &Member) -> AccessRecord {
+        AccessRecord {
+            sealed: self.sealed.clone(),
+            token: Some(self.state(member)),
+        }
+    }
+
     /// What is known of them, as those of that member.
-    pub(super) fn state(&self, member: &Member) -> TokenState {
+    fn state(&self, member: &Member) -> TokenState {
         TokenState {
             client: member.client.clone(),
             institution: member.institution.clone(),
@@ -191,6 +203,7 @@ impl NewTokens {
             doubt: None,
             refused_at: None,
             not_asked: 0,
+            frozen_at: None,
             due_at: self.due_at,
         }
     }
@@ -228,6 +241,9 @@ impl Step for BeginRefresh {
         };
         if !is_wanted {
             return unchanged(Begun::Current);
+        }
+        if before.frozen_at.is_some() {
+            return unchanged(Begun::Frozen);
         }
         let mut token = before.clone();
         if let Some(running) = token.running.take() {
@@ -334,7 +350,10 @@ impl Step for SettleRefresh {
             // Kept whoever is at it: these are the newest tokens that there are.
             RefreshOutcome::Refreshed(new) => {
                 access.sealed.clone_from(&new.sealed);
-                token = new.state(&member);
+                token = TokenState {
+                    frozen_at: before.frozen_at,
+                    ..new.state(&member)
+                };
                 let was_lost = before.refused_at.is_some();
                 if member.status == ConnectionStatus::Impaired && was_lost {
                     follow(&mut member, ConnectionStatus::Connected);

@@ -107,6 +107,7 @@ impl Registration {
             member,
             window: Some(window),
             sealed_credentials: None,
+            tokens: None,
             fingerprints: Vec::new(),
             job: None,
             created: Vec::new(),

@@ -13,6 +13,7 @@ mod config_file;
 #[cfg(feature = "demo")]
 mod demo;
 mod events;
+mod grants;
 mod institution;
 mod keys;
 mod openapi;
@@ -49,6 +50,8 @@ enum Command {
     Keys(keys::Options),
     /// The events that were told to clients, or could not be: list, show, send again, test.
     Events(events::Options),
+    /// Grants that come from another gateway, or go to one: import, export, list, thaw.
+    Grants(grants::Options),
     /// What an operator decides about an institution.
     Institution(institution::Options),
     /// Write every page in every language into a folder, to look at.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
             Command::Check(options) => check::run(options).await,
             Command::Keys(options) => keys::run(options).await,
             Command::Events(options) => events::run(options).await,
+            Command::Grants(options) => grants::run(options).await,
             Command::Institution(options) => institution::run(options).await,
             Command::Pages(options) => pages::run(&options),
             Command::Openapi => openapi::run(),

@@ -34,6 +34,7 @@ pub mod revocation;
 pub mod seal_key;
 pub mod session;
 pub mod step;
+pub mod tokens;
 pub mod user;
 
 pub use api_key::{ApiKeyRecord, KeyAddition};
@@ -51,9 +52,7 @@ pub use job::{Answered, Answering, JobOrder, Lease, Ordered, PushAgain, SealedAc
 pub use link::{Opened, Opening, Subject, VisitKind, WindowQuery};
 pub use member::{MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember};
 pub use record::{DeliveryTry, TokenState};
-pub use refresh::{
-    BeginRefresh, Begun, NewTokens, RefreshOutcome, Restore, SettleRefresh, Settled, Want,
-};
+pub use refresh::{BeginRefresh, Begun, RefreshOutcome, Restore, SettleRefresh, Settled, Want};
 pub use replay::{Replay, Replayed};
 pub use report::{Recorded, Reported, StatusChange};
 pub use response::{AttemptRecord, Claim, Claimed};
@@ -61,4 +60,5 @@ pub use retry::{Retried, Retry};
 pub use revocation::GiveBack;
 pub use session::SessionOwner;
 pub use step::Step;
+pub use tokens::NewTokens;
 pub use user::{PageRequest, Paged, UserChange, UserCreation, UserUpdate};

@@ -25,10 +25,9 @@ use jiff::Timestamp;
 
 use super::event::Snapshot;
 use super::member::follow;
-use super::record::{
-    AccessRecord, Changes, Doubt, Key, Reads, RunningRefresh, Slot, TokenState, View,
-};
+use super::record::{Changes, Doubt, Key, Reads, RunningRefresh, Slot, TokenState, View};
 use super::step::{Step, unchanged};
+use super::tokens::NewTokens;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::MemberGuid;
 use crate::domain::member::{ConnectionStatus, Member, StatusReason};
@@ -134,21 +133,6 @@ pub enum RefreshOutcome {
     },
 }
 
-/// A token set about to be kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewTokens {
-    /// Tells it from those before and after it, whoever keeps them.
-    pub generation: u64,
-    /// The token set, sealed.
-    pub sealed: Vec<u8>,
-    /// Whether it has a refresh token.
-    pub is_renewable: bool,
-    /// When the access token ends, as the institution says or as is assumed.
-    pub ends_at: Option<Timestamp>,
-    /// When it is to be refreshed although nobody needs it.
-    pub due_at: Option<Timestamp>,
-}
-
 /// What a [`SettleRefresh`] led to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settled {
@@ -169,44 +153,6 @@ pub enum Settled {
 pub(super) fn has_come(at: Timestamp, most: Duration, now: Timestamp) -> bool {
     let latest = now.checked_add(most + CLOCKS_DIFFER);
     at <= now || latest.is_ok_and(|latest| at > latest)
-}
-
-impl NewTokens {
-    /// Of a token set that has no refresh token and no known end.
-    pub fn unending(sealed: Vec<u8>) -> Self {
-        Self {
-            generation: 0,
-            sealed,
-            is_renewable: false,
-            ends_at: None,
-            due_at: None,
-        }
-    }
-
-    /// They, as what that member is pulled with.
-    pub(super) fn record(&self, member: &Member) -> AccessRecord {
-        AccessRecord {
-            sealed: self.sealed.clone(),
-            token: Some(self.state(member)),
-        }
-    }
-
-    /// What is known of them, as those of that member.
-    fn state(&self, member: &Member) -> TokenState {
-        TokenState {
-            client: member.client.clone(),
-            institution: member.institution.clone(),
-            generation: self.generation,
-            is_renewable: self.is_renewable,
-            ends_at: self.ends_at,
-            running: None,
-            doubt: None,
-            refused_at: None,
-            not_asked: 0,
-            frozen_at: None,
-            due_at: self.due_at,
-        }
-    }
 }
 
 impl TokenState {

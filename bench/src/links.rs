@@ -108,6 +108,7 @@ impl Registration {
             member,
             window: Some(window),
             sealed_credentials: None,
+            tokens: None,
             fingerprints: Vec::new(),
             job: None,
             created: Vec::new(),

@@ -14,6 +14,7 @@ mod consents;
 #[cfg(feature = "demo")]
 mod demo;
 mod events;
+mod grants;
 mod institution;
 mod keys;
 mod openapi;
@@ -53,6 +54,8 @@ enum Command {
     Events(events::Options),
     /// The consents that end soon.
     Consents(consents::Options),
+    /// Grants that come from another gateway, or go to one: import, export, list, thaw.
+    Grants(grants::Options),
     /// What an operator decides about an institution.
     Institution(institution::Options),
     /// Write every page in every language into a folder, to look at.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
             Command::Keys(options) => keys::run(options).await,
             Command::Events(options) => events::run(options).await,
             Command::Consents(options) => consents::run(options).await,
+            Command::Grants(options) => grants::run(options).await,
             Command::Institution(options) => institution::run(options).await,
             Command::Pages(options) => pages::run(&options),
             Command::Openapi => openapi::run(),

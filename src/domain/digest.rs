@@ -38,6 +38,13 @@ impl Digest {
         self.0[..ORIGIN] == other.0[..ORIGIN]
     }
 
+    /// Its first 64 bits, as a number.
+    pub fn number(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.0[..8]);
+        u64::from_be_bytes(first)
+    }
+
     /// The 43 characters a store keeps.
     pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)

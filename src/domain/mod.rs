@@ -27,6 +27,7 @@ pub mod endpoint;
 pub mod error_reason;
 pub mod event;
 pub mod form;
+pub mod grant;
 pub mod id;
 pub mod institution;
 pub mod job;

@@ -6,6 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::form;
 use super::id::{ClientId, UserGuid};
 
+/// The longest name that a client gives to something, in bytes.
+pub const NAME_LIMIT: usize = 255;
+
+/// Whether a client may call a user so: 1 to [`NAME_LIMIT`] bytes without control characters, and not of the form of a
+/// guid, which would win where both are accepted.
+pub fn is_id(text: &str) -> bool {
+    let fits = (1..=NAME_LIMIT).contains(&text.len()) && !text.chars().any(char::is_control);
+    fits && text.parse::<UserGuid>().is_err()
+}
+
 /// A user of one client (CONTRACT.md 2.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {

@@ -164,7 +164,7 @@ async fn fingerprints(
 
 /// Which source named the login: a login that one field names is not compared with one that
 /// another field named.
-fn source(oauth: &OAuth) -> String {
+pub(super) fn source(oauth: &OAuth) -> String {
     match &oauth.subject {
         None => String::new(),
         Some(SubjectSource::TokenResponse { field }) => format!("token answer: {field}"),

@@ -110,6 +110,11 @@ impl Origin {
         Self(Digest::of("origin", &parts.concat()))
     }
 
+    /// Of something else than a request, that may come more than once as well: a row of a file.
+    pub(super) fn of_row(row: Digest) -> Self {
+        Self(row)
+    }
+
     /// The user that it creates.
     pub(super) fn user(self) -> UserGuid {
         UserGuid::of_request(&self.0)

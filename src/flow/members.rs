@@ -14,12 +14,13 @@ use crate::domain::id::{InstitutionCode, InstitutionGuid, JobGuid, MemberGuid};
 use crate::domain::institution::Institution;
 use crate::domain::job::NewJob;
 use crate::domain::member::{CallbackPayload, ConnectionStatus, Member, UseCase};
+use crate::domain::secret::Digest;
 use crate::domain::user::User;
 use crate::log_context;
 use crate::metrics;
 use crate::store::{
-    Deletion, MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember, PageRequest,
-    Paged, StoreError,
+    Deletion, MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember, NewTokens,
+    PageRequest, Paged, StoreError,
 };
 
 /// A member as asked for.
@@ -377,6 +378,7 @@ async fn create_linked(
         member,
         window: Some(draft.window.clone()),
         sealed_credentials: None,
+        tokens: None,
         fingerprints: Vec::new(),
         job: None,
         created,
@@ -419,6 +421,7 @@ async fn create_standard(
         },
         window: None,
         sealed_credentials: Some(sealed.envelope),
+        tokens: None,
         fingerprints: sealed.fingerprints,
         job,
         created,
@@ -429,6 +432,49 @@ async fn create_standard(
     }
     tracing::info!(is_queued = queued.is_some(), "member created");
     Ok(Created::Standard(Box::new(new.member)))
+}
+
+/// What a member that brings its token set is created with.
+pub(super) struct Brought {
+    /// The token set, sealed for the member of the request's origin.
+    pub(super) tokens: NewTokens,
+    /// As in [`NewMember`].
+    pub(super) fingerprints: Vec<Digest>,
+}
+
+/// Creates an OAuth member that brings its token set: CONNECTED, with its first job unless `skip_aggregation` is set. One
+/// step. `false`: it was there already.
+pub(super) async fn create_connected(
+    gateway: &Gateway,
+    client: &Client,
+    user: &User,
+    institution: &Institution,
+    request: MemberRequest,
+    brought: Brought,
+) -> Result<bool, CreateError> {
+    let created = created_notices(gateway, client, user, request.webhooks);
+    let member = Member {
+        is_oauth: true,
+        status: ConnectionStatus::Pending,
+        ..new_member(gateway, client, user, institution, request, gateway.now())
+    };
+    let job = first_job(gateway, &member, member.skip_aggregation);
+    let is_queued = job.is_some();
+    let new = NewMember {
+        member,
+        window: None,
+        sealed_credentials: None,
+        tokens: Some(brought.tokens),
+        fingerprints: brought.fingerprints,
+        job,
+        created,
+        most_members: gateway.settings.members_per_user,
+    };
+    if keep(gateway, &new, gateway.now()).await?.is_some() {
+        return Ok(false);
+    }
+    tracing::info!(is_queued, "member created");
+    Ok(true)
 }
 
 /// A member as requested, without a window or credentials yet.

@@ -9,7 +9,7 @@
 //! sessions; [`members`] what a member service does besides minting, with [`credentials`] where there is
 //! no OAuth; [`order`] an aggregation that a client requests; [`challenges`] what the institution asks
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
-//! sent; [`duties`] how what is due is taken up in fair shares, and [`circuits`] how what fails rests. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
+//! sent; [`import`] and [`export`] how grants come from another gateway and go to one; [`duties`] how what is due is taken up in fair shares, and [`circuits`] how what fails rests. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`idempotency`] a request that is sent twice, [`rotate`] envelopes whose seal
 //! key is to go.
@@ -31,10 +31,12 @@ pub mod credentials;
 pub mod deadlines;
 pub mod deliver;
 pub mod duties;
+pub mod export;
 mod failure;
 pub mod finish;
 pub mod held;
 pub mod idempotency;
+pub mod import;
 pub mod in_process;
 pub mod institutions;
 pub mod members;

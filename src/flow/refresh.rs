@@ -205,6 +205,10 @@ async fn once(
         Begun::UnderWay(until) => return Ok(Tried::UnderWay(until)),
         Begun::Later(again_at) => return Ok(Tried::Ended(Outcome::Later(again_at))),
         Begun::Ended => return Ok(Tried::Ended(Outcome::Ended)),
+        Begun::Frozen => {
+            tracing::warn!("the token set was exported and is frozen; not refreshed");
+            return Ok(Tried::Ended(Outcome::Later(after_pause(gateway, 3))));
+        }
     };
     // Only what will be asked takes the place of the probe.
     if is_braked && let Braked::Until(_) = gateway.store.ask_brake(&brake, gateway.now()).await? {

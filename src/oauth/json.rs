@@ -95,6 +95,17 @@ impl Members {
             .filter(|text| !text.trim().is_empty())
     }
 
+    /// The names of all members, in the order they came.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The members of the object `name`; `None` where it is absent or no object to be relied on.
+    pub fn object(&self, name: &str) -> Option<Self> {
+        let (members, sound) = Self::read(self.raw(name).next()?.as_bytes());
+        sound.ok().map(|()| members)
+    }
+
     /// Whether the member is absent or `null`.
     pub fn lacks(&self, name: &str) -> bool {
         self.raw(name).all(|raw| raw == "null")

@@ -26,7 +26,7 @@ mod client_authentication;
 mod code;
 mod exchange;
 mod identify;
-mod json;
+pub mod json;
 mod reason;
 mod refresh;
 mod registered;

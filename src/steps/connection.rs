@@ -13,15 +13,15 @@
 
 use jiff::Timestamp;
 
-use super::consent;
+use super::consent_end;
 use super::deletion::{is_unconnected, remove};
 use super::event::Snapshot;
 use super::link::Subject;
 use super::member::{begin_job, duplicate_of, follow, logins, replace_job, set_fingerprint};
-use super::record::{AccessRecord, Changes, KeptWindow, Key, Reads, Slot, View};
-use super::refresh::NewTokens;
+use super::record::{Changes, KeptWindow, Key, Reads, Slot, View};
 use super::revocation::owe;
 use super::step::{Step, unchanged};
+use super::tokens::NewTokens;
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, OauthStateGuid};
 use crate::domain::job::NewJob;
@@ -157,17 +157,13 @@ impl Step for Connection {
             remove(&mut changes, &outbound, now);
             removed = Some(outbound);
         }
-        let access = AccessRecord {
-            sealed: self.tokens.sealed.clone().into(),
-            token: Some(self.tokens.state(&member)),
-        };
         let replaced = view.access(member.guid);
         if let Some(replaced) = replaced.filter(|_| self.revokes_replaced) {
             owe(&mut changes, member.guid, replaced, now);
         }
-        changes.put(Key::access(member.guid), access);
+        changes.put(Key::access(member.guid), self.tokens.record(&member));
         set_fingerprint(&mut changes, &mut member, &self.fingerprints);
-        consent::keep(&mut changes, &mut member, self.tokens.consent);
+        consent_end::keep(&mut changes, &mut member, self.tokens.consent);
         follow(&mut member, ConnectionStatus::Connected);
         replace_job(&mut changes, view, &mut member, now);
         if let Some(job) = &self.job {

@@ -9,6 +9,7 @@
 
 use jiff::Timestamp;
 
+use super::consent_end;
 use super::deletion::purge_former;
 use super::event::Snapshot;
 use super::link::issued;
@@ -16,6 +17,7 @@ use super::record::{
     AccessRecord, Changes, KeptJob, KeptWindow, Key, List, LoginOf, Reads, Slot, View,
 };
 use super::step::{Step, unchanged};
+use super::tokens::NewTokens;
 use crate::domain::data_request::DataRequest;
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, UserGuid};
@@ -33,6 +35,8 @@ pub struct NewMember {
     pub window: Option<NewWindow>,
     /// Its sealed credentials, for standard members.
     pub sealed_credentials: Option<Vec<u8>>,
+    /// Its token set, for OAuth members that bring one: they are CONNECTED at once.
+    pub tokens: Option<NewTokens>,
     /// What its login may be known by, one for each seal key; the first is the member's own. Empty:
     /// its login is not known.
     pub fingerprints: Vec<Digest>,
@@ -167,6 +171,11 @@ impl Step for NewMember {
                 token: None,
             };
             changes.put(Key::access(member.guid), access);
+        }
+        if let Some(tokens) = &self.tokens {
+            changes.put(Key::access(member.guid), tokens.record(&member));
+            consent_end::keep(&mut changes, &mut member, tokens.consent);
+            follow(&mut member, ConnectionStatus::Connected);
         }
         if let Some(job) = &self.job {
             begin_job(&mut changes, job, &mut member, now);

@@ -13,12 +13,14 @@ pub mod api_key;
 pub mod brake;
 pub mod connection;
 pub mod consent;
+pub mod consent_end;
 pub mod deletion;
 pub mod due;
 pub mod duty;
 pub mod ending;
 pub mod envelope;
 pub mod event;
+pub mod freeze;
 pub mod idempotency;
 pub mod job;
 pub mod latest_time;
@@ -36,6 +38,7 @@ pub mod seal_key;
 pub mod sealed;
 pub mod session;
 pub mod step;
+pub mod tokens;
 pub mod user;
 
 pub use api_key::{ApiKeyRecord, KeyAddition};
@@ -43,19 +46,19 @@ pub use brake::{
     AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
 };
 pub use connection::{Committed, Connection};
-pub use consent::{ConsentEnd, ConsentTold, NoticeDays, TellConsent};
+pub use consent::{ConsentTold, TellConsent};
+pub use consent_end::{ConsentEnd, NoticeDays};
 pub use deletion::{Deletion, Forget};
 pub use due::Line;
 pub use duty::{Duty, DutyName, Fate, Owed, Settle};
 pub use ending::Failure;
+pub use freeze::{Freeze, Frozen, Thaw};
 pub use idempotency::{Idempotence, IdempotentRequest};
 pub use job::{Answered, Answering, JobOrder, Lease, Ordered, PushAgain, SealedAccess};
 pub use link::{Opened, Opening, Subject, VisitKind, WindowQuery};
 pub use member::{MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember};
 pub use record::{DeliveryTry, TokenState};
-pub use refresh::{
-    BeginRefresh, Begun, NewTokens, RefreshOutcome, Restore, SettleRefresh, Settled, Want,
-};
+pub use refresh::{BeginRefresh, Begun, RefreshOutcome, Restore, SettleRefresh, Settled, Want};
 pub use replay::{Replay, Replayed};
 pub use report::{Recorded, Reported, StatusChange};
 pub use response::{AttemptRecord, Claim, Claimed};
@@ -63,4 +66,5 @@ pub use retry::{Retried, Retry};
 pub use revocation::GiveBack;
 pub use session::SessionOwner;
 pub use step::Step;
+pub use tokens::NewTokens;
 pub use user::{PageRequest, Paged, UserChange, UserCreation, UserUpdate};

@@ -338,7 +338,14 @@ pub struct TokenState {
     /// How many refreshes in a row the institution did not look at.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub not_asked: u32,
-    /// When there is something to do about it.
+    /// Since when it is frozen: it was exported, so another gateway may refresh it, and this one must not.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub frozen_at: Option<Timestamp>,
+    /// When there is something to do about it, unless it is frozen.
     #[serde(
         default,
         with = "form::option",
@@ -871,7 +878,7 @@ impl Record {
             }),
             Self::Access(AccessRecord {
                 token: Some(token), ..
-            }) => Some(Due {
+            }) if token.frozen_at.is_none() => Some(Due {
                 line: Line::new(DutyKind::Refresh, &token.client, &token.institution),
                 at: token.due_at?,
                 behind: None,

@@ -24,11 +24,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::consent::{self, ConsentEnd};
+use super::consent_end;
 use super::event::Snapshot;
 use super::member::follow;
 use super::record::{Changes, Doubt, Key, Reads, RunningRefresh, Slot, TokenState, View};
 use super::step::{Step, unchanged};
+use super::tokens::NewTokens;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::MemberGuid;
 use crate::domain::member::{ConnectionStatus, Member, StatusReason};
@@ -91,6 +92,8 @@ pub enum Begun {
     Later(Timestamp),
     /// There is no refresh token that could be used.
     Ended,
+    /// It is frozen: see [`freeze`](super::freeze).
+    Frozen,
 }
 
 /// A refresh whose outcome is known, or known to be unknown.
@@ -132,23 +135,6 @@ pub enum RefreshOutcome {
     },
 }
 
-/// A token set about to be kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewTokens {
-    /// Tells it from those before and after it, whoever keeps them.
-    pub generation: u64,
-    /// The token set, sealed.
-    pub sealed: Vec<u8>,
-    /// Whether it has a refresh token.
-    pub is_renewable: bool,
-    /// When the access token ends, as the institution says or as is assumed.
-    pub ends_at: Option<Timestamp>,
-    /// When it is to be refreshed although nobody needs it.
-    pub due_at: Option<Timestamp>,
-    /// When the consent ends, or the access that nothing can renew.
-    pub consent: Option<ConsentEnd>,
-}
-
 /// What a [`SettleRefresh`] led to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settled {
@@ -169,36 +155,6 @@ pub enum Settled {
 pub(super) fn has_come(at: Timestamp, most: Duration, now: Timestamp) -> bool {
     let latest = now.checked_add(most + CLOCKS_DIFFER);
     at <= now || latest.is_ok_and(|latest| at > latest)
-}
-
-impl NewTokens {
-    /// Of a token set that has no refresh token and no known end.
-    pub fn unending(sealed: Vec<u8>) -> Self {
-        Self {
-            generation: 0,
-            sealed,
-            is_renewable: false,
-            ends_at: None,
-            due_at: None,
-            consent: None,
-        }
-    }
-
-    /// What is known of them, as those of that member.
-    pub(super) fn state(&self, member: &Member) -> TokenState {
-        TokenState {
-            client: member.client.clone(),
-            institution: member.institution.clone(),
-            generation: self.generation,
-            is_renewable: self.is_renewable,
-            ends_at: self.ends_at,
-            running: None,
-            doubt: None,
-            refused_at: None,
-            not_asked: 0,
-            due_at: self.due_at,
-        }
-    }
 }
 
 impl TokenState {
@@ -233,6 +189,9 @@ impl Step for BeginRefresh {
         };
         if !is_wanted {
             return unchanged(Begun::Current);
+        }
+        if before.frozen_at.is_some() {
+            return unchanged(Begun::Frozen);
         }
         let mut token = before.clone();
         if let Some(running) = token.running.take() {
@@ -341,8 +300,11 @@ impl Step for SettleRefresh {
             // Kept whoever is at it: these are the newest tokens that there are.
             RefreshOutcome::Refreshed(new) => {
                 access.sealed = new.sealed.clone().into();
-                token = new.state(&member);
-                has_moved = consent::keep(&mut changes, &mut member, new.consent);
+                token = TokenState {
+                    frozen_at: before.frozen_at,
+                    ..new.state(&member)
+                };
+                has_moved = consent_end::keep(&mut changes, &mut member, new.consent);
                 let was_lost = before.refused_at.is_some();
                 if member.status == ConnectionStatus::Impaired && was_lost {
                     follow(&mut member, ConnectionStatus::Connected);

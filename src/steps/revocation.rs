@@ -2,6 +2,7 @@
 //!
 //! - Whatever takes a token set away from a member owes its revocation, in the same step. The member has it no more; what
 //!   is needed to revoke it is sealed in the duty.
+//! - A frozen one is not given back: it was exported, and lives on at another gateway.
 //! - It is forgotten when it is done. When it is given up, that is kept, without the tokens.
 
 use jiff::Timestamp;
@@ -17,7 +18,8 @@ pub(super) fn owe(
     access: &AccessRecord,
     now: Timestamp,
 ) {
-    let Some(token) = &access.token else {
+    let token = access.token.as_ref();
+    let Some(token) = token.filter(|token| token.frozen_at.is_none()) else {
         return;
     };
     let revocation = Revocation {

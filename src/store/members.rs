@@ -40,7 +40,11 @@ impl Store {
                 holder.map_err(unreadable)?,
             ));
         }
-        let creation = self.step(new, now).await?;
+        let care = match &new.tokens {
+            Some(_) => Care::Irreplaceable,
+            None => Care::Usual,
+        };
+        let creation = self.step_with(care, new, now).await?;
         let Some(name) = &name else {
             return Ok(creation);
         };

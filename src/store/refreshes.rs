@@ -4,11 +4,12 @@ use jiff::Timestamp;
 
 use super::driver::{Care, Store};
 use super::outcome::Result;
-use crate::domain::id::{JobGuid, MemberGuid};
+use crate::domain::id::{JobGuid, MemberGuid, UserGuid};
 use crate::domain::job::Job;
+use crate::steps::record::{AccessRecord, Key, Reads, Slot};
 use crate::steps::{
-    AskBrake, BeginRefresh, Begun, BrakeName, Braked, CountRefusal, GiveBack, PushAgain,
-    ReleaseBrake, Restore, SettleRefresh, Settled, Verdict,
+    AskBrake, BeginRefresh, Begun, BrakeName, Braked, CountRefusal, Freeze, Frozen, GiveBack,
+    PushAgain, ReleaseBrake, Restore, SettleRefresh, Settled, Thaw, Verdict,
 };
 
 impl Store {
@@ -63,6 +64,31 @@ impl Store {
     pub async fn owe_revocation(&self, owed: &GiveBack, now: Timestamp) -> Result<()> {
         let _timing = self.timed("owe_revocation");
         self.step_with(Care::Irreplaceable, owed, now).await
+    }
+
+    /// Freezes a member's token set; see [`steps::freeze`](crate::steps::freeze).
+    pub async fn freeze(&self, member: MemberGuid, now: Timestamp) -> Result<Frozen> {
+        let _timing = self.timed("freeze");
+        self.step_with(Care::Leaving, &Freeze { member }, now).await
+    }
+
+    /// Lets a member's token set be refreshed again; `false`: it was not frozen.
+    pub async fn thaw(&self, member: MemberGuid, now: Timestamp) -> Result<bool> {
+        let _timing = self.timed("thaw");
+        self.step(&Thaw { member }, now).await
+    }
+
+    /// What these members of one user are pulled with, in the same order; `None`: one has nothing.
+    pub async fn access(
+        &self,
+        user: UserGuid,
+        members: &[MemberGuid],
+    ) -> Result<Vec<Option<AccessRecord>>> {
+        let _timing = self.timed("access");
+        let keys: Vec<Key> = members.iter().copied().map(Key::access).collect();
+        let slot = Slot::Partition(user.partition());
+        let view = self.look(slot, Reads::of(keys)).await?;
+        Ok(members.iter().map(|it| view.access(*it).cloned()).collect())
     }
 
     /// A job is pushed once more, with a new access token. `None`: it has ended, or was pushed again for this before.

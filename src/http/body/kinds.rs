@@ -9,14 +9,12 @@ use serde_json::{Value, json};
 
 use super::field::{Field, FieldError, Kind, Name, Request, Schemas};
 use crate::domain::id::CredentialGuid;
+use crate::domain::user::NAME_LIMIT;
 use crate::domain::window::{AuthStatus, ReferralSource};
 use crate::flow::credentials::VALUE_LIMIT;
 
-/// The longest name, in bytes.
-const LONGEST_NAME: usize = 255;
-
 /// A name.
-pub type Label = Text<LONGEST_NAME>;
+pub type Label = Text<NAME_LIMIT>;
 
 /// The client's own name for something. It must not have the form of a guid of its kind `G`: paths accept
 /// both, and the guid would win.
@@ -68,9 +66,9 @@ kinds! {
 
     /// A name; an empty one counts as absent, like null.
     Filled => String | empty:
-        "a string of at most {LONGEST_NAME} bytes without control characters";
-        {"type": "string", "maxLength": LONGEST_NAME};
-        |value| short(value, 0, LONGEST_NAME);
+        "a string of at most {NAME_LIMIT} bytes without control characters";
+        {"type": "string", "maxLength": NAME_LIMIT};
+        |value| short(value, 0, NAME_LIMIT);
 
     /// A text of 1 to `MOST` bytes without control characters.
     Line[MOST: usize] => String:

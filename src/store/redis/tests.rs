@@ -169,6 +169,7 @@ fn new_member(user: UserGuid, window: NewWindow) -> NewMember {
         },
         window: Some(window),
         sealed_credentials: None,
+        tokens: None,
         fingerprints: Vec::new(),
         job: None,
         created: Vec::new(),
@@ -234,6 +235,7 @@ fn standard(user: UserGuid, login: &str) -> NewMember {
         },
         window: None,
         sealed_credentials: Some(vec![1, 2, 3]),
+        tokens: None,
         fingerprints: vec![known_as(login)],
         ..new
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::guichet;
 use crate::support::gateway::{Backend, CLIENT, Setup, TestGateway, eventually};
-use crate::support::guichet::{Ran, run};
 use crate::support::loopback::Recorded;
 use crate::support::receiver::Reply;
 
@@ -16,18 +16,6 @@ crate::on_both_stores!(
     a_brake_is_taken_off_by_hand,
     beyond_the_bound_the_oldest_events_are_given_up_and_can_be_sent_again,
 );
-
-/// Runs a command on the gateway's own configuration. On a thread of its own, so that the gateway goes on.
-async fn guichet(gateway: &TestGateway, arguments: &[&str]) -> Ran {
-    let file = gateway.file();
-    let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
-    let running = tokio::task::spawn_blocking(move || {
-        let file = file.to_str().expect("a path").to_owned();
-        let arguments = arguments.iter().map(String::as_str);
-        run(arguments.chain(["--config", &file]))
-    });
-    running.await.expect("no panic")
-}
 
 async fn telling_of_new_members(backend: Backend) -> TestGateway {
     let setup = Setup {

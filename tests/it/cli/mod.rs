@@ -3,13 +3,26 @@
 mod configured;
 mod demo;
 mod events;
+mod grants;
 mod seal_keys;
 mod store_away;
 
-use crate::support::guichet::run;
-use crate::support::guichet::write;
+use crate::support::gateway::TestGateway;
+use crate::support::guichet::{Ran, run, write};
 use crate::support::process::Port;
 use tempfile::TempDir;
+
+/// Runs a command on the gateway's own configuration. On a thread of its own, so that the gateway goes on.
+async fn guichet(gateway: &TestGateway, arguments: &[&str]) -> Ran {
+    let file = gateway.file();
+    let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+    let running = tokio::task::spawn_blocking(move || {
+        let file = file.to_str().expect("a path").to_owned();
+        let arguments = arguments.iter().map(String::as_str);
+        run(arguments.chain(["--config", &file]))
+    });
+    running.await.expect("no panic")
+}
 
 /// A configuration as somebody would write it: one client, one institution, a store in the folder.
 struct Installation {

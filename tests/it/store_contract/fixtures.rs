@@ -178,6 +178,7 @@ impl Bench {
         let job = self.a_job(partition);
         NewMember {
             sealed_credentials: Some(self.an_envelope()),
+            tokens: None,
             fingerprints: vec![known_as(login)],
             job: Some(job.clone()),
             created: self.a_notice(partition, EventKind::MemberCreated),
@@ -581,6 +582,7 @@ pub fn new_member(member: Member) -> NewMember {
         member,
         window: None,
         sealed_credentials: None,
+        tokens: None,
         fingerprints: Vec::new(),
         job: None,
         created: Vec::new(),

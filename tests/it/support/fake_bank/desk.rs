@@ -147,12 +147,9 @@ impl Desk {
         let Some(code) = granted else {
             return Honest::refusal(400, "invalid_grant", "the grant is not valid");
         };
-        let (access_token, refresh_token) = (random_token(), random_token());
         let bound = &self.codes[&code];
         let (scope, person) = (bound.scope.clone(), bound.person.clone());
-        self.access_tokens
-            .insert(access_token.clone(), code.clone());
-        self.refresh_tokens.insert(refresh_token.clone(), code);
+        let (access_token, refresh_token) = self.issue(code);
         Honest::good(&json!({
             "access_token": access_token,
             "token_type": "Bearer",
@@ -161,6 +158,30 @@ impl Desk {
             "scope": scope,
             "login": person,
         }))
+    }
+
+    /// An access and a refresh token that descend from the code.
+    fn issue(&mut self, code: String) -> (String, String) {
+        let (access_token, refresh_token) = (random_token(), random_token());
+        self.access_tokens
+            .insert(access_token.clone(), code.clone());
+        self.refresh_tokens.insert(refresh_token.clone(), code);
+        (access_token, refresh_token)
+    }
+
+    /// Tokens of a code that the client exchanged before.
+    pub fn grant(&mut self, client_id: &str) -> (String, String) {
+        let code = random_token();
+        let spent = Code {
+            client_id: client_id.to_owned(),
+            redirect_uri: self.clients[client_id].redirect_uri.clone(),
+            challenge: None,
+            scope: "accounts transactions".to_owned(),
+            person: self.person.clone(),
+            used: true,
+        };
+        self.codes.insert(code.clone(), spent);
+        self.issue(code)
     }
 
     /// Who gave the token that the request bears (OpenID Connect Core, section 5.3).

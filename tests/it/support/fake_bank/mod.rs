@@ -282,6 +282,11 @@ impl FakeBank {
         issued.unwrap_or_else(|why| panic!("{why}: {authorization_request}"))
     }
 
+    /// An access and a refresh token of that client, as if somebody had connected there before.
+    pub fn granted(&self, client_id: &str) -> (String, String) {
+        self.state().desk.grant(client_id)
+    }
+
     /// The person declines, or the institution does: the same checks, then `error`.
     ///
     /// # Panics

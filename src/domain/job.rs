@@ -8,7 +8,7 @@ use super::data_request::DataRequest;
 use super::form;
 use super::id::{ClientId, InstitutionCode, JobGuid, MemberGuid, UserGuid};
 
-/// How many times a job is pushed before it fails.
+/// How many times a job is handed out in a round before it fails.
 pub const JOB_TRIES: u32 = 3;
 
 /// A job as the store keeps it.
@@ -26,9 +26,9 @@ pub struct Job {
     pub institution: InstitutionCode,
     /// How far it has come.
     pub status: JobStatus,
-    /// How many times it was pushed.
+    /// How many times it was handed out, pushed or claimed, in this round.
     pub attempt: u32,
-    /// When it is due: to be pushed, or, once pushed, to be pushed again or given up.
+    /// When it is due: to be handed out, or, once it was, to be handed out again or given up.
     #[serde(with = "form")]
     pub due_at: Timestamp,
     /// When it was queued.
@@ -43,7 +43,8 @@ pub struct Job {
     /// The open questions of the institution; empty unless the job is `Challenged`.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub challenges: Vec<Challenge>,
-    /// How many times the institution has asked during this job: the number of the newest questions.
+    /// How many times the job was given back to be begun anew: after questions of the institution, whose number it is,
+    /// or with a new access token.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub round: u32,
     /// Whether it was pushed again with a new access token, because the institution had refused the one before.
@@ -54,13 +55,39 @@ pub struct Job {
     pub failure: Option<JobFailure>,
 }
 
+impl Job {
+    /// Whether it ends when it is due: nobody has answered, or it was handed out for the last time. Otherwise it is then
+    /// handed out.
+    pub fn ends_when_due(&self) -> bool {
+        self.status == JobStatus::Challenged || self.attempt >= JOB_TRIES
+    }
+
+    /// Whether that is its newest hand-out.
+    pub fn is_handed_out_as(&self, named: HandOut) -> bool {
+        // Its questions begin a round in which it was not handed out yet.
+        let questions = u32::from(self.status == JobStatus::Challenged);
+        let round = self.round.saturating_sub(questions);
+        named.round.is_none_or(|named| named == round)
+            && named.attempt.is_none_or(|named| named == self.attempt)
+    }
+}
+
+/// One of the times a job was pushed or claimed, as far as a report names it: no two of one job are alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandOut {
+    /// [`Job::round`]; `None`: not named.
+    pub round: Option<u32>,
+    /// [`Job::attempt`]; `None`: not named.
+    pub attempt: Option<u32>,
+}
+
 /// How far a job has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
-    /// It is pushed at its due time.
+    /// It is handed out at its due time.
     Queued,
-    /// Pushed, or being pushed; the aggregator has until the due time.
+    /// Handed out: pushed, being pushed, or claimed. The aggregator has until the due time.
     Pushed,
     /// The aggregator said that it has started.
     Started,

@@ -2,9 +2,9 @@
 //!
 //! - A member has at most one unfinished job.
 //! - A job is ordered where there is something to pull with and the member's status allows it.
-//! - A push counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
+//! - A hand-out, by push or by claim, counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
 //! - Tokens and credentials are leased only while a job is pushed or started.
-//! - A job whose access token was refused is pushed once more with a new one.
+//! - A job whose access token was refused is handed out once more with a new one, in a round of its own.
 //! - Answers belong to one round of questions. They make the member RESUMED and the job due at once, with
 //!   its pushes counted anew.
 
@@ -92,8 +92,8 @@ pub enum Lease {
         /// The answers to the job's newest challenges, sealed.
         sealed_answers: Option<Vec<u8>>,
     },
-    /// The job is finished, waits for an answer, or was never pushed.
-    NotRunning,
+    /// The job is finished, waits for an answer, or was never handed out.
+    NotRunning(Box<Job>),
     /// There is no such job, or its member has nothing to pull with.
     Unknown,
 }
@@ -206,7 +206,7 @@ impl Lease {
             return Self::Unknown;
         };
         if !matches!(kept.job.status, JobStatus::Pushed | JobStatus::Started) {
-            return Self::NotRunning;
+            return Self::NotRunning(Box::new(kept.job.clone()));
         }
         let of = kept.job.member;
         let (Some(member), Some(access)) = (view.member(of), view.access(of)) else {
@@ -253,6 +253,7 @@ impl Step for PushAgain {
         };
         kept.job.status = JobStatus::Queued;
         kept.job.is_with_new_token = true;
+        kept.job.round += 1;
         kept.job.attempt = 0;
         kept.job.due_at = now;
         kept.job.updated_at = now;

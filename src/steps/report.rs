@@ -6,6 +6,7 @@
 //!   member's aggregation.
 //! - If a job's questions were answered and it was not pushed again yet, `Started` and `Challenged` are about the
 //!   earlier push, and change nothing.
+//! - A report that names another hand-out than the newest changes nothing.
 //! - `Failed(Unanswered)` is for a `Challenged` job alone: one that was answered just in time goes on.
 //! - All but `Started` change the member's status as the report says. A member whose job
 //!   ends does not stay in a status that awaits a job; it becomes FAILED.
@@ -20,7 +21,7 @@ use super::record::{Changes, KeptJob, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::JobGuid;
-use crate::domain::job::{Job, JobFailure, JobReport, JobStatus};
+use crate::domain::job::{HandOut, Job, JobFailure, JobReport, JobStatus};
 use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT, StatusReason};
 
 /// A report about to be recorded.
@@ -28,6 +29,8 @@ use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT, Sta
 pub struct Reported {
     /// Which job.
     pub job: JobGuid,
+    /// Which of its hand-outs.
+    pub of: HandOut,
     /// What the aggregator reports, or that it was silent too long.
     pub report: JobReport,
     /// The new due time after `Started` and `Challenged`.
@@ -61,6 +64,8 @@ pub enum Recorded {
     Recorded(Box<Job>),
     /// The job was finished before, or its questions were answered. Nothing changed.
     JobFinished(Box<Job>),
+    /// The job was handed out again since, or is to be; the job as it is. Nothing changed.
+    Outdated(Box<Job>),
     /// There is no such job.
     Unknown,
 }
@@ -84,6 +89,9 @@ impl Step for Reported {
         let is_unanswered = self.report == JobReport::Failed(JobFailure::Unanswered);
         if job.status.is_finished() || is_unanswered && job.status != JobStatus::Challenged {
             return unchanged(Recorded::JobFinished(Box::new(kept.job)));
+        }
+        if !job.is_handed_out_as(self.of) {
+            return unchanged(Recorded::Outdated(Box::new(kept.job)));
         }
         // It was asked and answered, or got a new token, and was not pushed since: this is what was reported before,
         // sent again.

@@ -78,7 +78,7 @@ async fn a_standard_member_is_kept_with_credentials_and_job(bench: Bench) {
     assert_eq!(bench.job(asked.guid).await.as_ref(), Some(&queued));
     assert_eq!(
         bench.lease(asked.guid).await,
-        Lease::NotRunning,
+        Lease::NotRunning(Box::new(queued.clone())),
         "not pushed"
     );
     let taken = bench.take(at(7)).await;

@@ -222,6 +222,8 @@ mod tests {
             challenges: Vec::new(),
             round,
             is_with_new_token: false,
+            joined: Vec::new(),
+            is_continued: false,
             failure: None,
         }
     }

@@ -44,12 +44,19 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub challenges: Vec<Challenge>,
     /// How many times the job was given back to be begun anew: after questions of the institution, whose number it is,
-    /// or with a new access token.
+    /// with a new access token, or for what was asked for while it ran.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub round: u32,
     /// Whether it was pushed again with a new access token, because the institution had refused the one before.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_with_new_token: bool,
+    /// What was asked for while it ran and its own request does not cover: it is handed out anew for each, once it has
+    /// succeeded.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub joined: Vec<DataRequest>,
+    /// Whether it was handed out anew for one of those.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_continued: bool,
     /// Why it failed, when it did.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub failure: Option<JobFailure>,
@@ -60,6 +67,34 @@ impl Job {
     /// handed out.
     pub fn ends_when_due(&self) -> bool {
         self.status == JobStatus::Challenged || self.attempt >= JOB_TRIES
+    }
+
+    /// Joins what is asked for while it is unfinished. Returns whether that is more than it was to pull.
+    pub fn join(&mut self, asked: &DataRequest) -> bool {
+        let known = std::iter::once(&self.data_request).chain(&self.joined);
+        if known.into_iter().any(|it| it.covers(asked)) {
+            return false;
+        }
+        // What waits to be handed out is read when it is.
+        let own = (self.status == JobStatus::Queued).then_some(&mut self.data_request);
+        for waiting in own.into_iter().chain(&mut self.joined) {
+            if let Some(both) = waiting.joined(asked) {
+                *waiting = both;
+                return true;
+            }
+        }
+        self.joined.push(asked.clone());
+        true
+    }
+
+    /// It is to be handed out again, in a round of its own.
+    pub fn begin_anew(&mut self, now: Timestamp) {
+        self.status = JobStatus::Queued;
+        self.challenges.clear();
+        self.round += 1;
+        self.attempt = 0;
+        self.due_at = now;
+        self.updated_at = now;
     }
 
     /// Whether that is its newest hand-out.

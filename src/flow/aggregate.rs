@@ -154,7 +154,7 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job, place: Place) -> Result<(), 
     }
     let attempt = Attempt::of(DutyName::Job(job.guid), job.attempt);
     let Mode::Push(endpoint, _) = &aggregator.mode else {
-        // It was queued while jobs were still pushed.
+        // Only jobs that end are taken up here; any other is left to a claim.
         return attempt.give_back(gateway, Duration::ZERO).await;
     };
     log_context::endpoint(endpoint.url());
@@ -512,6 +512,7 @@ async fn record(
         | AggregatorReport::Succeeded(_)
         | AggregatorReport::Failed(_) => it.deadline,
     });
+    let succeeded = matches!(reported, AggregatorReport::Succeeded(_));
     let now = gateway.now();
     let reported = Reported {
         job: job.guid,
@@ -523,7 +524,7 @@ async fn record(
     };
     let recorded = gateway.store.record_report(&reported, now).await?;
     if let Recorded::Recorded(job) = &recorded {
-        if is_oauth && job.status == JobStatus::Succeeded {
+        if is_oauth && succeeded {
             brakes::granted(gateway, &pulls(job)).await?;
         }
         let (status, failure) = (job.status.name(), job.failure.map(JobFailure::name));

@@ -76,7 +76,7 @@ fn remedy(status: ConnectionStatus) -> &'static str {
     }
 }
 
-/// Orders an aggregation of the user's member. If one is under way already, no second one is started.
+/// Orders an aggregation of the user's member. If one is under way already, no second one is started: the order joins it.
 /// Returns the member as it is now.
 pub async fn order(
     gateway: &Gateway,

@@ -166,9 +166,9 @@ impl Step for Connection {
         changes.put(Key::access(member.guid), access);
         set_fingerprint(&mut changes, &mut member, &self.fingerprints);
         follow(&mut member, ConnectionStatus::Connected);
-        replace_job(&mut changes, view, &mut member, now);
+        let replaced = replace_job(&mut changes, view, &mut member, now);
         if let Some(job) = &self.job {
-            begin_job(&mut changes, job, &mut member, now);
+            begin_job(&mut changes, job, replaced, &mut member, now);
         }
         if let Some(payload) = &self.callback_payload {
             member.callback_payload = Some(payload.clone());

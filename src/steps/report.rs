@@ -6,6 +6,8 @@
 //!   member's aggregation.
 //! - If a job's questions were answered and it was not pushed again yet, `Started` and `Challenged` are about the
 //!   earlier push, and change nothing.
+//! - A success of a job that others have joined meanwhile is told, and the job is handed out anew for what they ask. A
+//!   failure is one for all of them.
 //! - A report that names another hand-out than the newest changes nothing.
 //! - `Failed(Unanswered)` is for a `Challenged` job alone: one that was answered just in time goes on.
 //! - All but `Started` change the member's status as the report says. A member whose job
@@ -121,10 +123,20 @@ impl Step for Reported {
                 kept.job.due_at = self.due_at;
                 kept.sealed_answers = None;
             }
+            // The success that made it be handed out anew, sent again because the reply was lost.
+            JobReport::Succeeded(_) if job.status == JobStatus::Queued && job.is_continued => {
+                return unchanged(Recorded::Recorded(Box::new(kept.job)));
+            }
             JobReport::Succeeded(_) => {
-                kept.job.status = JobStatus::Succeeded;
-                kept.job.challenges.clear();
                 kept.sealed_answers = None;
+                if kept.job.joined.is_empty() {
+                    kept.job.status = JobStatus::Succeeded;
+                    kept.job.challenges.clear();
+                } else {
+                    kept.job.data_request = kept.job.joined.remove(0);
+                    kept.job.is_continued = true;
+                    kept.job.begin_anew(now);
+                }
             }
             JobReport::Failed(failure) => kept = kept.failed(*failure, now),
         }
@@ -159,7 +171,6 @@ impl Reported {
             }
         }
         if ends {
-            member.aggregated_at = Some(now);
             member
                 .current_job
                 .take_if(|current| *current == kept.job.guid);
@@ -168,6 +179,9 @@ impl Reported {
             }
         }
         let mut pulled = None;
+        if ends || matches!(self.report, JobReport::Succeeded(_)) {
+            member.aggregated_at = Some(now);
+        }
         if let JobReport::Succeeded(what) = self.report {
             member.successfully_aggregated_at = Some(now);
             member.refusals = 0;

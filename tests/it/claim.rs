@@ -7,10 +7,11 @@ use futures_util::future::join_all;
 use guichet::domain::id::MemberGuid;
 use serde_json::{Value, json};
 
-use crate::support::aggregation::{challenged, failed};
+use crate::support::aggregation::{challenged, count, failed};
 use crate::support::gateway::{
     Backend, LOGIN, PAPER_BANK_GUID, PASSWORD, RIVAL, Setup, TestGateway, eventually,
 };
+use crate::support::loopback::Recorded;
 use crate::support::visitor::http;
 
 /// The key of the aggregator that has the first client.
@@ -39,6 +40,7 @@ crate::on_both_stores!(
     clients_have_fair_turns_however_many_jobs_one_has,
     too_many_claims_that_wait_are_refused,
     pushed_jobs_cannot_be_claimed,
+    of_parallel_orders_there_is_one_job_and_what_they_ask_joins_it,
 );
 
 /// One aggregator, which claims, for both clients.
@@ -684,4 +686,73 @@ async fn pushed_jobs_cannot_be_claimed(backend: Backend) {
     let (status, problem) = gateway.aggregation(CLAIM, Some(json!({}))).await;
     assert_eq!(status, 409, "{problem}");
     assert_eq!(problem["error"]["reason"], "jobs_are_pushed");
+}
+
+async fn of_parallel_orders_there_is_one_job_and_what_they_ask_joins_it(backend: Backend) {
+    let gateway = TestGateway::with(backend, one()).await;
+    let member = queued(&gateway, "ada").await;
+    let first = claim_one(&gateway).await;
+    let done = report(
+        &gateway,
+        FIRST,
+        &first,
+        on(&first, json!({"status": "succeeded"})),
+    )
+    .await;
+    assert_eq!(done.0, 200, "{done:?}");
+
+    // Both APIs order at the same time: every response names the same job.
+    let nexus = format!("/members/{member}/aggregate");
+    let platform = format!("/users/{}/members/{member}/aggregate", gateway.user);
+    let orders = (0..20).map(async |nth| {
+        let (status, ordered) = match nth % 2 {
+            0 => gateway.nexus("GET", &nexus, None).await,
+            _ => gateway.platform("POST", &platform, None).await,
+        };
+        assert!(matches!(status, 200 | 202), "{ordered}");
+        assert_eq!(ordered["member"]["is_being_aggregated"], true);
+        let job = ordered["member"]["most_recent_job_guid"].as_str();
+        job.map(str::to_owned)
+    });
+    let named: HashSet<String> = join_all(orders).await.into_iter().flatten().collect();
+    assert_eq!(named.len(), 1, "{named:?}");
+    let job = claim_one(&gateway).await;
+    assert!(named.contains(guid(&job)));
+    assert_ne!(guid(&job), guid(&first));
+    assert!(
+        claim(&gateway, FIRST, json!({})).await.is_empty(),
+        "there is one"
+    );
+
+    // What is asked while it runs is pulled afterwards, by the same job.
+    let statements = json!({"data_request": {"products": ["statements"]}});
+    let (_, ordered) = gateway.nexus("GET", &nexus, Some(statements)).await;
+    assert_eq!(ordered["member"]["most_recent_job_guid"], job["job_guid"]);
+    let again = report(
+        &gateway,
+        FIRST,
+        &job,
+        on(&job, json!({"status": "succeeded"})),
+    )
+    .await;
+    assert_eq!(again.1["job"]["status"], "QUEUED", "{again:?}");
+    assert_eq!(gateway.read(member).await["is_being_aggregated"], true);
+    let next = claim_one(&gateway).await;
+    assert_eq!(guid(&next), guid(&job));
+    assert_eq!((&next["round"], &next["attempt"]), (&json!(1), &json!(1)));
+    assert_eq!(next["data_request"], json!({"products": ["statements"]}));
+    let done = report(
+        &gateway,
+        FIRST,
+        &next,
+        on(&next, json!({"status": "succeeded"})),
+    )
+    .await;
+    assert_eq!(done.1["job"]["status"], "SUCCEEDED", "{done:?}");
+    assert_eq!(gateway.read(member).await["is_being_aggregated"], false);
+    let aggregations = |told: &[Recorded]| count(told, "member_data_updated") == 3;
+    gateway
+        .hooks
+        .wait_for(aggregations, Duration::from_secs(10))
+        .await;
 }

@@ -55,7 +55,7 @@ impl Bench {
         }
     }
 
-    fn new_credentials(&self, user: &User, login: &str) -> NewCredentials {
+    pub(super) fn new_credentials(&self, user: &User, login: &str) -> NewCredentials {
         NewCredentials {
             sealed: self.an_envelope(),
             fingerprints: vec![known_as(login)],
@@ -63,7 +63,7 @@ impl Bench {
         }
     }
 
-    async fn change(&self, change: &MemberChange, second: i64) -> MemberUpdate {
+    pub(super) async fn change(&self, change: &MemberChange, second: i64) -> MemberUpdate {
         let update = self.store.update_member(change, at(second)).await;
         update.expect("answered")
     }

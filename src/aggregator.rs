@@ -1,8 +1,9 @@
-//! The aggregator, as a client: a job is pushed to the service that pulls the data.
+//! The aggregators: the services that pull the data. Each has the jobs of its own clients; they are pushed to it, or it
+//! claims them.
 //!
 //! A push is a POST of `{job_guid, member_guid, institution_code, kind, round, attempt, data_request}`,
-//! signed by Standard Webhooks (see [`crate::signature`]). Any 2xx status accepts the job; the aggregator
-//! then leases the token or credentials, and reports. The operator configures its address, so it may be
+//! signed by Standard Webhooks (see [`crate::signature`]); a claim is answered with the same bodies. Any 2xx status
+//! accepts a push; the aggregator then leases the token or credentials, and reports. The operator configures its address, so it may be
 //! on any network; plain http is for this machine only.
 
 use std::time::Duration;
@@ -10,10 +11,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use serde_json::json;
+use serde::Serialize;
 use url::Url;
 
 use crate::domain::client::SigningSecret;
+use crate::domain::data_request::DataRequest;
+use crate::domain::id::{AggregatorName, InstitutionCode, JobGuid, MemberGuid};
 use crate::domain::job::Job;
 use crate::outgoing::Outgoing;
 use crate::{outgoing, signature};
@@ -52,15 +55,62 @@ pub enum PushError {
     Unreachable(String),
 }
 
-/// The one aggregator of this gateway. Built once; connections are shared between pushes.
+/// An aggregator.
 pub struct Aggregator {
+    /// Its name in the configuration.
+    pub name: AggregatorName,
+    /// How long it may take with a job, from the hand-out or from its report `started`, before the job is handed out
+    /// again.
+    pub deadline: Duration,
+    /// How long a person may take to answer what an institution asks during a pull.
+    pub answer_deadline: Duration,
+    /// How its jobs come to it.
+    pub mode: Mode,
+}
+
+/// How jobs come to an aggregator.
+pub enum Mode {
+    /// They are pushed, so many at a time.
+    Push(PushEndpoint, usize),
+    /// It claims them.
+    Pull,
+}
+
+/// A job as the aggregator learns of it, by a push or by a claim.
+#[derive(Serialize)]
+pub struct JobBody<'a> {
+    attempt: u32,
+    data_request: &'a DataRequest,
+    institution_code: &'a InstitutionCode,
+    job_guid: JobGuid,
+    kind: &'static str,
+    member_guid: MemberGuid,
+    round: u32,
+}
+
+impl<'a> From<&'a Job> for JobBody<'a> {
+    fn from(job: &'a Job) -> Self {
+        Self {
+            attempt: job.attempt,
+            data_request: &job.data_request,
+            institution_code: &job.institution,
+            job_guid: job.guid,
+            kind: KIND,
+            member_guid: job.member,
+            round: job.round,
+        }
+    }
+}
+
+/// Where the jobs of an aggregator are pushed. Built once; connections are shared between pushes.
+pub struct PushEndpoint {
     url: Url,
     secrets: Vec<SigningSecret>,
     timeout: Duration,
     client: Client,
 }
 
-impl Aggregator {
+impl PushEndpoint {
     /// Where it is.
     pub fn url(&self) -> &Url {
         &self.url
@@ -99,16 +149,7 @@ impl Aggregator {
     /// push. A second push of the same job, after a missing report or after answers to its challenges,
     /// has another id.
     pub async fn push(&self, job: &Job, now: Timestamp) -> Result<(), PushError> {
-        let body = json!({
-            "attempt": job.attempt,
-            "data_request": job.data_request,
-            "institution_code": job.institution,
-            "job_guid": job.guid,
-            "kind": KIND,
-            "member_guid": job.member,
-            "round": job.round,
-        })
-        .to_string();
+        let body = serde_json::to_string(&JobBody::from(job)).expect("texts and numbers are JSON");
         let id = message_id(job);
         let signatures = signature::sign(&self.secrets, &id, now, body.as_bytes());
         let request = self
@@ -147,8 +188,10 @@ fn message_id(job: &Job) -> String {
     reason = "the independent verifier reads the real clock, so the signature must be of now"
 )]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::domain::data_request::{DataRequest, Product};
+    use crate::domain::data_request::Product;
     use crate::domain::job::JobStatus;
     use crate::fake_server::{FakeServer, Reply, response};
 
@@ -179,19 +222,21 @@ mod tests {
             challenges: Vec::new(),
             round,
             is_with_new_token: false,
+            joined: Vec::new(),
+            is_continued: false,
             failure: None,
         }
     }
 
     async fn push(server: &FakeServer, timeout: Duration) -> Result<(), PushError> {
-        let aggregator = Aggregator::new(
+        let endpoint = PushEndpoint::new(
             server.url("/jobs"),
             vec![secret()],
             timeout,
             &Outgoing::default(),
         )
         .unwrap();
-        aggregator.push(&job(0, 2), Timestamp::now()).await
+        endpoint.push(&job(0, 2), Timestamp::now()).await
     }
 
     #[tokio::test]
@@ -260,7 +305,7 @@ mod tests {
     #[test]
     fn plain_http_to_another_machine_and_no_secret_are_refused_at_start() {
         let new = |url: &str, secrets| {
-            Aggregator::new(url.parse().unwrap(), secrets, TIMEOUT, &Outgoing::default()).err()
+            PushEndpoint::new(url.parse().unwrap(), secrets, TIMEOUT, &Outgoing::default()).err()
         };
         let away = "http://aggregator.example/jobs";
         assert_eq!(new(away, vec![secret()]), Some(SetupError::Insecure));

@@ -12,11 +12,14 @@ use rand::rngs::SysRng;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use crate::aggregator::{self, Aggregator};
-use crate::config::{self, Config, StoreLocation};
+use crate::aggregator::{self, Aggregator, Mode, PushEndpoint};
+use crate::config::{self, AggregatorMode, Config, StoreLocation};
 use crate::domain::random::Random;
 use crate::flow::in_process::{Granted, Refreshing, WithoutEndpoint};
-use crate::flow::{Circuits, Clients, Clocks, Gateway, Institutions, Places, Settings, Timeline};
+use crate::flow::{
+    Aggregators, Circuits, Claims, Clients, Clocks, Gateway, Institutions, Places, Settings,
+    Timeline,
+};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
 use crate::metrics::{Configured, Metrics};
@@ -127,41 +130,23 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         authorization_ttl: config.links.authorization_ttl,
         session_idle: config.sessions.idle,
         api_token_ttl: config.sessions.api_token,
-        job_deadline: config
-            .aggregator
-            .as_ref()
-            .map_or(config.links.authorization_ttl, |settings| settings.deadline),
-        answer_deadline: config
-            .aggregator
-            .as_ref()
-            .map_or(config.links.authorization_ttl, |settings| {
-                settings.answer_deadline
-            }),
         delivery_timeout: config.webhooks.timeout,
         members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
         most_waiting: config.webhooks.most_waiting,
         notice_days: NoticeDays::new(config.consents.notice_days.clone()),
         places: Places {
             endpoint: at_most(config.webhooks.places),
-            aggregator: at_most(config.aggregator.as_ref().map_or(0, |it| it.places)),
             institution: INSTITUTION_PLACES,
         },
     };
     let ring = key_ring(&config)?;
     let outgoing = outgoing(&config)?;
-    let aggregator = match &config.aggregator {
-        Some(settings) => Some(Aggregator::new(
-            settings.url.clone(),
-            vec![settings.secret.clone()],
-            aggregator::TIMEOUT,
-            &outgoing,
-        )?),
-        None => None,
-    };
-    let aggregator_key = config
-        .aggregator
-        .as_ref()
-        .map(|settings| secret_text(settings.key.expose_secret()));
+    let aggregators = config.aggregators.iter();
+    let aggregators = aggregators.map(|settings| aggregator(settings, &outgoing));
+    let aggregators: Vec<Aggregator> = aggregators.collect::<anyhow::Result<_>>()?;
+    let keys = config.aggregators.iter();
+    let aggregator_keys = keys.map(|it| (it.name.clone(), secret_text(it.key.expose_secret())));
+    let aggregator_keys = aggregator_keys.collect();
     let webhooks = webhooks(&config)?;
     let configured = Configured::of(&config.clients, &config.institutions);
     let clock = Timeline::new(sources.clocks);
@@ -171,7 +156,8 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         store: store.measured(metrics.clone()),
         sealer: Sealer::new(ring),
         oauth: OAuthClient::new(outgoing)?,
-        aggregator,
+        claims: Claims::new(&aggregators),
+        aggregators: Aggregators::new(aggregators),
         clients: Clients::new(config.clients),
         institutions: Institutions::new(config.institutions),
         settings,
@@ -193,7 +179,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     });
     let app = AppState(Arc::new(Shared {
         gateway: gateway.clone(),
-        aggregator_key,
+        aggregator_keys,
         sso_keys: sso_keys.collect(),
         trusted_proxies: config.listen.trusted_proxies.clone().into(),
         limits: Arc::new(Limits::new(rates(&config.limits), metrics)),
@@ -237,6 +223,30 @@ const INSTITUTION_PLACES: usize = 4;
 
 fn at_most(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn aggregator(
+    settings: &config::AggregatorSettings,
+    outgoing: &Outgoing,
+) -> anyhow::Result<Aggregator> {
+    let mode = match &settings.mode {
+        AggregatorMode::Pull => Mode::Pull,
+        AggregatorMode::Push {
+            url,
+            secret,
+            places,
+        } => {
+            let (url, secrets) = (url.clone(), vec![secret.clone()]);
+            let endpoint = PushEndpoint::new(url, secrets, aggregator::TIMEOUT, outgoing)?;
+            Mode::Push(endpoint, at_most(*places))
+        }
+    };
+    Ok(Aggregator {
+        name: settings.name.clone(),
+        deadline: settings.deadline,
+        answer_deadline: settings.answer_deadline,
+        mode,
+    })
 }
 
 /// Whether calls go through a proxy, as `config` says.

@@ -34,8 +34,8 @@ pub use fault::{ConfigError, Fault, Place, Warning};
 pub use outgoing::ProxySettings;
 pub use reading::Environment;
 pub use sections::{
-    AggregatorSettings, Consents, Limits, Links, Listen, Log, LogFilter, LogFormat, Operator,
-    Sessions, WebhookSettings,
+    AggregatorMode, AggregatorSettings, Consents, Limits, Links, Listen, Log, LogFilter, LogFormat,
+    Operator, Sessions, WebhookSettings,
 };
 pub use storage::{SealKey, StoreLocation, StoreSettings};
 
@@ -71,8 +71,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long sessions live.
     pub sessions: Sessions,
-    /// The aggregator, which pulls the data; without one no job is queued.
-    pub aggregator: Option<AggregatorSettings>,
+    /// The aggregators, which pull the data; without one no job is queued.
+    pub aggregators: Vec<AggregatorSettings>,
     /// How events are delivered.
     pub webhooks: WebhookSettings,
     /// What is told of the end of consents.
@@ -142,16 +142,13 @@ impl Config {
         let seal = SealKey::build_all(reading, tree.seal);
         tree.links.check(reading, "links.link_minutes");
         tree.limits.check(reading);
-        let aggregator = match tree.aggregator {
-            Some(raw) => Some(AggregatorSettings::build(reading, raw)),
-            None => {
-                reading.warn(
-                    "aggregator",
-                    "there is none, so connected members' data is never pulled; add the section",
-                );
-                None
-            }
-        };
+        if tree.aggregator.is_none() && tree.aggregators.is_empty() {
+            reading.warn(
+                "aggregator",
+                "there is none, so connected members' data is never pulled; add the section",
+            );
+        }
+        let aggregators = AggregatorSettings::build_all(reading, tree.aggregator, tree.aggregators);
         if tree.webhooks.timeout < std::time::Duration::from_secs(5) {
             reading.warn(
                 "webhooks.timeout_seconds",
@@ -165,9 +162,15 @@ impl Config {
             links: &tree.links,
             webhooks: &tree.webhooks,
             institutions: &found,
+            aggregators: aggregators.as_deref().ok(),
         };
         let (clients, sso_keys) = surroundings.clients(reading, tree.clients);
         warn_of_the_unused(reading, &clients, &found.institutions);
+        warn_of_the_idle(
+            reading,
+            &clients,
+            aggregators.as_deref().unwrap_or_default(),
+        );
         let institutions = found.institutions;
         reading.take_over(found.faults, found.warnings);
         Ok(Self {
@@ -179,7 +182,7 @@ impl Config {
             links: tree.links,
             limits: tree.limits,
             sessions: tree.sessions,
-            aggregator: aggregator.transpose()?,
+            aggregators: aggregators?,
             webhooks: tree.webhooks,
             consents: tree.consents,
             proxy: proxy?,
@@ -213,6 +216,24 @@ fn warn_of_the_unused(reading: &mut Reading<'_>, clients: &[Client], institution
                     institution.code
                 ),
             );
+        }
+    }
+}
+
+/// Warns of aggregators without clients.
+fn warn_of_the_idle(
+    reading: &mut Reading<'_>,
+    clients: &[Client],
+    aggregators: &[AggregatorSettings],
+) {
+    for (i, aggregator) in aggregators.iter().enumerate() {
+        let is_its = |client: &Client| client.aggregator.as_ref() == Some(&aggregator.name);
+        if !clients.is_empty() && !clients.iter().any(is_its) {
+            let problem = format!(
+                "no client has the aggregator {0}, so it gets no jobs; give a client aggregator = \"{0}\", or remove it",
+                aggregator.name
+            );
+            reading.warn(&format!("aggregators[{i}].name"), problem);
         }
     }
 }

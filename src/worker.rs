@@ -4,9 +4,7 @@
 //! after a while. A step of this process that queues a duty wakes the worker. Duties of other processes,
 //! and those that become due, are found by one look at the store a second, over everything.
 
-mod turns;
-
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +16,10 @@ use tracing::Instrument;
 
 use crate::flow::circuits::Target;
 use crate::flow::duties::{Ask, Duty, Home, Line, Reserved, Spot};
-use crate::flow::{Gateway, Internal, deadlines, duties, timeline};
+use crate::flow::turns::Turns;
+use crate::flow::{Gateway, Internal, claim, deadlines, duties, timeline};
 use crate::log_context;
 use crate::webhook::Webhooks;
-use turns::Turns;
 
 /// How often the store is looked over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -79,20 +77,26 @@ impl Worker {
                 self.is_done(done);
             }
             // Those who come last wait for nobody's backlog.
-            self.turns.add(duties::queued(&self.gateway).take());
+            self.add(duties::queued(&self.gateway).take());
             self.ask();
             tokio::select! {
-                spots = duties::queued(&self.gateway).wait() => self.turns.add(spots),
+                spots = duties::queued(&self.gateway).wait() => self.add(spots),
                 Some(reserved) = self.reserving.join_next_with_id() => self.is_reserved(reserved, shutdown),
                 Some(done) = self.running.join_next_with_id() => self.is_done(done),
                 () = shutdown.cancelled() => {}
             }
         }
+        self.gateway.claims.close();
         // What is still taken up is given back at once.
         while let Some(reserved) = self.reserving.join_next_with_id().await {
             self.is_reserved(reserved, shutdown);
         }
         while self.running.join_next().await.is_some() {}
+    }
+
+    /// Something is due there: it is done here, or somebody claims it.
+    fn add(&mut self, spots: BTreeSet<Spot>) {
+        self.turns.add(claim::tell(&self.gateway, spots));
     }
 
     /// Asks for what is next.
@@ -172,6 +176,7 @@ impl Worker {
                 places: places.clone(),
                 shutdown: shutdown.clone(),
                 taken_up,
+                line: line.clone(),
                 duty,
             };
             let work = taken.perform().instrument(log_context::span());
@@ -202,6 +207,7 @@ struct Taken {
     places: Arc<Semaphore>,
     shutdown: CancellationToken,
     taken_up: Instant,
+    line: Line,
     duty: Duty,
 }
 
@@ -210,7 +216,7 @@ impl Taken {
     async fn perform(self) {
         let gateway = &self.gateway;
         let place = self.places.acquire_owned().await;
-        let is_in_time = duties::is_in_time(gateway, self.duty.kind(), self.taken_up);
+        let is_in_time = duties::is_in_time(gateway, &self.line, self.taken_up);
         let done = match place {
             Ok(place) if is_in_time && !self.shutdown.is_cancelled() => {
                 duties::perform(gateway, &self.webhooks, self.duty, place).await

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::config_file::ConfigFile;
 use crate::app;
-use crate::config::{Config, Environment, StoreLocation};
+use crate::config::{AggregatorMode, Config, Environment, StoreLocation};
 use crate::domain::institution::SubjectSource;
 use crate::domain::secret::Digest;
 use crate::outgoing;
@@ -148,8 +148,10 @@ async fn check_hosts(config: &Config) -> anyhow::Result<()> {
             add(&webhook.url, format!("webhooks of {}", client.id));
         }
     }
-    if let Some(aggregator) = &config.aggregator {
-        add(&aggregator.url, "aggregator".to_owned());
+    for aggregator in &config.aggregators {
+        if let AggregatorMode::Push { url, .. } = &aggregator.mode {
+            add(url, format!("aggregator {}", aggregator.name));
+        }
     }
     let way = app::outgoing(config)?;
     let mut unreached = 0;

@@ -12,7 +12,7 @@ use super::institutions::Found;
 use super::raw;
 use super::reading::Reading;
 use super::secrets::Written;
-use super::sections::{Links, WebhookSettings};
+use super::sections::{AggregatorSettings, Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Section};
 use crate::domain::client::{
     BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
@@ -22,7 +22,7 @@ use crate::domain::client_authentication::{
 };
 use crate::domain::endpoint::EndpointId;
 use crate::domain::event::EventKind;
-use crate::domain::id::{ClientId, InstitutionCode};
+use crate::domain::id::{AggregatorName, ClientId, InstitutionCode};
 
 /// What clients are checked against.
 pub struct Surroundings<'a> {
@@ -30,6 +30,8 @@ pub struct Surroundings<'a> {
     pub links: &'a Links,
     pub webhooks: &'a WebhookSettings,
     pub institutions: &'a Found,
+    /// `None`: they have faults.
+    pub aggregators: Option<&'a [AggregatorSettings]>,
 }
 
 /// The clients, and the SSO keys of those that have one.
@@ -82,6 +84,7 @@ impl Surroundings<'_> {
         let logo = reading.logo(&format!("{at}.logo_file"), raw.logo_file.as_deref());
         let webhooks = self.webhooks(reading, at, raw.webhooks);
         let registrations = self.registrations(reading, at, &raw.id, raw.registrations);
+        let aggregator = self.aggregator(reading, at, raw.aggregator);
         Client {
             id: raw.id,
             display_name: raw.name.0,
@@ -99,6 +102,46 @@ impl Surroundings<'_> {
             authorization_ttl: links.authorization_ttl,
             registrations,
             duplicates: raw.duplicates,
+            aggregator: aggregator.unwrap_or_default(),
+        }
+    }
+
+    /// Who pulls the data of a client's members: the one that it names, or the only one there is.
+    fn aggregator(
+        &self,
+        reading: &Reading<'_>,
+        client: &str,
+        named: Option<AggregatorName>,
+    ) -> Result<Option<AggregatorName>, Refused> {
+        let key = format!("{client}.aggregator");
+        let names = self.aggregators.ok_or(Refused)?.iter();
+        let names: Vec<&AggregatorName> = names.map(|it| &it.name).collect();
+        let known = || {
+            names
+                .iter()
+                .map(|name| name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match (named, names.as_slice()) {
+            (Some(named), _) if names.contains(&&named) => Ok(Some(named)),
+            (Some(named), []) => Err(reading.invalid(
+                &key,
+                format!("no aggregator is called {named}: there is none; add [[aggregators]] with that name"),
+            )),
+            (Some(named), _) => Err(reading.invalid(
+                &key,
+                format!("no aggregator is called {named}; write one of {}", known()),
+            )),
+            (None, []) => Ok(None),
+            (None, [only]) => Ok(Some((*only).clone())),
+            (None, _) => Err(reading.missing(
+                &key,
+                format!(
+                    "is missing, and there are several aggregators; name the one that pulls this client's data: {}",
+                    known()
+                ),
+            )),
         }
     }
 

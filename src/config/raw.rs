@@ -16,7 +16,7 @@ use super::value::{
 };
 use crate::domain::client::{Duplicates, UnboundCallback};
 use crate::domain::event::EventKind;
-use crate::domain::id::{ClientId, InstitutionCode};
+use crate::domain::id::{AggregatorName, ClientId, InstitutionCode};
 use crate::domain::return_address::ReturnAddress;
 use crate::domain::scheme::Scheme;
 use crate::domain::window::OpenPolicy;
@@ -42,6 +42,8 @@ pub struct Tree {
     pub sessions: Sessions,
     #[serde(default, deserialize_with = "optional_section")]
     pub aggregator: Option<RawAggregator>,
+    #[serde(default)]
+    pub aggregators: Vec<Section<RawAggregator>>,
     #[serde(default, deserialize_with = "section")]
     pub webhooks: WebhookSettings,
     #[serde(default, deserialize_with = "section")]
@@ -125,6 +127,7 @@ impl Default for Institutions {
 pub struct Client {
     pub id: ClientId,
     pub name: Label,
+    pub aggregator: Option<AggregatorName>,
     pub sso_key: Option<Inline>,
     pub sso_key_file: Option<PathBuf>,
     pub sso_key_env: Option<String>,

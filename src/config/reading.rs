@@ -139,6 +139,15 @@ impl<'a> Reading<'a> {
         Refused
     }
 
+    /// As [`Self::wrong`], for a setting that is missing. If it was written and taken out because it is wrong, that was
+    /// reported.
+    pub fn missing(&self, key: &str, problem: impl Into<String>) -> Refused {
+        match self.is_as_written(key) {
+            true => self.wrong(key, problem),
+            false => Refused,
+        }
+    }
+
     /// Whether `key` and everything under it is as it was written, so that conclusions may rest on it.
     pub fn is_as_written(&self, key: &str) -> bool {
         self.document.is_as_written(key)

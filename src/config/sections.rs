@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -16,8 +16,9 @@ use super::address::{HostPort, HttpsUrl, Network};
 use super::fault::Refused;
 use super::reading::Reading;
 use super::secrets::{Inline, Written};
-use super::value;
+use super::value::{self, Section};
 use crate::domain::client::SigningSecret;
+use crate::domain::id::AggregatorName;
 use crate::domain::window::OpenPolicy;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -334,11 +335,14 @@ impl Default for Sessions {
     }
 }
 
-/// `[aggregator]`
+/// `[aggregator]`, or one of `[[aggregators]]`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawAggregator {
-    pub url: HttpsUrl,
+    pub name: Option<AggregatorName>,
+    #[serde(default)]
+    pub mode: RawMode,
+    pub url: Option<HttpsUrl>,
     pub secret: Option<Inline>,
     pub secret_file: Option<PathBuf>,
     pub secret_env: Option<String>,
@@ -349,8 +353,18 @@ pub struct RawAggregator {
     pub deadline_seconds: DeadlineSeconds,
     #[serde(default)]
     pub answer_minutes: AnswerMinutes,
-    #[serde(default)]
-    pub places: AggregatorPlaces,
+    pub places: Option<AggregatorPlaces>,
+}
+
+/// How jobs come to an aggregator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawMode {
+    /// They are pushed to it.
+    #[default]
+    Push,
+    /// It claims them.
+    Pull,
 }
 
 /// How many pushes run at a time.
@@ -390,55 +404,156 @@ impl Default for AnswerMinutes {
     }
 }
 
-/// `[aggregator]`: who pulls the data.
+/// An aggregator: who pulls the data of some clients' members.
 pub struct AggregatorSettings {
-    /// Where jobs are pushed.
-    pub url: Url,
-    /// What pushes are signed with.
-    pub secret: SigningSecret,
-    /// What the aggregator presents to lease and report.
+    /// What clients call it.
+    pub name: AggregatorName,
+    /// How jobs come to it.
+    pub mode: AggregatorMode,
+    /// What it presents to claim, lease and report.
     pub key: SecretString,
-    /// After how long without a report a job is pushed again.
+    /// After how long without a report a job is handed out again.
     pub deadline: Duration,
     /// How long the answer to an institution's question is awaited.
     pub answer_deadline: Duration,
-    /// How many pushes run at a time.
-    pub places: u64,
 }
 
+/// How jobs come to an aggregator.
+pub enum AggregatorMode {
+    /// They are pushed.
+    Push {
+        /// Where to.
+        url: Url,
+        /// What pushes are signed with.
+        secret: SigningSecret,
+        /// How many pushes run at a time.
+        places: u64,
+    },
+    /// It claims them.
+    Pull,
+}
+
+/// The name of the one in `[aggregator]`, unless it has another.
+const ONLY: &str = "default";
+
 impl AggregatorSettings {
-    pub(super) fn build(reading: &mut Reading<'_>, raw: RawAggregator) -> Result<Self, Refused> {
-        let missing = "is missing; give it, or the same key with _file or _env";
+    /// The aggregators: the one in `[aggregator]`, or those in `[[aggregators]]`.
+    pub(super) fn build_all(
+        reading: &mut Reading<'_>,
+        one: Option<RawAggregator>,
+        several: Vec<Section<RawAggregator>>,
+    ) -> Result<Vec<Self>, Refused> {
+        if one.is_some() && !several.is_empty() {
+            reading.wrong(
+                "aggregator",
+                "stands beside [[aggregators]]; write it as one of them: [[aggregators]] with a name and the same keys",
+            );
+        }
+        let one = one.map(|raw| ("aggregator".to_owned(), raw));
+        let several = several.into_iter().enumerate();
+        let several = several.map(|(i, Section(raw))| (format!("aggregators[{i}]"), raw));
+        let built = one.into_iter().chain(several);
+        let built: Vec<_> = built
+            .map(|(at, raw)| (Self::build(reading, &at, raw), at))
+            .collect();
+        for (nth, (aggregator, at)) in built.iter().enumerate() {
+            let before = built[..nth].iter().filter_map(|(it, _)| it.as_ref().ok());
+            for (aggregator, other) in before.filter_map(|it| Some((aggregator.as_ref().ok()?, it)))
+            {
+                if aggregator.name == other.name {
+                    let problem = format!(
+                        "{} is the name of another aggregator; choose another",
+                        other.name
+                    );
+                    reading.invalid(&format!("{at}.name"), problem);
+                }
+                if aggregator.key.expose_secret() == other.key.expose_secret() {
+                    let problem = format!(
+                        "is the key of {} as well; a key tells who calls, so give each aggregator its own",
+                        other.name
+                    );
+                    reading.invalid(&format!("{at}.key"), problem);
+                }
+            }
+        }
+        built.into_iter().map(|(built, _)| built).collect()
+    }
+
+    fn build(reading: &mut Reading<'_>, at: &str, raw: RawAggregator) -> Result<Self, Refused> {
+        const MISSING: &str = "is missing; give it, or the same key with _file or _env";
+        let key = |name: &str| format!("{at}.{name}");
+        let name = match raw.name {
+            Some(name) => Ok(name),
+            None if at == "aggregator" => Ok(ONLY.parse().expect("a name")),
+            None => Err(reading.missing(
+                &key("name"),
+                "is missing; clients name their aggregator by it",
+            )),
+        };
         let written = Written {
             inline: raw.secret,
             file: raw.secret_file,
             env: raw.secret_env,
         };
-        let secret = reading
-            .signing_secret("aggregator.secret", written)
-            .and_then(|it| it.ok_or_else(|| reading.wrong("aggregator.secret", missing)));
+        let mode = match raw.mode {
+            // Which one was meant is not known.
+            _ if !reading.is_as_written(&key("mode")) => Err(Refused),
+            RawMode::Push => {
+                let url = raw.url.ok_or_else(|| {
+                    let missing = "is missing; give the address that jobs are pushed to, or write mode = \"pull\"";
+                    reading.missing(&key("url"), missing)
+                });
+                let secret = reading
+                    .signing_secret(&key("secret"), written)
+                    .and_then(|it| it.ok_or_else(|| reading.wrong(&key("secret"), MISSING)));
+                let places = raw.places.unwrap_or_default().0;
+                url.and_then(|url| {
+                    Ok(AggregatorMode::Push {
+                        url: url.0,
+                        secret: secret?,
+                        places,
+                    })
+                })
+            }
+            RawMode::Pull => {
+                for (name, is_given) in [
+                    ("url", raw.url.is_some()),
+                    ("secret", written.inline.is_some()),
+                    ("secret_file", written.file.is_some()),
+                    ("secret_env", written.env.is_some()),
+                    ("places", raw.places.is_some()),
+                ] {
+                    if is_given {
+                        reading.wrong(
+                            &key(name),
+                            "would not be used: with mode = \"pull\" nothing is pushed; remove it, or write mode = \"push\"",
+                        );
+                    }
+                }
+                Ok(AggregatorMode::Pull)
+            }
+        };
         let written = Written {
             inline: raw.key,
             file: raw.key_file,
             env: raw.key_env,
         };
-        let key = reading
-            .caller_key("aggregator.key", written)
-            .and_then(|it| it.ok_or_else(|| reading.wrong("aggregator.key", missing)));
+        let own_key = reading
+            .caller_key(&key("key"), written)
+            .and_then(|it| it.ok_or_else(|| reading.wrong(&key("key"), MISSING)));
         let deadline = Duration::from_secs(raw.deadline_seconds.0);
         if deadline < MINUTE {
             reading.warn(
-                "aggregator.deadline_seconds",
+                &key("deadline_seconds"),
                 "a job that takes longer is ordered again while it runs; give it a minute or more",
             );
         }
         Ok(Self {
-            url: raw.url.0,
-            secret: secret?,
-            key: key?,
+            name: name?,
+            mode: mode?,
+            key: own_key?,
             deadline,
             answer_deadline: Duration::from_secs(60 * raw.answer_minutes.0),
-            places: raw.places.0,
         })
     }
 }

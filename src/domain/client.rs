@@ -9,7 +9,7 @@ use url::Url;
 use super::client_authentication::ClientAuthentication;
 use super::endpoint::EndpointId;
 use super::event::EventKind;
-use super::id::{ClientId, InstitutionCode};
+use super::id::{AggregatorName, ClientId, InstitutionCode};
 use super::return_address::ReturnAddress;
 use super::scheme::Scheme;
 use super::window::OpenPolicy;
@@ -48,6 +48,8 @@ pub struct Client {
     pub registrations: BTreeMap<InstitutionCode, Registration>,
     /// What happens if a login is connected already.
     pub duplicates: Duplicates,
+    /// Who pulls its members' data; `None`: nobody, because no aggregator is configured.
+    pub aggregator: Option<AggregatorName>,
 }
 
 /// What happens when somebody connects, with OAuth, a login that another of the user's members at the

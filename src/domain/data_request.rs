@@ -21,6 +21,35 @@ impl DataRequest {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether pulling what this asks for brings all that the other one asks for.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.joined(other).is_some_and(|both| both == *self)
+    }
+
+    /// What asks for all that both ask for. `None`: nothing does, because one names products and the other one leaves them
+    /// to the aggregator.
+    pub fn joined(&self, other: &Self) -> Option<Self> {
+        if self.products.is_empty() != other.products.is_empty() {
+            return None;
+        }
+        let either = |one: Option<bool>, other: Option<bool>| match (one, other) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (None, _) | (_, None) => None,
+            (Some(false), Some(false)) => Some(false),
+        };
+        let mut products = self.products.clone();
+        let more = other
+            .products
+            .iter()
+            .filter(|it| !self.products.contains(it));
+        products.extend(more);
+        Some(Self {
+            products,
+            include_transactions: either(self.include_transactions, other.include_transactions),
+            include_holdings: either(self.include_holdings, other.include_holdings),
+        })
+    }
 }
 
 /// A kind of data that can be asked for (CONTRACT.md 2.2).
@@ -54,4 +83,44 @@ impl Product {
         "investments",
         "rewards",
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(products: &[Product], include_transactions: Option<bool>) -> DataRequest {
+        DataRequest {
+            products: products.to_vec(),
+            include_transactions,
+            include_holdings: None,
+        }
+    }
+
+    #[test]
+    fn what_is_joined_covers_both() {
+        use Product::{Rewards, Statements, Transactions};
+        let some = [
+            of(&[], None),
+            of(&[], Some(true)),
+            of(&[], Some(false)),
+            of(&[Statements], None),
+            of(&[Transactions, Rewards], Some(true)),
+        ];
+        for one in &some {
+            assert!(one.covers(one));
+            for other in &some {
+                let Some(both) = one.joined(other) else {
+                    assert_ne!(one.products.is_empty(), other.products.is_empty());
+                    assert!(!one.covers(other));
+                    continue;
+                };
+                assert!(both.covers(one) && both.covers(other), "{one:?} {other:?}");
+            }
+        }
+        let both = of(&[Statements], None).joined(&of(&[Rewards, Statements], Some(true)));
+        assert_eq!(both, Some(of(&[Statements, Rewards], Some(true))));
+        assert!(!of(&[Statements], None).covers(&of(&[Rewards], None)));
+        assert!(!of(&[], Some(false)).covers(&of(&[], None)));
+    }
 }

@@ -384,6 +384,10 @@ name!(
     ClientId, "1 to 64 letters, digits, '-' or '_'"
 );
 name!(
+    /// An aggregator, by the name the configuration gives it.
+    AggregatorName, "1 to 64 letters, digits, '-' or '_'"
+);
+name!(
     /// An institution's readable name, such as `mx_bank_oauth`.
     InstitutionCode, "1 to 64 letters, digits, '-' or '_'"
 );

@@ -8,7 +8,7 @@ use super::data_request::DataRequest;
 use super::form;
 use super::id::{ClientId, InstitutionCode, JobGuid, MemberGuid, UserGuid};
 
-/// How many times a job is pushed before it fails.
+/// How many times a job is handed out in a round before it fails.
 pub const JOB_TRIES: u32 = 3;
 
 /// A job as the store keeps it.
@@ -26,9 +26,9 @@ pub struct Job {
     pub institution: InstitutionCode,
     /// How far it has come.
     pub status: JobStatus,
-    /// How many times it was pushed.
+    /// How many times it was handed out, pushed or claimed, in this round.
     pub attempt: u32,
-    /// When it is due: to be pushed, or, once pushed, to be pushed again or given up.
+    /// When it is due: to be handed out, or, once it was, to be handed out again or given up.
     #[serde(with = "form")]
     pub due_at: Timestamp,
     /// When it was queued.
@@ -43,24 +43,86 @@ pub struct Job {
     /// The open questions of the institution; empty unless the job is `Challenged`.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub challenges: Vec<Challenge>,
-    /// How many times the institution has asked during this job: the number of the newest questions.
+    /// How many times the job was given back to be begun anew: after questions of the institution, whose number it is,
+    /// with a new access token, or for what was asked for while it ran.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub round: u32,
     /// Whether it was pushed again with a new access token, because the institution had refused the one before.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_with_new_token: bool,
+    /// What was asked for while it ran and its own request does not cover: it is handed out anew for each, once it has
+    /// succeeded.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub joined: Vec<DataRequest>,
+    /// Whether it was handed out anew for one of those.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_continued: bool,
     /// Why it failed, when it did.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub failure: Option<JobFailure>,
+}
+
+impl Job {
+    /// Whether it ends when it is due: nobody has answered, or it was handed out for the last time. Otherwise it is then
+    /// handed out.
+    pub fn ends_when_due(&self) -> bool {
+        self.status == JobStatus::Challenged || self.attempt >= JOB_TRIES
+    }
+
+    /// Joins what is asked for while it is unfinished. Returns whether that is more than it was to pull.
+    pub fn join(&mut self, asked: &DataRequest) -> bool {
+        let known = std::iter::once(&self.data_request).chain(&self.joined);
+        if known.into_iter().any(|it| it.covers(asked)) {
+            return false;
+        }
+        // What waits to be handed out is read when it is.
+        let own = (self.status == JobStatus::Queued).then_some(&mut self.data_request);
+        for waiting in own.into_iter().chain(&mut self.joined) {
+            if let Some(both) = waiting.joined(asked) {
+                *waiting = both;
+                return true;
+            }
+        }
+        self.joined.push(asked.clone());
+        true
+    }
+
+    /// It is to be handed out again, in a round of its own.
+    pub fn begin_anew(&mut self, now: Timestamp) {
+        self.status = JobStatus::Queued;
+        self.challenges.clear();
+        self.round += 1;
+        self.attempt = 0;
+        self.due_at = now;
+        self.updated_at = now;
+    }
+
+    /// Whether that is its newest hand-out.
+    pub fn is_handed_out_as(&self, named: HandOut) -> bool {
+        // Its questions begin a round in which it was not handed out yet.
+        let questions = u32::from(self.status == JobStatus::Challenged);
+        let round = self.round.saturating_sub(questions);
+        named.round.is_none_or(|named| named == round)
+            && named.attempt.is_none_or(|named| named == self.attempt)
+    }
+}
+
+/// One of the times a job was pushed or claimed, as far as a report names it: no two of one job are alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandOut {
+    /// [`Job::round`]; `None`: not named.
+    pub round: Option<u32>,
+    /// [`Job::attempt`]; `None`: not named.
+    pub attempt: Option<u32>,
 }
 
 /// How far a job has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
-    /// It is pushed at its due time.
+    /// It is handed out at its due time.
     Queued,
-    /// Pushed, or being pushed; the aggregator has until the due time.
+    /// Handed out: pushed, being pushed, or claimed. The aggregator has until the due time.
     Pushed,
     /// The aggregator said that it has started.
     Started,

@@ -1,6 +1,7 @@
-//! aggregate: a queued job → pushed to the aggregator, leased, reported.
+//! aggregate: a queued job → handed out to its aggregator, leased, reported.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -10,12 +11,13 @@ use zeroize::Zeroizing;
 use super::circuits::{Rests, Target};
 use super::settle::{Attempt, Place};
 use super::{Gateway, Internal, brakes, refresh, seal_contexts};
+use crate::aggregator::{Aggregator, Mode};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
 use crate::domain::duty::DutyKind;
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::{CredentialGuid, JobGuid};
-use crate::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus, Pulled};
+use crate::domain::job::{HandOut, JOB_TRIES, Job, JobFailure, JobReport, JobStatus, Pulled};
 use crate::domain::member::{ConnectionStatus, StatusReason};
 use crate::domain::token_set::TokenSet;
 use crate::log_context;
@@ -56,15 +58,17 @@ pub enum LeaseError {
     /// There is no such job, or its member has nothing to pull with.
     #[error("there is no job {0}")]
     Unknown(JobGuid),
-    /// The job is finished, waits for an answer, or was never pushed.
-    #[error("job {0} is finished, waits for an answer or was never pushed: nothing is lent for it")]
+    /// The job is finished, waits for an answer, or was never handed out.
+    #[error(
+        "job {0} is finished, waits for an answer or was never handed out: nothing is lent for it"
+    )]
     NotRunning(JobGuid),
     /// The access token has ended, and there is no way to a new one. The job has failed.
     #[error("the access token of job {0} has ended and cannot be renewed")]
     Ended(JobGuid),
-    /// The access token has ended, and there is no new one yet. The job is pushed again then.
+    /// The access token has ended, and there is no new one yet. The job is handed out again then.
     #[error(
-        "the access token of job {job} has ended and cannot be renewed now: the job is pushed again in {seconds} s"
+        "the access token of job {job} has ended and cannot be renewed now: the job is handed out again in {seconds} s"
     )]
     Later {
         /// The job.
@@ -78,6 +82,40 @@ pub enum LeaseError {
     /// It is not the caller's fault.
     #[error(transparent)]
     Internal(#[from] Internal),
+}
+
+/// Why a report changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The aggregator has no such job.
+    #[error("there is no job {0}")]
+    Unknown(JobGuid),
+    /// It names another hand-out than the newest one.
+    #[error(
+        "job {job} was handed out again since, or will be: this report is not about round {round}, attempt {attempt}, and changes nothing"
+    )]
+    Outdated {
+        /// The job.
+        job: JobGuid,
+        /// Its round.
+        round: u32,
+        /// Its attempt in that round.
+        attempt: u32,
+    },
+    /// It is not the caller's fault.
+    #[error(transparent)]
+    Internal(#[from] Internal),
+}
+
+impl ReportError {
+    fn outdated(job: &Job) -> Self {
+        tracing::info!("report about an earlier hand-out refused");
+        Self::Outdated {
+            job: job.guid,
+            round: job.round,
+            attempt: job.attempt,
+        }
+    }
 }
 
 /// A report as the aggregator makes it.
@@ -105,47 +143,31 @@ pub struct Question {
     pub kind: ChallengeKind,
 }
 
-/// Pushes a reserved job. It fails instead if it was pushed three times already, or if nobody answered
-/// its questions in time.
+/// Pushes a reserved job, unless nothing is left but to end it.
 pub async fn push(gateway: &Arc<Gateway>, job: Job, place: Place) -> Result<(), Internal> {
-    let Some(aggregator) = &gateway.aggregator else {
+    let Some(aggregator) = gateway.aggregator_of(&job.client) else {
         return Ok(());
     };
     log_context::job(&job);
-    log_context::endpoint(aggregator.url());
-    if job.status == JobStatus::Challenged {
-        tracing::info!(round = job.round, "nobody answered; job failed");
-        report(
-            gateway,
-            job.guid,
-            AggregatorReport::Failed(JobFailure::Unanswered),
-        )
-        .await?;
-        return Ok(());
-    }
-    let is_over = DutyKind::Aggregate
-        .schedule()
-        .is_over(job.created_at, gateway.now());
-    if job.attempt > JOB_TRIES || is_over {
-        tracing::warn!("the aggregator did not report; job failed");
-        report(
-            gateway,
-            job.guid,
-            AggregatorReport::Failed(JobFailure::Unavailable),
-        )
-        .await?;
+    if ended(gateway, &job).await? {
         return Ok(());
     }
     let attempt = Attempt::of(DutyName::Job(job.guid), job.attempt);
-    let entered = match gateway.circuits.enter(&Target::Aggregator, Instant::now()) {
+    let Mode::Push(endpoint, _) = &aggregator.mode else {
+        // Only jobs that end are taken up here; any other is left to a claim.
+        return attempt.give_back(gateway, Duration::ZERO).await;
+    };
+    log_context::endpoint(endpoint.url());
+    let target = Target::Aggregator(aggregator.name.clone());
+    let entered = match gateway.circuits.enter(&target, Instant::now()) {
         Ok(entered) => entered,
         Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,
     };
-    let pushed = aggregator.push(&job, gateway.clock.of_day()).await;
+    let pushed = endpoint.push(&job, gateway.clock.of_day()).await;
     drop(place);
     match pushed {
         Ok(()) => {
-            gateway.circuits.worked(&Target::Aggregator);
+            gateway.circuits.worked(&target);
             tracing::info!("job pushed");
         }
         Err(error) => {
@@ -153,7 +175,7 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job, place: Place) -> Result<(), 
             let asked = None;
             gateway
                 .circuits
-                .failed(&Target::Aggregator, entered, asked, Instant::now());
+                .failed(&target, entered, asked, Instant::now());
             let (now, random) = (gateway.now(), gateway.random.as_ref());
             let tries = (job.attempt, job.created_at);
             let schedule = DutyKind::Aggregate.schedule();
@@ -165,19 +187,41 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job, place: Place) -> Result<(), 
     Ok(())
 }
 
+/// Ends a job that was taken up, if it is not to be handed out: nobody answered its questions in time, it was handed out
+/// as often as jobs are, or it is too old. Returns whether it did.
+pub(super) async fn ended(gateway: &Gateway, job: &Job) -> Result<bool, Internal> {
+    let schedule = DutyKind::Aggregate.schedule();
+    let failure = if job.status == JobStatus::Challenged {
+        tracing::info!(round = job.round, "nobody answered; job failed");
+        JobFailure::Unanswered
+    } else if job.attempt > JOB_TRIES || schedule.is_over(job.created_at, gateway.now()) {
+        tracing::warn!("the aggregator did not report; job failed");
+        JobFailure::Unavailable
+    } else {
+        return Ok(false);
+    };
+    let failed = AggregatorReport::Failed(failure);
+    record_usual(gateway, job, HandOut::default(), failed).await?;
+    Ok(true)
+}
+
 /// Lends the token or credentials of the job's member to the aggregator, and the answers it waited for.
 ///
 /// A token that has ended, or ends within a minute, is not lent but refreshed first. If there is no way to a new one the
 /// job fails at once, whatever the aggregator does next, and the member is IMPAIRED until the person connects again. If
 /// there is none yet the job is pushed again later.
-pub async fn lease(gateway: &Arc<Gateway>, guid: JobGuid) -> Result<Leased, LeaseError> {
-    let mut lease = lent(gateway, guid).await?;
+pub async fn lease(
+    gateway: &Arc<Gateway>,
+    aggregator: &Aggregator,
+    guid: JobGuid,
+) -> Result<Leased, LeaseError> {
+    let mut lease = lent(gateway, aggregator, guid).await?;
     let valid_at = refresh::valid_at(gateway.now());
     if let Some(token) = lease.token.as_ref().filter(|it| !it.is_valid_at(valid_at)) {
         let at = registration(&lease.job);
         let want = Want::ValidAt(valid_at, token.generation);
         match refresh::refresh(gateway, at, lease.job.member, want).await? {
-            refresh::Outcome::Current => lease = lent(gateway, guid).await?,
+            refresh::Outcome::Current => lease = lent(gateway, aggregator, guid).await?,
             refresh::Outcome::Later(again_at) => {
                 tracing::warn!("access token has ended and cannot be renewed now; not lent");
                 let attempt = Attempt::of(DutyName::Job(guid), lease.job.attempt);
@@ -188,7 +232,7 @@ pub async fn lease(gateway: &Arc<Gateway>, guid: JobGuid) -> Result<Leased, Leas
                 let seconds = wait.max(1).unsigned_abs();
                 return Err(LeaseError::Later { job: guid, seconds });
             }
-            refresh::Outcome::Ended => return end(gateway, guid).await,
+            refresh::Outcome::Ended => return end(gateway, &lease.job).await,
         }
     }
     let Lent {
@@ -236,6 +280,12 @@ pub async fn lease(gateway: &Arc<Gateway>, guid: JobGuid) -> Result<Leased, Leas
     })
 }
 
+/// Whether the aggregator has that job: it is of one of its clients. To everybody else it does not exist.
+fn is_of(gateway: &Gateway, aggregator: &Aggregator, job: &Job) -> bool {
+    let own = gateway.aggregator_of(&job.client);
+    own.is_some_and(|own| own.name == aggregator.name)
+}
+
 /// What the store lends for a job.
 struct Lent {
     job: Job,
@@ -244,9 +294,18 @@ struct Lent {
     sealed_answers: Option<Vec<u8>>,
 }
 
-async fn lent(gateway: &Gateway, guid: JobGuid) -> Result<Lent, LeaseError> {
+async fn lent(
+    gateway: &Gateway,
+    aggregator: &Aggregator,
+    guid: JobGuid,
+) -> Result<Lent, LeaseError> {
     let lease = gateway.store.lease(guid).await.map_err(Internal::from)?;
     match lease {
+        Lease::Granted { job, .. } | Lease::NotRunning(job)
+            if !is_of(gateway, aggregator, &job) =>
+        {
+            Err(LeaseError::Unknown(guid))
+        }
         Lease::Granted {
             job,
             sealed,
@@ -261,21 +320,21 @@ async fn lent(gateway: &Gateway, guid: JobGuid) -> Result<Lent, LeaseError> {
                 sealed_answers,
             })
         }
-        Lease::NotRunning => Err(LeaseError::NotRunning(guid)),
+        Lease::NotRunning(_) => Err(LeaseError::NotRunning(guid)),
         Lease::Unknown => Err(LeaseError::Unknown(guid)),
     }
 }
 
 /// A job whose member's access token has ended for good fails.
-async fn end(gateway: &Gateway, guid: JobGuid) -> Result<Leased, LeaseError> {
+async fn end(gateway: &Gateway, job: &Job) -> Result<Leased, LeaseError> {
     tracing::warn!("access token has ended; not lent");
     let ended = StatusChange {
         reason: Some(StatusReason::ConsentEnded),
         ..status_change(&AggregatorReport::Failed(JobFailure::Impaired), true)
     };
     let failed = AggregatorReport::Failed(JobFailure::Impaired);
-    record(gateway, guid, failed, |_| ended).await?;
-    Err(LeaseError::Ended(guid))
+    record(gateway, job, HandOut::default(), failed, |_| ended).await?;
+    Err(LeaseError::Ended(job.guid))
 }
 
 /// The brake for the pulls of a job's registration.
@@ -304,62 +363,68 @@ fn unseal(
     })
 }
 
-/// Records a report of the aggregator. `None`: there is no such job.
+/// Records a report of the aggregator about one of its jobs.
 ///
 /// A report about a finished job changes nothing and returns the job as it ended. A second report of the
 /// same questions, while they wait for their answers, changes nothing either: the person is not asked
-/// again.
+/// again. A report that names another hand-out than the newest one is refused.
 ///
 /// If the institution refused the access token of a member that was pulled before, the token is refreshed and the job
-/// is pushed once more.
+/// is handed out once more.
 pub async fn report(
     gateway: &Arc<Gateway>,
+    aggregator: &Aggregator,
     guid: JobGuid,
+    of: HandOut,
     reported: AggregatorReport,
-) -> Result<Option<Job>, Internal> {
-    if reported != AggregatorReport::Failed(JobFailure::Denied) {
-        let status_change = |is_oauth| status_change(&reported, is_oauth);
-        return record(gateway, guid, reported.clone(), status_change).await;
+) -> Result<Job, ReportError> {
+    let found = gateway.store.job(guid).await.map_err(Internal::from)?;
+    let job = found.filter(|job| is_of(gateway, aggregator, job));
+    let job = job.ok_or(ReportError::Unknown(guid))?;
+    log_context::job(&job);
+    if is_repeated(&job, &reported) {
+        return Ok(job);
     }
-    let Some(job) = gateway.store.job(guid).await? else {
-        return Ok(None);
+    if !job.status.is_finished() && !job.is_handed_out_as(of) {
+        return Err(ReportError::outdated(&job));
+    }
+    let recorded = match reported {
+        AggregatorReport::Failed(JobFailure::Denied) => denied(gateway, &job, of).await?,
+        reported => record_usual(gateway, &job, of, reported).await?,
     };
-    // What was reported before it was pushed again, sent again because the response was lost.
-    if job.status == JobStatus::Queued && job.is_with_new_token {
-        return Ok(Some(job));
+    match recorded {
+        Recorded::Recorded(job) | Recorded::JobFinished(job) => Ok(*job),
+        Recorded::Outdated(job) => Err(ReportError::outdated(&job)),
+        Recorded::Unknown => Err(ReportError::Unknown(guid)),
     }
-    let lease = match gateway.store.lease(guid).await? {
+}
+
+/// Records that the institution refused what a job pulled with.
+async fn denied(gateway: &Arc<Gateway>, job: &Job, of: HandOut) -> Result<Recorded, Internal> {
+    let refused = match gateway.store.lease(job.guid).await? {
         Lease::Granted {
             job,
             token: Some(token),
             ..
-        } => Some((job, token)),
-        _ => None,
+        } => refused(gateway, &job, &token).await?,
+        _ => Refused::AsReported,
     };
-    let refused = match lease {
-        Some((job, token)) => refused(gateway, &job, &token).await?,
-        None => Refused::AsReported,
-    };
-    match refused {
+    let (failure, reason) = match refused {
+        Refused::HandedOutAgain(job) => return Ok(Recorded::Recorded(job)),
         Refused::AsReported => {
-            let status_change = |is_oauth| status_change(&reported, is_oauth);
-            record(gateway, guid, reported.clone(), status_change).await
+            let denied = AggregatorReport::Failed(JobFailure::Denied);
+            return record_usual(gateway, job, of, denied).await;
         }
-        Refused::PushedAgain(job) => Ok(Some(*job)),
-        Refused::Lost(reason) => {
-            let failed = AggregatorReport::Failed(JobFailure::Impaired);
-            let lost = StatusChange {
-                reason: Some(reason),
-                ..status_change(&failed, true)
-            };
-            record(gateway, guid, failed, |_| lost).await
-        }
-        Refused::Unknown => {
-            let failed = AggregatorReport::Failed(JobFailure::Unavailable);
-            let unchanged = status_change(&failed, true);
-            record(gateway, guid, failed, |_| unchanged).await
-        }
-    }
+        Refused::Lost(reason) => (JobFailure::Impaired, Some(reason)),
+        Refused::Unknown => (JobFailure::Unavailable, None),
+    };
+    let failed = AggregatorReport::Failed(failure);
+    let usual = status_change(&failed, true);
+    let change = StatusChange {
+        reason: reason.or(usual.reason),
+        ..usual
+    };
+    record(gateway, job, of, failed, |_| change).await
 }
 
 /// What follows when the institution refused an access token where data is pulled.
@@ -367,7 +432,7 @@ enum Refused {
     /// It is recorded as it was reported: the member was never pulled, or there is nothing to refresh with.
     AsReported,
     /// There is a new token.
-    PushedAgain(Box<Job>),
+    HandedOutAgain(Box<Job>),
     /// The connection is lost.
     Lost(StatusReason),
     /// Not known yet, or the institution refuses everybody: the job fails, and nothing else changes.
@@ -398,67 +463,84 @@ async fn refused(
     match refresh::refresh(gateway, at, job.member, want).await? {
         refresh::Outcome::Current => {
             let again = gateway.store.push_again(job.guid, gateway.now()).await?;
-            tracing::info!("the institution refused the access token; pushed again with a new one");
+            tracing::info!(
+                "the institution refused the access token; the job is handed out again with a new one"
+            );
             // Perhaps the same report came twice.
             let again = match again {
                 Some(job) => Some(job),
                 None => gateway.store.job(job.guid).await?,
             };
-            Ok(again.map_or(Refused::Unknown, |job| Refused::PushedAgain(Box::new(job))))
+            Ok(again.map_or(Refused::Unknown, |job| {
+                Refused::HandedOutAgain(Box::new(job))
+            }))
         }
         refresh::Outcome::Ended => Ok(Refused::Lost(StatusReason::Revoked)),
         refresh::Outcome::Later(_) => Ok(Refused::Unknown),
     }
 }
 
+/// Records a report with its usual change of the member's status.
+async fn record_usual(
+    gateway: &Gateway,
+    job: &Job,
+    of: HandOut,
+    reported: AggregatorReport,
+) -> Result<Recorded, Internal> {
+    let status_change = |is_oauth| status_change(&reported, is_oauth);
+    record(gateway, job, of, reported.clone(), status_change).await
+}
+
 /// Records a report, with that change of the member's status; it is told whether the member connects by OAuth.
 async fn record(
     gateway: &Gateway,
-    guid: JobGuid,
+    job: &Job,
+    of: HandOut,
     reported: AggregatorReport,
     status_change: impl Fn(bool) -> StatusChange,
-) -> Result<Option<Job>, Internal> {
-    let Some(job) = gateway.store.job(guid).await? else {
-        return Ok(None);
-    };
-    log_context::job(&job);
-    if is_asked_already(&job, &reported) {
-        return Ok(Some(job));
-    }
+) -> Result<Recorded, Internal> {
     if reported == AggregatorReport::Started && job.status == JobStatus::Queued {
-        tracing::debug!("started before it was pushed");
+        tracing::debug!("started before it was handed out");
     }
     let member = gateway.store.member(job.user, job.member).await?;
     let is_oauth = member.is_none_or(|member| member.is_oauth);
     let status_change = status_change(is_oauth);
-    let patience = match reported {
-        AggregatorReport::Challenged(_) => gateway.settings.answer_deadline,
+    let aggregator = gateway.aggregator_of(&job.client);
+    let patience = aggregator.map_or(Duration::ZERO, |it| match reported {
+        AggregatorReport::Challenged(_) => it.answer_deadline,
         AggregatorReport::Started
         | AggregatorReport::Succeeded(_)
-        | AggregatorReport::Failed(_) => gateway.settings.job_deadline,
-    };
+        | AggregatorReport::Failed(_) => it.deadline,
+    });
+    let succeeded = matches!(reported, AggregatorReport::Succeeded(_));
     let now = gateway.now();
     let reported = Reported {
-        job: guid,
+        job: job.guid,
+        of,
         due_at: now + patience,
         status_change,
-        changed: notices(gateway, &job, &reported, &status_change),
-        report: named(gateway, &job, reported),
+        changed: notices(gateway, job, &reported, &status_change),
+        report: named(gateway, job, reported),
     };
-    match gateway.store.record_report(&reported, now).await? {
-        Recorded::Recorded(job) => {
-            if is_oauth && job.status == JobStatus::Succeeded {
-                brakes::granted(gateway, &pulls(&job)).await?;
-            }
-            let (status, failure) = (job.status.name(), job.failure.map(JobFailure::name));
-            tracing::info!(status, failure, "job reported");
-            let labels = [job.client.as_str(), job.institution.as_str(), status];
-            gateway.metrics.job_reports.count(labels);
-            Ok(Some(*job))
+    let recorded = gateway.store.record_report(&reported, now).await?;
+    if let Recorded::Recorded(job) = &recorded {
+        if is_oauth && succeeded {
+            brakes::granted(gateway, &pulls(job)).await?;
         }
-        Recorded::JobFinished(job) => Ok(Some(*job)),
-        Recorded::Unknown => Ok(None),
+        let (status, failure) = (job.status.name(), job.failure.map(JobFailure::name));
+        tracing::info!(status, failure, "job reported");
+        let labels = [job.client.as_str(), job.institution.as_str(), status];
+        gateway.metrics.job_reports.count(labels);
     }
+    Ok(recorded)
+}
+
+/// Whether it was reported already and the response was lost: exactly these questions wait for their answers, or the job
+/// is to be handed out again because its token was denied.
+fn is_repeated(job: &Job, reported: &AggregatorReport) -> bool {
+    let is_denied = *reported == AggregatorReport::Failed(JobFailure::Denied);
+    let is_back = job.status == JobStatus::Queued && job.is_with_new_token;
+    is_asked_already(job, reported) || is_denied && is_back
 }
 
 /// Whether exactly these questions wait for their answers already: then the response to the first report

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::endpoint::EndpointId;
-use crate::domain::id::{ClientId, InstitutionCode};
+use crate::domain::id::{AggregatorName, ClientId, InstitutionCode};
 use crate::metrics::Metrics;
 
 /// How many failures in a row open a circuit.
@@ -39,8 +39,8 @@ const PROBE: Duration = Duration::from_secs(2 * 60);
 pub enum Target {
     /// An endpoint of a client.
     Endpoint(ClientId, EndpointId),
-    /// The aggregator.
-    Aggregator,
+    /// An aggregator.
+    Aggregator(AggregatorName),
     /// An institution's own endpoints.
     Institution(InstitutionCode),
     /// Nobody but the store.
@@ -190,7 +190,7 @@ impl Circuits {
     fn count(&self, target: &Target, change: f64) {
         let what = match target {
             Target::Endpoint(..) => "endpoint",
-            Target::Aggregator => "aggregator",
+            Target::Aggregator(_) => "aggregator",
             Target::Institution(_) => "institution",
             Target::Store => "store",
         };
@@ -209,6 +209,10 @@ mod tests {
     const USUAL: Entered = Entered { is_probe: false };
     const PROBED: Entered = Entered { is_probe: true };
 
+    fn aggregator() -> Target {
+        Target::Aggregator("pulls".parse().expect("a name"))
+    }
+
     fn later(from: Instant, seconds: u64) -> Instant {
         from + Duration::from_secs(seconds)
     }
@@ -216,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn five_failures_in_a_row_open_it_and_one_probe_that_works_closes_it() {
         let circuits = Circuits::new(Arc::new(Metrics::default()));
-        let (target, now) = (Target::Aggregator, Instant::now());
+        let (target, now) = (aggregator(), Instant::now());
         for _ in 0..3 {
             for _ in 1..FAILURES {
                 assert!(circuits.enter(&target, now).is_ok());
@@ -244,7 +248,7 @@ mod tests {
     #[tokio::test]
     async fn a_probe_that_fails_or_says_nothing_makes_the_rest_longer() {
         let circuits = Circuits::new(Arc::new(Metrics::default()));
-        let (target, mut now) = (Target::Aggregator, Instant::now());
+        let (target, mut now) = (aggregator(), Instant::now());
         for _ in 0..FAILURES {
             circuits.failed(&target, USUAL, None, now);
         }
@@ -275,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn calls_that_began_before_it_opened_do_not_lengthen_its_rest() {
         let circuits = Circuits::new(Arc::new(Metrics::default()));
-        let (target, now) = (Target::Aggregator, Instant::now());
+        let (target, now) = (aggregator(), Instant::now());
         for _ in 0..FAILURES + 20 {
             circuits.failed(&target, USUAL, None, now);
         }

@@ -204,7 +204,7 @@ async fn connection(
         .skip_aggregation
         .map_or(!outbound.aggregates_by_default(), |skip| skip);
     let is_wanted = !skipped && receiving.is_for_pfm();
-    let job = (is_wanted && gateway.aggregator.is_some()).then(|| NewJob {
+    let job = (is_wanted && endpoint.client.aggregator.is_some()).then(|| NewJob {
         guid: JobGuid::new(random, partition),
         data_request: asked,
     });

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::failure::end;
-use super::{Gateway, Internal, duties};
+use super::{Gateway, Internal, claim, duties};
 use crate::domain::window::{Ending, ErrorReason, Window};
 use crate::log_context;
 
@@ -56,6 +56,7 @@ pub async fn upkeep(gateway: &Gateway, last: &mut Option<Timestamp>) -> Result<(
     if last.is_none_or(|last| now.duration_since(last).abs() >= UPKEEP_EVERY) {
         gateway.store.purge(now).await?;
         duties::bury_the_old(gateway).await?;
+        claim::end_the_unclaimed(gateway).await?;
         duties::bury_beyond_bounds(gateway).await?;
         *last = Some(now);
     }

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use super::circuits::{State, Target};
 use super::settle::{Attempt, Place};
 use super::{Gateway, Internal, aggregate, consents, deliver, refresh, revoke};
-use crate::aggregator;
+use crate::aggregator::{self, Mode};
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
 use crate::domain::form::Kept;
-use crate::domain::id::ClientId;
+use crate::domain::id::{AggregatorName, ClientId};
 use crate::webhook::Webhooks;
 
 pub use crate::store::{Ask, Duty, Home, Line, QueuedWork, Reserved, Spot};
@@ -43,6 +43,9 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// How many duties run at a time that need nobody but the store.
 const AT_THE_STORE: usize = 8;
 
+/// How many jobs that nobody reports end at a time, where none are pushed.
+const ENDED_AT_ONCE: usize = 4;
+
 /// A moment.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -62,42 +65,69 @@ pub fn home(gateway: &Gateway, spot: &Spot) -> Home {
     gateway.store.home(spot)
 }
 
-/// Takes up what is due; each duty is then to be [`perform`]ed.
+/// Takes up what is due; each duty is then to be [`perform`]ed, or handed to its [`claimant`].
 pub async fn reserve(gateway: &Gateway, asks: &[Ask]) -> Result<Vec<Reserved>, Internal> {
-    let now = gateway.now();
-    let hold_until = |kind| now + held_for(gateway, kind);
-    let store = &gateway.store;
-    Ok(store.reserve_duties(asks, (now, now), hold_until).await?)
+    reserve_due_by(gateway, asks, gateway.now()).await
 }
 
-/// How long a duty stays with whoever took it up.
-fn held_for(gateway: &Gateway, kind: DutyKind) -> Duration {
+/// Takes up what was due by then.
+pub async fn reserve_due_by(
+    gateway: &Gateway,
+    asks: &[Ask],
+    due_by: Timestamp,
+) -> Result<Vec<Reserved>, Internal> {
+    let now = gateway.now();
+    let hold_until = |line: &Line| now + held_for(gateway, line);
+    let store = &gateway.store;
+    Ok(store
+        .reserve_duties(asks, (due_by, now), hold_until)
+        .await?)
+}
+
+/// The aggregator that claims the duties of a line; `None`: they are done here.
+pub fn claimant<'g>(gateway: &'g Gateway, line: &Line) -> Option<&'g AggregatorName> {
+    if !line.hands_out_jobs() {
+        return None;
+    }
+    let aggregator = gateway.aggregator_of(&line.client().parse().ok()?)?;
+    matches!(aggregator.mode, Mode::Pull).then_some(&aggregator.name)
+}
+
+/// How long a duty of a line stays with whoever took it up.
+fn held_for(gateway: &Gateway, line: &Line) -> Duration {
     let ahead = u32::try_from(AHEAD).unwrap_or(u32::MAX);
-    match kind {
-        DutyKind::Aggregate => gateway.settings.job_deadline,
-        DutyKind::Deliver => gateway.settings.delivery_timeout * ahead + SETTLED_WITHIN,
-        DutyKind::Refresh | DutyKind::Revoke | DutyKind::Notify => CALL,
+    let aggregator = || gateway.aggregator_of(&line.client().parse().ok()?);
+    match line.kind() {
+        Some(DutyKind::Aggregate) => aggregator().map_or(CALL, |it| it.deadline),
+        Some(DutyKind::Deliver) => gateway.settings.delivery_timeout * ahead + SETTLED_WITHIN,
+        Some(DutyKind::Refresh | DutyKind::Revoke | DutyKind::Notify) | None => CALL,
     }
 }
 
-/// Whether there is time left to try a duty of that kind that was taken up then.
-pub fn is_in_time(gateway: &Gateway, kind: DutyKind, taken_up: Instant) -> bool {
-    let takes = match kind {
-        DutyKind::Aggregate => aggregator::TIMEOUT,
-        DutyKind::Deliver => gateway.settings.delivery_timeout,
-        DutyKind::Refresh | DutyKind::Revoke => INSTITUTION,
-        DutyKind::Notify => Duration::ZERO,
+/// Whether there is time left to try a duty of a line that was taken up then.
+pub fn is_in_time(gateway: &Gateway, line: &Line, taken_up: Instant) -> bool {
+    let takes = match line.kind() {
+        Some(DutyKind::Aggregate) => aggregator::TIMEOUT,
+        Some(DutyKind::Deliver) => gateway.settings.delivery_timeout,
+        Some(DutyKind::Notify) => Duration::ZERO,
+        Some(DutyKind::Refresh | DutyKind::Revoke) | None => INSTITUTION,
     };
     // Where it is hardly held for longer than a try takes, what gets a place at once is tried.
-    let left = held_for(gateway, kind).saturating_sub(takes + MARGIN);
+    let left = held_for(gateway, line).saturating_sub(takes + MARGIN);
     taken_up.elapsed() <= left.max(AT_ONCE)
 }
 
-/// What a line's duties need; `None`: this version does not know, or has not what they need.
+/// What a line's duties need; `None`: this version does not know, or has not what they need, or they are claimed.
 pub fn target(gateway: &Gateway, line: &Line) -> Option<Target> {
+    if claimant(gateway, line).is_some() {
+        return None;
+    }
     let client: ClientId = line.client().parse().ok()?;
     match line.kind()? {
-        DutyKind::Aggregate => gateway.aggregator.as_ref().map(|_| Target::Aggregator),
+        DutyKind::Aggregate => {
+            let aggregator = gateway.aggregator_of(&client)?;
+            Some(Target::Aggregator(aggregator.name.clone()))
+        }
         DutyKind::Deliver => {
             let endpoint = EndpointId::from_form(line.place().to_owned())?;
             Some(Target::Endpoint(client, endpoint))
@@ -113,7 +143,10 @@ pub fn target(gateway: &Gateway, line: &Line) -> Option<Target> {
 pub fn places(gateway: &Gateway, target: &Target) -> usize {
     match target {
         Target::Endpoint(..) => gateway.settings.places.endpoint,
-        Target::Aggregator => gateway.settings.places.aggregator,
+        Target::Aggregator(name) => match gateway.aggregators.get(name).map(|it| &it.mode) {
+            Some(Mode::Push(_, places)) => *places,
+            Some(Mode::Pull) | None => ENDED_AT_ONCE,
+        },
         Target::Institution(_) => gateway.settings.places.institution,
         Target::Store => AT_THE_STORE,
     }
@@ -219,15 +252,12 @@ async fn bury_some(
     due_by: Timestamp,
     why: &str,
 ) -> Result<u64, Internal> {
-    let now = gateway.now();
-    let hold = |kind| now + held_for(gateway, kind);
     let asks = [Ask {
         spot: spot.clone(),
         limit,
     }];
-    let store = &gateway.store;
     let mut buried = 0;
-    for reserved in store.reserve_duties(&asks, (due_by, now), hold).await? {
+    for reserved in reserve_due_by(gateway, &asks, due_by).await? {
         for duty in reserved.duties {
             if let Duty::Deliver(event) = duty {
                 deliver::bury(gateway, &event, why, None).await?;

@@ -524,7 +524,8 @@ fn new_member(
 /// be pulled, or there is no aggregator.
 fn first_job(gateway: &Gateway, member: &Member, skipped: bool) -> Option<NewJob> {
     let is_wanted = !skipped && member.is_for_pfm();
-    (is_wanted && gateway.aggregator.is_some()).then(|| NewJob {
+    let is_pulled = gateway.aggregator_of(&member.client).is_some();
+    (is_wanted && is_pulled).then(|| NewJob {
         guid: JobGuid::new(gateway.random.as_ref(), member.guid.partition()),
         data_request: member.data_request.clone(),
     })

@@ -9,7 +9,9 @@
 //! sessions; [`members`] what a member service does besides minting, with [`credentials`] where there is
 //! no OAuth; [`order`] an aggregation that a client requests; [`challenges`] what the institution asks
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
-//! sent; [`import`] and [`export`] how grants come from another gateway and go to one; [`duties`] how what is due is taken up in fair shares, and [`circuits`] how what fails rests. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
+//! sent; [`import`] and [`export`] how grants come from another gateway and go to one; [`duties`] how what is due is
+//! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, and
+//! [`circuits`] how what fails rests. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`idempotency`] a request that is sent twice, [`rotate`] envelopes whose seal
 //! key is to go.
@@ -25,6 +27,8 @@ pub mod callback;
 pub mod cancel;
 pub mod challenges;
 pub mod circuits;
+pub mod claim;
+pub mod claims;
 pub mod connect;
 mod consents;
 pub mod credentials;
@@ -52,6 +56,7 @@ pub mod rotate;
 pub mod seal_contexts;
 mod settle;
 pub mod timeline;
+pub mod turns;
 pub mod under_way;
 pub mod unproven;
 
@@ -70,7 +75,7 @@ use crate::aggregator::Aggregator;
 use crate::domain::client::Client;
 use crate::domain::duty::DutyKind;
 use crate::domain::event::{EventKind, Notice};
-use crate::domain::id::{ClientId, EventGuid, InstitutionCode, Partition};
+use crate::domain::id::{AggregatorName, ClientId, EventGuid, InstitutionCode, Partition};
 use crate::domain::institution::Institution;
 use crate::domain::random::Random;
 use crate::metrics::Metrics;
@@ -79,6 +84,7 @@ use crate::seal::Sealer;
 use crate::store::{NoticeDays, Store, StoreError};
 
 pub use self::circuits::Circuits;
+pub use self::claims::Claims;
 pub use self::institutions::Institutions;
 pub use self::settle::Place;
 pub use self::timeline::{Clocks, Timeline};
@@ -94,8 +100,8 @@ pub struct Gateway {
     pub sealer: Sealer,
     /// The protocol client.
     pub oauth: OAuthClient,
-    /// Where aggregation jobs are pushed; without one no job is queued.
-    pub aggregator: Option<Aggregator>,
+    /// Who pulls the data.
+    pub aggregators: Aggregators,
     /// The tenants.
     pub clients: Clients,
     /// The banks.
@@ -112,6 +118,8 @@ pub struct Gateway {
     pub under_way: under_way::UnderWay,
     /// What rests because it failed.
     pub circuits: Circuits,
+    /// The jobs that wait to be claimed.
+    pub claims: Claims,
     /// What was granted, for the brakes.
     pub granted: in_process::Granted,
     /// The refreshes of this process.
@@ -133,10 +141,6 @@ pub struct Settings {
     pub session_idle: Duration,
     /// How long an SSO token waits to be spent.
     pub api_token_ttl: Duration,
-    /// How long an aggregator may take with one job before it is pushed again.
-    pub job_deadline: Duration,
-    /// How long a person may take to answer what an institution asks during a pull.
-    pub answer_deadline: Duration,
     /// How long one delivery of an event may take.
     pub delivery_timeout: Duration,
     /// How many members a user may have.
@@ -154,8 +158,6 @@ pub struct Settings {
 pub struct Places {
     /// At each endpoint of each client.
     pub endpoint: usize,
-    /// At the aggregator.
-    pub aggregator: usize,
     /// At each institution.
     pub institution: usize,
 }
@@ -178,6 +180,23 @@ impl Clients {
     /// The client of that id.
     pub fn get(&self, id: &ClientId) -> Option<&Arc<Client>> {
         self.0.get(id)
+    }
+}
+
+/// The aggregators, by name.
+#[derive(Default)]
+pub struct Aggregators(HashMap<AggregatorName, Arc<Aggregator>>);
+
+impl Aggregators {
+    /// Of these aggregators.
+    pub fn new(aggregators: impl IntoIterator<Item = Aggregator>) -> Self {
+        let named = |it: Aggregator| (it.name.clone(), Arc::new(it));
+        Self(aggregators.into_iter().map(named).collect())
+    }
+
+    /// The aggregator of that name.
+    pub fn get(&self, name: &AggregatorName) -> Option<&Arc<Aggregator>> {
+        self.0.get(name)
     }
 }
 
@@ -222,6 +241,12 @@ impl Gateway {
         self.clients
             .get(id)
             .ok_or_else(|| Internal::NotConfigured(format!("client {id}")))
+    }
+
+    /// Who pulls the data of a client's members; without one no job is queued.
+    fn aggregator_of(&self, client: &ClientId) -> Option<&Arc<Aggregator>> {
+        let name = self.clients.get(client)?.aggregator.as_ref()?;
+        self.aggregators.get(name)
     }
 
     fn institution(&self, code: &InstitutionCode) -> Result<&Arc<Institution>, Internal> {

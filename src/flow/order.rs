@@ -76,7 +76,7 @@ fn remedy(status: ConnectionStatus) -> &'static str {
     }
 }
 
-/// Orders an aggregation of the user's member. If one is under way already, no second one is started.
+/// Orders an aggregation of the user's member. If one is under way already, no second one is started: the order joins it.
 /// Returns the member as it is now.
 pub async fn order(
     gateway: &Gateway,
@@ -90,7 +90,7 @@ pub async fn order(
     if !found.is_for_pfm() {
         return Err(OrderError::NotForPfm);
     }
-    if gateway.aggregator.is_none() {
+    if client.aggregator.is_none() {
         return Err(OrderError::NoAggregator);
     }
     match queue(gateway, client, &found, &request).await? {
@@ -108,7 +108,7 @@ pub async fn order_all(
     user: &User,
     request: OrderRequest,
 ) -> Result<Vec<Member>, OrderError> {
-    if gateway.aggregator.is_none() {
+    if client.aggregator.is_none() {
         return Err(OrderError::NoAggregator);
     }
     let mut members = Vec::new();

@@ -1,11 +1,14 @@
-//! The aggregator's endpoints: lease the token or credentials of a job, and report on it (`docs/AGGREGATION.md`).
+//! The aggregator's endpoints: claim jobs, lease the token or credentials of one, and report on it
+//! (`docs/AGGREGATION.md`).
 
 mod questions;
+
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::app_state::AppState;
 use super::auth::AggregatorAccess;
@@ -14,17 +17,53 @@ use super::endpoints::{Endpoints, endpoint};
 use super::json;
 use super::params::JobPath;
 use super::problem::Problem;
-use super::requests::{ReportRequestBody, ReportStatus};
-use super::responses::{LeaseBody, ReportedBody, ReportedJob};
+use super::requests::{ClaimRequestBody, ReportRequestBody, ReportStatus};
+use super::responses::{ClaimedBody, LeaseBody, ReportedBody, ReportedJob};
 use crate::domain::id::JobGuid;
-use crate::domain::job::{JobFailure, Pulled};
+use crate::domain::job::{HandOut, JobFailure, Pulled};
 use crate::flow::aggregate::{self, AggregatorReport};
+use crate::flow::claim::{self, ClaimRequest};
+
+/// How many jobs a claim is for that does not say it.
+const USUAL_CLAIM: u32 = 10;
 
 /// Its routes.
 pub fn routes() -> Endpoints {
     Endpoints::new()
+        .and(endpoint!(claim_jobs))
         .and(endpoint!(lease))
         .and(endpoint!(report))
+}
+
+/// Hand out jobs of your clients that are due, to an aggregator with `mode = "pull"`.
+///
+/// If none is due, the response waits until one is, for `wait_seconds` at most; then `jobs` is empty. Each job is yours
+/// for the aggregator's `deadline_seconds`. A report `started` begins them anew; without a report that ends the job, it
+/// is handed out again, with an `attempt` that is one higher.
+#[utoipa::path(
+    post, path = "/aggregation/jobs/claim",
+    operation_id = "claimJobs", tag = "Aggregator",
+    request_body = ClaimRequestBody,
+    responses(
+        (status = 200, description = "The jobs, none or up to `max`.", body = ClaimedBody),
+        (status = 409, description = "The jobs of this aggregator are pushed to it (`jobs_are_pushed`)."),
+        (status = 429, description = "64 claims of this aggregator wait already; or too many wrong credentials came from this address."),
+    ),
+)]
+pub async fn claim_jobs(
+    State(app): State<AppState>,
+    AggregatorAccess(aggregator): AggregatorAccess,
+    Sent(body): Sent,
+) -> Result<Response, Problem> {
+    let sent: ClaimRequestBody = Fields::of_request(&body, "", "claim")?.take();
+    let most = sent.max.bounded()?.unwrap_or(USUAL_CLAIM);
+    let wait = sent.wait_seconds.bounded()?.unwrap_or_default();
+    let request = ClaimRequest {
+        most: usize::try_from(most).unwrap_or(usize::MAX),
+        wait: Duration::from_secs(wait.into()),
+    };
+    let jobs = claim::claim(&app.gateway, &aggregator, request).await?;
+    Ok(Json(ClaimedBody::of(&jobs)).into_response())
 }
 
 /// Lend a job its member's access token or credentials, for this job only.
@@ -42,11 +81,11 @@ pub fn routes() -> Endpoints {
 )]
 pub async fn lease(
     State(app): State<AppState>,
-    _aggregator: AggregatorAccess,
+    AggregatorAccess(aggregator): AggregatorAccess,
     Path(guid): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let leased = aggregate::lease(&app.gateway, job_guid(&guid)?).await?;
+    let leased = aggregate::lease(&app.gateway, &aggregator, job_guid(&guid)?).await?;
     Ok(json::response(
         &headers,
         StatusCode::OK,
@@ -61,17 +100,26 @@ pub async fn lease(
     post, path = "/aggregation/jobs/{guid}/report",
     operation_id = "reportJob", tag = "Aggregator", params(JobPath),
     request_body = ReportRequestBody,
-    responses((status = 200, description = "The job as it is now.", body = ReportedBody)),
+    responses(
+        (status = 200, description = "The job as it is now.", body = ReportedBody),
+        (status = 409, description = "The job was handed out again since, or will be: `round` and `attempt` are not those \
+            of the newest hand-out, and nothing was changed (`outdated`)."),
+    ),
 )]
 pub async fn report(
     State(app): State<AppState>,
-    _aggregator: AggregatorAccess,
+    AggregatorAccess(aggregator): AggregatorAccess,
     Path(guid): Path<String>,
     Sent(body): Sent,
 ) -> Result<Json<ReportedBody>, Problem> {
-    let said = read_report(&body)?;
-    let job = aggregate::report(&app.gateway, job_guid(&guid)?, said).await?;
-    let job = job.ok_or_else(|| Problem::not_found("job"))?;
+    let sent: ReportRequestBody = Fields::parse(&body, "report")?.take();
+    let of = HandOut {
+        round: sent.round.read()?,
+        attempt: sent.attempt.bounded()?,
+    };
+    let said = read_report(&sent)?;
+    let guid = job_guid(&guid)?;
+    let job = aggregate::report(&app.gateway, &aggregator, guid, of, said).await?;
     let job = ReportedJob {
         guid: job.guid,
         status: job.status.name(),
@@ -83,8 +131,7 @@ fn job_guid(text: &str) -> Result<JobGuid, Problem> {
     text.parse().map_err(|_| Problem::not_found("job"))
 }
 
-fn read_report(body: &[u8]) -> Result<AggregatorReport, Problem> {
-    let report: ReportRequestBody = Fields::parse(body, "report")?.take();
+fn read_report(report: &ReportRequestBody) -> Result<AggregatorReport, Problem> {
     Ok(match report.status.required()? {
         ReportStatus::Started => AggregatorReport::Started,
         ReportStatus::Succeeded => AggregatorReport::Succeeded(Pulled {
@@ -123,7 +170,8 @@ mod tests {
     use super::*;
 
     fn read(body: Value) -> Result<AggregatorReport, String> {
-        read_report(body.to_string().as_bytes()).map_err(|problem| format!("{problem:?}"))
+        let fields = Fields::parse(body.to_string().as_bytes(), "report").expect("a body");
+        read_report(&fields.take()).map_err(|problem| format!("{problem:?}"))
     }
 
     #[test]

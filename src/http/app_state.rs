@@ -15,7 +15,7 @@ use super::cookies::Cookies;
 use super::limits::Limits;
 use super::source::Source;
 use crate::config::Network;
-use crate::domain::id::ClientId;
+use crate::domain::id::{AggregatorName, ClientId};
 use crate::flow::Gateway;
 
 /// What the handlers share. It is cloned for each of them.
@@ -26,8 +26,8 @@ pub struct AppState(pub Arc<Shared>);
 pub struct Shared {
     /// What the verbs need.
     pub gateway: Arc<Gateway>,
-    /// The aggregator's key.
-    pub aggregator_key: Option<Arc<Zeroizing<String>>>,
+    /// Each aggregator's key.
+    pub aggregator_keys: Vec<(AggregatorName, Arc<Zeroizing<String>>)>,
     /// Each client's `MD-API-KEY`.
     pub sso_keys: HashMap<ClientId, Zeroizing<String>>,
     /// Proxies whose `X-Forwarded-For` is believed.

@@ -12,8 +12,9 @@ use utoipa::ToSchema;
 
 use crate::flow::Internal;
 use crate::flow::access::{Disabled, UserError};
-use crate::flow::aggregate::LeaseError;
+use crate::flow::aggregate::{LeaseError, ReportError};
 use crate::flow::challenges::AnswerError;
+use crate::flow::claim::ClaimError;
 use crate::flow::members::{ChangeError, CreateError, CredentialsError};
 use crate::flow::mint::MintError;
 use crate::flow::order::OrderError;
@@ -483,6 +484,34 @@ impl From<UserError> for Problem {
 impl From<Disabled> for Problem {
     fn from(error: Disabled) -> Self {
         Self::new(Kind::Forbidden, format!("{error}."))
+    }
+}
+
+impl From<ClaimError> for Problem {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Internal(internal) => internal.into(),
+            ClaimError::Pushed(_) => {
+                Self::new(Kind::Conflict, format!("{error}.")).because("jobs_are_pushed")
+            }
+            ClaimError::TooMany => {
+                let message =
+                    format!("{error}: use the jobs that they bring before you claim more.");
+                Self::new(Kind::TooMany, message).after(1)
+            }
+        }
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Internal(internal) => internal.into(),
+            ReportError::Unknown(_) => Self::not_found("job"),
+            ReportError::Outdated { .. } => {
+                Self::new(Kind::Conflict, format!("{error}.")).because("outdated")
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::domain::member::UseCase;
 use crate::domain::window::{OpenPolicy, ReferralSource};
 use crate::flow::PageRequest;
 use crate::flow::WebhookChoice;
+use crate::flow::claim::{LONGEST_WAIT_S, MOST_JOBS};
 use crate::flow::mint;
 
 /// `{"session": {"skip_aggregation": true}}`, or nothing.
@@ -296,8 +297,21 @@ request! {
         value: Secret = "ada",
     }
 
+    /// Which jobs an aggregator claims.
+    ClaimRequestBody {
+        /// The most jobs to hand out; 10 if it is left out.
+        max: Number<1, MOST_JOBS> = 10,
+        /// How long to wait for a job if none is due; not at all if it is left out.
+        wait_seconds: Number<0, LONGEST_WAIT_S> = 20,
+    }
+
     /// An aggregator's report on a job.
     ReportRequestBody {
+        /// The `round` of the push or claim that it is about. A report that names an earlier one than the newest is
+        /// refused; without it this is not checked.
+        round: Number = 0,
+        /// The same for `attempt`.
+        attempt: Number<1, 1000> = 1,
         /// The progress of a job.
         status (required): ReportStatus,
         /// Why it failed; required with failed.

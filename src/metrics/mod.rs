@@ -210,6 +210,7 @@ impl Metrics {
             JobStatus::Challenged,
             JobStatus::Succeeded,
             JobStatus::Failed,
+            JobStatus::Queued,
         ];
         let status = Label::OneOf("status", reported.map(JobStatus::name).to_vec());
         Self {

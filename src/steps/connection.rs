@@ -165,9 +165,9 @@ impl Step for Connection {
         set_fingerprint(&mut changes, &mut member, &self.fingerprints);
         consent_end::keep(&mut changes, &mut member, self.tokens.consent);
         follow(&mut member, ConnectionStatus::Connected);
-        replace_job(&mut changes, view, &mut member, now);
+        let replaced = replace_job(&mut changes, view, &mut member, now);
         if let Some(job) = &self.job {
-            begin_job(&mut changes, job, &mut member, now);
+            begin_job(&mut changes, job, replaced, &mut member, now);
         }
         if let Some(payload) = &self.callback_payload {
             member.callback_payload = Some(payload.clone());

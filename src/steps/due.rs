@@ -8,8 +8,12 @@ use smol_str::{SmolStr, format_smolstr};
 use crate::domain::duty::DutyKind;
 use crate::domain::id::ClientId;
 
-/// A line: the duties of one kind that one client has at one place, which is an endpoint, an institution, or the only
-/// one there is. Written `d:acme/9f86d081`.
+/// The place of the jobs that end when they are due.
+const ENDS: &str = "ends";
+
+/// A line: the duties of one kind that one client has at one place, which is an endpoint or an institution. Written
+/// `d:acme/9f86d081`. Jobs that end when they are due have a place of their own, so that those that are to be handed out
+/// can be left to whoever claims them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line(SmolStr);
 
@@ -17,6 +21,17 @@ impl Line {
     /// The line of that kind, client and place.
     pub fn new(kind: DutyKind, client: &ClientId, place: impl fmt::Display) -> Self {
         Self(format_smolstr!("{}:{client}/{place}", letter(kind)))
+    }
+
+    /// The line of a client's jobs that are to be handed out, or of those that end when they are due.
+    pub fn of_jobs(client: &ClientId, end_when_due: bool) -> Self {
+        let place = if end_when_due { ENDS } else { "" };
+        Self::new(DutyKind::Aggregate, client, place)
+    }
+
+    /// Whether it has jobs that are to be handed out.
+    pub fn hands_out_jobs(&self) -> bool {
+        self.kind() == Some(DutyKind::Aggregate) && self.place() != ENDS
     }
 
     /// A line that was found where duties wait. A newer version may have kinds that this one does not know.

@@ -1,10 +1,11 @@
 //! Jobs: ordered, pushed, leased, and answered.
 //!
-//! - A member has at most one unfinished job.
+//! - A member has at most one unfinished job. What is ordered meanwhile joins it: if the job was not handed out yet, its
+//!   request grows; otherwise, unless its request covers that already, it is handed out anew once it has succeeded.
 //! - A job is ordered where there is something to pull with and the member's status allows it.
-//! - A push counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
+//! - A hand-out, by push or by claim, counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
 //! - Tokens and credentials are leased only while a job is pushed or started.
-//! - A job whose access token was refused is pushed once more with a new one.
+//! - A job whose access token was refused is handed out once more with a new one, in a round of its own.
 //! - Answers belong to one round of questions. They make the member RESUMED and the job due at once, with
 //!   its pushes counted anew.
 
@@ -39,7 +40,7 @@ pub struct JobOrder {
 pub enum Ordered {
     /// The job is queued; the member as it is now.
     Queued(Box<Member>),
-    /// One is under way already. Nothing changed.
+    /// One is under way already: the order has joined it, and brings no event.
     UnderWay(Box<Member>),
     /// The member has neither token set nor credentials, or its status rules an aggregation out
     /// ([`ConnectionStatus::may_be_aggregated`]). Nothing changed.
@@ -92,8 +93,8 @@ pub enum Lease {
         /// The answers to the job's newest challenges, sealed.
         sealed_answers: Option<Vec<u8>>,
     },
-    /// The job is finished, waits for an answer, or was never pushed.
-    NotRunning,
+    /// The job is finished, waits for an answer, or was never handed out.
+    NotRunning(Box<Job>),
     /// There is no such job, or its member has nothing to pull with.
     Unknown,
 }
@@ -117,6 +118,7 @@ impl Step for JobOrder {
     fn reads(&self) -> Reads {
         Reads::of([Key::member(self.member), Key::access(self.member)])
             .and_drawn(Key::job(self.job.guid))
+            .then(&["j"])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Ordered, Changes) {
@@ -128,20 +130,38 @@ impl Step for JobOrder {
         if view.job(self.job.guid).is_some() {
             return unchanged(Ordered::Queued(Box::new(member)));
         }
-        if member.is_being_aggregated() {
-            return unchanged(Ordered::UnderWay(Box::new(member)));
+        if let Some(current) = member.current_job {
+            return self.join(view.job(current), member);
         }
         if !member.status.may_be_aggregated() || view.access(member.guid).is_none() {
             return unchanged(Ordered::Unfit(Box::new(member)));
         }
         let mut changes = Changes::default();
-        begin_job(&mut changes, &self.job, &mut member, now);
+        begin_job(&mut changes, &self.job, None, &mut member, now);
         if let Some(payload) = &self.callback_payload {
             member.callback_payload = Some(payload.clone());
         }
         changes.change_member(&mut member);
         changes.tell(&self.updated, &Snapshot::of(&member), now);
         (Ordered::Queued(Box::new(member)), changes)
+    }
+}
+
+impl JobOrder {
+    /// The order becomes part of the job under way.
+    fn join(&self, current: Option<&KeptJob>, mut member: Member) -> (Ordered, Changes) {
+        let mut changes = Changes::default();
+        if let Some(mut kept) = current.cloned()
+            && kept.job.join(&self.job.data_request)
+        {
+            changes.put_job(kept);
+        }
+        // It goes out with the events of the job's end.
+        if self.callback_payload.is_some() && member.callback_payload != self.callback_payload {
+            member.callback_payload.clone_from(&self.callback_payload);
+            changes.put_member(member.clone());
+        }
+        (Ordered::UnderWay(Box::new(member)), changes)
     }
 }
 
@@ -206,7 +226,7 @@ impl Lease {
             return Self::Unknown;
         };
         if !matches!(kept.job.status, JobStatus::Pushed | JobStatus::Started) {
-            return Self::NotRunning;
+            return Self::NotRunning(Box::new(kept.job.clone()));
         }
         let of = kept.job.member;
         let (Some(member), Some(access)) = (view.member(of), view.access(of)) else {
@@ -251,11 +271,8 @@ impl Step for PushAgain {
         let Some(mut kept) = kept.filter(may_be).cloned() else {
             return unchanged(None);
         };
-        kept.job.status = JobStatus::Queued;
         kept.job.is_with_new_token = true;
-        kept.job.attempt = 0;
-        kept.job.due_at = now;
-        kept.job.updated_at = now;
+        kept.job.begin_anew(now);
         let job = kept.job.clone();
         let mut changes = Changes::default();
         changes.put_job(kept);

@@ -4,7 +4,7 @@
 //!   `external_guid` is unique within the client: see [`name`](super::name).)
 //! - An update that changes nothing creates no revision and no event.
 //! - New credentials replace the sealed ones and the fingerprint, begin the count of refusals anew, make
-//!   the member UPDATED, and fail its unfinished job as replaced.
+//!   the member UPDATED, and fail its unfinished job as replaced; what that was to pull joins the new one.
 //! - A user has at most [`NewMember::most_members`] members.
 
 use jiff::Timestamp;
@@ -178,7 +178,7 @@ impl Step for NewMember {
             follow(&mut member, ConnectionStatus::Connected);
         }
         if let Some(job) = &self.job {
-            begin_job(&mut changes, job, &mut member, now);
+            begin_job(&mut changes, job, None, &mut member, now);
         }
         changes.tell(&self.created, &Snapshot::of(&member), now);
         changes.put_member(member);
@@ -231,9 +231,9 @@ impl Step for MemberChange {
             set_fingerprint(&mut changes, &mut member, &new.fingerprints);
             member.refusals = 0;
             follow(&mut member, ConnectionStatus::Updated);
-            replace_job(&mut changes, view, &mut member, now);
+            let replaced = replace_job(&mut changes, view, &mut member, now);
             if let Some(job) = &new.job {
-                begin_job(&mut changes, job, &mut member, now);
+                begin_job(&mut changes, job, replaced, &mut member, now);
             }
         }
         if !changes.is_empty() || member != *before {
@@ -345,38 +345,58 @@ pub(super) fn follow(member: &mut Member, status: ConnectionStatus) {
     }
 }
 
-/// Queues a job of the member, due at once; the member names it.
-pub(super) fn begin_job(changes: &mut Changes, new: &NewJob, member: &mut Member, now: Timestamp) {
+/// Queues a job of the member, due at once; the member names it. What one that it replaces was to pull joins it.
+pub(super) fn begin_job(
+    changes: &mut Changes,
+    new: &NewJob,
+    replaced: Option<&Job>,
+    member: &mut Member,
+    now: Timestamp,
+) {
     member.current_job = Some(new.guid);
     member.most_recent_job = Some(new.guid);
+    let mut job = Job {
+        guid: new.guid,
+        member: member.guid,
+        user: member.user,
+        client: member.client.clone(),
+        institution: member.institution.clone(),
+        status: JobStatus::Queued,
+        attempt: 0,
+        due_at: now,
+        created_at: now,
+        updated_at: now,
+        data_request: new.data_request.clone(),
+        challenges: Vec::new(),
+        round: 0,
+        is_with_new_token: false,
+        joined: Vec::new(),
+        is_continued: false,
+        failure: None,
+    };
+    let unserved = |job: &'_ Job| [vec![job.data_request.clone()], job.joined.clone()].concat();
+    for asked in replaced.map(unserved).unwrap_or_default() {
+        job.join(&asked);
+    }
     changes.put_job(KeptJob {
-        job: Job {
-            guid: new.guid,
-            member: member.guid,
-            user: member.user,
-            client: member.client.clone(),
-            institution: member.institution.clone(),
-            status: JobStatus::Queued,
-            attempt: 0,
-            due_at: now,
-            created_at: now,
-            updated_at: now,
-            data_request: new.data_request.clone(),
-            challenges: Vec::new(),
-            round: 0,
-            is_with_new_token: false,
-            failure: None,
-        },
+        job,
         sealed_answers: None,
     });
 }
 
-/// Ends the member's unfinished job in favour of another.
-pub(super) fn replace_job(changes: &mut Changes, view: &View, member: &mut Member, now: Timestamp) {
-    let replaced = member.current_job.take().and_then(|job| view.job(job));
-    if let Some(replaced) = replaced.filter(|it| !it.job.status.is_finished()) {
-        changes.put_job(replaced.clone().failed(JobFailure::Replaced, now));
+/// Ends the member's unfinished job in favour of another; the job as it was.
+pub(super) fn replace_job<'a>(
+    changes: &mut Changes,
+    view: &'a View,
+    member: &mut Member,
+    now: Timestamp,
+) -> Option<&'a Job> {
+    let replaced = member.current_job.take().and_then(|job| view.job(job))?;
+    if replaced.job.status.is_finished() {
+        return None;
     }
+    changes.put_job(replaced.clone().failed(JobFailure::Replaced, now));
+    Some(&replaced.job)
 }
 
 impl KeptJob {

@@ -857,7 +857,7 @@ impl Record {
     pub fn due(&self) -> Option<Due> {
         match self {
             Self::Job(kept) if !kept.job.status.is_finished() => Some(Due {
-                line: Line::new(DutyKind::Aggregate, &kept.job.client, ""),
+                line: Line::of_jobs(&kept.job.client, kept.job.ends_when_due()),
                 at: kept.job.due_at,
                 behind: None,
             }),

@@ -6,6 +6,9 @@
 //!   member's aggregation.
 //! - If a job's questions were answered and it was not pushed again yet, `Started` and `Challenged` are about the
 //!   earlier push, and change nothing.
+//! - A success of a job that others have joined meanwhile is told, and the job is handed out anew for what they ask. A
+//!   failure is one for all of them.
+//! - A report that names another hand-out than the newest changes nothing.
 //! - `Failed(Unanswered)` is for a `Challenged` job alone: one that was answered just in time goes on.
 //! - All but `Started` change the member's status as the report says. A member whose job
 //!   ends does not stay in a status that awaits a job; it becomes FAILED.
@@ -20,7 +23,7 @@ use super::record::{Changes, KeptJob, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::{EventKind, Notice};
 use crate::domain::id::JobGuid;
-use crate::domain::job::{Job, JobFailure, JobReport, JobStatus};
+use crate::domain::job::{HandOut, Job, JobFailure, JobReport, JobStatus};
 use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT, StatusReason};
 
 /// A report about to be recorded.
@@ -28,6 +31,8 @@ use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT, Sta
 pub struct Reported {
     /// Which job.
     pub job: JobGuid,
+    /// Which of its hand-outs.
+    pub of: HandOut,
     /// What the aggregator reports, or that it was silent too long.
     pub report: JobReport,
     /// The new due time after `Started` and `Challenged`.
@@ -61,6 +66,8 @@ pub enum Recorded {
     Recorded(Box<Job>),
     /// The job was finished before, or its questions were answered. Nothing changed.
     JobFinished(Box<Job>),
+    /// The job was handed out again since, or is to be; the job as it is. Nothing changed.
+    Outdated(Box<Job>),
     /// There is no such job.
     Unknown,
 }
@@ -84,6 +91,9 @@ impl Step for Reported {
         let is_unanswered = self.report == JobReport::Failed(JobFailure::Unanswered);
         if job.status.is_finished() || is_unanswered && job.status != JobStatus::Challenged {
             return unchanged(Recorded::JobFinished(Box::new(kept.job)));
+        }
+        if !job.is_handed_out_as(self.of) {
+            return unchanged(Recorded::Outdated(Box::new(kept.job)));
         }
         // It was asked and answered, or got a new token, and was not pushed since: this is what was reported before,
         // sent again.
@@ -113,10 +123,20 @@ impl Step for Reported {
                 kept.job.due_at = self.due_at;
                 kept.sealed_answers = None;
             }
+            // The success that made it be handed out anew, sent again because the reply was lost.
+            JobReport::Succeeded(_) if job.status == JobStatus::Queued && job.is_continued => {
+                return unchanged(Recorded::Recorded(Box::new(kept.job)));
+            }
             JobReport::Succeeded(_) => {
-                kept.job.status = JobStatus::Succeeded;
-                kept.job.challenges.clear();
                 kept.sealed_answers = None;
+                if kept.job.joined.is_empty() {
+                    kept.job.status = JobStatus::Succeeded;
+                    kept.job.challenges.clear();
+                } else {
+                    kept.job.data_request = kept.job.joined.remove(0);
+                    kept.job.is_continued = true;
+                    kept.job.begin_anew(now);
+                }
             }
             JobReport::Failed(failure) => kept = kept.failed(*failure, now),
         }
@@ -151,7 +171,6 @@ impl Reported {
             }
         }
         if ends {
-            member.aggregated_at = Some(now);
             member
                 .current_job
                 .take_if(|current| *current == kept.job.guid);
@@ -160,6 +179,9 @@ impl Reported {
             }
         }
         let mut pulled = None;
+        if ends || matches!(self.report, JobReport::Succeeded(_)) {
+            member.aggregated_at = Some(now);
+        }
         if let JobReport::Succeeded(what) = self.report {
             member.successfully_aggregated_at = Some(now);
             member.refusals = 0;

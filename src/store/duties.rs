@@ -5,10 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::driver::{Backend, Care, Store};
 use super::outcome::{Ask, DueNow, Entry, Hold, Home, Queues, Reserved, Result, Spot, StoreError};
 use super::queued::QueuedWork;
-use crate::domain::duty::DutyKind;
 use crate::steps::duty::TakeUp;
 use crate::steps::record::List;
-use crate::steps::{Duty, DutyName, Settle};
+use crate::steps::{Duty, DutyName, Line, Settle};
 
 /// How long what is due is held for the step that follows: longer than a step is sent again.
 /// If nobody hears that something was taken, because the answer is lost or the process dies, it is due again
@@ -45,17 +44,17 @@ impl Store {
     }
 
     /// Takes up duties that were due by then, at each spot at most as many as asked for; none behind another one. Each counts as
-    /// tried once more, and is given to nobody else before `hold_until` of its kind. What is due at a server that is
+    /// tried once more, and is given to nobody else before `hold_until` of its line. What is due at a server that is
     /// away is left for later.
     pub async fn reserve_duties(
         &self,
         asks: &[Ask],
         (due_by, now): (Timestamp, Timestamp),
-        hold_until: impl Fn(DutyKind) -> Timestamp,
+        hold_until: impl Fn(&Line) -> Timestamp,
     ) -> Result<Vec<Reserved>> {
         let _timing = self.timed("reserve_duties");
-        let kinds = asks.iter().filter_map(|ask| ask.spot.line.kind());
-        let until = kinds
+        let lines = asks.iter().map(|ask| &ask.spot.line);
+        let until = lines
             .map(&hold_until)
             .chain([now + TAKEN_FOR])
             .min()
@@ -64,7 +63,7 @@ impl Store {
         let each = asks.iter().zip(taken).map(async |(ask, entries)| {
             let entries = entries.unwrap_or_default();
             let may_be_more = entries.len() >= ask.limit;
-            let hold_until = ask.spot.line.kind().map_or(until, &hold_until);
+            let hold_until = hold_until(&ask.spot.line);
             let taking = entries
                 .into_iter()
                 .map(|entry| self.take_up(&ask.spot, entry, now, hold_until));

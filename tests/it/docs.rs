@@ -17,7 +17,7 @@ use crate::support::aggregation::{lease, nth_job};
 use crate::support::browser::{Browser, Options};
 use crate::support::clients::python;
 use crate::support::gateway::{
-    BANK, Backend, CLIENT, SIGNING_SECRET, SSO_KEY, Setup, TestGateway, eventually,
+    AGGREGATOR_KEY, BANK, Backend, CLIENT, SIGNING_SECRET, SSO_KEY, Setup, TestGateway, eventually,
 };
 use crate::support::guichet;
 use crate::support::interop::node;
@@ -415,6 +415,22 @@ async fn request_examples_are_taken_as_they_are() {
     let path = report.path.replace("{guid}", &job);
     let (status, response) = gateway.aggregation(&path, Some(report.example)).await;
     assert_eq!(status, 200, "{response}");
+
+    let claim = operations.remove("claimJobs").expect("an operation");
+    let gateway = TestGateway::with(
+        Backend::Sqlite,
+        Setup {
+            without_aggregator: true,
+            tables: format!("[aggregator]\nmode = \"pull\"\nkey = \"{AGGREGATOR_KEY}\"\n"),
+            ..Setup::default()
+        },
+    )
+    .await;
+    let (_, link) = gateway.member().await;
+    gateway.connect(&Visitor::new(), &link).await;
+    let (status, response) = gateway.aggregation(&claim.path, Some(claim.example)).await;
+    assert_eq!(status, 200, "{response}");
+    assert_eq!(response["jobs"][0]["attempt"], 1);
 
     let left: Vec<&String> = operations.keys().collect();
     assert!(left.is_empty(), "not sent: {left:?}");

@@ -177,6 +177,67 @@ fn what_is_missing() {
 }
 
 #[test]
+fn aggregators() {
+    let pull = |name: &str, key: &str| {
+        format!("[[aggregators]]\nname = \"{name}\"\nmode = \"pull\"\nkey = \"{key}\"\n")
+    };
+    let (one, other) = ("0123456789abcdef", "fedcba9876543210");
+    let two = pull("first", one) + &pull("second", other);
+    let client = "[[clients]]\nid = \"acme\"\nname = \"Acme\"\n";
+    for (text, expected) in [
+        (
+            format!("{two}{client}"),
+            "guichet.toml:11:1: clients[0].aggregator: is missing, and there are several aggregators; name the one that pulls this client's data: first, second",
+        ),
+        (
+            format!("{two}{client}aggregator = \"third\"\n"),
+            "guichet.toml:14:14: clients[0].aggregator: no aggregator is called third; write one of first, second",
+        ),
+        (
+            format!("{client}aggregator = \"third\"\n"),
+            "guichet.toml:6:14: clients[0].aggregator: no aggregator is called third: there is none; add [[aggregators]]",
+        ),
+        (
+            pull("first", one) + &pull("first", other),
+            "guichet.toml:8:8: aggregators[1].name: first is the name of another aggregator",
+        ),
+        (
+            pull("first", one) + &pull("second", one),
+            "guichet.toml:10:7: aggregators[1].key: is the key of first as well",
+        ),
+        (
+            "[[aggregators]]\nmode = \"pull\"\nkey = \"0123456789abcdef\"\n".to_owned(),
+            "guichet.toml:3:1: aggregators[0].name: is missing; clients name",
+        ),
+        (
+            pull("first", one) + "url = \"https://a.example\"\n",
+            "guichet.toml:7:7: aggregators[0].url: would not be used: with mode = \"pull\"",
+        ),
+        (
+            pull("first", one) + "secret_env = \"HOOKS\"\n",
+            "guichet.toml:7:14: aggregators[0].secret_env: would not be used",
+        ),
+        (
+            "[aggregator]\nkey = \"0123456789abcdef\"\n".to_owned(),
+            "guichet.toml:3:1: aggregator.url: is missing; give the address that jobs are pushed to, or write mode = \"pull\"",
+        ),
+        (
+            "[aggregator]\nmode = \"fetch\"\nkey = \"0123456789abcdef\"\n".to_owned(),
+            "guichet.toml:4:8: aggregator.mode: unknown variant `fetch`, expected `push` or `pull`",
+        ),
+        (
+            format!(
+                "[aggregator]\nmode = \"pull\"\nkey = \"{other}\"\n{}",
+                pull("first", one)
+            ),
+            "guichet.toml:3:1: aggregator: stands beside [[aggregators]]; write it as one of them",
+        ),
+    ] {
+        check(&text, &[expected]);
+    }
+}
+
+#[test]
 fn public_addresses() {
     for (url, part) in [
         ("http://connect.example.com", "must begin with https://"),

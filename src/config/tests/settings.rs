@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::{LEAST, folder, load, load_in, put};
-use crate::config::{Config, StoreLocation};
+use crate::config::{AggregatorMode, AggregatorSettings, Config, StoreLocation};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
 use crate::domain::window::OpenPolicy;
@@ -104,13 +104,41 @@ fn an_answer_is_awaited_for_ten_minutes_unless_said_otherwise() {
              key = \"0123456789abcdef\"\n{more}"
         );
         let (config, _) = loaded(&text, &[]);
-        config.aggregator.expect("a section").answer_deadline
+        config.aggregators[0].answer_deadline
     };
     assert_eq!(aggregator(""), Duration::from_secs(600));
     assert_eq!(
         aggregator("answer_minutes = 60\n"),
         Duration::from_secs(3600)
     );
+}
+
+#[test]
+fn a_client_has_the_aggregator_that_it_names_or_the_only_one() {
+    let one = format!(
+        "[aggregator]\nurl = \"https://a.example\"\nsecret = \"{WHSEC}\"\nkey = \"0123456789abcdef\"\n"
+    );
+    let client = "[[clients]]\nid = \"acme\"\nname = \"Acme\"\n";
+    let two = "[[aggregators]]\nname = \"first\"\nmode = \"pull\"\nkey = \"0123456789abcdef\"\n\
+               [[aggregators]]\nname = \"second\"\nmode = \"pull\"\nkey = \"fedcba9876543210\"\n";
+    for (text, expected) in [
+        (client.to_owned(), None),
+        (format!("{one}{client}"), Some("default")),
+        (format!("{one}name = \"main\"\n{client}"), Some("main")),
+        (
+            format!("{two}{client}aggregator = \"second\"\n"),
+            Some("second"),
+        ),
+    ] {
+        let (config, about) = loaded(&text, &[]);
+        let aggregator = config.clients[0].aggregator.as_ref();
+        assert_eq!(aggregator.map(|it| it.as_str()), expected, "{text}");
+        let is_idle = about.iter().any(|key| key == "aggregators[0].name");
+        assert_eq!(is_idle, expected == Some("second"), "{about:?}");
+    }
+    let (config, _) = loaded(&format!("{two}{client}aggregator = \"first\"\n"), &[]);
+    let pulls = |it: &AggregatorSettings| matches!(it.mode, AggregatorMode::Pull);
+    assert!(config.aggregators.iter().all(pulls));
 }
 
 #[test]

@@ -144,6 +144,18 @@ kinds! {
 }
 
 impl<const LEAST: u32, const MOST: u32> Field<Number<LEAST, MOST>> {
+    /// The number, which must be within its bounds.
+    pub fn bounded(&self) -> Result<Option<u32>, FieldError> {
+        let number = self.read()?;
+        match number {
+            Some(number) if !(LEAST..=MOST).contains(&number) => {
+                let expected = format!("a whole number from {LEAST} to {MOST}");
+                Err(self.name().must_be(expected))
+            }
+            number => Ok(number),
+        }
+    }
+
     /// The number, if it is one within its bounds.
     pub fn within(&self) -> Option<u32> {
         let number = self.read().ok()?;

@@ -70,7 +70,7 @@ pub const API_GROUPS: [ApiGroup; 7] = [
     },
     ApiGroup {
         tag: "Aggregator",
-        description: "For your aggregator, which pulls the data: it leases a job's token or credentials, and reports.",
+        description: "For your aggregator, which pulls the data: it is pushed jobs or claims them, leases a job's token or credentials, and reports.",
         security: &["aggregator_key"],
         problems: &[PLATFORM],
         is_counted: false,

@@ -6,7 +6,7 @@ use crate::http::problem::{Dialect, Kind, Problem};
 
 /// Bodies of requests, by the name of their schema. The demo accepts each as it is, except for the guids
 /// of questions: every question has its own.
-pub fn requests() -> [(&'static str, Value); 13] {
+pub fn requests() -> [(&'static str, Value); 14] {
     let value = json!({"guid": "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c", "value": "correct"});
     let oauth_bank = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c";
     [
@@ -46,9 +46,10 @@ pub fn requests() -> [(&'static str, Value); 13] {
             json!({"member": {"credentials": [value]}}),
         ),
         ("SilentRequestBody", json!({"skip_webhook": true})),
+        ("ClaimRequestBody", json!({"max": 10, "wait_seconds": 20})),
         (
             "ReportRequestBody",
-            json!({"status": "succeeded", "transactions_created_count": 12, "transactions_updated_count": 0}),
+            json!({"status": "succeeded", "round": 0, "attempt": 1, "transactions_created_count": 12, "transactions_updated_count": 0}),
         ),
     ]
 }

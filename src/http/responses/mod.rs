@@ -2,6 +2,7 @@
 //! of the API is made from these types, so that the two cannot differ.
 
 mod challenges;
+mod claim;
 mod institution;
 mod job;
 mod lease;
@@ -15,6 +16,7 @@ mod user;
 pub use challenges::{
     ChallengeResponse, ChallengesBody, CredentialResponse, CredentialsBody, NexusChallengesBody,
 };
+pub use claim::ClaimedBody;
 pub use institution::{InstitutionBody, InstitutionResponse, InstitutionsBody, supports_oauth};
 pub use job::{JobBody, JobResponse};
 pub use lease::{LeaseBody, ReportedBody, ReportedJob};

@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use guichet::domain::id::{MemberGuid, OauthStateGuid};
-use guichet::domain::job::{JOB_TRIES, Job, JobFailure, JobReport, JobStatus};
+use guichet::domain::job::{HandOut, JOB_TRIES, Job, JobFailure, JobReport, JobStatus};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{Ending, ErrorReason};
 use guichet::steps::duty::TakeUp;
@@ -887,6 +887,7 @@ pub fn report(job: guichet::domain::id::JobGuid, report: JobReport, now: i64) ->
         _ => told(EventKind::MemberUpdated),
     };
     Command::Report(Reported {
+        of: HandOut::default(),
         job,
         report,
         due_at: at(now + HELD),

@@ -10,7 +10,7 @@ use guichet::domain::id::{
     AttemptId, ClientId, EventGuid, InstitutionCode, JobGuid, MemberGuid, OauthStateGuid,
     Partition, UserGuid,
 };
-use guichet::domain::job::{Job, JobReport, NewJob};
+use guichet::domain::job::{HandOut, Job, JobReport, NewJob};
 use guichet::domain::member::{ConnectionStatus, Member, UseCase};
 use guichet::domain::random::Random;
 use guichet::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkToken};
@@ -554,6 +554,7 @@ pub fn a_report(
     status_change: StatusChange,
 ) -> Reported {
     Reported {
+        of: HandOut::default(),
         job,
         report,
         due_at: at(500),

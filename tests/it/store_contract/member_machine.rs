@@ -4,7 +4,7 @@
 use guichet::domain::challenge::{Challenge, ChallengeKind};
 use guichet::domain::event::{EventKind, Notice};
 use guichet::domain::id::{CredentialGuid, JobGuid};
-use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
+use guichet::domain::job::{HandOut, Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT};
 use guichet::store::{
     Answered, Answering, JobOrder, Lease, MemberChange, MemberUpdate, NewCredentials, Ordered,
@@ -93,6 +93,7 @@ impl World<'_> {
 
     async fn report(&mut self, report: JobReport, status_change: StatusChange) {
         let reported = Reported {
+            of: HandOut::default(),
             job: self.job.guid,
             report: report.clone(),
             due_at: self.now + SignedDuration::from_secs(30),
@@ -115,6 +116,7 @@ impl World<'_> {
                 let is_asking = self.job.status == JobStatus::Challenged;
                 assert!(self.job.status.is_finished() || report == unanswered && !is_asking);
             }
+            Recorded::Outdated(_) => panic!("it named no hand-out"),
             Recorded::Unknown => panic!("jobs stay readable"),
         }
     }
@@ -279,7 +281,7 @@ impl World<'_> {
                 token: None,
                 sealed_answers: self.answers.clone(),
             },
-            _ => Lease::NotRunning,
+            _ => Lease::NotRunning(Box::new(job.clone())),
         };
         assert_eq!(lease, expected);
         (self.member, self.job) = (member, job);

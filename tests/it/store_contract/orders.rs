@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use guichet::domain::data_request::{DataRequest, Product};
 use guichet::domain::event::EventKind;
-use guichet::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
+use guichet::domain::job::{HandOut, Job, JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::user::User;
 use guichet::domain::window::WindowOptions;
-use guichet::store::{JobOrder, Lease, MemberCreation, NewMember, Ordered, SealedAccess};
+use guichet::store::{
+    JobOrder, Lease, MemberChange, MemberCreation, NewMember, Ordered, Recorded, Reported,
+    SealedAccess,
+};
 use tokio::task::JoinSet;
 
 use super::Bench;
@@ -19,6 +23,9 @@ on_one_store!(
     without_a_job_nothing_is_started,
     an_order_queues_a_job,
     one_job_at_a_time_is_ordered,
+    what_is_ordered_meanwhile_joins_the_job,
+    of_parallel_orders_during_a_job_none_is_lost,
+    what_a_replaced_job_was_to_pull_joins_the_new_one,
     who_has_nothing_to_pull_with_is_unfit,
     a_status_may_rule_an_aggregation_out,
     an_order_needs_a_member_of_the_user,
@@ -73,12 +80,14 @@ async fn a_standard_member_is_kept_with_credentials_and_job(bench: Bench) {
         challenges: Vec::new(),
         round: 0,
         is_with_new_token: false,
+        joined: Vec::new(),
+        is_continued: false,
         failure: None,
     };
     assert_eq!(bench.job(asked.guid).await.as_ref(), Some(&queued));
     assert_eq!(
         bench.lease(asked.guid).await,
-        Lease::NotRunning,
+        Lease::NotRunning(Box::new(queued.clone())),
         "not pushed"
     );
     let taken = bench.take(at(7)).await;
@@ -185,14 +194,142 @@ async fn an_order_queues_a_job(bench: Bench) {
 async fn one_job_at_a_time_is_ordered(bench: Bench) {
     let kept = bench.standard().await;
     let order = bench.an_order(&kept.user, &kept.new.member);
-    let under_way = Ordered::UnderWay(Box::new(kept.new.member.clone()));
+    let joined = Member {
+        callback_payload: order.callback_payload.clone(),
+        ..kept.new.member.clone()
+    };
+    let under_way = Ordered::UnderWay(Box::new(joined.clone()));
     assert_eq!(bench.order(&order, 5).await, under_way, "it is queued");
     bench.take(at(6)).await;
     assert_eq!(bench.order(&order, 7).await, under_way, "it is pushed");
     assert_eq!(bench.job(order.job.guid).await, None);
     let member = bench.read(&kept.user, kept.guid()).await;
-    assert_eq!(member, Some(kept.new.member));
+    assert_eq!(member, Some(joined));
     assert_eq!(bench.told(at(9)).await, []);
+}
+
+async fn what_is_ordered_meanwhile_joins_the_job(bench: Bench) {
+    let kept = bench.standard().await;
+    let (job, own) = (kept.job(), kept.new.job.clone().expect("one").data_request);
+    let of = |products: &[Product]| DataRequest {
+        products: products.to_vec(),
+        ..own.clone()
+    };
+    let order = async |asked: &DataRequest, second| {
+        let mut order = bench.an_order(&kept.user, &kept.new.member);
+        order.job.data_request = asked.clone();
+        let ordered = bench.order(&order, second).await;
+        assert!(matches!(ordered, Ordered::UnderWay(_)), "{ordered:?}");
+        bench.job(job).await.expect("it is kept")
+    };
+    // Before it is handed out its request grows.
+    let all = of(&[Product::Statements, Product::Rewards, Product::Transactions]);
+    let queued = order(&of(&[Product::Transactions]), 5).await;
+    assert_eq!((&queued.data_request, queued.joined.len()), (&all, 0));
+    assert_eq!(bench.take(at(6)).await[0].data_request, all);
+    // Then only what it does not cover is left for later.
+    let same = order(&own, 7).await;
+    assert!(same.joined.is_empty(), "{same:?}");
+    order(&of(&[Product::Investments]), 7).await;
+    order(&DataRequest::default(), 7).await;
+    let joined = order(&of(&[Product::TransactionHistory]), 7).await;
+    let later = of(&[Product::Investments, Product::TransactionHistory]);
+    assert_eq!(joined.data_request, all, "what was handed out stays");
+    assert_eq!(joined.joined, [later.clone(), DataRequest::default()]);
+
+    let success = JobReport::Succeeded(Pulled::default());
+    let connected = stands(ConnectionStatus::Connected);
+    let mut rest = vec![DataRequest::default(), later];
+    for round in 1..=2 {
+        let named = Reported {
+            of: HandOut {
+                round: Some(round - 1),
+                attempt: Some(1),
+            },
+            ..a_report(&bench, job, success.clone(), connected)
+        };
+        let again = bench.record(&named, at(10)).await;
+        assert_eq!((again.status, again.round), (JobStatus::Queued, round));
+        assert_eq!(Some(&again.data_request), rest.last());
+        // Sent again, it counts once, whether it names its hand-out or not.
+        let outdated = bench.store.record_report(&named, at(10)).await;
+        assert!(
+            matches!(outdated, Ok(Recorded::Outdated(_))),
+            "{outdated:?}"
+        );
+        let unnamed = a_report(&bench, job, success.clone(), connected);
+        assert_eq!(bench.record(&unnamed, at(10)).await, again);
+        let member = bench.read(&kept.user, kept.guid()).await.expect("kept");
+        assert_eq!(member.successfully_aggregated_at, Some(at(10)));
+        assert_eq!(member.current_job, Some(job), "it goes on");
+        let taken = bench.take(at(11)).await;
+        assert_eq!((taken[0].guid, taken[0].attempt), (job, 1));
+        rest.pop();
+    }
+    let last = a_report(&bench, job, success, connected);
+    assert_eq!(
+        bench.record(&last, at(12)).await.status,
+        JobStatus::Succeeded
+    );
+    let member = bench.read(&kept.user, kept.guid()).await.expect("kept");
+    assert_eq!(member.current_job, None);
+    assert_eq!(bench.take(at(600)).await, []);
+}
+
+async fn of_parallel_orders_during_a_job_none_is_lost(bench: Bench) {
+    let kept = bench.standard().await;
+    bench.take(at(3)).await;
+    let mut clients = JoinSet::new();
+    let products = [
+        Product::AccountVerification,
+        Product::IdentityVerification,
+        Product::Transactions,
+        Product::TransactionHistory,
+        Product::Investments,
+    ];
+    for product in products {
+        let mut order = bench.an_order(&kept.user, &kept.new.member);
+        order.job.data_request.products = vec![product];
+        let store = Arc::clone(&bench.store);
+        clients.spawn(async move { store.order_job(&order, at(5)).await });
+    }
+    for ordered in clients.join_all().await {
+        assert!(matches!(ordered, Ok(Ordered::UnderWay(_))), "{ordered:?}");
+    }
+    let job = bench.job(kept.job()).await.expect("it is kept");
+    let [joined] = &job.joined[..] else {
+        panic!("one request for all: {job:?}");
+    };
+    assert!(products.iter().all(|it| joined.products.contains(it)));
+    assert_eq!(bench.take(at(5)).await, [], "no second job");
+}
+
+async fn what_a_replaced_job_was_to_pull_joins_the_new_one(bench: Bench) {
+    let kept = bench.standard().await;
+    bench.take(at(3)).await;
+    let mut order = bench.an_order(&kept.user, &kept.new.member);
+    order.job.data_request.products = vec![Product::Investments];
+    bench.order(&order, 4).await;
+    let mut new = bench.new_credentials(&kept.user, "ada");
+    let job = new.job.as_mut().expect("one is asked for");
+    job.data_request.products = vec![Product::Transactions];
+    let guid = job.guid;
+    let change = MemberChange {
+        credentials: Some(new),
+        ..bench.a_change(&kept.user, kept.guid())
+    };
+    bench.change(&change, 5).await;
+    let job = bench.job(guid).await.expect("it is queued");
+    let all = [
+        Product::Transactions,
+        Product::Statements,
+        Product::Rewards,
+        Product::Investments,
+    ];
+    assert_eq!(job.data_request.products, all);
+    assert!(job.joined.is_empty());
+    let replaced = bench.job(kept.job()).await.expect("it is kept");
+    assert_eq!(replaced.failure, Some(JobFailure::Replaced));
 }
 
 async fn who_has_nothing_to_pull_with_is_unfit(bench: Bench) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::flow::duties::{Ask, Line, Reserved, Spot};
+use crate::store::{Ask, Line, Reserved, Spot};
 
 /// Where something is due, and who was served when.
 #[derive(Default)]
@@ -22,6 +22,11 @@ impl Turns {
                 ready.push_back(spot);
             }
         }
+    }
+
+    /// How many lines are ready.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// What to take up next: at most `limit` in all, of a line no more than it has `room` for, and only where it

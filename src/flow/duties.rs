@@ -209,17 +209,21 @@ pub async fn give_back(gateway: &Gateway, duty: &Duty) -> Result<(), Internal> {
 /// Buries the oldest events of every client that has more of them than are kept, wherever they go.
 pub async fn bury_beyond_bounds(gateway: &Gateway) -> Result<(), Internal> {
     let queues = gateway.store.queues().await?;
-    for (client, waiting) in queues.events() {
-        let mut too_many = waiting.saturating_sub(gateway.settings.most_waiting);
-        if too_many == 0 {
-            continue;
-        }
-        let now = gateway.now();
-        let is_its = |spot: &Spot| {
-            spot.line.client() == client && spot.line.kind() == Some(DutyKind::Deliver)
-        };
-        let spots = gateway.store.spots_due(now).await?;
-        let spots: Vec<Spot> = spots.into_iter().filter(is_its).collect();
+    let most = gateway.settings.most_waiting;
+    let beyond: Vec<(&str, u64)> = queues
+        .events()
+        .into_iter()
+        .filter(|(_, waiting)| *waiting > most)
+        .collect();
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    let now = gateway.now();
+    let due = gateway.store.spots_due(now).await?;
+    for (client, waiting) in beyond {
+        let mut too_many = waiting - most;
+        let is_its = |spot: &&Spot| spot.is_delivery() && spot.line.client() == client;
+        let spots: Vec<&Spot> = due.iter().filter(is_its).collect();
         let mut buried = 0;
         // Some of each place in turn: within one, what has been due for longest goes first.
         while too_many > 0 {
@@ -235,11 +239,13 @@ pub async fn bury_beyond_bounds(gateway: &Gateway) -> Result<(), Internal> {
                 break;
             }
         }
-        tracing::error!(
-            client,
-            buried,
-            "too many events of a client wait; the oldest were given up"
-        );
+        if buried > 0 {
+            tracing::error!(
+                client,
+                buried,
+                "too many events of a client wait; the oldest were given up"
+            );
+        }
     }
     Ok(())
 }
@@ -281,8 +287,7 @@ pub async fn bury_the_old(gateway: &Gateway) -> Result<(), Internal> {
     let rests = |spot: &Spot| {
         let target = target(gateway, &spot.line);
         let state = |target| gateway.circuits.state(&target, Instant::now());
-        let is_delivery = spot.line.kind() == Some(DutyKind::Deliver);
-        is_delivery && target.is_some_and(|target| state(target) != State::Closed)
+        spot.is_delivery() && target.is_some_and(|target| state(target) != State::Closed)
     };
     let spots = gateway.store.spots_due(before).await?;
     let mut left = BURIED_AT_ONCE;

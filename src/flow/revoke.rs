@@ -84,23 +84,34 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
         .revoke(at, &issued, &Scrubber::default(), gateway.now())
         .await;
     match revoked {
-        Ok(()) | Err(RevokeError::UnsupportedTokenType) => {
+        Ok(()) => {
             gateway.circuits.worked(&target);
             tracing::info!("tokens revoked");
             count(gateway, client, institution, Revoked::Revoked);
             attempt.settle(gateway, Fate::Done, None).await
         }
+        Err(error) if error.is_final() => {
+            gateway.circuits.worked(&target);
+            tracing::info!(%error, "tokens cannot be revoked; they end by themselves");
+            count(gateway, client, institution, Revoked::NoEndpoint);
+            attempt.settle(gateway, Fate::Dropped, None).await
+        }
         Err(error) => {
+            let circuits = &gateway.circuits;
             let asked = match &error {
-                RevokeError::Later(asked, _) => Some(*asked),
-                _ => None,
+                RevokeError::Refused(_) => {
+                    circuits.worked(&target);
+                    None
+                }
+                RevokeError::Later(asked, _) => {
+                    circuits.failed(&target, entered, Some(*asked), Instant::now());
+                    Some(*asked)
+                }
+                _ => {
+                    circuits.failed(&target, entered, None, Instant::now());
+                    None
+                }
             };
-            match &error {
-                RevokeError::Refused(_) => gateway.circuits.worked(&target),
-                _ => gateway
-                    .circuits
-                    .failed(&target, entered, asked, Instant::now()),
-            }
             tracing::warn!(%error, "tokens could not be revoked");
             if let Some(setup) = error.setup_fault(at.oauth) {
                 tell_operator(
@@ -177,14 +188,13 @@ pub(super) async fn give_back(
 async fn from_memory(gateway: &Gateway, endpoint: &CallbackEndpoint, issued: &Issued) {
     let at = endpoint.registered();
     let mut pauses = FROM_MEMORY.iter();
-    while at.oauth.revocation_endpoint.is_some() {
+    loop {
         let scrubber = Scrubber::default();
-        let Err(error) = gateway
-            .oauth
-            .revoke(at, issued, &scrubber, gateway.now())
-            .await
-        else {
-            return;
+        let revoked = gateway.oauth.revoke(at, issued, &scrubber, gateway.now());
+        let error = match revoked.await {
+            Ok(()) => return,
+            Err(error) if error.is_final() => return,
+            Err(error) => error,
         };
         let Some(pause) = pauses.next() else {
             tracing::error!(%error, "tokens could not be revoked from memory; given up");

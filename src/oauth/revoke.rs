@@ -35,6 +35,11 @@ pub enum RevokeError {
 }
 
 impl RevokeError {
+    /// Whether nothing more can be done: the institution has no way to take such tokens back, so they end by themselves.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::NoEndpoint | Self::UnsupportedTokenType)
+    }
+
     /// What the operator has to correct, if that is why.
     pub fn setup_fault(&self, oauth: &OAuth) -> Option<SetupFault> {
         let meaning = match self {
@@ -51,7 +56,8 @@ impl RevokeError {
 
 impl OAuthClient {
     /// Revokes tokens: refresh tokens first, because at most institutions that ends the access tokens of
-    /// the same grant as well, then access tokens. All are tried; the first error is returned. `scrubber`
+    /// the same grant as well, then access tokens. All are tried; the first error that
+    /// another try may mend is returned, else the first of all. `scrubber`
     /// knows the secrets of the exchange they came from; `now` is what a date in `Retry-After` is compared with.
     ///
     /// Each call has the institution's time limit. A success response for a token that the institution
@@ -89,16 +95,25 @@ impl OAuthClient {
         for token in &issued.refresh {
             let revoked = revoke(token, "refresh_token").await;
             is_refresh_gone |= revoked.is_ok();
-            outcome = outcome.and(revoked);
+            outcome = both(outcome, revoked);
         }
         for token in &issued.access {
             match revoke(token, "access_token").await {
                 // The grant ended with its refresh token; the access token ends by itself.
                 Err(RevokeError::UnsupportedTokenType) if is_refresh_gone => {}
-                revoked => outcome = outcome.and(revoked),
+                revoked => outcome = both(outcome, revoked),
             }
         }
         outcome
+    }
+}
+
+/// The outcome of both: an error that another try may mend goes before one that is final.
+fn both(one: Result<(), RevokeError>, other: Result<(), RevokeError>) -> Result<(), RevokeError> {
+    match (&one, &other) {
+        (Err(first), Err(second)) if first.is_final() && !second.is_final() => other,
+        (Err(_), _) => one,
+        (Ok(()), _) => other,
     }
 }
 

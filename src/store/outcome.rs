@@ -167,6 +167,11 @@ impl Spot {
     pub fn of_file(line: Line) -> Self {
         Self { line, slot: None }
     }
+
+    /// Whether events wait there.
+    pub fn is_delivery(&self) -> bool {
+        self.line.kind() == Some(DutyKind::Deliver)
+    }
 }
 
 /// Which server something is at: two that hang or answer each for itself.

@@ -151,3 +151,23 @@ async fn k5_without_an_endpoint_nothing_is_sent() {
     );
     assert!(server.requests().is_empty());
 }
+
+#[tokio::test]
+async fn k5_what_may_still_be_revoked_is_tried_again_though_the_rest_never_can() {
+    let reply = |request: &Request| match hint(request).as_str() {
+        "refresh_token" => json("400 A", r#"{"error":"unsupported_token_type"}"#),
+        _ => response("503 A", &[("retry-after", "7")], b""),
+    };
+    let outcome = at(Some("CANARY-refresh"), reply).await.0;
+    assert!(
+        matches!(outcome, Err(RevokeError::Later(wait, _)) if wait == Duration::from_secs(7)),
+        "{outcome:?}"
+    );
+    for (error, is_final) in [
+        (RevokeError::NoEndpoint, true),
+        (RevokeError::UnsupportedTokenType, true),
+        (outcome.unwrap_err(), false),
+    ] {
+        assert_eq!(error.is_final(), is_final, "{error}");
+    }
+}

@@ -544,6 +544,9 @@ async fn an_import_that_is_killed_goes_on_and_makes_none_twice(backend: Backend)
 
 async fn a_grant_moves_to_another_gateway_and_its_chain_lives_there(backend: Backend) {
     let old = TestGateway::start(backend).await;
+    let end = "2100-01-01T00:00:00Z";
+    let said = Behaviour::With("consent_expires_at", json!(end));
+    old.bank.next_token(said);
     let there = connected(&old).await;
     let bank = old.bank.issuer();
     let setup = Setup {
@@ -560,6 +563,7 @@ async fn a_grant_moves_to_another_gateway_and_its_chain_lives_there(backend: Bac
         "{ran:?}"
     );
     assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["consent_expires_at"], end);
     // Somebody connects at the old one after that: it is not frozen.
     connected(&old).await;
     let set = &rows[0]["token_set"];
@@ -575,6 +579,8 @@ async fn a_grant_moves_to_another_gateway_and_its_chain_lives_there(backend: Bac
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.starts_with("imported 1,"), "{ran:?}");
     let here = guid(&members(&new).await[0].1);
+    let shown = seen(&new, "user-1", here).await;
+    assert_eq!(shown["consent_expires_at"], "2100-01-01T00:00:00+00:00");
 
     // There it is pulled and refreshed, hour by hour.
     let first = job(&nth_push(&new, 1).await);

@@ -401,13 +401,12 @@ pub async fn report(
 
 /// Records that the institution refused what a job pulled with.
 async fn denied(gateway: &Arc<Gateway>, job: &Job, of: HandOut) -> Result<Recorded, Internal> {
-    let refused = match gateway.store.lease(job.guid).await? {
-        Lease::Granted {
-            job,
-            token: Some(token),
-            ..
-        } => refused(gateway, &job, &token).await?,
-        _ => Refused::AsReported,
+    let has_ended = job.status.is_finished();
+    let access = gateway.store.access(job.user, &[job.member]).await?.pop();
+    let token = access.flatten().and_then(|access| access.token);
+    let refused = match token.filter(|_| !has_ended) {
+        Some(token) => refused(gateway, job, &token).await?,
+        None => Refused::AsReported,
     };
     let (failure, reason) = match refused {
         Refused::HandedOutAgain(job) => return Ok(Recorded::Recorded(job)),

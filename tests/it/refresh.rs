@@ -322,24 +322,32 @@ async fn revoked_there_is_noticed_by_a_pull_and_told_within_its_job(backend: Bac
 }
 
 async fn a_refused_pull_is_tried_once_more_with_a_new_token(backend: Backend) {
-    let gateway = TestGateway::start(backend).await;
-    let member = pulled(&gateway).await;
-    let job = ordered(&gateway, member).await;
-    let (_, lent) = lease(&gateway, &job).await;
-    let before = gateway.aggregator.received().len();
-    let reported = report(&gateway, &job, failed("denied")).await;
-    assert_eq!(reported, (200, "QUEUED".to_owned()));
-    let again = nth_push(&gateway, before + 1).await;
-    assert_eq!(self::job(&again), job);
-    let (_, renewed) = lease(&gateway, &job).await;
-    assert_ne!(lent["access_token"], renewed["access_token"]);
-    let done = report(&gateway, &job, json!({"status": "succeeded"})).await;
-    assert_eq!(done, (200, "SUCCEEDED".to_owned()));
-    assert_eq!(
-        self::status(&read(&gateway, member).await),
-        ("CONNECTED", None)
-    );
-    assert_eq!((refreshes(&gateway), told(&gateway, "IMPAIRED")), (1, 0));
+    let question = json!({"type": "TEXT", "field_name": "a", "label": "b"});
+    let asked = json!({"status": "challenged", "challenges": [question]});
+    // Whatever became of the job until then.
+    for begun in [None, Some(json!({"status": "started"})), Some(asked)] {
+        let gateway = TestGateway::start(backend).await;
+        let member = pulled(&gateway).await;
+        let job = ordered(&gateway, member).await;
+        let (_, lent) = lease(&gateway, &job).await;
+        let before = gateway.aggregator.received().len();
+        if let Some(begun) = begun {
+            assert_eq!(report(&gateway, &job, begun).await.0, 200);
+        }
+        let reported = report(&gateway, &job, failed("denied")).await;
+        assert_eq!(reported, (200, "QUEUED".to_owned()));
+        let again = nth_push(&gateway, before + 1).await;
+        assert_eq!(self::job(&again), job);
+        let (_, renewed) = lease(&gateway, &job).await;
+        assert_ne!(lent["access_token"], renewed["access_token"]);
+        let done = report(&gateway, &job, json!({"status": "succeeded"})).await;
+        assert_eq!(done, (200, "SUCCEEDED".to_owned()));
+        assert_eq!(
+            self::status(&read(&gateway, member).await),
+            ("CONNECTED", None)
+        );
+        assert_eq!((refreshes(&gateway), told(&gateway, "IMPAIRED")), (1, 0));
+    }
 }
 
 async fn racing_refresh_of_two_gateways_makes_one_token_request(backend: Backend) {

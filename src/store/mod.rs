@@ -127,6 +127,7 @@ pub const STEPS: &[&str] = &[
     "know_seal_keys",
     "seal_keys",
     "tell_time",
+    "time",
     "tell_consent",
     "consents",
     "each_sealed",

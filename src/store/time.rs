@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::driver::{Backend, Store};
 use super::outcome::Result;
 use crate::steps::latest_time::TellTime;
+use crate::steps::record::{Key, Reads, Slot};
 
 /// What the store says of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +21,24 @@ impl Store {
     pub async fn tell_time(&self, now: Timestamp) -> Result<TimeTold> {
         let _timing = self.timed("tell_time");
         let latest = self.step(&TellTime, now).await?;
-        let server = match &self.backend {
-            Backend::Sqlite(_) => None,
-            Backend::Redis(store) => Some(store.time().await?),
-        };
+        let server = self.server_time().await?;
         Ok(TimeTold { server, latest })
+    }
+
+    /// Asks what the gateways of this store say.
+    pub async fn time(&self) -> Result<TimeTold> {
+        let _timing = self.timed("time");
+        let reads = Reads::of([Key::latest_time()]);
+        let view = self.look(Slot::Store, reads).await?;
+        let server = self.server_time().await?;
+        let latest = view.latest_time().map(|it| it.time);
+        Ok(TimeTold { server, latest })
+    }
+
+    async fn server_time(&self) -> Result<Option<Timestamp>> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(None),
+            Backend::Redis(store) => store.time().await.map(Some),
+        }
     }
 }

@@ -102,8 +102,8 @@ pub async fn open_store(config: &Config) -> Result<(Store, Vec<String>), StoreEr
 /// What time it is, for a command that works on the store beside its gateways.
 pub async fn now(store: &Store) -> Result<Timestamp, StoreError> {
     let timeline = Timeline::new(Sources::real().clocks);
-    let told = store.time().await?;
-    timeline.hear(told.server, told.latest);
+    let (server, latest) = store.time().await?;
+    timeline.hear(server, latest);
     Ok(timeline.now())
 }
 

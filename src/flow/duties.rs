@@ -198,7 +198,9 @@ pub async fn give_back(gateway: &Gateway, duty: &Duty) -> Result<(), Internal> {
         Duty::Push(job) => Some(job.attempt),
         Duty::Deliver(event) => Some(event.attempt),
         Duty::Revoke(owed) => Some(owed.revocation.attempt),
-        Duty::Refresh { .. } | Duty::Notify { .. } => None,
+        Duty::Refresh { .. } => None,
+        // It is due again after its hold, unless its consent was replaced meanwhile.
+        Duty::Notify { .. } => return Ok(()),
     };
     let duty = duty.name();
     Attempt { duty, nth }

@@ -172,6 +172,7 @@ pub async fn find(gateway: &Gateway, grant: &Grant) -> Result<Option<Member>, Im
     let endpoint = endpoint(gateway, grant)?;
     let store = &gateway.store;
     let Some(user) = store.user_by_id(&grant.client, &grant.user).await? else {
+        is_live(gateway, grant)?;
         return Ok(None);
     };
     let guid = member_guid(gateway, grant, &user);
@@ -179,6 +180,7 @@ pub async fn find(gateway: &Gateway, grant: &Grant) -> Result<Option<Member>, Im
     if let Some(member) = members.iter().find(|it| it.guid == guid) {
         return Ok(Some(member.clone()));
     }
+    is_live(gateway, grant)?;
     access::enabled(&user)?;
     let deleted = store.deleted_member(user.guid, guid, gateway.now()).await?;
     if deleted.is_some() {
@@ -343,17 +345,22 @@ fn endpoint(gateway: &Gateway, grant: &Grant) -> Result<CallbackEndpoint, Unfit>
     if gateway.institutions.get(institution).is_none() {
         return Err(Unfit::Institution(institution.clone()));
     }
+    CallbackEndpoint::of(gateway, client, institution)
+        .map_err(|_| Unfit::Registration(client.clone(), institution.clone()))
+}
+
+/// Whether a grant that is not here yet is still good for something.
+fn is_live(gateway: &Gateway, grant: &Grant) -> Result<(), Unfit> {
     let now = gateway.now();
     let has_passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-    if has_passed(grant.token_set.consent_expires_at) {
+    let token_set = &grant.token_set;
+    if has_passed(token_set.consent_expires_at) {
         return Err(Unfit::ConsentEnded);
     }
-    let token_set = &grant.token_set;
     if token_set.refresh_token.is_none() && has_passed(token_set.expires_at) {
         return Err(Unfit::TokenEnded);
     }
-    CallbackEndpoint::of(gateway, client, institution)
-        .map_err(|_| Unfit::Registration(client.clone(), institution.clone()))
+    Ok(())
 }
 
 /// The token that tells a grant from others, and what it is.

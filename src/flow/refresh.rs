@@ -33,6 +33,9 @@ use crate::store::{
 /// carries tokens is sent again for about a minute.
 const KEEPING: Duration = Duration::from_secs(100);
 
+/// For how long a new consent has no notices.
+const AT_ITS_BEGINNING: Duration = Duration::from_secs(60 * 60);
+
 /// How long somebody waits for a refresh that is under way elsewhere.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -77,7 +80,11 @@ pub(super) fn sealed(
         due_at: is_renewable.then(|| now + rules.idle),
         consent: consent_ends_at.map(|at| ConsentEnd {
             at,
-            due_at: gateway.settings.notice_days.next(at, now),
+            // One that begins about a notice's time before its end is not told of at once.
+            due_at: gateway
+                .settings
+                .notice_days
+                .next(at, now + AT_ITS_BEGINNING),
         }),
     }
 }
@@ -331,6 +338,13 @@ impl Refresh<'_> {
                 tracing::warn!(
                     "the token set was replaced during a refresh; what it gave is dropped"
                 );
+            }
+            Settled::Replaced => {
+                tracing::warn!("a new consent came during a refresh; what that gave is given back");
+                if self.endpoint.registered().oauth.revoke_replaced {
+                    let issued = Issued::from(&token_set);
+                    revoke::give_back(self.gateway, self.endpoint, self.member, &issued).await;
+                }
             }
             Settled::Gone => {
                 tracing::warn!("the member went during a refresh; what it gave is given back");

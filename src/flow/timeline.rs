@@ -7,6 +7,8 @@
 //! - is drawn towards the right time, that of the store's server (one for all gateways), or of the machine where the
 //!   store is a file: by a sixteenth of the time that passes, so every wait stays about as long as it was meant;
 //! - takes over at once what is further away than [`FOLLOWED`]: a machine that slept, or a year put right;
+//! - is the same as that of the gateways that run already: each tells the store what time it is at, and one that begins, or
+//!   was stopped for a while, takes that over;
 //! - begins no earlier than the store was told last: what was due by a clock that was ahead is still due in time after a
 //!   restart.
 //!
@@ -19,6 +21,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Gateway;
+use crate::store::{StoreError, TimeTold};
 
 /// The clocks of a machine.
 pub trait Clocks: Send + Sync {
@@ -43,6 +46,12 @@ const DRAWN: u32 = 16;
 /// From this distance on, it is said that the timeline is not where it should be.
 const TOLD: SignedDuration = SignedDuration::from_secs(10);
 
+/// What was told within this time is of a gateway that runs.
+const FRESH: SignedDuration = SignedDuration::from_secs(30);
+
+/// Gateways that are nearer to each other than this agree.
+const AGREED: SignedDuration = SignedDuration::from_secs(1);
+
 /// How often the server of the store is asked what time it is.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
 
@@ -63,6 +72,8 @@ struct Read {
     asked: Option<Duration>,
     /// Whether it ever answered.
     is_heard: bool,
+    /// What this gateway told it last.
+    told: Option<TimeTold>,
     /// Whether it was said that the time is not the right one.
     is_told: bool,
 }
@@ -76,6 +87,7 @@ impl Timeline {
             server: None,
             asked: None,
             is_heard: false,
+            told: None,
             is_told: false,
         };
         Self {
@@ -87,8 +99,7 @@ impl Timeline {
     /// Now, in whole milliseconds: the same for every gateway of a store, except for what a reply of it takes.
     pub fn now(&self) -> Timestamp {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, _) = self.go_on(&mut read);
-        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+        whole_milliseconds(self.go_on(&mut read).0)
     }
 
     /// What the machine takes for the time of day, in whole milliseconds: for what others compare with their clocks.
@@ -96,20 +107,47 @@ impl Timeline {
         self.clocks.of_day()
     }
 
-    /// Takes over what the store says of the time: what its server's clock said just now, if it has a server, and the
-    /// latest that any gateway told it.
-    pub fn hear(&self, server: Option<Timestamp>, latest: Option<Timestamp>) {
+    /// Takes over what the store says of the time: what its server's clock said just now, if it has a server, and what
+    /// some gateway told last.
+    pub fn hear(&self, server: Option<Timestamp>, latest: Option<TimeTold>) {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let at = self.clocks.steady();
         read.server = server
             .map(|time| (self.clocks.of_server(time), at))
             .or(read.server);
-        if !std::mem::replace(&mut read.is_heard, true) {
-            let right = self.right(&read, at);
-            let is_near = |it: &Timestamp| it.duration_since(right).abs() < FOLLOWED;
-            read.time = latest.filter(is_near).map_or(right, |it| it.max(right));
+        let right = self.right(&read, at);
+        let is_first = !std::mem::replace(&mut read.is_heard, true);
+        let (own, _) = self.go_on(&mut read);
+        let is_fresh = |it: &TimeTold| {
+            let age = right.duration_since(it.right);
+            read.told != Some(*it) && (SignedDuration::ZERO..FRESH).contains(&age)
+        };
+        let time = match latest {
+            Some(it) if is_fresh(&it) => right + it.time.duration_since(it.right),
+            latest if is_first => {
+                let is_near = |it: &TimeTold| it.time.duration_since(right).abs() < FOLLOWED;
+                let near = latest.filter(is_near);
+                near.map_or(right, |it| it.time.max(right))
+            }
+            _ => own,
+        };
+        if is_first || time.duration_since(own).abs() >= AGREED {
+            read.time = time;
             read.at = at;
         }
+    }
+
+    /// What to tell the store.
+    fn told(&self) -> TimeTold {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let (time, _) = self.go_on(&mut read);
+        let right = self.right(&read, read.at);
+        let told = TimeTold {
+            time: whole_milliseconds(time),
+            right: whole_milliseconds(right),
+        };
+        read.told = Some(told);
+        told
     }
 
     /// Moves on to now. Also how far that is from the right time: positive if it is behind.
@@ -161,11 +199,10 @@ impl Timeline {
 /// away, the steady clock goes on.
 pub async fn agree(gateway: &Gateway) {
     let timeline = &gateway.clock;
-    if timeline.asks_now() {
-        match gateway.store.tell_time(timeline.now()).await {
-            Ok(told) => timeline.hear(told.server, told.latest),
-            Err(error) => tracing::warn!(%error, "the store could not be asked for the time"),
-        }
+    if timeline.asks_now()
+        && let Err(error) = ask(gateway, timeline).await
+    {
+        tracing::warn!(%error, "the store could not be asked for the time");
     }
     if let Some(distance) = timeline.news() {
         let behind_s = distance.as_secs();
@@ -174,6 +211,17 @@ pub async fn agree(gateway: &Gateway) {
             false => tracing::info!("what is due follows the clock again"),
         }
     }
+}
+
+/// First hears, so that a gateway whose own clock is wrong does not tell the others so.
+async fn ask(gateway: &Gateway, timeline: &Timeline) -> Result<(), StoreError> {
+    let (server, latest) = gateway.store.time().await?;
+    timeline.hear(server, latest);
+    gateway.store.tell_time(timeline.told()).await
+}
+
+fn whole_milliseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }
 
 #[cfg(test)]
@@ -216,6 +264,13 @@ mod tests {
         Timestamp::from_second(1_700_000_000 + seconds).unwrap()
     }
 
+    fn told(time: i64, right: i64) -> Option<TimeTold> {
+        Some(TimeTold {
+            time: at(time),
+            right: at(right),
+        })
+    }
+
     fn seconds(timeline: &Timeline) -> i64 {
         timeline.now().as_second() - at(0).as_second()
     }
@@ -255,9 +310,7 @@ mod tests {
         early.set(-HOUR);
         late.set(HOUR);
         let timelines = [&early, &late].map(|it| Timeline::new(Box::new(it.clone())));
-        timelines
-            .iter()
-            .for_each(|it| it.hear(Some(at(5)), Some(at(4))));
+        timelines.iter().for_each(|it| it.hear(Some(at(5)), None));
         for passed in [0, 100] {
             [&early, &late].iter().for_each(|it| it.pass(passed));
             late.set(HOUR);
@@ -266,7 +319,7 @@ mod tests {
         // The server's own clock is set: they follow it slowly, together.
         timelines
             .iter()
-            .for_each(|it| it.hear(Some(at(105 - HOUR)), Some(at(105))));
+            .for_each(|it| it.hear(Some(at(105 - HOUR)), told(105, 105)));
         [&early, &late].iter().for_each(|it| it.pass(160));
         assert!(timelines.iter().all(|it| seconds(it) == 105 + 160 - 10));
     }
@@ -275,11 +328,34 @@ mod tests {
     fn r2_a_restart_goes_on_where_a_clock_that_was_ahead_had_been() {
         for (latest, expected) in [(HOUR, HOUR), (-HOUR, 0), (3 * HOUR, 0)] {
             let timeline = Timeline::new(Box::new(ByHand::default()));
-            timeline.hear(None, Some(at(latest)));
+            timeline.hear(None, told(latest, latest - 60));
             assert_eq!(seconds(&timeline), expected);
             // Only a beginning does so.
-            timeline.hear(None, Some(at(latest + 100)));
+            timeline.hear(None, told(latest + 100, latest - 60));
             assert_eq!(seconds(&timeline), expected);
+        }
+    }
+
+    #[test]
+    fn r2_who_begins_or_was_stopped_is_where_those_are_that_run() {
+        // The server's clock was set ahead; those that run are behind it still.
+        let clocks = ByHand::default();
+        let timeline = Timeline::new(Box::new(clocks.clone()));
+        timeline.hear(Some(at(HOUR)), told(10, HOUR - 5));
+        assert_eq!(seconds(&timeline), 15);
+        // It runs, and tells what it is at: nobody takes over his own word.
+        let own = timeline.told();
+        assert_eq!((own.time, own.right), (at(15), at(HOUR)));
+        clocks.pass(10);
+        timeline.hear(Some(at(HOUR + 10 - 3)), Some(own));
+        assert!((seconds(&timeline) - 25).abs() <= 1);
+        // It was stopped for half an hour, and the others were not.
+        timeline.hear(Some(at(HOUR + 1_800)), told(1_800, HOUR + 1_795));
+        assert_eq!(seconds(&timeline), 1_805);
+        // What somebody said long ago, or of a time to come, moves nobody who runs.
+        for right in [HOUR + 1_000, HOUR + 1_900] {
+            timeline.hear(Some(at(HOUR + 1_800)), told(9_999, right));
+            assert_eq!(seconds(&timeline), 1_805);
         }
     }
 

@@ -192,7 +192,8 @@ impl TokenResponse {
             .text("scope")
             .map(|text| text.to_string())
             .or_else(|| members.list("scope").map(|scopes| scopes.join(" ")));
-        let consent_expires_at = consent_end(&members);
+        // One who has just issued tokens does not say that the consent had ended before.
+        let consent_expires_at = consent_end(&members).filter(|end| *end > now);
         Some(TokenSet {
             access_token: token(ACCESS_TOKEN)?,
             refresh_token: token(REFRESH_TOKEN),
@@ -203,7 +204,7 @@ impl TokenResponse {
     }
 }
 
-/// When the consent ends, if the response says so: with the first of its details, if it says that of several.
+/// When the consent ends, if the response says so: with the last of its details, if it says that of several.
 fn consent_end(members: &Members) -> Option<Timestamp> {
     let said = members.text(CONSENT_END).map(|text| text.to_string());
     let said = said.or_else(|| members.number(CONSENT_END).map(str::to_owned));
@@ -219,16 +220,16 @@ fn consent_end(members: &Members) -> Option<Timestamp> {
             _ => None,
         })
     });
-    said.min()
+    said.max()
 }
 
 /// Reads a moment: of RFC 3339, or a day, which ends with it; or seconds or milliseconds since 1970.
 fn moment(text: &str) -> Option<Timestamp> {
     /// The year 5138 in seconds: a number above it is of milliseconds.
-    const MOST_SECONDS: i64 = 100_000_000_000;
+    const MOST_SECONDS: u64 = 100_000_000_000;
     let text = text.trim();
     if let Some(number) = text.parse::<i64>().ok().or_else(|| seconds(text)) {
-        return match number.abs() > MOST_SECONDS {
+        return match number.unsigned_abs() > MOST_SECONDS {
             true => Timestamp::from_millisecond(number).ok(),
             false => Timestamp::from_second(number).ok(),
         };

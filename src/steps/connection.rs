@@ -161,7 +161,12 @@ impl Step for Connection {
         if let Some(replaced) = replaced.filter(|_| self.revokes_replaced) {
             owe(&mut changes, member.guid, replaced, now);
         }
-        changes.put(Key::access(member.guid), self.tokens.record(&member));
+        let mut access = self.tokens.record(&member);
+        if let Some(token) = &mut access.token {
+            let before = replaced.and_then(|it| it.token.as_ref());
+            token.replaced = before.map(|it| it.generation);
+        }
+        changes.put(Key::access(member.guid), access);
         set_fingerprint(&mut changes, &mut member, &self.fingerprints);
         consent_end::keep(&mut changes, &mut member, self.tokens.consent);
         follow(&mut member, ConnectionStatus::Connected);

@@ -4,19 +4,26 @@
 //! - Each notice is told once, whoever else looks, also across restarts. Of those that were missed only the latest is
 //!   told; those whose time had passed when the consent began are not.
 //! - Nothing is told of a connection that is over already, or that went to another gateway.
-//! - At the end the member is IMPAIRED, and its token set is erased here; a refresh token is given back.
+//! - At the end the member is IMPAIRED, and its token set is erased here; a refresh token is given back. A job that pulls
+//!   with it ends, so that its report changes nothing.
+//! - What is frozen is looked at again later, as it may be thawed.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::consent_end::NoticeDays;
 use super::event::Snapshot;
-use super::member::follow;
+use super::member::{follow, replace_job};
 use super::record::{Changes, Consent, Key, Reads, Slot, View};
 use super::revocation::owe;
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::MemberGuid;
 use crate::domain::member::{ConnectionStatus, Member, StatusReason};
+
+/// When a frozen one is looked at again.
+const FROZEN_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is due of a consent is told, as a duty that is held until then.
 #[derive(Clone, Debug)]
@@ -53,7 +60,7 @@ impl Step for TellConsent {
 
     fn reads(&self) -> Reads {
         let keys = [Key::consent, Key::access, Key::member].map(|key| key(self.member));
-        Reads::of(keys)
+        Reads::of(keys).then(&["j"])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (ConsentTold, Changes) {
@@ -67,6 +74,18 @@ impl Step for TellConsent {
             changes.delete(key);
             return (ConsentTold::Nothing, changes);
         };
+        let access = view.access(self.member).and_then(|it| it.token.as_ref());
+        if access.is_some_and(|token| token.frozen_at.is_some()) {
+            let due_at = now + FROZEN_AGAIN;
+            changes.put(
+                key,
+                Consent {
+                    due_at,
+                    ..consent.clone()
+                },
+            );
+            return (ConsentTold::Nothing, changes);
+        }
         if now >= consent.ends_at {
             changes.delete(key);
             self.end(view, member, &mut changes, now);
@@ -80,9 +99,7 @@ impl Step for TellConsent {
                 ..consent.clone()
             },
         );
-        let access = view.access(self.member).and_then(|it| it.token.as_ref());
-        let is_alive =
-            access.is_some_and(|token| token.refused_at.is_none() && token.frozen_at.is_none());
+        let is_alive = access.is_some_and(|token| token.refused_at.is_none());
         match self.days.latest(consent.ends_at, now).filter(|_| is_alive) {
             Some(days) => {
                 changes.tell(&self.expiring, &Snapshot::of(member), now);
@@ -107,6 +124,7 @@ impl TellConsent {
         }
         let mut member = member.clone();
         let before = member.status;
+        replace_job(changes, view, &mut member, now);
         follow(&mut member, ConnectionStatus::Impaired);
         if member.status != before {
             member.status_reason = Some(StatusReason::ConsentEnded);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::record::{Changes, Consent, Key};
 use crate::domain::member::Member;
@@ -48,10 +48,17 @@ pub struct ConsentEnd {
     pub due_at: Timestamp,
 }
 
+/// An end that moves by less than this has not moved: institutions count in seconds from now.
+const SAME: SignedDuration = SignedDuration::from_hours(1);
+
 /// Keeps when a member's consent ends. Returns whether that is not what was known.
 pub(super) fn keep(changes: &mut Changes, member: &mut Member, end: Option<ConsentEnd>) -> bool {
     let ends_at = end.map(|it| it.at);
-    if member.consent_expires_at == ends_at {
+    let is_same = match (member.consent_expires_at, ends_at) {
+        (Some(before), Some(after)) => after.duration_since(before).abs() < SAME,
+        (before, after) => before == after,
+    };
+    if is_same {
         return false;
     }
     member.consent_expires_at = ends_at;

@@ -375,21 +375,8 @@ impl Step for Settle {
                 }
                 changes.put(self.duty.key(), owed);
             }
-            DutyName::Consent(member) => {
-                let (Some(consent), Fate::Postponed(at) | Fate::Untried(at)) =
-                    (view.consent(member), self.fate)
-                else {
-                    return unchanged(());
-                };
-                let due_at = at;
-                changes.put(
-                    Key::consent(member),
-                    Consent {
-                        due_at,
-                        ..consent.clone()
-                    },
-                );
-            }
+            // Its own step says when it is due next.
+            DutyName::Consent(_) => return unchanged(()),
         }
         ((), changes)
     }

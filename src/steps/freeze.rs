@@ -168,6 +168,7 @@ mod tests {
         TokenState {
             client: "acme".parse().expect("a client"),
             institution: "bank".parse().expect("a code"),
+            replaced: None,
             generation: 1,
             is_renewable: true,
             ends_at: Some(at(0)),

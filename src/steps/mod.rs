@@ -55,6 +55,7 @@ pub use ending::Failure;
 pub use freeze::{Freeze, Frozen, Thaw};
 pub use idempotency::{Idempotence, IdempotentRequest};
 pub use job::{Answered, Answering, JobOrder, Lease, Ordered, PushAgain, SealedAccess};
+pub use latest_time::TimeTold;
 pub use link::{Opened, Opening, Subject, VisitKind, WindowQuery};
 pub use member::{MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember};
 pub use record::{DeliveryTry, TokenState};

@@ -22,8 +22,10 @@
 //! | `r` | tokens to give back, sealed | their member's guid, their generation |
 //! | `b` | a brake of a registration | client, institution, what it is for |
 //! | `v` | by what each seal key is recognised | nothing: there is one |
+//! | `c` | what time a gateway is at | nothing: there is one |
+//! | `q` | when a member's consent ends | its member's guid |
 //!
-//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `v` in the store's own. One
+//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `v` and `c` in the store's own. One
 //! step touches one slot.
 
 use std::collections::BTreeMap;
@@ -311,6 +313,9 @@ pub struct TokenState {
     /// Tells it from those before and after it.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub generation: u64,
+    /// Which one a new consent replaced by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<u64>,
     /// Whether it has a refresh token.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_renewable: bool,
@@ -729,6 +734,9 @@ pub struct LatestTime {
     /// The time.
     #[serde(with = "form")]
     pub time: Timestamp,
+    /// The right time then.
+    #[serde(with = "form")]
+    pub right: Timestamp,
 }
 
 /// How long a deleted member is kept before it is purged (CONTRACT.md 1.4).

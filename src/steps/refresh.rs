@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 use super::consent_end;
 use super::event::Snapshot;
-use super::member::follow;
+use super::member::{follow, replace_job};
 use super::record::{Changes, Doubt, Key, Reads, RunningRefresh, Slot, TokenState, View};
 use super::step::{Step, unchanged};
 use super::tokens::NewTokens;
@@ -144,8 +144,10 @@ pub enum Settled {
     Lost(Box<Member>, StatusReason),
     /// The member is connected again.
     Recovered(Box<Member>),
-    /// The token set was replaced meanwhile, by a connection or by another refresh. Nothing changed.
+    /// The token set was replaced meanwhile by another refresh: what it kept is newer. Nothing changed.
     Superseded,
+    /// The token set was replaced meanwhile by a new consent. Nothing changed.
+    Replaced,
     /// The token set, or its member, is gone. Nothing changed.
     Gone,
 }
@@ -172,7 +174,7 @@ impl Step for BeginRefresh {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::access(self.member), Key::member(self.member)])
+        Reads::of([Key::access(self.member), Key::member(self.member)]).then(&["j"])
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Begun, Changes) {
@@ -254,6 +256,7 @@ impl BeginRefresh {
         changes.delete(Key::access(self.member));
         if let Some(mut member) = view.member(self.member).cloned() {
             let before = member.status;
+            replace_job(&mut changes, view, &mut member, now);
             follow(&mut member, ConnectionStatus::Impaired);
             if member.status != before {
                 member.status_reason = Some(StatusReason::Revoked);
@@ -284,7 +287,10 @@ impl Step for SettleRefresh {
             return unchanged(Settled::Gone);
         };
         if before.generation != self.generation {
-            return unchanged(Settled::Superseded);
+            return unchanged(match before.replaced == Some(self.generation) {
+                true => Settled::Replaced,
+                false => Settled::Superseded,
+            });
         }
         let is_ours = before
             .running

@@ -50,6 +50,7 @@ impl NewTokens {
             client: member.client.clone(),
             institution: member.institution.clone(),
             generation: self.generation,
+            replaced: None,
             is_renewable: self.is_renewable,
             ends_at: self.ends_at,
             running: None,

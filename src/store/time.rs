@@ -4,41 +4,29 @@ use jiff::Timestamp;
 
 use super::driver::{Backend, Store};
 use super::outcome::Result;
-use crate::steps::latest_time::TellTime;
+use crate::steps::latest_time::{TellTime, TimeTold};
 use crate::steps::record::{Key, Reads, Slot};
 
-/// What the store says of the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeTold {
-    /// By the clock of its server; `None` where it is a file.
-    pub server: Option<Timestamp>,
-    /// By the gateway that told it last; `None`: none ever did.
-    pub latest: Option<Timestamp>,
-}
-
 impl Store {
-    /// Tells the store what time a gateway is at, and asks what others say.
-    pub async fn tell_time(&self, now: Timestamp) -> Result<TimeTold> {
+    /// Tells the store what time a gateway is at.
+    pub async fn tell_time(&self, told: TimeTold) -> Result<()> {
         let _timing = self.timed("tell_time");
-        let latest = self.step(&TellTime, now).await?;
-        let server = self.server_time().await?;
-        Ok(TimeTold { server, latest })
+        self.step(&TellTime(told), told.time).await
     }
 
-    /// Asks what the gateways of this store say.
-    pub async fn time(&self) -> Result<TimeTold> {
+    /// Asks what time it is by the clock of the store's server (`None`: it is a file), and what was told last.
+    pub async fn time(&self) -> Result<(Option<Timestamp>, Option<TimeTold>)> {
         let _timing = self.timed("time");
         let reads = Reads::of([Key::latest_time()]);
         let view = self.look(Slot::Store, reads).await?;
-        let server = self.server_time().await?;
-        let latest = view.latest_time().map(|it| it.time);
-        Ok(TimeTold { server, latest })
-    }
-
-    async fn server_time(&self) -> Result<Option<Timestamp>> {
-        match &self.backend {
-            Backend::Sqlite(_) => Ok(None),
-            Backend::Redis(store) => store.time().await.map(Some),
-        }
+        let told = view.latest_time().map(|it| TimeTold {
+            time: it.time,
+            right: it.right,
+        });
+        let server = match &self.backend {
+            Backend::Sqlite(_) => None,
+            Backend::Redis(store) => Some(store.time().await?),
+        };
+        Ok((server, told))
     }
 }

@@ -25,6 +25,8 @@ crate::on_both_stores!(
     access_that_nothing_can_renew_ends_with_its_token,
     a_refresh_may_move_the_end_of_a_consent,
     consents_that_end_soon_are_listed,
+    a_pull_under_way_when_its_consent_ends_connects_nobody,
+    a_grant_that_went_to_another_gateway_does_not_end_here,
 );
 
 async fn with(backend: Backend, oauth: &str) -> TestGateway {
@@ -144,8 +146,15 @@ async fn the_institution_says_when_a_consent_ends(backend: Backend) {
             "{said}"
         );
     }
-    // What cannot be read is no end; then the file's counts.
-    for said in [json!("soon"), json!({"days": 3}), json!(null), json!(1e300)] {
+    // What cannot be read is no end, and neither is one that had passed before; then the file's counts.
+    let past = [
+        json!(0),
+        json!(7_776_000),
+        json!("2001-01-01T00:00:00Z"),
+        json!(i64::MIN),
+    ];
+    let unread = [json!("soon"), json!({"days": 3}), json!(null), json!(1e300)];
+    for said in past.into_iter().chain(unread) {
         gateway
             .bank
             .next_token(Behaviour::With("consent_expires_at", said.clone()));
@@ -267,4 +276,45 @@ async fn consents_that_end_soon_are_listed(backend: Backend) {
     let within = listed(&["--within", "41"]).await;
     assert!(within.contains(&member), "{within}");
     assert_eq!(listed(&["--within", "41", "--client", "rival"]).await, "");
+}
+
+async fn a_pull_under_way_when_its_consent_ends_connects_nobody(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    gateway.bank.next_token(Behaviour::Without("refresh_token"));
+    let member = connected(&gateway).await;
+    let pull = job(&nth_push(&gateway, 1).await);
+    assert_eq!(lease(&gateway, &pull).await.0, 200);
+    report(&gateway, &pull, json!({"status": "started"})).await;
+    gateway.pass(HOUR);
+    over(&gateway, member).await;
+    assert_eq!(read(&gateway, member).await["is_being_aggregated"], false);
+    report(&gateway, &pull, json!({"status": "succeeded"})).await;
+    over(&gateway, member).await;
+}
+
+async fn a_grant_that_went_to_another_gateway_does_not_end_here(backend: Backend) {
+    let mut gateway = with(backend, "consent_days = 2\n").await;
+    let member = connected(&gateway).await;
+    let inside = gateway.inside.clone();
+    let now = || inside.clock.now();
+    let frozen = inside.store.freeze(member, now()).await;
+    frozen.expect("a step");
+    gateway.pass(DAY + HOUR);
+    gateway.pass(DAY);
+    gateway.sign_in().await;
+    // Another consent ends meanwhile, so what was due was looked at.
+    let said = Behaviour::With("consent_expires_at", json!((now() + HOUR).as_second()));
+    gateway.bank.next_token(said);
+    let other = connected(&gateway).await;
+    gateway.pass(2 * HOUR);
+    over(&gateway, other).await;
+    assert_eq!(
+        read(&gateway, member).await["connection_status"],
+        "CONNECTED"
+    );
+    assert_eq!(expiring(&gateway.hooks.received()).len(), 0);
+    // Once it is thawed, its end counts.
+    inside.store.thaw(member, now()).await.expect("a step");
+    gateway.pass(DAY + HOUR);
+    over(&gateway, member).await;
 }

@@ -35,6 +35,7 @@ crate::on_both_stores!(
     revoked_there_is_noticed_by_a_pull_and_told_within_its_job,
     a_refused_pull_is_tried_once_more_with_a_new_token,
     racing_refresh_of_two_gateways_makes_one_token_request,
+    a_refresh_that_a_new_consent_overtakes_leaves_no_tokens_behind,
     lost_rotation_by_a_crash_is_told_or_lives_on,
     a_refused_token_set_is_kept_for_a_day,
 );
@@ -348,6 +349,29 @@ async fn a_refused_pull_is_tried_once_more_with_a_new_token(backend: Backend) {
         );
         assert_eq!((refreshes(&gateway), told(&gateway, "IMPAIRED")), (1, 0));
     }
+}
+
+async fn a_refresh_that_a_new_consent_overtakes_leaves_no_tokens_behind(backend: Backend) {
+    let gateway = TestGateway::start(backend).await;
+    let member = pulled(&gateway).await;
+    gateway.pass(TOKEN);
+    let job = ordered(&gateway, member).await;
+    let gate = Gate::closed();
+    gateway.bank.next_token(Behaviour::Hold(gate.clone()));
+    let (origin, pulled) = (gateway.url.clone(), job.clone());
+    let leasing = tokio::spawn(async move { lease_at(&origin, &pulled).await });
+    asked(&gateway, 1).await;
+    let path = format!("/users/{}/members/{member}/oauth_window_uri", gateway.user);
+    let (_, minted) = gateway.platform("GET", &path, None).await;
+    let link = minted["member"]["oauth_window_uri"].as_str();
+    let link = link.and_then(|it| it.parse().ok()).expect("a link");
+    let page = gateway.connect(&gateway.visitor(), &link).await;
+    assert_eq!(page.name(), Some("connected"), "{}", page.body);
+    gate.open();
+    leasing.await.expect("no panic");
+    // An access token and a refresh token of the new consent, and nothing else.
+    eventually(async || (gateway.bank.live_tokens() == 2).then_some(())).await;
+    assert_eq!(status(&read(&gateway, member).await), ("CONNECTED", None));
 }
 
 async fn racing_refresh_of_two_gateways_makes_one_token_request(backend: Backend) {

@@ -1,5 +1,6 @@
 //! `guichet grants export`, `list` and `thaw`.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -169,21 +170,31 @@ impl Output {
     }
 }
 
-/// Goes through the members of these clients that have something to be pulled with.
+/// Goes through the members of these clients that have something to be pulled with, each once: again and again, until a
+/// pass finds no more, because pages move while others delete users.
 async fn each(
     gateway: &Gateway,
     clients: &[ClientId],
     mut work: impl AsyncFnMut(&User, Held) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let mut seen: HashSet<MemberGuid> = HashSet::new();
     for client in clients {
-        for nth in 1.. {
-            let (users, is_last) = export::page(gateway, client, nth).await.map_err(failed)?;
-            for (user, members) in users {
-                for held in members {
-                    work(&user, held).await?;
+        loop {
+            let before = seen.len();
+            for nth in 1.. {
+                let (users, is_last) = export::page(gateway, client, nth).await.map_err(failed)?;
+                for (user, members) in users {
+                    for held in members {
+                        if seen.insert(held.member.guid) {
+                            work(&user, held).await?;
+                        }
+                    }
+                }
+                if is_last {
+                    break;
                 }
             }
-            if is_last {
+            if seen.len() == before {
                 break;
             }
         }

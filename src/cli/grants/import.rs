@@ -90,7 +90,7 @@ pub(super) async fn run(config: Config, options: Options) -> anyhow::Result<()> 
         bail!("{} has no rows", options.file.display());
     }
     let access = match options.yes {
-        true => Access::Writes,
+        true => Access::Seals,
         false => Access::Reads,
     };
     let gateway = open(config, access).await?;

@@ -16,6 +16,8 @@ use crate::store::{self, StoreError};
 pub(super) enum Access {
     Reads,
     Writes,
+    /// Writes what is sealed under the active seal key.
+    Seals,
 }
 
 /// The gateway of the configuration, for a command that does something in its place.
@@ -33,12 +35,21 @@ pub(super) async fn open(config: Config, access: Access) -> anyhow::Result<Arc<G
         }
     }
     let (store, _) = app::open_store(&config).await?;
-    match access {
-        Access::Reads => store::check_seal_keys(&store.seal_keys().await?, &keys)?,
-        Access::Writes => store.know_seal_keys(keys, sources.clocks.of_day()).await?,
+    let known = store.seal_keys().await?;
+    store::check_seal_keys(&known, &keys)?;
+    if access == Access::Seals {
+        let active = keys.first().map_or("", |(id, _)| id.as_str());
+        // What is sealed under it must open at the gateways that run.
+        if !known.keys.is_empty() && !known.keys.contains_key(active) {
+            bail!(
+                "no gateway has started with the seal key {active} yet, so none could open what is sealed under it; \
+                 restart every gateway with this configuration first"
+            );
+        }
+        store.know_seal_keys(keys, sources.clocks.of_day()).await?;
     }
     let gateway = app::build_on(store, config, sources)?.app.gateway.clone();
-    if access == Access::Writes {
+    if access != Access::Reads {
         timeline::agree(&gateway).await;
     }
     Ok(gateway)

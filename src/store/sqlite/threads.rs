@@ -156,11 +156,19 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.queues = None;
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has said so itself.
-            let _ = thread.join();
-        }
+        let Some((steps, reads)) = self.queues.take() else {
+            return;
+        };
+        // The writer is the first of them, and closes its connection last: only one that writes brings the log into the
+        // file when nobody else has it open.
+        drop(reads);
+        let readers = self.threads.drain(1.min(self.threads.len())..);
+        // A thread that panicked has said so itself.
+        readers.for_each(|thread| drop(thread.join()));
+        drop(steps);
+        self.threads
+            .drain(..)
+            .for_each(|thread| drop(thread.join()));
     }
 }
 

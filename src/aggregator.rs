@@ -1,6 +1,7 @@
 //! The aggregator, as a client: a job is pushed to the service that pulls the data.
 //!
-//! A push is a POST of `{job_guid, member_guid, institution_code, kind, round, attempt, data_request}`,
+//! A push is a POST of `{job_guid, member_guid, institution_code, kind, round, attempt, data_request}`, and
+//! `is_background` where nobody asked for it,
 //! signed by Standard Webhooks (see [`crate::signature`]). Any 2xx status accepts the job; the aggregator
 //! then leases the token or credentials, and reports. The operator configures its address, so it may be
 //! on any network; plain http is for this machine only.
@@ -99,7 +100,7 @@ impl Aggregator {
     /// push. A second push of the same job, after a missing report or after answers to its challenges,
     /// has another id.
     pub async fn push(&self, job: &Job, now: Timestamp) -> Result<(), PushError> {
-        let body = json!({
+        let mut body = json!({
             "attempt": job.attempt,
             "data_request": job.data_request,
             "institution_code": job.institution,
@@ -107,8 +108,11 @@ impl Aggregator {
             "kind": KIND,
             "member_guid": job.member,
             "round": job.round,
-        })
-        .to_string();
+        });
+        if job.is_background {
+            body["is_background"] = json!(true);
+        }
+        let body = body.to_string();
         let id = message_id(job);
         let signatures = signature::sign(&self.secrets, &id, now, body.as_bytes());
         let request = self
@@ -161,6 +165,7 @@ mod tests {
     fn job(round: u32, attempt: u32) -> Job {
         let time = Timestamp::from_second(1_800_000_000).unwrap();
         Job {
+            is_background: false,
             guid: format!("JOB-{UUID}").parse().unwrap(),
             member: format!("MBR-{UUID}").parse().unwrap(),
             user: format!("USR-{UUID}").parse().unwrap(),

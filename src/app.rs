@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::aggregator::{self, Aggregator};
 use crate::config::{self, Config, StoreLocation};
 use crate::domain::random::Random;
-use crate::flow::in_process::{Granted, Refreshing, WithoutEndpoint};
+use crate::flow::in_process::{Announced, Granted, Refreshing, WithoutEndpoint};
 use crate::flow::{Circuits, Clients, Clocks, Gateway, Institutions, Places, Settings, Timeline};
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
@@ -140,6 +140,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         delivery_timeout: config.webhooks.timeout,
         members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
         most_waiting: config.webhooks.most_waiting,
+        keep_unconnected: config.store.keep_unconnected,
         places: Places {
             endpoint: at_most(config.webhooks.places),
             aggregator: at_most(config.aggregator.as_ref().map_or(0, |it| it.places)),
@@ -177,6 +178,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         clock,
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
+        announced: Announced::default(),
         granted: Granted::default(),
         refreshing: Refreshing::default(),
         without_revocation: WithoutEndpoint::default(),

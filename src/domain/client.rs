@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::background::BackgroundRules;
 use super::client_authentication::ClientAuthentication;
 use super::endpoint::EndpointId;
 use super::event::EventKind;
@@ -48,6 +49,8 @@ pub struct Client {
     pub registrations: BTreeMap<InstitutionCode, Registration>,
     /// What happens if a login is connected already.
     pub duplicates: Duplicates,
+    /// Where its members are pulled in the background otherwise than the institution's file says.
+    pub background: BTreeMap<InstitutionCode, BackgroundRules>,
 }
 
 /// What happens when somebody connects, with OAuth, a login that another of the user's members at the

@@ -46,6 +46,9 @@ pub struct Job {
     /// How many times the institution has asked during this job: the number of the newest questions.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub round: u32,
+    /// Whether nobody asked for it: it keeps the member's data fresh.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_background: bool,
     /// Whether it was pushed again with a new access token, because the institution had refused the one before.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_with_new_token: bool,
@@ -113,6 +116,8 @@ pub struct NewJob {
     pub guid: JobGuid,
     /// The data that it asks for.
     pub data_request: DataRequest,
+    /// Whether nobody asked for it.
+    pub is_background: bool,
 }
 
 macro_rules! failures {

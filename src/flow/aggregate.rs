@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::circuits::{Rests, Target};
 use super::settle::{Attempt, Place};
-use super::{Gateway, Internal, brakes, refresh, seal_contexts};
+use super::{Gateway, Internal, background, brakes, maintenance, refresh, seal_contexts};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
 use crate::domain::duty::DutyKind;
@@ -137,6 +137,11 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job, place: Place) -> Result<(), 
         return Ok(());
     }
     let attempt = Attempt::of(DutyName::Job(job.guid), job.attempt);
+    if let Some(again_at) = maintenance::again_at(gateway, &job.institution) {
+        tracing::debug!("the institution is not used for now; the job waits");
+        drop(place);
+        return attempt.settle(gateway, Fate::Untried(again_at), None).await;
+    }
     let entered = match gateway.circuits.enter(&Target::Aggregator, Instant::now()) {
         Ok(entered) => entered,
         Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,
@@ -441,6 +446,7 @@ async fn record(
     let reported = Reported {
         job: guid,
         due_at: now + patience,
+        background_due: background::next(gateway, &job.client, &job.institution),
         status_change,
         changed: notices(gateway, &job, &reported, &status_change),
         report: named(gateway, &job, reported),
@@ -571,14 +577,23 @@ fn notices(
 ) -> Vec<Notice> {
     let kinds: &[EventKind] = match reported {
         AggregatorReport::Started => &[],
-        AggregatorReport::Succeeded(_) => &[EventKind::MemberUpdated, EventKind::Aggregation],
+        AggregatorReport::Succeeded(_) => &[
+            EventKind::MemberUpdated,
+            EventKind::Aggregation,
+            EventKind::InitialDataReady,
+            EventKind::JobStatus,
+        ],
         AggregatorReport::Challenged(_) | AggregatorReport::Failed(_)
             if is_told_as_connection_status(status_change) =>
         {
-            &[EventKind::MemberUpdated, EventKind::ConnectionStatus]
+            &[
+                EventKind::MemberUpdated,
+                EventKind::ConnectionStatus,
+                EventKind::JobStatus,
+            ]
         }
         AggregatorReport::Challenged(_) | AggregatorReport::Failed(_) => {
-            &[EventKind::MemberUpdated]
+            &[EventKind::MemberUpdated, EventKind::JobStatus]
         }
     };
     match gateway.clients.get(&job.client) {

@@ -1,6 +1,7 @@
 //! Duties, whatever their kind: taken up in fair shares, done, and given up when they are too old.
 //!
 //! - A line has a number of places: so many of its duties run at a time, and a few more wait for them in this process.
+//! - Where an institution is in maintenance nothing is taken up that needs its token endpoint.
 //! - Where something rests ([`Circuits`](super::circuits::Circuits)) nothing is taken up, but for one probe.
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::circuits::{State, Target};
 use super::settle::{Attempt, Place};
-use super::{Gateway, Internal, aggregate, deliver, refresh, revoke};
+use super::{Gateway, Internal, aggregate, background, deliver, maintenance, refresh, revoke};
 use crate::aggregator;
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
@@ -73,7 +74,7 @@ fn held_for(gateway: &Gateway, kind: DutyKind) -> Duration {
     match kind {
         DutyKind::Aggregate => gateway.settings.job_deadline,
         DutyKind::Deliver => gateway.settings.delivery_timeout * ahead + SETTLED_WITHIN,
-        DutyKind::Refresh | DutyKind::Revoke => CALL,
+        DutyKind::Background | DutyKind::Refresh | DutyKind::Revoke => CALL,
     }
 }
 
@@ -82,6 +83,8 @@ pub fn is_in_time(gateway: &Gateway, kind: DutyKind, taken_up: Instant) -> bool 
     let takes = match kind {
         DutyKind::Aggregate => aggregator::TIMEOUT,
         DutyKind::Deliver => gateway.settings.delivery_timeout,
+        // The store alone.
+        DutyKind::Background => AT_ONCE,
         DutyKind::Refresh | DutyKind::Revoke => INSTITUTION,
     };
     // Where it is hardly held for longer than a try takes, what gets a place at once is tried.
@@ -98,9 +101,10 @@ pub fn target(gateway: &Gateway, line: &Line) -> Option<Target> {
             let endpoint = EndpointId::from_form(line.place().to_owned())?;
             Some(Target::Endpoint(client, endpoint))
         }
-        DutyKind::Refresh | DutyKind::Revoke => {
+        DutyKind::Background | DutyKind::Refresh => {
             Some(Target::Institution(line.place().parse().ok()?))
         }
+        DutyKind::Revoke => Some(Target::Revocation(line.place().parse().ok()?)),
     }
 }
 
@@ -109,7 +113,7 @@ pub fn places(gateway: &Gateway, target: &Target) -> usize {
     match target {
         Target::Endpoint(..) => gateway.settings.places.endpoint,
         Target::Aggregator => gateway.settings.places.aggregator,
-        Target::Institution(_) => gateway.settings.places.institution,
+        Target::Institution(_) | Target::Revocation(_) => gateway.settings.places.institution,
     }
 }
 
@@ -118,6 +122,11 @@ pub fn room(gateway: &Gateway, line: &Line, taken: usize) -> usize {
     let Some(target) = target(gateway, line) else {
         return 0;
     };
+    if let Target::Institution(institution) = &target
+        && maintenance::is_announced(gateway, institution)
+    {
+        return 0;
+    }
     let places = places(gateway, &target);
     let most = match (gateway.circuits.state(&target, Instant::now()), line.kind()) {
         (State::Closed, _) => places.max((places * AHEAD).min(MOST_OF_A_LINE)),
@@ -139,6 +148,10 @@ pub async fn perform(
     match duty {
         Duty::Push(job) => aggregate::push(gateway, *job, place).await,
         Duty::Deliver(event) => deliver::deliver(gateway, webhooks, *event, place).await,
+        Duty::Background(member, held_until) => {
+            drop(place);
+            background::perform(gateway, *member, held_until).await
+        }
         Duty::Refresh {
             member,
             at,
@@ -154,7 +167,7 @@ pub async fn give_back(gateway: &Gateway, duty: &Duty) -> Result<(), Internal> {
         Duty::Push(job) => Some(job.attempt),
         Duty::Deliver(event) => Some(event.attempt),
         Duty::Revoke(owed) => Some(owed.revocation.attempt),
-        Duty::Refresh { .. } => None,
+        Duty::Background(..) | Duty::Refresh { .. } => None,
     };
     let duty = duty.name();
     Attempt { duty, nth }

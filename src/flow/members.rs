@@ -5,7 +5,7 @@ use jiff::Timestamp;
 pub use super::credentials::CredentialsError;
 use super::idempotency::{Origin, is_of_same_request};
 use super::mint::{Draft, MintError, MintOptions, Minted, mint};
-use super::{Gateway, Internal, WebhookChoice, credentials};
+use super::{Gateway, Internal, WebhookChoice, credentials, maintenance};
 use crate::domain::client::Client;
 use crate::domain::credential::{Credentials, GivenValue};
 use crate::domain::data_request::DataRequest;
@@ -326,6 +326,9 @@ pub async fn create(
         return Err(CreateError::NoCredentials);
     }
     let checked = credentials::check(&institution.credentials, given)?;
+    if let Some(closed) = maintenance::closed(gateway, &institution.code) {
+        return Err(MintError::from(closed).into());
+    }
     create_standard(gateway, client, user, institution, request, &checked, now).await
 }
 
@@ -455,6 +458,7 @@ fn new_member(
         metadata: request.metadata,
         use_cases: request.use_cases.unwrap_or_else(|| vec![UseCase::Pfm]),
         background_aggregation_is_disabled: request.background_aggregation_is_disabled,
+        background: None,
         is_oauth: false,
         skip_aggregation: request.skip_aggregation,
         status: ConnectionStatus::Created,
@@ -480,6 +484,7 @@ fn first_job(gateway: &Gateway, member: &Member, skipped: bool) -> Option<NewJob
     (is_wanted && gateway.aggregator.is_some()).then(|| NewJob {
         guid: JobGuid::new(gateway.random.as_ref(), member.guid.partition()),
         data_request: member.data_request.clone(),
+        is_background: false,
     })
 }
 
@@ -526,6 +531,7 @@ pub async fn delete(
     let deletion = Deletion {
         user: user.guid,
         member,
+        only_abandoned_since: None,
         deleted: webhooks.of(gateway, client, &[EventKind::MemberDeleted], partition),
         finished: webhooks.of(gateway, client, &[EventKind::OauthStateFinished], partition),
     };

@@ -9,9 +9,10 @@
 //! sessions; [`members`] what a member service does besides minting, with [`credentials`] where there is
 //! no OAuth; [`order`] an aggregation that a client requests; [`challenges`] what the institution asks
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
-//! sent; [`duties`] how what is due is taken up in fair shares, and [`circuits`] how what fails rests. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
+//! sent; [`duties`] how what is due is taken up in fair shares, `background` how members are pulled that nobody asks
+//! for, [`circuits`] how what fails rests, and [`maintenance`] how an institution is not used for now. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
-//! whose person never came back, [`idempotency`] a request that is sent twice.
+//! whose person never came back, [`rounds`] how every member is looked after, [`idempotency`] a request that is sent twice.
 //!
 //! Several of them need [`institutions`] (the banks, found and searched), [`registration`] (which client at
 //! which institution), `failure` (how a window ends without a connection) and [`seal_contexts`] (what each
@@ -19,6 +20,7 @@
 
 pub mod access;
 pub mod aggregate;
+mod background;
 pub mod brakes;
 pub mod callback;
 pub mod cancel;
@@ -35,6 +37,7 @@ pub mod held;
 pub mod idempotency;
 pub mod in_process;
 pub mod institutions;
+pub mod maintenance;
 pub mod members;
 pub mod mint;
 pub mod oauth_states;
@@ -44,6 +47,7 @@ pub mod refresh;
 pub mod registration;
 pub mod retry;
 pub mod revoke;
+pub mod rounds;
 pub mod seal_contexts;
 mod settle;
 pub mod timeline;
@@ -62,6 +66,7 @@ use tracing::Instrument;
 use url::Url;
 
 use crate::aggregator::Aggregator;
+use crate::domain::background::BackgroundRules;
 use crate::domain::client::Client;
 use crate::domain::duty::DutyKind;
 use crate::domain::event::{EventKind, Notice};
@@ -107,6 +112,8 @@ pub struct Gateway {
     pub under_way: under_way::UnderWay,
     /// What rests because it failed.
     pub circuits: Circuits,
+    /// The institutions that operators say are not used for now.
+    pub announced: in_process::Announced,
     /// What was granted, for the brakes.
     pub granted: in_process::Granted,
     /// The refreshes of this process.
@@ -140,6 +147,8 @@ pub struct Settings {
     pub places: Places,
     /// How many undelivered events of a client are kept.
     pub most_waiting: u64,
+    /// How long OAuth members are kept that nobody connects.
+    pub keep_unconnected: Duration,
 }
 
 /// How many duties run at a time, in this process.
@@ -166,6 +175,13 @@ impl Clients {
                 .map(|client| (client.id.clone(), Arc::new(client)))
                 .collect(),
         )
+    }
+
+    /// Their ids, in order.
+    pub fn ids(&self) -> Vec<&ClientId> {
+        let mut ids: Vec<_> = self.0.keys().collect();
+        ids.sort();
+        ids
     }
 
     /// The client of that id.
@@ -205,6 +221,21 @@ impl Gateway {
     /// Checks that the store replies and accepts writes.
     pub async fn probe(&self) -> Result<(), Internal> {
         Ok(self.store.probe().await?)
+    }
+
+    /// How often the members that the client has at the institution are pulled in the background; not at all where
+    /// one of them is no longer configured, or there is no aggregator.
+    fn background(&self, client: &ClientId, institution: &InstitutionCode) -> BackgroundRules {
+        let client = self
+            .clients
+            .get(client)
+            .filter(|_| self.aggregator.is_some());
+        let institution = self.institutions.get(institution);
+        let Some((client, institution)) = client.zip(institution) else {
+            return BackgroundRules::default();
+        };
+        let own = client.background.get(&institution.code).copied();
+        own.unwrap_or(institution.background)
     }
 
     fn now(&self) -> Timestamp {

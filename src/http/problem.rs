@@ -14,6 +14,7 @@ use crate::flow::Internal;
 use crate::flow::access::{Disabled, UserError};
 use crate::flow::aggregate::LeaseError;
 use crate::flow::challenges::AnswerError;
+use crate::flow::maintenance::Closed;
 use crate::flow::members::{ChangeError, CreateError, CredentialsError};
 use crate::flow::mint::MintError;
 use crate::flow::order::OrderError;
@@ -50,6 +51,7 @@ pub struct Problem {
     message: String,
     guid: Option<String>,
     reason: Option<&'static str>,
+    error_type: Option<&'static str>,
     challenge: &'static str,
     retry_after_s: Option<u64>,
 }
@@ -177,6 +179,7 @@ impl Problem {
             message: message.into(),
             guid: None,
             reason: None,
+            error_type: None,
             challenge: BASIC,
             retry_after_s: None,
         }
@@ -207,6 +210,14 @@ impl Problem {
     pub fn because(self, reason: &'static str) -> Self {
         Self {
             reason: Some(reason),
+            ..self
+        }
+    }
+
+    /// The same with a type of its own, for the Platform API.
+    fn of_type(self, error_type: &'static str) -> Self {
+        Self {
+            error_type: Some(error_type),
             ..self
         }
     }
@@ -320,7 +331,9 @@ impl Problem {
                 let error = PlatformFault {
                     message,
                     status: words,
-                    kind: format!("{words}_error"),
+                    kind: self
+                        .error_type
+                        .map_or_else(|| format!("{words}_error"), str::to_owned),
                     guid,
                     reason: self.reason,
                 };
@@ -383,6 +396,12 @@ impl From<MintError> for Problem {
             MintError::NoSuchMember(_) => Self::not_found("member"),
             // The documented words (CONTRACT.md 1.3).
             MintError::CannotUseOAuth => Self::new(Kind::Malformed, error.to_string()),
+            MintError::Closed(Closed(ref closed)) => {
+                let error_type = closed.maintenance.status.error_type();
+                Self::new(Kind::Malformed, format!("{error}."))
+                    .of_type(error_type)
+                    .after(closed.again_s)
+            }
             MintError::ReturnAddress(_)
             | MintError::MalformedAddress(_)
             | MintError::ReturnScheme(_)

@@ -220,7 +220,7 @@ request! {
         metadata: Metadata = "{\"shelf\":4}",
         /// The purpose of the data; PFM by default.
         use_cases: SomeOf<UseCase>,
-        /// Returned as received, with the member.
+        /// Whether the member is never pulled in the background.
         background_aggregation_is_disabled: Flag,
     }
 
@@ -260,7 +260,7 @@ request! {
         metadata: Metadata = "{\"shelf\":4}",
         /// The purpose of the data.
         use_cases: SomeOf<UseCase>,
-        /// Returned as received, with the member.
+        /// Whether the member is never pulled in the background.
         background_aggregation_is_disabled: Flag,
     }
 

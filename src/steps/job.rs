@@ -1,6 +1,7 @@
 //! Jobs: ordered, pushed, leased, and answered.
 //!
 //! - A member has at most one unfinished job.
+//! - A background pull is ordered when it is due, as often on one day as the member may be pulled so.
 //! - A job is ordered where there is something to pull with and the member's status allows it.
 //! - A push counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
 //! - Tokens and credentials are leased only while a job is pushed or started.
@@ -32,6 +33,19 @@ pub struct JobOrder {
     pub callback_payload: Option<CallbackPayload>,
     /// Told with the member as being aggregated.
     pub updated: Vec<Notice>,
+    /// If nobody asked for it: what a background pull depends on.
+    pub background: Option<BackgroundOrder>,
+}
+
+/// What a background pull depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct BackgroundOrder {
+    /// It is due, and held until then by who took it up.
+    pub held_until: Timestamp,
+    /// How many a member has on one day at most.
+    pub per_day: u32,
+    /// When the next one is due, if there were as many today.
+    pub tomorrow: Timestamp,
 }
 
 /// What a [`JobOrder`] led to.
@@ -41,6 +55,8 @@ pub enum Ordered {
     Queued(Box<Member>),
     /// One is under way already. Nothing changed.
     UnderWay(Box<Member>),
+    /// The member is not due to be pulled in the background (any more), or not again today. No job is queued.
+    NotDue(Box<Member>),
     /// The member has neither token set nor credentials, or its status rules an aggregation out
     /// ([`ConnectionStatus::may_be_aggregated`]). Nothing changed.
     Unfit(Box<Member>),
@@ -128,6 +144,10 @@ impl Step for JobOrder {
         if view.job(self.job.guid).is_some() {
             return unchanged(Ordered::Queued(Box::new(member)));
         }
+        let is_due = |order: &BackgroundOrder| member.background_due() == Some(order.held_until);
+        if !self.background.as_ref().is_none_or(is_due) {
+            return unchanged(Ordered::NotDue(Box::new(member)));
+        }
         if member.is_being_aggregated() {
             return unchanged(Ordered::UnderWay(Box::new(member)));
         }
@@ -135,6 +155,14 @@ impl Step for JobOrder {
             return unchanged(Ordered::Unfit(Box::new(member)));
         }
         let mut changes = Changes::default();
+        if let Some(order) = &self.background
+            && let Some(pulls) = &mut member.background
+            && !pulls.count(order.per_day, now)
+        {
+            pulls.due_at = order.tomorrow;
+            changes.put_member(member.clone());
+            return (Ordered::NotDue(Box::new(member)), changes);
+        }
         begin_job(&mut changes, &self.job, &mut member, now);
         if let Some(payload) = &self.callback_payload {
             member.callback_payload = Some(payload.clone());

@@ -355,6 +355,7 @@ pub(super) fn begin_job(changes: &mut Changes, new: &NewJob, member: &mut Member
             data_request: new.data_request.clone(),
             challenges: Vec::new(),
             round: 0,
+            is_background: new.is_background,
             is_with_new_token: false,
             failure: None,
         },

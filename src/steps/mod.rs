@@ -10,6 +10,7 @@
 //! so. One file for each noun, with its law at the head.
 
 pub mod api_key;
+pub mod background;
 pub mod brake;
 pub mod connection;
 pub mod deletion;
@@ -21,6 +22,7 @@ pub mod idempotency;
 pub mod job;
 pub mod latest_time;
 pub mod link;
+pub mod maintenance;
 pub mod member;
 pub mod name;
 pub mod record;
@@ -36,6 +38,7 @@ pub mod step;
 pub mod user;
 
 pub use api_key::{ApiKeyRecord, KeyAddition};
+pub use background::ArrangeBackground;
 pub use brake::{
     AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
 };
@@ -45,8 +48,11 @@ pub use due::Line;
 pub use duty::{Duty, DutyName, Fate, Owed, Settle};
 pub use ending::Failure;
 pub use idempotency::{Idempotence, IdempotentRequest};
-pub use job::{Answered, Answering, JobOrder, Lease, Ordered, PushAgain, SealedAccess};
+pub use job::{
+    Answered, Answering, BackgroundOrder, JobOrder, Lease, Ordered, PushAgain, SealedAccess,
+};
 pub use link::{Opened, Opening, Subject, VisitKind, WindowQuery};
+pub use maintenance::SetMaintenance;
 pub use member::{MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember};
 pub use record::{DeliveryTry, TokenState};
 pub use refresh::{

@@ -18,9 +18,9 @@ use super::event::Snapshot;
 use super::member::follow;
 use super::record::{Changes, KeptJob, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
-use crate::domain::event::{EventKind, Notice};
+use crate::domain::event::{EventKind, JobNews, Notice, ToldJobStatus};
 use crate::domain::id::JobGuid;
-use crate::domain::job::{Job, JobFailure, JobReport, JobStatus};
+use crate::domain::job::{Job, JobFailure, JobReport, JobStatus, Pulled};
 use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT, StatusReason};
 
 /// A report about to be recorded.
@@ -34,7 +34,10 @@ pub struct Reported {
     pub due_at: Timestamp,
     /// How it changes the member's status.
     pub status_change: StatusChange,
-    /// Told with the member as changed. Of kind `ConnectionStatus` only when the status changed.
+    /// When the member is pulled in the background next, once the job has ended; `None`: it is not.
+    pub background_due: Option<Timestamp>,
+    /// Told with the member as changed. Of kind `ConnectionStatus` only when the status changed, of kind
+    /// `InitialDataReady` only at the first success.
     pub changed: Vec<Notice>,
 }
 
@@ -158,23 +161,40 @@ impl Reported {
             if member.status.awaits_a_job() {
                 follow(&mut member, ConnectionStatus::Failed);
             }
+            member.arrange_background(self.background_due);
         }
-        let mut pulled = None;
+        let was_pulled = member.successfully_aggregated_at.is_some();
+        let mut pulled = Pulled::default();
         if let JobReport::Succeeded(what) = self.report {
             member.successfully_aggregated_at = Some(now);
             member.refusals = 0;
-            pulled = Some(what);
+            pulled = what;
         }
         changes.change_member(&mut member);
         let status_changed = member.status != status_before;
-        let is_news =
-            |notice: &&Notice| status_changed || notice.kind != EventKind::ConnectionStatus;
-        let told: Vec<Notice> = self.changed.iter().filter(is_news).copied().collect();
-        let snapshot = match pulled {
-            Some(pulled) => Snapshot::of(&member).with_job(kept.job.guid, pulled),
-            None => Snapshot::of(&member),
+        let is_news = |notice: &&Notice| match notice.kind {
+            EventKind::ConnectionStatus => status_changed,
+            EventKind::InitialDataReady => !was_pulled,
+            _ => true,
         };
+        let told: Vec<Notice> = self.changed.iter().filter(is_news).copied().collect();
+        let news = JobNews {
+            status: told_status(&kept.job, &member),
+            is_background: kept.job.is_background,
+        };
+        let snapshot = Snapshot::of(&member).with_job(kept.job.guid, pulled, news);
         changes.tell(&told, &snapshot, now);
+    }
+}
+
+/// How a job stands that has ended or waits for an answer; the member is as the job left it.
+fn told_status(job: &Job, member: &Member) -> ToldJobStatus {
+    match (job.status, job.failure) {
+        (JobStatus::Succeeded, _) => ToldJobStatus::Completed,
+        (JobStatus::Challenged, _) => ToldJobStatus::Challenged,
+        _ if member.status == ConnectionStatus::Prevented => ToldJobStatus::Prevented,
+        (_, Some(JobFailure::Denied)) => ToldJobStatus::Denied,
+        _ => ToldJobStatus::Halted,
     }
 }
 

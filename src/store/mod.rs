@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! mod.rs, windows, members, jobs, duties, users,  the steps, by name
-//! names, refreshes, seal_keys, time
+//! names, refreshes, institutions, seal_keys, time
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -21,6 +21,7 @@ mod driver;
 mod duties;
 mod encoding;
 mod events;
+mod institutions;
 mod jobs;
 mod members;
 mod names;
@@ -77,6 +78,7 @@ pub const STEPS: &[&str] = &[
     "members_page",
     "owner_of_member",
     "delete_member",
+    "arrange_background",
     "mint_window",
     "open_window",
     "claim_callback",
@@ -117,6 +119,8 @@ pub const STEPS: &[&str] = &[
     "set_aside_keys",
     "probe",
     "probe_everywhere",
+    "maintenances",
+    "set_maintenance",
     "know_seal_keys",
     "seal_keys",
     "tell_time",
@@ -134,6 +138,7 @@ mod tests {
             include_str!("duties.rs"),
             include_str!("events.rs"),
             include_str!("refreshes.rs"),
+            include_str!("institutions.rs"),
             include_str!("seal_keys.rs"),
             include_str!("time.rs"),
         ];

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::sdk::demo;
-use crate::support::aggregation::{lease, nth_job};
+use crate::support::aggregation::{lease, nth_job, report};
 use crate::support::browser::{Browser, Options};
 use crate::support::clients::python;
 use crate::support::gateway::{
@@ -181,9 +181,11 @@ async fn events_have_the_fields_that_are_described() {
     };
     let (_, link) = gateway.member().await;
     gateway.connect(&gateway.visitor(), &link).await;
+    let job = nth_job(&gateway, 1).await;
+    report(&gateway, &job, json!({"status": "succeeded"})).await;
     let told = gateway
         .hooks
-        .wait_for(|told| told.len() >= 3, Duration::from_secs(10))
+        .wait_for(|told| told.len() >= 7, Duration::from_secs(10))
         .await;
     for event in told.iter().map(|told| told.json()) {
         let names = |value: &Value| -> BTreeSet<String> {
@@ -205,12 +207,18 @@ async fn events_have_the_fields_that_are_described() {
                 assert_eq!(names(&event["oauth_state"]), fields("OauthStateResponse"));
                 "OauthStateEvent"
             }
+            Some("AGGREGATION") => {
+                sent.insert("callback_payload".to_owned());
+                "AggregationEvent"
+            }
+            Some("initial_data_ready") => "InitialDataReadyEvent",
+            Some("JOB_STATUS") => "JobStatusEvent",
             other => panic!("{other:?}"),
         };
         assert_eq!(sent, fields(kind), "{event}");
     }
     let webhooks = description["webhooks"].as_object().expect("webhooks");
-    assert_eq!(webhooks.len(), 6);
+    assert_eq!(webhooks.len(), 8);
 }
 
 /// What the description says of an operation: its method, path, group and the example of its body.

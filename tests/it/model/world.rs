@@ -887,6 +887,7 @@ pub fn report(job: guichet::domain::id::JobGuid, report: JobReport, now: i64) ->
         _ => told(EventKind::MemberUpdated),
     };
     Command::Report(Reported {
+        background_due: None,
         job,
         report,
         due_at: at(now + HELD),

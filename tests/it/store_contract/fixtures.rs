@@ -127,6 +127,7 @@ impl Bench {
 
     pub fn a_member(&self, user: &User) -> Member {
         Member {
+            background: None,
             guid: MemberGuid::new(&self.chance, user.guid.partition()),
             user: user.guid,
             user_id: Some("u-1".to_owned()),
@@ -191,6 +192,7 @@ impl Bench {
 
     pub fn a_job(&self, partition: Partition) -> NewJob {
         NewJob {
+            is_background: false,
             guid: JobGuid::new(&self.chance, partition),
             data_request: DataRequest {
                 products: vec![Product::Statements, Product::Rewards],
@@ -247,6 +249,7 @@ impl Bench {
 
     pub fn an_opening(&self, linked: &Linked, kind: VisitKind, now: Timestamp) -> Opening {
         Opening {
+            closed: Vec::new(),
             window: linked.window,
             member: linked.member.guid,
             kind,
@@ -272,6 +275,7 @@ impl Bench {
     pub fn a_connection(&self, visited: &Visited) -> Connection {
         let partition = visited.linked.user.guid.partition();
         Connection {
+            background_due: None,
             window: visited.linked.window,
             outbound: visited.linked.member.guid,
             inbound: None,
@@ -396,6 +400,7 @@ impl Bench {
     /// Deletes the user's member, telling nobody.
     pub async fn delete(&self, user: &User, member: MemberGuid, now: Timestamp) -> Member {
         let deletion = Deletion {
+            only_abandoned_since: None,
             user: user.guid,
             member,
             deleted: Vec::new(),
@@ -552,6 +557,7 @@ pub fn a_report(
     status_change: StatusChange,
 ) -> Reported {
     Reported {
+        background_due: None,
         job,
         report,
         due_at: at(500),

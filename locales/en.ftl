@@ -152,6 +152,25 @@ busy-heading = One moment
 busy-body = This is taking longer than usual. You do not have to do anything: this page tries again by itself.
 busy-press = If nothing happens, press the button below.
 
+maintenance-heading = { $has-institution ->
+    [no] Your bank is not available right now
+   *[yes] { $institution } is not available right now
+}
+maintenance-body = Nothing was shared with { $app }.
+maintenance-minutes = { $count ->
+    [one] It should be back in about a minute. Then you can check again here, or start again from { $app }.
+   *[other] It should be back in about { $count } minutes. Then you can check again here, or start again from { $app }.
+}
+maintenance-hours = { $count ->
+    [one] It should be back in about an hour. Please start again from { $app } then.
+   *[other] It should be back in about { $count } hours. Please start again from { $app } then.
+}
+maintenance-days = { $count ->
+    [one] It should be back in about a day. Please start again from { $app } then.
+   *[other] It should be back in about { $count } days. Please start again from { $app } then.
+}
+maintenance-next = Wait a little, then start again from { $app }.
+
 connecting-heading = Connecting { $institution }
 connecting-body = This may take a moment. You do not have to do anything: this page goes on by itself.
 

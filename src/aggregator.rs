@@ -1,7 +1,8 @@
 //! The aggregators: the services that pull the data. Each has the jobs of its own clients; they are pushed to it, or it
 //! claims them.
 //!
-//! A push is a POST of `{job_guid, member_guid, institution_code, kind, round, attempt, data_request}`,
+//! A push is a POST of `{job_guid, member_guid, institution_code, kind, round, attempt, data_request}`, and
+//! `is_background` where nobody asked for it,
 //! signed by Standard Webhooks (see [`crate::signature`]); a claim is answered with the same bodies. Any 2xx status
 //! accepts a push; the aggregator then leases the token or credentials, and reports. The operator configures its address, so it may be
 //! on any network; plain http is for this machine only.
@@ -16,6 +17,7 @@ use url::Url;
 
 use crate::domain::client::SigningSecret;
 use crate::domain::data_request::DataRequest;
+use crate::domain::form;
 use crate::domain::id::{AggregatorName, InstitutionCode, JobGuid, MemberGuid};
 use crate::domain::job::Job;
 use crate::outgoing::Outgoing;
@@ -82,6 +84,8 @@ pub struct JobBody<'a> {
     attempt: u32,
     data_request: &'a DataRequest,
     institution_code: &'a InstitutionCode,
+    #[serde(skip_serializing_if = "form::is_usual")]
+    is_background: bool,
     job_guid: JobGuid,
     kind: &'static str,
     member_guid: MemberGuid,
@@ -94,6 +98,7 @@ impl<'a> From<&'a Job> for JobBody<'a> {
             attempt: job.attempt,
             data_request: &job.data_request,
             institution_code: &job.institution,
+            is_background: job.is_background,
             job_guid: job.guid,
             kind: KIND,
             member_guid: job.member,
@@ -204,6 +209,7 @@ mod tests {
     fn job(round: u32, attempt: u32) -> Job {
         let time = Timestamp::from_second(1_800_000_000).unwrap();
         Job {
+            is_background: false,
             guid: format!("JOB-{UUID}").parse().unwrap(),
             member: format!("MBR-{UUID}").parse().unwrap(),
             user: format!("USR-{UUID}").parse().unwrap(),

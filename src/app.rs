@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::aggregator::{self, Aggregator, Mode, PushEndpoint};
 use crate::config::{self, AggregatorMode, Config, StoreLocation};
 use crate::domain::random::Random;
-use crate::flow::in_process::{Granted, Refreshing, WithoutEndpoint};
+use crate::flow::in_process::{Announced, Granted, Refreshing, WithoutEndpoint};
 use crate::flow::{
     Aggregators, Circuits, Claims, Clients, Clocks, Gateway, Institutions, Places, Settings,
     Timeline,
@@ -134,6 +134,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         members_per_user: u32::try_from(config.limits.members_per_user).unwrap_or(u32::MAX),
         most_waiting: config.webhooks.most_waiting,
         notice_days: NoticeDays::new(config.consents.notice_days.clone()),
+        keep_unconnected: config.store.keep_unconnected,
         places: Places {
             endpoint: at_most(config.webhooks.places),
             institution: INSTITUTION_PLACES,
@@ -164,6 +165,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         clock,
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
+        announced: Announced::default(),
         granted: Granted::default(),
         refreshing: Refreshing::default(),
         without_revocation: WithoutEndpoint::default(),

@@ -38,6 +38,7 @@ pub use sections::{
     Operator, Sessions, WebhookSettings,
 };
 pub use storage::{SealKey, StoreLocation, StoreSettings};
+pub use value::Moment;
 
 use crate::domain::client::Client;
 use crate::domain::id::ClientId;

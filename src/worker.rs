@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::flow::circuits::Target;
+use crate::flow::deadlines::Upkeep;
 use crate::flow::duties::{Ask, Duty, Home, Line, Reserved, Spot};
 use crate::flow::turns::Turns;
-use crate::flow::{Gateway, Internal, claim, deadlines, duties, timeline};
+use crate::flow::{Gateway, Internal, claim, deadlines, duties, maintenance, timeline};
 use crate::log_context;
 use crate::webhook::Webhooks;
 
@@ -45,6 +46,7 @@ pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: Cancellati
         worker.run(&shutdown),
         look(&gateway, &overdue, &shutdown),
         keep_time(&gateway, &shutdown),
+        watch_maintenance(&gateway, &shutdown),
         sweep(&gateway, &overdue, &shutdown),
         upkeep(&gateway, &shutdown),
     );
@@ -252,6 +254,16 @@ async fn keep_time(gateway: &Gateway, shutdown: &CancellationToken) {
     }
 }
 
+/// Looks at what operators say of institutions, again and again. While the store is away what was said last counts.
+async fn watch_maintenance(gateway: &Gateway, shutdown: &CancellationToken) {
+    let mut looks = every_look();
+    while is_next(&mut looks, shutdown).await {
+        if let Err(error) = maintenance::look(gateway).await {
+            tracing::debug!(%error, "what operators say of institutions could not be read; it is tried again");
+        }
+    }
+}
+
 /// Ends overdue windows whenever there are any.
 async fn sweep(gateway: &Arc<Gateway>, overdue: &Notify, shutdown: &CancellationToken) {
     loop {
@@ -272,12 +284,12 @@ async fn sweep(gateway: &Arc<Gateway>, overdue: &Notify, shutdown: &Cancellation
     }
 }
 
-/// Deletes what was kept long enough and gives up what is too old, again and again.
-async fn upkeep(gateway: &Gateway, shutdown: &CancellationToken) {
+/// Deletes what was kept long enough, gives up what is too old and looks after members, again and again.
+async fn upkeep(gateway: &Arc<Gateway>, shutdown: &CancellationToken) {
     let mut looks = every_look();
-    let mut last = None;
+    let mut upkeep = Upkeep::default();
     while is_next(&mut looks, shutdown).await {
-        if let Err(error) = deadlines::upkeep(gateway, &mut last).await {
+        if let Err(error) = deadlines::upkeep(gateway, &mut upkeep).await {
             tracing::error!(%error, "what was kept long enough could not be deleted; it is tried again");
         }
     }

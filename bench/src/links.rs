@@ -76,6 +76,7 @@ impl Registration {
             window: window.guid,
         };
         let member = Member {
+            background: None,
             guid: member,
             user: user.guid,
             user_id: user.id.clone(),
@@ -127,6 +128,7 @@ impl Registration {
             digest: BindingSecret::new(&Chance).digest(),
         };
         let opening = Opening {
+            closed: Vec::new(),
             window: link.window,
             member: link.member,
             kind: VisitKind::Begin,
@@ -151,6 +153,7 @@ impl Registration {
         let claimed = store.claim_callback(&claim, now).await?;
         ensure!(matches!(claimed, Claimed::Accepted { .. }), "{claimed:?}");
         let connection = Connection {
+            background_due: None,
             window: link.window,
             outbound: link.member,
             inbound: None,

@@ -6,9 +6,10 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use crate::app;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Moment};
 use crate::domain::id::InstitutionCode;
-use crate::store::{AtInstitution, BrakeName, Refused, ReleaseBrake};
+use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
+use crate::store::{AtInstitution, BrakeName, Refused, ReleaseBrake, SetMaintenance};
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -27,10 +28,88 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Say that an institution is not used for now: new links are refused, people who follow one get a page, and pulls
+    /// wait. Every gateway sees it within seconds, and after a restart too.
+    Maintenance {
+        /// The institution's code.
+        code: InstitutionCode,
+        /// When it is over, such as 2026-12-01T06:00:00Z. Not given: when you say so.
+        #[arg(long, value_name = "TIME", conflicts_with = "over")]
+        until: Option<Moment>,
+        /// What people are told in addition, on one line.
+        #[arg(long, conflicts_with = "over")]
+        text: Option<MaintenanceText>,
+        /// It is over now.
+        #[arg(long)]
+        over: bool,
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
 }
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
-    let Command::Release { code, config } = options.command;
+    match options.command {
+        Command::Release { code, config } => release(code, config).await,
+        Command::Maintenance {
+            code,
+            config,
+            over: true,
+            ..
+        } => set(code, None, config).await,
+        Command::Maintenance {
+            code,
+            until,
+            text,
+            config,
+            ..
+        } => {
+            let maintenance = Maintenance {
+                status: MaintenanceStatus::Maintenance,
+                until: until.map(|until| until.0),
+                text,
+            };
+            set(code, Some(maintenance), config).await
+        }
+    }
+}
+
+/// Says that the institution is not used for now, or is again.
+async fn set(
+    code: InstitutionCode,
+    maintenance: Option<Maintenance>,
+    config: PathBuf,
+) -> anyhow::Result<()> {
+    let (config, _) = Config::load(Some(&config), &Environment::of_process()?)?;
+    let Some(institution) = config.institutions.iter().find(|it| it.code == code) else {
+        bail!("there is no institution {code}; see the institution files");
+    };
+    let (store, _) = app::open_store(&config).await?;
+    let now = app::now(&store).await?;
+    if maintenance.as_ref().is_some_and(|it| !it.is_on(now)) {
+        bail!("--until is in the past; give a moment that is to come, or --over");
+    }
+    let set = SetMaintenance {
+        institution: code.clone(),
+        maintenance,
+    };
+    let before = store.set_maintenance(&set, now).await?;
+    let by_file = institution.maintenance.as_ref().filter(|it| it.is_on(now));
+    match (&set.maintenance, before, by_file) {
+        (Some(said), ..) => match said.until {
+            Some(until) => println!("{code}: in maintenance until {until}"),
+            None => println!("{code}: in maintenance until you say --over"),
+        },
+        (None, _, Some(_)) => bail!(
+            "{code}: its file still has [maintenance]; remove that and restart, and it is used again"
+        ),
+        (None, Some(_), None) => println!("{code}: used again"),
+        (None, None, None) => println!("{code}: was not in maintenance"),
+    }
+    Ok(())
+}
+
+async fn release(code: InstitutionCode, config: PathBuf) -> anyhow::Result<()> {
     let (config, _) = Config::load(Some(&config), &Environment::of_process()?)?;
     let clients = config.clients.iter();
     let registered: Vec<_> = clients

@@ -8,12 +8,13 @@ use url::Url;
 
 use super::address::PublicUrl;
 use super::fault::Refused;
-use super::institutions::Found;
+use super::institutions::{Found, background};
 use super::raw;
 use super::reading::Reading;
 use super::secrets::Written;
 use super::sections::{AggregatorSettings, Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Section};
+use crate::domain::background::BackgroundRules;
 use crate::domain::client::{
     BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
 };
@@ -103,6 +104,7 @@ impl Surroundings<'_> {
             registrations,
             duplicates: raw.duplicates,
             aggregator: aggregator.unwrap_or_default(),
+            background: self.background(reading, at, raw.background),
         }
     }
 
@@ -143,6 +145,47 @@ impl Surroundings<'_> {
                 ),
             )),
         }
+    }
+
+    fn background(
+        &self,
+        reading: &Reading<'_>,
+        client: &str,
+        raw: Vec<Section<raw::Background>>,
+    ) -> BTreeMap<InstitutionCode, BackgroundRules> {
+        let mut rules = BTreeMap::new();
+        for (i, Section(raw)) in raw.into_iter().enumerate() {
+            let key = format!("{client}.background[{i}].institution");
+            let code = raw.institution;
+            let institutions = &self.institutions.institutions;
+            let Some(institution) = institutions.iter().find(|it| it.code == code) else {
+                if !self.institutions.may_have(&code) {
+                    reading.invalid(&key, self.no_institution(&code));
+                }
+                continue;
+            };
+            let usual = institution.background;
+            let of = background(raw.background_minutes, raw.background_per_day, usual);
+            if rules.insert(code.clone(), of).is_some() {
+                let problem = format!("{code} stands in another one already; keep one of them");
+                reading.invalid(&key, problem);
+            }
+        }
+        rules
+    }
+
+    /// What is wrong where no institution has that code.
+    fn no_institution(&self, code: &InstitutionCode) -> String {
+        let institutions = &self.institutions.institutions;
+        let known: Vec<&str> = institutions.iter().map(|it| it.code.as_str()).collect();
+        let known = match known.is_empty() {
+            true => "none".to_owned(),
+            false => known.join(", "),
+        };
+        format!(
+            "no institution has the code {code}; add its file to institutions.folder or use one that is there \
+             ({known})"
+        )
     }
 
     fn webhooks(
@@ -281,19 +324,8 @@ impl Surroundings<'_> {
             if self.institutions.may_have(&code) {
                 return Err(Refused);
             }
-            let known: Vec<&str> = institutions.iter().map(|i| i.code.as_str()).collect();
-            let known = if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            };
-            return Err(reading.invalid(
-                &format!("{at}.institution"),
-                format!(
-                    "no institution has the code {code}; add its file to institutions.folder or \
-                     use one that is there ({known})"
-                ),
-            ));
+            let key = format!("{at}.institution");
+            return Err(reading.invalid(&key, self.no_institution(&code)));
         };
         let Some(oauth) = &institution.oauth else {
             return Err(reading.invalid(

@@ -13,12 +13,14 @@ use super::address::{HttpsUrl, Issuer};
 use super::document::{Document, Reference};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
-use super::value::{self, Country, Label, Scope, Section};
+use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
+use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
 use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
     Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
 };
+use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
 use crate::domain::window::ErrorReason;
 
 /// The file that explains the keys.
@@ -195,6 +197,58 @@ struct RawInstitution {
     credentials: Vec<Section<fields::RawField>>,
     #[serde(default, deserialize_with = "value::section")]
     help: help::RawHelp,
+    background_minutes: Option<BackgroundMinutes>,
+    background_per_day: Option<BackgroundPerDay>,
+    #[serde(default, deserialize_with = "value::optional_section")]
+    maintenance: Option<RawMaintenance>,
+}
+
+/// How many minutes after a pull the next one is due; 0: there is none.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct BackgroundMinutes(u64);
+
+impl TryFrom<i64> for BackgroundMinutes {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        let minutes = u64::try_from(number).ok();
+        let is_sound = |minutes: &u64| *minutes == 0 || (15..=43_200).contains(minutes);
+        let sound = minutes.filter(is_sound).map(Self);
+        sound.ok_or_else(|| {
+            format!("is {number}; write a number from 15 to 43200, or 0 for no background pulls")
+        })
+    }
+}
+
+/// How many background pulls a member has on one day at most.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct BackgroundPerDay(#[serde(deserialize_with = "value::between::<1, 96, _>")] u64);
+
+/// What those two keys say; where one is missing it is as in `usual`.
+pub fn background(
+    minutes: Option<BackgroundMinutes>,
+    per_day: Option<BackgroundPerDay>,
+    usual: BackgroundRules,
+) -> BackgroundRules {
+    let every =
+        |minutes: BackgroundMinutes| (minutes.0 > 0).then(|| Duration::from_secs(60 * minutes.0));
+    let most = |most: BackgroundPerDay| u32::try_from(most.0).unwrap_or(USUALLY_PER_DAY);
+    BackgroundRules {
+        every: minutes.map_or(usual.every, every),
+        per_day: per_day.map_or(usual.per_day, most),
+    }
+}
+
+/// `[maintenance]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMaintenance {
+    #[serde(default)]
+    status: MaintenanceStatus,
+    until: Option<Moment>,
+    text: Option<Parsed<MaintenanceText>>,
 }
 
 #[derive(Deserialize)]
@@ -361,6 +415,16 @@ impl RawInstitution {
             oauth,
             credentials,
             help,
+            background: background(
+                self.background_minutes,
+                self.background_per_day,
+                BackgroundRules::default(),
+            ),
+            maintenance: self.maintenance.map(|raw| Maintenance {
+                status: raw.status,
+                until: raw.until.map(|until| until.0),
+                text: raw.text.map(|text| text.0),
+            }),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::address::{HttpsUrl, Origin, PublicUrl};
+use super::institutions::{BackgroundMinutes, BackgroundPerDay};
 use super::outgoing::RawOutgoing;
 use super::secrets::Inline;
 use super::sections::{
@@ -68,7 +69,8 @@ pub struct Store {
     pub prefix: Option<String>,
     pub accept_volatile: bool,
     pub acknowledged_by: Option<Replicas>,
-    pub keep_finished_days: KeepFinishedDays,
+    pub keep_finished_days: KeepDays,
+    pub keep_unconnected_days: KeepDays,
 }
 
 /// A number of replicas.
@@ -76,14 +78,12 @@ pub struct Store {
 #[serde(transparent)]
 pub struct Replicas(#[serde(deserialize_with = "super::value::between::<0, 16, _>")] pub u64);
 
-/// How many days finished windows are kept.
+/// How many days something is kept.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub struct KeepFinishedDays(
-    #[serde(deserialize_with = "super::value::between::<1, 3650, _>")] pub u64,
-);
+pub struct KeepDays(#[serde(deserialize_with = "super::value::between::<1, 3650, _>")] pub u64);
 
-impl Default for KeepFinishedDays {
+impl Default for KeepDays {
     fn default() -> Self {
         Self(30)
     }
@@ -153,6 +153,17 @@ pub struct Client {
     pub webhooks: Vec<Section<Webhook>>,
     #[serde(default)]
     pub registrations: Vec<Section<Registration>>,
+    #[serde(default)]
+    pub background: Vec<Section<Background>>,
+}
+
+/// `[[clients.background]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Background {
+    pub institution: InstitutionCode,
+    pub background_minutes: Option<BackgroundMinutes>,
+    pub background_per_day: Option<BackgroundPerDay>,
 }
 
 /// How long a link may wait to be opened.

@@ -26,6 +26,8 @@ pub struct StoreSettings {
     pub acknowledged_by: Option<u64>,
     /// How long finished windows and dead events are kept.
     pub keep_finished: Duration,
+    /// How long OAuth members are kept that nobody connects.
+    pub keep_unconnected: Duration,
 }
 
 /// The backend and its address.
@@ -76,12 +78,14 @@ impl StoreSettings {
                  for tests",
             );
         }
+        let days = |days: raw::KeepDays| Duration::from_secs(days.0 * 24 * 60 * 60);
         Ok(Self {
             location: location?,
             prefix,
             accept_volatile: raw.accept_volatile,
             acknowledged_by: raw.acknowledged_by.map(|it| it.0),
-            keep_finished: Duration::from_secs(raw.keep_finished_days.0 * 24 * 60 * 60),
+            keep_finished: days(raw.keep_finished_days),
+            keep_unconnected: days(raw.keep_unconnected_days),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use url::Url;
@@ -80,7 +81,7 @@ macro_rules! from_text {
 }
 
 from_text!(
-    Support, Accent, Locale, Label, Scope, Country, FieldName, BasicUser
+    Support, Accent, Locale, Label, Scope, Country, FieldName, BasicUser, Moment
 );
 pub(super) use from_text;
 
@@ -213,6 +214,25 @@ impl FromStr for Country {
             return refuse("is not a country; write two capital letters such as US (ISO 3166-1)");
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// A moment (RFC 3339), in whole milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub Timestamp);
+
+impl FromStr for Moment {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let read = text.parse::<Timestamp>().ok();
+        let whole = read.and_then(|at| Timestamp::from_millisecond(at.as_millisecond()).ok());
+        match whole {
+            Some(moment) => Ok(Self(moment)),
+            None => refuse(
+                "is not a moment; write date, time and offset, as in \"2026-12-01T06:00:00Z\"",
+            ),
+        }
     }
 }
 

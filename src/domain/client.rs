@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::background::BackgroundRules;
 use super::client_authentication::ClientAuthentication;
 use super::endpoint::EndpointId;
 use super::event::EventKind;
@@ -50,6 +51,8 @@ pub struct Client {
     pub duplicates: Duplicates,
     /// Who pulls its members' data; `None`: nobody, because no aggregator is configured.
     pub aggregator: Option<AggregatorName>,
+    /// Where its members are pulled in the background otherwise than the institution's file says.
+    pub background: BTreeMap<InstitutionCode, BackgroundRules>,
 }
 
 /// What happens when somebody connects, with OAuth, a login that another of the user's members at the

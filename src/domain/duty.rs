@@ -12,6 +12,8 @@ use super::random::{self, Random};
 pub enum DutyKind {
     /// A job is pushed to the aggregator.
     Aggregate,
+    /// A job is ordered that nobody asked for: a background pull.
+    Background,
     /// An event is delivered to its client.
     Deliver,
     /// A token set is refreshed that nobody has asked for, or what was left open by a refresh is settled.
@@ -40,8 +42,9 @@ const HOUR: u64 = 60 * MINUTE;
 
 impl DutyKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Aggregate,
+        Self::Background,
         Self::Deliver,
         Self::Refresh,
         Self::Revoke,
@@ -52,6 +55,7 @@ impl DutyKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Aggregate => "aggregate",
+            Self::Background => "background",
             Self::Deliver => "deliver",
             Self::Refresh => "refresh",
             Self::Revoke => "revoke",
@@ -67,6 +71,12 @@ impl DutyKind {
                 gaps: &[5, 30],
                 tries: Some(super::job::JOB_TRIES),
                 age: Some(24 * HOUR),
+            },
+            // It comes again and again, as the institution's file says; this is for what could not be ordered.
+            Self::Background => Schedule {
+                gaps: &[5 * MINUTE, 15 * MINUTE],
+                tries: None,
+                age: None,
             },
             Self::Deliver => Schedule {
                 gaps: &[

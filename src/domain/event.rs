@@ -1,6 +1,7 @@
 //! Events: facts that changed, written in the same atomic step as the change.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::EndpointId;
 use super::form;
@@ -22,6 +23,10 @@ pub enum EventKind {
     ConnectionStatus,
     /// Aggregation: new data after a successful aggregation.
     Aggregation,
+    /// Initial Data Ready: a member's data was pulled for the first time.
+    InitialDataReady,
+    /// Job Status: a job has ended, or waits for an answer.
+    JobStatus,
     /// Guichet's own: a member's consent ends soon.
     ConsentExpiring,
     /// Guichet's own: an OAuth state became SUCCESS or ERRORED.
@@ -42,12 +47,14 @@ impl form::Kept for EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [EventKind; 7] = [
+    pub const ALL: [EventKind; 9] = [
         Self::MemberCreated,
         Self::MemberUpdated,
         Self::MemberDeleted,
         Self::ConnectionStatus,
         Self::Aggregation,
+        Self::InitialDataReady,
+        Self::JobStatus,
         Self::ConsentExpiring,
         Self::OauthStateFinished,
     ];
@@ -60,6 +67,8 @@ impl EventKind {
             Self::MemberDeleted => "member.deleted",
             Self::ConnectionStatus => "connection_status.changed",
             Self::Aggregation => "aggregation.finished",
+            Self::InitialDataReady => "initial_data.ready",
+            Self::JobStatus => "job_status.changed",
             Self::ConsentExpiring => "consent.expiring",
             Self::OauthStateFinished => "oauth_state.finished",
         }
@@ -68,6 +77,45 @@ impl EventKind {
     /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What is told of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobNews {
+    /// How it stands.
+    pub status: ToldJobStatus,
+    /// Whether nobody asked for it.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_background: bool,
+}
+
+/// How a job stands, in the names of the Job Status webhook (CONTRACT.md 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ToldJobStatus {
+    /// It waits for an answer to the institution's question.
+    Challenged,
+    /// It has pulled the data.
+    Completed,
+    /// The institution refused the token or the credentials.
+    Denied,
+    /// It has failed otherwise.
+    Halted,
+    /// The institution refused the credentials for the last time.
+    Prevented,
+}
+
+impl ToldJobStatus {
+    /// The name in the webhook.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Challenged => "CHALLENGED",
+            Self::Completed => "COMPLETED",
+            Self::Denied => "DENIED",
+            Self::Halted => "HALTED",
+            Self::Prevented => "PREVENTED",
+        }
     }
 }
 
@@ -98,8 +146,10 @@ pub struct Event {
     pub member: Member,
     /// The window, when the event is about one.
     pub window: Option<Window>,
-    /// The job and what it pulled, when the event is about an aggregation.
+    /// The job and what it pulled, when the event is about one.
     pub job: Option<(JobGuid, Pulled)>,
+    /// How that job stands.
+    pub job_news: Option<JobNews>,
     /// When the change happened.
     pub happened_at: Timestamp,
     /// Since when it is to be delivered: since it happened, or since it is sent again.

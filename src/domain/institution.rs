@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::background::BackgroundRules;
 use super::client::Logo;
 use super::client_authentication::AuthenticationMethod;
 use super::credential::CredentialField;
 use super::id::{InstitutionCode, InstitutionGuid};
+use super::maintenance::Maintenance;
 use super::window::ErrorReason;
 
 /// A bank, as described by its file.
@@ -33,6 +35,10 @@ pub struct Institution {
     pub credentials: Vec<CredentialField>,
     /// What people are told before and while they sign in.
     pub help: Help,
+    /// How often its members are pulled in the background, unless a client has them pulled otherwise.
+    pub background: BackgroundRules,
+    /// What its file says where it is not used for now.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// What people are told before and while they sign in at an institution. All of it is optional.

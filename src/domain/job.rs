@@ -47,6 +47,9 @@ pub struct Job {
     /// with a new access token, or for what was asked for while it ran.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub round: u32,
+    /// Whether nobody asked for it: it keeps the member's data fresh.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_background: bool,
     /// Whether it was pushed again with a new access token, because the institution had refused the one before.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_with_new_token: bool,
@@ -69,11 +72,13 @@ impl Job {
         self.status == JobStatus::Challenged || self.attempt >= JOB_TRIES
     }
 
-    /// Joins what is asked for while it is unfinished. Returns whether that is more than it was to pull.
+    /// Joins what somebody asks for while it is unfinished; it is no background pull any more. Returns whether that
+    /// changes it.
     pub fn join(&mut self, asked: &DataRequest) -> bool {
+        let was_background = std::mem::take(&mut self.is_background);
         let known = std::iter::once(&self.data_request).chain(&self.joined);
         if known.into_iter().any(|it| it.covers(asked)) {
-            return false;
+            return was_background;
         }
         // What waits to be handed out is read when it is.
         let own = (self.status == JobStatus::Queued).then_some(&mut self.data_request);
@@ -175,6 +180,8 @@ pub struct NewJob {
     pub guid: JobGuid,
     /// The data that it asks for.
     pub data_request: DataRequest,
+    /// Whether nobody asked for it.
+    pub is_background: bool,
 }
 
 macro_rules! failures {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::background::BackgroundPulls;
 pub use super::connection_status::{ConnectionStatus, IllegalTransition};
 use super::data_request::DataRequest;
 use super::form;
@@ -38,9 +39,12 @@ pub struct Member {
     /// The purpose of the data, as the client gave it; returned as received.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub use_cases: Vec<UseCase>,
-    /// Returned as received, with the member.
+    /// Whether it is never pulled in the background.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub background_aggregation_is_disabled: bool,
+    /// Its background pulls; `None`: nobody has arranged any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<BackgroundPulls>,
     /// Whether it connects by OAuth.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub is_oauth: bool,
@@ -122,6 +126,31 @@ impl Member {
     /// Whether its data may be pulled: PFM is among its use cases (CONTRACT.md 1.4).
     pub fn is_for_pfm(&self) -> bool {
         self.use_cases.contains(&UseCase::Pfm)
+    }
+
+    /// When it is to be pulled in the background: never beside a job, and only while it is CONNECTED, for PFM, and
+    /// allows it.
+    pub fn background_due(&self) -> Option<Timestamp> {
+        let is_wanted = self.status == ConnectionStatus::Connected
+            && self.is_for_pfm()
+            && !self.background_aggregation_is_disabled
+            && !self.is_being_aggregated();
+        self.background
+            .filter(|_| is_wanted)
+            .map(|pulls| pulls.due_at)
+    }
+
+    /// Whether its consent, as far as an end of it is known, has ended.
+    pub fn consent_has_ended(&self, now: Timestamp) -> bool {
+        self.consent_expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// The next background pull is due then; `None`: there are none any more.
+    pub fn arrange_background(&mut self, due_at: Option<Timestamp>) {
+        self.background = due_at.map(|due_at| BackgroundPulls {
+            due_at,
+            ..self.background.unwrap_or(BackgroundPulls::due(due_at))
+        });
     }
 
     /// Whether an aggregation is under way.

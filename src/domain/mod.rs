@@ -12,9 +12,10 @@
 //! ```
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`],
-//! [`institution`], [`credential`], [`member`],
-//! [`connection_status`], [`window`], [`token_set`], [`job`], [`challenge`], [`event`], [`duty`].
+//! [`institution`], [`maintenance`], [`credential`], [`member`],
+//! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
+pub mod background;
 pub mod challenge;
 pub mod client;
 pub mod client_authentication;
@@ -32,6 +33,7 @@ pub mod id;
 pub mod institution;
 pub mod job;
 pub mod layout;
+pub mod maintenance;
 pub mod member;
 pub mod random;
 pub mod redis_address;

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::circuits::{Rests, Target};
 use super::settle::{Attempt, Place};
-use super::{Gateway, Internal, brakes, refresh, seal_contexts};
+use super::{Gateway, Internal, background, brakes, maintenance, refresh, seal_contexts};
 use crate::aggregator::{Aggregator, Mode};
 use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::credential::Credentials;
@@ -153,6 +153,10 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job, place: Place) -> Result<(), 
         return Ok(());
     }
     let attempt = Attempt::of(DutyName::Job(job.guid), job.attempt);
+    if let Some(again_at) = maintenance::again_at(gateway, &job.institution) {
+        drop(place);
+        return wait(gateway, &job, again_at).await;
+    }
     let Mode::Push(endpoint, _) = &aggregator.mode else {
         // Only jobs that end are taken up here; any other is left to a claim.
         return attempt.give_back(gateway, Duration::ZERO).await;
@@ -185,6 +189,17 @@ pub async fn push(gateway: &Arc<Gateway>, job: Job, place: Place) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Lets a job wait that was taken up while its institution is not used: it is due then, and this try does not count.
+pub(super) async fn wait(
+    gateway: &Gateway,
+    job: &Job,
+    again_at: Timestamp,
+) -> Result<(), Internal> {
+    tracing::debug!("the institution is not used for now; the job waits");
+    let attempt = Attempt::of(DutyName::Job(job.guid), job.attempt);
+    attempt.settle(gateway, Fate::Untried(again_at), None).await
 }
 
 /// Ends a job that was taken up, if it is not to be handed out: nobody answered its questions in time, it was handed out
@@ -517,6 +532,7 @@ async fn record(
         job: job.guid,
         of,
         due_at: now + patience,
+        background_due: background::next(gateway, &job.client, &job.institution),
         status_change,
         changed: notices(gateway, job, &reported, &status_change),
         report: named(gateway, job, reported),
@@ -652,14 +668,23 @@ fn notices(
 ) -> Vec<Notice> {
     let kinds: &[EventKind] = match reported {
         AggregatorReport::Started => &[],
-        AggregatorReport::Succeeded(_) => &[EventKind::MemberUpdated, EventKind::Aggregation],
+        AggregatorReport::Succeeded(_) => &[
+            EventKind::MemberUpdated,
+            EventKind::Aggregation,
+            EventKind::InitialDataReady,
+            EventKind::JobStatus,
+        ],
         AggregatorReport::Challenged(_) | AggregatorReport::Failed(_)
             if is_told_as_connection_status(status_change) =>
         {
-            &[EventKind::MemberUpdated, EventKind::ConnectionStatus]
+            &[
+                EventKind::MemberUpdated,
+                EventKind::ConnectionStatus,
+                EventKind::JobStatus,
+            ]
         }
         AggregatorReport::Challenged(_) | AggregatorReport::Failed(_) => {
-            &[EventKind::MemberUpdated]
+            &[EventKind::MemberUpdated, EventKind::JobStatus]
         }
     };
     match gateway.clients.get(&job.client) {

@@ -41,8 +41,10 @@ pub enum Target {
     Endpoint(ClientId, EndpointId),
     /// An aggregator.
     Aggregator(AggregatorName),
-    /// An institution's own endpoints.
+    /// An institution's token endpoint, and what it needs to work.
     Institution(InstitutionCode),
+    /// An institution's revocation endpoint.
+    Revocation(InstitutionCode),
     /// Nobody but the store.
     Store,
 }
@@ -98,6 +100,13 @@ impl Circuit {
         }
     }
 
+    /// How long nothing is to be sent; a moment at least, so that what is given back until then does not come at once.
+    fn rest(&self, now: Instant) -> Option<Rests> {
+        let until = self.until.max(self.probing).unwrap_or(now);
+        let is_open = self.state(now) == State::Open;
+        is_open.then(|| Rests(until.saturating_duration_since(now).max(MOMENT)))
+    }
+
     /// Counts a failure. Returns for how long it rests now, if this opened it or was its probe.
     fn fail(&mut self, is_probe: bool, asked: Option<Duration>, now: Instant) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
@@ -134,6 +143,24 @@ impl Circuits {
             .map_or(State::Closed, |circuit| circuit.state(now))
     }
 
+    /// How long nothing is to be sent there yet; `None`: calls may be made, or one that shows whether it works.
+    pub fn rest(&self, target: &Target, now: Instant) -> Option<Rests> {
+        self.known().get(target)?.rest(now)
+    }
+
+    /// The institutions whose token endpoint rests.
+    pub fn resting_institutions(&self, now: Instant) -> Vec<InstitutionCode> {
+        let known = self.known();
+        let resting = known
+            .iter()
+            .filter(|(_, circuit)| circuit.rest(now).is_some());
+        let code = |(target, _): (&Target, &Circuit)| match target {
+            Target::Institution(code) => Some(code.clone()),
+            _ => None,
+        };
+        resting.filter_map(code).collect()
+    }
+
     /// A call is about to be made. It must be followed by [`Self::worked`] or [`Self::failed`].
     ///
     /// # Errors
@@ -150,11 +177,7 @@ impl Circuits {
                 circuit.probing = Some(now + PROBE);
                 Ok(Entered { is_probe: true })
             }
-            State::Open => {
-                let until = circuit.until.max(circuit.probing).unwrap_or(now);
-                // A moment at least, so that what is given back until then does not come at once.
-                Err(Rests(until.saturating_duration_since(now).max(MOMENT)))
-            }
+            State::Open => Err(circuit.rest(now).unwrap_or(Rests(MOMENT))),
         }
     }
 
@@ -191,7 +214,7 @@ impl Circuits {
         let what = match target {
             Target::Endpoint(..) => "endpoint",
             Target::Aggregator(_) => "aggregator",
-            Target::Institution(_) => "institution",
+            Target::Institution(_) | Target::Revocation(_) => "institution",
             Target::Store => "store",
         };
         self.metrics.resting.add([what], change);

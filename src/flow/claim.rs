@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::duties::{self, Duty};
-use super::{Gateway, Internal, aggregate};
+use super::{Gateway, Internal, aggregate, maintenance};
 use crate::aggregator::Aggregator;
 use crate::domain::duty::DutyKind;
 use crate::domain::job::Job;
@@ -196,12 +196,16 @@ async fn hand_out(
     Ok(jobs)
 }
 
-/// Whether the job is handed out; it may have ended instead.
+/// Whether the job is handed out; it may have ended instead, or wait for its institution.
 async fn begin(gateway: &Gateway, job: &Job) -> Result<bool, Internal> {
     log_context::job(job);
-    let ended = aggregate::ended(gateway, job).await?;
-    if !ended {
-        tracing::info!("job claimed");
+    if aggregate::ended(gateway, job).await? {
+        return Ok(false);
     }
-    Ok(!ended)
+    if let Some(again_at) = maintenance::again_at(gateway, &job.institution) {
+        aggregate::wait(gateway, job, again_at).await?;
+        return Ok(false);
+    }
+    tracing::info!("job claimed");
+    Ok(true)
 }

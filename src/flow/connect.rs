@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::failure::{FailureCause, fail};
 use super::registration::CallbackEndpoint;
-use super::{Gateway, Internal, refresh, revoke};
+use super::{Gateway, Internal, background, refresh, revoke};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
 use crate::domain::id::{JobGuid, MemberGuid};
@@ -207,6 +207,7 @@ async fn connection(
     let job = (is_wanted && endpoint.client.aggregator.is_some()).then(|| NewJob {
         guid: JobGuid::new(random, partition),
         data_request: asked,
+        is_background: false,
     });
     let notices = |kind| gateway.notices(&endpoint.client, &[kind], partition);
     Ok(Some(Connection {
@@ -217,6 +218,7 @@ async fn connection(
         tokens: refresh::sealed(gateway, endpoint, receiving.guid, token_set),
         revokes_replaced: endpoint.registered().oauth.revoke_replaced,
         job,
+        background_due: background::next(gateway, &receiving.client, &receiving.institution),
         callback_payload,
         deleted: match inbound {
             None => Vec::new(),

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::failure::end;
+use super::rounds::{self, Round};
 use super::{Gateway, Internal, claim, duties};
 use crate::domain::window::{Ending, ErrorReason, Window};
 use crate::log_context;
@@ -50,15 +51,26 @@ pub async fn sweep(gateway: &Arc<Gateway>) -> Result<usize, Internal> {
     Ok(ended)
 }
 
-/// Deletes what was kept long enough and gives up what is too old, unless that was done less than a minute ago.
-pub async fn upkeep(gateway: &Gateway, last: &mut Option<Timestamp>) -> Result<(), Internal> {
+/// What a process knows of its upkeep.
+#[derive(Default)]
+pub struct Upkeep {
+    /// When it last began.
+    last: Option<Timestamp>,
+    round: Round,
+}
+
+/// Deletes what was kept long enough, gives up what is too old and looks after members, unless that was done less than
+/// a minute ago.
+pub async fn upkeep(gateway: &Arc<Gateway>, upkeep: &mut Upkeep) -> Result<(), Internal> {
     let now = gateway.now();
-    if last.is_none_or(|last| now.duration_since(last).abs() >= UPKEEP_EVERY) {
+    let is_recent = |last: Timestamp| now.duration_since(last).abs() < UPKEEP_EVERY;
+    if !upkeep.last.is_some_and(is_recent) {
         gateway.store.purge(now).await?;
         duties::bury_the_old(gateway).await?;
         claim::end_the_unclaimed(gateway).await?;
         duties::bury_beyond_bounds(gateway).await?;
-        *last = Some(now);
+        rounds::go_on(gateway, &mut upkeep.round).await?;
+        upkeep.last = Some(now);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Duties, whatever their kind: taken up in fair shares, done, and given up when they are too old.
 //!
 //! - A line has a number of places: so many of its duties run at a time, and a few more wait for them in this process.
+//! - Where an institution is in maintenance nothing is taken up that needs its token endpoint.
 //! - Where something rests ([`Circuits`](super::circuits::Circuits)) nothing is taken up, but for one probe.
 
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use tokio::time::Instant;
 
 use super::circuits::{State, Target};
 use super::settle::{Attempt, Place};
-use super::{Gateway, Internal, aggregate, consents, deliver, refresh, revoke};
+use super::{
+    Gateway, Internal, aggregate, background, consents, deliver, maintenance, refresh, revoke,
+};
 use crate::aggregator::{self, Mode};
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
@@ -100,7 +103,8 @@ fn held_for(gateway: &Gateway, line: &Line) -> Duration {
     match line.kind() {
         Some(DutyKind::Aggregate) => aggregator().map_or(CALL, |it| it.deadline),
         Some(DutyKind::Deliver) => gateway.settings.delivery_timeout * ahead + SETTLED_WITHIN,
-        Some(DutyKind::Refresh | DutyKind::Revoke | DutyKind::Notify) | None => CALL,
+        Some(DutyKind::Background | DutyKind::Refresh | DutyKind::Revoke | DutyKind::Notify)
+        | None => CALL,
     }
 }
 
@@ -109,7 +113,8 @@ pub fn is_in_time(gateway: &Gateway, line: &Line, taken_up: Instant) -> bool {
     let takes = match line.kind() {
         Some(DutyKind::Aggregate) => aggregator::TIMEOUT,
         Some(DutyKind::Deliver) => gateway.settings.delivery_timeout,
-        Some(DutyKind::Notify) => Duration::ZERO,
+        // The store alone.
+        Some(DutyKind::Background | DutyKind::Notify) => Duration::ZERO,
         Some(DutyKind::Refresh | DutyKind::Revoke) | None => INSTITUTION,
     };
     // Where it is hardly held for longer than a try takes, what gets a place at once is tried.
@@ -132,9 +137,10 @@ pub fn target(gateway: &Gateway, line: &Line) -> Option<Target> {
             let endpoint = EndpointId::from_form(line.place().to_owned())?;
             Some(Target::Endpoint(client, endpoint))
         }
-        DutyKind::Refresh | DutyKind::Revoke => {
+        DutyKind::Background | DutyKind::Refresh => {
             Some(Target::Institution(line.place().parse().ok()?))
         }
+        DutyKind::Revoke => Some(Target::Revocation(line.place().parse().ok()?)),
         DutyKind::Notify => Some(Target::Store),
     }
 }
@@ -147,7 +153,7 @@ pub fn places(gateway: &Gateway, target: &Target) -> usize {
             Some(Mode::Push(_, places)) => *places,
             Some(Mode::Pull) | None => ENDED_AT_ONCE,
         },
-        Target::Institution(_) => gateway.settings.places.institution,
+        Target::Institution(_) | Target::Revocation(_) => gateway.settings.places.institution,
         Target::Store => AT_THE_STORE,
     }
 }
@@ -157,6 +163,11 @@ pub fn room(gateway: &Gateway, line: &Line, taken: usize) -> usize {
     let Some(target) = target(gateway, line) else {
         return 0;
     };
+    if let Target::Institution(institution) = &target
+        && maintenance::is_announced(gateway, institution)
+    {
+        return 0;
+    }
     let places = places(gateway, &target);
     let most = match (gateway.circuits.state(&target, Instant::now()), line.kind()) {
         (State::Closed, _) => places.max((places * AHEAD).min(MOST_OF_A_LINE)),
@@ -178,6 +189,10 @@ pub async fn perform(
     match duty {
         Duty::Push(job) => aggregate::push(gateway, *job, place).await,
         Duty::Deliver(event) => deliver::deliver(gateway, webhooks, *event, place).await,
+        Duty::Background(member, held_until) => {
+            drop(place);
+            background::perform(gateway, *member, held_until).await
+        }
         Duty::Refresh {
             member,
             at,
@@ -198,7 +213,7 @@ pub async fn give_back(gateway: &Gateway, duty: &Duty) -> Result<(), Internal> {
         Duty::Push(job) => Some(job.attempt),
         Duty::Deliver(event) => Some(event.attempt),
         Duty::Revoke(owed) => Some(owed.revocation.attempt),
-        Duty::Refresh { .. } => None,
+        Duty::Background(..) | Duty::Refresh { .. } => None,
         // It is due again after its hold, unless its consent was replaced meanwhile.
         Duty::Notify { .. } => return Ok(()),
     };

@@ -5,7 +5,7 @@ use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::member::Member;
 use crate::domain::return_address::{Outcome, ReturnTo};
-use crate::domain::window::{Binding, ReferralSource, Window, WindowStatus};
+use crate::domain::window::{Binding, ErrorReason, ReferralSource, Window, WindowStatus};
 use crate::log_context;
 use crate::store::AttemptRecord;
 
@@ -96,6 +96,15 @@ pub async fn member(gateway: &Gateway, record: &AttemptRecord) -> Result<Option<
 
 /// The place in the client's app that a finished flow returns to, if it is still registered.
 pub(super) fn back(gateway: &Gateway, window: &Window) -> Option<String> {
+    back_with(gateway, window, window.status.error_reason())
+}
+
+/// The same, with that outcome.
+pub(super) fn back_with(
+    gateway: &Gateway,
+    window: &Window,
+    error: Option<ErrorReason>,
+) -> Option<String> {
     let client = gateway.clients.get(&window.client)?;
     if window.options.referral_source == ReferralSource::Browser {
         return None;
@@ -103,7 +112,7 @@ pub(super) fn back(gateway: &Gateway, window: &Window) -> Option<String> {
     let outcome = Outcome {
         member: window.inbound.unwrap_or(window.member),
         outbound: window.is_of_another().then_some(window.member),
-        error: window.status.error_reason(),
+        error,
     };
     match &window.options.return_to {
         ReturnTo::Page => None,

@@ -1,12 +1,13 @@
 //! What a process knows by itself: gone with it, and of no consequence then.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::domain::id::{InstitutionCode, MemberGuid};
+use crate::domain::maintenance::Maintenance;
 use crate::store::BrakeName;
 
 /// The members whose token sets are being refreshed by this process. Beside the fence in the store, which depends on
@@ -80,5 +81,27 @@ impl WithoutEndpoint {
     pub(super) fn is_news(&self, institution: &InstitutionCode) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.insert(institution.clone())
+    }
+}
+
+/// What operators said of institutions when it was last looked at.
+#[derive(Default)]
+pub struct Announced(RwLock<Arc<BTreeMap<InstitutionCode, Maintenance>>>);
+
+impl Announced {
+    /// What they said.
+    pub fn seen(&self) -> Arc<BTreeMap<InstitutionCode, Maintenance>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// It was looked at again.
+    pub fn see(&self, said: BTreeMap<InstitutionCode, Maintenance>) {
+        let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if **seen != said {
+            *seen = Arc::new(said);
+        }
     }
 }

@@ -15,6 +15,8 @@ pub struct Institutions {
     listed: Vec<Listed>,
     by_code: HashMap<InstitutionCode, Arc<Institution>>,
     by_guid: HashMap<InstitutionGuid, Arc<Institution>>,
+    /// Those whose file says that they are not used for now.
+    in_maintenance: Vec<Arc<Institution>>,
 }
 
 struct Listed {
@@ -59,7 +61,9 @@ impl Institutions {
             name: institution.name.to_lowercase(),
             institution: institution.clone(),
         };
+        let in_maintenance = all.iter().filter(|it| it.maintenance.is_some());
         Self {
+            in_maintenance: in_maintenance.cloned().collect(),
             listed: all.iter().map(listed).collect(),
             by_guid: all.iter().map(|it| (it.guid, it.clone())).collect(),
             by_code: all.into_iter().map(|it| (it.code.clone(), it)).collect(),
@@ -74,6 +78,11 @@ impl Institutions {
     /// The institution of that guid.
     pub fn by_guid(&self, guid: InstitutionGuid) -> Option<&Arc<Institution>> {
         self.by_guid.get(&guid)
+    }
+
+    /// Those whose file says that they are not used for now; perhaps that is over.
+    pub(super) fn in_maintenance(&self) -> &[Arc<Institution>] {
+        &self.in_maintenance
     }
 
     /// Those that the filter admits, by name and then by code.

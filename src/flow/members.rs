@@ -5,7 +5,7 @@ use jiff::Timestamp;
 pub use super::credentials::CredentialsError;
 use super::idempotency::{Origin, is_of_same_request};
 use super::mint::{Draft, MintError, MintOptions, Minted, mint};
-use super::{Gateway, Internal, WebhookChoice, credentials};
+use super::{Gateway, Internal, WebhookChoice, background, credentials, maintenance};
 use crate::domain::client::Client;
 use crate::domain::credential::{Credentials, GivenValue};
 use crate::domain::data_request::DataRequest;
@@ -327,6 +327,9 @@ pub async fn create(
         return Err(CreateError::NoCredentials);
     }
     let checked = credentials::check(&institution.credentials, given)?;
+    if let Some(closed) = maintenance::closed(gateway, &institution.code) {
+        return Err(MintError::from(closed).into());
+    }
     create_standard(gateway, client, user, institution, request, &checked, now).await
 }
 
@@ -453,11 +456,12 @@ pub(super) async fn create_connected(
     brought: Brought,
 ) -> Result<bool, CreateError> {
     let created = created_notices(gateway, client, user, request.webhooks);
-    let member = Member {
+    let mut member = Member {
         is_oauth: true,
         status: ConnectionStatus::Pending,
         ..new_member(gateway, client, user, institution, request, gateway.now())
     };
+    member.arrange_background(background::next(gateway, &client.id, &institution.code));
     let job = first_job(gateway, &member, member.skip_aggregation);
     let is_queued = job.is_some();
     let new = NewMember {
@@ -501,6 +505,7 @@ fn new_member(
         metadata: request.metadata,
         use_cases: request.use_cases.unwrap_or_else(|| vec![UseCase::Pfm]),
         background_aggregation_is_disabled: request.background_aggregation_is_disabled,
+        background: None,
         is_oauth: false,
         skip_aggregation: request.skip_aggregation,
         status: ConnectionStatus::Created,
@@ -528,6 +533,7 @@ fn first_job(gateway: &Gateway, member: &Member, skipped: bool) -> Option<NewJob
     (is_wanted && is_pulled).then(|| NewJob {
         guid: JobGuid::new(gateway.random.as_ref(), member.guid.partition()),
         data_request: member.data_request.clone(),
+        is_background: false,
     })
 }
 
@@ -574,6 +580,7 @@ pub async fn delete(
     let deletion = Deletion {
         user: user.guid,
         member,
+        only_abandoned_since: None,
         deleted: webhooks.of(gateway, client, &[EventKind::MemberDeleted], partition),
         finished: webhooks.of(gateway, client, &[EventKind::OauthStateFinished], partition),
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
+use super::maintenance::{self, Closed};
 use super::{Gateway, Internal};
 use crate::domain::client::Client;
 use crate::domain::event::EventKind;
@@ -61,6 +62,9 @@ pub enum MintError {
     /// The institution has no OAuth, or the client no registration there.
     #[error("Member cannot use OAuth")]
     CannotUseOAuth,
+    /// The institution is not used for now.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// The address is not a registered one.
     #[error(
         "client_redirect_url {0:?} is not one of this client's registered return addresses; \
@@ -164,6 +168,9 @@ impl Draft {
     ) -> Result<Self, MintError> {
         if institution.oauth.is_none() || client.registration(&institution.code).is_none() {
             return Err(MintError::CannotUseOAuth);
+        }
+        if let Some(closed) = maintenance::closed(gateway, &institution.code) {
+            return Err(closed.into());
         }
         let policy = link_options.open_policy.unwrap_or(client.open_policy);
         let ttl = link_life(client, policy, link_options.link_minutes)?;

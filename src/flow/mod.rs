@@ -10,11 +10,12 @@
 //! no OAuth; [`order`] an aggregation that a client requests; [`challenges`] what the institution asks
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
 //! sent; [`import`] and [`export`] how grants come from another gateway and go to one; [`duties`] how what is due is
-//! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, and
-//! [`circuits`] how what fails rests. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
+//! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, `background`
+//! how members are pulled that nobody asks for, [`circuits`] how what fails rests, and [`maintenance`] how an institution
+//! is not used for now. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
-//! whose person never came back, [`idempotency`] a request that is sent twice, [`rotate`] envelopes whose seal
-//! key is to go.
+//! whose person never came back, [`rounds`] how every member is looked after, [`idempotency`] a request that is sent
+//! twice, [`rotate`] envelopes whose seal key is to go.
 //!
 //! Several of them need [`institutions`] (the banks, found and searched), [`registration`] (which client at
 //! which institution), `failure` (how a window ends without a connection) and [`seal_contexts`] (what each
@@ -22,6 +23,7 @@
 
 pub mod access;
 pub mod aggregate;
+mod background;
 pub mod brakes;
 pub mod callback;
 pub mod cancel;
@@ -43,6 +45,7 @@ pub mod idempotency;
 pub mod import;
 pub mod in_process;
 pub mod institutions;
+pub mod maintenance;
 pub mod members;
 pub mod mint;
 pub mod oauth_states;
@@ -53,6 +56,7 @@ pub mod registration;
 pub mod retry;
 pub mod revoke;
 pub mod rotate;
+pub mod rounds;
 pub mod seal_contexts;
 mod settle;
 pub mod timeline;
@@ -72,6 +76,7 @@ use tracing::Instrument;
 use url::Url;
 
 use crate::aggregator::Aggregator;
+use crate::domain::background::BackgroundRules;
 use crate::domain::client::Client;
 use crate::domain::duty::DutyKind;
 use crate::domain::event::{EventKind, Notice};
@@ -120,6 +125,8 @@ pub struct Gateway {
     pub circuits: Circuits,
     /// The jobs that wait to be claimed.
     pub claims: Claims,
+    /// The institutions that operators say are not used for now.
+    pub announced: in_process::Announced,
     /// What was granted, for the brakes.
     pub granted: in_process::Granted,
     /// The refreshes of this process.
@@ -151,6 +158,8 @@ pub struct Settings {
     pub most_waiting: u64,
     /// How many days before the end of a consent its client is told.
     pub notice_days: NoticeDays,
+    /// How long OAuth members are kept that nobody connects.
+    pub keep_unconnected: Duration,
 }
 
 /// How many duties run at a time, in this process.
@@ -175,6 +184,13 @@ impl Clients {
                 .map(|client| (client.id.clone(), Arc::new(client)))
                 .collect(),
         )
+    }
+
+    /// Their ids, in order.
+    pub fn ids(&self) -> Vec<&ClientId> {
+        let mut ids: Vec<_> = self.0.keys().collect();
+        ids.sort();
+        ids
     }
 
     /// The client of that id.
@@ -231,6 +247,21 @@ impl Gateway {
     /// Checks that the store replies and accepts writes.
     pub async fn probe(&self) -> Result<(), Internal> {
         Ok(self.store.probe().await?)
+    }
+
+    /// How often the members that the client has at the institution are pulled in the background; not at all where
+    /// one of them is no longer configured, or there is no aggregator.
+    fn background(&self, client: &ClientId, institution: &InstitutionCode) -> BackgroundRules {
+        let client = self.clients.get(client);
+        let institution = self.institutions.get(institution);
+        let both = client
+            .filter(|client| client.aggregator.is_some())
+            .zip(institution);
+        let Some((client, institution)) = both else {
+            return BackgroundRules::default();
+        };
+        let own = client.background.get(&institution.code).copied();
+        own.unwrap_or(institution.background)
     }
 
     fn now(&self) -> Timestamp {

@@ -5,11 +5,14 @@ use std::time::Duration;
 use url::Url;
 
 use super::failure::{FailureCause, fail};
+use super::maintenance::{self, Closed};
 use super::registration::CallbackEndpoint;
-use super::{Gateway, Internal, seal_contexts};
+use super::{Gateway, Internal, finish, seal_contexts};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
-use crate::domain::window::{Binding, Ending, NewAttempt, RETRY_GRACE, Window, WindowStatus};
+use crate::domain::window::{
+    Binding, Ending, ErrorReason, NewAttempt, RETRY_GRACE, Window, WindowStatus,
+};
 use crate::log_context;
 use crate::metrics;
 use crate::oauth::{self, AttemptSecrets, AuthorizationRequest, Meaning, SetupFault};
@@ -53,6 +56,8 @@ pub enum Arrival {
     AskFirst(Box<Subject>),
     /// This browser opened the link before, and may continue.
     Resume(Box<Subject>),
+    /// The institution is not used for now; the link stays as it is.
+    Closed(Box<ClosedLink>),
     /// Another browser opened the link before.
     Used {
         /// The window.
@@ -69,6 +74,16 @@ pub enum Arrival {
     Superseded(Box<Window>),
     /// There is no such link.
     Unknown,
+}
+
+/// A link whose institution is not used for now.
+pub struct ClosedLink {
+    /// The window and its member.
+    pub subject: Subject,
+    /// What is said of the institution.
+    pub closed: Closed,
+    /// The place in the client's app that an APP flow returns to.
+    pub back: Option<String>,
 }
 
 /// A browser follows the link of `token` for `member`.
@@ -118,6 +133,11 @@ async fn visit(
         kind,
         browser,
         attempt: departing.attempt.clone(),
+        closed: match kind {
+            // It goes nowhere.
+            VisitKind::Look => Vec::new(),
+            _ => maintenance::all_closed(gateway),
+        },
     };
     let opened = match gateway.store.open_window(&opening, now).await {
         Err(error @ StoreError::Unavailable(_)) if kind != VisitKind::Look => {
@@ -138,6 +158,11 @@ async fn visit(
         }
         Opened::AskFirst(subject) => Arrival::AskFirst(subject),
         Opened::Resumable(subject) => Arrival::Resume(subject),
+        Opened::Closed(subject) => {
+            log_context::member(&subject.member);
+            tracing::info!("link followed while the institution is not used");
+            Arrival::Closed(Box::new(ClosedLink::of(gateway, *subject)))
+        }
         // The running exchange may still succeed.
         Opened::Exhausted(attempt) => Arrival::Outcome(attempt),
         Opened::ClaimedElsewhere(subject) => Arrival::Used {
@@ -160,6 +185,19 @@ async fn visit(
         Opened::Finished { window, .. } => over(gateway, *window).await?,
         Opened::Unknown => Arrival::Unknown,
     })
+}
+
+impl ClosedLink {
+    /// Of that window, whose institution was not used a moment ago.
+    pub(super) fn of(gateway: &Gateway, subject: Subject) -> Self {
+        let institution = &subject.member.institution;
+        Self {
+            closed: maintenance::closed(gateway, institution)
+                .unwrap_or_else(|| Closed::just_now(gateway, institution)),
+            back: finish::back_with(gateway, &subject.window, Some(ErrorReason::ProviderError)),
+            subject,
+        }
+    }
 }
 
 async fn over(gateway: &Gateway, window: Window) -> Result<Arrival, Internal> {

@@ -11,7 +11,7 @@ use crate::domain::job::{Job, NewJob};
 use crate::domain::member::{CallbackPayload, ConnectionStatus, Member};
 use crate::domain::user::User;
 use crate::log_context;
-use crate::store::{JobOrder, Ordered, StoreError};
+use crate::store::{BackgroundOrder, JobOrder, Ordered, StoreError};
 
 /// An aggregation as requested.
 #[derive(Clone, Debug, Default)]
@@ -93,8 +93,10 @@ pub async fn order(
     if client.aggregator.is_none() {
         return Err(OrderError::NoAggregator);
     }
-    match queue(gateway, client, &found, &request).await? {
-        Ordered::Queued(member) | Ordered::UnderWay(member) => Ok(*member),
+    match queue(gateway, client, &found, &request, None).await? {
+        Ordered::Queued(member) | Ordered::UnderWay(member) | Ordered::NotDue(member) => {
+            Ok(*member)
+        }
         Ordered::Unfit(member) => Err(OrderError::Unfit(member.status)),
         Ordered::NoSuchMember => Err(OrderError::NoSuchMember(member)),
     }
@@ -117,11 +119,12 @@ pub async fn order_all(
             members.push(found);
             continue;
         }
-        let queued = queue(gateway, client, &found, &request);
+        let queued = queue(gateway, client, &found, &request, None);
         match queued.instrument(log_context::span()).await? {
-            Ordered::Queued(member) | Ordered::UnderWay(member) | Ordered::Unfit(member) => {
-                members.push(*member);
-            }
+            Ordered::Queued(member)
+            | Ordered::UnderWay(member)
+            | Ordered::NotDue(member)
+            | Ordered::Unfit(member) => members.push(*member),
             // Deleted since it was listed.
             Ordered::NoSuchMember => {}
         }
@@ -129,11 +132,13 @@ pub async fn order_all(
     Ok(members)
 }
 
-async fn queue(
+/// Orders the aggregation of a member that was found; `background`, if nobody asks for it. The step decides.
+pub(super) async fn queue(
     gateway: &Gateway,
     client: &Client,
     member: &Member,
     request: &OrderRequest,
+    background: Option<BackgroundOrder>,
 ) -> Result<Ordered, Internal> {
     log_context::member(member);
     let partition = member.guid.partition();
@@ -147,11 +152,13 @@ async fn queue(
         job: NewJob {
             guid: JobGuid::new(gateway.random.as_ref(), partition),
             data_request: asked.clone(),
+            is_background: background.is_some(),
         },
         callback_payload: request.callback_payload.clone(),
         updated: request
             .webhooks
             .of(gateway, client, &[EventKind::MemberUpdated], partition),
+        background,
     };
     let ordered = gateway.store.order_job(&order, gateway.now()).await?;
     if matches!(ordered, Ordered::Queued(_)) {

@@ -13,7 +13,7 @@ use super::circuits::{Entered, Rests, Target};
 use super::failure::tell_operator;
 use super::registration::CallbackEndpoint;
 use super::settle::Attempt;
-use super::{Gateway, Internal, brakes, revoke, seal_contexts};
+use super::{Gateway, Internal, brakes, maintenance, revoke, seal_contexts};
 use crate::domain::duty::DutyKind;
 use crate::domain::event::EventKind;
 use crate::domain::id::MemberGuid;
@@ -104,6 +104,7 @@ pub(super) async fn perform(
         Ok(Tried::Ended(_)) => return Ok(()),
         Ok(Tried::UnderWay(until)) => until,
         Ok(Tried::Braked) => after_pause(gateway, 2),
+        Ok(Tried::Closed) => after_pause(gateway, 1),
         Err(Internal::NotConfigured(what)) => {
             tracing::warn!(
                 what,
@@ -141,7 +142,9 @@ pub(super) async fn refresh(
         let tried = gateway.spawn(work).await;
         match tried.map_err(|_| Internal::Interrupted)?? {
             Tried::Ended(outcome) => return Ok(outcome),
-            Tried::Braked => return Ok(Outcome::Later(after_pause(gateway, 1))),
+            Tried::Braked | Tried::Closed => {
+                return Ok(Outcome::Later(after_pause(gateway, 1)));
+            }
             Tried::UnderWay(_) if Instant::now() < patience => {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -156,6 +159,8 @@ enum Tried {
     UnderWay(Timestamp),
     /// The institution refuses everybody.
     Braked,
+    /// The institution is in maintenance.
+    Closed,
 }
 
 async fn once(
@@ -165,6 +170,9 @@ async fn once(
     want: Want,
 ) -> Result<Tried, Internal> {
     let endpoint = CallbackEndpoint::of(gateway, &at.client, &at.institution)?;
+    if maintenance::is_announced(gateway, &at.institution) {
+        return Ok(Tried::Closed);
+    }
     let oauth = endpoint.registered().oauth;
     let fenced_for = oauth.timeout + KEEPING;
     let Some(_alone) = gateway.refreshing.begin(member) else {

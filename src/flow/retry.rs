@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::open::{Departing, Departure};
+use super::maintenance;
+use super::open::{ClosedLink, Departing, Departure};
 use super::{Gateway, Internal};
 use crate::domain::id::{AttemptId, OauthStateGuid};
 use crate::domain::secret::LinkToken;
 use crate::domain::window::{Binding, NewWindow, ReferralSource, Window};
 use crate::log_context;
 use crate::metrics;
-use crate::store::{Retried, Retry, StoreError};
+use crate::store::{Retried, Retry, StoreError, Subject};
 
 /// What pressing "Try again" leads to.
 pub enum Again {
@@ -17,6 +18,8 @@ pub enum Again {
     Depart(Departure),
     /// The attempt is not this browser's, or has nothing to try again.
     Refused,
+    /// The institution is not used for now; the attempt stays as it is.
+    Closed(Box<ClosedLink>),
     /// Three tries were made, or their time is over, or a newer link exists, or the user is disabled.
     NoRetriesLeft,
 }
@@ -40,6 +43,16 @@ pub async fn retry(
     let user = gateway.store.user(client, *user).await?;
     if user.is_some_and(|user| user.is_disabled) && record.is_held_by(failed, &browser) {
         return Ok(Again::NoRetriesLeft);
+    }
+    if let Some(member) = &record.member
+        && record.is_held_by(failed, &browser)
+        && maintenance::closed(gateway, &member.institution).is_some()
+    {
+        let subject = Subject {
+            window: record.window,
+            member: member.clone(),
+        };
+        return Ok(Again::Closed(Box::new(ClosedLink::of(gateway, subject))));
     }
     // The link of a retried window is made and thrown away: nobody but this browser gets to it.
     let token = LinkToken::new(gateway.random.as_ref(), failed.partition());

@@ -73,7 +73,7 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
             }
         }
     }
-    let target = Target::Institution(institution.clone());
+    let target = Target::Revocation(institution.clone());
     let entered = match gateway.circuits.enter(&target, Instant::now()) {
         Ok(entered) => entered,
         Err(Rests(rest)) => return attempt.give_back(gateway, rest).await,

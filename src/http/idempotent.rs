@@ -5,7 +5,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest as _, FromRequestParts, Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -147,9 +147,10 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
     })
 }
 
-/// Whether a response says nothing about the request itself: the same request may succeed later.
-fn is_passing(status: StatusCode) -> bool {
-    status.is_server_error()
+/// Whether a response says nothing about the request itself, or says when the same request may succeed.
+fn is_passing(status: StatusCode, headers: &HeaderMap) -> bool {
+    headers.contains_key(RETRY_AFTER)
+        || status.is_server_error()
         || matches!(
             status,
             StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
@@ -163,7 +164,7 @@ async fn stored(app: &AppState, first: &IdempotentRequest, response: Response) -
     let body = axum::body::to_bytes(body, usize::MAX)
         .await
         .unwrap_or_default();
-    let kept = match is_passing(parts.status) {
+    let kept = match is_passing(parts.status, &parts.headers) {
         true => idempotency::forget(&app.gateway, first).await,
         false => {
             let content_type = parts.headers.get(CONTENT_TYPE);
@@ -239,12 +240,19 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_not_kept() {
-        let is_kept = |status: u16| !is_passing(StatusCode::from_u16(status).expect("a status"));
+        let mut headers = HeaderMap::new();
+        let passes = |status: u16, headers: &HeaderMap| {
+            is_passing(StatusCode::from_u16(status).expect("a status"), headers)
+        };
+        let is_kept = |status: u16| !passes(status, &HeaderMap::new());
         for kept in [200, 202, 400, 404, 405, 409, 415, 422] {
             assert!(is_kept(kept), "{kept}");
         }
         for passing in [401, 408, 429, 500, 503] {
             assert!(!is_kept(passing), "{passing}");
         }
+        // An institution in maintenance.
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        assert!(passes(400, &headers));
     }
 }

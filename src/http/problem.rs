@@ -15,6 +15,7 @@ use crate::flow::access::{Disabled, UserError};
 use crate::flow::aggregate::{LeaseError, ReportError};
 use crate::flow::challenges::AnswerError;
 use crate::flow::claim::ClaimError;
+use crate::flow::maintenance::Closed;
 use crate::flow::members::{ChangeError, CreateError, CredentialsError};
 use crate::flow::mint::MintError;
 use crate::flow::order::OrderError;
@@ -51,6 +52,7 @@ pub struct Problem {
     message: String,
     guid: Option<String>,
     reason: Option<&'static str>,
+    error_type: Option<&'static str>,
     challenge: &'static str,
     retry_after_s: Option<u64>,
 }
@@ -178,6 +180,7 @@ impl Problem {
             message: message.into(),
             guid: None,
             reason: None,
+            error_type: None,
             challenge: BASIC,
             retry_after_s: None,
         }
@@ -208,6 +211,14 @@ impl Problem {
     pub fn because(self, reason: &'static str) -> Self {
         Self {
             reason: Some(reason),
+            ..self
+        }
+    }
+
+    /// The same with a type of its own, for the Platform API.
+    fn of_type(self, error_type: &'static str) -> Self {
+        Self {
+            error_type: Some(error_type),
             ..self
         }
     }
@@ -321,7 +332,9 @@ impl Problem {
                 let error = PlatformFault {
                     message,
                     status: words,
-                    kind: format!("{words}_error"),
+                    kind: self
+                        .error_type
+                        .map_or_else(|| format!("{words}_error"), str::to_owned),
                     guid,
                     reason: self.reason,
                 };
@@ -384,6 +397,12 @@ impl From<MintError> for Problem {
             MintError::NoSuchMember(_) => Self::not_found("member"),
             // The documented words (CONTRACT.md 1.3).
             MintError::CannotUseOAuth => Self::new(Kind::Malformed, error.to_string()),
+            MintError::Closed(Closed(ref closed)) => {
+                let error_type = closed.maintenance.status.error_type();
+                Self::new(Kind::Malformed, format!("{error}."))
+                    .of_type(error_type)
+                    .after(closed.again_s)
+            }
             MintError::ReturnAddress(_)
             | MintError::MalformedAddress(_)
             | MintError::ReturnScheme(_)

@@ -221,7 +221,7 @@ request! {
         metadata: Metadata = "{\"shelf\":4}",
         /// The purpose of the data; PFM by default.
         use_cases: SomeOf<UseCase>,
-        /// Returned as received, with the member.
+        /// Whether the member is never pulled in the background.
         background_aggregation_is_disabled: Flag,
     }
 
@@ -261,7 +261,7 @@ request! {
         metadata: Metadata = "{\"shelf\":4}",
         /// The purpose of the data.
         use_cases: SomeOf<UseCase>,
-        /// Returned as received, with the member.
+        /// Whether the member is never pulled in the background.
         background_aggregation_is_disabled: Flag,
     }
 

@@ -10,8 +10,8 @@ use url::Url;
 use super::app_state::AppState;
 use super::fields;
 use super::page::{
-    Accent, AppBrand, Back, Ending as PageEnding, Form, InstitutionBrand, Locale, Notify, Page,
-    Parties, Share, SupportCode, SupportLink, render,
+    Accent, AppBrand, Back, Ending as PageEnding, EndsIn, Form, InstitutionBrand, Locale, Notify,
+    Page, Parties, Share, SupportCode, SupportLink, render,
 };
 use super::refusal::Refusal;
 use super::source::Source;
@@ -23,6 +23,7 @@ use crate::domain::return_address::ReturnTo;
 use crate::domain::window::{
     Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowOptions, WindowStatus,
 };
+use crate::flow::maintenance::ClosedInstitution;
 use crate::flow::{AttemptRecord, Internal, finish, registration};
 use crate::log_context;
 use crate::telemetry::STRANGERS;
@@ -311,6 +312,23 @@ impl About<'_> {
             .into_iter()
             .filter(|(_, words)| words.iter().any(|word| is_asked(word)));
         asked.map(|(share, _)| share).collect()
+    }
+
+    /// The page for a link whose institution is not used for now.
+    pub fn maintenance(&self, closed: &ClosedInstitution, back: Option<String>) -> Response {
+        let said = &closed.maintenance;
+        let back = back.map(|link| Back {
+            link,
+            by_itself: false,
+        });
+        let mut response = self.page(&Page::Maintenance {
+            ends_in: said.until.map(|_| EndsIn::seconds(closed.again_s)),
+            text: said.text.as_ref().map(|text| text.as_str().to_owned()),
+            back,
+        });
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, closed.again_s.into());
+        response
     }
 
     /// The page for a link that was declined before anybody went to the institution.

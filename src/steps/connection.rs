@@ -49,6 +49,8 @@ pub struct Connection {
     /// The job to queue, unless aggregation is skipped. One of the receiving member that is under way is
     /// replaced either way.
     pub job: Option<NewJob>,
+    /// When the member is pulled in the background next; `None`: it is not.
+    pub background_due: Option<Timestamp>,
     /// The newest `X-CALLBACK-PAYLOAD`; `None` leaves the receiving member's.
     pub callback_payload: Option<CallbackPayload>,
     /// Told with the outbound member as it was, under its next revision, when a merge removes it.
@@ -171,6 +173,7 @@ impl Step for Connection {
         consent_end::keep(&mut changes, &mut member, self.tokens.consent);
         follow(&mut member, ConnectionStatus::Connected);
         let replaced = replace_job(&mut changes, view, &mut member, now);
+        member.arrange_background(self.background_due);
         if let Some(job) = &self.job {
             begin_job(&mut changes, job, replaced, &mut member, now);
         }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::consent_end::NoticeDays;
 use super::event::Snapshot;
 use super::member::{follow, replace_job};
-use super::record::{Changes, Consent, Key, Reads, Slot, View};
+use super::record::{AccessRecord, Changes, Consent, Key, Reads, Slot, View};
 use super::revocation::owe;
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
@@ -99,7 +99,9 @@ impl Step for TellConsent {
                 ..consent.clone()
             },
         );
-        let is_alive = access.is_some_and(|token| token.refused_at.is_none());
+        let is_alive = view
+            .access(self.member)
+            .is_some_and(AccessRecord::is_in_use);
         match self.days.latest(consent.ends_at, now).filter(|_| is_alive) {
             Some(days) => {
                 changes.tell(&self.expiring, &Snapshot::of(member), now);

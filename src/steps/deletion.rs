@@ -4,13 +4,16 @@
 //!   job go at once, and its windows stay readable.
 //! - A PENDING OAuth member is gone. Any other is soft-deleted: kept for a while, found by one read alone,
 //!   and purged when another one takes its name or its login.
+//! - An OAuth member that nobody connected for long is deleted by itself, unless a link of it is under way.
 //! - What is kept, and what events show, is the member as it was, under its next revision, so that receivers take it
 //!   for the newest.
 
 use jiff::Timestamp;
 
 use super::event::Snapshot;
-use super::record::{Changes, DeletedMember, FormerName, Key, List, LoginOf, Reads, Slot, View};
+use super::record::{
+    Changes, DeletedMember, FormerName, KeptWindow, Key, List, LoginOf, Reads, Slot, View,
+};
 use super::revocation::owe;
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
@@ -26,6 +29,9 @@ pub struct Deletion {
     pub user: UserGuid,
     /// Which.
     pub member: MemberGuid,
+    /// Only if it is abandoned: an OAuth member that nobody connected, without a link under way and without a sign of
+    /// life since then. `None`: in any case.
+    pub only_abandoned_since: Option<Timestamp>,
     /// Told with the member as it was, under its next revision.
     pub deleted: Vec<Notice>,
     /// Told with its unfinished window as errored, if there was one.
@@ -50,9 +56,13 @@ impl Step for Deletion {
         let Some(mut member) = member.filter(|member| member.user == self.user).cloned() else {
             return unchanged(None);
         };
+        let newest = member.latest_window.and_then(|guid| view.window(guid));
+        let is_abandoned_since = |then| is_abandoned(&member, newest, then);
+        if !self.only_abandoned_since.is_none_or(is_abandoned_since) {
+            return unchanged(None);
+        }
         member.revision += 1;
         let mut changes = Changes::default();
-        let newest = member.latest_window.and_then(|guid| view.window(guid));
         if let Some(open) = newest.filter(|newest| !newest.window.status.is_finished()) {
             let ended = open.clone().finished(
                 WindowStatus::Errored(ErrorReason::SessionError, Ending::MemberDeleted),
@@ -77,6 +87,14 @@ impl Step for Deletion {
 /// Whether it is an OAuth member that nobody connected yet. When such a member is deleted, nothing of it is kept.
 pub(super) fn is_unconnected(member: &Member) -> bool {
     member.is_oauth && member.status == ConnectionStatus::Pending
+}
+
+/// Whether it is an OAuth member that nobody connected, and nothing was done about it since then: it has no link under
+/// way, and its newest one, if that is still known, ended before.
+fn is_abandoned(member: &Member, newest: Option<&KeptWindow>, since: Timestamp) -> bool {
+    let is_quiet =
+        |kept: &KeptWindow| kept.window.status.is_finished() && kept.window.updated_at <= since;
+    is_unconnected(member) && member.created_at <= since && newest.is_none_or(is_quiet)
 }
 
 /// Removes a member whose window has ended.

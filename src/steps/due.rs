@@ -88,6 +88,7 @@ impl Behind {
 fn letter(kind: DutyKind) -> char {
     match kind {
         DutyKind::Aggregate => 'a',
+        DutyKind::Background => 'b',
         DutyKind::Deliver => 'd',
         DutyKind::Refresh => 'r',
         DutyKind::Revoke => 'v',

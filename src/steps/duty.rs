@@ -20,6 +20,7 @@ use crate::domain::duty::DutyKind;
 use crate::domain::event::Event;
 use crate::domain::id::{EventGuid, JobGuid, MemberGuid, Partition};
 use crate::domain::job::{Job, JobStatus};
+use crate::domain::member::Member;
 
 /// How many of its tries an event keeps.
 const TRIES_KEPT: usize = 16;
@@ -31,6 +32,8 @@ pub enum DutyName {
     Job(JobGuid),
     /// To deliver this event.
     Event(EventGuid),
+    /// To pull this member in the background.
+    Background(MemberGuid),
     /// To refresh this member's token set.
     Refresh(MemberGuid),
     /// To give back the token set of that generation, which was this member's.
@@ -46,6 +49,8 @@ pub enum Duty {
     Push(Box<Job>),
     /// An event to deliver.
     Deliver(Box<Event>),
+    /// A member to pull in the background, held until then by who took it up.
+    Background(Box<Member>, Timestamp),
     /// A token set to refresh.
     Refresh {
         /// Whose.
@@ -86,6 +91,7 @@ impl DutyName {
         match key.kind() {
             'j' => JobGuid::from_compact(id).ok().map(Self::Job),
             'e' => EventGuid::from_compact(id).ok().map(Self::Event),
+            'm' => MemberGuid::from_compact(id).ok().map(Self::Background),
             'g' => MemberGuid::from_compact(id).ok().map(Self::Refresh),
             'q' => MemberGuid::from_compact(id).ok().map(Self::Consent),
             'r' => {
@@ -102,6 +108,7 @@ impl DutyName {
         match self {
             Self::Job(guid) => Key::job(guid),
             Self::Event(guid) => Key::event(guid),
+            Self::Background(member) => Key::member(member),
             Self::Refresh(member) => Key::access(member),
             Self::Revocation(member, generation) => Key::revocation(member, generation),
             Self::Consent(member) => Key::consent(member),
@@ -112,9 +119,10 @@ impl DutyName {
         match self {
             Self::Job(guid) => guid.partition(),
             Self::Event(guid) => guid.partition(),
-            Self::Refresh(member) | Self::Revocation(member, _) | Self::Consent(member) => {
-                member.partition()
-            }
+            Self::Background(member)
+            | Self::Refresh(member)
+            | Self::Revocation(member, _)
+            | Self::Consent(member) => member.partition(),
         }
     }
 }
@@ -125,6 +133,7 @@ impl Duty {
         match self {
             Self::Push(_) => DutyKind::Aggregate,
             Self::Deliver(_) => DutyKind::Deliver,
+            Self::Background(..) => DutyKind::Background,
             Self::Refresh { .. } => DutyKind::Refresh,
             Self::Revoke(_) => DutyKind::Revoke,
             Self::Notify { .. } => DutyKind::Notify,
@@ -136,6 +145,7 @@ impl Duty {
         match self {
             Self::Push(job) => DutyName::Job(job.guid),
             Self::Deliver(event) => DutyName::Event(event.guid),
+            Self::Background(member, _) => DutyName::Background(member.guid),
             Self::Refresh { member, .. } => DutyName::Refresh(*member),
             Self::Revoke(owed) => DutyName::Revocation(owed.member, owed.generation),
             Self::Notify { member, .. } => DutyName::Consent(*member),
@@ -218,6 +228,12 @@ impl Step for TakeUp {
                 let event = kept.clone().into_event(guid);
                 changes.put(Key::event(guid), kept);
                 Duty::Deliver(Box::new(event))
+            }),
+            DutyName::Background(member) => owed_background(view, member).map(|member| {
+                let mut member = member.clone();
+                member.arrange_background(Some(self.hold_until));
+                changes.put_member(member.clone());
+                Duty::Background(Box::new(member), self.hold_until)
             }),
             DutyName::Refresh(member) => owed_refresh(view, member).map(|(access, token)| {
                 let token = TokenState {
@@ -336,6 +352,16 @@ impl Step for Settle {
                 kept.tries.drain(..too_many);
                 changes.put(Key::event(guid), kept);
             }
+            DutyName::Background(member) => {
+                let Some(mut member) = owed_background(view, member).cloned() else {
+                    return unchanged(());
+                };
+                member.arrange_background(match self.fate {
+                    Fate::Postponed(at) | Fate::Untried(at) => Some(at),
+                    Fate::Done | Fate::Buried | Fate::Dropped => None,
+                });
+                changes.put_member(member);
+            }
             DutyName::Refresh(member) => {
                 // A refresh that began ends by its own step.
                 let owed = owed_refresh(view, member).filter(|(_, token)| token.running.is_none());
@@ -385,6 +411,11 @@ impl Step for Settle {
 fn owed_revocation(view: &View, member: MemberGuid, generation: u64) -> Option<&Revocation> {
     let owed = view.revocation(member, generation)?;
     owed.dead_at.is_none().then_some(owed)
+}
+
+fn owed_background(view: &View, member: MemberGuid) -> Option<&Member> {
+    let member = view.member(member)?;
+    member.background_due().map(|_| member)
 }
 
 fn owed_refresh(view: &View, member: MemberGuid) -> Option<(&AccessRecord, &TokenState)> {

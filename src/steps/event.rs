@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 
 use super::record::{Changes, KeptEvent, Key};
-use crate::domain::event::{EventKind, Notice};
+use crate::domain::event::{EventKind, JobNews, Notice};
 use crate::domain::id::JobGuid;
 use crate::domain::job::Pulled;
 use crate::domain::member::Member;
@@ -18,7 +18,7 @@ use crate::domain::window::Window;
 pub(super) struct Snapshot<'a> {
     member: &'a Member,
     window: Option<&'a Window>,
-    job: Option<(JobGuid, Pulled)>,
+    job: Option<(JobGuid, Pulled, JobNews)>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -39,10 +39,10 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// About an aggregation of the member, too.
-    pub(super) fn with_job(self, job: JobGuid, pulled: Pulled) -> Self {
+    /// About a job of the member, too.
+    pub(super) fn with_job(self, job: JobGuid, pulled: Pulled, news: JobNews) -> Self {
         Self {
-            job: Some((job, pulled)),
+            job: Some((job, pulled, news)),
             ..self
         }
     }
@@ -54,15 +54,16 @@ impl Changes {
         for notice in notices {
             let is_of_window = notice.kind == EventKind::OauthStateFinished;
             let window = snapshot.window.filter(|_| is_of_window);
+            let is_of_job = matches!(notice.kind, EventKind::Aggregation | EventKind::JobStatus);
+            let job = snapshot.job.filter(|_| is_of_job);
             let event = KeptEvent {
                 kind: notice.kind,
                 endpoint: notice.endpoint,
                 member: Box::new(snapshot.member.clone()),
                 window: window.cloned().map(Box::new),
                 window_guid: window.map(|window| window.guid),
-                job: snapshot
-                    .job
-                    .filter(|_| notice.kind == EventKind::Aggregation),
+                job: job.map(|(job, pulled, _)| (job, pulled)),
+                job_news: job.map(|(_, _, news)| news),
                 happened_at: now,
                 attempt: 0,
                 due_at: now,

@@ -2,6 +2,9 @@
 //!
 //! - A member has at most one unfinished job. What is ordered meanwhile joins it: if the job was not handed out yet, its
 //!   request grows; otherwise, unless its request covers that already, it is handed out anew once it has succeeded.
+//! - A background pull is ordered when it is due, as often on one day as the member may be pulled so. It joins nothing:
+//!   while there is a job it is not due. Nothing is pulled so whose connection is over or went to another gateway.
+//! - A background pull that an order joins is one no more.
 //! - A job is ordered where there is something to pull with and the member's status allows it.
 //! - A hand-out, by push or by claim, counts; a `Queued` job becomes `Pushed`, a `Started` or `Challenged` one stays so.
 //! - Tokens and credentials are leased only while a job is pushed or started.
@@ -13,7 +16,7 @@ use jiff::Timestamp;
 
 use super::event::Snapshot;
 use super::member::{begin_job, follow};
-use super::record::{Changes, KeptJob, Key, Reads, Slot, TokenState, View};
+use super::record::{AccessRecord, Changes, KeptJob, Key, Reads, Slot, TokenState, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{JobGuid, MemberGuid, UserGuid};
@@ -33,6 +36,19 @@ pub struct JobOrder {
     pub callback_payload: Option<CallbackPayload>,
     /// Told with the member as being aggregated.
     pub updated: Vec<Notice>,
+    /// If nobody asked for it: what a background pull depends on.
+    pub background: Option<BackgroundOrder>,
+}
+
+/// What a background pull depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct BackgroundOrder {
+    /// It is due, and held until then by who took it up.
+    pub held_until: Timestamp,
+    /// How many a member has on one day at most.
+    pub per_day: u32,
+    /// When the next one is due, if there were as many today.
+    pub tomorrow: Timestamp,
 }
 
 /// What a [`JobOrder`] led to.
@@ -42,8 +58,11 @@ pub enum Ordered {
     Queued(Box<Member>),
     /// One is under way already: the order has joined it, and brings no event.
     UnderWay(Box<Member>),
+    /// The member is not due to be pulled in the background (any more), or not again today. No job is queued.
+    NotDue(Box<Member>),
     /// The member has neither token set nor credentials, or its status rules an aggregation out
-    /// ([`ConnectionStatus::may_be_aggregated`]). Nothing changed.
+    /// ([`ConnectionStatus::may_be_aggregated`]); or nobody asks, and its connection is over or went to another gateway.
+    /// Nothing changed.
     Unfit(Box<Member>),
     /// The user has no such member.
     NoSuchMember,
@@ -130,13 +149,29 @@ impl Step for JobOrder {
         if view.job(self.job.guid).is_some() {
             return unchanged(Ordered::Queued(Box::new(member)));
         }
+        let is_due = |order: &BackgroundOrder| member.background_due() == Some(order.held_until);
+        if !self.background.as_ref().is_none_or(is_due) {
+            return unchanged(Ordered::NotDue(Box::new(member)));
+        }
         if let Some(current) = member.current_job {
             return self.join(view.job(current), member);
         }
-        if !member.status.may_be_aggregated() || view.access(member.guid).is_none() {
+        let access = view.access(member.guid);
+        let is_fit = |access: &&AccessRecord| {
+            self.background.is_none() || access.is_in_use() && !member.consent_has_ended(now)
+        };
+        if !member.status.may_be_aggregated() || access.filter(is_fit).is_none() {
             return unchanged(Ordered::Unfit(Box::new(member)));
         }
         let mut changes = Changes::default();
+        if let Some(order) = &self.background
+            && let Some(pulls) = &mut member.background
+            && !pulls.count(order.per_day, now)
+        {
+            pulls.due_at = order.tomorrow;
+            changes.put_member(member.clone());
+            return (Ordered::NotDue(Box::new(member)), changes);
+        }
         begin_job(&mut changes, &self.job, None, &mut member, now);
         if let Some(payload) = &self.callback_payload {
             member.callback_payload = Some(payload.clone());

@@ -7,6 +7,7 @@
 //!   of that are forgotten at once. A window is continued at most [`CONTINUES`] times, and its deadline is
 //!   not moved.
 //! - What is finished, or past its deadline, is claimed by nobody.
+//! - While its institution is closed a window is claimed by nobody and stays as it is.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::event::Snapshot;
 use super::record::{Attempt, Changes, KeptWindow, Key, Reads, Slot, View, Whereabouts};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
-use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, UserGuid};
+use crate::domain::id::{AttemptId, InstitutionCode, MemberGuid, OauthStateGuid, UserGuid};
 use crate::domain::member::Member;
 use crate::domain::window::{
     AuthStatus, Binding, CONTINUES, Ending, ErrorReason, MULTI_OPENS, NewAttempt, NewWindow,
@@ -49,6 +50,8 @@ pub struct Opening {
     pub browser: Vec<Binding>,
     /// The attempt that is kept if the window is claimed.
     pub attempt: NewAttempt,
+    /// The institutions that are closed for now.
+    pub closed: Vec<InstitutionCode>,
 }
 
 /// What an [`Opening`] led to.
@@ -60,6 +63,8 @@ pub enum Opened {
     AskFirst(Box<Subject>),
     /// This browser claimed it before and it is unfinished. Nothing changed.
     Resumable(Box<Subject>),
+    /// Its institution is closed for now; otherwise this browser could go on. Nothing changed.
+    Closed(Box<Subject>),
     /// Another browser claimed it, or it was opened as often as it may be. Nothing changed.
     ClaimedElsewhere(Box<Subject>),
     /// It was continued as often as it may be; this attempt of the browser's still counts. Nothing
@@ -275,10 +280,13 @@ impl Step for Opening {
         let mut opened = kept.clone();
         let mut changes = Changes::default();
         match (self.verdict(kept), own) {
-            (Verdict::AskFirst, _) => return unchanged(Opened::AskFirst(subject(kept))),
             (Verdict::Refuse, None) | (Verdict::ClaimAgain, None) => {
                 return unchanged(Opened::ClaimedElsewhere(subject(kept)));
             }
+            _ if self.closed.contains(&member.institution) => {
+                return unchanged(Opened::Closed(subject(kept)));
+            }
+            (Verdict::AskFirst, _) => return unchanged(Opened::AskFirst(subject(kept))),
             (Verdict::Refuse | Verdict::ClaimAgain, Some(own)) if kept.continues >= CONTINUES => {
                 return unchanged(Opened::Exhausted(own.id.clone()));
             }

@@ -369,6 +369,7 @@ pub(super) fn begin_job(
         data_request: new.data_request.clone(),
         challenges: Vec::new(),
         round: 0,
+        is_background: new.is_background,
         is_with_new_token: false,
         joined: Vec::new(),
         is_continued: false,

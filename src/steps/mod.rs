@@ -10,6 +10,7 @@
 //! so. One file for each noun, with its law at the head.
 
 pub mod api_key;
+pub mod background;
 pub mod brake;
 pub mod connection;
 pub mod consent;
@@ -25,6 +26,7 @@ pub mod idempotency;
 pub mod job;
 pub mod latest_time;
 pub mod link;
+pub mod maintenance;
 pub mod member;
 pub mod name;
 pub mod record;
@@ -42,6 +44,7 @@ pub mod tokens;
 pub mod user;
 
 pub use api_key::{ApiKeyRecord, KeyAddition};
+pub use background::ArrangeBackground;
 pub use brake::{
     AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
 };
@@ -54,9 +57,12 @@ pub use duty::{Duty, DutyName, Fate, Owed, Settle};
 pub use ending::Failure;
 pub use freeze::{Freeze, Frozen, Thaw};
 pub use idempotency::{Idempotence, IdempotentRequest};
-pub use job::{Answered, Answering, JobOrder, Lease, Ordered, PushAgain, SealedAccess};
+pub use job::{
+    Answered, Answering, BackgroundOrder, JobOrder, Lease, Ordered, PushAgain, SealedAccess,
+};
 pub use latest_time::TimeTold;
 pub use link::{Opened, Opening, Subject, VisitKind, WindowQuery};
+pub use maintenance::SetMaintenance;
 pub use member::{MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember};
 pub use record::{DeliveryTry, TokenState};
 pub use refresh::{BeginRefresh, Begun, RefreshOutcome, Restore, SettleRefresh, Settled, Want};

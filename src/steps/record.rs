@@ -21,12 +21,13 @@
 //! | `i` | a request with an `Idempotency-Key` | client, the key's digest |
 //! | `r` | tokens to give back, sealed | their member's guid, their generation |
 //! | `b` | a brake of a registration | client, institution, what it is for |
+//! | `d` | what operators say of institutions that are not used for now | nothing: there is one |
 //! | `v` | by what each seal key is recognised | nothing: there is one |
 //! | `c` | what time a gateway is at | nothing: there is one |
 //! | `q` | when a member's consent ends | its member's guid |
 //!
-//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `v` and `c` in the store's own. One
-//! step touches one slot.
+//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `c`, `d` and `v` in the
+//! store's own. One step touches one slot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,13 +41,14 @@ use super::due::{Behind, Due, Line};
 use super::envelope::Envelope;
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{Event, EventKind, JobNews};
 use crate::domain::form;
 use crate::domain::id::{
     AttemptId, ClientId, EventGuid, InstitutionCode, JobGuid, MemberGuid, OauthStateGuid,
     Partition, UserGuid,
 };
 use crate::domain::job::{Job, Pulled};
+use crate::domain::maintenance::Maintenance;
 use crate::domain::member::Member;
 use crate::domain::secret::Digest;
 use crate::domain::user::User;
@@ -177,6 +179,7 @@ records! {
         = format_args!("{}/{generation:016x}", member.compact());
     'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode, of: &str)
         = format_args!("{client}/{institution}/{of}");
+    'd' Maintenances(Maintenances) maintenances() = "";
     'v' SealKeys(SealKeys) seal_keys() = "";
     'q' Consent(Consent) consent(of: MemberGuid) = of.compact();
     'c' LatestTime(LatestTime) latest_time() = "";
@@ -300,6 +303,12 @@ impl AccessRecord {
             sealed: self.sealed.clone(),
             token: Some(token),
         }
+    }
+
+    /// Whether this gateway has a use for it: the institution has not refused it, and it did not go to another gateway.
+    pub fn is_in_use(&self) -> bool {
+        let is_alive = |token: &TokenState| token.refused_at.is_none() && token.frozen_at.is_none();
+        self.token.as_ref().is_none_or(is_alive)
     }
 }
 
@@ -516,9 +525,12 @@ pub struct KeptEvent {
         skip_serializing_if = "Option::is_none"
     )]
     pub window_guid: Option<OauthStateGuid>,
-    /// The job and what it pulled, when it is about an aggregation.
+    /// The job and what it pulled, when it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<(JobGuid, Pulled)>,
+    /// How that job stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_news: Option<JobNews>,
     /// When the change happened.
     #[serde(with = "form")]
     pub happened_at: Timestamp,
@@ -570,6 +582,7 @@ impl KeptEvent {
             member: *self.member,
             window: window.map(|(window, guid)| Window { guid, ..*window }),
             job: self.job,
+            job_news: self.job_news,
             happened_at: self.happened_at,
             owed_since: self.replayed_at.unwrap_or(self.happened_at),
             attempt: self.attempt,
@@ -699,6 +712,13 @@ pub struct KeptRequest {
     /// When the key is free again.
     #[serde(with = "form")]
     pub ends_at: Timestamp,
+}
+
+/// What operators say of institutions that are not used for now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Maintenances {
+    /// By the institution's code.
+    pub of: BTreeMap<InstitutionCode, Maintenance>,
 }
 
 /// The seal keys that a gateway of this store ever had.
@@ -882,6 +902,11 @@ impl Record {
             Self::Consent(consent) => Some(Due {
                 line: Line::new(DutyKind::Notify, &consent.client, &consent.institution),
                 at: consent.due_at,
+                behind: None,
+            }),
+            Self::Member(member) => Some(Due {
+                line: Line::new(DutyKind::Background, &member.client, &member.institution),
+                at: member.background_due()?,
                 behind: None,
             }),
             Self::Access(AccessRecord {

@@ -21,9 +21,9 @@ use super::event::Snapshot;
 use super::member::follow;
 use super::record::{Changes, KeptJob, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
-use crate::domain::event::{EventKind, Notice};
+use crate::domain::event::{EventKind, JobNews, Notice, ToldJobStatus};
 use crate::domain::id::JobGuid;
-use crate::domain::job::{HandOut, Job, JobFailure, JobReport, JobStatus};
+use crate::domain::job::{HandOut, Job, JobFailure, JobReport, JobStatus, Pulled};
 use crate::domain::member::{ConnectionStatus, Member, REFUSALS_THAT_PREVENT, StatusReason};
 
 /// A report about to be recorded.
@@ -39,7 +39,10 @@ pub struct Reported {
     pub due_at: Timestamp,
     /// How it changes the member's status.
     pub status_change: StatusChange,
-    /// Told with the member as changed. Of kind `ConnectionStatus` only when the status changed.
+    /// When the member is pulled in the background next, once the job has ended; `None`: it is not.
+    pub background_due: Option<Timestamp>,
+    /// Told with the member as changed. Of kind `ConnectionStatus` only when the status changed, of kind
+    /// `InitialDataReady` only at the first success, of kind `JobStatus` only when the job has ended or asks something.
     pub changed: Vec<Notice>,
 }
 
@@ -177,26 +180,44 @@ impl Reported {
             if member.status.awaits_a_job() {
                 follow(&mut member, ConnectionStatus::Failed);
             }
+            member.arrange_background(self.background_due);
         }
-        let mut pulled = None;
+        let was_pulled = member.successfully_aggregated_at.is_some();
+        let mut pulled = Pulled::default();
         if ends || matches!(self.report, JobReport::Succeeded(_)) {
             member.aggregated_at = Some(now);
         }
         if let JobReport::Succeeded(what) = self.report {
             member.successfully_aggregated_at = Some(now);
             member.refusals = 0;
-            pulled = Some(what);
+            pulled = what;
         }
         changes.change_member(&mut member);
         let status_changed = member.status != status_before;
-        let is_news =
-            |notice: &&Notice| status_changed || notice.kind != EventKind::ConnectionStatus;
-        let told: Vec<Notice> = self.changed.iter().filter(is_news).copied().collect();
-        let snapshot = match pulled {
-            Some(pulled) => Snapshot::of(&member).with_job(kept.job.guid, pulled),
-            None => Snapshot::of(&member),
+        let is_news = |notice: &&Notice| match notice.kind {
+            EventKind::ConnectionStatus => status_changed,
+            EventKind::InitialDataReady => !was_pulled,
+            EventKind::JobStatus => ends || kept.job.status == JobStatus::Challenged,
+            _ => true,
         };
+        let told: Vec<Notice> = self.changed.iter().filter(is_news).copied().collect();
+        let news = JobNews {
+            status: told_status(&self.report, &member),
+            is_background: kept.job.is_background,
+        };
+        let snapshot = Snapshot::of(&member).with_job(kept.job.guid, pulled, news);
         changes.tell(&told, &snapshot, now);
+    }
+}
+
+/// How a job stands after a report of its success, its failure or a question; the member is as the job left it.
+fn told_status(report: &JobReport, member: &Member) -> ToldJobStatus {
+    match report {
+        JobReport::Succeeded(_) => ToldJobStatus::Completed,
+        JobReport::Challenged(_) => ToldJobStatus::Challenged,
+        _ if member.status == ConnectionStatus::Prevented => ToldJobStatus::Prevented,
+        JobReport::Failed(JobFailure::Denied) => ToldJobStatus::Denied,
+        _ => ToldJobStatus::Halted,
     }
 }
 

@@ -88,6 +88,7 @@ impl Record {
             | Self::Name(_)
             | Self::ApiKeys(_)
             | Self::Brake(_)
+            | Self::Maintenances(_)
             | Self::SealKeys(_)
             | Self::LatestTime(_) => Vec::new(),
         }

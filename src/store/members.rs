@@ -9,8 +9,8 @@ use crate::domain::id::{ClientId, MemberGuid, UserGuid};
 use crate::domain::member::Member;
 use crate::steps::record::{Key, List, NameKind, Reads, SOFT_DELETED, Slot};
 use crate::steps::{
-    Deletion, Forget, MemberChange, MemberCreation, MemberUpdate, NewMember, PageRequest, Paged,
-    SessionOwner,
+    ArrangeBackground, Deletion, Forget, MemberChange, MemberCreation, MemberUpdate, NewMember,
+    PageRequest, Paged, SessionOwner,
 };
 
 fn external(client: &ClientId, name: &str, holder: MemberGuid) -> Reservation {
@@ -55,6 +55,7 @@ impl Store {
             let deletion = Deletion {
                 user: member.user,
                 member: member.guid,
+                only_abandoned_since: None,
                 deleted: Vec::new(),
                 finished: Vec::new(),
             };
@@ -243,6 +244,16 @@ impl Store {
     ) -> Result<Option<Member>> {
         let _timing = self.timed("delete_member");
         self.delete_member_at(deletion, now).await
+    }
+
+    /// Arranges the member's background pulls; `false`: nothing changed.
+    pub async fn arrange_background(
+        &self,
+        arrange: &ArrangeBackground,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let _timing = self.timed("arrange_background");
+        self.step(arrange, now).await
     }
 
     pub(super) async fn delete_member_at(

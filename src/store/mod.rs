@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! mod.rs, windows, members, jobs, duties, users,  the steps, by name
-//! names, refreshes, consents, envelopes, time,
-//! seal_keys
+//! names, refreshes, consents, institutions,
+//! envelopes, time, seal_keys
 //! driver                                          applies a step once, and sends it again if the reply was lost
 //! plan, encoding                                  what is written for a change, in which form
 //! queued                                          tells the worker where a step queued something
@@ -24,6 +24,7 @@ mod duties;
 mod encoding;
 mod envelopes;
 mod events;
+mod institutions;
 mod jobs;
 mod members;
 mod names;
@@ -81,6 +82,7 @@ pub const STEPS: &[&str] = &[
     "members_page",
     "owner_of_member",
     "delete_member",
+    "arrange_background",
     "mint_window",
     "open_window",
     "claim_callback",
@@ -124,6 +126,8 @@ pub const STEPS: &[&str] = &[
     "set_aside_keys",
     "probe",
     "probe_everywhere",
+    "maintenances",
+    "set_maintenance",
     "know_seal_keys",
     "seal_keys",
     "tell_time",
@@ -148,6 +152,7 @@ mod tests {
             include_str!("duties.rs"),
             include_str!("events.rs"),
             include_str!("refreshes.rs"),
+            include_str!("institutions.rs"),
             include_str!("seal_keys.rs"),
             include_str!("time.rs"),
             include_str!("consents.rs"),

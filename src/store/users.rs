@@ -259,6 +259,7 @@ impl Store {
             let deletion = Deletion {
                 user: user.guid,
                 member,
+                only_abandoned_since: None,
                 deleted: Vec::new(),
                 finished: Vec::new(),
             };

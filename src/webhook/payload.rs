@@ -75,6 +75,8 @@ fn echoed(event: &Event) -> Option<&CallbackPayload> {
         | EventKind::MemberDeleted
         | EventKind::Aggregation => event.member.callback_payload.as_ref(),
         EventKind::ConnectionStatus
+        | EventKind::InitialDataReady
+        | EventKind::JobStatus
         | EventKind::ConsentExpiring
         | EventKind::OauthStateFinished => None,
     }
@@ -107,9 +109,7 @@ fn news(event: &Event) -> Result<Value, IncompleteEvent> {
                 "action": "member_data_updated",
                 "completed_at": event.happened_at.as_second(),
                 "completed_on": event.happened_at.strftime("%Y-%m-%d").to_string(),
-                // Every aggregation was ordered, or follows from a connection that a person has just
-                // made; none starts by itself.
-                "is_background": false,
+                "is_background": event.job_news.is_some_and(|news| news.is_background),
                 "job_guid": job,
                 "member_guid": member.guid,
                 "transactions_created_count": pulled.transactions_created_count,
@@ -117,6 +117,25 @@ fn news(event: &Event) -> Result<Value, IncompleteEvent> {
                 "type": "AGGREGATION",
                 "user_guid": member.user,
                 "user_id": member.user_id,
+            })
+        }
+        EventKind::InitialDataReady => json!({
+            "client_guid": member.client,
+            "guid": event.guid,
+            "member_guid": member.guid,
+            "type": "initial_data_ready",
+            "user_guid": member.user,
+        }),
+        EventKind::JobStatus => {
+            let job = event.job.as_ref().zip(event.job_news);
+            let ((job, _), news) = job.ok_or_else(|| without("job"))?;
+            json!({
+                "is_background": news.is_background,
+                "job_guid": job,
+                "member_guid": member.guid,
+                "status": news.status.name(),
+                "type": "JOB_STATUS",
+                "user_guid": member.user,
             })
         }
         EventKind::ConsentExpiring => {

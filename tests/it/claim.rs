@@ -4,12 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use guichet::domain::id::MemberGuid;
+use guichet::domain::id::{InstitutionCode, MemberGuid};
+use guichet::domain::job::{Job, JobStatus};
+use guichet::domain::maintenance::Maintenance;
+use guichet::store::SetMaintenance;
 use serde_json::{Value, json};
 
 use crate::support::aggregation::{challenged, count, failed};
 use crate::support::gateway::{
-    Backend, LOGIN, PAPER_BANK_GUID, PASSWORD, RIVAL, Setup, TestGateway, eventually,
+    Backend, LOGIN, PAPER_BANK, PAPER_BANK_GUID, PASSWORD, RIVAL, Setup, TestGateway, eventually,
 };
 use crate::support::loopback::Recorded;
 use crate::support::visitor::http;
@@ -20,6 +23,8 @@ const FIRST: &str = "first-key-0123456789-0123456789";
 const SECOND: &str = "second-key-0123456789-0123456789";
 /// A little more than the deadline of either.
 const DEADLINE: Duration = Duration::from_secs(61);
+/// A little more than how long a waiting job waits before it is looked at again.
+const AGAIN: Duration = Duration::from_secs(61);
 const CLAIM: &str = "/aggregation/jobs/claim";
 
 crate::on_both_stores!(
@@ -41,6 +46,7 @@ crate::on_both_stores!(
     too_many_claims_that_wait_are_refused,
     pushed_jobs_cannot_be_claimed,
     of_parallel_orders_there_is_one_job_and_what_they_ask_joins_it,
+    jobs_wait_for_their_institution_and_use_up_no_tries,
 );
 
 /// One aggregator, which claims, for both clients.
@@ -168,7 +174,12 @@ async fn a_claimed_job_goes_through_its_states(backend: Backend) {
     });
     assert_eq!(job, expected, "what a push would be");
     let (_, described) = gateway.call("GET", "/openapi.json", None, |it| it).await;
-    let described = &described["components"]["schemas"]["ClaimedJob"]["properties"];
+    let described = &described["components"]["schemas"]["ClaimedJob"];
+    let required = described["required"].as_array().expect("fields").iter();
+    let required: HashSet<String> = required
+        .map(|it| it.as_str().expect("a name").to_owned())
+        .collect();
+    let described = &described["properties"];
     let fields = |of: &Value| {
         of.as_object()
             .expect("an object")
@@ -176,7 +187,10 @@ async fn a_claimed_job_goes_through_its_states(backend: Backend) {
             .cloned()
             .collect::<HashSet<_>>()
     };
-    assert_eq!(fields(described), fields(&job));
+    assert_eq!(required, fields(&job));
+    let mut all = required;
+    all.insert("is_background".to_owned());
+    assert_eq!(fields(described), all);
 
     assert!(
         claim(&gateway, FIRST, json!({})).await.is_empty(),
@@ -755,4 +769,67 @@ async fn of_parallel_orders_there_is_one_job_and_what_they_ask_joins_it(backend:
         .hooks
         .wait_for(aggregations, Duration::from_secs(10))
         .await;
+}
+
+/// An operator says that the institution of [`paper`] is not used, or is again. Returns when the gateway has seen it.
+async fn maintenance(gateway: &TestGateway, is_on: bool) {
+    let inside = &gateway.inside;
+    let institution: InstitutionCode = PAPER_BANK.parse().expect("a code");
+    let set = SetMaintenance {
+        institution: institution.clone(),
+        maintenance: is_on.then(Maintenance::default),
+    };
+    let said = inside.store.set_maintenance(&set, inside.clock.now()).await;
+    said.expect("a step");
+    let is_seen = || inside.announced.seen().contains_key(&institution) == is_on;
+    eventually(async || is_seen().then_some(())).await;
+}
+
+/// The member's unfinished job, as it is kept.
+async fn kept(gateway: &TestGateway, member: MemberGuid) -> Job {
+    let store = &gateway.inside.store;
+    let member = store.member(gateway.user, member).await.expect("a step");
+    let job = member.expect("the member").current_job.expect("a job");
+    store.job(job).await.expect("a step").expect("the job")
+}
+
+async fn jobs_wait_for_their_institution_and_use_up_no_tries(backend: Backend) {
+    let gateway = TestGateway::with(backend, one()).await;
+    let member = queued(&gateway, "ada").await;
+    maintenance(&gateway, true).await;
+    let mut due_at = kept(&gateway, member).await.due_at;
+    // More often than a job is tried.
+    for _ in 0..5 {
+        assert!(claim(&gateway, FIRST, json!({})).await.is_empty());
+        let job = kept(&gateway, member).await;
+        assert_eq!((job.status, job.attempt), (JobStatus::Queued, 0));
+        assert!(job.due_at > due_at, "it is looked at again later");
+        due_at = job.due_at;
+        gateway.clock.advance(AGAIN);
+    }
+    // The other institutions are used.
+    let (other, link) = gateway.member().await;
+    gateway.connect(&gateway.visitor(), &link).await;
+    let job = claim_one(&gateway).await;
+    assert_eq!(job["member_guid"], json!(other));
+    let done = on(&job, json!({"status": "succeeded"}));
+    assert_eq!(report(&gateway, FIRST, &job, done).await.0, 200);
+
+    // One that was handed out and not reported waits as well, without a try.
+    maintenance(&gateway, false).await;
+    gateway.clock.advance(AGAIN);
+    let job = claim_one(&gateway).await;
+    assert_eq!(job["member_guid"], json!(member));
+    assert_eq!((&job["round"], &job["attempt"]), (&json!(0), &json!(1)));
+    maintenance(&gateway, true).await;
+    gateway.clock.advance(DEADLINE);
+    assert!(claim(&gateway, FIRST, json!({})).await.is_empty());
+    assert_eq!(kept(&gateway, member).await.attempt, 1);
+    maintenance(&gateway, false).await;
+    gateway.clock.advance(AGAIN);
+    let again = claim_one(&gateway).await;
+    assert_eq!((guid(&again), &again["attempt"]), (guid(&job), &json!(2)));
+    let done = on(&again, json!({"status": "succeeded"}));
+    let done = report(&gateway, FIRST, &again, done).await;
+    assert_eq!(done.1["job"]["status"], "SUCCEEDED", "{done:?}");
 }

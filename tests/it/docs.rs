@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::sdk::demo;
-use crate::support::aggregation::{lease, nth_job};
+use crate::support::aggregation::{lease, nth_job, report};
 use crate::support::browser::{Browser, Options};
 use crate::support::clients::python;
 use crate::support::gateway::{
@@ -187,12 +187,20 @@ async fn events_have_the_fields_that_are_described() {
     };
     let (_, link) = gateway.member().await;
     gateway.connect(&gateway.visitor(), &link).await;
+    let job = nth_job(&gateway, 1).await;
+    report(&gateway, &job, json!({"status": "succeeded"})).await;
     gateway.pass(Duration::from_secs(4 * 24 * 60 * 60));
-    let is_last = |told: &Recorded| told.json()["type"] == "consent.expiring";
-    let told = gateway
-        .hooks
-        .wait_for(|told| told.iter().any(is_last), Duration::from_secs(10))
-        .await;
+    let kinds = [
+        "AGGREGATION",
+        "JOB_STATUS",
+        "consent.expiring",
+        "initial_data_ready",
+        "oauth_state.finished",
+    ];
+    let is_told =
+        |told: &[Recorded], kind: &str| told.iter().any(|told| told.json()["type"] == kind);
+    let all = |told: &[Recorded]| kinds.iter().all(|kind| is_told(told, kind));
+    let told = gateway.hooks.wait_for(all, Duration::from_secs(10)).await;
     for event in told.iter().map(|told| told.json()) {
         let names = |value: &Value| -> BTreeSet<String> {
             value
@@ -213,6 +221,12 @@ async fn events_have_the_fields_that_are_described() {
                 assert_eq!(names(&event["oauth_state"]), fields("OauthStateResponse"));
                 "OauthStateEvent"
             }
+            Some("AGGREGATION") => {
+                sent.insert("callback_payload".to_owned());
+                "AggregationEvent"
+            }
+            Some("initial_data_ready") => "InitialDataReadyEvent",
+            Some("JOB_STATUS") => "JobStatusEvent",
             Some("consent.expiring") => "ConsentExpiringEvent",
             other => panic!("{other:?}"),
         };

@@ -20,10 +20,12 @@ macro_rules! on_both_stores {
 }
 pub(crate) use on_both_stores;
 
+mod abandoned;
 mod aggregate;
 mod api;
 mod authorization;
 mod authorization_responses;
+mod background;
 mod bad_input;
 mod bounds;
 mod callback;
@@ -54,6 +56,7 @@ mod links_open;
 mod log_lines;
 mod log_secrets;
 mod log_table;
+mod maintenance;
 mod metrics;
 mod mint_returns;
 mod model;

@@ -8,7 +8,7 @@ use anyhow::bail;
 use crate::app;
 use crate::config::{Config, StoreLocation};
 use crate::domain::id::ClientId;
-use crate::flow::{Gateway, Internal, timeline};
+use crate::flow::{Gateway, Internal, maintenance, timeline};
 use crate::store::{self, StoreError};
 
 /// What a command does with the store.
@@ -51,6 +51,8 @@ pub(super) async fn open(config: Config, access: Access) -> anyhow::Result<Arc<G
     let gateway = app::build_on(store, config, sources)?.app.gateway.clone();
     if access != Access::Reads {
         timeline::agree(&gateway).await;
+        // Nothing is refreshed at an institution in maintenance, here as little as by a gateway that runs.
+        maintenance::look(&gateway).await.map_err(failed)?;
     }
     Ok(gateway)
 }

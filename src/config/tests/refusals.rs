@@ -182,7 +182,7 @@ fn aggregators() {
         format!("[[aggregators]]\nname = \"{name}\"\nmode = \"pull\"\nkey = \"{key}\"\n")
     };
     let (one, other) = ("0123456789abcdef", "fedcba9876543210");
-    let two = pull("first", one) + &pull("second", other);
+    let two = pull("first", one) + &*pull("second", other);
     let client = "[[clients]]\nid = \"acme\"\nname = \"Acme\"\n";
     for (text, expected) in [
         (
@@ -198,11 +198,11 @@ fn aggregators() {
             "guichet.toml:6:14: clients[0].aggregator: no aggregator is called third: there is none; add [[aggregators]]",
         ),
         (
-            pull("first", one) + &pull("first", other),
+            pull("first", one) + &*pull("first", other),
             "guichet.toml:8:8: aggregators[1].name: first is the name of another aggregator",
         ),
         (
-            pull("first", one) + &pull("second", one),
+            pull("first", one) + &*pull("second", one),
             "guichet.toml:10:7: aggregators[1].key: is the key of first as well",
         ),
         (

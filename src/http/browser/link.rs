@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::outcome;
 use super::redirects::{
-    Look, WayBack, depart, form_field, header_value, jump, look_ahead, looked_for, vary,
+    Look, WayBack, closed, depart, form_field, header_value, jump, look_ahead, looked_for, vary,
 };
 use crate::domain::secret::{BindingSecret, LinkToken};
 use crate::flow::cancel::{Declined, decline};
@@ -46,7 +46,7 @@ const PROOF_S: u64 = 60 * 60;
         (status = 410, description = "The link was used or replaced, or has expired.", content_type = "text/html"),
         (status = 429, description = "Too many unknown links from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "A prefetch, which never uses the link; or the store cannot be reached.", content_type = "text/html"),
+        (status = 503, description = "A prefetch, which never uses the link; or the institution is not used for now; or the store cannot be reached.", content_type = "text/html"),
     ),
 )]
 pub async fn link(
@@ -108,6 +108,7 @@ pub async fn link(
                     .about(&subject.window, Some(&subject.member))
                     .leading_to_institution(&Page::Resume { form })
             }
+            Ok(Arrival::Closed(link)) => closed(&shown, *link),
             Ok(Arrival::Used {
                 window,
                 may_be_ours,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::redirects::{Look, WayBack, depart, form_field, jump, looked_for, to_outcome};
+use super::redirects::{Look, WayBack, closed, depart, form_field, jump, looked_for, to_outcome};
 use crate::domain::id::AttemptId;
 use crate::flow::AttemptRecord;
 use crate::flow::cancel::cancel;
@@ -121,7 +121,7 @@ fn about<'a>(shown: &'a show::Shown<'a>, record: &AttemptRecord) -> show::About<
         (status = 410, description = "No more tries are allowed.", content_type = "text/html"),
         (status = 429, description = "Too many unknown attempts from this address.", content_type = "text/html"),
         (status = 500, description = "Something went wrong on our side.", content_type = "text/html"),
-        (status = 503, description = "The store cannot be reached.", content_type = "text/html"),
+        (status = 503, description = "The institution is not used for now, or the store cannot be reached.", content_type = "text/html"),
     ),
 )]
 pub async fn act(
@@ -146,6 +146,7 @@ pub async fn act(
         Look::Found(match form_field(&body, ACTION_FIELD).as_deref() {
             Some("continue") => match go_on(&app.gateway, &attempt, browser).await {
                 Ok(Some(Arrival::Depart(departure))) => leave(&app, &shown, &cookies, departure),
+                Ok(Some(Arrival::Closed(link))) => closed(&shown, *link),
                 Ok(Some(_)) => to_outcome(&app, &shown, &attempt),
                 Ok(None) => return is_not_theirs(),
                 Err(error) => shown.failure(error),
@@ -157,6 +158,7 @@ pub async fn act(
             },
             Some("retry") | None => match retry(&app.gateway, &attempt, browser).await {
                 Ok(Again::Depart(departure)) => leave(&app, &shown, &cookies, departure),
+                Ok(Again::Closed(link)) => closed(&shown, *link),
                 Ok(Again::NoRetriesLeft) => shown.of_attempt(&attempt, &Page::Expired(None)).await,
                 Ok(Again::Refused) => return is_not_theirs(),
                 Err(error) => shown.failure(error),

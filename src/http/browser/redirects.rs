@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use url::Url;
 
 use crate::domain::id::AttemptId;
-use crate::flow::open::{Departure, Way};
+use crate::flow::maintenance::Closed;
+use crate::flow::open::{ClosedLink, Departure, Way};
 use crate::http::app_state::AppState;
 use crate::http::cookies::Cookies;
 use crate::http::limits::Sought;
@@ -53,6 +54,17 @@ pub(super) fn counted(
             Err(wait) => shown.too_many(wait),
         },
     }
+}
+
+/// The page for a link whose institution is not used for now.
+pub(super) fn closed(shown: &show::Shown<'_>, link: ClosedLink) -> Response {
+    let ClosedLink {
+        subject,
+        closed: Closed(closed),
+        back,
+    } = link;
+    let about = shown.about(&subject.window, Some(&subject.member));
+    about.maintenance(&closed, back)
 }
 
 pub(super) fn look_ahead(shown: &show::Shown<'_>) -> Response {

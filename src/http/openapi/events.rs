@@ -15,7 +15,7 @@ pub struct EventMember {
     /// When an aggregation last ended.
     #[schema(required, example = 1_772_357_460)]
     aggregated_at: Option<i64>,
-    /// Returned as received.
+    /// Whether it is never pulled in the background.
     #[schema(example = false)]
     background_aggregation_is_disabled: bool,
     /// The status: one of the 22 published names.
@@ -141,7 +141,7 @@ pub struct AggregationEvent {
     /// The day on which it ended (UTC).
     #[schema(example = "2026-03-01")]
     completed_on: String,
-    /// Always false: no aggregation starts by itself.
+    /// Whether nobody asked for it: the gateway keeps the member's data fresh.
     #[schema(example = false)]
     is_background: bool,
     /// The job.
@@ -166,6 +166,52 @@ pub struct AggregationEvent {
     /// Your own name for the user.
     #[schema(required, example = "ada")]
     user_id: Option<String>,
+}
+
+/// A member's data was pulled for the first time.
+#[derive(ToSchema)]
+pub struct InitialDataReadyEvent {
+    /// The client's id in the gateway's configuration.
+    #[schema(example = "acme")]
+    client_guid: String,
+    /// The event's guid.
+    #[schema(example = "EVT-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    guid: String,
+    /// The member whose data can be read.
+    #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    member_guid: String,
+    /// Always `initial_data_ready`.
+    #[serde(rename = "type")]
+    #[schema(example = "initial_data_ready")]
+    kind: String,
+    /// The user of the member.
+    #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: String,
+}
+
+/// A job has ended, or waits for an answer. Only its five statuses are published; the form of the body is the
+/// gateway's own.
+#[derive(ToSchema)]
+pub struct JobStatusEvent {
+    /// Whether nobody asked for it: the gateway keeps the member's data fresh.
+    #[schema(example = false)]
+    is_background: bool,
+    /// The job.
+    #[schema(example = "JOB-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    job_guid: String,
+    /// The member whose data it pulls.
+    #[schema(example = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c")]
+    member_guid: String,
+    /// CHALLENGED, COMPLETED, DENIED, HALTED or PREVENTED.
+    #[schema(example = "COMPLETED")]
+    status: String,
+    /// Always `JOB_STATUS`.
+    #[serde(rename = "type")]
+    #[schema(example = "JOB_STATUS")]
+    kind: String,
+    /// The user of the member.
+    #[schema(example = "USR-0e7cdc7c-9e9d-4c61-8fb4-5e7e3a01d2f0")]
+    user_guid: String,
 }
 
 /// A member's consent ends soon.
@@ -232,6 +278,11 @@ fn told(kind: EventKind) -> (&'static str, &'static str) {
             "ConnectionStatusEvent",
         ),
         EventKind::Aggregation => ("An aggregation succeeded.", "AggregationEvent"),
+        EventKind::InitialDataReady => (
+            "A member's data was pulled for the first time: it can be read.",
+            "InitialDataReadyEvent",
+        ),
+        EventKind::JobStatus => ("A job has ended, or waits for an answer.", "JobStatusEvent"),
         EventKind::ConsentExpiring => (
             "A member's consent ends soon: 30 days, 7 days and 1 day before, unless the operator chose other days.",
             "ConsentExpiringEvent",

@@ -61,6 +61,8 @@ impl Description {
         events::MemberEvent,
         events::ConnectionStatusEvent,
         events::AggregationEvent,
+        events::InitialDataReadyEvent,
+        events::JobStatusEvent,
         events::ConsentExpiringEvent,
         events::OauthStateEvent,
     )),

@@ -95,6 +95,15 @@ pub enum Page {
     NotFound,
     /// For machines that draw previews of links. Names nobody, whatever the parties.
     Preview,
+    /// The institution is not used for now.
+    Maintenance {
+        /// In about how long it is over, if that is known.
+        ends_in: Option<EndsIn>,
+        /// What is said of it in addition.
+        text: Option<String>,
+        /// The way back into the app.
+        back: Option<Back>,
+    },
     /// Something we need is away for a moment and a retry is safe.
     Busy {
         /// Seconds until the browser asks for the same address again, or the script posts the form.
@@ -150,6 +159,28 @@ pub struct Back {
     pub link: String,
     /// Whether the page's script goes there by itself; the link is there in any case.
     pub by_itself: bool,
+}
+
+/// In about how long something is over: a number of the largest unit that tells it well, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndsIn {
+    /// So many minutes.
+    Minutes(u64),
+    /// So many hours.
+    Hours(u64),
+    /// So many days.
+    Days(u64),
+}
+
+impl EndsIn {
+    /// So many seconds from now on.
+    pub fn seconds(seconds: u64) -> Self {
+        match seconds.div_ceil(60) {
+            minutes @ ..=90 => Self::Minutes(minutes.max(1)),
+            minutes @ ..=2880 => Self::Hours(minutes.div_ceil(60)),
+            minutes => Self::Days(minutes.div_ceil(24 * 60)),
+        }
+    }
 }
 
 /// A button that posts back to us.
@@ -229,6 +260,7 @@ impl Page {
             Page::Unknown => "unknown",
             Page::NotFound => "not-found",
             Page::Preview => "preview",
+            Page::Maintenance { .. } => "maintenance",
             Page::Busy { .. } => "busy",
             Page::Connecting { .. } => "connecting",
             Page::NoAnswer { .. } => "no-answer",
@@ -260,7 +292,7 @@ impl Page {
             | Page::Expired(_)
             | Page::Superseded => StatusCode::GONE,
             Page::Unknown | Page::NotFound => StatusCode::NOT_FOUND,
-            Page::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Page::Busy { .. } | Page::Maintenance { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Page::BadReturn { .. } | Page::WrongBrowser { .. } => StatusCode::BAD_REQUEST,
         }
     }
@@ -289,6 +321,7 @@ impl Page {
             | Page::NoAnswer { .. }
             | Page::Replaced
             | Page::Preview
+            | Page::Maintenance { .. }
             | Page::Busy { .. } => None,
         }
     }
@@ -307,7 +340,7 @@ impl Page {
     /// The flow's own way back, if it has one.
     fn back(&self) -> Option<&Back> {
         match self {
-            Page::Connected { back, .. } => back.as_ref(),
+            Page::Connected { back, .. } | Page::Maintenance { back, .. } => back.as_ref(),
             _ => self.ending()?.back.as_ref(),
         }
     }
@@ -327,6 +360,7 @@ impl Page {
             | Page::Used { .. }
             | Page::Expired(_)
             | Page::Superseded
+            | Page::Maintenance { .. }
             | Page::BadReturn { .. } => true,
             // The first ones lead on; for the last ones, the flow goes on in another browser or tab, or
             // no party is known.
@@ -370,7 +404,10 @@ impl Page {
     fn is_on_the_way(&self) -> bool {
         matches!(
             self,
-            Page::Busy { .. } | Page::Connecting { .. } | Page::NoAnswer { .. }
+            Page::Busy { .. }
+                | Page::Connecting { .. }
+                | Page::Maintenance { .. }
+                | Page::NoAnswer { .. }
         )
     }
 

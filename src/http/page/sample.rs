@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Accent, AppBrand, Back, Ending, Form, InstitutionBrand, Notify, Page, Parties, Share,
+    Accent, AppBrand, Back, Ending, EndsIn, Form, InstitutionBrand, Notify, Page, Parties, Share,
     SupportCode, SupportLink,
 };
 
@@ -201,6 +201,26 @@ pub fn all() -> Vec<Sample> {
         both("busy", busy(None)),
         both("busy-posted", busy(Some(Form::to("?").choosing("x")))),
         nobody("busy-unknown", busy(None)),
+        both("maintenance", maintenance(None, None, None)),
+        both(
+            "maintenance-minutes",
+            maintenance(Some(EndsIn::Minutes(20)), None, None),
+        ),
+        both(
+            "maintenance-return",
+            maintenance(
+                Some(EndsIn::Hours(6)),
+                Some("Payments and transfers are not affected."),
+                link().map(|back| Back {
+                    by_itself: false,
+                    ..back
+                }),
+            ),
+        ),
+        home(
+            "maintenance-website",
+            maintenance(Some(EndsIn::Days(2)), None, None),
+        ),
         both("connecting", Page::Connecting { refresh_s: 2 }),
         both(
             "no-answer",
@@ -374,6 +394,14 @@ fn busy(again: Option<Form>) -> Page {
     Page::Busy {
         refresh_s: 5,
         again,
+    }
+}
+
+fn maintenance(ends_in: Option<EndsIn>, text: Option<&str>, back: Option<Back>) -> Page {
+    Page::Maintenance {
+        ends_in,
+        text: text.map(str::to_owned),
+        back,
     }
 }
 

@@ -8,7 +8,7 @@ use super::brand::{Accent, Parties};
 use super::locale::Locale;
 use super::rendered::Rendered;
 use super::words::{Words, initial, tidy};
-use super::{Ending, Form, Notify, Page, Share, SupportCode};
+use super::{Ending, EndsIn, Form, Notify, Page, Share, SupportCode};
 use crate::domain::return_address::ReturnAddress;
 
 /// The name of the form field that carries a [`Form`]'s proof.
@@ -190,10 +190,15 @@ impl<'a> Frame<'a> {
             institution: institution.map(|bank| Tile::new(&bank.name, bank.logo.as_deref())),
             tone: tone(page),
             heading: words.text(&heading),
-            sentences: sentences(page, back.is_some())
-                .iter()
-                .map(|key| words.text(key))
-                .collect(),
+            sentences: match page {
+                Page::Maintenance { ends_in, text, .. } => {
+                    maintenance_sentences(*ends_in, text.as_deref(), words)
+                }
+                _ => sentences(page, back.is_some())
+                    .iter()
+                    .map(|key| words.text(key))
+                    .collect(),
+            },
             actions,
             close,
             support_code: page
@@ -233,7 +238,7 @@ fn tone(page: &Page) -> Tone {
         | Page::BadReturn { .. } => Tone::Trouble,
         Page::Expired(_) | Page::Superseded => Tone::Late,
         Page::Unknown | Page::NotFound => Tone::Lost,
-        Page::Busy { .. } | Page::Connecting { .. } => Tone::Wait,
+        Page::Busy { .. } | Page::Connecting { .. } | Page::Maintenance { .. } => Tone::Wait,
     }
 }
 
@@ -277,6 +282,7 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         | Page::Superseded
         | Page::Unknown
         | Page::NotFound
+        | Page::Maintenance { .. }
         | Page::NoAnswer { go_on: Some(_), .. }
         | Page::Replaced
         | Page::BadReturn { .. }
@@ -286,6 +292,29 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         .iter()
         .map(|ending| format!("{}-{ending}", page.name()))
         .collect()
+}
+
+/// What is said of an institution that is not used for now: first what did not happen, then what its operator says and
+/// when it is over, as far as that is known.
+fn maintenance_sentences(
+    ends_in: Option<EndsIn>,
+    text: Option<&str>,
+    words: &Words<'_>,
+) -> Vec<String> {
+    let ends = ends_in.map(|ends_in| match ends_in {
+        EndsIn::Minutes(count) => words.counted("maintenance-minutes", count),
+        EndsIn::Hours(count) => words.counted("maintenance-hours", count),
+        EndsIn::Days(count) => words.counted("maintenance-days", count),
+    });
+    let next = ends.unwrap_or_else(|| words.text("maintenance-next"));
+    [
+        Some(words.text("maintenance-body")),
+        text.map(tidy),
+        Some(next),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Where "Back to the app" leads: the flow's own way back, or else the app's website, if there is one.
@@ -341,10 +370,14 @@ fn actions<'a>(
     let retry = retry.map(|form| action("retry", "action-retry", Target::Post(form)));
     let back = back.map(|link| action("return", "action-return", Target::Link(link)));
     let second = cancel.or(retry);
+    // It may be over sooner than anybody thinks.
+    let last = matches!(page, Page::Maintenance { .. })
+        .then(|| action("retry", "action-check", Target::Link("")));
     first
         .into_iter()
         .chain(second)
         .chain(back)
+        .chain(last)
         .take(2)
         .collect()
 }

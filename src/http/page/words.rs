@@ -53,6 +53,16 @@ impl<'a> Words<'a> {
         self.locale.text(key, &self.visible)
     }
 
+    /// A text for people to read, with a number of something.
+    pub fn counted(&self, key: &str, count: u64) -> String {
+        let mut args = FluentArgs::new();
+        for (name, value) in self.visible.iter() {
+            args.set(name.to_owned(), value.clone());
+        }
+        args.set("count", count);
+        self.locale.text(key, &args)
+    }
+
     /// A text for titles and attributes, without invisible marks.
     pub fn plain(&self, key: &str) -> String {
         self.locale.text(key, &self.plain)

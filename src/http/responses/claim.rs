@@ -39,6 +39,9 @@ pub struct ClaimedJob<'a> {
     /// The institution, by code.
     #[schema(example = "mxbank")]
     institution_code: String,
+    /// Always true: nobody asked for the pull. Missing if somebody did.
+    #[schema(required = false, example = true)]
+    is_background: bool,
     /// The job.
     #[schema(
         pattern = "^JOB-[0-9a-f-]{36}$",

@@ -19,7 +19,7 @@ pub struct MemberResponse<'a> {
     /// When an aggregation last ended.
     #[schema(required, format = DateTime, example = "2026-03-01T09:31:00+00:00")]
     aggregated_at: Option<String>,
-    /// Returned as received.
+    /// Whether it is never pulled in the background.
     background_aggregation_is_disabled: bool,
     /// The status: one of the 22 published names.
     #[schema(value_type = String, example = "CONNECTED")]

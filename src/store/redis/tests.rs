@@ -137,6 +137,7 @@ fn of_policy(partition: Partition, policy: OpenPolicy) -> NewWindow {
 fn new_member(user: UserGuid, window: NewWindow) -> NewMember {
     NewMember {
         member: Member {
+            background: None,
             guid: MemberGuid::new(&Distinct, user.partition()),
             user,
             user_id: Some("person 1".to_owned()),
@@ -204,6 +205,7 @@ fn new_attempt(partition: Partition, deadline: Timestamp) -> NewAttempt {
 fn opening(new: &NewMember, kind: VisitKind, browser: &[Binding]) -> Opening {
     let window = new.window.as_ref().expect("a window").guid;
     Opening {
+        closed: Vec::new(),
         window,
         member: new.member.guid,
         kind,
@@ -275,6 +277,7 @@ fn base_of(slot: &Slot) -> String {
 
 fn new_job(partition: Partition) -> NewJob {
     NewJob {
+        is_background: false,
         guid: JobGuid::new(&Distinct, partition),
         data_request: DataRequest::default(),
     }
@@ -297,6 +300,7 @@ fn connection(new: &NewMember) -> Connection {
     let window = new.window.as_ref().expect("a window").guid;
     let partition = window.partition();
     Connection {
+        background_due: None,
         window,
         outbound: new.member.guid,
         inbound: None,
@@ -358,6 +362,7 @@ fn opened_name(opened: &Opened) -> &'static str {
         Opened::Claimed(_) => "claimed",
         Opened::AskFirst(_) => "ask first",
         Opened::Resumable(_) => "resumable",
+        Opened::Closed(_) => "closed",
         Opened::ClaimedElsewhere(_) => "taken",
         Opened::Exhausted(_) => "exhausted",
         Opened::Finished { .. } => "over",

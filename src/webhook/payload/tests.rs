@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::data_request::DataRequest;
+use crate::domain::event::{JobNews, ToldJobStatus};
 use crate::domain::job::Pulled;
 use crate::domain::member::{ConnectionStatus, UseCase};
 use crate::domain::secret::Digest;
@@ -13,10 +14,12 @@ fn time(second: i64) -> Timestamp {
 
 fn event(kind: EventKind, status: ConnectionStatus) -> Event {
     Event {
+        job_news: None,
         guid: format!("EVT-{UUID}").parse().unwrap(),
         kind,
         endpoint: crate::domain::endpoint::EndpointId::default(),
         member: Member {
+            background: None,
             guid: format!("MBR-{UUID}").parse().unwrap(),
             user: format!("USR-{UUID}").parse().unwrap(),
             user_id: Some("ada".to_owned()),
@@ -61,10 +64,18 @@ fn body(event: &Event) -> Value {
 /// An event of every kind, with all that its kind tells of.
 fn one_of_each() -> Vec<Event> {
     let pulled = Pulled::default();
-    let full = |kind| Event {
-        window: Some(window(WindowStatus::Succeeded)),
-        job: Some((format!("JOB-{UUID}").parse().unwrap(), pulled)),
-        ..event(kind, ConnectionStatus::Denied)
+    let full = |kind| {
+        let mut full = Event {
+            window: Some(window(WindowStatus::Succeeded)),
+            job: Some((format!("JOB-{UUID}").parse().unwrap(), pulled)),
+            job_news: Some(JobNews {
+                status: ToldJobStatus::Denied,
+                is_background: false,
+            }),
+            ..event(kind, ConnectionStatus::Denied)
+        };
+        full.member.consent_expires_at = Some(time(1_790_600_100));
+        full
     };
     EventKind::ALL.into_iter().map(full).collect()
 }
@@ -105,6 +116,7 @@ fn a_member_is_told_with_whole_seconds() {
                 "connection_status_id": 6,
                 "connection_status_reason": null,
                 "connection_status_message": "Connected to MX Bank.",
+                "consent_expires_at": null,
                 "created_at": 1_690_839_442,
                 "guid": format!("MBR-{UUID}"),
                 "id": "acct-42",
@@ -181,7 +193,11 @@ fn the_clients_own_words_come_back_with_members_and_aggregations() {
         let message = Message::of(&event).unwrap().expect("there is news");
         let is_echoed = !matches!(
             event.kind,
-            EventKind::ConnectionStatus | EventKind::OauthStateFinished
+            EventKind::ConnectionStatus
+                | EventKind::ConsentExpiring
+                | EventKind::InitialDataReady
+                | EventKind::JobStatus
+                | EventKind::OauthStateFinished
         );
         let header = message.callback_payload.map(String::from);
         assert_eq!(header.is_some(), is_echoed, "{:?}", event.kind);
@@ -229,6 +245,49 @@ fn an_aggregation_is_told_with_what_it_pulled() {
 }
 
 #[test]
+fn a_background_pull_is_told_as_one() {
+    let mut event = event(EventKind::Aggregation, ConnectionStatus::Connected);
+    event.job = Some((format!("JOB-{UUID}").parse().unwrap(), Pulled::default()));
+    event.job_news = Some(JobNews {
+        status: ToldJobStatus::Completed,
+        is_background: true,
+    });
+    assert_eq!(body(&event)["is_background"], true);
+}
+
+#[test]
+fn the_first_data_is_told_as_documented() {
+    let event = event(EventKind::InitialDataReady, ConnectionStatus::Connected);
+    let expected = json!({
+        "client_guid": "app",
+        "guid": format!("EVT-{UUID}"),
+        "member_guid": format!("MBR-{UUID}"),
+        "type": "initial_data_ready",
+        "user_guid": format!("USR-{UUID}"),
+    });
+    assert_eq!(body(&event), expected);
+}
+
+#[test]
+fn a_job_is_told_with_its_status() {
+    let mut event = event(EventKind::JobStatus, ConnectionStatus::Denied);
+    event.job = Some((format!("JOB-{UUID}").parse().unwrap(), Pulled::default()));
+    event.job_news = Some(JobNews {
+        status: ToldJobStatus::Denied,
+        is_background: false,
+    });
+    let expected = json!({
+        "is_background": false,
+        "job_guid": format!("JOB-{UUID}"),
+        "member_guid": format!("MBR-{UUID}"),
+        "status": "DENIED",
+        "type": "JOB_STATUS",
+        "user_guid": format!("USR-{UUID}"),
+    });
+    assert_eq!(body(&event), expected);
+}
+
+#[test]
 fn a_finished_oauth_state_is_told_as_it_is_read() {
     let mut event = event(EventKind::OauthStateFinished, ConnectionStatus::Pending);
     let failed = WindowStatus::Errored(ErrorReason::Cancelled, Ending::Failed);
@@ -269,6 +328,14 @@ fn an_event_that_lacks_its_news_is_named() {
         (
             EventKind::Aggregation,
             "of kind aggregation.finished has no job",
+        ),
+        (
+            EventKind::JobStatus,
+            "of kind job_status.changed has no job",
+        ),
+        (
+            EventKind::ConsentExpiring,
+            "of kind consent.expiring has no end of a consent",
         ),
         (
             EventKind::OauthStateFinished,

@@ -33,6 +33,7 @@ crate::on_both_stores!(
     without_yes_in_clear_nothing_is_exported,
     what_cannot_be_opened_is_said_and_not_frozen,
     a_frozen_grant_is_refreshed_again_after_a_thaw,
+    imported_members_are_pulled_in_the_background_and_stay,
 );
 
 /// A row of the client at the bank.
@@ -779,4 +780,52 @@ async fn a_frozen_grant_is_refreshed_again_after_a_thaw(backend: Backend) {
     let asked = refreshes(&gateway).len();
     gateway.pass(IDLE);
     eventually(async || (refreshes(&gateway).len() > asked).then_some(())).await;
+}
+
+async fn imported_members_are_pulled_in_the_background_and_stay(backend: Backend) {
+    let setup = Setup {
+        swaps: vec![
+            (
+                "supports_oauth = true\n",
+                "supports_oauth = true\nbackground_minutes = 600\n",
+            ),
+            ("#store", "keep_unconnected_days = 1"),
+        ],
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(backend, setup).await;
+    let (abandoned, _) = gateway.member().await;
+    let file = file(&gateway, &[granted(&gateway, "ada")]);
+    let ran = import(&gateway, &file, &["--yes", "--skip-aggregation"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let found = members(&gateway).await;
+    let ada = guid(&found.iter().find(|(user, _)| user == "ada").expect("ada").1);
+    // Nobody has pulled it, and it is due as one that was connected then.
+    let store = &gateway.inside.store;
+    let owner = store
+        .owner_of_member(ada)
+        .await
+        .expect("read")
+        .expect("ada");
+    let member = store.member(owner.user, ada).await.expect("read");
+    let due_at = member.expect("ada").background.expect("pulls").due_at;
+    let left = due_at.duration_since(gateway.inside.clock.now()).as_secs();
+    assert!((9 * 3600 - 60..=11 * 3600).contains(&left), "{left} s");
+    assert!(gateway.aggregator.received().is_empty());
+    gateway.pass(Duration::from_secs(11 * 3600));
+    let push = nth_push(&gateway, 1).await.json();
+    assert_eq!(push["member_guid"], json!(ada));
+    assert_eq!(push["is_background"], true);
+    // It has no link, like those that nobody connects: they go, and it stays.
+    let kept = async || store.member(gateway.user, abandoned).await.expect("read");
+    eventually(async || {
+        let link = kept().await.expect("it").latest_window.expect("a link");
+        let now = gateway.inside.clock.now();
+        let link = store.window(gateway.user, link, now).await.expect("read");
+        link.expect("the link").status.is_finished().then_some(())
+    })
+    .await;
+    gateway.pass(Duration::from_secs(2 * 24 * 3600));
+    eventually(async || kept().await.is_none().then_some(())).await;
+    assert_eq!(seen(&gateway, "ada", ada).await["guid"], json!(ada));
 }

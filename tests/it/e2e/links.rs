@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use guichet::domain::maintenance::Maintenance;
+use guichet::flow::maintenance;
+use guichet::store::SetMaintenance;
 use serde_json::{Value, json};
 
 use super::demo::{AUTO_BANK, BANK, Demo};
 use crate::support::browser::{Browser, Options};
-use crate::support::gateway::{Backend, TestGateway};
+use crate::support::gateway::{Backend, Setup, TestGateway, eventually};
 
 crate::on_both_stores!(
     a_used_link_goes_on_in_its_own_browser_only,
     two_tabs_on_one_link_end_well,
     a_link_that_ran_out_says_so,
+    a_link_waits_while_the_bank_is_in_maintenance,
 );
 
 async fn a_used_link_goes_on_in_its_own_browser_only(backend: Backend) {
@@ -121,6 +125,71 @@ async fn a_link_that_ran_out_says_so(backend: Backend) {
     assert!(!browser.has("[data-action]").await);
     assert_eq!(gateway.state(member).await["auth_status"], 3);
     assert_eq!(gateway.bank.hits().authorize, 0);
+}
+
+/// An operator says that the bank is not used for now.
+pub(super) async fn in_maintenance(gateway: &TestGateway, maintenance: Maintenance) {
+    say(gateway, Some(maintenance)).await;
+}
+
+/// It is used again.
+pub(super) async fn over(gateway: &TestGateway) {
+    say(gateway, None).await;
+}
+
+async fn say(gateway: &TestGateway, maintenance: Option<Maintenance>) {
+    let set = SetMaintenance {
+        institution: "fake_bank".parse().expect("a code"),
+        maintenance,
+    };
+    let now = gateway.inside.clock.now();
+    let store = &gateway.inside.store;
+    store.set_maintenance(&set, now).await.expect("a step");
+    maintenance::look(&gateway.inside).await.expect("a look");
+}
+
+/// On a phone, in the dark: the person reads when it is over, looks again, and then the same link leads on.
+async fn a_link_waits_while_the_bank_is_in_maintenance(backend: Backend) {
+    let setup = Setup {
+        client: "home = \"https://app.example/\"".to_owned(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(backend, setup).await;
+    let (member, link) = gateway.member().await;
+    let until = Some(gateway.clock.now() + Duration::from_secs(3 * 60 * 60));
+    let text = Some("Cards work as usual.".parse().expect("a text"));
+    let said = Maintenance {
+        until,
+        text,
+        ..Maintenance::default()
+    };
+    in_maintenance(&gateway, said).await;
+    let dark = true;
+    let browser = Browser::open(Options {
+        dark,
+        ..Options::phone()
+    })
+    .await;
+    browser.go(&link).await;
+    browser.arrives_at("maintenance").await;
+    browser.examine("maintenance").await;
+    let text = browser.text("main").await;
+    for said in [
+        "Fake Bank is not available right now",
+        "Cards work as usual.",
+        "in about 3 hours",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let back = "document.querySelector('[data-action=return]').href";
+    assert_eq!(browser.ask(back).await, json!("https://app.example/"));
+    browser.press("retry").await;
+    browser.arrives_at("maintenance").await;
+    assert_eq!(gateway.bank.hits().authorize, 0);
+    assert_eq!(gateway.state(member).await["auth_status"], 1);
+    over(&gateway).await;
+    browser.press("retry").await;
+    eventually(async || (gateway.bank.hits().authorize > 0).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

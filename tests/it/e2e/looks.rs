@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use guichet::domain::id::AttemptId;
+use guichet::domain::maintenance::Maintenance;
 use guichet::domain::secret::AuthorizationState;
 use serde_json::{Value, json};
 use thirtyfour::By;
 
 use super::demo::{BANK, Demo};
+use super::links::{in_maintenance, over};
 use crate::support::browser::{Browser, Options};
 use crate::support::gateway::{Backend, CLIENT, FORM_BANK, Setup, TestGateway};
 use crate::support::visitor::Visitor;
@@ -191,6 +193,20 @@ async fn the_gateway_alone(browser: &Browser, dark: bool) {
     }
     browser.go(&result).await;
     see(browser, "no-answer", dark).await;
+
+    let (_, link) = gateway.member().await;
+    let until = Some(gateway.clock.now() + Duration::from_secs(3 * 60 * 60));
+    in_maintenance(
+        &gateway,
+        Maintenance {
+            until,
+            ..Maintenance::default()
+        },
+    )
+    .await;
+    browser.go(&link).await;
+    see(browser, "maintenance", dark).await;
+    over(&gateway).await;
 
     let (member, old) = gateway.member().await;
     let path = format!("/members/{member}/oauth_window_uri");

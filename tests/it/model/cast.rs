@@ -102,6 +102,7 @@ impl Cast {
     /// The `number`th member, PENDING.
     pub fn member(&self, number: usize) -> Member {
         Member {
+            background: None,
             guid: self.members[number],
             user: self.user,
             user_id: None,
@@ -137,6 +138,7 @@ impl Cast {
     /// The `number`th job.
     pub fn job(&self, number: usize) -> NewJob {
         NewJob {
+            is_background: false,
             guid: self.jobs[number],
             data_request: DataRequest::default(),
         }

@@ -446,6 +446,7 @@ fn open(
     now: i64,
 ) -> Command {
     Command::Open(Opening {
+        closed: Vec::new(),
         window: CAST.windows[window],
         member: CAST.members[member],
         kind,
@@ -482,6 +483,7 @@ fn commit(
 ) -> Command {
     let receiving = CAST.members[inbound.unwrap_or(member)];
     Command::Commit(Connection {
+        background_due: None,
         window: CAST.windows[window],
         outbound: CAST.members[member],
         inbound: inbound.map(|inbound| CAST.members[inbound]),
@@ -520,6 +522,7 @@ fn try_again(failed: usize, made: usize, attempt: usize, window: usize, now: i64
 
 fn delete(member: usize) -> Command {
     Command::Delete(Deletion {
+        only_abandoned_since: None,
         user: CAST.user,
         member: CAST.members[member],
         deleted: told(EventKind::MemberDeleted),
@@ -530,6 +533,7 @@ fn delete(member: usize) -> Command {
 /// A job is ordered, as the `number`th of those that are.
 fn order(member: usize, number: usize) -> Command {
     Command::Order(JobOrder {
+        background: None,
         user: CAST.user,
         member: CAST.members[member],
         job: CAST.job(ORDERED + number),

@@ -888,6 +888,7 @@ pub fn report(job: guichet::domain::id::JobGuid, report: JobReport, now: i64) ->
     };
     Command::Report(Reported {
         of: HandOut::default(),
+        background_due: None,
         job,
         report,
         due_at: at(now + HELD),

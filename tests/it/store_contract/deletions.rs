@@ -25,6 +25,7 @@ impl Bench {
     fn a_deletion(&self, linked: &Linked) -> Deletion {
         let partition = linked.user.guid.partition();
         Deletion {
+            only_abandoned_since: None,
             user: linked.user.guid,
             member: linked.member.guid,
             deleted: self.a_notice(partition, EventKind::MemberDeleted),
@@ -204,6 +205,7 @@ async fn a_deletion_frees_the_external_guid(bench: Bench) {
     let (first, creation) = create().await;
     assert_eq!(creation, MemberCreation::Created);
     let deletion = Deletion {
+        only_abandoned_since: None,
         user: user.guid,
         member: first.guid,
         deleted: Vec::new(),

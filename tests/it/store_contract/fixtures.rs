@@ -127,6 +127,7 @@ impl Bench {
 
     pub fn a_member(&self, user: &User) -> Member {
         Member {
+            background: None,
             guid: MemberGuid::new(&self.chance, user.guid.partition()),
             user: user.guid,
             user_id: Some("u-1".to_owned()),
@@ -193,6 +194,7 @@ impl Bench {
 
     pub fn a_job(&self, partition: Partition) -> NewJob {
         NewJob {
+            is_background: false,
             guid: JobGuid::new(&self.chance, partition),
             data_request: DataRequest {
                 products: vec![Product::Statements, Product::Rewards],
@@ -249,6 +251,7 @@ impl Bench {
 
     pub fn an_opening(&self, linked: &Linked, kind: VisitKind, now: Timestamp) -> Opening {
         Opening {
+            closed: Vec::new(),
             window: linked.window,
             member: linked.member.guid,
             kind,
@@ -274,6 +277,7 @@ impl Bench {
     pub fn a_connection(&self, visited: &Visited) -> Connection {
         let partition = visited.linked.user.guid.partition();
         Connection {
+            background_due: None,
             window: visited.linked.window,
             outbound: visited.linked.member.guid,
             inbound: None,
@@ -398,6 +402,7 @@ impl Bench {
     /// Deletes the user's member, telling nobody.
     pub async fn delete(&self, user: &User, member: MemberGuid, now: Timestamp) -> Member {
         let deletion = Deletion {
+            only_abandoned_since: None,
             user: user.guid,
             member,
             deleted: Vec::new(),
@@ -555,6 +560,7 @@ pub fn a_report(
 ) -> Reported {
     Reported {
         of: HandOut::default(),
+        background_due: None,
         job,
         report,
         due_at: at(500),

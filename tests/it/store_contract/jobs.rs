@@ -46,6 +46,7 @@ async fn take(bench: &Bench, second: i64, hold_until: i64) -> Vec<Job> {
 fn a_report(bench: &Bench, job: JobGuid, report: JobReport) -> Reported {
     Reported {
         of: HandOut::default(),
+        background_due: None,
         job,
         report,
         due_at: at(500),

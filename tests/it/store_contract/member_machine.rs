@@ -94,6 +94,7 @@ impl World<'_> {
     async fn report(&mut self, report: JobReport, status_change: StatusChange) {
         let reported = Reported {
             of: HandOut::default(),
+            background_due: None,
             job: self.job.guid,
             report: report.clone(),
             due_at: self.now + SignedDuration::from_secs(30),
@@ -127,6 +128,7 @@ impl World<'_> {
         match step {
             Step::Order => {
                 let order = JobOrder {
+                    background: None,
                     user,
                     member,
                     job: self.bench.a_job(partition),
@@ -143,6 +145,7 @@ impl World<'_> {
                     }
                     Ordered::UnderWay(_) => assert!(self.member.current_job.is_some()),
                     Ordered::Unfit(_) => assert!(!is_fit),
+                    Ordered::NotDue(_) => panic!("somebody asks for it"),
                     Ordered::NoSuchMember => panic!("it is there"),
                 }
             }

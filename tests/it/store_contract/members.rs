@@ -336,6 +336,7 @@ async fn owners_are_found_without_knowing_the_user(bench: Bench) {
     );
 
     let deletion = Deletion {
+        only_abandoned_since: None,
         user: linked.user.guid,
         member: linked.member.guid,
         deleted: Vec::new(),

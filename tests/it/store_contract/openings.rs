@@ -36,6 +36,7 @@ async fn send(bench: &Bench, opening: &Opening, second: i64) -> &'static str {
         Opened::ClaimedElsewhere(_) => "taken",
         Opened::Exhausted(_) => "exhausted",
         Opened::Finished { .. } => "over",
+        Opened::Closed(_) => "closed",
         Opened::Unknown => "unknown",
     }
 }

@@ -36,6 +36,7 @@ impl Bench {
     fn an_order(&self, user: &User, member: &Member) -> JobOrder {
         let partition = user.guid.partition();
         JobOrder {
+            background: None,
             user: user.guid,
             member: member.guid,
             job: self.a_job(partition),
@@ -66,6 +67,7 @@ async fn a_standard_member_is_kept_with_credentials_and_job(bench: Bench) {
 
     let asked = new.job.clone().expect("one is asked for");
     let queued = Job {
+        is_background: false,
         guid: asked.guid,
         member: new.member.guid,
         user: user.guid,

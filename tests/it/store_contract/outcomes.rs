@@ -149,6 +149,7 @@ async fn a_second_connection_replaces_the_job(bench: Bench) {
     // What is said of the old one says nothing about the new grant.
     let refused = Reported {
         of: HandOut::default(),
+        background_due: None,
         job: old,
         report: JobReport::Failed(JobFailure::Denied),
         due_at: at(99),

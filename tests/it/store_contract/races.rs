@@ -165,6 +165,7 @@ async fn a_commit_wins_or_loses_against_what_ends_the_window(bench: Bench) {
             }
             _ => {
                 let deletion = Deletion {
+                    only_abandoned_since: None,
                     user: linked.user.guid,
                     member: linked.member.guid,
                     deleted: Vec::new(),

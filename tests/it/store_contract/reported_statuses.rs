@@ -39,6 +39,7 @@ impl Bench {
             return job;
         }
         let order = JobOrder {
+            background: None,
             user: user.guid,
             member: member.guid,
             job: self.a_job(user.guid.partition()),

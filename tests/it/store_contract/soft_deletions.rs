@@ -59,6 +59,7 @@ async fn a_connected_member_is_kept_for_a_while(bench: Bench) {
 
     let partition = user.guid.partition();
     let deletion = Deletion {
+        only_abandoned_since: None,
         user: user.guid,
         member: guid,
         deleted: bench.a_notice(partition, EventKind::MemberDeleted),

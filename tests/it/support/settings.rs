@@ -43,7 +43,7 @@ pub const SIGNING_SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk
 pub const SSO_KEY: &str = "sso-key-0123456789-0123456789-012345";
 
 /// Every kind of event, as a TOML array.
-pub const ALL_EVENTS: &str = r#"["member.created", "member.updated", "member.deleted", "connection_status.changed", "aggregation.finished", "consent.expiring", "oauth_state.finished"]"#;
+pub const ALL_EVENTS: &str = r#"["member.created", "member.updated", "member.deleted", "connection_status.changed", "aggregation.finished", "initial_data.ready", "job_status.changed", "consent.expiring", "oauth_state.finished"]"#;
 
 /// Where the gateway under test keeps its things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

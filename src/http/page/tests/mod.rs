@@ -88,6 +88,7 @@ fn names_statuses_and_reasons_are_as_documented() {
         ("unknown", 404, Some("SESSION_ERROR")),
         ("not-found", 404, None),
         ("preview", 200, None),
+        ("maintenance", 503, None),
         ("busy", 503, None),
         ("connecting", 200, None),
         ("no-answer", 200, None),
@@ -324,7 +325,8 @@ fn only_a_page_with_something_to_tell_or_on_the_way_to_it_keeps_its_opener() {
         ];
         let tells = sample.label.ends_with("-popup")
             || sample.label.ends_with("-home") && !home.contains(&sample.label);
-        let is_on_the_way = ["busy", "connecting", "no-answer"].contains(&sample.page.name());
+        let is_on_the_way =
+            ["busy", "connecting", "maintenance", "no-answer"].contains(&sample.page.name());
         let response = rendered.clone().into_response();
         let opener = &response.headers()["cross-origin-opener-policy"];
         assert_eq!(
@@ -427,6 +429,33 @@ fn only_the_flows_own_way_into_an_app_is_gone_by_itself() {
             .html()
             .contains("href=\"https://budgetly.example/\"")
     );
+}
+
+#[test]
+fn maintenance_says_when_it_is_over_and_leads_back() {
+    let page = sampled("maintenance-return");
+    let text = visible(page.html());
+    for said in [
+        "First Harbour Bank is not available right now",
+        "Payments and transfers are not affected.",
+        "in about 6 hours",
+        "Back to Budgetly",
+        "Check again",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let unknown = visible(sampled("maintenance").html());
+    assert!(!unknown.contains("back in"), "{unknown}");
+    for (seconds, ends_in) in [
+        (0, EndsIn::Minutes(1)),
+        (61, EndsIn::Minutes(2)),
+        (90 * 60, EndsIn::Minutes(90)),
+        (90 * 60 + 1, EndsIn::Hours(2)),
+        (48 * 3600, EndsIn::Hours(48)),
+        (48 * 3600 + 1, EndsIn::Days(3)),
+    ] {
+        assert_eq!(EndsIn::seconds(seconds), ends_in, "{seconds}");
+    }
 }
 
 #[test]

@@ -200,6 +200,7 @@ async fn what_is_deleted_is_so_though_the_answer_was_lost() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let new = keep_member(&store).await;
     let deletion = Deletion {
+        only_abandoned_since: None,
         user: new.member.user,
         member: new.member.guid,
         deleted: Vec::new(),
@@ -233,6 +234,7 @@ async fn a_step_that_only_deletes_is_taken_once_though_its_answer_was_lost() {
     let ended = failure(&new);
     store.fail_window(&ended, at(1)).await.expect("answered");
     let deletion = Deletion {
+        only_abandoned_since: None,
         user,
         member: new.member.guid,
         deleted: Vec::new(),

@@ -190,6 +190,7 @@ async fn an_external_guid_goes_with_its_member() {
     let taken = MemberCreation::ExternalGuidTaken(first.member.guid);
     assert_eq!(create(&second).await, taken);
     let deletion = Deletion {
+        only_abandoned_since: None,
         user: first.member.user,
         member: first.member.guid,
         deleted: Vec::<Notice>::new(),

@@ -17,6 +17,7 @@ pub mod loopback;
 pub mod process;
 pub mod receiver;
 pub mod redis;
+pub mod sandbox;
 pub mod served;
 pub mod settings;
 pub mod tls;

@@ -182,8 +182,8 @@ impl TestGateway {
         }
         let folder = tempfile::tempdir().expect("a folder");
         write_institutions(folder.path(), &bank, &setup);
-        let elsewhere = setup.elsewhere.then(|| {
-            let elsewhere = InteropProvider::for_client(CLIENT, &url);
+        let elsewhere = setup.elsewhere.map(|access_life| {
+            let elsewhere = InteropProvider::for_client(CLIENT, &url, access_life);
             let file = folder.path().join(format!("institutions/{ELSEWHERE}.toml"));
             std::fs::write(file, elsewhere.institution_file()).expect("a file");
             elsewhere

@@ -2,9 +2,10 @@
 // offers plain OAuth 2 (RFC 6749) with PKCE (RFC 7636), `iss` in the answer (RFC 9207),
 // refresh tokens and revocation (RFC 7009), over http on the loopback interface.
 //
-//   node provider.mjs [--port N]
+//   node provider.mjs [--port N] [--access-token-seconds N]
 //
-//   --port N         the port to listen on; 0, the default, takes a free one
+//   --port N                   the port to listen on; 0, the default, takes a free one
+//   --access-token-seconds N   how long an access token is valid; an hour by default
 //   INTEROP_CLIENT   (environment, required) the one client, as JSON; its secret is
 //                    printable ASCII:
 //                    {"client_id": "…", "client_secret": "…", "redirect_uri": "…"}
@@ -36,6 +37,7 @@ const { default: Provider } = await import('oidc-provider');
 const { values: options } = parseArgs({
   options: {
     port: { type: 'string', default: '0' },
+    'access-token-seconds': { type: 'string', default: '3600' },
   },
 });
 
@@ -97,12 +99,14 @@ const provider = new Provider(issuer, {
   findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   issueRefreshToken: () => true,
   rotateRefreshToken: () => true,
+  // Tokens end when they say, and not a while later.
+  clockTolerance: 0,
   features: {
     devInteractions: { enabled: true },
     revocation: { enabled: true },
   },
   ttl: {
-    AccessToken: 3600,
+    AccessToken: Number(options['access-token-seconds']),
     AuthorizationCode: 60,
     Grant: 86400,
     IdToken: 3600,

@@ -38,6 +38,12 @@ pub fn tests() -> BTreeSet<String> {
                         }
                         _ => {}
                     }
+                    // The whole list.
+                    let list = line.strip_suffix(");").and_then(|it| it.split_once("!("));
+                    if let Some((_, list)) = list.filter(|(called, _)| called.contains("on_")) {
+                        let names = list.split(',').map(str::trim);
+                        found.extend(names.filter(|it| !it.is_empty()).map(str::to_owned));
+                    }
                     let marks = ["#[test]", "#[tokio::test"];
                     let begins = marks.iter().any(|mark| line.starts_with(mark));
                     is_listing = (line.contains("on_") && line.ends_with("!("))

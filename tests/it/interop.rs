@@ -11,7 +11,7 @@ use crate::support::interop::ELSEWHERE_GUID;
 use crate::support::visitor::http;
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// A little more than the gateway takes its access tokens to be valid.
+/// A little more than its access tokens are valid.
 const TOKEN: Duration = Duration::from_secs(3601);
 
 crate::on_both_stores!(
@@ -22,7 +22,7 @@ crate::on_both_stores!(
 
 async fn start(backend: Backend) -> TestGateway {
     let setup = Setup {
-        elsewhere: true,
+        elsewhere: Some(Duration::from_secs(3600)),
         ..Setup::default()
     };
     TestGateway::with(backend, setup).await

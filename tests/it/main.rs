@@ -30,6 +30,7 @@ mod bad_input;
 mod bounds;
 mod callback;
 mod canary;
+mod chains;
 mod claim;
 mod cli;
 mod clocks;

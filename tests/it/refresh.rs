@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::aggregation::{failed, job, lease, lease_at, nth_push, report};
 use crate::support::behaviour::{Behaviour, Gate, json_response};
-use crate::support::gateway::{Backend, Setup, TestGateway, eventually};
+use crate::support::gateway::{BANK, Backend, Setup, TestGateway, eventually};
 use crate::support::served::Served;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -102,22 +102,6 @@ async fn asked(gateway: &TestGateway, count: usize) {
     eventually(async || (refreshes(gateway) >= count).then_some(())).await;
 }
 
-/// How many refreshes have ended at the gateway, however they did.
-async fn ended(gateway: &TestGateway) -> f64 {
-    let text = gateway.metrics().await;
-    let counts = text.lines().filter_map(|line| {
-        let (name, value) = line.split_once("} ")?;
-        let is_count = name.starts_with("guichet_refreshes_total{");
-        is_count.then(|| value.parse::<f64>().expect("a number"))
-    });
-    counts.sum()
-}
-
-/// Waits until so many refreshes have ended.
-async fn refreshed(gateway: &TestGateway, count: usize) {
-    eventually(async || (ended(gateway).await >= count as f64).then_some(())).await;
-}
-
 /// What was told of members' statuses: how often with that one.
 fn told(gateway: &TestGateway, status: &str) -> usize {
     let told = gateway.hooks.received();
@@ -190,7 +174,7 @@ async fn tokens_that_nobody_needs_are_refreshed_before_they_die_of_age(backend: 
     let member = pulled(&gateway).await;
     for nth in 1..=2 {
         gateway.pass(IDLE);
-        refreshed(&gateway, nth).await;
+        gateway.refreshed(nth).await;
         becomes(&gateway, member, ("CONNECTED", None)).await;
     }
     assert_eq!(told(&gateway, "IMPAIRED"), 0);
@@ -255,7 +239,7 @@ async fn rotate_then_500_is_told_when_the_old_token_is_refused_twice(backend: Ba
     for nth in 2..=3 {
         assert_eq!(told(&gateway, "IMPAIRED"), 0);
         gateway.pass(DOUBT);
-        refreshed(&gateway, nth).await;
+        gateway.refreshed(nth).await;
     }
     becomes(&gateway, member, ("IMPAIRED", Some("REFRESH_LOST"))).await;
     gateway.pass(DOUBT);
@@ -264,20 +248,12 @@ async fn rotate_then_500_is_told_when_the_old_token_is_refused_twice(backend: Ba
 }
 
 async fn an_institution_that_cannot_be_reached_costs_nobody_the_connection(backend: Backend) {
-    let setup = Setup {
-        bank_origin: Some("http://127.0.0.1:1".to_owned()),
-        ..Setup::default()
-    };
     // It was reached when the member connected, and then its name is gone.
     let mut gateway = TestGateway::start(backend).await;
     let member = pulled(&gateway).await;
-    let file = gateway.folder.path().join("institutions/fake_bank.toml");
-    let text = std::fs::read_to_string(&file).expect("a file");
-    let away = setup.bank_origin.as_deref().expect("an origin");
-    let called = format!("token_endpoint = \"{}\"", gateway.bank.token_url());
-    assert!(text.contains(&called), "{text}");
-    let gone = text.replace(&called, &format!("token_endpoint = \"{away}/token\""));
-    std::fs::write(&file, gone).expect("written");
+    let here = gateway.bank.token_url().to_string();
+    let away = "http://127.0.0.1:1/token";
+    gateway.rewrite_institution(BANK, &[(&here, away)]);
     gateway.restart().await;
     gateway.pass(IDLE);
     let job = ordered(&gateway, member).await;
@@ -290,7 +266,7 @@ async fn an_institution_that_cannot_be_reached_costs_nobody_the_connection(backe
         self::status(&read(&gateway, member).await),
         ("CONNECTED", None)
     );
-    std::fs::write(&file, text).expect("written");
+    gateway.rewrite_institution(BANK, &[(away, &here)]);
     gateway.restart().await;
     gateway.pass(Duration::from_secs(20 * 60));
     let pushes = gateway.aggregator.received().len();
@@ -436,7 +412,7 @@ async fn lost_rotation_by_a_crash_is_told_or_lives_on(backend: Backend) {
     crash.gateway.pass(FENCE);
     for nth in 1..=2 {
         crash.gateway.pass(DOUBT);
-        refreshed(&crash.gateway, nth).await;
+        crash.gateway.refreshed(nth).await;
     }
     becomes(&crash.gateway, member, ("IMPAIRED", Some("REFRESH_LOST"))).await;
 }
@@ -463,7 +439,7 @@ async fn a_refused_token_set_is_kept_for_a_day(backend: Backend) {
     };
     assert!(kept().await);
     gateway.pass(Duration::ZERO);
-    refreshed(&gateway, 2).await;
+    gateway.refreshed(2).await;
     becomes(&gateway, member, ("IMPAIRED", Some("REVOKED"))).await;
     gateway.pass(DAY);
     eventually(async || {

@@ -1,6 +1,7 @@
 //! The browser, the accessibility checker and the authorization server from elsewhere.
 
 use std::fs;
+use std::time::Duration;
 
 use url::Url;
 
@@ -63,11 +64,12 @@ async fn scripts_can_be_switched_off() {
 #[tokio::test]
 async fn the_server_from_elsewhere_asks_for_login_and_consent() {
     let redirect_uri = "http://127.0.0.1:9/back".to_owned();
-    let bank = InteropProvider::start(&Registration {
+    let client = Registration {
         client_id: "app".to_owned(),
         client_secret: Some("s3cret".to_owned()),
         redirect_uri: redirect_uri.clone(),
-    });
+    };
+    let bank = InteropProvider::start(&client, Duration::from_secs(3600));
     let mut request = bank.endpoints.authorization_endpoint.clone();
     request.query_pairs_mut().extend_pairs([
         ("response_type", "code"),

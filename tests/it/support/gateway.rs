@@ -182,8 +182,8 @@ impl TestGateway {
         }
         let folder = tempfile::tempdir().expect("a folder");
         write_institutions(folder.path(), &bank, &setup);
-        let elsewhere = setup.elsewhere.then(|| {
-            let elsewhere = InteropProvider::for_client(CLIENT, &url);
+        let elsewhere = setup.elsewhere.map(|access_life| {
+            let elsewhere = InteropProvider::for_client(CLIENT, &url, access_life);
             let file = folder.path().join(format!("institutions/{ELSEWHERE}.toml"));
             std::fs::write(file, elsewhere.institution_file()).expect("a file");
             elsewhere
@@ -283,6 +283,21 @@ impl TestGateway {
         self.folder.path().join("guichet.toml")
     }
 
+    /// Has an institution's file say other things, from the next start on.
+    ///
+    /// # Panics
+    ///
+    /// If it does not say what is to be replaced.
+    pub fn rewrite_institution(&self, code: &str, swaps: &[(&str, &str)]) {
+        let file = self.folder.path().join(format!("institutions/{code}.toml"));
+        let mut text = std::fs::read_to_string(&file).expect("a file");
+        for (this, that) in swaps {
+            assert!(text.contains(this), "no {this} in {text}");
+            text = text.replace(this, that);
+        }
+        std::fs::write(&file, text).expect("written");
+    }
+
     /// Moves the clock and wakes the worker.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(time);
@@ -377,6 +392,24 @@ impl TestGateway {
         let url = self.operator.join("metrics").expect("a path");
         let answer = super::visitor::http().get(url).send().await;
         answer.expect("a response").text().await.expect("a text")
+    }
+
+    /// Waits until so many refreshes have ended here since the start, however they did.
+    ///
+    /// # Panics
+    ///
+    /// If they do not within half a minute.
+    pub async fn refreshed(&self, count: usize) {
+        let is_count = |line: &&str| line.starts_with("guichet_refreshes_total{");
+        eventually(async || {
+            let metrics = self.metrics().await;
+            let counts = metrics.lines().filter(is_count).map(|line| {
+                let (_, value) = line.rsplit_once(' ').expect("a name and a value");
+                value.parse::<f64>().expect("a number")
+            });
+            (counts.sum::<f64>() >= count as f64).then_some(())
+        })
+        .await;
     }
 
     /// How often that step of the store was asked for, as the metrics say.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -10,6 +11,7 @@ use url::Url;
 
 use super::fake_bank::Registration;
 use super::process::Guarded;
+use super::visitor::Visitor;
 use super::{package_folder, program};
 
 /// The institution that the server stands for in a gateway under test.
@@ -53,12 +55,42 @@ impl InteropProvider {
     /// # Panics
     ///
     /// As [`InteropProvider::start`].
-    pub fn for_client(client: &str, gateway: &Url) -> Self {
-        Self::start(&Registration {
+    pub fn for_client(client: &str, gateway: &Url, access_life: Duration) -> Self {
+        let registration = Registration {
             client_id: format!("{client}-at-{ELSEWHERE}"),
             client_secret: Some(SECRET.to_owned()),
             redirect_uri: format!("{gateway}oauth/redirect_from/{client}/{ELSEWHERE}"),
-        })
+        };
+        Self::start(&registration, access_life)
+    }
+
+    /// Signs in with a browser that it has not met, and agrees: a grant of its own. Where the person goes from there.
+    ///
+    /// # Panics
+    ///
+    /// If its pages lead nowhere.
+    pub async fn agree(&self, authorization: &Url) -> Url {
+        let browser = Visitor::new();
+        let mut page = browser.get(authorization).await;
+        // Two pages, each with a redirect to it and one from it.
+        for _ in 0..10 {
+            page = match page.location() {
+                Some(next) if next.origin() != authorization.origin() => return next,
+                Some(next) => browser.get(&next).await,
+                None => {
+                    let form = page
+                        .between("action=\"", "\"")
+                        .and_then(|to| page.url.join(to).ok());
+                    let prompt = page.between("name=\"prompt\" value=\"", "\"");
+                    let (Some(form), Some(prompt)) = (form, prompt) else {
+                        break;
+                    };
+                    let fields = [("prompt", prompt), ("login", "ada"), ("password", "any")];
+                    browser.post(&form, &fields).await
+                }
+            };
+        }
+        panic!("no way back from {}: {}", page.url, page.body);
     }
 
     /// The institution file that leads a gateway here.
@@ -74,13 +106,13 @@ impl InteropProvider {
         )
     }
 
-    /// Starts the server and waits until it responds.
+    /// Starts the server, whose access tokens are valid for that many whole seconds, and waits until it responds.
     ///
     /// # Panics
     ///
     /// If it does not within twenty seconds, which is likely when `npm ci` was not run in
     /// `tests/interop`; the message holds what the server printed. Also for a public client.
-    pub fn start(client: &Registration) -> Self {
+    pub fn start(client: &Registration, access_life: Duration) -> Self {
         let secret = client.client_secret.as_deref();
         let client = json!({
             "client_id": client.client_id,
@@ -88,10 +120,12 @@ impl InteropProvider {
             "redirect_uri": client.redirect_uri,
         });
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let arguments: [OsString; 3] = [
+        let arguments: [OsString; 5] = [
             format!("INTEROP_CLIENT={client}").into(),
             node().into(),
             package_folder().join("tests/interop/provider.mjs").into(),
+            "--access-token-seconds".into(),
+            access_life.as_secs().to_string().into(),
         ];
         let log = folder.path().join("provider.log");
         let server = Guarded::start("env".as_ref(), arguments, &log, None);

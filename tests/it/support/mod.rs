@@ -17,6 +17,8 @@ pub mod loopback;
 pub mod process;
 pub mod receiver;
 pub mod redis;
+pub mod relay;
+pub mod sandbox;
 pub mod served;
 pub mod settings;
 pub mod tls;

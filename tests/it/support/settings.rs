@@ -1,6 +1,8 @@
 //! What the gateway under test is told: its configuration, its institution files, and how a test has
 //! them differ.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::fake_bank::FakeBank;
@@ -80,8 +82,9 @@ pub struct Setup {
     pub store: Option<String>,
     /// Leaves the aggregator out.
     pub without_aggregator: bool,
-    /// Adds the institution [`ELSEWHERE`], whose authorization server others wrote.
-    pub elsewhere: bool,
+    /// Adds the institution [`ELSEWHERE`](interop::ELSEWHERE), whose authorization server others wrote, with access
+    /// tokens that are valid for so long.
+    pub elsewhere: Option<Duration>,
     /// How many links a member may have per minute, in place of as many as tests want.
     pub mints_per_member_per_minute: Option<u32>,
     /// Where the bank's endpoints for the gateway are, if not at its own origin.
@@ -205,8 +208,8 @@ pub(super) fn configuration(
         )
     };
     let own_elsewhere = match setup.elsewhere {
-        true => interop::registration(CLIENT),
-        false => String::new(),
+        Some(_) => interop::registration(CLIENT),
+        None => String::new(),
     };
     let host = |url: &Url| {
         format!(

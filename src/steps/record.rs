@@ -322,7 +322,7 @@ pub struct TokenState {
     /// Tells it from those before and after it.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub generation: u64,
-    /// Which one a new consent replaced by it.
+    /// Which one a new consent replaced by it, or by the one that it was refreshed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<u64>,
     /// Whether it has a refresh token.

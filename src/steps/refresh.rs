@@ -308,6 +308,8 @@ impl Step for SettleRefresh {
                 access.sealed = new.sealed.clone().into();
                 token = TokenState {
                     frozen_at: before.frozen_at,
+                    // A refresh of what was replaced may still be under way.
+                    replaced: before.replaced,
                     ..new.state(&member)
                 };
                 has_moved = consent_end::keep(&mut changes, &mut member, new.consent);

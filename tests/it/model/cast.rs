@@ -30,6 +30,11 @@ pub struct Cast {
     makers: HashMap<String, (usize, usize)>,
     events: Vec<(EventKind, EventGuid)>,
     questions: Vec<CredentialGuid>,
+    /// What news are called that are kept: of each revision, for each endpoint.
+    news: Vec<Vec<EventGuid>>,
+    pub endpoints: Vec<EndpointId>,
+    /// Members of others.
+    pub strangers: Vec<MemberGuid>,
 }
 
 pub static CAST: LazyLock<Cast> = LazyLock::new(|| {
@@ -68,8 +73,17 @@ pub static CAST: LazyLock<Cast> = LazyLock::new(|| {
             .map(|kind| (kind, EventGuid::new(&chance, partition)))
             .collect(),
         questions: many
+            .clone()
             .map(|_| CredentialGuid::new(&chance, partition))
             .collect(),
+        news: many
+            .clone()
+            .map(|_| [(); 2].map(|()| EventGuid::new(&chance, partition)).into())
+            .collect(),
+        endpoints: ["https://a.example/", "https://b.example/"]
+            .map(|url| EndpointId::of(&url.parse().expect("an address")))
+            .into(),
+        strangers: many.map(|_| MemberGuid::new(&chance, partition)).collect(),
     }
 });
 
@@ -84,6 +98,23 @@ pub fn told(kind: EventKind) -> Vec<Notice> {
         kind,
         endpoint: EndpointId::default(),
     }]
+}
+
+/// Notices of those kinds.
+pub fn told_all(kinds: &[EventKind]) -> Vec<Notice> {
+    kinds.iter().copied().flat_map(told).collect()
+}
+
+/// A notice of that kind for each of so many endpoints, named by the revision that it will show.
+pub fn told_to(endpoints: usize, kind: EventKind, revision: u32) -> Vec<Notice> {
+    let guids = CAST.news[revision as usize].iter();
+    let both = guids.zip(&CAST.endpoints).take(endpoints);
+    both.map(|(guid, endpoint)| Notice {
+        guid: *guid,
+        kind,
+        endpoint: *endpoint,
+    })
+    .collect()
 }
 
 impl Cast {

@@ -6,14 +6,18 @@
 //!
 //! ```text
 //! cast       names and secrets, drawn once
+//! bank       an institution that rotates refresh tokens
 //! world      a state, and what may happen to it
+//! duties     what gateways do for what is due, step by step
 //! promises   what holds in every state
 //! scenarios  where it begins, and what people do
 //! search     every state, nearest first
 //! mutants    faults, each found by the promise that it breaks
 //! ```
 
+mod bank;
 mod cast;
+mod duties;
 mod mutants;
 mod promises;
 mod scenarios;

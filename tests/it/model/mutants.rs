@@ -3,12 +3,15 @@
 use std::rc::Rc;
 
 use guichet::domain::window::{Ending, WindowStatus};
-use guichet::steps::Committed;
-use guichet::steps::record::{Changes, Record};
+use guichet::steps::record::{Changes, Record, TokenState};
+use guichet::steps::{Committed, ConsentTold, RefreshOutcome, Settled, Verdict};
 use jiff::Timestamp;
 
 use super::promises::Promise;
-use super::scenarios::{ANSWERS, CONTINUED, GATEWAYS, LIVES, ONE_LINK, STANDARD, TWO_LINKS};
+use super::scenarios::{
+    ANSWERS, BRAKED, CONSENTS, CONTINUED, DELIVERED, GATEWAYS, LEFT, LIVES, ONE_LINK, REFRESHED,
+    REPLACED, STANDARD, TWO_LINKS,
+};
 use super::search::{Scenario, search};
 use super::world::{Command, Driver, Kept, LAW, Law, Outcome, Seen, law};
 
@@ -103,6 +106,90 @@ fn mutants() -> Vec<Mutant> {
             tells_of_yesterday,
             TWO_LINKS,
             EventsInOrder,
+        ),
+        deciding(
+            "a refresh that runs is no fence",
+            fences_nothing,
+            REFRESHED,
+            OneRefresh,
+        ),
+        deciding(
+            "a doubt is not waited for",
+            doubts_nothing,
+            REFRESHED,
+            OneRefresh,
+        ),
+        deciding(
+            "new tokens are kept within the fence alone",
+            keeps_within_the_fence,
+            REFRESHED,
+            NewestTokens,
+        ),
+        deciding(
+            "one refusal in doubt is enough",
+            loses_at_once,
+            REFRESHED,
+            LostForCause,
+        ),
+        deciding(
+            "a loss is told to nobody",
+            loses_in_silence,
+            REFRESHED,
+            ToldOnce,
+        ),
+        deciding(
+            "what was not asked is never due again",
+            forgets_what_was_not_asked,
+            REFRESHED,
+            NeverSilentlyDead,
+        ),
+        deciding(
+            "a deletion owes nothing",
+            deletes_and_owes_nothing,
+            LEFT,
+            NothingOwed,
+        ),
+        deciding(
+            "what a replaced grant gave is dropped",
+            drops_what_was_replaced,
+            LEFT,
+            NothingOwed,
+        ),
+        deciding(
+            "a refresh forgets what its grant replaced",
+            forgets_what_was_replaced,
+            REPLACED,
+            NothingOwed,
+        ),
+        deciding(
+            "a brake that is on counts",
+            counts_though_braked,
+            BRAKED,
+            LostForCause,
+        ),
+        deciding(
+            "nobody gets back what was lost",
+            restores_nothing,
+            BRAKED,
+            LostForCause,
+        ),
+        deciding(
+            "an old try decides",
+            old_tries_decide,
+            DELIVERED,
+            LastDecides,
+        ),
+        deciding(
+            "what was taken up leaves its line",
+            leaves_its_line,
+            DELIVERED,
+            OneLine,
+        ),
+        deciding(
+            "a notice is given at every look",
+            tells_the_end_again,
+            CONSENTS,
+            ToldOnce,
         ),
         driven("nothing is known again", Driver::NeverRemembers, OneAnswer),
         driven(
@@ -244,6 +331,176 @@ fn tells_of_yesterday(command: &Command, seen: &Seen, now: Timestamp) -> (Outcom
         {
             event.member.revision -= 1;
         }
+    }
+    (outcome, changes)
+}
+
+/// What was read, with what is known of each token set changed.
+fn as_if_tokens(seen: &Seen, change: impl Fn(&mut TokenState)) -> Seen {
+    as_if(seen, |record| {
+        if let Record::Access(access) = record
+            && let Some(token) = &mut access.token
+        {
+            change(token);
+        }
+    })
+}
+
+fn fences_nothing(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    match command {
+        Command::Begin(_) => {
+            let seen = as_if_tokens(seen, |token| token.running = None);
+            law(command, &seen, now)
+        }
+        _ => law(command, seen, now),
+    }
+}
+
+fn doubts_nothing(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    match command {
+        Command::Begin(_) => {
+            let seen = as_if_tokens(seen, |token| {
+                token.running.take_if(|running| running.until <= now);
+            });
+            law(command, &seen, now)
+        }
+        _ => law(command, seen, now),
+    }
+}
+
+fn keeps_within_the_fence(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let is_within = |record: &Record| {
+        matches!(record, Record::Access(access) if access.token.as_ref().is_some_and(|token| {
+            token.running.as_ref().is_some_and(|running| running.until > now)
+        }))
+    };
+    let mut read = seen.records.iter().filter_map(|(_, kept)| kept.as_ref());
+    match command {
+        Command::Settle(settle)
+            if matches!(settle.outcome, RefreshOutcome::Refreshed(_))
+                && !read.any(|kept| is_within(&kept.record)) =>
+        {
+            (Outcome::Settle(Settled::Superseded), Changes::default())
+        }
+        _ => law(command, seen, now),
+    }
+}
+
+fn loses_at_once(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    match command {
+        Command::Settle(_) => {
+            let seen = as_if_tokens(seen, |token| {
+                if let Some(doubt) = &mut token.doubt {
+                    doubt.refusals = 1;
+                }
+            });
+            law(command, &seen, now)
+        }
+        _ => law(command, seen, now),
+    }
+}
+
+fn loses_in_silence(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let (outcome, mut changes) = law(command, seen, now);
+    if matches!(outcome, Outcome::Settle(Settled::Lost(..))) {
+        changes.records.retain(|(key, _)| key.kind() != 'e');
+    }
+    (outcome, changes)
+}
+
+fn forgets_what_was_not_asked(
+    command: &Command,
+    seen: &Seen,
+    now: Timestamp,
+) -> (Outcome, Changes) {
+    let (outcome, mut changes) = law(command, seen, now);
+    if let Command::Settle(settle) = command
+        && matches!(settle.outcome, RefreshOutcome::NotAsked { .. })
+    {
+        for (_, record) in &mut changes.records {
+            if let Some(Record::Access(access)) = record
+                && let Some(token) = &mut access.token
+            {
+                token.due_at = None;
+            }
+        }
+    }
+    (outcome, changes)
+}
+
+fn deletes_and_owes_nothing(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let (outcome, mut changes) = law(command, seen, now);
+    if matches!(command, Command::Delete(_)) {
+        changes.records.retain(|(key, _)| key.kind() != 'r');
+    }
+    (outcome, changes)
+}
+
+fn drops_what_was_replaced(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    match law(command, seen, now) {
+        (Outcome::Settle(Settled::Replaced), changes) => {
+            (Outcome::Settle(Settled::Superseded), changes)
+        }
+        decided => decided,
+    }
+}
+
+fn forgets_what_was_replaced(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let (outcome, mut changes) = law(command, seen, now);
+    for (_, record) in &mut changes.records {
+        if let Command::Settle(_) = command
+            && let Some(Record::Access(access)) = record
+            && let Some(token) = &mut access.token
+        {
+            token.replaced = None;
+        }
+    }
+    (outcome, changes)
+}
+
+fn counts_though_braked(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    match law(command, seen, now) {
+        (Outcome::CountRefusal(Verdict::IsOn), changes) => {
+            (Outcome::CountRefusal(Verdict::Counts), changes)
+        }
+        decided => decided,
+    }
+}
+
+fn restores_nothing(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    match command {
+        Command::Restore(_) => (Outcome::Restore(false), Changes::default()),
+        _ => law(command, seen, now),
+    }
+}
+
+fn old_tries_decide(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    match command {
+        Command::SettleDuty(settle) => {
+            let mut settle = settle.clone();
+            settle.attempt = None;
+            law(&Command::SettleDuty(settle), seen, now)
+        }
+        _ => law(command, seen, now),
+    }
+}
+
+fn leaves_its_line(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let (outcome, mut changes) = law(command, seen, now);
+    if let Command::Push(_) = command {
+        for (_, record) in &mut changes.records {
+            if let Some(Record::Event(event)) = record {
+                event.member.client = "elsewhere".parse().expect("a client");
+            }
+        }
+    }
+    (outcome, changes)
+}
+
+fn tells_the_end_again(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let (outcome, mut changes) = law(command, seen, now);
+    if matches!(outcome, Outcome::TellConsent(ConsentTold::Expiring(_))) {
+        changes.records.retain(|(key, _)| key.kind() != 'q');
     }
     (outcome, changes)
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use guichet::domain::client::UnboundCallback;
 use guichet::domain::duty::DutyKind;
 use guichet::domain::event::EventKind;
-use guichet::domain::id::JobGuid;
+use guichet::domain::id::{EventGuid, JobGuid};
 use guichet::domain::job::{JobFailure, JobReport, JobStatus, Pulled};
 use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::window::{Ending, ErrorReason, NewWindow, OpenPolicy, WindowStatus};
@@ -14,13 +14,15 @@ use guichet::steps::DutyName;
 use guichet::steps::Line;
 use guichet::steps::duty::TakeUp;
 use guichet::steps::link::Mint;
-use guichet::steps::record::{KeptUser, KeptWindow, Key};
+use guichet::steps::record::{Brake, CountedRefusal, KeptUser, KeptWindow, Key, Record};
 use guichet::steps::{
-    Answering, Claim, Connection, Deletion, Failure, JobOrder, MemberChange, NewCredentials,
-    NewMember, Opening, Retry, VisitKind,
+    Answering, Claim, Connection, ConsentEnd, Deletion, Failure, Freeze, JobOrder, MemberChange,
+    NewCredentials, NewMember, Opening, RefreshOutcome, Replay, Restore, Retry, VisitKind, Want,
 };
 
-use super::cast::{CAST, grant, told};
+use super::bank::{AtBank, Bank, Temper, generation, tokens};
+use super::cast::{CAST, grant, told, told_to};
+use super::duties::{Stage, begin, brake_key, notice_days, settle};
 use super::search::Scenario;
 use super::world::{Command, Move, World, report};
 use crate::store_contract::fixtures::{
@@ -28,9 +30,29 @@ use crate::store_contract::fixtures::{
 };
 
 /// Every scenario.
-pub const ALL: [Scenario; 7] = [
-    ONE_LINK, TWO_LINKS, ANSWERS, CONTINUED, LIVES, STANDARD, GATEWAYS,
+pub const ALL: [Scenario; 13] = [
+    ONE_LINK, TWO_LINKS, ANSWERS, CONTINUED, LIVES, STANDARD, GATEWAYS, REFRESHED, LEFT, REPLACED,
+    BRAKED, DELIVERED, CONSENTS,
 ];
+
+/// The moments at which fences, holds and doubts end.
+const REFRESHES: &[i64] = &[0, 100, 200];
+
+/// What is fenced, held or postponed ends once.
+const HOLDS: &[i64] = &[0, 100];
+
+/// Before and after a probe.
+const PROBES: &[i64] = &[0, 60];
+
+/// When the notice is due, when who took it up no longer holds it, and at the end.
+const ENDS: &[i64] = &[9 * DAY, 9 * DAY + 100, CONSENT];
+
+/// When a consent ends, in seconds.
+const CONSENT: i64 = 10 * DAY;
+
+const DAY: i64 = 24 * 60 * 60;
+
+const TEMPERS: [Temper; 2] = [Temper::Strict, Temper::Lenient];
 
 /// At once; when a link's time is over, and that of an exchange; when the answer is no longer awaited; when
 /// "Try again" is over; when all of it is.
@@ -193,6 +215,117 @@ pub const STANDARD: Scenario = Scenario {
     },
 };
 
+/// A connection whose tokens are refreshed by two gateways, at institutions of every temper; the person may withdraw
+/// the consent.
+pub const REFRESHED: Scenario = Scenario {
+    name: "a connection refreshed",
+    least: 10_000,
+    starts: || {
+        let start = |temper| {
+            let world = renewable(temper).with_workers(2).at_moments(REFRESHES);
+            (format!("a connection, {temper:?}"), world)
+        };
+        TEMPERS.map(start).into()
+    },
+    moves: |world| {
+        let mut moves = Moves::of(world);
+        moves.lease(0, 2);
+        moves.withdraw();
+        moves.done
+    },
+};
+
+/// A connection that is refreshed, while its member is deleted or connects again; and what is given back.
+pub const LEFT: Scenario = Scenario {
+    name: "a connection left",
+    least: 10_000,
+    starts: || {
+        let mut world = renewable(Temper::Strict).minted_again();
+        world.bank.is_reliable = true;
+        let world = world.with_workers(2);
+        let gone = world.clone().after(delete(0)).at_moments(HOLDS);
+        vec![
+            ("a connection, and another answer".to_owned(), world),
+            ("a member that was deleted".to_owned(), gone),
+        ]
+    },
+    moves: |world| {
+        let mut moves = Moves::of(world);
+        moves.lease(0, 1);
+        moves.connect_again();
+        moves.delete(0);
+        moves.done
+    },
+};
+
+/// A connection that is refreshed while another one takes its place, which is refreshed as well.
+pub const REPLACED: Scenario = Scenario {
+    name: "a connection replaced",
+    least: 3_000,
+    starts: || {
+        let mut world = renewable(Temper::Strict).minted_again();
+        world.bank.is_reliable = true;
+        let label = "a connection, and another answer".to_owned();
+        vec![(label, world.with_workers(2))]
+    },
+    moves: |world| {
+        let mut moves = Moves::of(world);
+        moves.lease(0, 2);
+        moves.connect_again();
+        moves.done
+    },
+};
+
+/// An institution that refuses everybody, and has refused so many that the next but one puts the brake on.
+pub const BRAKED: Scenario = Scenario {
+    name: "an institution that refuses everybody",
+    least: 2_000,
+    starts: || {
+        let world = nearly_braked().with_workers(2).at_moments(PROBES);
+        vec![("two connections, and eighteen refused".to_owned(), world)]
+    },
+    moves: |world| {
+        let mut moves = Moves::of(world);
+        moves.lease(0, 3);
+        moves.lease(1, 3);
+        moves.mend();
+        moves.done
+    },
+};
+
+/// News of a member, sent by two gateways; an operator has some of it sent again.
+pub const DELIVERED: Scenario = Scenario {
+    name: "news delivered",
+    least: 5_000,
+    starts: || {
+        let world = idle().keeping_events().with_workers(2);
+        let two = world.after(rename(3, 1)).after(rename(4, 1));
+        let two = two.at_moments(HOLDS);
+        vec![("two pieces of news".to_owned(), two)]
+    },
+    moves: |world| {
+        let mut moves = Moves::of(world);
+        moves.replay(1);
+        moves.done
+    },
+};
+
+/// A consent that ends, and may be renewed by a refresh before.
+pub const CONSENTS: Scenario = Scenario {
+    name: "a consent that ends",
+    least: 10_000,
+    starts: || {
+        let mut world = ending().with_workers(2).at_moments(ENDS);
+        world.now = ENDS[0];
+        vec![("a consent that ends".to_owned(), world)]
+    },
+    moves: |world| {
+        let mut moves = Moves::of(world);
+        moves.lease(0, 1);
+        moves.done
+    },
+};
+
 /// Two gateways with a command each, in every order, cut off and unheard.
 pub const GATEWAYS: Scenario = Scenario {
     name: "two gateways",
@@ -312,15 +445,48 @@ fn meetings() -> Vec<(&'static str, World, Commands)> {
         ("the member is deleted", delete(0)),
     ];
     meetings.push(("a question", standard().after(asked), commands));
-    let idle = standard().after(report(job, pulled(), 0));
+    meetings.push(refreshed_meanwhile());
     let commands = vec![
         ("a job is ordered", order(0, 0)),
         ("another job is ordered", order(0, 1)),
         ("credentials are replaced", credentials(3)),
         ("the member is deleted", delete(0)),
     ];
-    meetings.push(("a standard member without a job", idle, commands));
+    meetings.push(("a standard member without a job", idle(), commands));
     meetings
+}
+
+/// A refresh is under way, and is settled in every way beside what else may happen.
+fn refreshed_meanwhile() -> (&'static str, World, Commands) {
+    let generation = generation((0, 0));
+    let settles = |outcome| settle(0, 0, (0, 0), outcome);
+    let again_at = at(100);
+    let refused = RefreshOutcome::Refused {
+        counts: true,
+        again_at,
+    };
+    let member = CAST.members[0];
+    let given = RefreshOutcome::Refreshed(tokens((0, 1), member));
+    let commands = vec![
+        ("it gives tokens", settles(given)),
+        ("it is refused", settles(refused)),
+        (
+            "nobody knows",
+            settles(RefreshOutcome::Unknown { again_at }),
+        ),
+        (
+            "nobody was asked",
+            settles(RefreshOutcome::NotAsked { again_at }),
+        ),
+        ("another begins", begin(0, 1, Want::Other(generation))),
+        ("it is frozen", Command::Freeze(Freeze { member })),
+        ("it is restored", restore(0)),
+        ("another grant is committed", granted(0, 1, 1)),
+        ("the member is deleted", delete(0)),
+    ];
+    let world = renewable(Temper::Strict).minted_again();
+    let world = world.after(begin(0, 0, Want::Other(generation)));
+    ("a refresh", world.at_bank(Bank::default()), commands)
 }
 
 /// A user, and nothing else.
@@ -362,6 +528,56 @@ fn connected_beside_opened() -> World {
     beside.opened(0, 1, VisitKind::Begin)
 }
 
+/// A member whose first token set, of grant 0, can be refreshed.
+fn renewable(temper: Temper) -> World {
+    let link = linked(OpenPolicy::Single).opened(0, 0, VisitKind::Begin);
+    let mut world = link.returned(0).after(granted(0, 0, 0));
+    world.bank.temper = temper;
+    world.bank.grant(0);
+    world
+}
+
+/// Two of those, at an institution that refuses everybody and has refused eighteen others.
+fn nearly_braked() -> World {
+    let world = renewable(Temper::Strict).created(NewMember {
+        tokens: Some(tokens((1, 0), CAST.members[1])),
+        ..new_member(Member {
+            status: ConnectionStatus::Connected,
+            ..CAST.member(1)
+        })
+    });
+    let refused = CAST.strangers.iter().take(18);
+    let refusals = refused.map(|member| CountedRefusal {
+        at: at(0),
+        member: *member,
+        granted: 0,
+    });
+    let brake = Brake {
+        refusals: refusals.collect(),
+        ..Brake::default()
+    };
+    let mut world = world.with(brake_key(), brake);
+    world.bank.grant(1);
+    world.bank.is_broken = true;
+    world.bank.is_reliable = true;
+    world
+}
+
+/// A member whose consent ends.
+fn ending() -> World {
+    let link = linked(OpenPolicy::Single).opened(0, 0, VisitKind::Begin);
+    let Command::Commit(mut commit) = granted(0, 0, 0) else {
+        unreachable!("it is a commit");
+    };
+    commit.tokens.consent = Some(ConsentEnd {
+        at: at(CONSENT),
+        due_at: notice_days().next(at(CONSENT), at(0)),
+    });
+    let mut world = link.returned(0).after(Command::Commit(commit));
+    world.bank.grant(0);
+    world
+}
+
 /// A standard member with its first job queued.
 fn standard() -> World {
     let member = CAST.member(0);
@@ -375,6 +591,11 @@ fn standard() -> World {
             ..member
         })
     })
+}
+
+/// The same, its job done.
+fn idle() -> World {
+    standard().after(report(CAST.jobs[0], pulled(), 0))
 }
 
 /// Ways to where a scenario begins.
@@ -398,6 +619,14 @@ impl World {
             made,
             UnboundCallback::Burn,
         ))
+    }
+
+    /// Another link of the connected member is followed, and its answer is back.
+    fn minted_again(self) -> Self {
+        let minted = self.after(mint(0, 1, OpenPolicy::Single, 0));
+        let made = minted.made_by(0);
+        let opened = open(0, 1, 0, made, made, VisitKind::Begin, 0);
+        minted.after(opened).returned(0)
     }
 
     fn pushed(self, job: JobGuid) -> Self {
@@ -495,6 +724,33 @@ fn commit(
         deleted: inbound.map_or_else(Vec::new, |_| told(EventKind::MemberDeleted)),
         updated: told(EventKind::MemberUpdated),
         finished: told(EventKind::OauthStateFinished),
+    })
+}
+
+/// The first tokens of a grant are kept, with no job.
+fn granted(member: usize, window: usize, grant: u8) -> Command {
+    let Command::Commit(mut commit) = commit(member, window, 0, Some("ada"), None, false) else {
+        unreachable!("it is a commit");
+    };
+    commit.tokens = tokens((grant, 0), CAST.members[member]);
+    Command::Commit(commit)
+}
+
+/// The standard member is given the name that its revision will be known by, which so many endpoints are told.
+fn rename(revision: u32, endpoints: usize) -> Command {
+    let Command::Update(mut change) = credentials(0) else {
+        unreachable!("it is an update");
+    };
+    change.credentials = None;
+    change.name = Some(format!("{revision}"));
+    change.updated = told_to(endpoints, EventKind::MemberUpdated, revision);
+    Command::Update(change)
+}
+
+fn restore(member: usize) -> Command {
+    Command::Restore(Restore {
+        member: CAST.members[member],
+        changed: told(EventKind::MemberUpdated),
     })
 }
 
@@ -596,6 +852,7 @@ const ORDERED: usize = 16;
 const MINTS: usize = 0;
 const ORDERS: usize = 1;
 const RENEWALS: usize = 2;
+const REPLAYS: usize = 3;
 
 /// What people may do in a state.
 struct Moves<'a> {
@@ -762,6 +1019,50 @@ impl<'a> Moves<'a> {
                     format!("round {round} is answered"),
                     answer(job.guid, round, 0),
                 );
+            }
+        }
+    }
+
+    /// A member's access token is refused, or ends, as long as so many refreshes began.
+    fn lease(&mut self, member: usize, most: u16) {
+        let lease = self.world.lease(member);
+        if let Some(lease) = lease.filter(|_| self.world.refreshes < most) {
+            self.done
+                .push((format!("member {member} needs a token"), lease));
+        }
+    }
+
+    /// The person withdraws the first consent at the institution.
+    fn withdraw(&mut self) {
+        self.done.push((
+            "the consent is withdrawn".to_owned(),
+            Move::Bank(AtBank::Ends(0)),
+        ));
+    }
+
+    fn mend(&mut self) {
+        if self.world.workers.iter().any(Stage::is_refused) {
+            return;
+        }
+        self.done.push((
+            "the institution is mended".to_owned(),
+            Move::Bank(AtBank::IsMended),
+        ));
+    }
+
+    /// The person connects again.
+    fn connect_again(&mut self) {
+        self.add("another grant is committed", granted(0, 1, 1));
+    }
+
+    /// An operator has news sent again.
+    fn replay(&mut self, most: u8) {
+        for (key, record) in self.world.records() {
+            if let Record::Event(_) = record
+                && let Ok(event) = EventGuid::from_compact(key.id())
+            {
+                let command = Command::Replay(Replay { event });
+                self.add_counted("news are sent again", command, (REPLAYS, most));
             }
         }
     }

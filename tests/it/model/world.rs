@@ -17,13 +17,17 @@ use guichet::steps::duty::TakeUp;
 use guichet::steps::link::Mint;
 use guichet::steps::record::{Changes, KeptWindow, Key, List, Reads, Record, View};
 use guichet::steps::{
-    Answering, Claim, Claimed, Committed, Connection, Deletion, Failure, JobOrder, MemberChange,
-    NewMember, Opened, Opening, Reported, Retried, Retry, StatusChange, Step, VisitKind,
+    Answering, AskBrake, BeginRefresh, Claim, Claimed, Committed, Connection, ConsentTold,
+    CountRefusal, Deletion, Failure, Freeze, GiveBack, JobOrder, MemberChange, NewMember, Opened,
+    Opening, ReleaseBrake, Replay, Reported, Restore, Retried, Retry, Settle, SettleRefresh,
+    StatusChange, Step, TellConsent, VisitKind,
 };
 use guichet::steps::{Duty, DutyName};
 use jiff::{SignedDuration, Timestamp};
 
+use super::bank::{AtBank, Bank, opened};
 use super::cast::told;
+use super::duties::{Deed, Stage};
 use super::promises::{self, Broken, Promise};
 use crate::store_contract::fixtures::at;
 use guichet::domain::event::EventKind;
@@ -87,6 +91,17 @@ commands! {
     Push(TakeUp);
     Report(Reported);
     Answer(Answering);
+    Begin(BeginRefresh);
+    Settle(SettleRefresh);
+    Freeze(Freeze);
+    SettleDuty(Settle);
+    GiveBack(GiveBack);
+    Replay(Replay);
+    CountRefusal(CountRefusal);
+    AskBrake(AskBrake);
+    Release(ReleaseBrake);
+    Restore(Restore);
+    TellConsent(TellConsent);
 }
 
 /// What decides, and how what was decided is kept: as it is, or with a fault planted in it.
@@ -215,6 +230,12 @@ pub struct Ghosts {
     pub connected: BTreeMap<OauthStateGuid, BTreeSet<Vec<u8>>>,
     /// The revision that the newest event of each member showed.
     pub revisions: BTreeMap<MemberGuid, u32>,
+    /// The events that were sent to their endpoint.
+    pub sent: BTreeSet<String>,
+    /// How often the end of each member's consent was told before it came.
+    pub warned: BTreeMap<MemberGuid, u8>,
+    /// Whether the brake went on.
+    pub was_braked: bool,
 }
 
 impl Hash for Ghosts {
@@ -225,6 +246,9 @@ impl Hash for Ghosts {
             &self.continued,
             &self.exchanged,
             &self.connected,
+            &self.sent,
+            &self.warned,
+            self.was_braked,
         )
             .hash(state);
     }
@@ -281,9 +305,19 @@ pub struct World {
     pub ghosts: Ghosts,
     gateways: Vec<Gateway>,
     /// How often each thing was done that a scenario allows so many times.
-    pub spent: [u8; 3],
+    pub spent: [u8; 4],
     /// How many commands were taken beside the gateways' own: each has a name of its own.
     others: u8,
+    /// The institution, where tokens are refreshed.
+    pub bank: Bank,
+    /// The gateways that do what is due, and where each is.
+    pub workers: Vec<Stage>,
+    /// How many refreshes began.
+    pub refreshes: u16,
+    /// Whether events are kept until they are delivered, in `lines`.
+    keeps_events: bool,
+    /// The events that wait, in the order in which they came.
+    pub lines: Vec<Key>,
 }
 
 /// What may happen next.
@@ -306,6 +340,10 @@ pub enum Move {
     Crash(usize),
     /// It arrives.
     Late(usize),
+    /// A gateway goes on with what it took up.
+    Does(usize, Deed),
+    /// Something happens at the institution.
+    Bank(AtBank),
 }
 
 impl World {
@@ -359,6 +397,25 @@ impl World {
         Self { clock, ..self }
     }
 
+    /// The same, with so many gateways that do what is due.
+    pub fn with_workers(self, many: usize) -> Self {
+        let workers = vec![Stage::Idle; many];
+        Self { workers, ..self }
+    }
+
+    /// The same, with that institution.
+    pub fn at_bank(self, bank: Bank) -> Self {
+        Self { bank, ..self }
+    }
+
+    /// The same, with events that wait until they are delivered.
+    pub fn keeping_events(self) -> Self {
+        Self {
+            keeps_events: true,
+            ..self
+        }
+    }
+
     /// Puts a record in before anything happens.
     pub fn with(mut self, key: Key, record: impl Into<Record>) -> Self {
         let kept = Kept::new(record.into(), vec![0]);
@@ -393,6 +450,14 @@ impl World {
     pub fn print(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.now, self.spent, self.others, &self.ghosts).hash(&mut hasher);
+        (&self.bank, self.refreshes).hash(&mut hasher);
+        self.lines
+            .iter()
+            .for_each(|key| key.as_str().hash(&mut hasher));
+        // Which gateway does what makes no difference.
+        let mut stages: Vec<u64> = self.workers.iter().map(print_of).collect();
+        stages.sort_unstable();
+        stages.hash(&mut hasher);
         for member in self.members() {
             let told = self.ghosts.revisions.get(&member.guid).copied();
             (member.revision - told.unwrap_or_default()).hash(&mut hasher);
@@ -471,8 +536,12 @@ impl World {
     /// Keeps what a command changes. Events go to whom they are for, and are not kept.
     fn keep(&mut self, seen: &Seen, changes: &Changes, command: u8) {
         for (key, record) in &changes.records {
-            if key.kind() == 'e' {
+            if key.kind() == 'e' && !self.keeps_events {
                 continue;
+            }
+            if key.kind() == 'e' {
+                let waits = record.as_ref().is_some_and(|record| record.due().is_some());
+                self.waits(key, waits);
             }
             let Some(record) = record else {
                 self.records.remove(key);
@@ -489,6 +558,16 @@ impl World {
             }
             let kept = Kept::new(record.clone(), commands);
             self.records.insert(Rc::new(key.clone()), Rc::new(kept));
+        }
+    }
+
+    /// An event waits in its line where it came, or leaves it.
+    fn waits(&mut self, key: &Key, waits: bool) {
+        let is_there = self.lines.contains(key);
+        match waits {
+            true if !is_there => self.lines.push(key.clone()),
+            false => self.lines.retain(|other| other != key),
+            true => {}
         }
     }
 
@@ -513,7 +592,7 @@ impl World {
     }
 
     /// Takes a command at once; what it led to.
-    fn take_at_once(&mut self, command: &Command, law: Law) -> Result<(Outcome, bool), Broken> {
+    pub fn take_at_once(&mut self, command: &Command, law: Law) -> Result<(Outcome, bool), Broken> {
         let seen = self.seen(command);
         let (outcome, changes) = (law.decide)(command, &seen, at(self.now));
         let is_change = !changes.is_empty();
@@ -557,9 +636,15 @@ impl World {
                 _,
                 Outcome::Claim(Claimed::Accepted { subject, .. } | Claimed::Burnt { subject, .. }),
             ) => *ghosts.exchanged.entry(subject.window.guid).or_default() += 1,
+            (Command::TellConsent(tell), Outcome::TellConsent(ConsentTold::Expiring(_))) => {
+                *ghosts.warned.entry(tell.member).or_default() += 1
+            }
             (Command::Commit(commit), Outcome::Commit((Committed::Connected(_), _))) => {
                 let told = ghosts.connected.entry(commit.window).or_default();
                 told.insert(commit.tokens.sealed.clone());
+                if let Some((grant, _)) = opened(&commit.tokens.sealed) {
+                    self.bank.grant(grant);
+                }
             }
             _ => {}
         }
@@ -591,6 +676,8 @@ impl World {
                     world.take_at_once(&report, law)?;
                 }
             }
+            Move::Does(number, deed) => world.does(*number, deed, law)?,
+            Move::Bank(what) => world.happens_at_bank(*what),
             Move::Tick => world.now = self.next_moment().unwrap_or(self.now),
             Move::Load(number) => world.load(*number, law)?,
             Move::Apply(number) => {
@@ -715,7 +802,7 @@ impl World {
     /// go on or are cut off.
     pub fn usual_moves(&self) -> Vec<(String, Move)> {
         let mut moves = Vec::new();
-        if self.next_moment().is_some() {
+        if self.next_moment().is_some_and(|moment| self.may_be(moment)) {
             moves.push(("time passes".to_owned(), Move::Tick));
         }
         for sweep in self.overdue() {
@@ -730,6 +817,7 @@ impl World {
                 Move::Work(Rc::new(push)),
             ));
         }
+        moves.extend(self.duty_moves());
         for (number, gateway) in self.gateways.iter().enumerate() {
             let name = ["first", "second"][number];
             match &gateway.phase {
@@ -829,7 +917,10 @@ impl World {
         let mut world = self.clone();
         for _ in 0..100 {
             let Some(due) = world.next_due() else {
-                return Ok(world);
+                return match world.workers.is_empty() {
+                    true => Ok(world),
+                    false => world.worked_off(law),
+                };
             };
             world.now = world.now.max(due.duration_since(at(0)).as_secs());
             for command in world.overdue() {
@@ -845,7 +936,8 @@ impl World {
     /// Whether no time is left, and nothing is on its way.
     pub fn is_over(&self) -> bool {
         let is_done = |gateway: &Gateway| matches!(gateway.phase, Phase::Told | Phase::Gone);
-        self.next_moment().is_none() && self.gateways.iter().all(is_done)
+        let is_idle = self.workers.iter().all(|stage| *stage == Stage::Idle);
+        self.next_moment().is_none() && is_idle && self.gateways.iter().all(is_done)
     }
 }
 

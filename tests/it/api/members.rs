@@ -21,13 +21,14 @@ crate::on_both_stores!(
 );
 
 /// What `guid` says of itself: the documented fields of CONTRACT.md 1.2 and two of ours.
-const FIELDS: [&str; 25] = [
+const FIELDS: [&str; 26] = [
     "aggregated_at",
     "background_aggregation_is_disabled",
     "connection_status",
     "connection_status_id",
     "connection_status_message",
     "connection_status_reason",
+    "consent_expires_at",
     "created_at",
     "external_guid",
     "guid",

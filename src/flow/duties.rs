@@ -55,6 +55,9 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// How many duties one look for those that are too old buries; the next look goes on.
 const BURIED_AT_ONCE: u64 = 1000;
 
+/// More than the time until the next try of any event.
+const NEXT_TRY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How many of them at a time.
 const BATCH: usize = 50;
 
@@ -236,24 +239,28 @@ pub async fn bury_beyond_bounds(gateway: &Gateway) -> Result<(), Internal> {
         return Ok(());
     }
     let now = gateway.now();
-    let due = gateway.store.spots_due(now).await?;
+    let last = now + NEXT_TRY;
+    let waits = gateway.store.spots_due(last).await?;
     for (client, waiting) in beyond {
         let mut too_many = waiting - most;
         let is_its = |spot: &&Spot| spot.is_delivery() && spot.line.client() == client;
-        let spots: Vec<&Spot> = due.iter().filter(is_its).collect();
+        let spots: Vec<&Spot> = waits.iter().filter(is_its).collect();
         let mut buried = 0;
-        // Some of each place in turn: within one, what has been due for longest goes first.
-        while too_many > 0 {
-            let before = buried;
-            for spot in &spots {
-                let limit = BATCH.min(usize::try_from(too_many).unwrap_or(usize::MAX));
-                let why = "too many events of its client wait";
-                let count = bury_some(gateway, spot, limit, now, why).await?;
-                buried += count;
-                too_many = too_many.saturating_sub(count);
-            }
-            if buried == before {
-                break;
+        // First what is due, then what waits for its next try, since everything of its member waits behind it. Some of
+        // each place in turn: within one, what has been due for longest goes first.
+        for due_by in [now, last] {
+            while too_many > 0 {
+                let before = buried;
+                for spot in &spots {
+                    let limit = BATCH.min(usize::try_from(too_many).unwrap_or(usize::MAX));
+                    let why = "too many events of its client wait";
+                    let count = bury_some(gateway, spot, limit, due_by, why).await?;
+                    buried += count;
+                    too_many = too_many.saturating_sub(count);
+                }
+                if buried == before {
+                    break;
+                }
             }
         }
         if buried > 0 {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::guichet;
+use serde_json::json;
+
 use crate::support::gateway::{Backend, CLIENT, Setup, TestGateway, eventually};
 use crate::support::loopback::Recorded;
 use crate::support::receiver::Reply;
@@ -15,6 +17,7 @@ crate::on_both_stores!(
     a_test_event_says_what_each_endpoint_answers,
     a_brake_is_taken_off_by_hand,
     beyond_the_bound_the_oldest_events_are_given_up_and_can_be_sent_again,
+    beyond_the_bound_what_waits_behind_a_later_try_is_given_up_too,
 );
 
 async fn telling_of_new_members(backend: Backend) -> TestGateway {
@@ -199,4 +202,24 @@ async fn beyond_the_bound_the_oldest_events_are_given_up_and_can_be_sent_again(b
     )
     .await;
     assert_eq!(again.out, "10 sent again\n", "{again:?}");
+}
+
+async fn beyond_the_bound_what_waits_behind_a_later_try_is_given_up_too(backend: Backend) {
+    let setup = Setup {
+        hook_events: Some(r#"["member.created", "member.updated"]"#),
+        swaps: vec![("[webhooks]", "[webhooks]\nmost_waiting = 100")],
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(backend, setup).await;
+    gateway.hooks.answer_with(Reply::RetryAfter(503, 7200));
+    let (member, _) = gateway.member().await;
+    crate::webhooks::settled(&gateway).await;
+    let path = format!("/users/{}/members/{member}", gateway.user);
+    for nth in 0..110 {
+        let body = Some(json!({"member": {"metadata": nth.to_string()}}));
+        assert_eq!(gateway.platform("PUT", &path, body).await.0, 200);
+    }
+    gateway.pass(Duration::from_secs(61));
+    let waiting = format!("guichet_events_waiting{{client=\"{CLIENT}\"}} 100");
+    eventually(async || gateway.metrics().await.contains(&waiting).then_some(())).await;
 }

@@ -172,7 +172,7 @@ fn calls(redis: &Redis, command: &str) -> u64 {
 const LOOK: u64 = 32;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_gateway_looks_into_redis_once_a_second_and_asks_nothing_else() {
+async fn an_idle_gateway_looks_into_redis_once_a_second_and_asks_little_else() {
     let redis = Redis::start();
     let setup = Setup {
         store: Some(redis.url()),
@@ -187,9 +187,14 @@ async fn an_idle_gateway_looks_into_redis_once_a_second_and_asks_nothing_else() 
     let first = after(looks() + LOOK).await;
     let (began, asked) = (Instant::now(), others());
     let last = after(first + 3 * LOOK).await;
-    assert_eq!(((last - first) % LOOK, others()), (0, asked));
+    assert_eq!((last - first) % LOOK, 0);
     let looks = u32::try_from((last - first) / LOOK).expect("few");
     let elapsed = began.elapsed();
+    // Once a second it reads what operators say of institutions, every ten seconds it agrees on the time.
+    let seconds = elapsed.as_secs() + 1;
+    let most = seconds + 4 * (1 + seconds / 10);
+    let asked: u64 = others().iter().sum::<u64>() - asked.iter().sum::<u64>();
+    assert!(asked <= most, "{asked} in {elapsed:?}");
     assert!(
         elapsed > Duration::from_secs(1) * (looks - 1),
         "{looks} in {elapsed:?}"

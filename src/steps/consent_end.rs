@@ -48,18 +48,22 @@ pub struct ConsentEnd {
     pub due_at: Timestamp,
 }
 
-/// An end that moves by less than this has not moved: institutions count in seconds from now.
+/// A move of an end by less than this is not worth telling: institutions count in seconds from now.
 const SAME: SignedDuration = SignedDuration::from_hours(1);
 
-/// Keeps when a member's consent ends. Returns whether that is not what was known.
-pub(super) fn keep(changes: &mut Changes, member: &mut Member, end: Option<ConsentEnd>) -> bool {
+/// Whether another end is worth telling.
+pub(super) fn is_news(before: Option<Timestamp>, after: Option<Timestamp>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => after.duration_since(before).abs() >= SAME,
+        (before, after) => before != after,
+    }
+}
+
+/// Keeps when a member's consent ends, by however little that has moved.
+pub(super) fn keep(changes: &mut Changes, member: &mut Member, end: Option<ConsentEnd>) {
     let ends_at = end.map(|it| it.at);
-    let is_same = match (member.consent_expires_at, ends_at) {
-        (Some(before), Some(after)) => after.duration_since(before).abs() < SAME,
-        (before, after) => before == after,
-    };
-    if is_same {
-        return false;
+    if member.consent_expires_at == ends_at {
+        return;
     }
     member.consent_expires_at = ends_at;
     match end {
@@ -74,7 +78,6 @@ pub(super) fn keep(changes: &mut Changes, member: &mut Member, end: Option<Conse
         ),
         None => changes.delete(Key::consent(member.guid)),
     }
-    true
 }
 
 #[cfg(test)]

@@ -300,7 +300,7 @@ impl Step for SettleRefresh {
         let mut access = access.clone();
         let mut token = before.clone();
         let mut settled = Settled::Kept;
-        let mut has_moved = false;
+        let ends_before = member.consent_expires_at;
         let mut changes = Changes::default();
         match &self.outcome {
             // Kept whoever is at it: these are the newest tokens that there are.
@@ -312,7 +312,7 @@ impl Step for SettleRefresh {
                     replaced: before.replaced,
                     ..new.state(&member)
                 };
-                has_moved = consent_end::keep(&mut changes, &mut member, new.consent);
+                consent_end::keep(&mut changes, &mut member, new.consent);
                 let was_lost = before.refused_at.is_some();
                 if member.status == ConnectionStatus::Impaired && was_lost {
                     follow(&mut member, ConnectionStatus::Connected);
@@ -370,9 +370,11 @@ impl Step for SettleRefresh {
             changes.change_member(&mut member);
             changes.tell(&news, &Snapshot::of(&member), now);
             **told = member;
-        } else if has_moved {
+        } else if consent_end::is_news(ends_before, member.consent_expires_at) {
             changes.change_member(&mut member);
             changes.tell(&self.changed, &Snapshot::of(&member), now);
+        } else if member.consent_expires_at != ends_before {
+            changes.put_member(member);
         }
         (settled, changes)
     }

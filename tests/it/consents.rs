@@ -26,6 +26,7 @@ crate::on_both_stores!(
     a_refresh_may_move_the_end_of_a_consent,
     consents_that_end_soon_are_listed,
     a_pull_under_way_when_its_consent_ends_connects_nobody,
+    a_consent_given_soon_after_another_ends_at_its_own_end,
     a_grant_that_went_to_another_gateway_does_not_end_here,
 );
 
@@ -317,4 +318,45 @@ async fn a_grant_that_went_to_another_gateway_does_not_end_here(backend: Backend
     inside.store.thaw(member, now()).await.expect("a step");
     gateway.pass(DAY + HOUR);
     over(&gateway, member).await;
+}
+
+async fn a_consent_given_soon_after_another_ends_at_its_own_end(backend: Backend) {
+    let half = HOUR / 2;
+    // Given while the one before is valid, and after it has ended.
+    for (pause, left) in [(half, HOUR), (HOUR + half, HOUR)] {
+        let mut gateway = TestGateway::start(backend).await;
+        gateway.bank.on_token(Behaviour::Without("refresh_token"));
+        let member = connected(&gateway).await;
+        gateway.pass(pause);
+        if pause > HOUR {
+            over(&gateway, member).await;
+        }
+        gateway.sign_in().await;
+        let path = format!("/users/{}/members/{member}/oauth_window_uri", gateway.user);
+        let (_, minted) = gateway.platform("GET", &path, None).await;
+        let link = minted["member"]["oauth_window_uri"].as_str();
+        let link = link.and_then(|it| it.parse().ok()).expect("a link");
+        let page = gateway.connect(&gateway.visitor(), &link).await;
+        assert_eq!(page.name(), Some("connected"), "{}", page.body);
+        let renewed = read(&gateway, member).await;
+        assert_eq!(minutes_to(&gateway, end(&renewed)), Some(60));
+        // The end of the one before is not its end.
+        gateway.pass(left - half / 2);
+        assert_eq!(
+            gateway
+                .inside
+                .store
+                .consents(9, |_| true)
+                .await
+                .expect("read")
+                .len(),
+            1
+        );
+        assert_eq!(
+            read(&gateway, member).await["connection_status"],
+            "CONNECTED"
+        );
+        gateway.pass(half);
+        over(&gateway, member).await;
+    }
 }

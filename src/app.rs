@@ -22,6 +22,7 @@ use crate::flow::{
 };
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
+use crate::jose;
 use crate::metrics::{Configured, Metrics};
 use crate::oauth::OAuthClient;
 use crate::outgoing::Outgoing;
@@ -140,6 +141,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
             institution: INSTITUTION_PLACES,
         },
     };
+    jose::prove()?;
     let ring = key_ring(&config)?;
     let outgoing = outgoing(&config)?;
     let aggregators = config.aggregators.iter();

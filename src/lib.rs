@@ -23,6 +23,7 @@ pub mod domain;
 mod fake_server;
 pub mod flow;
 pub mod http;
+pub mod jose;
 pub mod log_context;
 pub mod metrics;
 pub mod oauth;

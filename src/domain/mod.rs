@@ -11,10 +11,11 @@
 //! event    due ─▶ delivered | dead
 //! ```
 //!
-//! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`],
+//! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`], [`algorithm`],
 //! [`institution`], [`maintenance`], [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
+pub mod algorithm;
 pub mod background;
 pub mod challenge;
 pub mod client;

@@ -1,13 +1,14 @@
 //! Builds the domain's clients from `[[clients]]`, and checks the parts against each other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
 use super::address::PublicUrl;
-use super::fault::Refused;
+use super::fault::{Refused, Warning};
 use super::institutions::{Found, background};
 use super::raw;
 use super::reading::Reading;
@@ -24,6 +25,7 @@ use crate::domain::client_authentication::{
 use crate::domain::endpoint::EndpointId;
 use crate::domain::event::EventKind;
 use crate::domain::id::{AggregatorName, ClientId, InstitutionCode};
+use crate::domain::institution::OAuth;
 
 /// What clients are checked against.
 pub struct Surroundings<'a> {
@@ -333,6 +335,10 @@ impl Surroundings<'_> {
                 format!("{code} does not support OAuth; remove the registration"),
             ));
         };
+        let oauth = match raw.oauth.is_empty() {
+            true => oauth.clone(),
+            false => self.overlaid(reading, at, &code, &raw.oauth)?,
+        };
         let method = oauth.client_authentication;
         let is_raw = AuthenticationMethod::ClientSecretBasic(BasicEncoding::Raw);
         if method == is_raw && raw.client_id.contains(':') {
@@ -381,6 +387,7 @@ impl Surroundings<'_> {
         Ok(Registration {
             redirect_uri: self.redirect_uri(reading, at, client, &code, redirect_uri)?,
             institution: code,
+            oauth,
             client_id: raw.client_id,
             client_authentication: client_authentication?,
             scopes: raw
@@ -388,6 +395,30 @@ impl Surroundings<'_> {
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
             unbound_callback: raw.unbound_callback,
         })
+    }
+
+    /// The institution's OAuth as a registration has it; what is wrong is a fault of the registration's key.
+    fn overlaid(
+        &self,
+        reading: &mut Reading<'_>,
+        at: &str,
+        code: &InstitutionCode,
+        own: &toml::Table,
+    ) -> Result<Arc<OAuth>, Refused> {
+        match self.institutions.overlaid(code, own) {
+            Ok((oauth, warnings)) => {
+                for Warning { key, message, .. } in warnings {
+                    reading.warn(&format!("{at}.{key}"), message);
+                }
+                Ok(oauth)
+            }
+            Err(contradictions) => {
+                for (key, problem) in contradictions {
+                    reading.wrong(&format!("{at}.{key}"), problem);
+                }
+                Err(Refused)
+            }
+        }
     }
 
     /// The registered redirect URI, which must have the one path where its authorization responses are

@@ -5,6 +5,7 @@ mod help;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -54,6 +55,8 @@ pub struct Found {
     pub warnings: Vec<Warning>,
     /// Everything that is wrong, file by file.
     pub faults: Vec<Fault>,
+    /// Where each institution's file is, and what is in it.
+    files: BTreeMap<InstitutionCode, (PathBuf, String)>,
     /// The guids and codes in the files, also of files that cannot be used for other reasons.
     names: Vec<Name>,
     /// Whether some file's code is not known.
@@ -72,6 +75,60 @@ impl Found {
     pub fn may_have(&self, code: &InstitutionCode) -> bool {
         let is_it = |it: &Name| it.key == "code" && it.name == code.as_str();
         self.has_unnamed || self.names.iter().any(is_it)
+    }
+}
+
+/// What is wrong with the settings that a registration has of its own: each fault's key under `oauth`, and what it is.
+pub type Contradictions = Vec<(String, String)>;
+
+impl Found {
+    /// The institution's OAuth with a registration's `own` settings laid over its file's, and what is risky in them alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Contradictions`], as they would be reported of the file if it said the same.
+    pub fn overlaid(
+        &self,
+        code: &InstitutionCode,
+        own: &toml::Table,
+    ) -> Result<(Arc<OAuth>, Vec<Warning>), Contradictions> {
+        let whole = |problem: String| vec![("oauth".to_owned(), problem)];
+        let (file, text) = self
+            .files
+            .get(code)
+            .ok_or_else(|| whole("is for an institution without a file".to_owned()))?;
+        let read = text.parse::<toml::Table>();
+        let mut document = read.map_err(|error| whole(error.message().to_owned()))?;
+        let section = toml::Table::from_iter([("oauth".to_owned(), own.clone().into())]);
+        lay_over(&mut document, &section);
+        let text = toml::to_string(&document)
+            .map_err(|error| whole(format!("cannot be used: {error}")))?;
+        let contradictions = |error| match error {
+            ConfigError::Faults(faults) => faults
+                .into_iter()
+                .map(|fault: Fault| (fault.key, fault.problem))
+                .collect(),
+            other => whole(other.to_string()),
+        };
+        let (institution, warnings) = parse(&text, file).map_err(contradictions)?;
+        let is_new = |warning: &Warning| {
+            let is_same = |it: &Warning| it.key == warning.key && it.message == warning.message;
+            warning.key.starts_with("oauth.") && !self.warnings.iter().any(is_same)
+        };
+        let oauth = institution
+            .oauth
+            .ok_or_else(|| whole("is for an institution without OAuth".to_owned()))?;
+        Ok((oauth, warnings.into_iter().filter(is_new).collect()))
+    }
+}
+
+/// Puts what `upper` has into `table`: a section's keys one by one, anything else whole.
+fn lay_over(table: &mut toml::Table, upper: &toml::Table) {
+    for (key, value) in upper {
+        match (table.get_mut(key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay_over(below, above),
+            _ => drop(table.insert(key.clone(), value.clone())),
+        }
     }
 }
 
@@ -116,6 +173,8 @@ pub fn load(folder: &Path) -> Found {
         found.has_unnamed |= !has_code && outcome.is_err();
         match outcome {
             Ok((institution, warnings)) => {
+                let code = institution.code.clone();
+                found.files.insert(code, (path, text));
                 found.institutions.push(institution);
                 found.warnings.extend(warnings);
             }
@@ -412,7 +471,7 @@ impl RawInstitution {
             url: self.url.map(|url| url.0),
             logo: logo?,
             iso_country_code: self.iso_country_code.map(|code| code.0),
-            oauth,
+            oauth: oauth.map(Arc::new),
             credentials,
             help,
             background: background(

@@ -228,6 +228,8 @@ pub struct Registration {
     pub completion: Option<Parsed<Completion>>,
     #[serde(default)]
     pub unbound_callback: UnboundCallback,
+    #[serde(default)]
+    pub oauth: toml::Table,
 }
 
 /// What completes a flow. One value so far.

@@ -1,6 +1,7 @@
 //! The client: an API customer, its registrations, and its webhook endpoints.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -11,6 +12,7 @@ use super::client_authentication::ClientAuthentication;
 use super::endpoint::EndpointId;
 use super::event::EventKind;
 use super::id::{AggregatorName, ClientId, InstitutionCode};
+use super::institution::OAuth;
 use super::return_address::ReturnAddress;
 use super::scheme::Scheme;
 use super::window::OpenPolicy;
@@ -124,6 +126,8 @@ pub struct SigningSecret(pub zeroize::Zeroizing<Vec<u8>>);
 pub struct Registration {
     /// Where.
     pub institution: InstitutionCode,
+    /// The institution's OAuth, with what this registration has otherwise.
+    pub oauth: Arc<OAuth>,
     /// The OAuth `client_id` there.
     pub client_id: String,
     /// How it authenticates there, with its client secret.

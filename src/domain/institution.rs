@@ -1,6 +1,7 @@
 //! An institution as data: endpoints, client authentication, deviations as named values.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,8 @@ pub struct Institution {
     pub logo: Option<Logo>,
     /// The country it is in, as two letters (ISO 3166-1), where the file says so.
     pub iso_country_code: Option<String>,
-    /// Its OAuth; `None`: it has none.
-    pub oauth: Option<OAuth>,
+    /// Its OAuth, for every registration that says nothing else; `None`: it has none.
+    pub oauth: Option<Arc<OAuth>>,
     /// The fields of a sign-in without OAuth, in the order people are asked; empty: it has OAuth members
     /// only.
     pub credentials: Vec<CredentialField>,
@@ -87,7 +88,7 @@ impl ToShare {
     }
 }
 
-/// One institution's OAuth.
+/// An institution's OAuth, as it is for one registration or for all.
 pub struct OAuth {
     /// Where people are sent (RFC 6749 section 3.1).
     pub authorization_endpoint: Url,

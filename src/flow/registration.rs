@@ -80,8 +80,10 @@ impl CallbackEndpoint {
 
 /// The institution's OAuth and the client's registration there, if it has both.
 fn registered<'a>(client: &'a Client, institution: &'a Institution) -> Option<Registered<'a>> {
+    let registration = client.registration(&institution.code)?;
+    institution.oauth.as_ref()?;
     Some(Registered {
-        oauth: institution.oauth.as_ref()?,
-        registration: client.registration(&institution.code)?,
+        oauth: &registration.oauth,
+        registration,
     })
 }

@@ -15,7 +15,7 @@ use super::page::{
 };
 use super::refusal::Refusal;
 use super::source::Source;
-use crate::domain::client::Client;
+use crate::domain::client::{Client, Registration};
 use crate::domain::id::AttemptId;
 use crate::domain::institution::Institution;
 use crate::domain::member::Member;
@@ -272,10 +272,9 @@ impl About<'_> {
     /// A page whose form leads to the institution and, if that asks nothing, directly into the client's
     /// app.
     pub fn leading_to_institution(&self, page: &Page) -> Response {
-        let oauth = self
-            .institution
-            .and_then(|institution| institution.oauth.as_ref());
-        let targets = oauth.map(|oauth| &oauth.authorization_endpoint);
+        let targets = self
+            .registration()
+            .map(|registration| &registration.oauth.authorization_endpoint);
         targets
             .into_iter()
             .chain(&self.leaves_to)
@@ -285,19 +284,19 @@ impl About<'_> {
             .into_response()
     }
 
+    /// How the client is registered at the institution.
+    fn registration(&self) -> Option<&Registration> {
+        let (client, institution) = self.client.zip(self.institution)?;
+        client.registration(&institution.code)
+    }
+
     /// What the app will be able to see, if the names of the scopes say so; otherwise empty, and the
     /// institution tells the person.
     pub fn shares(&self) -> Vec<Share> {
-        let registration = self
-            .client
-            .zip(self.institution)
-            .and_then(|(client, institution)| client.registration(&institution.code));
-        let oauth = self
-            .institution
-            .and_then(|institution| institution.oauth.as_ref());
-        let scopes = registration
-            .and_then(|registration| registration.scopes.as_ref())
-            .or(oauth.map(|oauth| &oauth.scopes));
+        let scopes = self.registration().map(|registration| {
+            let own = registration.scopes.as_ref();
+            own.unwrap_or(&registration.oauth.scopes)
+        });
         let is_asked = |word: &str| {
             let mut scopes = scopes.into_iter().flatten();
             scopes.any(|scope| scope.to_ascii_lowercase().contains(word))

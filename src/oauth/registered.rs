@@ -6,7 +6,7 @@ use crate::domain::institution::OAuth;
 /// The institution that a call goes to, and the client that it is made as.
 #[derive(Clone, Copy)]
 pub struct Registered<'a> {
-    /// The institution.
+    /// The institution, as it is for that registration.
     pub oauth: &'a OAuth,
     /// The client's registration there.
     pub registration: &'a Registration,

@@ -1,6 +1,7 @@
 //! An institution and a registration for the tests of this folder.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -52,6 +53,7 @@ pub fn oauth(base: &Url) -> OAuth {
 pub fn registration() -> Registration {
     Registration {
         institution: "bank".parse().unwrap(),
+        oauth: Arc::new(oauth(&Url::parse("https://bank.example").unwrap())),
         client_id: "guichet-1".to_owned(),
         client_authentication: ClientAuthentication::ClientSecretBasic(
             BasicEncoding::Form,

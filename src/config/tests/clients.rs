@@ -1,6 +1,10 @@
 //! What is refused of clients, their webhooks and their registrations.
 
-use super::check;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{check, load};
+use crate::domain::institution::ResponseMode;
 
 /// A client table with `more` in it, beginning at line 3; `more` begins at line 6.
 pub fn client(more: &str) -> String {
@@ -311,5 +315,65 @@ fn registrations() {
         &[
             "guichet.toml:11:15: clients[0].registrations[1].institution: bank has a registration already",
         ],
+    );
+}
+
+#[test]
+fn a_registration_may_have_any_key_of_the_institutions_oauth_otherwise() {
+    let more = "[clients.registrations.oauth]\nresponse_mode = \"form_post\"\n\
+                scopes = [\"openid\"]\ntimeouts.total_seconds = 30\n";
+    let (config, _) = load(&registration(more), &[]).expect("it loads");
+    let institution = &config.institutions[0];
+    let of_all = institution.oauth.as_ref().expect("it has OAuth");
+    let own = &config.clients[0]
+        .registration(&institution.code)
+        .expect("it is registered")
+        .oauth;
+    assert_eq!(own.response_mode, ResponseMode::FormPost);
+    assert_eq!(own.scopes, ["openid"]);
+    assert_eq!(own.timeout, Duration::from_secs(30));
+    assert_eq!(own.connect_timeout, of_all.connect_timeout);
+    assert_eq!(own.token_endpoint, of_all.token_endpoint);
+    assert_eq!(of_all.response_mode, ResponseMode::Query);
+    let (config, _) = load(&registration(""), &[]).expect("it loads");
+    let institution = &config.institutions[0];
+    let own = config.clients[0].registration(&institution.code);
+    let of_all = institution.oauth.as_ref().expect("it has OAuth");
+    assert!(Arc::ptr_eq(&own.expect("it is registered").oauth, of_all));
+}
+
+#[test]
+fn what_a_registration_has_otherwise_is_checked_as_in_the_file() {
+    let overlaid = |lines: &str| registration(&format!("[clients.registrations.oauth]\n{lines}\n"));
+    check(
+        &overlaid("colour = 1"),
+        &[
+            "guichet.toml:11:10: clients[0].registrations[0].oauth.colour: there is no such key",
+            "`response_mode`",
+        ],
+    );
+    check(
+        &overlaid("response_mode = \"fragment\""),
+        &["guichet.toml:11:17: clients[0].registrations[0].oauth.response_mode: unknown variant"],
+    );
+    check(
+        &overlaid("iss = \"required\""),
+        &["clients[0].registrations[0].oauth.issuer: is needed because iss is required"],
+    );
+    check(
+        &overlaid("authorize_parameters.state = \"x\""),
+        &[
+            "clients[0].registrations[0].oauth.authorize_parameters.state: state is set by the gateway",
+        ],
+    );
+    let (_, warnings) = load(
+        &overlaid("pkce = \"off\"\npkce_reason = \"it refuses it\""),
+        &[],
+    )
+    .expect("it loads");
+    let about: Vec<&str> = warnings.iter().map(|it| it.key.as_str()).collect();
+    assert!(
+        about.contains(&"clients[0].registrations[0].oauth.pkce"),
+        "{about:?}"
     );
 }

@@ -414,7 +414,11 @@ fn who_signed_in_is_said_by_one_of_two() {
         let (bank, mut warnings) = loaded(&subject(lines));
         warnings.retain(|it| it.key != "oauth.pkce");
         assert_eq!(warnings, []);
-        bank.oauth.expect("it has OAuth").subject.expect("it says")
+        bank.oauth
+            .expect("it has OAuth")
+            .subject
+            .clone()
+            .expect("it says")
     };
     let userinfo = "endpoint = \"https://bank.example/userinfo\"";
     assert_eq!(

@@ -12,14 +12,16 @@
 //! ```
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`],
-//! [`institution`], [`maintenance`], [`credential`], [`member`],
+//! [`template`], [`connection_values`], [`call`], [`institution`], [`maintenance`], [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
 pub mod background;
+pub mod call;
 pub mod challenge;
 pub mod client;
 pub mod client_authentication;
 pub mod connection_status;
+pub mod connection_values;
 pub mod credential;
 pub mod data_request;
 pub mod digest;
@@ -41,6 +43,7 @@ pub mod return_address;
 pub mod scheme;
 pub mod secret;
 pub mod support_code;
+pub mod template;
 pub mod token_set;
 pub mod user;
 pub mod window;

@@ -15,6 +15,7 @@ use super::page::{
 };
 use super::refusal::Refusal;
 use super::source::Source;
+use crate::domain::call::CallName;
 use crate::domain::client::Client;
 use crate::domain::id::AttemptId;
 use crate::domain::institution::Institution;
@@ -275,9 +276,10 @@ impl About<'_> {
         let oauth = self
             .institution
             .and_then(|institution| institution.oauth.as_ref());
-        let targets = oauth.map(|oauth| &oauth.authorization_endpoint);
+        let targets = oauth.map(|oauth| oauth.addresses(CallName::Authorization));
         targets
             .into_iter()
+            .flatten()
             .chain(&self.leaves_to)
             .fold(render(page, &self.parties, self.locale), |page, target| {
                 page.allow_form_action(target)

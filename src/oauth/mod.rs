@@ -22,8 +22,11 @@
 
 mod attempt;
 mod authorize;
+mod call;
 mod client_authentication;
+mod client_token;
 mod code;
+mod consent;
 mod exchange;
 mod identify;
 pub mod json;
@@ -35,6 +38,7 @@ mod reply;
 mod response;
 mod revoke;
 mod scrub;
+mod shape;
 mod token_endpoint;
 mod token_response;
 mod transport;
@@ -46,6 +50,7 @@ mod test_support;
 pub use attempt::AttemptSecrets;
 pub use authorize::AuthorizationRequest;
 pub use code::AuthorizationCode;
+pub use consent::ConsentError;
 pub use exchange::Authorized;
 pub use identify::IdentifyError;
 pub use prepare::{PrepareError, Prepared};

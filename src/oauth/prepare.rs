@@ -4,12 +4,15 @@
 //! This is the one place where departing can fail. Whatever has to be said to an institution beforehand is
 //! a call from here.
 
+use jiff::Timestamp;
 use url::Url;
 
 use super::OAuthClient;
 use super::authorize::{AuthorizationRequest, authorize};
+use super::consent::ConsentError;
 use super::reason::Meaning;
 use super::transport_error::TransportError;
+use crate::domain::connection_values::ConnectionValues;
 use crate::domain::institution::OAuth;
 use crate::outgoing;
 
@@ -17,36 +20,50 @@ use crate::outgoing;
 pub struct Prepared {
     /// The address people are sent to.
     pub address: Url,
+    /// What the institution said meanwhile that belongs to the connection, such as the id of a consent. To be
+    /// kept with the attempt before the browser leaves.
+    pub obtained: ConnectionValues,
 }
 
 /// Why nobody can be sent to the institution. Written out, it is the operator's detail, without a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrepareError {
-    /// A call failed, or was not made.
+    /// The request cannot be written, or would be plain http.
     #[error("the authorization request could not be made: {0}")]
-    Call(#[from] TransportError),
+    Request(#[from] TransportError),
+    /// There is no consent that it could be for.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
 }
 
 impl PrepareError {
     /// What it means.
-    pub fn meaning(&self, _oauth: &OAuth) -> Meaning {
+    pub fn meaning(&self, oauth: &OAuth) -> Meaning {
         match self {
-            Self::Call(error) => error.meaning_to_a_client(),
+            Self::Request(error) => error.meaning(),
+            Self::Consent(error) => error.meaning(oauth),
         }
     }
 }
 
 impl OAuthClient {
     /// Makes the authorization request of one attempt. Nothing is sent if the address would be plain http on
-    /// another machine.
+    /// another machine. `now` is what the end of a consent counts from.
     pub async fn prepare(
         &self,
         request: &AuthorizationRequest<'_>,
+        now: Timestamp,
     ) -> Result<Prepared, PrepareError> {
-        let address = authorize(request);
+        let given = request.values;
+        let obtained = self.create_consent(request.at, given, now).await?;
+        let values = given.with(&obtained);
+        let address = authorize(&AuthorizationRequest {
+            values: &values,
+            ..*request
+        })?;
         if !outgoing::is_confidential(&address) {
             return Err(TransportError::Insecure.into());
         }
-        Ok(Prepared { address })
+        Ok(Prepared { address, obtained })
     }
 }

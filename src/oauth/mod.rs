@@ -36,6 +36,7 @@ mod refresh;
 mod registered;
 mod reply;
 mod response;
+mod response_names;
 mod revoke;
 mod scrub;
 mod shape;
@@ -60,6 +61,7 @@ pub use registered::Registered;
 pub use response::{
     AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, IssuerMismatch, words,
 };
+pub use response_names::{in_standard_names, name_there};
 pub use revoke::RevokeError;
 pub use scrub::Scrubber;
 pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};

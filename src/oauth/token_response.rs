@@ -263,7 +263,7 @@ fn consent_end(members: &Members) -> Option<Timestamp> {
     said.max()
 }
 
-/// Reads a moment: of RFC 3339, or a day, which ends with it; or seconds or milliseconds since 1970.
+/// Reads a moment: of RFC 3339, in UTC if it has no offset, or a day, which ends with it; or seconds or milliseconds since 1970.
 fn moment(text: &str) -> Option<Timestamp> {
     /// The year 5138 in seconds: a number above it is of milliseconds.
     const MOST_SECONDS: u64 = 100_000_000_000;
@@ -274,21 +274,22 @@ fn moment(text: &str) -> Option<Timestamp> {
             false => Timestamp::from_second(number).ok(),
         };
     }
-    let day = || {
-        let day: jiff::civil::Date = text.parse().ok()?;
-        let next = day
-            .tomorrow()
-            .ok()?
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()?;
-        Some(next.timestamp())
+    let in_utc = |time: jiff::civil::DateTime| {
+        let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(time.timestamp())
     };
-    // Without an offset it is UTC.
-    let without_offset = || {
-        let time: jiff::civil::DateTime = text.parse().ok()?;
-        Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    // A day is read as its beginning.
+    let without_offset = || match text.contains(':') {
+        true => in_utc(text.parse().ok()?),
+        false => in_utc(
+            text.parse::<jiff::civil::Date>()
+                .ok()?
+                .tomorrow()
+                .ok()?
+                .into(),
+        ),
     };
-    text.parse().ok().or_else(day).or_else(without_offset)
+    text.parse().ok().or_else(without_offset)
 }
 
 /// One or more visible ASCII characters or spaces.

@@ -217,7 +217,7 @@ impl One<'_> {
             json: raw.json.as_ref().and_then(|json| self.json(reading, json)),
             response: self.response(reading, &raw.response),
         };
-        self.check_parameters(reading, &call);
+        self.check_parameters(reading, &raw.of, &call);
         self.check_headers(reading, &call);
         match self.name {
             CallName::Authorization => self.check_authorization(reading, raw),
@@ -233,13 +233,14 @@ impl One<'_> {
     }
 
     /// Whether the standards give it that parameter.
-    fn is_standard(&self, call: &Call, parameter: &str) -> bool {
+    fn is_standard(&self, name: CallName, call: &Call, parameter: &str) -> bool {
         let is_of_client = ["client_id", "client_secret"].contains(&parameter);
-        self.name.parameters().contains(&parameter)
+        name.parameters().contains(&parameter)
             || is_of_client && call.authentication == CallAuthentication::Client
     }
 
-    fn check_parameters(&self, reading: &Reading<'_>, call: &Call) {
+    /// `of` are all the calls that it is described with.
+    fn check_parameters(&self, reading: &Reading<'_>, of: &[CallName], call: &Call) {
         let renamed = call
             .rename
             .keys()
@@ -247,7 +248,8 @@ impl One<'_> {
         let omitted = call.omit.iter().enumerate();
         let omitted = omitted.map(|(i, name)| (format!("omit[{i}]"), name));
         for (key, name) in renamed.chain(omitted) {
-            if !self.is_standard(call, name) {
+            let is_known = |of: &CallName| self.is_standard(*of, call, name);
+            if !of.iter().any(is_known) {
                 let problem = format!("{name} is no parameter of {}; remove it", self.name.name());
                 reading.wrong(&self.key(&key), problem);
             }
@@ -292,7 +294,7 @@ impl One<'_> {
                     "is a constant nonce, which protects nobody; remove it: with the scope openid the gateway \
                      sends one of its own each time",
                 );
-            } else if self.is_standard(call, name) && call.name_of(name).is_some() {
+            } else if self.is_standard(self.name, call, name) && call.name_of(name).is_some() {
                 let problem = format!(
                     "{name} is set by the gateway for each request; remove it, or write omit = [\"{name}\"] as well"
                 );

@@ -34,6 +34,9 @@ const ESSENTIAL: [(CallName, &str); 3] = [
     (CallName::Revocation, "token"),
 ];
 
+/// The parameters of client authentication.
+const OF_CLIENT: [&str; 2] = ["client_id", "client_secret"];
+
 /// What the authorization request cannot do without, because the flow's safety depends on it.
 const PROTECTS: [&str; 5] = [
     "state",
@@ -234,7 +237,7 @@ impl One<'_> {
 
     /// Whether the standards give it that parameter.
     fn is_standard(&self, name: CallName, call: &Call, parameter: &str) -> bool {
-        let is_of_client = ["client_id", "client_secret"].contains(&parameter);
+        let is_of_client = OF_CLIENT.contains(&parameter);
         name.parameters().contains(&parameter)
             || is_of_client && call.authentication == CallAuthentication::Client
     }
@@ -279,12 +282,12 @@ impl One<'_> {
                 reading.wrong(&self.key("omit"), problem);
             }
         }
-        let mut names: Vec<&str> = self
-            .name
-            .parameters()
-            .iter()
-            .filter_map(|name| call.name_of(name))
-            .collect();
+        let of_client: &[&str] = match call.authentication {
+            CallAuthentication::Client => &OF_CLIENT,
+            _ => &[],
+        };
+        let standard = self.name.parameters().iter().chain(of_client);
+        let mut names: Vec<&str> = standard.filter_map(|name| call.name_of(name)).collect();
         for (name, template) in &call.add {
             let key = self.key(&format!("add.{name}"));
             let is_place = Template::parse(&format!("{{{name}}}")).ok();

@@ -9,7 +9,7 @@ use url::Url;
 use super::config_file::ConfigFile;
 use crate::app;
 use crate::config::{AggregatorMode, Config, Environment, StoreLocation};
-use crate::domain::institution::SubjectSource;
+use crate::domain::call::CallName;
 use crate::domain::secret::Digest;
 use crate::outgoing;
 use crate::serve::descriptors;
@@ -133,13 +133,10 @@ async fn check_hosts(config: &Config) -> anyhow::Result<()> {
         let Some(oauth) = &institution.oauth else {
             continue;
         };
-        let endpoints = [&oauth.authorization_endpoint, &oauth.token_endpoint];
-        let identify = match &oauth.subject {
-            Some(SubjectSource::Identify { endpoint, .. }) => Some(endpoint),
-            _ => None,
-        };
-        let more = oauth.revocation_endpoint.iter().chain(identify);
-        for url in endpoints.into_iter().chain(more) {
+        for url in CallName::ALL
+            .into_iter()
+            .flat_map(|name| oauth.addresses(name))
+        {
             add(url, format!("institution {}", institution.code));
         }
     }

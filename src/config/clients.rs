@@ -61,6 +61,7 @@ impl Surroundings<'_> {
             }
             clients.push(self.client(reading, &at, raw));
         }
+        check_registrations(reading, &clients);
         (clients, sso_keys)
     }
 
@@ -386,6 +387,7 @@ impl Surroundings<'_> {
         let redirect_uri = raw.redirect_uri.map(|url| url.0);
         Ok(Registration {
             redirect_uri: self.redirect_uri(reading, at, client, &code, redirect_uri)?,
+            redirect_uri_alias: raw.redirect_uri_alias.map(|alias| alias.0),
             institution: code,
             oauth,
             client_id: raw.client_id,
@@ -486,6 +488,30 @@ fn basic_credentials(
         )),
         (Some(BasicUser(username)), Some(password)) => {
             Ok(Some(BasicCredentials { username, password }))
+        }
+    }
+}
+
+/// A registration belongs to one client: what an institution grants it is known to nobody else (`security` C9).
+fn check_registrations(reading: &Reading<'_>, clients: &[Client]) {
+    let mut known: Vec<(&InstitutionCode, &str, &ClientId)> = Vec::new();
+    for (i, client) in clients.iter().enumerate() {
+        for (code, registration) in &client.registrations {
+            let id = registration.client_id.as_str();
+            let other = known.iter().find(|(at, its, _)| *at == code && *its == id);
+            match other {
+                Some((_, _, other)) => {
+                    reading.wrong(
+                        &format!("clients[{i}].registrations"),
+                        format!(
+                            "{} uses the client_id at {code} that {other} uses; have the institution issue one to \
+                             each client",
+                            client.id
+                        ),
+                    );
+                }
+                None => known.push((code, id, &client.id)),
+            }
         }
     }
 }

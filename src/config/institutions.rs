@@ -1,7 +1,10 @@
 //! Institution files: one TOML file per bank. `institutions/_example.toml` explains every key.
 
+mod calls;
 mod fields;
 mod help;
+mod layers;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
 use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
+use crate::domain::call::CallName;
 use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
@@ -30,21 +34,8 @@ const REFERENCE: Reference = Reference {
     text: include_str!("../../institutions/_example.toml"),
 };
 
-/// Parameters of the authorization request that only the gateway may set.
-const OUR_PARAMETERS: [&str; 12] = [
-    "response_type",
-    "client_id",
-    "client_secret",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "response_mode",
-    "request",
-    "request_uri",
-];
+/// What the authorization request has in no address, besides the parameters of every one.
+const NOT_IN_AN_ADDRESS: [&str; 3] = ["client_secret", "request", "request_uri"];
 
 /// What a folder holds.
 #[derive(Default)]
@@ -55,8 +46,8 @@ pub struct Found {
     pub warnings: Vec<Warning>,
     /// Everything that is wrong, file by file.
     pub faults: Vec<Fault>,
-    /// Where each institution's file is, and what is in it.
-    files: BTreeMap<InstitutionCode, (PathBuf, String)>,
+    /// Each institution's file, and its document.
+    documents: BTreeMap<InstitutionCode, (PathBuf, toml::Table)>,
     /// The guids and codes in the files, also of files that cannot be used for other reasons.
     names: Vec<Name>,
     /// Whether some file's code is not known.
@@ -75,60 +66,6 @@ impl Found {
     pub fn may_have(&self, code: &InstitutionCode) -> bool {
         let is_it = |it: &Name| it.key == "code" && it.name == code.as_str();
         self.has_unnamed || self.names.iter().any(is_it)
-    }
-}
-
-/// What is wrong with the settings that a registration has of its own: each fault's key under `oauth`, and what it is.
-pub type Contradictions = Vec<(String, String)>;
-
-impl Found {
-    /// The institution's OAuth with a registration's `own` settings laid over its file's, and what is risky in them alone.
-    ///
-    /// # Errors
-    ///
-    /// [`Contradictions`], as they would be reported of the file if it said the same.
-    pub fn overlaid(
-        &self,
-        code: &InstitutionCode,
-        own: &toml::Table,
-    ) -> Result<(Arc<OAuth>, Vec<Warning>), Contradictions> {
-        let whole = |problem: String| vec![("oauth".to_owned(), problem)];
-        let (file, text) = self
-            .files
-            .get(code)
-            .ok_or_else(|| whole("is for an institution without a file".to_owned()))?;
-        let read = text.parse::<toml::Table>();
-        let mut document = read.map_err(|error| whole(error.message().to_owned()))?;
-        let section = toml::Table::from_iter([("oauth".to_owned(), own.clone().into())]);
-        lay_over(&mut document, &section);
-        let text = toml::to_string(&document)
-            .map_err(|error| whole(format!("cannot be used: {error}")))?;
-        let contradictions = |error| match error {
-            ConfigError::Faults(faults) => faults
-                .into_iter()
-                .map(|fault: Fault| (fault.key, fault.problem))
-                .collect(),
-            other => whole(other.to_string()),
-        };
-        let (institution, warnings) = parse(&text, file).map_err(contradictions)?;
-        let is_new = |warning: &Warning| {
-            let is_same = |it: &Warning| it.key == warning.key && it.message == warning.message;
-            warning.key.starts_with("oauth.") && !self.warnings.iter().any(is_same)
-        };
-        let oauth = institution
-            .oauth
-            .ok_or_else(|| whole("is for an institution without OAuth".to_owned()))?;
-        Ok((oauth, warnings.into_iter().filter(is_new).collect()))
-    }
-}
-
-/// Puts what `upper` has into `table`: a section's keys one by one, anything else whole.
-fn lay_over(table: &mut toml::Table, upper: &toml::Table) {
-    for (key, value) in upper {
-        match (table.get_mut(key), value) {
-            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay_over(below, above),
-            _ => drop(table.insert(key.clone(), value.clone())),
-        }
     }
 }
 
@@ -172,10 +109,12 @@ pub fn load(folder: &Path) -> Found {
             .any(|it| it.key == "code" && it.file == path);
         found.has_unnamed |= !has_code && outcome.is_err();
         match outcome {
-            Ok((institution, warnings)) => {
-                let code = institution.code.clone();
-                found.files.insert(code, (path, text));
-                found.institutions.push(institution);
+            Ok((read, warnings)) => {
+                for (document, institution) in read {
+                    let code = institution.code.clone();
+                    found.documents.insert(code, (path.clone(), document));
+                    found.institutions.push(institution);
+                }
                 found.warnings.extend(warnings);
             }
             Err(ConfigError::Faults(faults)) => found.faults.extend(faults),
@@ -195,39 +134,50 @@ fn is_loaded(path: &Path) -> bool {
     name.ends_with(".toml") && !name.starts_with(['_', '.'])
 }
 
-/// Reads one institution from the `text` of `file`; a `logo_file` is looked for beside it.
+/// Reads one institution from the `text` of `file`, without its twin; a `logo_file` is looked for beside it.
 ///
 /// # Errors
 ///
 /// [`ConfigError`], with file, line, column, key and remedy.
 pub fn parse(text: &str, file: &Path) -> Result<(Institution, Vec<Warning>), ConfigError> {
-    read(text, file, &mut Vec::new())
+    let (read, warnings) = read(text, file, &mut Vec::new())?;
+    let (_, first) = read.into_iter().next().expect("a file has an institution");
+    Ok((first, warnings))
 }
 
-/// As [`parse`], where the names in `taken` are those of other files; adds its own.
+/// An institution with its document.
+type Documented = (toml::Table, Institution);
+
+/// Reads an institution and its twin, if it has one, where the names in `taken` are those of other files; adds its
+/// own.
 fn read(
     text: &str,
     file: &Path,
     taken: &mut Vec<Name>,
-) -> Result<(Institution, Vec<Warning>), ConfigError> {
+) -> Result<(Vec<Documented>, Vec<Warning>), ConfigError> {
     let name = file.display().to_string();
-    let (raw, document): (RawInstitution, _) = Document::read(&name, text, &[], REFERENCE)?;
+    let (mut raw, document): (RawInstitution, _) = Document::read(&name, text, &[], REFERENCE)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let environment = Environment::default();
     let mut reading = Reading::new(&document, folder, &environment);
-    let names = [
-        ("guid", raw.guid.to_string()),
-        ("code", raw.code.to_string()),
+    let mut names = vec![
+        ("guid", "guid", raw.guid.to_string()),
+        ("code", "code", raw.code.to_string()),
     ];
-    for (key, name) in names {
-        if !reading.is_as_written(key) {
+    let twin = raw.sandbox.take();
+    if let Some(twin) = &twin {
+        names.push(("sandbox.guid", "guid", twin.guid.to_string()));
+        names.push(("sandbox.code", "code", twin.code.to_string()));
+    }
+    for (place, key, name) in names {
+        if !reading.is_as_written(place) {
             continue;
         }
         match taken.iter().find(|other| other.name == name) {
             Some(other) => {
                 let other = other.file.display();
                 let problem = format!("is the {key} of {other} too; give each institution its own");
-                reading.wrong(key, problem);
+                reading.wrong(place, problem);
             }
             None => taken.push(Name {
                 key,
@@ -237,12 +187,29 @@ fn read(
         }
     }
     let institution = raw.build(&mut reading);
-    reading.finish(institution)
+    let (institution, warnings) = reading.finish(institution)?;
+    let table = text.parse::<toml::Table>().unwrap_or_default();
+    let mut read = vec![(table, institution)];
+    if let Some(twin) = twin {
+        match twin.twin(&read[0].0, file) {
+            Ok(twin) => read.push(twin),
+            Err(contradictions) => {
+                let fault = |(key, problem): (String, String)| {
+                    document.fault_of(&format!("sandbox.{key}"), problem)
+                };
+                let faults = contradictions.into_iter().map(fault).collect();
+                return Err(ConfigError::Faults(faults));
+            }
+        }
+    }
+    Ok((read, warnings))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawInstitution {
+    #[serde(default)]
+    schema: Schema,
     guid: InstitutionGuid,
     code: InstitutionCode,
     name: Label,
@@ -260,6 +227,27 @@ struct RawInstitution {
     background_per_day: Option<BackgroundPerDay>,
     #[serde(default, deserialize_with = "value::optional_section")]
     maintenance: Option<RawMaintenance>,
+    #[serde(default, deserialize_with = "value::optional_section")]
+    sandbox: Option<layers::RawSandbox>,
+}
+
+/// The version of what the keys of a file mean. There is one so far.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "i64")]
+struct Schema;
+
+impl TryFrom<i64> for Schema {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        match number {
+            1 => Ok(Self),
+            other => Err(format!(
+                "is {other}, and this version of Guichet reads files of schema 1; write schema = 1 and the keys of \
+                 institutions/_example.toml, or use the version that the file is for"
+            )),
+        }
+    }
 }
 
 /// How many minutes after a pull the next one is due; 0: there is none.
@@ -329,6 +317,10 @@ struct RawOAuth {
     #[serde(default)]
     pkce: PkceMode,
     pkce_reason: Option<String>,
+    #[serde(default)]
+    calls: Vec<Section<calls::RawCall>>,
+    #[serde(default)]
+    values: Vec<Section<values::RawValue>>,
     #[serde(default)]
     response_mode: ResponseMode,
     #[serde(default, deserialize_with = "value::optional_section")]
@@ -441,6 +433,7 @@ impl Default for Timeouts {
 
 impl RawInstitution {
     fn build(self, reading: &mut Reading<'_>) -> Result<Institution, Refused> {
+        let Schema = self.schema;
         if self.supports_oauth && self.oauth.is_none() {
             reading.invalid(
                 "supports_oauth",
@@ -490,7 +483,7 @@ impl RawInstitution {
 
 impl RawOAuth {
     fn build(self, reading: &mut Reading<'_>) -> Result<OAuth, Refused> {
-        self.check_parameters(reading);
+        self.check_endpoint(reading);
         if self.iss != IssuerRule::IfPresent && self.issuer.is_none() {
             reading.invalid(
                 "oauth.issuer",
@@ -513,7 +506,21 @@ impl RawOAuth {
                 "has a scope that contains scope_separator; list each scope by itself",
             );
         }
-        let subject = self.subject.map(|subject| subject.build(reading));
+        let subject = self
+            .subject
+            .map(|subject| subject.build(reading))
+            .transpose();
+        let values = values::build(reading, self.values);
+        let around = calls::Surroundings {
+            values: &values,
+            subject: subject
+                .as_ref()
+                .ok()
+                .and_then(|subject| Some(subject.as_ref()?.field())),
+            has_secret: self.client_authentication != MethodName::None,
+            consent: self.consent_days,
+        };
+        let calls = around.calls(reading, self.calls, self.authorize_parameters);
         let timeouts = self.timeouts;
         if timeouts.connect > timeouts.total {
             reading.invalid(
@@ -528,6 +535,13 @@ impl RawOAuth {
                  give 3 seconds or more",
             );
         }
+        let longest = Duration::from_secs(40);
+        if calls.second_exchange.is_some() && timeouts.total > longest {
+            reading.invalid(
+                "oauth.timeouts.total_seconds",
+                "is too long for two exchanges and a person who waits; give 40 seconds or less",
+            );
+        }
         Ok(OAuth {
             authorization_endpoint: self.authorization_endpoint.0,
             token_endpoint: self.token_endpoint.0,
@@ -537,10 +551,11 @@ impl RawOAuth {
             client_authentication: client_authentication?,
             scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
             scope_separator: separator,
-            authorize_parameters: self.authorize_parameters,
+            calls,
+            values,
             pkce: pkce?,
             response_mode: self.response_mode,
-            subject: subject.transpose()?,
+            subject: subject?,
             refresh: RefreshRules {
                 idle: self.refresh.idle,
                 assumed_life: self.refresh.assumed_life,
@@ -555,19 +570,12 @@ impl RawOAuth {
     }
 
     /// Parameters that the flow's safety depends on cannot be set from a file.
-    fn check_parameters(&self, reading: &Reading<'_>) {
-        let refuse = |key: &str, name: &str| {
-            let problem = format!("{name} is set by the gateway for each request; remove it");
-            reading.wrong(key, problem);
-        };
-        for name in self.authorize_parameters.keys() {
-            if OUR_PARAMETERS.contains(&name.as_str()) {
-                refuse(&format!("oauth.authorize_parameters.{name}"), name);
-            }
-        }
+    fn check_endpoint(&self, reading: &Reading<'_>) {
+        let standard = CallName::Authorization.parameters();
         for (name, _) in self.authorization_endpoint.0.query_pairs() {
-            if OUR_PARAMETERS.contains(&name.as_ref()) {
-                refuse("oauth.authorization_endpoint", &name);
+            if standard.contains(&name.as_ref()) || NOT_IN_AN_ADDRESS.contains(&name.as_ref()) {
+                let problem = format!("{name} is set by the gateway for each request; remove it");
+                reading.wrong("oauth.authorization_endpoint", problem);
             }
         }
     }

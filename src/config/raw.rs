@@ -224,6 +224,7 @@ pub struct Registration {
     pub client_secret_file: Option<PathBuf>,
     pub client_secret_env: Option<String>,
     pub redirect_uri: Option<HttpsUrl>,
+    pub redirect_uri_alias: Option<Label>,
     pub scopes: Option<Vec<Scope>>,
     pub completion: Option<Parsed<Completion>>,
     #[serde(default)]

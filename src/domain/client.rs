@@ -134,6 +134,8 @@ pub struct Registration {
     pub client_authentication: ClientAuthentication,
     /// The registered redirect URI: `{public_url}/oauth/redirect_from/{client}/{institution}` unless configured.
     pub redirect_uri: Url,
+    /// What requests have in its place, if the institution knows it by a name.
+    pub redirect_uri_alias: Option<String>,
     /// Scopes asked for instead of the institution's.
     pub scopes: Option<Vec<String>>,
     /// What happens to an authorization response in another browser than the attempt's.

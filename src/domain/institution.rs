@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::background::BackgroundRules;
+use super::call::{CallName, Calls};
 use super::client::Logo;
 use super::client_authentication::AuthenticationMethod;
+use super::connection_values::ValueRule;
 use super::credential::CredentialField;
 use super::id::{InstitutionCode, InstitutionGuid};
 use super::maintenance::Maintenance;
 use super::window::ErrorReason;
 
 /// A bank, as described by its file.
+#[derive(Clone)]
 pub struct Institution {
     /// The guid in the API.
     pub guid: InstitutionGuid,
@@ -89,6 +92,7 @@ impl ToShare {
 }
 
 /// An institution's OAuth, as it is for one registration or for all.
+#[derive(Clone)]
 pub struct OAuth {
     /// Where people are sent (RFC 6749 section 3.1).
     pub authorization_endpoint: Url,
@@ -107,8 +111,10 @@ pub struct OAuth {
     pub scopes: Vec<String>,
     /// The separator between scopes: a space, unless an institution deviates.
     pub scope_separator: String,
-    /// Further parameters of the authorization request.
-    pub authorize_parameters: BTreeMap<String, String>,
+    /// What its calls are like.
+    pub calls: Calls,
+    /// What a client gives for each connection.
+    pub values: Vec<ValueRule>,
     /// Whether PKCE is used.
     pub pkce: Pkce,
     /// How the authorization response is sent.
@@ -169,6 +175,33 @@ impl OAuth {
     pub fn uses_openid(&self, scopes: &[String]) -> bool {
         scopes.iter().any(|scope| scope == "openid")
     }
+
+    /// Whether there is a way to give something back: tokens, or a consent.
+    pub fn takes_back(&self) -> bool {
+        self.revocation_endpoint.is_some()
+            || self.calls.revocation.url.is_some()
+            || self.calls.delete_consent.is_some()
+    }
+
+    /// The address of a call, for each host that it may have; none if it is not made.
+    pub fn addresses(&self, name: CallName) -> Vec<&Url> {
+        let call = self.calls.get(name);
+        if let Some(url) = call.and_then(|call| call.url.as_ref()) {
+            return url.possible().iter().collect();
+        }
+        let endpoint = match name {
+            CallName::Authorization => Some(&self.authorization_endpoint),
+            CallName::Token | CallName::Refresh => Some(&self.token_endpoint),
+            CallName::Revocation => self.revocation_endpoint.as_ref(),
+            CallName::Identify => match &self.subject {
+                Some(SubjectSource::Identify { endpoint, .. }) => Some(endpoint),
+                Some(SubjectSource::TokenResponse { .. }) | None => None,
+            },
+            CallName::ClientToken | CallName::SecondExchange => call.map(|_| &self.token_endpoint),
+            CallName::Consent | CallName::DeleteConsent => None,
+        };
+        endpoint.into_iter().collect()
+    }
 }
 
 /// Where an institution says who signed in. ID tokens are not read.
@@ -187,6 +220,15 @@ pub enum SubjectSource {
         /// Its name; `sub` unless the institution deviates.
         field: String,
     },
+}
+
+impl SubjectSource {
+    /// The name of the field.
+    pub fn field(&self) -> &str {
+        match self {
+            Self::TokenResponse { field } | Self::Identify { field, .. } => field,
+        }
+    }
 }
 
 /// Whether PKCE (RFC 7636) is used; always with S256.

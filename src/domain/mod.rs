@@ -12,15 +12,17 @@
 //! ```
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`], [`algorithm`],
-//! [`institution`], [`maintenance`], [`credential`], [`member`],
+//! [`template`], [`connection_values`], [`call`], [`institution`], [`maintenance`], [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
 pub mod algorithm;
 pub mod background;
+pub mod call;
 pub mod challenge;
 pub mod client;
 pub mod client_authentication;
 pub mod connection_status;
+pub mod connection_values;
 pub mod credential;
 pub mod data_request;
 pub mod digest;
@@ -42,6 +44,7 @@ pub mod return_address;
 pub mod scheme;
 pub mod secret;
 pub mod support_code;
+pub mod template;
 pub mod token_set;
 pub mod user;
 pub mod window;

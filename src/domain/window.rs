@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::connection_values::ConnectionValues;
 use super::digest::Digest;
 use super::form;
 use super::id::{AttemptId, ClientId, MemberGuid, OauthStateGuid, UserGuid};
@@ -78,6 +79,9 @@ pub struct WindowOptions {
     /// The languages asked for at mint (`ui_locales`, OpenID Connect Core section 3.1.2.1).
     #[serde(skip_serializing_if = "form::is_usual")]
     pub ui_locales: Option<String>,
+    /// What the client gave for the connection (`oauth_values`), checked against the institution's file.
+    #[serde(skip_serializing_if = "form::is_usual")]
+    pub oauth_values: ConnectionValues,
 }
 
 /// How a window ended without success: pages need more than the reason.

@@ -16,6 +16,7 @@ use super::under_way::PATIENCE;
 use super::unproven::Refused;
 use super::{Gateway, Internal, revoke, seal_contexts};
 use crate::domain::client::UnboundCallback;
+use crate::domain::connection_values::ConnectionValues;
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
 use crate::domain::institution::IssuerRule;
@@ -153,8 +154,11 @@ async fn exchange(
 ) -> Result<(), Internal> {
     let at = endpoint.registered();
     let secrets = unseal(&gateway, &callback, &sealed);
+    let values = values(&subject, secrets.as_ref());
     if let Some((meaning, detail)) = callback.refusal(at, secrets.as_ref()) {
-        return fail(&gateway, &subject, FailureCause::of(meaning, detail)).await;
+        let ended = fail(&gateway, &subject, FailureCause::of(meaning, detail)).await;
+        give_back_consent(&gateway, &endpoint, &subject, &values).await;
+        return ended;
     }
     let AuthorizationResult::Code(code) = &callback.result else {
         return Ok(());
@@ -168,6 +172,7 @@ async fn exchange(
         state: &callback.state,
         code,
         secrets: &secrets,
+        values: &values,
     };
     match redeem(&gateway, &endpoint, &authorized).await {
         Ok(exchanged) => connect::connect(&gateway, &endpoint, &subject, exchanged).await,
@@ -206,19 +211,21 @@ async fn burn(
     callback: AuthorizationResponse,
 ) {
     let oauth = endpoint.registered().oauth;
-    let AuthorizationResult::Code(code) = &callback.result else {
-        return;
-    };
-    if oauth.revocation_endpoint.is_none() {
+    if !oauth.takes_back() {
         return;
     }
     let Some(secrets) = unseal(&gateway, &callback, &sealed) else {
         return;
     };
+    let values = values(&subject, Some(&secrets));
+    let AuthorizationResult::Code(code) = &callback.result else {
+        return give_back_consent(&gateway, &endpoint, &subject, &values).await;
+    };
     let authorized = Authorized {
         state: &callback.state,
         code,
         secrets: &secrets,
+        values: &values,
     };
     let redeemed = redeem(&gateway, &endpoint, &authorized).await;
     let issued = match redeemed {
@@ -234,6 +241,24 @@ async fn burn(
         }
     };
     revoke::give_back(&gateway, &endpoint, subject.member.guid, &issued).await;
+}
+
+/// What belongs to the connection: what the client gave for it, and what the institution said before the
+/// browser left.
+fn values(subject: &Subject, secrets: Option<&AttemptSecrets>) -> ConnectionValues {
+    let given = &subject.window.options.oauth_values;
+    secrets.map_or_else(|| given.clone(), |secrets| given.with(secrets.obtained()))
+}
+
+/// Gives back the consent that was made for an attempt without a code, if there is one.
+async fn give_back_consent(
+    gateway: &Arc<Gateway>,
+    endpoint: &CallbackEndpoint,
+    subject: &Subject,
+    values: &ConnectionValues,
+) {
+    let issued = Issued::default().of_connection(values);
+    revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
 }
 
 /// The verifier and the nonce of the response's attempt, if they can be read.

@@ -1,5 +1,7 @@
 //! cancel: a person decides on a page of ours not to connect.
 
+use std::sync::Arc;
+
 use super::open::{Arrival, open};
 use super::{Gateway, Internal, failure, finish};
 use crate::domain::id::{AttemptId, MemberGuid};
@@ -40,7 +42,7 @@ pub enum Declined {
 /// "Not now", on the page of an `interstitial` link: the window ends as CANCELLED before anybody went to
 /// the institution, so there is nothing to try again.
 pub async fn decline(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     member: MemberGuid,
     token: &LinkToken,
     browser: Vec<Binding>,

@@ -1,5 +1,6 @@
 //! mint: a request for a link → a window and its one-time link.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use url::Url;
 use super::maintenance::{self, Closed};
 use super::{Gateway, Internal};
 use crate::domain::client::Client;
+use crate::domain::connection_values::{self, InvalidValue};
 use crate::domain::event::EventKind;
 use crate::domain::id::{MemberGuid, OauthStateGuid, Partition, UserGuid};
 use crate::domain::institution::Institution;
@@ -39,6 +41,8 @@ pub struct MintOptions {
     pub authorization_minutes: Option<u32>,
     /// The languages for the pages.
     pub ui_locales: Option<String>,
+    /// What the institution asks for with every connection.
+    pub oauth_values: BTreeMap<String, String>,
 }
 
 /// A link that was minted.
@@ -91,6 +95,9 @@ pub enum MintError {
     /// The authorization response would be awaited too long or not at all.
     #[error("authorization_minutes must be between 1 and {LONGEST_AUTHORIZATION}")]
     AuthorizationLife,
+    /// A value for the connection is missing, or not as the institution asks for it.
+    #[error(transparent)]
+    Value(#[from] InvalidValue),
     /// It is not the caller's fault.
     #[error(transparent)]
     Internal(#[from] Internal),
@@ -166,9 +173,9 @@ impl Draft {
         link_options: MintOptions,
         now: Timestamp,
     ) -> Result<Self, MintError> {
-        if institution.oauth.is_none() || client.registration(&institution.code).is_none() {
-            return Err(MintError::CannotUseOAuth);
-        }
+        let is_registered = client.registration(&institution.code).is_some();
+        let oauth = institution.oauth.as_ref().filter(|_| is_registered);
+        let oauth = oauth.ok_or(MintError::CannotUseOAuth)?;
         if let Some(closed) = maintenance::closed(gateway, &institution.code) {
             return Err(closed.into());
         }
@@ -186,6 +193,7 @@ impl Draft {
                 link_options.authorization_minutes,
             )?,
             ui_locales: link_options.ui_locales,
+            oauth_values: connection_values::check(&oauth.values, link_options.oauth_values)?,
         };
         let token = LinkToken::new(gateway.random.as_ref(), partition);
         let window = NewWindow {

@@ -1,5 +1,6 @@
 //! open: somebody follows a link → the institution, or a page that says why not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -7,7 +8,7 @@ use url::Url;
 use super::failure::{FailureCause, fail};
 use super::maintenance::{self, Closed};
 use super::registration::CallbackEndpoint;
-use super::{Gateway, Internal, finish, seal_contexts};
+use super::{Gateway, Internal, finish, revoke, seal_contexts};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
 use crate::domain::window::{
@@ -15,8 +16,8 @@ use crate::domain::window::{
 };
 use crate::log_context;
 use crate::metrics;
-use crate::oauth::{self, AttemptSecrets, AuthorizationRequest, Meaning, SetupFault};
-use crate::store::{Opened, Opening, StoreError, Subject, VisitKind};
+use crate::oauth::{AttemptSecrets, AuthorizationRequest, Issued, Meaning, Prepared, SetupFault};
+use crate::store::{Obtained, Opened, Opening, StoreError, Subject, VisitKind};
 
 /// A browser that leaves for the institution.
 pub struct Departure {
@@ -88,7 +89,7 @@ pub struct ClosedLink {
 
 /// A browser follows the link of `token` for `member`.
 pub async fn open(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     member: MemberGuid,
     token: &LinkToken,
     kind: VisitKind,
@@ -100,7 +101,7 @@ pub async fn open(
 /// "Continue", on a page about an attempt: to the institution again, with fresh secrets; the old ones are
 /// no longer valid. `None`: the attempt is not this browser's.
 pub async fn go_on(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     attempt: &AttemptId,
     browser: Vec<Binding>,
 ) -> Result<Option<Arrival>, Internal> {
@@ -117,7 +118,7 @@ pub async fn go_on(
 }
 
 async fn visit(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     member: MemberGuid,
     window: OauthStateGuid,
     kind: VisitKind,
@@ -238,9 +239,7 @@ impl Departing {
         let secrets = AttemptSecrets::new(random);
         let binding = BindingSecret::new(random);
         let id = AttemptId::of(&state);
-        let sealed = gateway
-            .sealer
-            .seal(random, &seal_contexts::attempt(&id), &secrets.to_bytes());
+        let sealed = sealed(gateway, &id, &secrets);
         let attempt = NewAttempt {
             binding: Binding {
                 attempt: id.clone(),
@@ -261,20 +260,14 @@ impl Departing {
     /// The authorization request and the cookie of the claimed window. If the request cannot be made, the
     /// window ends.
     pub(super) async fn into_departure(
-        self,
-        gateway: &Gateway,
+        mut self,
+        gateway: &Arc<Gateway>,
         subject: &Subject,
     ) -> Result<Departure, Internal> {
-        let to = match self.request(gateway, subject) {
-            Ok(to) => Way::Institution(to),
-            Err(error) => {
-                let meaning = Meaning::NotSetUp(SetupFault::Configuration);
-                fail(
-                    gateway,
-                    subject,
-                    FailureCause::of(meaning, error.to_string()),
-                )
-                .await?;
+        let to = match self.request(gateway, subject).await {
+            Ok((endpoint, prepared)) => self.keep(gateway, &endpoint, subject, prepared).await?,
+            Err(cause) => {
+                fail(gateway, subject, cause).await?;
                 Way::Outcome
             }
         };
@@ -297,15 +290,69 @@ impl Departing {
         Departure { to, cookie }
     }
 
-    fn request(&self, gateway: &Gateway, subject: &Subject) -> Result<Url, Internal> {
+    /// Makes the authorization request, which may need the institution.
+    async fn request(
+        &self,
+        gateway: &Gateway,
+        subject: &Subject,
+    ) -> Result<(CallbackEndpoint, Prepared), FailureCause> {
         let Subject { window, member } = subject;
-        let endpoint = CallbackEndpoint::of(gateway, &window.client, &member.institution)?;
-        Ok(oauth::authorize(&AuthorizationRequest {
-            at: endpoint.registered(),
+        let endpoint = CallbackEndpoint::of(gateway, &window.client, &member.institution);
+        let endpoint = endpoint.map_err(|error| {
+            let meaning = Meaning::NotSetUp(SetupFault::Configuration);
+            FailureCause::of(meaning, error.to_string())
+        })?;
+        let at = endpoint.registered();
+        let request = AuthorizationRequest {
+            at,
             state: &self.state,
             secrets: &self.secrets,
             ui_locales: window.options.ui_locales.as_deref(),
             hints: &[],
-        }))
+            values: &window.options.oauth_values,
+        };
+        let prepared = gateway.oauth.prepare(&request, gateway.now()).await;
+        let prepared = prepared
+            .map_err(|error| FailureCause::of(error.meaning(at.oauth), error.to_string()))?;
+        Ok((endpoint, prepared))
     }
+
+    /// Keeps with the attempt what the institution said meanwhile; only then may the browser leave. If the
+    /// attempt has ended, that is given back.
+    async fn keep(
+        &mut self,
+        gateway: &Arc<Gateway>,
+        endpoint: &CallbackEndpoint,
+        subject: &Subject,
+        prepared: Prepared,
+    ) -> Result<Way, Internal> {
+        let Prepared { address, obtained } = prepared;
+        if obtained.is_empty() {
+            return Ok(Way::Institution(address));
+        }
+        let Subject { window, member } = subject;
+        let issued = Issued::default().of_connection(&window.options.oauth_values.with(&obtained));
+        self.secrets.obtain(obtained);
+        let obtained = Obtained {
+            window: window.guid,
+            attempt: self.attempt.id.clone(),
+            sealed: sealed(gateway, &self.attempt.id, &self.secrets),
+        };
+        match gateway.store.keep_obtained(&obtained, gateway.now()).await {
+            Ok(true) => Ok(Way::Institution(address)),
+            Ok(false) => {
+                revoke::give_back(gateway, endpoint, member.guid, &issued).await;
+                Ok(Way::Outcome)
+            }
+            Err(error @ StoreError::Unavailable(_)) => Ok(Way::Unknown(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// An attempt's secrets, as they are kept.
+fn sealed(gateway: &Gateway, attempt: &AttemptId, secrets: &AttemptSecrets) -> Vec<u8> {
+    let context = seal_contexts::attempt(attempt);
+    let random = gateway.random.as_ref();
+    gateway.sealer.seal(random, &context, &secrets.to_bytes())
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::{Gateway, Internal};
 use crate::domain::client::Client;
 use crate::domain::id::{ClientId, InstitutionCode};
 use crate::domain::institution::{Institution, ResponseMode};
 use crate::log_context;
-use crate::oauth::{Registered, Scrubber, words};
+use crate::oauth::{Registered, Scrubber, in_standard_names, name_there, words};
 
 /// A client and an institution that it is registered at: authorization responses arrive at the
 /// registration's redirect URI.
@@ -58,6 +60,16 @@ impl CallbackEndpoint {
     /// The institution's OAuth and the client's registration there.
     pub(super) fn registered(&self) -> Registered<'_> {
         registered(&self.client, &self.institution).expect("looked up when it was found")
+    }
+
+    /// The query or form of something that arrived here, with the standard names of its parameters.
+    pub fn in_standard_names(&self, raw: &[u8]) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(in_standard_names(self.registered(), raw).into_owned())
+    }
+
+    /// What the institution calls a parameter of its authorization responses.
+    pub fn name_there(&self, standard: &str) -> String {
+        name_there(self.registered(), standard)
     }
 
     /// A scrubber for `raw`, an authorization response that arrived here; `None` if nothing of it is to

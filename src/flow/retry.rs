@@ -1,5 +1,6 @@
 //! "Try again": after an error, a new window for the same member in the same browser.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::maintenance;
@@ -26,7 +27,7 @@ pub enum Again {
 
 /// Starts a new window after `failed`, in BROWSER flows only.
 pub async fn retry(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     failed: &AttemptId,
     browser: Vec<Binding>,
 ) -> Result<Again, Internal> {

@@ -47,7 +47,7 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
         );
         return again(gateway, attempt, &revocation, None).await;
     };
-    if endpoint.registered().oauth.revocation_endpoint.is_none() {
+    if !endpoint.registered().oauth.takes_back() {
         if gateway.without_revocation.is_news(institution) {
             tracing::warn!(
                 "the institution has no revocation endpoint; unwanted tokens are valid there until they end"
@@ -153,8 +153,8 @@ async fn again(
     }
 }
 
-/// Owes the revocation of tokens that no member has, if there are any. If the store is away they are revoked from
-/// memory.
+/// Owes the revocation of tokens that no member has, and the deletion of the consent they are for, if there are any. If
+/// the store is away they are revoked from memory.
 pub(super) async fn give_back(
     gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
@@ -162,7 +162,8 @@ pub(super) async fn give_back(
     issued: &Issued,
 ) {
     let (client, institution) = (&endpoint.client.id, &endpoint.institution.code);
-    if issued.is_empty() {
+    let deletes_consents = endpoint.registered().oauth.calls.delete_consent.is_some();
+    if !issued.has_tokens() && !(issued.has_consent() && deletes_consents) {
         return;
     }
     let random = gateway.random.as_ref();

@@ -10,7 +10,7 @@ pub use field::{
 };
 pub use kinds::{
     AnyText, FieldGuid, Filled, Flag, Label, Line, List, Metadata, Number, Object, OwnName, Secret,
-    SomeOf, Source, StatusId, Text, Texts, Word,
+    SomeOf, Source, StatusId, Text, Texts, TextsByName, Word,
 };
 pub use sent::{Sent, TooSlow, Whole, callback_payload, webhook_choice};
 

@@ -407,7 +407,8 @@ impl From<MintError> for Problem {
             | MintError::MalformedAddress(_)
             | MintError::ReturnScheme(_)
             | MintError::LinkLife { .. }
-            | MintError::AuthorizationLife => Self::new(Kind::Malformed, format!("{error}.")),
+            | MintError::AuthorizationLife
+            | MintError::Value(_) => Self::new(Kind::Malformed, format!("{error}.")),
         }
     }
 }

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use super::body::{
     AnyText, Field, FieldError, FieldGuid, Filled, Flag, Label, Line, List, Metadata, Number,
-    Object, OwnName, Secret, SomeOf, Source, StatusId, Text, Texts, Word, request, webhook_choice,
+    Object, OwnName, Secret, SomeOf, Source, StatusId, Text, Texts, TextsByName, Word, request,
+    webhook_choice,
 };
 use crate::domain::challenge::CHALLENGES_LIMIT;
 use crate::domain::credential::GivenValue;
@@ -135,6 +136,9 @@ request! {
         authorization_minutes: Number<1, 60> = 15,
         /// Languages for the pages, the preferred one first (OpenID Connect Core section 3.1.2.1).
         ui_locales: Text<60> = "de en",
+        /// What the institution asks for with every connection, by its names; most ask for nothing. Its operator
+        /// says which. In a query: the object as JSON text.
+        oauth_values: TextsByName,
     }
 
     /// The data that a job asks for.
@@ -475,6 +479,7 @@ impl LinkOptions {
             link_minutes: self.link_minutes.read()?,
             authorization_minutes: self.authorization_minutes.read()?,
             ui_locales: self.ui_locales.read()?,
+            oauth_values: self.oauth_values.read()?.unwrap_or_default(),
         })
     }
 }

@@ -15,6 +15,7 @@ use super::page::{
 };
 use super::refusal::Refusal;
 use super::source::Source;
+use crate::domain::call::CallName;
 use crate::domain::client::{Client, Registration};
 use crate::domain::id::AttemptId;
 use crate::domain::institution::Institution;
@@ -274,9 +275,10 @@ impl About<'_> {
     pub fn leading_to_institution(&self, page: &Page) -> Response {
         let targets = self
             .registration()
-            .map(|registration| &registration.oauth.authorization_endpoint);
+            .map(|registration| registration.oauth.addresses(CallName::Authorization));
         targets
             .into_iter()
+            .flatten()
             .chain(&self.leaves_to)
             .fold(render(page, &self.parties, self.locale), |page, target| {
                 page.allow_form_action(target)

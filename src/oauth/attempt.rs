@@ -1,15 +1,19 @@
-//! The secrets of one attempt that stay with us: PKCE verifier and `nonce`.
+//! The secrets of one attempt that stay with us: PKCE verifier and `nonce`; and what the institution said
+//! before the browser left.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use zeroize::Zeroizing;
 
+use crate::domain::connection_values::ConnectionValues;
 use crate::domain::layout::LayoutError;
 use crate::domain::random::{self, Random};
 
 /// The layout that [`AttemptSecrets::to_bytes`] writes: this byte, the verifier, the nonce.
 const LAYOUT: u8 = 1;
+/// The same, and JSON of what was obtained.
+const WITH_VALUES: u8 = 2;
 /// 32 bytes in Base64url.
 const LENGTH: usize = 43;
 
@@ -18,6 +22,7 @@ const LENGTH: usize = 43;
 pub struct AttemptSecrets {
     verifier: Zeroizing<String>,
     nonce: Zeroizing<String>,
+    obtained: ConnectionValues,
 }
 
 impl AttemptSecrets {
@@ -30,7 +35,19 @@ impl AttemptSecrets {
         Self {
             verifier: draw(),
             nonce: draw(),
+            obtained: ConnectionValues::default(),
         }
+    }
+
+    /// Adds what the institution said before the browser left.
+    pub fn obtain(&mut self, obtained: ConnectionValues) {
+        self.obtained = obtained;
+    }
+
+    /// What the institution said before the browser left, such as the id of the consent that this attempt is
+    /// for. A claim of an ID token that names it must name this one.
+    pub fn obtained(&self) -> &ConnectionValues {
+        &self.obtained
     }
 
     /// The `code_verifier` of the token request.
@@ -52,9 +69,14 @@ impl AttemptSecrets {
     /// The bytes to seal.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(1 + 2 * LENGTH));
-        bytes.push(LAYOUT);
+        let has_values = !self.obtained.is_empty();
+        bytes.push(if has_values { WITH_VALUES } else { LAYOUT });
         bytes.extend_from_slice(self.verifier.as_bytes());
         bytes.extend_from_slice(self.nonce.as_bytes());
+        if has_values {
+            let values = serde_json::to_vec(&self.obtained).expect("texts are JSON");
+            bytes.extend_from_slice(&values);
+        }
         bytes
     }
 
@@ -65,9 +87,16 @@ impl AttemptSecrets {
     /// [`LayoutError`] when the bytes are something else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LayoutError> {
         let (version, bytes) = bytes.split_first().ok_or(LayoutError::Malformed)?;
-        if *version != LAYOUT {
-            return Err(LayoutError::Version(u32::from(*version)));
-        }
+        let (bytes, obtained) = match *version {
+            LAYOUT => (bytes, ConnectionValues::default()),
+            WITH_VALUES => {
+                let at = bytes.split_at_checked(2 * LENGTH);
+                let (bytes, values) = at.ok_or(LayoutError::Malformed)?;
+                let values = serde_json::from_slice(values).map_err(|_| LayoutError::Malformed)?;
+                (bytes, values)
+            }
+            other => return Err(LayoutError::Version(u32::from(other))),
+        };
         let base64url = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         let text = std::str::from_utf8(bytes).ok();
         let sound = text.filter(|text| text.len() == 2 * LENGTH && bytes.iter().all(base64url));
@@ -75,6 +104,7 @@ impl AttemptSecrets {
         Ok(Self {
             verifier: Zeroizing::new(verifier.to_owned()),
             nonce: Zeroizing::new(nonce.to_owned()),
+            obtained,
         })
     }
 }
@@ -120,7 +150,18 @@ mod tests {
         assert_eq!(refused(&bytes[..2 * LENGTH]), malformed);
         assert_eq!(refused(&[LAYOUT; 1 + 2 * LENGTH]), malformed);
         let mut later = bytes.clone();
-        later[0] = 2;
-        assert_eq!(refused(&later), Some(LayoutError::Version(2)));
+        later[0] = 3;
+        assert_eq!(refused(&later), Some(LayoutError::Version(3)));
+        later[0] = WITH_VALUES;
+        assert_eq!(refused(&later), malformed);
+
+        let mut obtaining = read;
+        let consent = ConnectionValues::of_consent("C-1".to_owned());
+        obtaining.obtain(consent.clone());
+        let read = AttemptSecrets::from_bytes(&obtaining.to_bytes()).unwrap();
+        assert_eq!(
+            (read.verifier(), read.obtained()),
+            (secrets.verifier(), &consent)
+        );
     }
 }

@@ -1,13 +1,20 @@
 //! The authorization request: the address people are sent to.
 
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::attempt::AttemptSecrets;
+use super::call::{Filling, add_to_query};
+use super::client_authentication::Parameters;
 use super::registered::Registered;
+use super::transport_error::TransportError;
+use crate::domain::call::CallName;
+use crate::domain::connection_values::ConnectionValues;
 use crate::domain::institution::{OAuth, Pkce, ResponseMode};
 use crate::domain::secret::AuthorizationState;
 
 /// What one authorization request is made of.
+#[derive(Clone, Copy)]
 pub struct AuthorizationRequest<'a> {
     /// The institution and the client's registration there.
     pub at: Registered<'a>,
@@ -20,82 +27,86 @@ pub struct AuthorizationRequest<'a> {
     pub ui_locales: Option<&'a str>,
     /// Parameters of this one request, such as `login_hint`.
     pub hints: &'a [(&'a str, &'a str)],
+    /// What belongs to the connection.
+    pub values: &'a ConnectionValues,
 }
-
-/// The parameters that this module alone decides.
-const OWN: [&str; 10] = [
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "code_challenge",
-    "code_challenge_method",
-    "nonce",
-    "response_mode",
-    "request_uri",
-];
 
 /// The address of the authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
 ///
 /// Always `response_type=code`, and always PKCE with `S256` unless the institution's file says that
-/// it refuses PKCE. The endpoint's own query is kept, a fragment is not. Neither
-/// `authorize_parameters` nor `hints` can replace or repeat a parameter that is decided here.
-pub fn authorize(request: &AuthorizationRequest<'_>) -> Url {
+/// it refuses PKCE. The endpoint's own query is kept, a fragment is not. What the standards have here may have
+/// another name at an institution, or be left out; neither what its file adds nor `hints` can replace or
+/// repeat a parameter that is decided here.
+pub fn authorize(request: &AuthorizationRequest<'_>) -> Result<Url, TransportError> {
+    let oauth = request.at.oauth;
+    let call = &oauth.calls.authorization;
+    let challenge = request.secrets.challenge();
+    let own = [
+        ("state", request.state.expose()),
+        ("nonce", request.secrets.nonce()),
+        ("code_challenge", challenge.as_str()),
+    ];
+    let filling = Filling {
+        at: request.at,
+        own: &own,
+        values: request.values,
+    };
+    let mut url = filling.url(call, Some(&oauth.authorization_endpoint))?;
+    url.set_fragment(None);
+    add_to_query(&mut url, &parameters(request, &filling), call.encoding);
+    Ok(url)
+}
+
+/// The parameters, by their names at the institution.
+fn parameters(request: &AuthorizationRequest<'_>, filling: &Filling<'_>) -> Parameters {
     let AuthorizationRequest {
         at,
         state,
         secrets,
         ui_locales,
         hints,
-    } = request;
-    let Registered {
-        oauth,
-        registration,
-    } = *at;
-
-    let mut url = oauth.authorization_endpoint.clone();
-    url.set_fragment(None);
-    let mut query = url.query_pairs_mut();
-    query
-        .append_pair("response_type", "code")
-        .append_pair("client_id", &registration.client_id)
-        .append_pair("redirect_uri", registration.redirect_uri.as_str());
-    if let Some(scope) = at.scope() {
-        query.append_pair("scope", &scope);
-    }
-    query.append_pair("state", state.expose());
+        ..
+    } = *request;
+    let (oauth, call) = (at.oauth, &at.oauth.calls.authorization);
+    let challenge = secrets.challenge();
+    let scope = at.scope();
+    let mut standard = vec![
+        ("response_type", "code"),
+        ("client_id", &at.registration.client_id),
+        ("redirect_uri", at.redirect_uri()),
+    ];
+    standard.extend(scope.as_deref().map(|scope| ("scope", scope)));
+    standard.push(("state", state.expose()));
     if sends_pkce(oauth) {
-        let challenge = secrets.challenge();
-        query
-            .append_pair("code_challenge", challenge.as_str())
-            .append_pair("code_challenge_method", challenge.method());
+        standard.push(("code_challenge", challenge.as_str()));
+        standard.push(("code_challenge_method", challenge.method()));
     }
     if oauth.uses_openid(at.scopes()) {
-        query.append_pair("nonce", secrets.nonce());
+        standard.push(("nonce", secrets.nonce()));
     }
     match oauth.response_mode {
         ResponseMode::Query => {}
-        ResponseMode::FormPost => {
-            query.append_pair("response_mode", "form_post");
-        }
+        ResponseMode::FormPost => standard.push(("response_mode", "form_post")),
     }
+    let named = standard.into_iter().filter_map(|(name, value)| {
+        let value = Zeroizing::new(value.to_owned());
+        Some((call.name_of(name)?.to_owned(), value))
+    });
+    let mut sent: Parameters = named.collect();
 
-    let configured = oauth
-        .authorize_parameters
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
     let locales = ui_locales.map(|locales| ("ui_locales", locales));
-    let mut sent = OWN.to_vec();
+    let of_request = hints.iter().copied().chain(locales);
+    let of_request =
+        of_request.map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())));
     // The request's own hints come first: of a name that is there twice, the first is sent.
-    for (name, value) in hints.iter().copied().chain(locales).chain(configured) {
-        if !sent.contains(&name) {
-            query.append_pair(name, value);
-            sent.push(name);
+    for (name, value) in of_request.chain(filling.added(call)) {
+        let standard = CallName::Authorization.parameters();
+        let is_ours = standard.contains(&name.as_str()) && call.name_of(&name).is_some();
+        if !is_ours && name != "request_uri" && !sent.iter().any(|(known, _)| *known == name) {
+            sent.push((name, value));
         }
     }
-    drop(query);
-    url
+    sent
 }
 
 /// Whether PKCE is used at this institution.
@@ -111,6 +122,7 @@ mod tests {
     use super::super::test_support::{at, oauth, registration, secrets};
     use super::*;
     use crate::domain::client::Registration;
+    use crate::domain::template::Template;
 
     fn state() -> AuthorizationState {
         AuthorizationState::parse(&format!("07{}", "s".repeat(43))).unwrap()
@@ -123,7 +135,9 @@ mod tests {
             secrets: &secrets(),
             ui_locales: Some("fr de"),
             hints,
+            values: &ConnectionValues::default(),
         })
+        .unwrap()
     }
 
     fn bank() -> OAuth {
@@ -211,13 +225,13 @@ mod tests {
     #[test]
     fn a10_no_value_can_add_a_parameter_or_replace_one_of_ours() {
         let mut oauth = bank();
-        oauth.authorize_parameters = [
+        oauth.calls.authorization.add = [
             ("prompt", "consent"),
             ("state", "mine"),
             ("redirect_uri", "https://evil.example"),
             ("login_hint", "configured"),
         ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .map(|(name, value)| (name.to_owned(), Template::parse(value).unwrap()))
         .into();
         let hints = [
             ("login_hint", "a&redirect_uri=https://evil.example"),

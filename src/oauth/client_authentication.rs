@@ -4,18 +4,25 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oauth2::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use url::form_urlencoded::{Serializer, byte_serialize};
+use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use crate::domain::client::Registration;
 use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
+use crate::domain::template::percent_encoded;
+
+/// The parameters of a request, by their names.
+pub type Parameters = Vec<(String, Zeroizing<String>)>;
 
 /// Adds the credentials of the registration's client to a request.
 pub fn authenticate(
     registration: &Registration,
     headers: &mut HeaderMap,
-    form: &mut Serializer<'_, String>,
+    parameters: &mut Parameters,
 ) {
+    let mut add = |name: &str, value: &str| {
+        parameters.push((name.to_owned(), Zeroizing::new(value.to_owned())));
+    };
     let id = registration.client_id.as_str();
     match &registration.client_authentication {
         ClientAuthentication::ClientSecretBasic(encoding, secret) => {
@@ -25,12 +32,10 @@ pub fn authenticate(
             headers.insert(AUTHORIZATION, value);
         }
         ClientAuthentication::ClientSecretPost(secret) => {
-            form.append_pair("client_id", id)
-                .append_pair("client_secret", secret.expose_secret());
+            add("client_id", id);
+            add("client_secret", secret.expose_secret());
         }
-        ClientAuthentication::None => {
-            form.append_pair("client_id", id);
-        }
+        ClientAuthentication::None => add("client_id", id),
     }
 }
 
@@ -52,22 +57,12 @@ pub fn secrets(registration: &Registration) -> impl Iterator<Item = Zeroizing<St
 fn basic(encoding: BasicEncoding, id: &str, secret: &SecretString) -> Zeroizing<String> {
     let encode = |text: &str| match encoding {
         BasicEncoding::Form => byte_serialize(text.as_bytes()).collect(),
-        BasicEncoding::Percent => percent(text),
+        BasicEncoding::Percent => percent_encoded(text).to_string(),
         BasicEncoding::Raw => text.to_owned(),
     };
     let secret = Zeroizing::new(encode(secret.expose_secret()));
     let pair = Zeroizing::new(format!("{}:{}", encode(id), *secret));
     Zeroizing::new(STANDARD.encode(pair.as_bytes()))
-}
-
-/// Percent-encodes everything but the unreserved characters (RFC 3986 section 2.3).
-fn percent(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]
@@ -81,9 +76,9 @@ mod tests {
         let secret = SecretString::from("a:b+c%/é&*~");
         registration.client_authentication =
             ClientAuthentication::ClientSecretBasic(encoding, secret);
-        let (mut headers, mut form) = (HeaderMap::new(), Serializer::new(String::new()));
-        authenticate(&registration, &mut headers, &mut form);
-        assert_eq!(form.finish(), "");
+        let (mut headers, mut parameters) = (HeaderMap::new(), Vec::new());
+        authenticate(&registration, &mut headers, &mut parameters);
+        assert!(parameters.is_empty());
         let value = &headers[AUTHORIZATION];
         assert!(value.is_sensitive());
         let pair = value.to_str().unwrap().strip_prefix("Basic ").unwrap();

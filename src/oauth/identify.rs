@@ -1,10 +1,10 @@
 //! Who signed in, if an institution says so: a field of the token response, or of the response to one
 //! more call with the new token. ID tokens are not read.
 
-use oauth2::http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::OAuthClient;
+use super::call::Filling;
 use super::reason::{self, Meaning};
 use super::registered::Registered;
 use super::reply::{Refusal, Unfit};
@@ -42,8 +42,8 @@ impl IdentifyError {
 impl OAuthClient {
     /// Who signed in, in the institution's own words; `None`: the institution says it nowhere.
     ///
-    /// If this needs a call, it is one GET with the access token, within the institution's time limit;
-    /// only a success with a JSON object counts (OpenID Connect Core section 5.3).
+    /// If this needs a call, it is one (a GET with the access token, unless the institution's file describes
+    /// another), within the institution's time limit; only a success with a JSON object counts (OpenID Connect Core section 5.3).
     pub async fn identify(
         &self,
         at: Registered<'_>,
@@ -53,8 +53,14 @@ impl OAuthClient {
             None => return Ok(None),
             Some(SubjectSource::TokenResponse { field }) => (exchanged.subject.clone(), field),
             Some(SubjectSource::Identify { endpoint, field }) => {
-                let headers = bearer(&exchanged.token_set.access_token);
-                let reply = self.transport.get(at, endpoint, headers).await?;
+                let tokens = &exchanged.token_set;
+                let filling = Filling {
+                    at,
+                    own: &[("access_token", tokens.access_token.expose_secret())],
+                    values: &tokens.values,
+                };
+                let call = &at.oauth.calls.identify;
+                let reply = self.call(call, Some(endpoint), &[], &filling).await?;
                 let subject = reply.members.somebody(field);
                 reply
                     .judge(subject.is_some())
@@ -73,19 +79,11 @@ impl OAuthClient {
     }
 }
 
-fn bearer(token: &SecretString) -> HeaderMap {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-        .expect("a token set's token was checked for its characters");
-    value.set_sensitive(true);
-    HeaderMap::from_iter([
-        (ACCEPT, HeaderValue::from_static("application/json")),
-        (AUTHORIZATION, value),
-    ])
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use secrecy::SecretString;
 
     use super::super::scrub::Scrubber;
     use super::super::test_support::{at, oauth, registration};
@@ -103,6 +101,7 @@ mod tests {
                 scope: None,
                 expires_at: None,
                 consent_expires_at: None,
+                values: Default::default(),
             },
             subject: subject.map(str::to_owned),
             scrubber: Scrubber::of(["CANARY-access"]),

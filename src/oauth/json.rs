@@ -2,14 +2,17 @@
 //!
 //! Different programs read a member that is there twice differently, so such a response can mean one
 //! thing to the program that checks it and another to the one that uses it (RFC 8259 section 4). Only the
-//! top level is examined: nothing below it is used. Numbers keep the text they were written with,
+//! levels that are used are examined: the top, and the objects on the way to what an institution nests. Numbers keep the text they were written with,
 //! whatever their size.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use url::form_urlencoded;
 use zeroize::Zeroizing;
+
+use crate::domain::call::MemberPath;
 
 /// How deeply a body may be nested.
 const DEPTH_LIMIT: usize = 128;
@@ -57,6 +60,62 @@ impl Members {
             Ok(()) => Ok(()),
         };
         (members, sound)
+    }
+
+    /// Reads a form, in which every value is a text.
+    pub fn read_form(bytes: &[u8]) -> (Self, Result<(), JsonError>) {
+        let pairs = form_urlencoded::parse(bytes);
+        let quoted = |text: &str| Zeroizing::new(serde_json::Value::from(text).to_string());
+        let members = Self(
+            pairs
+                .map(|(name, value)| (name.into_owned(), quoted(&value)))
+                .collect(),
+        );
+        let sound = match () {
+            () if !bytes.contains(&b'=') || bytes.contains(&b'<') => Err(JsonError::Syntax),
+            () if members.has_one_twice() => Err(JsonError::Duplicate),
+            () => Ok(()),
+        };
+        (members, sound)
+    }
+
+    /// The members of the object at `path`, as far as they can be read; none where it is absent. An empty path
+    /// leads to these members themselves.
+    pub fn object_at(&self, path: &MemberPath) -> (Self, Result<(), JsonError>) {
+        let mut found = Self(self.0.clone());
+        let mut sound = Ok(());
+        for name in path.names() {
+            let next = found.raw(name).next().filter(|raw| *raw != "null");
+            let (members, is_sound) = match next {
+                Some(raw) => Self::read(raw.as_bytes()),
+                None => (Self::default(), Ok(())),
+            };
+            found = members;
+            sound = sound.and(is_sound);
+        }
+        (found, sound)
+    }
+
+    /// The member at `path` as it was written; `None` where it is absent, or inside something that cannot be relied
+    /// on.
+    pub fn raw_at(&self, path: &MemberPath) -> Option<Zeroizing<String>> {
+        let (last, before) = path.names().split_last()?;
+        let mut found = Self(self.0.clone());
+        for name in before {
+            found = found.object(name)?;
+        }
+        let raw = found.raw(last).next().map(str::to_owned);
+        raw.map(Zeroizing::new)
+    }
+
+    /// Adds a member as it is written.
+    pub fn add(&mut self, name: &str, raw: Zeroizing<String>) {
+        self.0.push((name.to_owned(), raw));
+    }
+
+    /// Removes the members of these names.
+    pub fn remove(&mut self, is_removed: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| !is_removed(name));
     }
 
     /// The text of the member `name`; `None` where it is absent or no text.

@@ -4,7 +4,7 @@
 //! It knows institutions and registrations, not members or windows, and keeps nothing.
 //!
 //! ```text
-//! authorize  ─▶ the address people are sent to
+//! prepare    ─▶ the address people are sent to, with what the institution is told before (authorize)
 //! response   ◀─ what comes back: the authorization response
 //! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
 //! identify   ─▶ who signed in, where the institution says
@@ -22,18 +22,24 @@
 
 mod attempt;
 mod authorize;
+mod call;
 mod client_authentication;
+mod client_token;
 mod code;
+mod consent;
 mod exchange;
 mod identify;
 pub mod json;
+mod prepare;
 mod reason;
 mod refresh;
 mod registered;
 mod reply;
 mod response;
+mod response_names;
 mod revoke;
 mod scrub;
+mod shape;
 mod token_endpoint;
 mod token_response;
 mod transport;
@@ -43,16 +49,19 @@ mod transport_error;
 mod test_support;
 
 pub use attempt::AttemptSecrets;
-pub use authorize::{AuthorizationRequest, authorize};
+pub use authorize::AuthorizationRequest;
 pub use code::AuthorizationCode;
+pub use consent::ConsentError;
 pub use exchange::Authorized;
 pub use identify::IdentifyError;
+pub use prepare::{PrepareError, Prepared};
 pub use reason::{Meaning, RefreshMeaning, SetupFault};
 pub use refresh::{RefreshFailure, Refreshed};
 pub use registered::Registered;
 pub use response::{
     AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, IssuerMismatch, words,
 };
+pub use response_names::{in_standard_names, name_there};
 pub use revoke::RevokeError;
 pub use scrub::Scrubber;
 pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};

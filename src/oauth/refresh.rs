@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::OAuthClient;
+use super::call::Filling;
 use super::reason::{self, RefreshMeaning};
 use super::registered::Registered;
 use super::scrub::Scrubber;
@@ -48,12 +49,18 @@ impl OAuthClient {
         let mut scrubber = Scrubber::of([token.expose_secret()]);
         scrubber.learn(current.access_token.expose_secret());
         scrubber.learn_client(at.registration);
-        let fields = [
-            ("grant_type", "refresh_token"),
+        let own = [
             ("refresh_token", token.expose_secret()),
+            ("access_token", current.access_token.expose_secret()),
         ];
-        let scope = current.scope.clone();
-        let asked = self.request_tokens(at, &fields, scope, scrubber, now);
+        let parameters = [("grant_type", "refresh_token"), own[0]];
+        let filling = Filling {
+            at,
+            own: &own,
+            values: &current.values,
+        };
+        let (call, scope) = (&at.oauth.calls.refresh, current.scope.clone());
+        let asked = self.request_tokens(call, &parameters, &filling, scope, scrubber, now);
         Some(match asked.await {
             Ok(Exchanged {
                 mut token_set,
@@ -65,6 +72,7 @@ impl OAuthClient {
                 token_set.refresh_token = token_set.refresh_token.or_else(unchanged);
                 let consent = &mut token_set.consent_expires_at;
                 *consent = consent.or(current.consent_expires_at);
+                token_set.values = current.values.clone();
                 Ok(Refreshed {
                     token_set,
                     fault: fault.map(|fault| fault.to_string()),
@@ -104,7 +112,10 @@ fn meaning(at: Registered<'_>, error: &TokenError, status: Option<u16>) -> Refre
         }
         TokenError::Refused(_) => RefreshMeaning::Unknown,
         TokenError::Call(
-            TransportError::Insecure | TransportError::Setup(_) | TransportError::Unreachable(_),
+            TransportError::Insecure
+            | TransportError::Unwritable(_)
+            | TransportError::Setup(_)
+            | TransportError::Unreachable(_),
         ) => RefreshMeaning::NotAsked,
         TokenError::Call(TransportError::Status(401)) => RefreshMeaning::ClientRefused,
         TokenError::Call(TransportError::Status(429)) => RefreshMeaning::NotAsked,

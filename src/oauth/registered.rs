@@ -24,4 +24,10 @@ impl<'a> Registered<'a> {
         let scopes = self.scopes();
         (!scopes.is_empty()).then(|| scopes.join(&self.oauth.scope_separator))
     }
+
+    /// What its requests have as `redirect_uri`: the registered address, or the name that the institution has for it.
+    pub fn redirect_uri(self) -> &'a str {
+        let alias = self.registration.redirect_uri_alias.as_deref();
+        alias.unwrap_or(self.registration.redirect_uri.as_str())
+    }
 }

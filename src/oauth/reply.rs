@@ -15,7 +15,9 @@ use zeroize::Zeroizing;
 
 use super::json::{JsonError, Members};
 use super::scrub::Scrubber;
+use super::shape::Shaped;
 use super::transport_error::{MediaType, TransportError};
+use crate::domain::call::ResponseShape;
 use crate::outgoing::{self, BodyError};
 
 /// How long a body may be, in bytes.
@@ -81,8 +83,10 @@ pub struct Reply {
     challenge: Option<Zeroizing<String>>,
     /// `Retry-After`.
     retry_after: Option<String>,
-    /// What the body's top level holds, as far as it came.
+    /// What the body holds, as far as it came, by its standard names.
     pub members: Members,
+    /// Whether the body tells success, where the institution's file says that it does.
+    tells_success: Option<bool>,
     /// Why the body is not a complete object.
     sound: Result<(), TransportError>,
 }
@@ -90,7 +94,12 @@ pub struct Reply {
 impl Reply {
     /// Reads the body until `deadline`. What came until then counts; `late` is the error if that is not
     /// all.
-    pub async fn read(mut response: Response, deadline: Instant, late: TransportError) -> Self {
+    pub async fn read(
+        mut response: Response,
+        shape: &ResponseShape,
+        deadline: Instant,
+        late: TransportError,
+    ) -> Self {
         // As long as it says, so that it is never copied while it grows: of a copy, nothing would be erased.
         let length = response.content_length().unwrap_or(u64::MAX);
         let length = usize::try_from(length).map_or(BODY_LIMIT, |length| length.min(BODY_LIMIT));
@@ -104,7 +113,11 @@ impl Reply {
             Ok(Err(BodyError::Broken(text))) => Err(TransportError::Broken(text)),
             Err(_) => Err(late),
         };
-        let (members, sound) = Members::read(&body);
+        let Shaped {
+            members,
+            sound,
+            is_success,
+        } = Shaped::read(&body, shape);
         let headers = response.headers();
         Self {
             status: response.status().as_u16(),
@@ -113,6 +126,7 @@ impl Reply {
             challenge: challenge(headers),
             retry_after: outgoing::retry_after_header(headers),
             members,
+            tells_success: is_success,
             sound: whole.and_then(|()| sound.map_err(TransportError::Json)),
         }
     }
@@ -120,7 +134,7 @@ impl Reply {
     /// Whether it is the expected reply. `has_expected` says that the body holds what was requested; then
     /// an `error` next to it is ignored.
     pub fn judge(&self, has_expected: bool) -> Result<(), Unfit> {
-        let is_success = (200..300).contains(&self.status);
+        let is_success = self.is_success();
         if !(is_success && has_expected)
             && let Some(error) = self.error()
         {
@@ -163,9 +177,9 @@ impl Reply {
         self.status
     }
 
-    /// Whether the status says that the call did what it should.
+    /// Whether the status, and the body where it has to, say that the call did what it should.
     pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
+        (200..300).contains(&self.status) && self.tells_success != Some(false)
     }
 
     /// The OAuth error it names, in its body or else in its head.

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::attempt::AttemptSecrets;
 use super::registered::Registered;
+use crate::domain::call::Calls;
 use crate::domain::client::{Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
@@ -36,7 +37,8 @@ pub fn oauth(base: &Url) -> OAuth {
         client_authentication: AuthenticationMethod::ClientSecretBasic(BasicEncoding::Form),
         scopes: vec!["accounts".to_owned(), "transactions".to_owned()],
         scope_separator: " ".to_owned(),
-        authorize_parameters: BTreeMap::new(),
+        calls: Calls::default(),
+        values: Vec::new(),
         pkce: Pkce::Required,
         response_mode: ResponseMode::Query,
         subject: None,
@@ -60,6 +62,7 @@ pub fn registration() -> Registration {
             SecretString::from("CANARY-client-secret"),
         ),
         redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
+        redirect_uri_alias: None,
         scopes: None,
         unbound_callback: UnboundCallback::Burn,
     }

@@ -1,20 +1,16 @@
-//! The token endpoint, and the endpoints where a client authenticates in the same way: a form is written,
-//! sent once, and the response is read.
+//! The token endpoint: a token request is made once, and the token response is read.
 
 use jiff::Timestamp;
-use oauth2::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
-use url::Url;
-use url::form_urlencoded::Serializer;
 
 use super::OAuthClient;
-use super::client_authentication::authenticate;
+use super::call::Filling;
 use super::reason::{self, Meaning};
-use super::registered::Registered;
-use super::reply::{Refusal, Reply, Unfit};
+use super::reply::{Refusal, Unfit};
 use super::scrub::Scrubber;
 use super::token_response::{Issued, TokenResponse, UnusableTokenResponse, has_token};
 use super::transport_error::TransportError;
+use crate::domain::call::Call;
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::token_set::TokenSet;
 use crate::domain::window::ErrorReason;
@@ -77,26 +73,16 @@ impl TokenError {
 }
 
 impl OAuthClient {
-    /// Posts a form to an endpoint of the institution, with the client's credentials.
-    pub(super) async fn post(
-        &self,
-        at: Registered<'_>,
-        endpoint: &Url,
-        fields: &[(&str, &str)],
-    ) -> Result<Reply, TransportError> {
-        let (headers, form) = request(at, fields);
-        self.transport.post(at, endpoint, headers, form).await
-    }
-
-    /// Makes a token request of these fields and reads the token response, within the institution's time
+    /// Makes a token request with these parameters and reads the token response, within the institution's time
     /// limit. It is sent a second time only when the first found no connection.
     ///
-    /// `requested` is the scope that counts if the response names none; `scrubber` knows the secrets among the fields;
-    /// `now` is what the tokens' lifetime counts from.
+    /// `requested` is the scope that counts if the response names none; `scrubber` knows the secrets among the
+    /// parameters; `now` is what the tokens' lifetime counts from.
     pub(super) async fn request_tokens(
         &self,
-        at: Registered<'_>,
-        fields: &[(&str, &str)],
+        call: &Call,
+        parameters: &[(&str, &str)],
+        filling: &Filling<'_>,
         requested: Option<String>,
         mut scrubber: Scrubber,
         now: Timestamp,
@@ -109,7 +95,9 @@ impl OAuthClient {
                 scrubber,
             }))
         };
-        let reply = match self.post(at, &at.oauth.token_endpoint, fields).await {
+        let oauth = filling.at.oauth;
+        let endpoint = Some(&oauth.token_endpoint);
+        let reply = match self.call(call, endpoint, parameters, filling).await {
             Ok(reply) => reply,
             Err(error) => return failed(error.into(), None, Issued::default(), scrubber),
         };
@@ -126,7 +114,7 @@ impl OAuthClient {
             return failed(error, status, issued, scrubber);
         }
         let response = TokenResponse(reply.members);
-        let subject = match &at.oauth.subject {
+        let subject = match &oauth.subject {
             Some(SubjectSource::TokenResponse { field }) => response.subject(field),
             Some(SubjectSource::Identify { .. }) | None => None,
         };
@@ -137,7 +125,7 @@ impl OAuthClient {
             UnusableTokenResponse::NoToken => UnusableTokenResponse::NoToken,
         };
         let fault = response.check_type().err().map(shown);
-        match response.into_token_set(requested, now) {
+        match response.into_token_set(call.response.expires, requested, now) {
             Some(token_set) => Ok(Exchanged {
                 token_set,
                 fault,
@@ -150,19 +138,4 @@ impl OAuthClient {
             }
         }
     }
-}
-
-/// Headers and body of a form with the client's credentials.
-fn request(at: Registered<'_>, fields: &[(&str, &str)]) -> (HeaderMap, Vec<u8>) {
-    let mut headers = HeaderMap::from_iter([
-        (ACCEPT, HeaderValue::from_static("application/json")),
-        (
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-www-form-urlencoded"),
-        ),
-    ]);
-    let mut form = Serializer::new(String::new());
-    form.extend_pairs(fields);
-    authenticate(at.registration, &mut headers, &mut form);
-    (headers, form.finish().into_bytes())
 }

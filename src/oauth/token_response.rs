@@ -5,12 +5,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::json::Members;
+use crate::domain::call::ExpiryForm;
+use crate::domain::connection_values::ConnectionValues;
 use crate::domain::token_set::TokenSet;
 
 /// The member that makes a response a successful one.
 const ACCESS_TOKEN: &str = "access_token";
 /// The member that can renew it.
 const REFRESH_TOKEN: &str = "refresh_token";
+
+/// The member that says when the access token ends.
+const EXPIRES_IN: &str = "expires_in";
 
 /// How many tokens of a kind are revoked, if a body has more than one.
 const MOST: usize = 3;
@@ -20,7 +25,7 @@ const OWN: [&str; 7] = [
     ACCESS_TOKEN,
     REFRESH_TOKEN,
     "token_type",
-    "expires_in",
+    EXPIRES_IN,
     "scope",
     CONSENT_END,
     DETAILS,
@@ -73,6 +78,8 @@ pub struct Issued {
     pub(super) refresh: Vec<SecretString>,
     /// Access tokens.
     pub(super) access: Vec<SecretString>,
+    /// What belongs to the connection that they were for; with a consent it is to be deleted.
+    pub(super) values: ConnectionValues,
 }
 
 impl Issued {
@@ -88,18 +95,27 @@ impl Issued {
         Self {
             refresh: tokens(REFRESH_TOKEN),
             access: tokens(ACCESS_TOKEN),
+            values: ConnectionValues::default(),
         }
+    }
+
+    /// The same, for the connection that these values belong to.
+    pub fn of_connection(mut self, values: &ConnectionValues) -> Self {
+        self.values = values.clone();
+        self
     }
 
     /// The same as token sets, which can be sealed. One that has no access token has an empty one.
     pub fn token_sets(&self) -> Vec<TokenSet> {
-        let count = self.refresh.len().max(self.access.len());
+        let tokens = self.refresh.len().max(self.access.len());
+        let count = tokens.max(usize::from(self.has_consent()));
         let set = |nth: usize| TokenSet {
             access_token: self.access.get(nth).cloned().unwrap_or_default(),
             refresh_token: self.refresh.get(nth).cloned(),
             scope: None,
             expires_at: None,
             consent_expires_at: None,
+            values: self.values.clone(),
         };
         (0..count).map(set).collect()
     }
@@ -110,6 +126,7 @@ impl Issued {
         let access = &token_set.access_token;
         let is_one = !access.expose_secret().is_empty();
         self.access.extend(is_one.then(|| access.clone()));
+        self.values = self.values.with(&token_set.values);
     }
 
     /// What there is of a token set after `before`, if there is a new refresh token: an access token that has ended.
@@ -122,12 +139,18 @@ impl Issued {
             scope: before.scope.clone(),
             expires_at: Some(now),
             consent_expires_at: before.consent_expires_at,
+            values: before.values.clone(),
         })
     }
 
-    /// Whether there is nothing to revoke.
-    pub fn is_empty(&self) -> bool {
-        self.refresh.is_empty() && self.access.is_empty()
+    /// Whether there are tokens to revoke.
+    pub fn has_tokens(&self) -> bool {
+        self.all().next().is_some()
+    }
+
+    /// Whether there is a consent, which may have to be deleted.
+    pub fn has_consent(&self) -> bool {
+        self.values.consent_id().is_some()
     }
 
     /// All of them.
@@ -141,6 +164,7 @@ impl From<&TokenSet> for Issued {
         Self {
             refresh: token_set.refresh_token.iter().cloned().collect(),
             access: vec![token_set.access_token.clone()],
+            values: token_set.values.clone(),
         }
     }
 }
@@ -168,26 +192,28 @@ impl TokenResponse {
         }
     }
 
-    /// The token set, as of `now`; its scope is `requested` if the response names none. `None`: there is no
+    /// The token set, as of `now`; `expires` is how its end is written, and its scope is `requested` if the response names none. `None`: there is no
     /// access token, or one that no header could carry.
     ///
     /// An optional member that cannot be read counts as absent: it is no reason to lose a connection.
     /// With a lifetime of zero or less the token has ended; with one beyond the calendar, or one that is
     /// no number, the token has no known end.
-    pub fn into_token_set(self, requested: Option<String>, now: Timestamp) -> Option<TokenSet> {
+    pub fn into_token_set(
+        self,
+        expires: ExpiryForm,
+        requested: Option<String>,
+        now: Timestamp,
+    ) -> Option<TokenSet> {
         let Self(members) = self;
         let token = |name| {
             let text = members.text(name).filter(|text| is_token(text));
             text.map(|text| SecretString::from(text.as_str()))
         };
-        let lifetime = members
-            .text("expires_in")
-            .and_then(|text| seconds(&text))
-            .or_else(|| seconds(members.number("expires_in")?));
-        let expires_at = lifetime.and_then(|seconds| {
-            now.checked_add(SignedDuration::from_secs(seconds.max(0)))
-                .ok()
-        });
+        let said = members
+            .text(EXPIRES_IN)
+            .map(|text| text.to_string())
+            .or_else(|| members.number(EXPIRES_IN).map(str::to_owned));
+        let expires_at = said.and_then(|said| end(&said, expires, now));
         let scope = members
             .text("scope")
             .map(|text| text.to_string())
@@ -200,7 +226,21 @@ impl TokenResponse {
             scope: scope.or(requested),
             expires_at,
             consent_expires_at,
+            values: ConnectionValues::default(),
         })
+    }
+}
+
+/// When an access token ends; one that had ended before ends now.
+fn end(said: &str, expires: ExpiryForm, now: Timestamp) -> Option<Timestamp> {
+    let after = |lifetime: fn(i64) -> SignedDuration| {
+        let number = seconds(said)?.max(0);
+        now.checked_add(lifetime(number)).ok()
+    };
+    match expires {
+        ExpiryForm::InSeconds => after(SignedDuration::from_secs),
+        ExpiryForm::InMilliseconds => after(SignedDuration::from_millis),
+        ExpiryForm::At => moment(said).map(|end| end.max(now)),
     }
 }
 
@@ -223,7 +263,7 @@ fn consent_end(members: &Members) -> Option<Timestamp> {
     said.max()
 }
 
-/// Reads a moment: of RFC 3339, or a day, which ends with it; or seconds or milliseconds since 1970.
+/// Reads a moment: of RFC 3339, in UTC if it has no offset, or a day, which ends with it; or seconds or milliseconds since 1970.
 fn moment(text: &str) -> Option<Timestamp> {
     /// The year 5138 in seconds: a number above it is of milliseconds.
     const MOST_SECONDS: u64 = 100_000_000_000;
@@ -234,16 +274,22 @@ fn moment(text: &str) -> Option<Timestamp> {
             false => Timestamp::from_second(number).ok(),
         };
     }
-    let day = || {
-        let day: jiff::civil::Date = text.parse().ok()?;
-        let next = day
-            .tomorrow()
-            .ok()?
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()?;
-        Some(next.timestamp())
+    let in_utc = |time: jiff::civil::DateTime| {
+        let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(time.timestamp())
     };
-    text.parse().ok().or_else(day)
+    // A day is read as its beginning.
+    let without_offset = || match text.contains(':') {
+        true => in_utc(text.parse().ok()?),
+        false => in_utc(
+            text.parse::<jiff::civil::Date>()
+                .ok()?
+                .tomorrow()
+                .ok()?
+                .into(),
+        ),
+    };
+    text.parse().ok().or_else(without_offset)
 }
 
 /// One or more visible ASCII characters or spaces.

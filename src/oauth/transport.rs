@@ -8,14 +8,41 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use oauth2::http::header::HeaderMap;
-use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use tokio::time::Instant;
 use url::Url;
 
 use super::registered::Registered;
 use super::reply::Reply;
 use super::transport_error::{SetupError, TransportError};
+use crate::domain::call::{Method, ResponseShape};
 use crate::outgoing;
+
+/// A request that is written.
+pub struct Request<'a> {
+    /// The HTTP method.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body; `None`: it has none.
+    pub body: Option<Vec<u8>>,
+    /// How its response is to be read.
+    pub response: &'a ResponseShape,
+}
+
+impl From<Method> for reqwest::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Post => Self::POST,
+            Method::Put => Self::PUT,
+            Method::Patch => Self::PATCH,
+            Method::Delete => Self::DELETE,
+        }
+    }
+}
 
 /// Outgoing connections, shared by all calls.
 pub struct Transport {
@@ -39,49 +66,21 @@ impl Transport {
         Ok(transport)
     }
 
-    /// Posts a form, within the institution's time limit from connecting to the last byte.
-    pub async fn post(
+    /// Sends a request, within the institution's time limit from connecting to the last byte.
+    pub async fn send(
         &self,
         at: Registered<'_>,
-        endpoint: &Url,
-        headers: HeaderMap,
-        form: Vec<u8>,
-    ) -> Result<Reply, TransportError> {
-        self.call(at, endpoint, |client| {
-            let request = client.post(endpoint.clone());
-            request.headers(headers.clone()).body(form.clone())
-        })
-        .await
-    }
-
-    /// Gets an address, within the same limit.
-    pub async fn get(
-        &self,
-        at: Registered<'_>,
-        endpoint: &Url,
-        headers: HeaderMap,
-    ) -> Result<Reply, TransportError> {
-        self.call(at, endpoint, |client| {
-            client.get(endpoint.clone()).headers(headers.clone())
-        })
-        .await
-    }
-
-    async fn call(
-        &self,
-        at: Registered<'_>,
-        endpoint: &Url,
-        request: impl Fn(&Client) -> RequestBuilder,
+        request: Request<'_>,
     ) -> Result<Reply, TransportError> {
         let oauth = at.oauth;
-        if !outgoing::is_confidential(endpoint) {
+        if !outgoing::is_confidential(&request.url) {
             return Err(TransportError::Insecure);
         }
         let client = self.client(oauth.connect_timeout)?;
         let deadline = Instant::now() + oauth.timeout;
         let late = TransportError::TimedOut(oauth.timeout);
-        match tokio::time::timeout_at(deadline, send(&client, request)).await {
-            Ok(response) => Ok(Reply::read(response?, deadline, late).await),
+        match tokio::time::timeout_at(deadline, send(&client, &request)).await {
+            Ok(response) => Ok(Reply::read(response?, request.response, deadline, late).await),
             Err(_) => Err(late),
         }
     }
@@ -107,12 +106,18 @@ fn setup(error: reqwest::Error) -> SetupError {
     SetupError(outgoing::describe(error))
 }
 
-async fn send(
-    client: &Client,
-    request: impl Fn(&Client) -> RequestBuilder,
-) -> Result<Response, TransportError> {
-    let response = match request(client).send().await {
-        Err(error) if error.is_connect() => request(client).send().await,
+async fn send(client: &Client, request: &Request<'_>) -> Result<Response, TransportError> {
+    let made = || {
+        let made = client
+            .request(request.method.into(), request.url.clone())
+            .headers(request.headers.clone());
+        match &request.body {
+            Some(body) => made.body(body.clone()),
+            None => made,
+        }
+    };
+    let response = match made().send().await {
+        Err(error) if error.is_connect() => made().send().await,
         response => response,
     };
     response.map_err(|error| {
@@ -163,15 +168,17 @@ mod tests {
                     .dns_resolver(Resolver { refused, asked })
             });
             let oauth = oauth(&server.url_by_name("/"));
-            let outcome = transport
-                .unwrap()
-                .post(
-                    at(&oauth, &registration()),
-                    &oauth.token_endpoint,
-                    HeaderMap::new(),
-                    vec![],
-                )
-                .await;
+            let response = ResponseShape::default();
+            let request = Request {
+                method: Method::Post,
+                url: oauth.token_endpoint.clone(),
+                headers: HeaderMap::new(),
+                body: Some(vec![]),
+                response: &response,
+            };
+            let registration = registration();
+            let sent = transport.unwrap();
+            let outcome = sent.send(at(&oauth, &registration), request).await;
             assert_eq!(server.requests().len(), arrived);
             assert_eq!(asked.load(Ordering::SeqCst), tries);
             match outcome {

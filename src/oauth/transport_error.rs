@@ -19,6 +19,11 @@ pub enum TransportError {
     /// The endpoint is plain http on another machine: not called.
     #[error("the endpoint is plain http, which is for this machine only; nothing was sent")]
     Insecure,
+    /// The institution's file describes a call that cannot be written for this connection; which part of it.
+    #[error(
+        "the call cannot be written as the institution's file describes it: {0} lacks a value, or has one that does not fit; nothing was sent"
+    )]
+    Unwritable(&'static str),
     /// The outgoing side could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -60,7 +65,9 @@ impl TransportError {
     /// our configuration; everything else is the institution's failure.
     pub fn meaning(&self) -> Meaning {
         match self {
-            Self::Insecure | Self::Setup(_) => Meaning::NotSetUp(SetupFault::Configuration),
+            Self::Insecure | Self::Unwritable(_) | Self::Setup(_) => {
+                Meaning::NotSetUp(SetupFault::Configuration)
+            }
             Self::Tls(_) => Meaning::NotSetUp(SetupFault::Tls),
             Self::Unreachable(_)
             | Self::Broken(_)

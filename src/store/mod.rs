@@ -85,6 +85,7 @@ pub const STEPS: &[&str] = &[
     "arrange_background",
     "mint_window",
     "open_window",
+    "keep_obtained",
     "claim_callback",
     "hold_response",
     "held_response",

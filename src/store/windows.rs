@@ -14,8 +14,8 @@ use crate::steps::link::{FirstReading, Mint};
 use crate::steps::record::{Key, List, Reads, Record, Slot};
 use crate::steps::response::Hold;
 use crate::steps::{
-    AttemptRecord, Claim, Claimed, Committed, Connection, Failure, Opened, Opening, Retried, Retry,
-    SessionOwner, WindowQuery,
+    AttemptRecord, Claim, Claimed, Committed, Connection, Failure, Obtained, Opened, Opening,
+    Retried, Retry, SessionOwner, WindowQuery,
 };
 
 /// How long a user's deletion may take before somebody else goes on with it.
@@ -55,6 +55,13 @@ impl Store {
         let _timing = self.timed("open_window");
         // The person goes to the institution, and must be known when it sends them back.
         self.step_with(Care::Leaving, opening, now).await
+    }
+
+    /// Keeps what the institution said before the browser leaves; `false`: the attempt has ended. See
+    /// [`steps::departure`](crate::steps::departure).
+    pub async fn keep_obtained(&self, obtained: &Obtained, now: Timestamp) -> Result<bool> {
+        let _timing = self.timed("keep_obtained");
+        self.step_with(Care::Leaving, obtained, now).await
     }
 
     /// An institution's response arrives; see [`steps::response`](crate::steps::response). After `Accepted` the

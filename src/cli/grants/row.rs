@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::domain::connection_values::ConnectionValues;
 use crate::domain::grant::Grant;
 use crate::domain::token_set::TokenSet;
 use crate::domain::user;
@@ -196,6 +197,7 @@ impl<'a> Object<'a> {
             scope,
             expires_at,
             consent_expires_at: None,
+            values: ConnectionValues::default(),
         })
     }
 }

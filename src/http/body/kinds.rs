@@ -1,6 +1,7 @@
 //! The kinds of fields. They are read leniently where real clients are careless, and strictly where a
 //! wrong value could pass for a right one.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
@@ -8,6 +9,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::field::{Field, FieldError, Kind, Name, Request, Schemas};
+use crate::domain::connection_values;
 use crate::domain::id::CredentialGuid;
 use crate::domain::user::NAME_LIMIT;
 use crate::domain::window::{AuthStatus, ReferralSource};
@@ -22,6 +24,9 @@ pub struct OwnName<G>(PhantomData<G>);
 
 /// The longest `metadata`, in bytes.
 const LONGEST_METADATA: usize = 4096;
+
+/// The most texts by name.
+const MOST_NAMES: usize = 20;
 
 /// Defines for each kind the type of its value, what it must be, its schema and how it is read. With
 /// `empty`, an empty text counts as absent, like null.
@@ -92,6 +97,18 @@ kinds! {
                 list => serde_json::from_value(list.clone()).ok()?,
             };
             Some(texts.into_iter().filter(|text| !text.is_empty()).collect())
+        };
+
+    /// Texts by names of somebody else's; the same as JSON text counts, because a query has no objects.
+    TextsByName => BTreeMap<String, String>:
+        "an object of at most {MOST_NAMES} strings";
+        {"type": "object", "additionalProperties": {"type": "string", "maxLength": connection_values::VALUE_LIMIT}, "maxProperties": MOST_NAMES};
+        |value| {
+            let texts: BTreeMap<String, String> = match value {
+                Value::String(text) => serde_json::from_str(text).ok()?,
+                object => serde_json::from_value(object.clone()).ok()?,
+            };
+            (texts.len() <= MOST_NAMES).then_some(texts)
         };
 
     /// A boolean; a query's `true` and `false` count, and so do those words as JSON strings.

@@ -86,6 +86,7 @@ pub async fn returned(
             return refuse(&app, &shown, &at, source, &bindings, &refusal).await;
         }
         let handle = form_field(&raw, "answer");
+        let raw = at.in_standard_names(&raw);
         let response = match (at.response_mode(), handle.as_deref()) {
             (ResponseMode::FormPost, Some(handle)) => match ResponseHandle::parse(handle) {
                 Some(handle) => held(&app.gateway, &handle).await,
@@ -198,7 +199,8 @@ pub async fn posted(
         return shown.bad_return(&Refusal::nowhere(&client, &institution, &body), source);
     };
     let shown = shown.of_registration(&at);
-    let query = Zeroizing::new(query.unwrap_or_default().into_bytes());
+    let query = at.in_standard_names(query.unwrap_or_default().as_bytes());
+    let body = at.in_standard_names(&body);
     // A response with one part in the query and one in the form is refused (`security` C11).
     let is_split = AuthorizationResponse::has_part_in(&query);
     let response = if is_split {
@@ -233,7 +235,7 @@ pub async fn posted(
             Ok(Held::Unknown) => return Look::Missing(go_back(&Refused::UnknownState)),
             // The institution does not post it a second time.
             Err(error) => match error.store_is_away() {
-                Some(cause) => shown.post_again(&at, posting(path.clone(), &response), cause),
+                Some(cause) => shown.post_again(&at, posting(&at, path.clone(), &response), cause),
                 None => shown.failure(error),
             },
         })
@@ -241,13 +243,17 @@ pub async fn posted(
     respond(&app, &shown, source, look).await
 }
 
-/// The form that posts the response again.
-fn posting(path: String, response: &AuthorizationResponse) -> Form {
+/// The form that posts the response again, as the institution would.
+fn posting(
+    at: &registration::CallbackEndpoint,
+    path: String,
+    response: &AuthorizationResponse,
+) -> Form {
     let fields = response.parameters();
     Form {
         action: path,
         fields: fields
-            .map(|(name, value)| (name, value.to_owned()))
+            .map(|(name, value)| (at.name_there(name), value.to_owned()))
             .collect(),
     }
 }

@@ -189,7 +189,7 @@ pub struct Form {
     /// Path on our own origin.
     pub action: String,
     /// The fields that are sent: names and values.
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Vec<(String, String)>,
 }
 
 impl Form {
@@ -204,14 +204,15 @@ impl Form {
     /// Sends a one-time value along as [`PROOF_FIELD`], to be compared with the browser's cookie.
     #[must_use]
     pub fn proven_by(mut self, proof: impl Into<String>) -> Self {
-        self.fields.push((PROOF_FIELD, proof.into()));
+        self.fields.push((PROOF_FIELD.to_owned(), proof.into()));
         self
     }
 
     /// Says what is chosen, as [`ACTION_FIELD`].
     #[must_use]
     pub fn choosing(mut self, action: &str) -> Self {
-        self.fields.push((ACTION_FIELD, action.to_owned()));
+        self.fields
+            .push((ACTION_FIELD.to_owned(), action.to_owned()));
         self
     }
 }

@@ -46,6 +46,7 @@ async fn outcome(
         state: &AuthorizationState::parse(&format!("07{}", "s".repeat(43))).unwrap(),
         code: &AuthorizationCode::parse("CANARY-code/+=").unwrap(),
         secrets: &secrets(),
+        values: &ConnectionValues::default(),
     };
     let at = registered(oauth, registration);
     client.exchange(at, &authorized, now()).await

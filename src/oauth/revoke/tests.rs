@@ -8,6 +8,7 @@ fn issued(refresh_token: Option<&str>) -> Issued {
     Issued {
         access: vec![SecretString::from("CANARY-access")],
         refresh: refresh_token.into_iter().map(SecretString::from).collect(),
+        values: Default::default(),
     }
 }
 

@@ -12,7 +12,8 @@ fn token_set(response: &str) -> Result<TokenSet, UnusableTokenResponse> {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let response = read(response);
     response.check_type()?;
-    let token_set = response.into_token_set(Some("accounts".to_owned()), now);
+    let token_set =
+        response.into_token_set(ExpiryForm::InSeconds, Some("accounts".to_owned()), now);
     token_set.ok_or(UnusableTokenResponse::NoToken)
 }
 
@@ -141,8 +142,8 @@ fn every_token_that_a_body_holds_is_found() {
     let issued = Issued::found_in(&members);
     let all: Vec<&str> = issued.all().map(|token| token.expose_secret()).collect();
     assert_eq!(all, ["r", "a", "b"]);
-    assert!(!issued.is_empty());
-    assert!(Issued::found_in(&Members::default()).is_empty());
+    assert!(issued.has_tokens());
+    assert!(!Issued::found_in(&Members::default()).has_tokens());
 }
 
 #[test]
@@ -161,4 +162,37 @@ fn nothing_prints_a_token() {
     let response =
         read(r#"{"access_token":"CANARY1","refresh_token":"CANARY2","id_token":"CANARY3"}"#);
     assert!(!format!("{response:?}").contains("CANARY"));
+}
+
+#[test]
+fn an_end_is_read_in_the_form_that_the_file_names() {
+    let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+    let hour_later: Timestamp = "2026-03-01T01:00:00Z".parse().unwrap();
+    let ends = |expires, said: &str| {
+        let body = format!(r#"{{"access_token":"a","expires_in":{said}}}"#);
+        let response = TokenResponse(Members::read(body.as_bytes()).0);
+        response
+            .into_token_set(expires, None, now)
+            .unwrap()
+            .expires_at
+    };
+    let (seconds, milliseconds) = (hour_later.as_second(), hour_later.as_millisecond());
+    for (expires, said) in [
+        (ExpiryForm::InSeconds, "3600".to_owned()),
+        (ExpiryForm::InMilliseconds, "3600000".to_owned()),
+        (ExpiryForm::InMilliseconds, "\"3600000\"".to_owned()),
+        (ExpiryForm::At, seconds.to_string()),
+        (ExpiryForm::At, format!("\"{seconds}\"")),
+        (ExpiryForm::At, milliseconds.to_string()),
+        (ExpiryForm::At, "\"2026-03-01T01:00:00Z\"".to_owned()),
+        (ExpiryForm::At, "\"2026-03-01T02:00:00+01:00\"".to_owned()),
+        (ExpiryForm::At, "\"2026-03-01T01:00:00\"".to_owned()),
+    ] {
+        assert_eq!(ends(expires, &said), Some(hour_later), "{said}");
+    }
+    for none in ["\"soon\"", "null", "[]", "true"] {
+        assert_eq!(ends(ExpiryForm::At, none), None, "{none}");
+    }
+    let before = "\"2020-01-01T00:00:00Z\"";
+    assert_eq!(ends(ExpiryForm::At, before), Some(now), "it has ended");
 }

@@ -14,7 +14,8 @@ use crate::support::aggregation::{job, lease, nth_push};
 use crate::support::behaviour::{json_response, response};
 use crate::support::fake_bank::{FakeBank, Registration};
 use crate::support::gateway::{
-    BANK_GUID, BANK_SECRET, Backend, CLIENT, Setup, TestGateway, eventually, parameter,
+    BANK_GUID, BANK_SECRET, Backend, CLIENT, MovableClock, Setup, TestGateway, eventually,
+    parameter,
 };
 use crate::support::loopback::{Loopback, Recorded, once};
 use crate::support::visitor::Page;
@@ -111,7 +112,7 @@ async fn a_bank_with_names_and_values_of_its_own_is_connected_refreshed_and_give
             says(&json!({"code": 0, "message": "OK", "data": tokens}))
         };
         let hour = 60 * 60 * 1000;
-        let now = jiff::Timestamp::now().as_millisecond();
+        let now = MovableClock::default().now().as_millisecond();
         match (&request.method, request.path.as_str()) {
             (&Method::POST, "/eu/token") => {
                 let said = request.json();
@@ -402,7 +403,8 @@ async fn bank_by_consent(made: impl Fn() -> Response<Body> + Send + Sync + 'stat
                 assert_eq!(said["Data"]["Permissions"], json!(["ReadAccounts"]));
                 let day = said["Data"]["Until"].as_str().expect("a day");
                 let end: jiff::civil::Date = day.parse().expect("a day");
-                let today = jiff::Timestamp::now()
+                let today = MovableClock::default()
+                    .now()
                     .to_zoned(jiff::tz::TimeZone::UTC)
                     .date();
                 assert!((end - today).get_days() >= 89, "{day}");

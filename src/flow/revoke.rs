@@ -163,7 +163,8 @@ pub(super) async fn give_back(
 ) {
     let (client, institution) = (&endpoint.client.id, &endpoint.institution.code);
     let deletes_consents = endpoint.registered().oauth.calls.delete_consent.is_some();
-    if !issued.has_tokens() && !(issued.has_consent() && deletes_consents) {
+    let is_owed = issued.has_tokens() || issued.has_consent() && deletes_consents;
+    if !is_owed {
         return;
     }
     let random = gateway.random.as_ref();

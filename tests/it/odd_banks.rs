@@ -14,7 +14,8 @@ use crate::support::aggregation::{job, lease, nth_push};
 use crate::support::behaviour::{json_response, response};
 use crate::support::fake_bank::{FakeBank, Registration};
 use crate::support::gateway::{
-    BANK_GUID, BANK_SECRET, Backend, CLIENT, Setup, TestGateway, eventually, parameter,
+    BANK_GUID, BANK_SECRET, Backend, CLIENT, MovableClock, Setup, TestGateway, eventually,
+    parameter,
 };
 use crate::support::loopback::{Loopback, Recorded, once};
 use crate::support::visitor::Page;
@@ -111,7 +112,7 @@ async fn a_bank_with_names_and_values_of_its_own_is_connected_refreshed_and_give
             says(&json!({"code": 0, "message": "OK", "data": tokens}))
         };
         let hour = 60 * 60 * 1000;
-        let now = jiff::Timestamp::now().as_millisecond();
+        let now = MovableClock::default().now().as_millisecond();
         match (&request.method, request.path.as_str()) {
             (&Method::POST, "/eu/token") => {
                 let said = request.json();
@@ -402,13 +403,14 @@ async fn bank_by_consent(made: impl Fn() -> Response<Body> + Send + Sync + 'stat
                 assert_eq!(said["Data"]["Permissions"], json!(["ReadAccounts"]));
                 let day = said["Data"]["Until"].as_str().expect("a day");
                 let end: jiff::civil::Date = day.parse().expect("a day");
-                let today = jiff::Timestamp::now()
+                let today = MovableClock::default()
+                    .now()
                     .to_zoned(jiff::tz::TimeZone::UTC)
                     .date();
                 assert!((end - today).get_days() >= 89, "{day}");
                 made()
             }
-            (&Method::DELETE, "/consents/urn:c%2F1") if has_token => {
+            (&Method::DELETE, "/consents/urn%3Ac%2F1") if has_token => {
                 response(204, "text/plain", "")
             }
             _ => refuses("nobody knows"),
@@ -453,9 +455,9 @@ async fn i10_a_consent_made_before_is_kept_with_its_connection_and_deleted_with_
     gateway.pass(TOKEN);
     lent(&gateway, 1).await;
     assert_eq!(gateway.bank.token_requests().len(), 2);
-    assert!(at(&bank, "/consents/urn:c%2F1").is_empty());
+    assert!(at(&bank, "/consents/urn%3Ac%2F1").is_empty());
     deleted(&gateway, member).await;
-    eventually(async || (at(&bank, "/consents/urn:c%2F1").len() == 1).then_some(())).await;
+    eventually(async || (at(&bank, "/consents/urn%3Ac%2F1").len() == 1).then_some(())).await;
     eventually(async || (gateway.bank.live_tokens() == 0).then_some(())).await;
 }
 
@@ -496,7 +498,7 @@ async fn a_consent_is_deleted_when_the_person_declines(backend: Backend) {
         .refusal_for(&authorization, "access_denied", "no");
     let page = visitor.follow(&declined.url()).await;
     assert_eq!(page.reason(), Some("CANCELLED"), "{}", page.body);
-    eventually(async || (at(&bank, "/consents/urn:c%2F1").len() == 1).then_some(())).await;
+    eventually(async || (at(&bank, "/consents/urn%3Ac%2F1").len() == 1).then_some(())).await;
 }
 
 async fn a_bank_that_knows_redirect_uris_by_name_gives_an_id_token_as_bearer(backend: Backend) {
@@ -504,7 +506,7 @@ async fn a_bank_that_knows_redirect_uris_by_name_gives_an_id_token_as_bearer(bac
         let is_sound = request.field("redirect_uri").as_deref() == Some("Acme_Production");
         match (request.path.as_str(), is_sound) {
             ("/token", true) => {
-                says(&json!({"access_token": "no", "id_token": "yes", "expires_in": 60}))
+                says(&json!({"access_token": "no", "id_token": "yes", "expires_in": 3600}))
             }
             _ => refuses("nobody knows"),
         }

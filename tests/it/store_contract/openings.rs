@@ -4,7 +4,7 @@ use guichet::domain::id::AttemptId;
 use guichet::domain::window::{
     Binding, CONTINUES, Ending, MULTI_OPENS, OpenPolicy, Window, WindowOptions, WindowStatus,
 };
-use guichet::store::{Claimed, Opened, Opening, VisitKind};
+use guichet::store::{Claimed, Obtained, Opened, Opening, VisitKind};
 
 use super::Bench;
 use super::fixtures::{LEG, LINK, Linked, Visited, at, before, opened_by};
@@ -24,6 +24,7 @@ on_one_store!(
     a_finished_link_knows_its_own_browser,
     another_members_link_is_unknown,
     an_opening_repeated_is_the_same_opening,
+    what_was_obtained_is_kept_with_its_attempt_while_that_waits,
 );
 
 /// Sends `opening`; names what came of it.
@@ -462,4 +463,40 @@ async fn looking_claims_nothing(bench: Bench) {
         assert_eq!(record.is_replaced, is_replaced);
         assert_eq!(record.is_unanswered(), !is_replaced);
     }
+}
+
+async fn what_was_obtained_is_kept_with_its_attempt_while_that_waits(bench: Bench) {
+    let visited = bench.visited().await;
+    let obtained = |attempt: &AttemptId| Obtained {
+        window: visited.linked.window,
+        attempt: attempt.clone(),
+        sealed: bench.an_envelope(),
+    };
+    let keep = async |obtained: &Obtained, second: i64| {
+        let kept = bench.store.keep_obtained(obtained, at(second)).await;
+        kept.expect("answered")
+    };
+    let own = obtained(&visited.attempt.id);
+    assert!(keep(&own, 2).await);
+    assert!(keep(&own, 2).await, "repeated");
+    let partition = visited.linked.user.guid.partition();
+    let other = bench.an_attempt(partition, at(LEG));
+    assert!(
+        !keep(&obtained(&other.id), 2).await,
+        "no attempt of this window"
+    );
+
+    let continued = go_on(&bench, &visited, 3).await;
+    assert!(!keep(&own, 4).await, "it was replaced");
+    let newest = obtained(&continued.attempt.id);
+    assert!(keep(&newest, 4).await);
+    let claimed = bench
+        .store
+        .claim_callback(&bench.a_claim(&continued), at(5))
+        .await;
+    let Claimed::Accepted { sealed, .. } = claimed.expect("answered") else {
+        panic!("the response is its own");
+    };
+    assert_eq!(sealed, newest.sealed);
+    assert!(!keep(&newest, 6).await, "it waits no more");
 }

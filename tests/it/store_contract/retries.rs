@@ -1,5 +1,6 @@
 //! "Try again".
 
+use guichet::domain::connection_values::ConnectionValues;
 use guichet::domain::return_address::ReturnTo;
 use guichet::domain::window::{
     Ending, OpenPolicy, RETRIES, RETRY_GRACE, ReferralSource, Window, WindowOptions, WindowStatus,
@@ -64,6 +65,7 @@ async fn a_retry_is_a_new_window_in_the_same_browser(bench: Bench) {
         open_policy: OpenPolicy::Multi,
         ui_locales: Some("fr-CA en".to_owned()),
         authorization_minutes: Some(20),
+        oauth_values: ConnectionValues::of([("branch".to_owned(), "42".to_owned())]),
     };
     let failed = bench.failed(options.clone()).await;
     let first = bench.window_now(&failed).await;

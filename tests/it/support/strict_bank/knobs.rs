@@ -163,7 +163,7 @@ knobs! {
         InTheFragment,
         /// It is posted, though it was asked for in the query.
         PostedUnasked,
-        /// An error whose text is script, control characters and 4 kB long.
+        /// An error with kilobytes of script and control characters as its text.
         HostileError,
         /// An error beside the code.
         CodeAndError,

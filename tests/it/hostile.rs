@@ -196,7 +196,7 @@ async fn c6_c7_c10_c11_c12_c13_c14_a_response_that_is_not_right_connects_nothing
         (Authorize::StateTwice, "no-answer"),
         (Authorize::InTheFragment, "no-answer"),
         (Authorize::PostedUnasked, "no-answer"),
-        (Authorize::HostileError, "denied"),
+        (Authorize::HostileError, "cancelled"),
         (Authorize::CodeAndError, "no-answer"),
         (Authorize::CodeTwice, "no-answer"),
         (Authorize::OversizedCode, "no-answer"),
@@ -248,7 +248,7 @@ async fn t10_t11_t12_a_token_response_that_is_not_right_connects_nothing_and_is_
             | Token::Slow
             | Token::GzipBomb
             | Token::DuplicateKeys
-            | Token::TokenTypeUnknown
+            | Token::TypeUnknown
             | Token::CutAfterBody
             | Token::InvalidGrant
             | Token::Unavailable => "provider-error",

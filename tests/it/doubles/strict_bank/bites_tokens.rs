@@ -36,7 +36,7 @@ async fn the_token_endpoint_does_as_told() {
     };
     for &knob in Token::ALL {
         let nonces = [Token::NonceAlways, Token::NonceNever, Token::NonceChanging];
-        let is_bound = nonces.contains(&knob) || knob == Token::TokenTypeDowngraded;
+        let is_bound = nonces.contains(&knob) || knob == Token::TypeDowngraded;
         let tried = match is_bound {
             true => Tried::at(dpop.clone()).await,
             false => Tried::at(Rules::default()).await,
@@ -88,9 +88,9 @@ async fn the_token_endpoint_does_as_told() {
             Token::Html => said.status == 200 && said.header("content-type").contains("html"),
             Token::Huge => said.body.len() > 1 << 20,
             Token::DuplicateKeys => said.body.matches("\"access_token\"").count() == 2,
-            Token::TokenTypeInAnotherCase => said.text("token_type") == "BEARER",
-            Token::TokenTypeUnknown => said.text("token_type") == "mac",
-            Token::TokenTypeDowngraded => {
+            Token::TypeInAnotherCase => said.text("token_type") == "BEARER",
+            Token::TypeUnknown => said.text("token_type") == "mac",
+            Token::TypeDowngraded => {
                 let known = tried.bank.introspection(said.text("access_token"));
                 said.text("token_type") == "Bearer" && known["cnf"]["jkt"].is_string()
             }

@@ -42,7 +42,7 @@
 //! | Token | slow | `Slow` |
 //! | Token | gzip bomb | `GzipBomb` |
 //! | Token | duplicate keys | `DuplicateKeys` |
-//! | Token | token_type case/unknown/downgrade | `TokenTypeInAnotherCase` `TokenTypeUnknown` `TokenTypeDowngraded` |
+//! | Token | token_type case/unknown/downgrade | `TypeInAnotherCase` `TypeUnknown` `TypeDowngraded` |
 //! | Token | expires_in absent or odd | `ExpiresInMissing` `ExpiresInText` `ExpiresInNegative` `ExpiresInZero` `ExpiresInHuge` |
 //! | Token | scope absent/narrow/broad | `ScopeMissing` `ScopeNarrow` `ScopeBroad` |
 //! | Token | RAR reduced | `DetailsReduced` |
@@ -259,11 +259,11 @@ knobs! {
         /// `access_token` is there twice.
         DuplicateKeys,
         /// `token_type` in capital letters; honest, if odd.
-        TokenTypeInAnotherCase,
+        TypeInAnotherCase,
         /// `token_type` is `mac`.
-        TokenTypeUnknown,
+        TypeUnknown,
         /// `token_type` is `Bearer`, though the request had a proof.
-        TokenTypeDowngraded,
+        TypeDowngraded,
         /// `expires_in` is missing; honest, if odd.
         ExpiresInMissing,
         /// `expires_in` is text.

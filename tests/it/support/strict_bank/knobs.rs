@@ -1,7 +1,7 @@
 //! What a hostile institution does, one name for each misbehaviour; all are off at first.
 //!
-//! The items of `security` 1.9, and what turns each of them. Where two things are to be tried apart, an item has
-//! several knobs; `rules` says that an honest institution may do so, too, and where.
+//! The items of `security` 1.9, and what turns each of them; an item has several knobs where it is several things.
+//! A knob that an honest institution may have, too, says so.
 //!
 //! | place | item | knobs |
 //! |---|---|---|

@@ -100,6 +100,8 @@ pub struct OAuth {
     pub issuer: Option<String>,
     /// Which authorization responses must name their issuer.
     pub iss: IssuerRule,
+    /// What the institution publishes of itself.
+    pub discovery: Discovery,
     /// How the client authenticates at the token endpoint.
     pub client_authentication: AuthenticationMethod,
     /// The requested scopes.
@@ -126,6 +128,17 @@ pub struct OAuth {
     pub connect_timeout: Duration,
     /// How long one whole call may take.
     pub timeout: Duration,
+}
+
+/// What an institution publishes of itself. Nothing of it is adopted: the file says what is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// Where its metadata is, if not where its issuer says (RFC 8414 section 3).
+    pub metadata_url: Option<Url>,
+    /// Where its keys are (RFC 7517 section 5).
+    pub jwks_uri: Option<Url>,
+    /// Whether a change of what it publishes is told.
+    pub is_watched: bool,
 }
 
 /// How an institution's tokens are refreshed (RFC 6749 section 6).

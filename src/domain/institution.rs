@@ -177,6 +177,26 @@ pub enum IssuerRule {
 }
 
 impl OAuth {
+    /// Every address that it names, with the key that names it.
+    pub fn endpoints(&self) -> Vec<(&'static str, &Url)> {
+        let identify = match &self.subject {
+            Some(SubjectSource::Identify { endpoint, .. }) => Some(endpoint),
+            _ => None,
+        };
+        let optional = [
+            ("revocation_endpoint", self.revocation_endpoint.as_ref()),
+            ("subject.endpoint", identify),
+            ("jwks_uri", self.discovery.jwks_uri.as_ref()),
+        ];
+        let required = [
+            ("authorization_endpoint", &self.authorization_endpoint),
+            ("token_endpoint", &self.token_endpoint),
+        ];
+        let optional = optional.into_iter();
+        let optional = optional.filter_map(|(key, url)| Some((key, url?)));
+        required.into_iter().chain(optional).collect()
+    }
+
     /// Whether the request is an OpenID Connect one, which has a `nonce`.
     pub fn uses_openid(&self, scopes: &[String]) -> bool {
         scopes.iter().any(|scope| scope == "openid")

@@ -27,7 +27,7 @@ const ENDPOINTS: [&str; 7] = [
 ];
 
 /// The members that are lists of texts.
-const LISTS: [&str; 19] = [
+const LISTS: [&str; 20] = [
     "scopes_supported",
     "response_types_supported",
     "response_modes_supported",
@@ -35,6 +35,7 @@ const LISTS: [&str; 19] = [
     "code_challenge_methods_supported",
     "token_endpoint_auth_methods_supported",
     "token_endpoint_auth_signing_alg_values_supported",
+    "revocation_endpoint_auth_methods_supported",
     "request_object_signing_alg_values_supported",
     "id_token_signing_alg_values_supported",
     "id_token_encryption_alg_values_supported",

@@ -83,5 +83,6 @@ fn registered<'a>(client: &'a Client, institution: &'a Institution) -> Option<Re
     Some(Registered {
         oauth: institution.oauth.as_ref()?,
         registration: client.registration(&institution.code)?,
+        calls: None,
     })
 }

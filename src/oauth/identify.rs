@@ -56,6 +56,9 @@ impl OAuthClient {
                 let headers = bearer(&exchanged.token_set.access_token);
                 let reply = self.transport.get(at, endpoint, headers).await?;
                 let subject = reply.members.somebody(field);
+                if let Some(calls) = at.calls {
+                    calls.clean(|text, limit| exchanged.scrubber.shown(text, limit));
+                }
                 reply
                     .judge(subject.is_some())
                     .map_err(|unfit| match unfit {

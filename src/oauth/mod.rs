@@ -24,6 +24,7 @@
 
 mod attempt;
 mod authorize;
+mod calls;
 mod client_authentication;
 mod code;
 mod compare;
@@ -52,6 +53,7 @@ mod test_support;
 
 pub use attempt::AttemptSecrets;
 pub use authorize::{AuthorizationRequest, authorize};
+pub use calls::{Call, Calls};
 pub use code::AuthorizationCode;
 pub use compare::{Finding, Level, compare};
 pub use discovery::{Discovered, DiscoveryError};

@@ -13,6 +13,7 @@ use reqwest::Response;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::calls::Heard;
 use super::json::{JsonError, Members};
 use super::scrub::Scrubber;
 use super::transport_error::{MediaType, TransportError};
@@ -85,6 +86,8 @@ pub struct Reply {
     pub members: Members,
     /// Why the body is not a complete object.
     sound: Result<(), TransportError>,
+    /// What may be told of it, once it is cleaned.
+    heard: Option<Heard>,
 }
 
 impl Reply {
@@ -106,8 +109,10 @@ impl Reply {
         };
         let (members, sound) = Members::read(&body);
         let headers = response.headers();
+        let status = response.status().as_u16();
         Self {
-            status: response.status().as_u16(),
+            status,
+            heard: Some(Heard::of(status, headers, &body)),
             media_type: MediaType::of(headers),
             is_coded: is_coded(headers),
             challenge: challenge(headers),
@@ -115,6 +120,11 @@ impl Reply {
             members,
             sound: whole.and_then(|()| sound.map_err(TransportError::Json)),
         }
+    }
+
+    /// What may be told of it, once it is cleaned.
+    pub fn take_heard(&mut self) -> Option<Heard> {
+        self.heard.take()
     }
 
     /// Whether it is the expected reply. `has_expected` says that the body holds what was requested; then

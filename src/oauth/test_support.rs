@@ -69,6 +69,7 @@ pub fn at<'a>(oauth: &'a OAuth, registration: &'a Registration) -> Registered<'a
     Registered {
         oauth,
         registration,
+        calls: None,
     }
 }
 

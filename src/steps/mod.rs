@@ -55,7 +55,7 @@ pub use consent_end::{ConsentEnd, NoticeDays};
 pub use deletion::{Deletion, Forget};
 pub use due::Line;
 pub use duty::{Duty, DutyName, Fate, Owed, Settle};
-pub use ending::Failure;
+pub use ending::{Failure, NewReport};
 pub use freeze::{Freeze, Frozen, Thaw};
 pub use idempotency::{Idempotence, IdempotentRequest};
 pub use job::{
@@ -65,7 +65,7 @@ pub use latest_time::TimeTold;
 pub use link::{Opened, Opening, Subject, VisitKind, WindowQuery};
 pub use maintenance::SetMaintenance;
 pub use member::{MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember};
-pub use record::{DeliveryTry, TokenState};
+pub use record::{DeliveryTry, KeptReport, TokenState};
 pub use refresh::{BeginRefresh, Begun, RefreshOutcome, Restore, SettleRefresh, Settled, Want};
 pub use replay::{Replay, Replayed};
 pub use report::{Recorded, Reported, StatusChange};

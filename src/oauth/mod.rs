@@ -34,6 +34,7 @@ mod exchange;
 mod identify;
 pub mod json;
 mod jwks;
+mod key_cache;
 mod metadata;
 mod published_keys;
 mod reason;
@@ -59,7 +60,7 @@ pub use compare::{Finding, Level, compare};
 pub use discovery::{Discovered, DiscoveryError};
 pub use exchange::Authorized;
 pub use identify::IdentifyError;
-pub use jwks::KeysError;
+pub use key_cache::KeysError;
 pub use metadata::{MetadataError, ServerMetadata};
 pub use published_keys::{KeySetError, PublishedKey, PublishedKeys};
 pub use reason::{Meaning, RefreshMeaning, SetupFault};
@@ -75,7 +76,7 @@ pub use token_response::Issued;
 pub use transport::Limits;
 pub use transport_error::{SetupError, TransportError};
 
-use jwks::KeyCache;
+use key_cache::KeyCache;
 use transport::Transport;
 use url::Url;
 

@@ -76,4 +76,4 @@ pub use session::SessionOwner;
 pub use step::Step;
 pub use tokens::NewTokens;
 pub use user::{PageRequest, Paged, UserChange, UserCreation, UserUpdate};
-pub use watch::{BeginLook, Look, TellShown};
+pub use watch::{BeginLook, Look, News, TellShown};

@@ -18,10 +18,10 @@ crate::on_both_stores!(
     one_gateway_looks_every_few_hours,
 );
 
-/// A gateway whose bank publishes metadata and keys.
-async fn watching(backend: Backend, more: &str) -> TestGateway {
+/// A gateway whose bank publishes metadata and keys. Unless it watches, only the test looks at them.
+async fn watching(backend: Backend, is_watched: bool) -> TestGateway {
     let setup = Setup {
-        oauth: format!("pkce = \"required\"\n{more}"),
+        oauth: format!("pkce = \"required\"\nwatch = {is_watched}"),
         ..Setup::default()
     };
     let gateway = TestGateway::with(backend, setup).await;
@@ -48,9 +48,8 @@ async fn check(gateway: &TestGateway) -> Ran {
 }
 
 async fn s1_an_endpoint_that_moves_is_told_and_the_pinned_one_stays(backend: Backend) {
-    let gateway = watching(backend, "").await;
+    let gateway = watching(backend, false).await;
     assert_eq!(look(&gateway).await, []);
-    gateway.pass(HOUR);
     let elsewhere = "https://elsewhere.example/token";
     gateway
         .bank
@@ -85,7 +84,7 @@ async fn s1_an_endpoint_that_moves_is_told_and_the_pinned_one_stays(backend: Bac
 }
 
 async fn a_key_that_is_replaced_is_told_as_something_usual(backend: Backend) {
-    let gateway = watching(backend, "").await;
+    let gateway = watching(backend, false).await;
     let file = format!("institutions/{BANK}.toml");
     let file = gateway.folder.path().join(file);
     let mut gateway = gateway;
@@ -112,7 +111,7 @@ async fn a_key_that_is_replaced_is_told_as_something_usual(backend: Backend) {
 }
 
 async fn what_cannot_be_read_is_told_and_what_was_seen_stays(backend: Backend) {
-    let gateway = watching(backend, "").await;
+    let gateway = watching(backend, false).await;
     assert_eq!(look(&gateway).await, []);
     for broken in ["<html>", "{}", r#"{"issuer":"https://evil.example"}"#] {
         let path = "/.well-known/oauth-authorization-server";
@@ -136,7 +135,7 @@ async fn what_cannot_be_read_is_told_and_what_was_seen_stays(backend: Backend) {
 }
 
 async fn one_gateway_looks_every_few_hours(backend: Backend) {
-    let gateway = watching(backend, "").await;
+    let gateway = watching(backend, true).await;
     let _beside = gateway.beside().await;
     // Two institutions are at this bank.
     let looked = async |count: usize| {

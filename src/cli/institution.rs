@@ -1,4 +1,8 @@
-//! `guichet institution`: what an operator decides about one while the gateway runs.
+//! `guichet institution`: how one is described, and what an operator decides about it while the gateway runs.
+
+mod check;
+mod new;
+mod report;
 
 use std::path::PathBuf;
 
@@ -19,6 +23,14 @@ pub(super) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Say what is wrong with an institution's file and what to write instead: the file by itself, against the
+    /// institution's metadata and keys, and whether its hosts are reached. Changes nothing.
+    Check(check::Options),
+    /// Draft an institution's file from what its authorization server says of itself.
+    New(new::Options),
+    /// Write what an institution's service desk asks for about one attempt that failed: times, statuses, interaction ids,
+    /// and what was said, without secrets.
+    Report(report::Options),
     /// Take off the brake that goes on when an institution refuses nearly everybody. Its refusals then count, for a
     /// day: members it refuses become IMPAIRED.
     Release {
@@ -50,6 +62,9 @@ enum Command {
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
+        Command::Check(options) => check::run(options).await,
+        Command::New(options) => new::run(options).await,
+        Command::Report(options) => report::run(options).await,
         Command::Release { code, config } => release(code, config).await,
         Command::Maintenance {
             code,

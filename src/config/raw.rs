@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -13,7 +14,8 @@ use super::sections::{
     Consents, Limits, Links, Listen, Log, RawAggregator, RawOperator, Sessions, WebhookSettings,
 };
 use super::value::{
-    Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section, section,
+    self, Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section,
+    section,
 };
 use crate::domain::client::{Duplicates, UnboundCallback};
 use crate::domain::event::EventKind;
@@ -71,6 +73,7 @@ pub struct Store {
     pub acknowledged_by: Option<Replicas>,
     pub keep_finished_days: KeepDays,
     pub keep_unconnected_days: KeepDays,
+    pub keep_reports_days: ReportDays,
 }
 
 /// A number of replicas.
@@ -86,6 +89,17 @@ pub struct KeepDays(#[serde(deserialize_with = "super::value::between::<1, 3650,
 impl Default for KeepDays {
     fn default() -> Self {
         Self(30)
+    }
+}
+
+/// How many days what was heard in attempts that failed is kept; 0: not at all.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct ReportDays(#[serde(deserialize_with = "super::value::between::<0, 30, _>")] pub u64);
+
+impl Default for ReportDays {
+    fn default() -> Self {
+        Self(7)
     }
 }
 
@@ -111,12 +125,15 @@ pub struct SealKey {
 #[serde(default, deny_unknown_fields)]
 pub struct Institutions {
     pub folder: PathBuf,
+    #[serde(rename = "watch_hours", deserialize_with = "value::hours::<1, 168, _>")]
+    pub watch_every: Duration,
 }
 
 impl Default for Institutions {
     fn default() -> Self {
         Self {
             folder: "institutions".into(),
+            watch_every: Duration::from_secs(6 * 60 * 60),
         }
     }
 }

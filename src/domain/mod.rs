@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`], [`algorithm`],
-//! [`template`], [`connection_values`], [`call`], [`institution`], [`maintenance`], [`credential`], [`member`],
+//! [`template`], [`connection_values`], [`call`], [`institution`], [`watch`], [`maintenance`], [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
 pub mod algorithm;
@@ -47,6 +47,7 @@ pub mod support_code;
 pub mod template;
 pub mod token_set;
 pub mod user;
+pub mod watch;
 pub mod window;
 
 /// A time as the API writes it: ISO 8601 with offset, whole seconds.

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::connect;
 use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
+use super::report::Evidence;
 use super::under_way::PATIENCE;
 use super::unproven::Refused;
 use super::{Gateway, Internal, revoke, seal_contexts};
@@ -25,7 +26,7 @@ use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
     AttemptSecrets, AuthorizationResponse, AuthorizationResult, Authorized, ExchangeFailure,
-    Exchanged, Issued, Meaning,
+    Exchanged, Issued, Meaning, Registered,
 };
 use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
@@ -153,10 +154,17 @@ async fn exchange(
     callback: AuthorizationResponse,
 ) -> Result<(), Internal> {
     let at = endpoint.registered();
+    let evidence = Evidence::new(&gateway, AttemptId::of(&callback.state));
     let secrets = unseal(&gateway, &callback, &sealed);
     let values = values(&subject, secrets.as_ref());
     if let Some((meaning, detail)) = callback.refusal(at, secrets.as_ref()) {
-        let ended = fail(&gateway, &subject, FailureCause::of(meaning, detail)).await;
+        let ended = fail(
+            &gateway,
+            &subject,
+            &evidence,
+            FailureCause::of(meaning, detail),
+        )
+        .await;
         give_back_consent(&gateway, &endpoint, &subject, &values).await;
         return ended;
     }
@@ -166,7 +174,7 @@ async fn exchange(
     let Some(secrets) = secrets else {
         let detail = "the attempt's secrets could not be decrypted".to_owned();
         let cause = FailureCause::new(ErrorReason::ServerError, detail);
-        return fail(&gateway, &subject, cause).await;
+        return fail(&gateway, &subject, &evidence, cause).await;
     };
     let authorized = Authorized {
         state: &callback.state,
@@ -174,12 +182,15 @@ async fn exchange(
         secrets: &secrets,
         values: &values,
     };
-    match redeem(&gateway, &endpoint, &authorized).await {
-        Ok(exchanged) => connect::connect(&gateway, &endpoint, &subject, exchanged).await,
+    let noted = at.noted(&evidence.calls);
+    match redeem(&gateway, &endpoint, noted, &authorized).await {
+        Ok(exchanged) => {
+            connect::connect(&gateway, &endpoint, &subject, &evidence, exchanged).await
+        }
         Err(failed) => {
             let ExchangeFailure { error, issued, .. } = *failed;
             let cause = FailureCause::of(error.meaning(at.oauth), error.to_string());
-            let ended = fail(&gateway, &subject, cause).await;
+            let ended = fail(&gateway, &subject, &evidence, cause).await;
             revoke::give_back(&gateway, &endpoint, subject.member.guid, &issued).await;
             ended
         }
@@ -190,6 +201,7 @@ async fn exchange(
 async fn redeem(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
+    at: Registered<'_>,
     authorized: &Authorized<'_>,
 ) -> Result<Exchanged, Box<ExchangeFailure>> {
     let labels = [
@@ -198,8 +210,7 @@ async fn redeem(
     ];
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
-    let oauth = &gateway.oauth;
-    oauth.exchange(endpoint.registered(), authorized, now).await
+    gateway.oauth.exchange(at, authorized, now).await
 }
 
 /// Redeems the code and revokes the tokens it gives, so that nobody else can use the code.
@@ -227,7 +238,7 @@ async fn burn(
         secrets: &secrets,
         values: &values,
     };
-    let redeemed = redeem(&gateway, &endpoint, &authorized).await;
+    let redeemed = redeem(&gateway, &endpoint, endpoint.registered(), &authorized).await;
     let issued = match redeemed {
         Ok(exchanged) => Issued::from(&exchanged.token_set),
         Err(failed) => {

@@ -8,6 +8,7 @@ use url::Url;
 use super::failure::{FailureCause, fail};
 use super::maintenance::{self, Closed};
 use super::registration::CallbackEndpoint;
+use super::report::Evidence;
 use super::{Gateway, Internal, finish, revoke, seal_contexts};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
@@ -264,10 +265,11 @@ impl Departing {
         gateway: &Arc<Gateway>,
         subject: &Subject,
     ) -> Result<Departure, Internal> {
-        let to = match self.request(gateway, subject).await {
+        let evidence = Evidence::new(gateway, self.attempt.id.clone());
+        let to = match self.request(gateway, subject, &evidence).await {
             Ok((endpoint, prepared)) => self.keep(gateway, &endpoint, subject, prepared).await?,
             Err(cause) => {
-                fail(gateway, subject, cause).await?;
+                fail(gateway, subject, &evidence, cause).await?;
                 Way::Outcome
             }
         };
@@ -295,6 +297,7 @@ impl Departing {
         &self,
         gateway: &Gateway,
         subject: &Subject,
+        evidence: &Evidence,
     ) -> Result<(CallbackEndpoint, Prepared), FailureCause> {
         let Subject { window, member } = subject;
         let endpoint = CallbackEndpoint::of(gateway, &window.client, &member.institution);
@@ -302,7 +305,7 @@ impl Departing {
             let meaning = Meaning::NotSetUp(SetupFault::Configuration);
             FailureCause::of(meaning, error.to_string())
         })?;
-        let at = endpoint.registered();
+        let at = endpoint.registered().noted(&evidence.calls);
         let request = AuthorizationRequest {
             at,
             state: &self.state,

@@ -97,5 +97,6 @@ fn registered<'a>(client: &'a Client, institution: &'a Institution) -> Option<Re
     Some(Registered {
         oauth: &registration.oauth,
         registration,
+        calls: None,
     })
 }

@@ -62,6 +62,9 @@ impl OAuthClient {
                 let call = &at.oauth.calls.identify;
                 let reply = self.call(call, Some(endpoint), &[], &filling).await?;
                 let subject = reply.members.somebody(field);
+                if let Some(calls) = at.calls {
+                    calls.clean(|text, limit| exchanged.scrubber.shown(text, limit));
+                }
                 reply
                     .judge(subject.is_some())
                     .map_err(|unfit| match unfit {

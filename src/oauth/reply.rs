@@ -13,6 +13,7 @@ use reqwest::Response;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::calls::Heard;
 use super::json::{JsonError, Members};
 use super::scrub::Scrubber;
 use super::shape::Shaped;
@@ -89,6 +90,8 @@ pub struct Reply {
     tells_success: Option<bool>,
     /// Why the body is not a complete object.
     sound: Result<(), TransportError>,
+    /// What may be told of it, once it is cleaned.
+    heard: Option<Heard>,
 }
 
 impl Reply {
@@ -119,8 +122,10 @@ impl Reply {
             is_success,
         } = Shaped::read(&body, shape);
         let headers = response.headers();
+        let status = response.status().as_u16();
         Self {
-            status: response.status().as_u16(),
+            status,
+            heard: Some(Heard::of(status, headers, &body)),
             media_type: MediaType::of(headers),
             is_coded: is_coded(headers),
             challenge: challenge(headers),
@@ -129,6 +134,11 @@ impl Reply {
             tells_success: is_success,
             sound: whole.and_then(|()| sound.map_err(TransportError::Json)),
         }
+    }
+
+    /// What may be told of it, once it is cleaned.
+    pub fn take_heard(&mut self) -> Option<Heard> {
+        self.heard.take()
     }
 
     /// Whether it is the expected reply. `has_expected` says that the body holds what was requested; then
@@ -204,7 +214,7 @@ impl Reply {
 
 /// Whether the body is in another content coding than none: servers name `identity`, the character set
 /// or nothing there.
-fn is_coded(headers: &HeaderMap) -> bool {
+pub fn is_coded(headers: &HeaderMap) -> bool {
     let values = headers.get_all(CONTENT_ENCODING).iter();
     let mut codings = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
     codings.any(|coding| {

@@ -7,15 +7,17 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use oauth2::http::header::HeaderMap;
-use reqwest::{Client, ClientBuilder, Response};
+use oauth2::http::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
 use tokio::time::Instant;
 use url::Url;
 
+use super::document::Document;
 use super::registered::Registered;
 use super::reply::Reply;
 use super::transport_error::{SetupError, TransportError};
 use crate::domain::call::{Method, ResponseShape};
+use crate::domain::institution::OAuth;
 use crate::outgoing;
 
 /// A request that is written.
@@ -40,6 +42,34 @@ impl From<Method> for reqwest::Method {
             Method::Put => Self::PUT,
             Method::Patch => Self::PATCH,
             Method::Delete => Self::DELETE,
+        }
+    }
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until connected.
+    pub connect: Duration,
+    /// In all.
+    pub total: Duration,
+}
+
+impl Default for Limits {
+    /// As they are unless an institution's file says otherwise.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            total: Duration::from_secs(15),
+        }
+    }
+}
+
+impl From<&OAuth> for Limits {
+    fn from(oauth: &OAuth) -> Self {
+        Self {
+            connect: oauth.connect_timeout,
+            total: oauth.timeout,
         }
     }
 }
@@ -72,15 +102,55 @@ impl Transport {
         at: Registered<'_>,
         request: Request<'_>,
     ) -> Result<Reply, TransportError> {
-        let oauth = at.oauth;
-        if !outgoing::is_confidential(&request.url) {
+        let begun = Instant::now();
+        let made = |client: &Client| {
+            let made = client
+                .request(request.method.into(), request.url.clone())
+                .headers(request.headers.clone());
+            match &request.body {
+                Some(body) => made.body(body.clone()),
+                None => made,
+            }
+        };
+        let mut reply = match self.sent(&request.url, Limits::from(at.oauth), made).await {
+            Ok((response, deadline, late)) => {
+                Ok(Reply::read(response, request.response, deadline, late).await)
+            }
+            Err(error) => Err(error),
+        };
+        if let Some(calls) = at.calls {
+            let came = match &mut reply {
+                Ok(reply) => reply.take_heard().ok_or_else(String::new),
+                Err(error) => Err(error.to_string()),
+            };
+            calls.add(request.method.name(), &request.url, begun, came);
+        }
+        reply
+    }
+
+    /// Gets a document that an institution publishes, within these limits. Nothing that is secret is sent.
+    pub async fn document(&self, at: &Url, limits: Limits) -> Result<Document, TransportError> {
+        let accept = HeaderValue::from_static("application/json");
+        let request = |client: &Client| client.get(at.clone()).header(ACCEPT, accept.clone());
+        let (response, deadline, late) = self.sent(at, limits, request).await?;
+        Document::read(response, deadline, late).await
+    }
+
+    /// The head of the response; until when its body may come, and the error if it does not.
+    async fn sent(
+        &self,
+        endpoint: &Url,
+        limits: Limits,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<(Response, Instant, TransportError), TransportError> {
+        if !outgoing::is_confidential(endpoint) {
             return Err(TransportError::Insecure);
         }
-        let client = self.client(oauth.connect_timeout)?;
-        let deadline = Instant::now() + oauth.timeout;
-        let late = TransportError::TimedOut(oauth.timeout);
-        match tokio::time::timeout_at(deadline, send(&client, &request)).await {
-            Ok(response) => Ok(Reply::read(response?, request.response, deadline, late).await),
+        let client = self.client(limits.connect)?;
+        let deadline = Instant::now() + limits.total;
+        let late = TransportError::TimedOut(limits.total);
+        match tokio::time::timeout_at(deadline, send(&client, request)).await {
+            Ok(response) => Ok((response?, deadline, late)),
             Err(_) => Err(late),
         }
     }
@@ -106,18 +176,12 @@ fn setup(error: reqwest::Error) -> SetupError {
     SetupError(outgoing::describe(error))
 }
 
-async fn send(client: &Client, request: &Request<'_>) -> Result<Response, TransportError> {
-    let made = || {
-        let made = client
-            .request(request.method.into(), request.url.clone())
-            .headers(request.headers.clone());
-        match &request.body {
-            Some(body) => made.body(body.clone()),
-            None => made,
-        }
-    };
-    let response = match made().send().await {
-        Err(error) if error.is_connect() => made().send().await,
+async fn send(
+    client: &Client,
+    request: impl Fn(&Client) -> RequestBuilder,
+) -> Result<Response, TransportError> {
+    let response = match request(client).send().await {
+        Err(error) if error.is_connect() => request(client).send().await,
         response => response,
     };
     response.map_err(|error| {

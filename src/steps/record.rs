@@ -7,6 +7,7 @@
 //! | `m` | a member | its guid |
 //! | `w` | a window with its attempts | its guid |
 //! | `a` | which window and member an attempt belongs to | its id |
+//! | `f` | what is kept of an attempt that failed, sealed | its support code |
 //! | `h` | an authorization response that came by POST, sealed | the digest of its handle |
 //! | `j` | a job, with the sealed answers to its newest questions | its guid |
 //! | `g` | what a member is pulled with, sealed: its token set, or its credentials | its member's guid |
@@ -22,12 +23,13 @@
 //! | `r` | tokens to give back, sealed | their member's guid, their generation |
 //! | `b` | a brake of a registration | client, institution, what it is for |
 //! | `d` | what operators say of institutions that are not used for now | nothing: there is one |
+//! | `z` | what an institution shows of itself | the institution |
 //! | `v` | by what each seal key is recognised | nothing: there is one |
 //! | `c` | what time a gateway is at | nothing: there is one |
 //! | `q` | when a member's consent ends | its member's guid |
 //!
-//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `c`, `d` and `v` in the
-//! store's own. One step touches one slot.
+//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `c`, `d`, `v` and `z` in
+//! the store's own. One step touches one slot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +53,9 @@ use crate::domain::job::{Job, Pulled};
 use crate::domain::maintenance::Maintenance;
 use crate::domain::member::Member;
 use crate::domain::secret::Digest;
+use crate::domain::support_code::SupportCode;
 use crate::domain::user::User;
+use crate::domain::watch::{Change, Shown};
 use crate::domain::window::{Binding, Window};
 
 /// Records that one step may touch.
@@ -158,6 +162,7 @@ records! {
     'm' Member(Member) member(guid: MemberGuid) = guid.compact();
     'w' Window(KeptWindow) window(guid: OauthStateGuid) = guid.compact();
     'a' Attempt(Whereabouts) attempt(id: &AttemptId) = id;
+    'f' Report(KeptReport) report(code: SupportCode) = code;
     'h' Held(HeldResponse) held(handle: &Digest) = handle.to_text();
     'j' Job(KeptJob) job(guid: JobGuid) = guid.compact();
     'g' Access(AccessRecord) access(of: MemberGuid) = of.compact();
@@ -180,6 +185,7 @@ records! {
     'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode, of: &str)
         = format_args!("{client}/{institution}/{of}");
     'd' Maintenances(Maintenances) maintenances() = "";
+    'z' Watched(Watched) watched(institution: &InstitutionCode) = institution;
     'v' SealKeys(SealKeys) seal_keys() = "";
     'q' Consent(Consent) consent(of: MemberGuid) = of.compact();
     'c' LatestTime(LatestTime) latest_time() = "";
@@ -264,6 +270,23 @@ pub struct Whereabouts {
     /// Until when the institution's response to it was awaited at first.
     #[serde(with = "form")]
     pub deadline: Timestamp,
+}
+
+/// What is kept of an attempt that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptReport {
+    /// The tenant.
+    pub client: ClientId,
+    /// The institution.
+    pub institution: InstitutionCode,
+    /// The report, sealed for its support code.
+    pub sealed: Envelope,
+    /// When the attempt ended.
+    #[serde(with = "form")]
+    pub ended_at: Timestamp,
+    /// Until when it may be read.
+    #[serde(with = "form")]
+    pub expires_at: Timestamp,
 }
 
 /// An authorization response that came by POST.
@@ -721,6 +744,53 @@ pub struct Maintenances {
     pub of: BTreeMap<InstitutionCode, Maintenance>,
 }
 
+/// What an institution shows of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// When it is looked at next.
+    #[serde(with = "form")]
+    pub next_at: Timestamp,
+    /// When it was seen last.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub seen_at: Option<Timestamp>,
+    /// What was seen then.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub shown: Shown,
+    /// What could not be read then, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+    /// The changes of the last time, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ToldChange>,
+}
+
+impl Watched {
+    /// One that was not seen yet.
+    pub fn new(next_at: Timestamp) -> Self {
+        Self {
+            next_at,
+            seen_at: None,
+            shown: Shown::default(),
+            unread: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+}
+
+/// A change, and when it was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToldChange {
+    /// When.
+    #[serde(with = "form")]
+    pub at: Timestamp,
+    /// What.
+    pub change: Change,
+}
+
 /// The seal keys that a gateway of this store ever had.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SealKeys {
@@ -764,6 +834,9 @@ pub const SOFT_DELETED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// How long after its end a record is forgotten at the earliest: readers compare with their own clocks.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long it is remembered what an institution showed of itself: longer than the time between two looks.
+const WATCHED: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// How long the count of a deleted user's sessions is kept: longer than any session of it.
 const LAST_COUNT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -871,6 +944,9 @@ impl Record {
             }) => Life::Retained(*at),
             Self::Deleted(_) | Self::FormerName(_) => Life::For(SOFT_DELETED),
             Self::Login(login) if login.is_deleted => Life::For(SOFT_DELETED),
+            // An institution that is no longer watched is forgotten by and by.
+            Self::Watched(_) => Life::For(WATCHED),
+            Self::Report(report) => Life::Until(report.expires_at, Duration::ZERO),
             Self::Held(held) => Life::Until(held.expires_at, DAY),
             Self::ApiToken(token) => Life::Until(token.session.expires_at, DAY),
             Self::Session(session) => Life::Until(session.expires_at, DAY),

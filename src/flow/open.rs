@@ -15,7 +15,7 @@ use crate::domain::window::{
 };
 use crate::log_context;
 use crate::metrics;
-use crate::oauth::{self, AttemptSecrets, AuthorizationRequest, Meaning, SetupFault};
+use crate::oauth::{AttemptSecrets, AuthorizationRequest, Meaning, SetupFault};
 use crate::store::{Opened, Opening, StoreError, Subject, VisitKind};
 
 /// A browser that leaves for the institution.
@@ -265,16 +265,10 @@ impl Departing {
         gateway: &Gateway,
         subject: &Subject,
     ) -> Result<Departure, Internal> {
-        let to = match self.request(gateway, subject) {
+        let to = match self.request(gateway, subject).await {
             Ok(to) => Way::Institution(to),
-            Err(error) => {
-                let meaning = Meaning::NotSetUp(SetupFault::Configuration);
-                fail(
-                    gateway,
-                    subject,
-                    FailureCause::of(meaning, error.to_string()),
-                )
-                .await?;
+            Err(cause) => {
+                fail(gateway, subject, cause).await?;
                 Way::Outcome
             }
         };
@@ -297,15 +291,24 @@ impl Departing {
         Departure { to, cookie }
     }
 
-    fn request(&self, gateway: &Gateway, subject: &Subject) -> Result<Url, Internal> {
+    async fn request(&self, gateway: &Gateway, subject: &Subject) -> Result<Url, FailureCause> {
         let Subject { window, member } = subject;
-        let endpoint = CallbackEndpoint::of(gateway, &window.client, &member.institution)?;
-        Ok(oauth::authorize(&AuthorizationRequest {
-            at: endpoint.registered(),
+        let endpoint = CallbackEndpoint::of(gateway, &window.client, &member.institution);
+        let endpoint = endpoint.map_err(|error| {
+            let meaning = Meaning::NotSetUp(SetupFault::Configuration);
+            FailureCause::of(meaning, error.to_string())
+        })?;
+        let at = endpoint.registered();
+        let request = AuthorizationRequest {
+            at,
             state: &self.state,
             secrets: &self.secrets,
             ui_locales: window.options.ui_locales.as_deref(),
             hints: &[],
-        }))
+        };
+        let prepared = gateway.oauth.prepare(&request).await;
+        let prepared = prepared
+            .map_err(|error| FailureCause::of(error.meaning(at.oauth), error.to_string()))?;
+        Ok(prepared.address)
     }
 }

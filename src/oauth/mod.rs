@@ -4,7 +4,7 @@
 //! It knows institutions and registrations, not members or windows, and keeps nothing.
 //!
 //! ```text
-//! authorize  ─▶ the address people are sent to
+//! prepare    ─▶ the address people are sent to, with what the institution is told before (authorize)
 //! response   ◀─ what comes back: the authorization response
 //! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
 //! identify   ─▶ who signed in, where the institution says
@@ -27,6 +27,7 @@ mod code;
 mod exchange;
 mod identify;
 pub mod json;
+mod prepare;
 mod reason;
 mod refresh;
 mod registered;
@@ -43,10 +44,11 @@ mod transport_error;
 mod test_support;
 
 pub use attempt::AttemptSecrets;
-pub use authorize::{AuthorizationRequest, authorize};
+pub use authorize::AuthorizationRequest;
 pub use code::AuthorizationCode;
 pub use exchange::Authorized;
 pub use identify::IdentifyError;
+pub use prepare::{PrepareError, Prepared};
 pub use reason::{Meaning, RefreshMeaning, SetupFault};
 pub use refresh::{RefreshFailure, Refreshed};
 pub use registered::Registered;

@@ -1,5 +1,6 @@
 //! Institution files: one TOML file per bank. `institutions/_example.toml` explains every key.
 
+mod authorization;
 mod fields;
 mod help;
 
@@ -15,11 +16,13 @@ use super::document::{Document, Reference};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
+use crate::domain::algorithm::{ContentEncryption, KeyManagement, SigningAlgorithm};
+use crate::domain::authorization::{ResponseMode, ResponseType};
 use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
 use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
+    Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, SubjectSource,
 };
 use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
 use crate::domain::window::ErrorReason;
@@ -31,7 +34,7 @@ const REFERENCE: Reference = Reference {
 };
 
 /// Parameters of the authorization request that only the gateway may set.
-const OUR_PARAMETERS: [&str; 12] = [
+const OUR_PARAMETERS: [&str; 13] = [
     "response_type",
     "client_id",
     "client_secret",
@@ -44,6 +47,7 @@ const OUR_PARAMETERS: [&str; 12] = [
     "response_mode",
     "request",
     "request_uri",
+    "authorization_details",
 ];
 
 /// What a folder holds.
@@ -347,6 +351,20 @@ struct RawOAuth {
     consent_days: Option<Duration>,
     #[serde(default = "yes")]
     revoke_replaced: bool,
+    #[serde(default)]
+    response_type: ResponseType,
+    pushed_authorization_request_endpoint: Option<HttpsUrl>,
+    request_object_signing_alg: Option<SigningAlgorithm>,
+    #[serde(default)]
+    authorization_details: Vec<toml::Table>,
+    prompt: Option<Label>,
+    max_age: Option<u32>,
+    acr_values: Option<Label>,
+    claims: Option<toml::Table>,
+    login_hint: Option<Label>,
+    authorization_signed_response_alg: Option<SigningAlgorithm>,
+    authorization_encrypted_response_alg: Option<KeyManagement>,
+    authorization_encrypted_response_enc: Option<ContentEncryption>,
 }
 
 fn yes() -> bool {
@@ -509,6 +527,7 @@ impl RawOAuth {
                  add the institution's issuer, or remove metadata_url",
             );
         }
+        let authorization = self.authorization(reading);
         let client_authentication = self.client_authentication(reading);
         let pkce = self.pkce(reading);
         let separator = self.scope_separator.unwrap_or_else(|| " ".to_owned());
@@ -556,6 +575,7 @@ impl RawOAuth {
             authorize_parameters: self.authorize_parameters,
             pkce: pkce?,
             response_mode: self.response_mode,
+            authorization: authorization?,
             subject: subject.transpose()?,
             refresh: RefreshRules {
                 idle: self.refresh.idle,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::authorization::{AuthorizationRules, ResponseMode};
 use super::background::BackgroundRules;
 use super::client::Logo;
 use super::client_authentication::AuthenticationMethod;
@@ -115,6 +116,8 @@ pub struct OAuth {
     pub pkce: Pkce,
     /// How the authorization response is sent.
     pub response_mode: ResponseMode,
+    /// How authorization is asked for, and how the responses are signed.
+    pub authorization: AuthorizationRules,
     /// Where the institution says who signed in; `None`: nowhere, so logins cannot be compared.
     pub subject: Option<SubjectSource>,
     /// How its tokens are refreshed.
@@ -234,15 +237,4 @@ pub enum Pkce {
         /// Why, for the reader of the file.
         reason: String,
     },
-}
-
-/// How the authorization response is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResponseMode {
-    /// In the query of a GET.
-    #[default]
-    Query,
-    /// In the body of a POST (OAuth 2.0 Form Post Response Mode).
-    FormPost,
 }

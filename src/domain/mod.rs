@@ -12,10 +12,11 @@
 //! ```
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`], [`algorithm`],
-//! [`institution`], [`watch`], [`maintenance`], [`credential`], [`member`],
+//! [`authorization`], [`institution`], [`watch`], [`maintenance`], [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
 pub mod algorithm;
+pub mod authorization;
 pub mod background;
 pub mod challenge;
 pub mod client;

@@ -20,6 +20,8 @@ pub struct TokenSet {
     pub expires_at: Option<Timestamp>,
     /// When the person's consent ends, if the institution says so or its file does. Then nothing renews it any more.
     pub consent_expires_at: Option<Timestamp>,
+    /// What was granted in detail (RFC 9396 section 7): JSON, as the institution wrote it; `None`: it did not say.
+    pub authorization_details: Option<String>,
 }
 
 /// The layout that [`TokenSet::to_bytes`] writes.
@@ -40,6 +42,8 @@ struct Written {
     expires_at: Option<Timestamp>,
     #[serde(default)]
     consent_expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<String>,
 }
 
 impl Drop for Written {
@@ -63,6 +67,7 @@ impl TokenSet {
             scope: self.scope.clone(),
             expires_at: self.expires_at,
             consent_expires_at: self.consent_expires_at,
+            authorization_details: self.authorization_details.clone(),
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
@@ -85,6 +90,7 @@ impl TokenSet {
             scope: written.scope.take(),
             expires_at: written.expires_at,
             consent_expires_at: written.consent_expires_at,
+            authorization_details: written.authorization_details.take(),
         })
     }
 }
@@ -101,6 +107,7 @@ mod tests {
             scope: Some("accounts".to_owned()),
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
             consent_expires_at: Timestamp::from_second(1_900_000_000).ok(),
+            authorization_details: Some(r#"[{"type":"accounts"}]"#.to_owned()),
         };
         let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
         assert_eq!(read.access_token.expose_secret(), "access");
@@ -114,6 +121,7 @@ mod tests {
                 token_set.consent_expires_at
             )
         );
+        assert_eq!(read.authorization_details, token_set.authorization_details);
         for (bytes, expected) in [
             (r#"{"version":2,"tokens":[]}"#, LayoutError::Version(2)),
             (r#"{"version":1}"#, LayoutError::Malformed),

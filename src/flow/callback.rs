@@ -2,6 +2,9 @@
 //!
 //! The order is: issuer, attempt, path, settled, binding, and only then error or code. All but the first
 //! are one store step, so a forged response does no harm to a real flow and causes no call to a bank.
+//!
+//! A response that is a JWT has to be proved before, for which the institution may be asked for its keys. So its attempt is
+//! looked up first: only one that waits for a response at this path is worth the call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use super::connect;
 use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
 use super::under_way::PATIENCE;
-use super::unproven::Refused;
+use super::unproven::{self, Refused};
 use super::{Gateway, Internal, revoke, seal_contexts};
 use crate::domain::client::UnboundCallback;
 use crate::domain::event::EventKind;
@@ -56,10 +59,10 @@ pub async fn callback(
     let at = endpoint.registered();
     let attempt = AttemptId::of(&callback.state);
     log_context::attempt(&attempt);
-    let iss = callback.iss.as_deref();
-    if let Err(mismatch) = callback.check_issuer(at) {
-        return Ok(CallbackOutcome::Refused(mismatch.into()));
+    if let Some(refused) = refused(gateway, endpoint, &attempt, &callback).await? {
+        return Ok(CallbackOutcome::Refused(refused));
     }
+    let iss = callback.iss.as_deref();
     // A cookie that cannot be read may be the right one, so it does not end the attempt.
     let part = attempt.cookie_part();
     let is_unknown = browser.unreadable.iter().any(|it| it == part);
@@ -96,6 +99,28 @@ pub async fn callback(
     Ok(taken)
 }
 
+/// Why the response is not proved to be the institution's; `None`: it is, or its attempt waits for none and the claim will
+/// say so.
+async fn refused(
+    gateway: &Gateway,
+    endpoint: &CallbackEndpoint,
+    attempt: &AttemptId,
+    callback: &AuthorizationResponse,
+) -> Result<Option<Refused>, Internal> {
+    if callback.is_jwt() {
+        let record = gateway.store.attempt(attempt).await?;
+        let Some(record) = record.filter(|record| unproven::is_at(record, endpoint)) else {
+            return Ok(Some(Refused::UnknownState));
+        };
+        if !record.is_unanswered() {
+            return Ok(None);
+        }
+    }
+    let at = endpoint.registered();
+    let proved = gateway.oauth.prove_response(at, callback, gateway.now());
+    Ok(proved.await.err().map(Refused::from))
+}
+
 /// Claims the response, however long the store is away, reports the outcome, and then does what it leads
 /// to: the code cannot be obtained a second time.
 async fn take(
@@ -108,7 +133,7 @@ async fn take(
     // The browser may have gone.
     let tell = |taken| drop(tell.send(taken));
     let known = || Ok(CallbackOutcome::Known(claim.attempt.clone()));
-    let said = || endpoint.words(&callback.to_bytes());
+    let said = || endpoint.words(&callback.as_form());
     let claimed = gateway.store.claim_callback(&claim, gateway.now()).await;
     match claimed {
         Err(error) => tell(Err(error)),

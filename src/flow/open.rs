@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use url::Url;
 
+use super::circuits::{Rests, Target};
 use super::failure::{FailureCause, fail};
 use super::maintenance::{self, Closed};
 use super::registration::CallbackEndpoint;
@@ -306,7 +308,23 @@ impl Departing {
             ui_locales: window.options.ui_locales.as_deref(),
             hints: &[],
         };
-        let prepared = gateway.oauth.prepare(&request).await;
+        let target = Target::Institution(endpoint.institution.code.clone());
+        let asks = at.oauth.authorization.pushed_to.is_some();
+        let entered = asks.then(|| gateway.circuits.enter(&target, Instant::now()));
+        let entered = entered.transpose().map_err(|Rests(rest)| {
+            let detail = format!("the institution fails again and again and rests for {rest:?}");
+            FailureCause::new(ErrorReason::ProviderError, detail)
+        })?;
+        let (random, now) = (gateway.random.as_ref(), gateway.now());
+        let prepared = gateway.oauth.prepare(&request, random, now).await;
+        match (&prepared, entered) {
+            (_, None) => {}
+            (Err(error), Some(entered)) if error.is_an_outage() => {
+                let circuits = &gateway.circuits;
+                circuits.failed(&target, entered, None, Instant::now());
+            }
+            (_, Some(_)) => gateway.circuits.worked(&target),
+        }
         let prepared = prepared
             .map_err(|error| FailureCause::of(error.meaning(at.oauth), error.to_string()))?;
         Ok(prepared.address)

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::{Gateway, Internal};
+use crate::domain::authorization::ResponseMode;
 use crate::domain::client::Client;
 use crate::domain::id::{ClientId, InstitutionCode};
-use crate::domain::institution::{Institution, ResponseMode};
+use crate::domain::institution::Institution;
 use crate::log_context;
-use crate::oauth::{Registered, Scrubber, words};
+use crate::oauth::{
+    AuthorizationResponse, InvalidAuthorizationResponse, Registered, Scrubber, words,
+};
 
 /// A client and an institution that it is registered at: authorization responses arrive at the
 /// registration's redirect URI.
@@ -58,6 +61,15 @@ impl CallbackEndpoint {
     /// The institution's OAuth and the client's registration there.
     pub(super) fn registered(&self) -> Registered<'_> {
         registered(&self.client, &self.institution).expect("looked up when it was found")
+    }
+
+    /// Reads `raw`, an authorization response that arrived here. Nothing of it is proved.
+    pub fn read(
+        &self,
+        gateway: &Gateway,
+        raw: &[u8],
+    ) -> Result<AuthorizationResponse, InvalidAuthorizationResponse> {
+        gateway.oauth.read_response(self.registered(), raw)
     }
 
     /// A scrubber for `raw`, an authorization response that arrived here; `None` if nothing of it is to

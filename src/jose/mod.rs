@@ -5,7 +5,7 @@
 //! ```text
 //! key      a private key of ours, which signs        [`SigningKey`]
 //! jwk_set  public keys of somebody else              [`JwkSet`]
-//! jws      a signed token, by one algorithm only     [`verify`]
+//! jws      a signed token, by one algorithm only     [`verify`], [`payload`]
 //! jwe      an encrypted token for us                 [`DecryptionKey`], [`decrypt`]
 //! proof    every algorithm is tried once at start    [`prove`]
 //! ```
@@ -22,8 +22,10 @@ mod key;
 mod proof;
 
 pub use compact::{JoseError, TOKEN_LIMIT};
+#[cfg(test)]
+pub use jwe::tests::for_us;
 pub use jwe::{DecryptionKey, decrypt};
 pub use jwk_set::{InvalidJwkSet, JwkSet, MOST_KEYS};
-pub use jws::{VerifyWith, verify};
+pub use jws::{VerifyWith, payload, verify};
 pub use key::{Head, InvalidKey, SigningKey};
 pub use proof::{Unproven, prove};

@@ -34,6 +34,14 @@ pub fn authenticate(
     }
 }
 
+/// Whether the credentials in a form name the client.
+pub fn names_client(registration: &Registration) -> bool {
+    match &registration.client_authentication {
+        ClientAuthentication::ClientSecretBasic(..) => false,
+        ClientAuthentication::ClientSecretPost(_) | ClientAuthentication::None => true,
+    }
+}
+
 /// The secret parts of it: the client secret, and the Basic value that holds it.
 pub fn secrets(registration: &Registration) -> impl Iterator<Item = Zeroizing<String>> {
     let authentication = &registration.client_authentication;

@@ -103,6 +103,7 @@ mod tests {
                 scope: None,
                 expires_at: None,
                 consent_expires_at: None,
+                authorization_details: None,
             },
             subject: subject.map(str::to_owned),
             scrubber: Scrubber::of(["CANARY-access"]),

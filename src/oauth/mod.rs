@@ -25,22 +25,28 @@
 mod attempt;
 mod authorize;
 mod client_authentication;
+mod client_keys;
 mod code;
 mod compare;
 mod discovery;
 mod document;
 mod exchange;
 mod identify;
+mod institution_keys;
 pub mod json;
 mod jwks;
 mod metadata;
+mod placement;
 mod prepare;
 mod published_keys;
+mod pushed_request;
 mod reason;
 mod refresh;
 mod registered;
 mod reply;
+mod request_object;
 mod response;
+mod response_jwt;
 mod revoke;
 mod scrub;
 mod token_endpoint;
@@ -66,7 +72,8 @@ pub use reason::{Meaning, RefreshMeaning, SetupFault};
 pub use refresh::{RefreshFailure, Refreshed};
 pub use registered::Registered;
 pub use response::{
-    AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, IssuerMismatch, words,
+    AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, UnprovenResponse,
+    words,
 };
 pub use revoke::RevokeError;
 pub use scrub::Scrubber;
@@ -75,6 +82,7 @@ pub use token_response::Issued;
 pub use transport::Limits;
 pub use transport_error::{SetupError, TransportError};
 
+use client_keys::ClientKeys;
 use jwks::KeyCache;
 use transport::Transport;
 use url::Url;
@@ -85,6 +93,7 @@ use crate::outgoing::{self, Outgoing, Tls};
 pub struct OAuthClient {
     transport: Transport,
     keys: KeyCache,
+    client_keys: ClientKeys,
     outgoing: Outgoing,
 }
 
@@ -95,8 +104,18 @@ impl OAuthClient {
         Ok(Self {
             transport: Transport::new(move || way.builder())?,
             keys: KeyCache::default(),
+            client_keys: ClientKeys::default(),
             outgoing,
         })
+    }
+
+    /// The same, with the private keys of registrations.
+    #[must_use]
+    pub fn with_client_keys(self, client_keys: ClientKeys) -> Self {
+        Self {
+            client_keys,
+            ..self
+        }
     }
 
     /// How the host of that address proves its name; see [`outgoing::tls`].

@@ -4,13 +4,17 @@
 //! This is the one place where departing can fail. Whatever has to be said to an institution beforehand is
 //! a call from here.
 
+use jiff::Timestamp;
 use url::Url;
 
 use super::OAuthClient;
-use super::authorize::{AuthorizationRequest, authorize};
-use super::reason::Meaning;
+use super::authorize::AuthorizationRequest;
+use super::pushed_request::PushError;
+use super::reason::{Meaning, SetupFault};
+use super::request_object::RequestObjectError;
 use super::transport_error::TransportError;
 use crate::domain::institution::OAuth;
+use crate::domain::random::Random;
 use crate::outgoing;
 
 /// An authorization request, ready for the browser.
@@ -25,13 +29,30 @@ pub enum PrepareError {
     /// A call failed, or was not made.
     #[error("the authorization request could not be made: {0}")]
     Call(#[from] TransportError),
+    /// It could not be pushed.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// It could not be signed.
+    #[error("the authorization request could not be signed: {0}")]
+    Sign(#[from] RequestObjectError),
 }
 
 impl PrepareError {
     /// What it means.
-    pub fn meaning(&self, _oauth: &OAuth) -> Meaning {
+    pub fn meaning(&self, oauth: &OAuth) -> Meaning {
         match self {
             Self::Call(error) => error.meaning_to_a_client(),
+            Self::Push(error) => error.meaning(oauth),
+            Self::Sign(_) => Meaning::NotSetUp(SetupFault::Configuration),
+        }
+    }
+
+    /// Whether the institution does not work, so that others who come would only wait.
+    pub fn is_an_outage(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_an_outage(),
+            Self::Push(error) => error.is_an_outage(),
+            Self::Sign(_) => false,
         }
     }
 }
@@ -42,11 +63,13 @@ impl OAuthClient {
     pub async fn prepare(
         &self,
         request: &AuthorizationRequest<'_>,
+        random: &dyn Random,
+        now: Timestamp,
     ) -> Result<Prepared, PrepareError> {
-        let address = authorize(request);
-        if !outgoing::is_confidential(&address) {
+        if !outgoing::is_confidential(&request.at.oauth.authorization_endpoint) {
             return Err(TransportError::Insecure.into());
         }
+        let address = self.place(request, random, now).await?;
         Ok(Prepared { address })
     }
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::{JsonError, Members};
+use crate::jose::JwkSet;
 
 /// How many keys a set may have. Who publishes more makes every look-up slow.
 const MOST: usize = 100;
@@ -34,8 +35,11 @@ pub enum KeySetError {
 }
 
 /// A set of keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PublishedKeys(Vec<PublishedKey>);
+#[derive(Clone, Default)]
+pub struct PublishedKeys {
+    keys: Vec<PublishedKey>,
+    set: JwkSet,
+}
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +82,12 @@ struct Written {
     y: Option<String>,
 }
 
+impl std::fmt::Debug for PublishedKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.keys).finish()
+    }
+}
+
 impl PublishedKeys {
     /// Reads a set.
     ///
@@ -97,12 +107,20 @@ impl PublishedKeys {
         let written = keys
             .into_iter()
             .filter_map(|key| serde_json::from_value(key).ok());
-        Ok(Self(written.filter_map(Written::read).collect()))
+        Ok(Self {
+            keys: written.filter_map(Written::read).collect(),
+            set: JwkSet::parse(bytes).map_err(|_| KeySetError::NoKeys)?,
+        })
+    }
+
+    /// What signatures are verified with.
+    pub fn set(&self) -> &JwkSet {
+        &self.set
     }
 
     /// Every key of a known form.
     pub fn iter(&self) -> impl Iterator<Item = &PublishedKey> {
-        self.0.iter()
+        self.keys.iter()
     }
 
     /// Whether there is a key of that name.
@@ -196,7 +214,7 @@ pub(super) mod tests {
     #[test]
     fn a_thumbprint_is_that_of_the_rfc() {
         let set = PublishedKeys::parse(format!(r#"{{"keys":[{RSA}]}}"#).as_bytes()).unwrap();
-        let [key] = &set.0[..] else { panic!("one key") };
+        let [key] = &set.keys[..] else { panic!("one key") };
         assert_eq!(
             key.thumbprint,
             "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
@@ -219,14 +237,14 @@ pub(super) mod tests {
         assert!(!curve("P-256").verifies("ES384"));
         assert!(curve("P-384").verifies("ES384"));
         assert!(curve("P-521").verifies("ES512"));
-        assert!(curve("secp256k1").0.is_empty());
+        assert!(curve("secp256k1").keys.is_empty());
         assert!(key(r#""kty":"OKP","crv":"Ed25519","x":"a""#).verifies("EdDSA"));
         let encryption = key(r#""kty":"EC","crv":"P-256","x":"a","y":"b","use":"enc""#);
-        assert!(!encryption.verifies("ES256") && encryption.0.len() == 1);
+        assert!(!encryption.verifies("ES256") && encryption.keys.len() == 1);
         assert!(!key(r#""kty":"RSA","n":"AQAB","e":"AQAB""#).verifies("RS256"));
-        assert!(key(r#""kty":"oct","k":"AQAB""#).0.is_empty());
-        assert!(key(r#""kty":1"#).0.is_empty());
-        assert!(key("").0.is_empty());
+        assert!(key(r#""kty":"oct","k":"AQAB""#).keys.is_empty());
+        assert!(key(r#""kty":1"#).keys.is_empty());
+        assert!(key("").keys.is_empty());
     }
 
     #[test]

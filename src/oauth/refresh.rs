@@ -65,6 +65,10 @@ impl OAuthClient {
                 token_set.refresh_token = token_set.refresh_token.or_else(unchanged);
                 let consent = &mut token_set.consent_expires_at;
                 *consent = consent.or(current.consent_expires_at);
+                let details = &mut token_set.authorization_details;
+                *details = details
+                    .take()
+                    .or_else(|| current.authorization_details.clone());
                 Ok(Refreshed {
                     token_set,
                     fault: fault.map(|fault| fault.to_string()),

@@ -9,11 +9,12 @@ use url::Url;
 
 use super::attempt::AttemptSecrets;
 use super::registered::Registered;
+use crate::domain::authorization::{AuthorizationRules, ResponseMode};
 use crate::domain::client::{Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{Discovery, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode};
+use crate::domain::institution::{Discovery, IssuerRule, OAuth, Pkce, RefreshRules};
 use crate::domain::random::Random;
 
 /// The operating system's randomness.
@@ -40,6 +41,7 @@ pub fn oauth(base: &Url) -> OAuth {
         authorize_parameters: BTreeMap::new(),
         pkce: Pkce::Required,
         response_mode: ResponseMode::Query,
+        authorization: AuthorizationRules::default(),
         subject: None,
         refresh: RefreshRules::default(),
         consent: None,

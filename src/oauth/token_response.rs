@@ -100,6 +100,7 @@ impl Issued {
             scope: None,
             expires_at: None,
             consent_expires_at: None,
+            authorization_details: None,
         };
         (0..count).map(set).collect()
     }
@@ -122,6 +123,7 @@ impl Issued {
             scope: before.scope.clone(),
             expires_at: Some(now),
             consent_expires_at: before.consent_expires_at,
+            authorization_details: before.authorization_details.clone(),
         })
     }
 
@@ -200,8 +202,15 @@ impl TokenResponse {
             scope: scope.or(requested),
             expires_at,
             consent_expires_at,
+            authorization_details: granted(&members),
         })
     }
+}
+
+/// What was granted in detail, as it was written (RFC 9396 section 7): a list of objects, or nothing.
+fn granted(members: &Members) -> Option<String> {
+    let details: Vec<serde_json::Map<String, Value>> = members.read_as(DETAILS)?;
+    Some(Value::from_iter(details).to_string())
 }
 
 /// When the consent ends, if the response says so: with the last of its details, if it says that of several.

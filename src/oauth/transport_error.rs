@@ -82,6 +82,15 @@ impl TransportError {
             error => error.meaning(),
         }
     }
+
+    /// Whether it shows that the institution does not work: there was no response, or one of a server in trouble.
+    pub fn is_an_outage(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) | Self::TimedOut(_) => true,
+            Self::Status(status) => *status == 429 || *status >= 500,
+            _ => false,
+        }
+    }
 }
 
 /// A media type, as much of it as may be shown.

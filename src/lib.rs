@@ -35,6 +35,7 @@ pub mod signature;
 pub mod steps;
 pub mod store;
 pub mod telemetry;
+pub mod watched_files;
 pub mod webhook;
 pub mod worker;
 

@@ -1,5 +1,6 @@
 //! Institution files: one TOML file per bank. `institutions/_example.toml` explains every key.
 
+mod client_authentication;
 mod fields;
 mod help;
 
@@ -15,8 +16,9 @@ use super::document::{Document, Reference};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
+use crate::domain::algorithm::SigningAlgorithm;
 use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
-use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
+use crate::domain::client_authentication::{AssertionAudience, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
     Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
@@ -319,8 +321,11 @@ struct RawOAuth {
     issuer: Option<Issuer>,
     #[serde(default)]
     iss: IssuerRule,
-    client_authentication: MethodName,
+    client_authentication: client_authentication::Name,
     basic_encoding: Option<BasicEncoding>,
+    client_assertion_signing_alg: Option<SigningAlgorithm>,
+    client_assertion_audience: Option<AssertionAudience>,
+    request_object_signing_alg: Option<SigningAlgorithm>,
     #[serde(default)]
     scopes: Vec<Scope>,
     scope_separator: Option<String>,
@@ -380,14 +385,6 @@ impl Default for RawRefresh {
             doubt,
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum MethodName {
-    ClientSecretBasic,
-    ClientSecretPost,
-    None,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -498,7 +495,24 @@ impl RawOAuth {
                  iss = \"if_present\"",
             );
         }
-        let client_authentication = self.client_authentication(reading);
+        let client_authentication = client_authentication::build(
+            reading,
+            client_authentication::Written {
+                name: self.client_authentication,
+                basic_encoding: self.basic_encoding,
+                algorithm: self.client_assertion_signing_alg,
+                audience: self.client_assertion_audience,
+                issuer: self.issuer.as_ref().map(|issuer| issuer.0.as_str()),
+                token_endpoint: &self.token_endpoint.0,
+            },
+        );
+        if let Some(algorithm) = self.request_object_signing_alg {
+            client_authentication::check_is_own_key(
+                reading,
+                "oauth.request_object_signing_alg",
+                algorithm,
+            );
+        }
         let pkce = self.pkce(reading);
         let separator = self.scope_separator.unwrap_or_else(|| " ".to_owned());
         if !matches!(separator.as_str(), " " | "," | "+" | ";" | "|") {
@@ -535,6 +549,7 @@ impl RawOAuth {
             issuer: self.issuer.map(|issuer| issuer.0),
             iss: self.iss,
             client_authentication: client_authentication?,
+            request_object_signing_alg: self.request_object_signing_alg,
             scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
             scope_separator: separator,
             authorize_parameters: self.authorize_parameters,
@@ -569,23 +584,6 @@ impl RawOAuth {
             if OUR_PARAMETERS.contains(&name.as_ref()) {
                 refuse("oauth.authorization_endpoint", &name);
             }
-        }
-    }
-
-    fn client_authentication(
-        &self,
-        reading: &Reading<'_>,
-    ) -> Result<AuthenticationMethod, Refused> {
-        match (self.client_authentication, self.basic_encoding) {
-            (MethodName::ClientSecretBasic, encoding) => Ok(
-                AuthenticationMethod::ClientSecretBasic(encoding.unwrap_or_default()),
-            ),
-            (MethodName::ClientSecretPost, None) => Ok(AuthenticationMethod::ClientSecretPost),
-            (MethodName::None, None) => Ok(AuthenticationMethod::None),
-            (_, Some(_)) => Err(reading.invalid(
-                "oauth.basic_encoding",
-                "is only for client_authentication = \"client_secret_basic\"; remove it",
-            )),
         }
     }
 

@@ -88,7 +88,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::scrub::Scrubber;
-    use super::super::test_support::{at, oauth, registration};
+    use super::super::test_support::{at, client, oauth, registration};
     use super::super::transport_error::MediaType;
     use super::*;
     use crate::domain::token_set::TokenSet;
@@ -120,7 +120,7 @@ mod tests {
             endpoint: server.url("/userinfo"),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let outcome = client
             .identify(at(&oauth, &registration()), &exchanged(None))
             .await;
@@ -259,7 +259,7 @@ mod tests {
             endpoint: "http://bank.example/userinfo".parse().unwrap(),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client
             .identify(at(&oauth, &registration()), &exchanged(None))
             .await
@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_no_call_is_needed_none_is_made() {
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
         let of_response = exchanged(Some("ada"));
         assert_eq!(

@@ -17,12 +17,14 @@
 //! or claim in it can decide anything here. Who signed in is learnt from a field or an endpoint that the
 //! institution's file names.
 //!
-//! Secrets (state, code, verifier, nonce, tokens, client secret) appear in no error: everything an
+//! Secrets (state, code, verifier, nonce, tokens, client secret, keys and assertions) appear in no error: everything an
 //! institution says passes [`Scrubber`] before it is kept for the operator.
 
 mod attempt;
 mod authorize;
+mod client_assertion;
 mod client_authentication;
+mod client_keys;
 mod code;
 mod exchange;
 mod identify;
@@ -34,6 +36,7 @@ mod reply;
 mod response;
 mod revoke;
 mod scrub;
+mod signed_request;
 mod token_endpoint;
 mod token_response;
 mod transport;
@@ -44,6 +47,7 @@ mod test_support;
 
 pub use attempt::AttemptSecrets;
 pub use authorize::{AuthorizationRequest, authorize};
+pub use client_keys::{ClientKeys, KeyInUse};
 pub use code::AuthorizationCode;
 pub use exchange::Authorized;
 pub use identify::IdentifyError;
@@ -59,20 +63,37 @@ pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 pub use token_response::Issued;
 pub use transport_error::{SetupError, TransportError};
 
+use std::sync::Arc;
+
 use transport::Transport;
 
+use crate::domain::random::Random;
 use crate::outgoing::Outgoing;
 
 /// Calls institutions. Built once; connections are shared between calls.
 pub struct OAuthClient {
     transport: Transport,
+    keys: ClientKeys,
+    random: Arc<dyn Random>,
 }
 
 impl OAuthClient {
-    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects.
-    pub fn new(outgoing: Outgoing) -> Result<Self, SetupError> {
+    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects. Clients sign with `keys`;
+    /// `random` makes each assertion another one.
+    pub fn new(
+        outgoing: Outgoing,
+        keys: ClientKeys,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, SetupError> {
         Ok(Self {
             transport: Transport::new(move || outgoing.builder())?,
+            keys,
+            random,
         })
+    }
+
+    /// The private keys of clients.
+    pub fn client_keys(&self) -> &ClientKeys {
+        &self.keys
     }
 }

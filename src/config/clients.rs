@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::address::PublicUrl;
+use super::client_keys;
 use super::fault::{Refused, Warning};
 use super::institutions::{Found, background};
 use super::raw;
@@ -15,6 +16,7 @@ use super::reading::Reading;
 use super::secrets::Written;
 use super::sections::{AggregatorSettings, Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Section};
+use crate::domain::algorithm::SigningAlgorithm;
 use crate::domain::background::BackgroundRules;
 use crate::domain::client::{
     BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
@@ -339,9 +341,9 @@ impl Surroundings<'_> {
             true => oauth.clone(),
             false => self.overlaid(reading, at, &code, &raw.oauth)?,
         };
-        let method = oauth.client_authentication;
+        let method = &oauth.client_authentication;
         let is_raw = AuthenticationMethod::ClientSecretBasic(BasicEncoding::Raw);
-        if method == is_raw && raw.client_id.contains(':') {
+        if *method == is_raw && raw.client_id.contains(':') {
             reading.wrong(
                 &format!("{at}.client_id"),
                 format!(
@@ -351,21 +353,36 @@ impl Surroundings<'_> {
                 ),
             );
         }
+        let files = [raw.signing_key_files, raw.encryption_key_files];
+        let keys = client_keys::build(reading, at, (&code, &oauth), files);
         let client_authentication = client_secret.and_then(|secret| match (method, secret) {
             (AuthenticationMethod::None, None) => Ok(ClientAuthentication::None),
+            (AuthenticationMethod::PrivateKeyJwt(rules), None) => {
+                Ok(ClientAuthentication::PrivateKeyJwt(rules.clone()))
+            }
+            (AuthenticationMethod::ClientSecretJwt(rules), Some(secret)) => {
+                warn_of_the_short(reading, &key, rules.algorithm, &secret);
+                Ok(ClientAuthentication::ClientSecretJwt(rules.clone(), secret))
+            }
             (AuthenticationMethod::ClientSecretBasic(encoding), Some(secret)) => {
-                Ok(ClientAuthentication::ClientSecretBasic(encoding, secret))
+                Ok(ClientAuthentication::ClientSecretBasic(*encoding, secret))
             }
             (AuthenticationMethod::ClientSecretPost, Some(secret)) => {
                 Ok(ClientAuthentication::ClientSecretPost(secret))
             }
-            (AuthenticationMethod::None, Some(_)) => Err(reading.wrong(
-                &key,
-                format!(
-                    "would not be used: {code} has client_authentication = \"none\"; remove it or \
-                     correct the institution"
-                ),
-            )),
+            (AuthenticationMethod::None | AuthenticationMethod::PrivateKeyJwt(_), Some(_)) => {
+                let asked = match method {
+                    AuthenticationMethod::PrivateKeyJwt(_) => "private_key_jwt",
+                    _ => "none",
+                };
+                Err(reading.wrong(
+                    &key,
+                    format!(
+                        "would not be used: {code} has client_authentication = \"{asked}\"; remove it or \
+                         correct the institution"
+                    ),
+                ))
+            }
             (_, None) => Err(reading.wrong(
                 &key,
                 format!(
@@ -390,6 +407,7 @@ impl Surroundings<'_> {
             oauth,
             client_id: raw.client_id,
             client_authentication: client_authentication?,
+            keys: keys?,
             scopes: raw
                 .scopes
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
@@ -462,6 +480,31 @@ impl Surroundings<'_> {
             );
         }
         Ok(configured)
+    }
+}
+
+/// Warns of a client secret that is shorter than what it signs (RFC 7518 section 3.2).
+fn warn_of_the_short(
+    reading: &mut Reading<'_>,
+    key: &str,
+    algorithm: SigningAlgorithm,
+    secret: &SecretString,
+) {
+    let least = match algorithm {
+        SigningAlgorithm::HS384 => 48,
+        SigningAlgorithm::HS512 => 64,
+        _ => 32,
+    };
+    let length = secret.expose_secret().len();
+    if length < least {
+        reading.warn(
+            key,
+            format!(
+                "is {length} bytes long, and {} needs {least} (RFC 7518 section 3.2): who sees an assertion could guess it; \
+                 ask the institution for a longer one",
+                algorithm.name()
+            ),
+        );
     }
 }
 

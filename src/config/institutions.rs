@@ -1,6 +1,7 @@
 //! Institution files: one TOML file per bank. `institutions/_example.toml` explains every key.
 
 mod authorization;
+mod client_authentication;
 mod fields;
 mod help;
 
@@ -19,7 +20,7 @@ use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
 use crate::domain::algorithm::{ContentEncryption, KeyManagement, SigningAlgorithm};
 use crate::domain::authorization::{ResponseMode, ResponseType};
 use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
-use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
+use crate::domain::client_authentication::{AssertionAudience, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
     Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, SubjectSource,
@@ -327,8 +328,11 @@ struct RawOAuth {
     jwks_uri: Option<HttpsUrl>,
     #[serde(default = "yes")]
     watch: bool,
-    client_authentication: MethodName,
+    client_authentication: client_authentication::Name,
     basic_encoding: Option<BasicEncoding>,
+    client_assertion_signing_alg: Option<SigningAlgorithm>,
+    client_assertion_audience: Option<AssertionAudience>,
+    request_object_signing_alg: Option<SigningAlgorithm>,
     #[serde(default)]
     scopes: Vec<Scope>,
     scope_separator: Option<String>,
@@ -354,7 +358,6 @@ struct RawOAuth {
     #[serde(default)]
     response_type: ResponseType,
     pushed_authorization_request_endpoint: Option<HttpsUrl>,
-    request_object_signing_alg: Option<SigningAlgorithm>,
     #[serde(default)]
     authorization_details: Vec<toml::Table>,
     prompt: Option<Label>,
@@ -402,14 +405,6 @@ impl Default for RawRefresh {
             doubt,
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum MethodName {
-    ClientSecretBasic,
-    ClientSecretPost,
-    None,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -528,7 +523,24 @@ impl RawOAuth {
             );
         }
         let authorization = self.authorization(reading);
-        let client_authentication = self.client_authentication(reading);
+        let client_authentication = client_authentication::build(
+            reading,
+            client_authentication::Written {
+                name: self.client_authentication,
+                basic_encoding: self.basic_encoding,
+                algorithm: self.client_assertion_signing_alg,
+                audience: self.client_assertion_audience,
+                issuer: self.issuer.as_ref().map(|issuer| issuer.0.as_str()),
+                token_endpoint: &self.token_endpoint.0,
+            },
+        );
+        if let Some(algorithm) = self.request_object_signing_alg {
+            client_authentication::check_is_own_key(
+                reading,
+                "oauth.request_object_signing_alg",
+                algorithm,
+            );
+        }
         let pkce = self.pkce(reading);
         let separator = self.scope_separator.unwrap_or_else(|| " ".to_owned());
         if !matches!(separator.as_str(), " " | "," | "+" | ";" | "|") {
@@ -570,6 +582,7 @@ impl RawOAuth {
                 is_watched: self.watch,
             },
             client_authentication: client_authentication?,
+            request_object_signing_alg: self.request_object_signing_alg,
             scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
             scope_separator: separator,
             authorize_parameters: self.authorize_parameters,
@@ -605,23 +618,6 @@ impl RawOAuth {
             if OUR_PARAMETERS.contains(&name.as_ref()) {
                 refuse("oauth.authorization_endpoint", &name);
             }
-        }
-    }
-
-    fn client_authentication(
-        &self,
-        reading: &Reading<'_>,
-    ) -> Result<AuthenticationMethod, Refused> {
-        match (self.client_authentication, self.basic_encoding) {
-            (MethodName::ClientSecretBasic, encoding) => Ok(
-                AuthenticationMethod::ClientSecretBasic(encoding.unwrap_or_default()),
-            ),
-            (MethodName::ClientSecretPost, None) => Ok(AuthenticationMethod::ClientSecretPost),
-            (MethodName::None, None) => Ok(AuthenticationMethod::None),
-            (_, Some(_)) => Err(reading.invalid(
-                "oauth.basic_encoding",
-                "is only for client_authentication = \"client_secret_basic\"; remove it",
-            )),
         }
     }
 

@@ -13,8 +13,6 @@ pub struct AuthorizationRules {
     pub response_type: ResponseType,
     /// Where requests are pushed before the browser leaves (RFC 9126); `None`: they are not.
     pub pushed_to: Option<Url>,
-    /// What requests are signed with (RFC 9101); `None`: they are not.
-    pub request_object: Option<SigningAlgorithm>,
     /// What access is asked for in detail (RFC 9396 section 2): objects, each with a `type`. They are never in an address.
     pub details: Vec<Value>,
     /// Whether people sign in or agree anew (OpenID Connect Core section 3.1.2.1).
@@ -39,7 +37,6 @@ impl Default for AuthorizationRules {
         Self {
             response_type: ResponseType::Code,
             pushed_to: None,
-            request_object: None,
             details: Vec::new(),
             prompt: None,
             max_age: None,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::authorization::{AuthorizationRules, ResponseMode};
+use super::algorithm::SigningAlgorithm;
 use super::background::BackgroundRules;
 use super::client::Logo;
 use super::client_authentication::AuthenticationMethod;
@@ -106,6 +107,8 @@ pub struct OAuth {
     pub discovery: Discovery,
     /// How the client authenticates at the token endpoint.
     pub client_authentication: AuthenticationMethod,
+    /// What request objects are signed with (RFC 9101); `None`: there are none.
+    pub request_object_signing_alg: Option<SigningAlgorithm>,
     /// The requested scopes.
     pub scopes: Vec<String>,
     /// The separator between scopes: a space, unless an institution deviates.

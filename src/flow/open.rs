@@ -315,8 +315,7 @@ impl Departing {
             let detail = format!("the institution fails again and again and rests for {rest:?}");
             FailureCause::new(ErrorReason::ProviderError, detail)
         })?;
-        let (random, now) = (gateway.random.as_ref(), gateway.now());
-        let prepared = gateway.oauth.prepare(&request, random, now).await;
+        let prepared = gateway.oauth.prepare(&request, gateway.now()).await;
         match (&prepared, entered) {
             (_, None) => {}
             (Err(error), Some(entered)) if error.is_an_outage() => {

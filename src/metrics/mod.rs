@@ -141,6 +141,10 @@ pub struct Metrics {
     pub revocations: Counters<3>,
     /// Whether refusals are counted against nobody, by client, institution and what is refused.
     pub braked: Gauges<3>,
+    /// Keys of clients that changed and cannot be used, by client and institution.
+    pub client_keys_unsound: Counters<2>,
+    /// How many seconds ago the oldest key of a client was written, by client and institution.
+    pub client_key_age: Gauges<2>,
     /// Reports of the aggregator, by client, institution and the job's status.
     pub job_reports: Counters<3>,
     /// Webhook tries, by client and [`Delivered`].
@@ -274,6 +278,16 @@ impl Metrics {
                     Label::OAuthInstitution,
                     Label::OneOf("refused", Refused::ALL.map(Refused::name).to_vec()),
                 ],
+            ),
+            client_keys_unsound: new.counters(
+                "client_keys_unsound",
+                "Keys of clients that changed and cannot be used",
+                flow(),
+            ),
+            client_key_age: new.gauges(
+                "client_key_age_seconds",
+                "How long ago the oldest of a client's keys at an institution was written; 0 if it has none",
+                flow(),
             ),
             job_reports: new.counters(
                 "job_reports",

@@ -318,7 +318,7 @@ fn pushed_requests(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> 
 
 fn signed_requests(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
     const KEY: &str = "request_object_signing_alg";
-    let Some(ours) = oauth.authorization.request_object else {
+    let Some(ours) = oauth.request_object_signing_alg else {
         metadata
             .says("require_signed_request_object")
             .then_some(())?;

@@ -88,7 +88,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::scrub::Scrubber;
-    use super::super::test_support::{at, oauth, registration};
+    use super::super::test_support::{at, client, oauth, registration};
     use super::super::transport_error::MediaType;
     use super::*;
     use crate::domain::token_set::TokenSet;
@@ -121,7 +121,7 @@ mod tests {
             endpoint: server.url("/userinfo"),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let outcome = client
             .identify(at(&oauth, &registration()), &exchanged(None))
             .await;
@@ -260,7 +260,7 @@ mod tests {
             endpoint: "http://bank.example/userinfo".parse().unwrap(),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client
             .identify(at(&oauth, &registration()), &exchanged(None))
             .await
@@ -272,7 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_no_call_is_needed_none_is_made() {
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
         let of_response = exchanged(Some("ada"));
         assert_eq!(

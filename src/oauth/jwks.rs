@@ -192,7 +192,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::super::published_keys::tests::set_of;
-    use super::super::test_support::oauth;
+    use super::super::test_support::{client, oauth};
     use super::*;
     use crate::fake_server::{FakeServer, json, response};
 
@@ -225,7 +225,7 @@ mod tests {
                 server,
                 kids,
                 is_broken,
-                client: OAuthClient::new(Default::default()).unwrap(),
+                client: client(),
                 oauth,
                 begun: Instant::now(),
             }
@@ -333,7 +333,7 @@ mod tests {
             let server = FakeServer::start(move |_| json("200 OK", &body));
             let mut oauth = oauth(&server.url("/"));
             oauth.discovery.jwks_uri = Some(server.url("/keys"));
-            let client = OAuthClient::new(Default::default()).unwrap();
+            let client = client();
             let error = client.keys(&oauth, Instant::now(), |_| true).await;
             let error = error.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
@@ -347,7 +347,7 @@ mod tests {
         let server = FakeServer::start(move |_| response("302 A", &[("location", &target)], b""));
         let mut oauth = oauth(&server.url("/"));
         oauth.discovery.jwks_uri = Some(server.url("/keys"));
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client.keys(&oauth, Instant::now(), |_| true).await;
         let expected = KeysError::Call(TransportError::Redirected(302));
         assert_eq!(error.unwrap_err(), expected);
@@ -357,7 +357,7 @@ mod tests {
     #[tokio::test]
     async fn without_an_address_there_are_no_keys() {
         let oauth = oauth(&"https://bank.invalid".parse().unwrap());
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client.keys(&oauth, Instant::now(), |_| true).await;
         assert_eq!(error.unwrap_err(), KeysError::NotConfigured);
     }

@@ -19,11 +19,12 @@
 //! or claim in it can decide anything here. Who signed in is learnt from a field or an endpoint that the
 //! institution's file names.
 //!
-//! Secrets (state, code, verifier, nonce, tokens, client secret) appear in no error: everything an
+//! Secrets (state, code, verifier, nonce, tokens, client secret, keys and assertions) appear in no error: everything an
 //! institution says passes [`Scrubber`] before it is kept for the operator.
 
 mod attempt;
 mod authorize;
+mod client_assertion;
 mod client_authentication;
 mod client_keys;
 mod code;
@@ -49,6 +50,7 @@ mod response;
 mod response_jwt;
 mod revoke;
 mod scrub;
+mod signed_request;
 mod token_endpoint;
 mod token_response;
 mod transport;
@@ -59,6 +61,7 @@ mod test_support;
 
 pub use attempt::AttemptSecrets;
 pub use authorize::AuthorizationRequest;
+pub use client_keys::{ClientKeys, KeyInUse};
 pub use code::AuthorizationCode;
 pub use compare::{Finding, Level, compare};
 pub use discovery::{Discovered, DiscoveryError};
@@ -82,11 +85,13 @@ pub use token_response::Issued;
 pub use transport::Limits;
 pub use transport_error::{SetupError, TransportError};
 
-use client_keys::ClientKeys;
+use std::sync::Arc;
+
 use jwks::KeyCache;
 use transport::Transport;
 use url::Url;
 
+use crate::domain::random::Random;
 use crate::outgoing::{self, Outgoing, Tls};
 
 /// Calls institutions. Built once; connections are shared between calls.
@@ -94,28 +99,31 @@ pub struct OAuthClient {
     transport: Transport,
     keys: KeyCache,
     client_keys: ClientKeys,
+    random: Arc<dyn Random>,
     outgoing: Outgoing,
 }
 
 impl OAuthClient {
-    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects.
-    pub fn new(outgoing: Outgoing) -> Result<Self, SetupError> {
+    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects. Clients sign with
+    /// `client_keys`; `random` makes each assertion another one.
+    pub fn new(
+        outgoing: Outgoing,
+        client_keys: ClientKeys,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, SetupError> {
         let way = outgoing.clone();
         Ok(Self {
             transport: Transport::new(move || way.builder())?,
             keys: KeyCache::default(),
-            client_keys: ClientKeys::default(),
+            client_keys,
+            random,
             outgoing,
         })
     }
 
-    /// The same, with the private keys of registrations.
-    #[must_use]
-    pub fn with_client_keys(self, client_keys: ClientKeys) -> Self {
-        Self {
-            client_keys,
-            ..self
-        }
+    /// The private keys of clients.
+    pub fn client_keys(&self) -> &ClientKeys {
+        &self.client_keys
     }
 
     /// How the host of that address proves its name; see [`outgoing::tls`].

@@ -12,9 +12,8 @@ use super::authorize::{AuthorizationRequest, Parameters, parameters, sends_nonce
 use super::prepare::PrepareError;
 use super::pushed_request::RequestUri;
 use super::registered::Registered;
-use super::request_object::{RequestObjectError, request_object};
+use super::request_object;
 use super::scrub::Scrubber;
-use crate::domain::random::Random;
 
 impl OAuthClient {
     /// The address that people are sent to. Where requests are pushed, that is one call, within the institution's time
@@ -22,22 +21,22 @@ impl OAuthClient {
     pub(super) async fn place(
         &self,
         request: &AuthorizationRequest<'_>,
-        random: &dyn Random,
         now: Timestamp,
     ) -> Result<Url, PrepareError> {
         let at = request.at;
         let rules = &at.oauth.authorization;
         let mut sent = parameters(request);
-        if let Some(algorithm) = rules.request_object {
-            let key = self.client_keys.signing(at, algorithm);
-            let key = key.ok_or(RequestObjectError::NoKey(algorithm.name()))?;
-            let object = request_object(key, at, &sent, random, now)?;
-            sent = around(at, sent, object);
+        if at.oauth.request_object_signing_alg.is_some() {
+            let issuer = at.oauth.issuer.as_deref().ok_or(PrepareError::NoIssuer)?;
+            let claims = request_object::claims(at, issuer, &sent, self.random.as_ref(), now);
+            let object = self.sign_request_object(at, &claims)?;
+            sent = around(at, sent, &object);
         }
         if let Some(endpoint) = &rules.pushed_to {
             let (state, secrets) = (request.state, request.secrets);
             let scrubber = Scrubber::of_exchange(at, state, None, Some(secrets));
-            let RequestUri(request_uri) = self.push(at, endpoint, &sent, &scrubber).await?;
+            let pushed = self.push(at, endpoint, &sent, &scrubber, now);
+            let RequestUri(request_uri) = pushed.await?;
             sent.retain(|(name, _)| *name == "client_id");
             sent.push(("request_uri", json!(request_uri)));
         }
@@ -47,7 +46,7 @@ impl OAuthClient {
 
 /// What is sent beside a request object: what OpenID Connect Core section 6.1 demands there, and otherwise `client_id`
 /// alone (RFC 9101 section 5).
-fn around<'a>(at: Registered<'_>, mut sent: Parameters<'a>, object: String) -> Parameters<'a> {
+fn around<'a>(at: Registered<'_>, mut sent: Parameters<'a>, object: &str) -> Parameters<'a> {
     let is_openid = sends_nonce(at);
     sent.retain(|(name, _)| match *name {
         "client_id" => true,

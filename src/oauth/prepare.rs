@@ -11,10 +11,8 @@ use super::OAuthClient;
 use super::authorize::AuthorizationRequest;
 use super::pushed_request::PushError;
 use super::reason::{Meaning, SetupFault};
-use super::request_object::RequestObjectError;
-use super::transport_error::TransportError;
+use super::transport_error::{SetupError, TransportError};
 use crate::domain::institution::OAuth;
-use crate::domain::random::Random;
 use crate::outgoing;
 
 /// An authorization request, ready for the browser.
@@ -34,7 +32,10 @@ pub enum PrepareError {
     Push(#[from] PushError),
     /// It could not be signed.
     #[error("the authorization request could not be signed: {0}")]
-    Sign(#[from] RequestObjectError),
+    Sign(#[from] SetupError),
+    /// Nobody is named that a signed request could be for.
+    #[error("the institution's file names no issuer, which a signed request is for")]
+    NoIssuer,
 }
 
 impl PrepareError {
@@ -43,7 +44,7 @@ impl PrepareError {
         match self {
             Self::Call(error) => error.meaning_to_a_client(),
             Self::Push(error) => error.meaning(oauth),
-            Self::Sign(_) => Meaning::NotSetUp(SetupFault::Configuration),
+            Self::Sign(_) | Self::NoIssuer => Meaning::NotSetUp(SetupFault::Configuration),
         }
     }
 
@@ -52,7 +53,7 @@ impl PrepareError {
         match self {
             Self::Call(error) => error.is_an_outage(),
             Self::Push(error) => error.is_an_outage(),
-            Self::Sign(_) => false,
+            Self::Sign(_) | Self::NoIssuer => false,
         }
     }
 }
@@ -63,13 +64,12 @@ impl OAuthClient {
     pub async fn prepare(
         &self,
         request: &AuthorizationRequest<'_>,
-        random: &dyn Random,
         now: Timestamp,
     ) -> Result<Prepared, PrepareError> {
         if !outgoing::is_confidential(&request.at.oauth.authorization_endpoint) {
             return Err(TransportError::Insecure.into());
         }
-        let address = self.place(request, random, now).await?;
+        let address = self.place(request, now).await?;
         Ok(Prepared { address })
     }
 }

@@ -1,5 +1,6 @@
 //! An authorization request is pushed (RFC 9126): the institution gets it from us, and the browser a name for it.
 
+use jiff::Timestamp;
 use url::Url;
 
 use super::OAuthClient;
@@ -69,13 +70,15 @@ impl PushError {
 }
 
 impl OAuthClient {
-    /// Pushes a request, authenticated as every call of the client is. `scrubber` knows the secrets in it.
+    /// Pushes a request, authenticated as every call of the client is. `scrubber` knows the secrets in it; `now` is
+    /// when an assertion is made.
     pub(super) async fn push(
         &self,
         at: Registered<'_>,
         endpoint: &Url,
         sent: &Parameters<'_>,
         scrubber: &Scrubber,
+        now: Timestamp,
     ) -> Result<RequestUri, PushError> {
         // The credentials may name the client already, and nothing may be there twice (RFC 6749 section 3.1).
         let is_named = names_client(at.registration);
@@ -89,7 +92,7 @@ impl OAuthClient {
             .iter()
             .map(|(name, value)| (*name, value.as_ref()))
             .collect();
-        let reply = self.post(at, endpoint, &fields).await?;
+        let reply = self.post(at, endpoint, &fields, now).await?;
         reply
             .judge(!reply.members.lacks("request_uri"))
             .map_err(|unfit| match unfit {

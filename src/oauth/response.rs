@@ -19,6 +19,7 @@ use super::scrub::{RESPONSE_LIMIT, Scrubber};
 use crate::domain::institution::IssuerRule;
 use crate::domain::secret::AuthorizationState;
 use crate::domain::window::ErrorReason;
+use crate::jose::OwnKeys;
 
 /// How much of an issuer's name is shown, in characters.
 const ISSUER_LIMIT: usize = 300;
@@ -280,8 +281,9 @@ impl OAuthClient {
         if !at.oauth.response_mode.is_jwt() {
             return AuthorizationResponse::of_form(raw);
         }
-        let keys = self.client_keys.decryption(at);
-        let (jwt, claims) = ResponseJwt::read(raw, &KNOWN, at, keys)?;
+        let own = self.client_keys.of(at.registration).ok();
+        let own = own.as_deref().map_or(&[][..], OwnKeys::decryption);
+        let (jwt, claims) = ResponseJwt::read(raw, &KNOWN, at, own)?;
         AuthorizationResponse::of_jwt(jwt, &claims)
     }
 

@@ -58,7 +58,8 @@ impl OAuthClient {
     /// Revokes tokens: refresh tokens first, because at most institutions that ends the access tokens of
     /// the same grant as well, then access tokens. All are tried; the first error that
     /// another try may mend is returned, else the first of all. `scrubber`
-    /// knows the secrets of the exchange they came from; `now` is what a date in `Retry-After` is compared with.
+    /// knows the secrets of the exchange they came from; `now` is what a date in `Retry-After` is compared with, and when the
+    /// client's assertions are made.
     ///
     /// Each call has the institution's time limit. A success response for a token that the institution
     /// does not know is a success (RFC 7009 section 2.2).
@@ -78,7 +79,7 @@ impl OAuthClient {
         }
         let revoke = async |token: &SecretString, hint| {
             let fields = [("token", token.expose_secret()), ("token_type_hint", hint)];
-            let reply = self.post(at, endpoint, &fields).await?;
+            let reply = self.post(at, endpoint, &fields, now).await?;
             match reply.judge(false) {
                 Err(Unfit::Refused(error)) => Err(refused(&error, &scrubber)),
                 // A success response says everything with its status.

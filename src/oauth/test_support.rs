@@ -7,7 +7,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::OAuthClient;
 use super::attempt::AttemptSecrets;
+use super::client_keys::ClientKeys;
 use super::registered::Registered;
 use crate::domain::authorization::{AuthorizationRules, ResponseMode};
 use crate::domain::client::{Registration, UnboundCallback};
@@ -16,6 +18,7 @@ use crate::domain::client_authentication::{
 };
 use crate::domain::institution::{Discovery, IssuerRule, OAuth, Pkce, RefreshRules};
 use crate::domain::random::Random;
+use crate::outgoing::Outgoing;
 
 /// The operating system's randomness.
 pub struct Os;
@@ -24,6 +27,11 @@ impl Random for Os {
     fn fill(&self, bytes: &mut [u8]) {
         aws_lc_rs::rand::fill(bytes).unwrap();
     }
+}
+
+/// A client of institutions, without keys.
+pub fn client() -> OAuthClient {
+    OAuthClient::new(Outgoing::default(), ClientKeys::default(), Arc::new(Os)).unwrap()
 }
 
 /// An institution whose endpoints are `/authorize`, `/token` and `/revoke` under `base`.
@@ -36,6 +44,7 @@ pub fn oauth(base: &Url) -> OAuth {
         iss: IssuerRule::IfPresent,
         discovery: Discovery::default(),
         client_authentication: AuthenticationMethod::ClientSecretBasic(BasicEncoding::Form),
+        request_object_signing_alg: None,
         scopes: vec!["accounts".to_owned(), "transactions".to_owned()],
         scope_separator: " ".to_owned(),
         authorize_parameters: BTreeMap::new(),
@@ -62,6 +71,7 @@ pub fn registration() -> Registration {
             BasicEncoding::Form,
             SecretString::from("CANARY-client-secret"),
         ),
+        keys: None,
         redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
         scopes: None,
         unbound_callback: UnboundCallback::Burn,

@@ -8,13 +8,13 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::OAuthClient;
-use super::client_authentication::authenticate;
+use super::client_authentication::{Means, authenticate};
 use super::reason::{self, Meaning};
 use super::registered::Registered;
 use super::reply::{Refusal, Reply, Unfit};
 use super::scrub::Scrubber;
 use super::token_response::{Issued, TokenResponse, UnusableTokenResponse, has_token};
-use super::transport_error::TransportError;
+use super::transport_error::{SetupError, TransportError};
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::token_set::TokenSet;
 use crate::domain::window::ErrorReason;
@@ -77,22 +77,29 @@ impl TokenError {
 }
 
 impl OAuthClient {
-    /// Posts a form to an endpoint of the institution, with the client's credentials.
+    /// Posts a form to an endpoint of the institution, with the client's credentials, which are made anew for each
+    /// request that is sent. `now` is when an assertion among them is made.
     pub(super) async fn post(
         &self,
         at: Registered<'_>,
         endpoint: &Url,
         fields: &[(&str, &str)],
+        now: Timestamp,
     ) -> Result<Reply, TransportError> {
-        let (headers, form) = request(at, fields);
-        self.transport.post(at, endpoint, headers, form).await
+        let means = Means {
+            keys: &self.client_keys,
+            random: self.random.as_ref(),
+            now,
+        };
+        let form = || request(at, means, fields);
+        self.transport.post(at, endpoint, form).await
     }
 
     /// Makes a token request of these fields and reads the token response, within the institution's time
     /// limit. It is sent a second time only when the first found no connection.
     ///
     /// `requested` is the scope that counts if the response names none; `scrubber` knows the secrets among the fields;
-    /// `now` is what the tokens' lifetime counts from.
+    /// `now` is what the tokens' lifetime counts from, and when the client's assertion is made.
     pub(super) async fn request_tokens(
         &self,
         at: Registered<'_>,
@@ -109,7 +116,7 @@ impl OAuthClient {
                 scrubber,
             }))
         };
-        let reply = match self.post(at, &at.oauth.token_endpoint, fields).await {
+        let reply = match self.post(at, &at.oauth.token_endpoint, fields, now).await {
             Ok(reply) => reply,
             Err(error) => return failed(error.into(), None, Issued::default(), scrubber),
         };
@@ -153,7 +160,11 @@ impl OAuthClient {
 }
 
 /// Headers and body of a form with the client's credentials.
-fn request(at: Registered<'_>, fields: &[(&str, &str)]) -> (HeaderMap, Vec<u8>) {
+fn request(
+    at: Registered<'_>,
+    means: Means<'_>,
+    fields: &[(&str, &str)],
+) -> Result<(HeaderMap, Vec<u8>), SetupError> {
     let mut headers = HeaderMap::from_iter([
         (ACCEPT, HeaderValue::from_static("application/json")),
         (
@@ -163,6 +174,6 @@ fn request(at: Registered<'_>, fields: &[(&str, &str)]) -> (HeaderMap, Vec<u8>) 
     ]);
     let mut form = Serializer::new(String::new());
     form.extend_pairs(fields);
-    authenticate(at.registration, &mut headers, &mut form);
-    (headers, form.finish().into_bytes())
+    authenticate(at.registration, means, &mut headers, &mut form)?;
+    Ok((headers, form.finish().into_bytes()))
 }

@@ -69,17 +69,17 @@ impl Transport {
         Ok(transport)
     }
 
-    /// Posts a form, within the institution's time limit from connecting to the last byte.
+    /// Posts a form, within the institution's time limit from connecting to the last byte. Headers and form are made
+    /// for each request that is sent: what authenticates the client may count only once.
     pub async fn post(
         &self,
         at: Registered<'_>,
         endpoint: &Url,
-        headers: HeaderMap,
-        form: Vec<u8>,
+        form: impl Fn() -> Result<(HeaderMap, Vec<u8>), SetupError>,
     ) -> Result<Reply, TransportError> {
         self.call(at, endpoint, |client| {
-            let request = client.post(endpoint.clone());
-            request.headers(headers.clone()).body(form.clone())
+            let (headers, body) = form()?;
+            Ok(client.post(endpoint.clone()).headers(headers).body(body))
         })
         .await
     }
@@ -92,7 +92,7 @@ impl Transport {
         headers: HeaderMap,
     ) -> Result<Reply, TransportError> {
         self.call(at, endpoint, |client| {
-            client.get(endpoint.clone()).headers(headers.clone())
+            Ok(client.get(endpoint.clone()).headers(headers.clone()))
         })
         .await
     }
@@ -109,7 +109,7 @@ impl Transport {
         &self,
         at: Registered<'_>,
         endpoint: &Url,
-        request: impl Fn(&Client) -> RequestBuilder,
+        request: impl Fn(&Client) -> Result<RequestBuilder, SetupError>,
     ) -> Result<Reply, TransportError> {
         let limits = Limits::from(at.oauth);
         let (response, deadline, late) = self.sent(endpoint, limits, request).await?;
@@ -158,10 +158,10 @@ fn setup(error: reqwest::Error) -> SetupError {
 
 async fn send(
     client: &Client,
-    request: impl Fn(&Client) -> RequestBuilder,
+    request: impl Fn(&Client) -> Result<RequestBuilder, SetupError>,
 ) -> Result<Response, TransportError> {
-    let response = match request(client).send().await {
-        Err(error) if error.is_connect() => request(client).send().await,
+    let response = match request(client)?.send().await {
+        Err(error) if error.is_connect() => request(client)?.send().await,
         response => response,
     };
     response.map_err(|error| {

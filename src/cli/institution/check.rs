@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::{self, Sources};
 use crate::config::{Config, ConfigError, Environment, Warning, institutions};
 use crate::domain::institution::{Institution, OAuth};
-use crate::oauth::{Finding, Level, OAuthClient, ServerMetadata, compare};
+use crate::oauth::{ClientKeys, Finding, Level, OAuthClient, ServerMetadata, compare};
 use crate::outgoing::Outgoing;
 use crate::printable::printable;
 
@@ -148,7 +148,7 @@ async fn check(
         ));
         return Ok(());
     };
-    let client = OAuthClient::new(outgoing)?;
+    let client = OAuthClient::new(outgoing, ClientKeys::default(), Sources::default().random)?;
     let metadata = discover(&client, oauth, findings).await;
     check_hosts(&client, oauth, findings).await;
     check_keys(&client, oauth, metadata.as_ref(), findings).await;

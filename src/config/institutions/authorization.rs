@@ -30,7 +30,6 @@ impl RawOAuth {
         Ok(AuthorizationRules {
             response_type: self.response_type,
             pushed_to: endpoint.map(|url| url.0.clone()),
-            request_object: self.request_object_signing_alg,
             details: details?,
             prompt: text(&self.prompt),
             max_age: self.max_age,
@@ -63,12 +62,8 @@ impl RawOAuth {
     }
 
     fn check_request_object(&self, reading: &Reading<'_>) {
-        const KEY: &str = "oauth.request_object_signing_alg";
-        let Some(algorithm) = self.request_object_signing_alg else {
+        if self.request_object_signing_alg.is_none() {
             return;
-        };
-        if algorithm.is_symmetric() {
-            reading.wrong(KEY, asymmetric(algorithm));
         }
         if self.issuer.is_none() {
             reading.wrong(

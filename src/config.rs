@@ -26,10 +26,11 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
-pub use address::{HostPort, Network, PublicUrl};
+pub use address::{HostPort, HttpsUrl, Issuer, Network, PublicUrl};
 pub use fault::{ConfigError, Fault, Place, Warning};
 pub use outgoing::ProxySettings;
 pub use reading::Environment;
@@ -82,6 +83,8 @@ pub struct Config {
     pub proxy: Option<ProxySettings>,
     /// What is logged.
     pub log: Log,
+    /// How often it is looked whether what institutions publish has changed.
+    pub watch_every: Duration,
     /// The banks.
     pub institutions: Vec<Institution>,
     /// The API customers, their links' settings filled in from [`Self::links`].
@@ -188,6 +191,7 @@ impl Config {
             consents: tree.consents,
             proxy: proxy?,
             log: tree.log,
+            watch_every: tree.institutions.watch_every,
             institutions,
             clients,
             sso_keys,

@@ -16,6 +16,7 @@ extern crate self as guichet;
 
 pub mod aggregator;
 pub mod app;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod domain;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{ClientBuilder, NoProxy, Proxy, Response};
+use reqwest::{ClientBuilder, NoProxy, Proxy, Response, tls};
 use url::Url;
 
+use crate::certificate::Certificate;
 use crate::domain::return_address::is_loopback;
 use crate::printable::printable;
 
@@ -88,21 +89,67 @@ impl Outgoing {
 ///
 /// Why it cannot be called, in words for the operator.
 pub async fn reach(outgoing: &Outgoing, url: &Url) -> Result<(), String> {
+    match front(outgoing, url, tls::Version::TLS_1_2).await {
+        Err(error) if error.is_connect() || error.is_builder() => Err(describe(error)),
+        _ => Ok(()),
+    }
+}
+
+/// How a server proves its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The version of TLS that both sides have: 1.3, or else 1.2.
+    pub version: &'static str,
+    /// The server's certificate, if it can be read.
+    pub certificate: Option<Certificate>,
+}
+
+/// Checks that the host of `url` can be called, as [`reach`] does, and says how it proves its name; `None`: it does
+/// not, because it is called by plain http.
+///
+/// # Errors
+///
+/// As for [`reach`].
+pub async fn tls(outgoing: &Outgoing, url: &Url) -> Result<Option<Tls>, String> {
+    let newest = front(outgoing, url, tls::Version::TLS_1_3).await;
+    let (version, response) = match newest {
+        Err(error) if error.is_connect() => {
+            let older = front(outgoing, url, tls::Version::TLS_1_2).await;
+            ("1.2", older)
+        }
+        newest => ("1.3", newest),
+    };
+    let response = response.map_err(describe)?;
+    if url.scheme() != "https" {
+        return Ok(None);
+    }
+    let shown = response.extensions().get::<tls::TlsInfo>();
+    let certificate = shown.and_then(tls::TlsInfo::peer_certificate);
+    Ok(Some(Tls {
+        version,
+        certificate: certificate.and_then(Certificate::read),
+    }))
+}
+
+/// Asks for the front page of the host of `url`.
+async fn front(
+    outgoing: &Outgoing,
+    url: &Url,
+    least: tls::Version,
+) -> Result<Response, reqwest::Error> {
     const CONNECT: Duration = Duration::from_secs(5);
     const TOTAL: Duration = Duration::from_secs(10);
     let client = outgoing
         .builder()
         .connect_timeout(CONNECT)
         .timeout(TOTAL)
-        .build();
-    let client = client.map_err(describe)?;
+        .tls_version_min(least)
+        .tls_info(true)
+        .build()?;
     let mut front = url.clone();
     front.set_path("/");
     front.set_query(None);
-    match client.head(front).send().await {
-        Err(error) if error.is_connect() => Err(describe(error)),
-        _ => Ok(()),
-    }
+    client.head(front).send().await
 }
 
 /// Whether the address may be called with a secret: `https`, or `http` on this machine.

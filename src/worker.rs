@@ -18,6 +18,7 @@ use crate::flow::circuits::Target;
 use crate::flow::deadlines::Upkeep;
 use crate::flow::duties::{Ask, Duty, Home, Line, Reserved, Spot};
 use crate::flow::turns::Turns;
+use crate::flow::watch::{self, Watch};
 use crate::flow::{Gateway, Internal, claim, deadlines, duties, maintenance, timeline};
 use crate::log_context;
 use crate::webhook::Webhooks;
@@ -49,6 +50,7 @@ pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: Cancellati
         watch_maintenance(&gateway, &shutdown),
         sweep(&gateway, &overdue, &shutdown),
         upkeep(&gateway, &shutdown),
+        watch_institutions(&gateway, &shutdown),
     );
 }
 
@@ -291,6 +293,23 @@ async fn upkeep(gateway: &Arc<Gateway>, shutdown: &CancellationToken) {
     while is_next(&mut looks, shutdown).await {
         if let Err(error) = deadlines::upkeep(gateway, &mut upkeep).await {
             tracing::error!(%error, "what was kept long enough could not be deleted; it is tried again");
+        }
+    }
+}
+
+/// Looks at what institutions show of themselves, again and again.
+async fn watch_institutions(gateway: &Gateway, shutdown: &CancellationToken) {
+    let mut looks = every_look();
+    let mut watch = Watch::default();
+    while is_next(&mut looks, shutdown).await {
+        let looking = watch::go_on(gateway, &mut watch);
+        // A look is cut off at the end: the next one sees the same.
+        let looked = tokio::select! {
+            looked = looking => looked,
+            () = shutdown.cancelled() => return,
+        };
+        if let Err(error) = looked {
+            tracing::debug!(%error, "institutions could not be looked at; it is tried again");
         }
     }
 }

@@ -9,12 +9,17 @@ use url::Url;
 use super::config_file::ConfigFile;
 use crate::app;
 use crate::config::{AggregatorMode, Config, Environment, StoreLocation};
-use crate::domain::institution::SubjectSource;
+use crate::domain::id::InstitutionCode;
 use crate::domain::secret::Digest;
 use crate::outgoing;
+use crate::printable::printable;
 use crate::serve::descriptors;
+use crate::steps::record::{ToldChange, Watched};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{self, Examined, Queues, StoreError};
+
+/// How long a line about an institution may be, in characters.
+const LINE: usize = 1_000;
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -80,6 +85,9 @@ async fn check_store(
                 seal_keys: store.seal_keys().await?,
                 sealed_elsewhere: store.sealed_elsewhere(keys).await?,
                 queues: store.queues().await?,
+                watched: store
+                    .watched(config.institutions.iter().map(|it| &it.code))
+                    .await?,
             }
         }
     };
@@ -87,6 +95,7 @@ async fn check_store(
     tell_set_aside(&examined.set_aside);
     tell_sealed_elsewhere(&examined.sealed_elsewhere);
     tell_waiting(&examined.queues, config.webhooks.most_waiting);
+    tell_watched(&examined.watched);
     store::check_seal_keys(&examined.seal_keys, keys)
 }
 
@@ -122,6 +131,21 @@ fn tell_waiting(queues: &Queues, most: u64) {
     }
 }
 
+/// Tells what institutions show of themselves: what has changed, and what could not be read.
+fn tell_watched(watched: &BTreeMap<InstitutionCode, Watched>) {
+    for (code, watched) in watched {
+        for ToldChange { at, change } in &watched.changes {
+            let said = if change.is_usual { "note" } else { "warning" };
+            let text = printable(&change.text, LINE);
+            println!("{said}: institution {code}: {at}: {text}");
+        }
+        for unread in &watched.unread {
+            let text = printable(unread, LINE);
+            println!("warning: institution {code}: could not be read: {text}");
+        }
+    }
+}
+
 /// Connects to every host that is called while the gateway runs.
 async fn check_hosts(config: &Config) -> anyhow::Result<()> {
     let mut hosts: BTreeMap<String, (Url, String)> = BTreeMap::new();
@@ -133,13 +157,7 @@ async fn check_hosts(config: &Config) -> anyhow::Result<()> {
         let Some(oauth) = &institution.oauth else {
             continue;
         };
-        let endpoints = [&oauth.authorization_endpoint, &oauth.token_endpoint];
-        let identify = match &oauth.subject {
-            Some(SubjectSource::Identify { endpoint, .. }) => Some(endpoint),
-            _ => None,
-        };
-        let more = oauth.revocation_endpoint.iter().chain(identify);
-        for url in endpoints.into_iter().chain(more) {
+        for (_, url) in oauth.endpoints() {
             add(url, format!("institution {}", institution.code));
         }
     }

@@ -1,4 +1,7 @@
-//! `guichet institution`: what an operator decides about one while the gateway runs.
+//! `guichet institution`: how one is described, and what an operator decides about it while the gateway runs.
+
+mod check;
+mod new;
 
 use std::path::PathBuf;
 
@@ -19,6 +22,11 @@ pub(super) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Say what is wrong with an institution's file and what to write instead: the file by itself, against the
+    /// institution's metadata and keys, and whether its hosts are reached. Changes nothing.
+    Check(check::Options),
+    /// Draft an institution's file from what its authorization server says of itself.
+    New(new::Options),
     /// Take off the brake that goes on when an institution refuses nearly everybody. Its refusals then count, for a
     /// day: members it refuses become IMPAIRED.
     Release {
@@ -50,6 +58,8 @@ enum Command {
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
+        Command::Check(options) => check::run(options).await,
+        Command::New(options) => new::run(options).await,
         Command::Release { code, config } => release(code, config).await,
         Command::Maintenance {
             code,

@@ -56,7 +56,7 @@ enum Command {
     Consents(consents::Options),
     /// Grants that come from another gateway, or go to one: import, export, list, thaw.
     Grants(grants::Options),
-    /// What an operator decides about an institution.
+    /// An institution: check its file, draft one, and what an operator decides about it.
     Institution(institution::Options),
     /// Write every page in every language into a folder, to look at.
     Pages(pages::Options),

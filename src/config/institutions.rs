@@ -19,7 +19,7 @@ use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
 use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
+    Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
 };
 use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
 use crate::domain::window::ErrorReason;
@@ -319,6 +319,10 @@ struct RawOAuth {
     issuer: Option<Issuer>,
     #[serde(default)]
     iss: IssuerRule,
+    metadata_url: Option<HttpsUrl>,
+    jwks_uri: Option<HttpsUrl>,
+    #[serde(default = "yes")]
+    watch: bool,
     client_authentication: MethodName,
     basic_encoding: Option<BasicEncoding>,
     #[serde(default)]
@@ -498,6 +502,13 @@ impl RawOAuth {
                  iss = \"if_present\"",
             );
         }
+        if self.metadata_url.is_some() && self.issuer.is_none() {
+            reading.invalid(
+                "oauth.issuer",
+                "is needed because there is a metadata_url: what is read there counts only if it is of that issuer; \
+                 add the institution's issuer, or remove metadata_url",
+            );
+        }
         let client_authentication = self.client_authentication(reading);
         let pkce = self.pkce(reading);
         let separator = self.scope_separator.unwrap_or_else(|| " ".to_owned());
@@ -534,6 +545,11 @@ impl RawOAuth {
             revocation_endpoint: self.revocation_endpoint.map(|url| url.0),
             issuer: self.issuer.map(|issuer| issuer.0),
             iss: self.iss,
+            discovery: Discovery {
+                metadata_url: self.metadata_url.map(|url| url.0),
+                jwks_uri: self.jwks_uri.map(|url| url.0),
+                is_watched: self.watch,
+            },
             client_authentication: client_authentication?,
             scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
             scope_separator: separator,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -13,7 +14,8 @@ use super::sections::{
     Consents, Limits, Links, Listen, Log, RawAggregator, RawOperator, Sessions, WebhookSettings,
 };
 use super::value::{
-    Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section, section,
+    self, Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section,
+    section,
 };
 use crate::domain::client::{Duplicates, UnboundCallback};
 use crate::domain::event::EventKind;
@@ -111,12 +113,15 @@ pub struct SealKey {
 #[serde(default, deny_unknown_fields)]
 pub struct Institutions {
     pub folder: PathBuf,
+    #[serde(rename = "watch_hours", deserialize_with = "value::hours::<1, 168, _>")]
+    pub watch_every: Duration,
 }
 
 impl Default for Institutions {
     fn default() -> Self {
         Self {
             folder: "institutions".into(),
+            watch_every: Duration::from_secs(6 * 60 * 60),
         }
     }
 }

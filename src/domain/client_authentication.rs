@@ -14,6 +14,17 @@ pub enum AuthenticationMethod {
     None,
 }
 
+impl AuthenticationMethod {
+    /// Its name in metadata (RFC 8414 section 2).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic(_) => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::None => "none",
+        }
+    }
+}
+
 /// How id and secret are encoded before they become the Base64 of HTTP Basic. A server that decodes in
 /// another way refuses every secret with characters other than letters and digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -200,6 +200,13 @@ impl UserGuid {
     }
 }
 
+impl InstitutionGuid {
+    /// A new institution.
+    pub fn new(random: &dyn Random) -> Self {
+        Self(random_uuid(random, None))
+    }
+}
+
 impl MemberGuid {
     /// A new member of a user in `partition`.
     pub fn new(random: &dyn Random, partition: Partition) -> Self {

@@ -101,6 +101,8 @@ pub struct OAuth {
     pub issuer: Option<String>,
     /// Which authorization responses must name their issuer.
     pub iss: IssuerRule,
+    /// What the institution publishes of itself.
+    pub discovery: Discovery,
     /// How the client authenticates at the token endpoint.
     pub client_authentication: AuthenticationMethod,
     /// The requested scopes.
@@ -127,6 +129,17 @@ pub struct OAuth {
     pub connect_timeout: Duration,
     /// How long one whole call may take.
     pub timeout: Duration,
+}
+
+/// What an institution publishes of itself. Nothing of it is adopted: the file says what is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// Where its metadata is, if not where its issuer says (RFC 8414 section 3).
+    pub metadata_url: Option<Url>,
+    /// Where its keys are (RFC 7517 section 5).
+    pub jwks_uri: Option<Url>,
+    /// Whether a change of what it publishes is told.
+    pub is_watched: bool,
 }
 
 /// How an institution's tokens are refreshed (RFC 6749 section 6).
@@ -165,6 +178,26 @@ pub enum IssuerRule {
 }
 
 impl OAuth {
+    /// Every address that it names, with the key that names it.
+    pub fn endpoints(&self) -> Vec<(&'static str, &Url)> {
+        let identify = match &self.subject {
+            Some(SubjectSource::Identify { endpoint, .. }) => Some(endpoint),
+            _ => None,
+        };
+        let optional = [
+            ("revocation_endpoint", self.revocation_endpoint.as_ref()),
+            ("subject.endpoint", identify),
+            ("jwks_uri", self.discovery.jwks_uri.as_ref()),
+        ];
+        let required = [
+            ("authorization_endpoint", &self.authorization_endpoint),
+            ("token_endpoint", &self.token_endpoint),
+        ];
+        let optional = optional.into_iter();
+        let optional = optional.filter_map(|(key, url)| Some((key, url?)));
+        required.into_iter().chain(optional).collect()
+    }
+
     /// Whether the request is an OpenID Connect one, which has a `nonce`.
     pub fn uses_openid(&self, scopes: &[String]) -> bool {
         scopes.iter().any(|scope| scope == "openid")

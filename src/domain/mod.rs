@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`], [`algorithm`],
-//! [`institution`], [`maintenance`], [`credential`], [`member`],
+//! [`institution`], [`watch`], [`maintenance`], [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
 pub mod algorithm;
@@ -44,6 +44,7 @@ pub mod secret;
 pub mod support_code;
 pub mod token_set;
 pub mod user;
+pub mod watch;
 pub mod window;
 
 /// A time as the API writes it: ISO 8601 with offset, whole seconds.

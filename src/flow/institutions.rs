@@ -85,6 +85,16 @@ impl Institutions {
         &self.in_maintenance
     }
 
+    /// Those whose file says that a change of what they publish is told.
+    pub(super) fn watched(&self) -> impl Iterator<Item = &Arc<Institution>> {
+        let is_watched = |it: &&Arc<Institution>| {
+            let oauth = it.oauth.as_ref();
+            oauth.is_some_and(|oauth| oauth.discovery.is_watched)
+        };
+        let all = self.listed.iter().map(|listed| &listed.institution);
+        all.filter(is_watched)
+    }
+
     /// Those that the filter admits, by name and then by code.
     pub fn listed<'a>(
         &'a self,

@@ -12,7 +12,7 @@
 //! sent; [`import`] and [`export`] how grants come from another gateway and go to one; [`duties`] how what is due is
 //! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, `background`
 //! how members are pulled that nobody asks for, [`circuits`] how what fails rests, and [`maintenance`] how an institution
-//! is not used for now. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
+//! is not used for now, [`watch`] whether what it shows of itself has changed. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`rounds`] how every member is looked after, [`idempotency`] a request that is sent
 //! twice, [`rotate`] envelopes whose seal key is to go.
@@ -63,6 +63,7 @@ pub mod timeline;
 pub mod turns;
 pub mod under_way;
 pub mod unproven;
+pub mod watch;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -160,6 +161,8 @@ pub struct Settings {
     pub notice_days: NoticeDays,
     /// How long OAuth members are kept that nobody connects.
     pub keep_unconnected: Duration,
+    /// How often it is looked whether what institutions publish has changed.
+    pub watch_every: Duration,
 }
 
 /// How many duties run at a time, in this process.

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use crate::domain::duty::DutyKind;
 use crate::domain::job::JobStatus;
 use crate::domain::member::Member;
+use crate::domain::watch::Aspect;
 use crate::domain::window::ErrorReason;
 use crate::steps::Refused;
 use process::Process;
@@ -129,6 +130,8 @@ pub struct Metrics {
     /// Calls that failed because the connection to an institution is not set up correctly, by client,
     /// institution and cause.
     pub institution_not_set_up: Counters<3>,
+    /// Changes of what institutions show of themselves, by institution and [`Aspect`].
+    pub institution_changes: Counters<2>,
     /// Authorization responses that ended their attempt because they arrived in another browser, by
     /// client and institution.
     pub responses_in_another_browser: Counters<2>,
@@ -231,6 +234,14 @@ impl Metrics {
                 "institution_not_set_up",
                 "Calls that failed because the connection to an institution is not set up correctly",
                 [Label::Client, Label::OAuthInstitution, cause],
+            ),
+            institution_changes: new.counters(
+                "institution_changes",
+                "Changes of what institutions show of themselves",
+                [
+                    Label::OAuthInstitution,
+                    Label::OneOf("aspect", Aspect::ALL.map(Aspect::name).to_vec()),
+                ],
             ),
             responses_in_another_browser: new.counters(
                 "responses_in_another_browser",

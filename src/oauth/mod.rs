@@ -4,6 +4,8 @@
 //! It knows institutions and registrations, not members or windows, and keeps nothing.
 //!
 //! ```text
+//! discovery  ─▶ what an authorization server says of itself; it is compared, never adopted
+//! jwks       ─▶ the keys it publishes
 //! authorize  ─▶ the address people are sent to
 //! response   ◀─ what comes back: the authorization response
 //! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
@@ -24,9 +26,15 @@ mod attempt;
 mod authorize;
 mod client_authentication;
 mod code;
+mod compare;
+mod discovery;
+mod document;
 mod exchange;
 mod identify;
 pub mod json;
+mod jwks;
+mod metadata;
+mod published_keys;
 mod reason;
 mod refresh;
 mod registered;
@@ -45,8 +53,13 @@ mod test_support;
 pub use attempt::AttemptSecrets;
 pub use authorize::{AuthorizationRequest, authorize};
 pub use code::AuthorizationCode;
+pub use compare::{Finding, Level, compare};
+pub use discovery::{Discovered, DiscoveryError};
 pub use exchange::Authorized;
 pub use identify::IdentifyError;
+pub use jwks::KeysError;
+pub use metadata::{MetadataError, ServerMetadata};
+pub use published_keys::{KeySetError, PublishedKey, PublishedKeys};
 pub use reason::{Meaning, RefreshMeaning, SetupFault};
 pub use refresh::{RefreshFailure, Refreshed};
 pub use registered::Registered;
@@ -57,22 +70,35 @@ pub use revoke::RevokeError;
 pub use scrub::Scrubber;
 pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 pub use token_response::Issued;
+pub use transport::Limits;
 pub use transport_error::{SetupError, TransportError};
 
+use jwks::KeyCache;
 use transport::Transport;
+use url::Url;
 
-use crate::outgoing::Outgoing;
+use crate::outgoing::{self, Outgoing, Tls};
 
 /// Calls institutions. Built once; connections are shared between calls.
 pub struct OAuthClient {
     transport: Transport,
+    keys: KeyCache,
+    outgoing: Outgoing,
 }
 
 impl OAuthClient {
     /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects.
     pub fn new(outgoing: Outgoing) -> Result<Self, SetupError> {
+        let way = outgoing.clone();
         Ok(Self {
-            transport: Transport::new(move || outgoing.builder())?,
+            transport: Transport::new(move || way.builder())?,
+            keys: KeyCache::default(),
+            outgoing,
         })
+    }
+
+    /// How the host of that address proves its name; see [`outgoing::tls`].
+    pub async fn tls(&self, at: &Url) -> Result<Option<Tls>, String> {
+        outgoing::tls(&self.outgoing, at).await
     }
 }

@@ -190,7 +190,7 @@ impl Reply {
 
 /// Whether the body is in another content coding than none: servers name `identity`, the character set
 /// or nothing there.
-fn is_coded(headers: &HeaderMap) -> bool {
+pub fn is_coded(headers: &HeaderMap) -> bool {
     let values = headers.get_all(CONTENT_ENCODING).iter();
     let mut codings = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
     codings.any(|coding| {

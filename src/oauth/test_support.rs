@@ -13,7 +13,7 @@ use crate::domain::client::{Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode};
+use crate::domain::institution::{Discovery, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode};
 use crate::domain::random::Random;
 
 /// The operating system's randomness.
@@ -33,6 +33,7 @@ pub fn oauth(base: &Url) -> OAuth {
         revocation_endpoint: Some(base.join("/revoke").unwrap()),
         issuer: Some("https://bank.example".to_owned()),
         iss: IssuerRule::IfPresent,
+        discovery: Discovery::default(),
         client_authentication: AuthenticationMethod::ClientSecretBasic(BasicEncoding::Form),
         scopes: vec!["accounts".to_owned(), "transactions".to_owned()],
         scope_separator: " ".to_owned(),

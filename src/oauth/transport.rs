@@ -7,15 +7,45 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use oauth2::http::header::HeaderMap;
+use oauth2::http::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
 use tokio::time::Instant;
 use url::Url;
 
+use super::document::Document;
 use super::registered::Registered;
 use super::reply::Reply;
 use super::transport_error::{SetupError, TransportError};
+use crate::domain::institution::OAuth;
 use crate::outgoing;
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until connected.
+    pub connect: Duration,
+    /// In all.
+    pub total: Duration,
+}
+
+impl Default for Limits {
+    /// As they are unless an institution's file says otherwise.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            total: Duration::from_secs(15),
+        }
+    }
+}
+
+impl From<&OAuth> for Limits {
+    fn from(oauth: &OAuth) -> Self {
+        Self {
+            connect: oauth.connect_timeout,
+            total: oauth.timeout,
+        }
+    }
+}
 
 /// Outgoing connections, shared by all calls.
 pub struct Transport {
@@ -67,21 +97,40 @@ impl Transport {
         .await
     }
 
+    /// Gets a document that an institution publishes, within these limits. Nothing that is secret is sent.
+    pub async fn document(&self, at: &Url, limits: Limits) -> Result<Document, TransportError> {
+        let accept = HeaderValue::from_static("application/json");
+        let request = |client: &Client| client.get(at.clone()).header(ACCEPT, accept.clone());
+        let (response, deadline, late) = self.sent(at, limits, request).await?;
+        Document::read(response, deadline, late).await
+    }
+
     async fn call(
         &self,
         at: Registered<'_>,
         endpoint: &Url,
         request: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Reply, TransportError> {
-        let oauth = at.oauth;
+        let limits = Limits::from(at.oauth);
+        let (response, deadline, late) = self.sent(endpoint, limits, request).await?;
+        Ok(Reply::read(response, deadline, late).await)
+    }
+
+    /// The head of the response; until when its body may come, and the error if it does not.
+    async fn sent(
+        &self,
+        endpoint: &Url,
+        limits: Limits,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<(Response, Instant, TransportError), TransportError> {
         if !outgoing::is_confidential(endpoint) {
             return Err(TransportError::Insecure);
         }
-        let client = self.client(oauth.connect_timeout)?;
-        let deadline = Instant::now() + oauth.timeout;
-        let late = TransportError::TimedOut(oauth.timeout);
+        let client = self.client(limits.connect)?;
+        let deadline = Instant::now() + limits.total;
+        let late = TransportError::TimedOut(limits.total);
         match tokio::time::timeout_at(deadline, send(&client, request)).await {
-            Ok(response) => Ok(Reply::read(response?, deadline, late).await),
+            Ok(response) => Ok((response?, deadline, late)),
             Err(_) => Err(late),
         }
     }

@@ -42,6 +42,7 @@ pub mod session;
 pub mod step;
 pub mod tokens;
 pub mod user;
+pub mod watch;
 
 pub use api_key::{ApiKeyRecord, KeyAddition};
 pub use background::ArrangeBackground;
@@ -75,3 +76,4 @@ pub use session::SessionOwner;
 pub use step::Step;
 pub use tokens::NewTokens;
 pub use user::{PageRequest, Paged, UserChange, UserCreation, UserUpdate};
+pub use watch::{BeginLook, Look, TellShown};

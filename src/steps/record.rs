@@ -22,12 +22,13 @@
 //! | `r` | tokens to give back, sealed | their member's guid, their generation |
 //! | `b` | a brake of a registration | client, institution, what it is for |
 //! | `d` | what operators say of institutions that are not used for now | nothing: there is one |
+//! | `z` | what an institution shows of itself | the institution |
 //! | `v` | by what each seal key is recognised | nothing: there is one |
 //! | `c` | what time a gateway is at | nothing: there is one |
 //! | `q` | when a member's consent ends | its member's guid |
 //!
-//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `c`, `d` and `v` in the
-//! store's own. One step touches one slot.
+//! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `c`, `d`, `v` and `z` in
+//! the store's own. One step touches one slot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ use crate::domain::maintenance::Maintenance;
 use crate::domain::member::Member;
 use crate::domain::secret::Digest;
 use crate::domain::user::User;
+use crate::domain::watch::{Change, Shown};
 use crate::domain::window::{Binding, Window};
 
 /// Records that one step may touch.
@@ -180,6 +182,7 @@ records! {
     'b' Brake(Brake) brake(client: &ClientId, institution: &InstitutionCode, of: &str)
         = format_args!("{client}/{institution}/{of}");
     'd' Maintenances(Maintenances) maintenances() = "";
+    'z' Watched(Watched) watched(institution: &InstitutionCode) = institution;
     'v' SealKeys(SealKeys) seal_keys() = "";
     'q' Consent(Consent) consent(of: MemberGuid) = of.compact();
     'c' LatestTime(LatestTime) latest_time() = "";
@@ -719,6 +722,53 @@ pub struct KeptRequest {
 pub struct Maintenances {
     /// By the institution's code.
     pub of: BTreeMap<InstitutionCode, Maintenance>,
+}
+
+/// What an institution shows of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// When it is looked at next.
+    #[serde(with = "form")]
+    pub next_at: Timestamp,
+    /// When it was seen last.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub seen_at: Option<Timestamp>,
+    /// What was seen then.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub shown: Shown,
+    /// What could not be read then, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+    /// The changes of the last time, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ToldChange>,
+}
+
+impl Watched {
+    /// One that was not seen yet.
+    pub fn new(next_at: Timestamp) -> Self {
+        Self {
+            next_at,
+            seen_at: None,
+            shown: Shown::default(),
+            unread: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+}
+
+/// A change, and when it was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToldChange {
+    /// When.
+    #[serde(with = "form")]
+    pub at: Timestamp,
+    /// What.
+    pub change: Change,
 }
 
 /// The seal keys that a gateway of this store ever had.

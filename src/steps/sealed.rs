@@ -89,6 +89,7 @@ impl Record {
             | Self::ApiKeys(_)
             | Self::Brake(_)
             | Self::Maintenances(_)
+            | Self::Watched(_)
             | Self::SealKeys(_)
             | Self::LatestTime(_) => Vec::new(),
         }

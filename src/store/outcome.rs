@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::duty::DutyKind;
+use crate::domain::id::InstitutionCode;
 use crate::steps::due::Behind;
-use crate::steps::record::{Key, Record, SealKeys, Slot};
+use crate::steps::record::{Key, Record, SealKeys, Slot, Watched};
 use crate::steps::{Duty, Line};
 
 /// How long things are kept after they ended.
@@ -75,6 +76,8 @@ pub struct Examined {
     pub sealed_elsewhere: BTreeMap<String, u64>,
     /// What waits in it.
     pub queues: Queues,
+    /// What institutions show of themselves.
+    pub watched: BTreeMap<InstitutionCode, Watched>,
 }
 
 /// The duties of one kind.

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::records;
+use crate::domain::id::InstitutionCode;
 use crate::domain::secret::Digest;
-use crate::steps::record::{Key, List, Reads};
+use crate::steps::record::{Key, List, Reads, Watched};
 use crate::steps::sealed::SEALED_KINDS;
 use crate::store::outcome::{Examined, Queues, Result, StoreError};
 use crate::store::sealed_elsewhere::SealedElsewhere;
@@ -122,6 +123,23 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// What institutions show of themselves.
+fn watched(connection: &Connection) -> Result<BTreeMap<InstitutionCode, Watched>> {
+    let keys: Vec<String> = connection
+        .prepare("SELECT key FROM records WHERE key GLOB 'z*'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let codes = keys.iter().filter_map(|key| key.get(1..)?.parse().ok());
+    let codes: Vec<InstitutionCode> = codes.collect();
+    let wanted: Vec<Key> = codes.iter().map(Key::watched).collect();
+    let loaded = records::load(connection, &Reads::of(wanted))?;
+    let found = codes.into_iter().filter_map(|code| {
+        let watched = loaded.view.watched(&code)?.clone();
+        Some((code, watched))
+    });
+    Ok(found.collect())
+}
+
 /// Says whether [`open_to_write`] would take the file, changing nothing and making no file; `None` when
 /// there is none. With `writes` it is also tried whether a write is taken. `configured` are the seal keys that there are.
 pub(super) fn examine(
@@ -171,6 +189,7 @@ pub(super) fn examine(
                     lines: records::queued(&connection)?,
                     ..Queues::default()
                 },
+                watched: watched(&connection)?,
             }
         }
         _ => Examined::default(),

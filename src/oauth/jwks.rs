@@ -1,0 +1,364 @@
+//! The keys of institutions, kept in memory for a while (OpenID Connect Core section 10.1.1).
+//!
+//! - They are kept for as long as the institution says, but for ten minutes at least and a day at most; an hour
+//!   where it does not say. After that they count no more, whether newer ones can be read or not.
+//! - A key that is not among them may be new: then they are read anew, but at most once a minute, so that a
+//!   stranger's invention costs the institution nothing.
+//! - One request is under way at a time. Who finds what he needs does not wait for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use url::Url;
+
+use super::OAuthClient;
+use super::published_keys::{KeySetError, PublishedKeys};
+use super::transport::{Limits, Transport};
+use super::transport_error::TransportError;
+use crate::domain::institution::OAuth;
+
+/// For how long keys are kept: at least, where nobody says, and at most.
+const LIFE: [Duration; 3] = [
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(60 * 60),
+    Duration::from_secs(24 * 60 * 60),
+];
+
+/// How long the keys are not read anew, after they were read or could not be.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// The same, where there are none and they could not be read.
+const PAUSE_WITHOUT: Duration = Duration::from_secs(5);
+
+/// Why an institution's keys are not known. None of these holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeysError {
+    /// Its file does not say where they are.
+    #[error("the institution's file has no jwks_uri")]
+    NotConfigured,
+    /// They could not be read.
+    #[error("the institution's keys could not be read: {0}")]
+    Call(#[from] TransportError),
+    /// They are not to be relied on.
+    #[error("the institution's keys are of no use: {0}")]
+    Unusable(#[from] KeySetError),
+}
+
+/// The keys of all institutions, by their address.
+#[derive(Default)]
+pub struct KeyCache(Mutex<HashMap<Url, Arc<Kept>>>);
+
+/// Those of one address.
+#[derive(Default)]
+struct Kept {
+    known: Mutex<Known>,
+    /// Held by whoever reads them.
+    reading: tokio::sync::Mutex<()>,
+}
+
+/// What is known of them.
+#[derive(Default)]
+struct Known {
+    /// The keys, and until when they count.
+    keys: Option<(Arc<PublishedKeys>, Instant)>,
+    /// Why they could not be read the last time.
+    error: Option<KeysError>,
+    /// When they may be read again.
+    again_at: Option<Instant>,
+}
+
+impl Known {
+    /// What there is without reading: keys that suffice, or cannot be read anew yet; `None`: they are to be read.
+    fn now(
+        &self,
+        now: Instant,
+        is_enough: &impl Fn(&PublishedKeys) -> bool,
+    ) -> Option<Result<Arc<PublishedKeys>, KeysError>> {
+        let may_read = self.again_at.is_none_or(|again_at| again_at <= now);
+        match &self.keys {
+            Some((keys, until)) if now < *until => {
+                (is_enough(keys) || !may_read).then(|| Ok(keys.clone()))
+            }
+            _ if may_read => None,
+            _ => self.error.clone().map(Err),
+        }
+    }
+
+    fn learn(&mut self, now: Instant, read: Result<(PublishedKeys, Duration), KeysError>) {
+        match read {
+            Ok((keys, life)) => {
+                self.keys = Some((Arc::new(keys), now + life));
+                self.error = None;
+                self.again_at = Some(now + PAUSE);
+            }
+            Err(error) => {
+                self.keys.take_if(|(_, until)| *until <= now);
+                let pause = match self.keys {
+                    Some(_) => PAUSE,
+                    None => PAUSE_WITHOUT,
+                };
+                self.error = Some(error);
+                self.again_at = Some(now + pause);
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeyCache {
+    /// The keys at that address. They are read anew if those that are kept are not enough and may be out of date.
+    async fn keys(
+        &self,
+        transport: &Transport,
+        (at, limits): (&Url, Limits),
+        now: Instant,
+        is_enough: impl Fn(&PublishedKeys) -> bool,
+    ) -> Result<Arc<PublishedKeys>, KeysError> {
+        let kept = self.at(at);
+        if let Some(keys) = kept.known().now(now, &is_enough) {
+            return keys;
+        }
+        let _reading = kept.reading.lock().await;
+        // Somebody else may have read them meanwhile.
+        if let Some(keys) = kept.known().now(now, &is_enough) {
+            return keys;
+        }
+        let read = read(transport, at, limits).await;
+        let mut known = kept.known();
+        known.learn(now, read);
+        let unread = || known.error.clone().unwrap_or(KeysError::NotConfigured);
+        let keys = known.keys.as_ref().map(|(keys, _)| keys.clone());
+        keys.ok_or_else(unread)
+    }
+
+    fn at(&self, address: &Url) -> Arc<Kept> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(address.clone()).or_default().clone()
+    }
+}
+
+async fn read(
+    transport: &Transport,
+    at: &Url,
+    limits: Limits,
+) -> Result<(PublishedKeys, Duration), KeysError> {
+    let document = transport.document(at, limits).await?;
+    let keys = PublishedKeys::parse(&document.bytes)?;
+    let [least, usual, most] = LIFE;
+    let life = document.max_age.unwrap_or(usual).clamp(least, most);
+    Ok((keys, life))
+}
+
+impl OAuthClient {
+    /// The institution's keys, as its file says where they are. If `is_enough` does not say so of those that are
+    /// kept, they are read anew, at most once a minute; what is returned may then still not be enough.
+    ///
+    /// # Errors
+    ///
+    /// There are none that count: they cannot be read, and those that were kept are out of date.
+    pub async fn keys(
+        &self,
+        oauth: &OAuth,
+        now: Instant,
+        is_enough: impl Fn(&PublishedKeys) -> bool,
+    ) -> Result<Arc<PublishedKeys>, KeysError> {
+        let at = oauth.discovery.jwks_uri.as_ref();
+        let at = (at.ok_or(KeysError::NotConfigured)?, oauth.into());
+        self.keys.keys(&self.transport, at, now, is_enough).await
+    }
+
+    /// The institution's keys as they are published now: neither taken from those that are kept, nor kept.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    pub async fn published_keys(&self, oauth: &OAuth) -> Result<PublishedKeys, KeysError> {
+        let at = oauth.discovery.jwks_uri.as_ref();
+        let at = at.ok_or(KeysError::NotConfigured)?;
+        let (keys, _) = read(&self.transport, at, oauth.into()).await?;
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::published_keys::tests::set_of;
+    use super::super::test_support::oauth;
+    use super::*;
+    use crate::fake_server::{FakeServer, json, response};
+
+    /// A server of keys that can be changed, and that can be out of order.
+    struct Publisher {
+        server: FakeServer,
+        kids: Arc<Mutex<Vec<&'static str>>>,
+        is_broken: Arc<AtomicBool>,
+        client: OAuthClient,
+        oauth: OAuth,
+        begun: Instant,
+    }
+
+    impl Publisher {
+        fn start(cache_control: &'static str) -> Self {
+            let kids = Arc::new(Mutex::new(vec!["one"]));
+            let is_broken = Arc::new(AtomicBool::new(false));
+            let (shown, broken) = (kids.clone(), is_broken.clone());
+            let server = FakeServer::start(move |_| match broken.load(Ordering::SeqCst) {
+                true => json("500 A", "{}"),
+                false => {
+                    let body = set_of(&shown.lock().unwrap());
+                    let headers = [("cache-control", cache_control)];
+                    response("200 OK", &headers, body.as_bytes())
+                }
+            });
+            let mut oauth = oauth(&server.url("/"));
+            oauth.discovery.jwks_uri = Some(server.url("/keys"));
+            Self {
+                server,
+                kids,
+                is_broken,
+                client: OAuthClient::new(Default::default()).unwrap(),
+                oauth,
+                begun: Instant::now(),
+            }
+        }
+
+        /// Whether the key is there so long after the beginning.
+        async fn has(&self, kid: &str, after: Duration) -> Result<bool, KeysError> {
+            let keys = self
+                .client
+                .keys(&self.oauth, self.begun + after, |keys| keys.has(kid));
+            keys.await.map(|keys| keys.has(kid))
+        }
+
+        fn hits(&self) -> usize {
+            self.server.requests().len()
+        }
+    }
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test]
+    async fn x1_a_rotation_before_and_just_before_signing_works() {
+        let publisher = Publisher::start("max-age=3600");
+        assert_eq!(publisher.has("one", seconds(0)).await, Ok(true));
+        // The next one is published, and not used yet.
+        publisher.kids.lock().unwrap().push("two");
+        assert_eq!(publisher.has("one", seconds(100)).await, Ok(true));
+        assert_eq!(publisher.hits(), 1);
+        // It is used for the first time.
+        assert_eq!(publisher.has("two", seconds(200)).await, Ok(true));
+        assert_eq!(publisher.hits(), 2);
+        // A third one is used the moment it is published.
+        *publisher.kids.lock().unwrap() = vec!["three"];
+        assert_eq!(publisher.has("three", seconds(300)).await, Ok(true));
+        assert_eq!(publisher.has("one", seconds(301)).await, Ok(false));
+        assert_eq!(publisher.hits(), 3);
+    }
+
+    #[tokio::test]
+    async fn x1_a_thousand_unknown_keys_are_one_request_a_minute() {
+        let publisher = Publisher::start("max-age=3600");
+        let unknown: Vec<String> = (0..1_000).map(|n| format!("unknown-{n}")).collect();
+        let mut asked = tokio::task::JoinSet::new();
+        let publisher = Arc::new(publisher);
+        for kid in unknown.clone() {
+            let publisher = publisher.clone();
+            asked.spawn(async move { publisher.has(&kid, seconds(0)).await });
+        }
+        assert!(asked.join_all().await.iter().all(|it| *it == Ok(false)));
+        assert_eq!(publisher.hits(), 1);
+        for kid in &unknown {
+            assert_eq!(publisher.has(kid, seconds(59)).await, Ok(false));
+        }
+        assert_eq!(publisher.hits(), 1);
+        for kid in &unknown {
+            assert_eq!(publisher.has(kid, seconds(60)).await, Ok(false));
+        }
+        assert_eq!(publisher.hits(), 2);
+        assert_eq!(publisher.has("one", seconds(61)).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn x1_keys_that_cannot_be_read_are_none() {
+        let publisher = Publisher::start("");
+        publisher.is_broken.store(true, Ordering::SeqCst);
+        let expected = Err(KeysError::Call(TransportError::Status(500)));
+        for _ in 0..10 {
+            assert_eq!(publisher.has("one", seconds(0)).await, expected);
+        }
+        assert_eq!(publisher.hits(), 1);
+        publisher.is_broken.store(false, Ordering::SeqCst);
+        assert_eq!(publisher.has("one", seconds(5)).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn x1_old_keys_count_for_their_lifetime_and_no_longer() {
+        for (cache_control, life) in [
+            ("max-age=3600", 3_600),
+            ("max-age=1", 600),
+            ("no-store", 600),
+            ("max-age=999999999", 86_400),
+            ("", 3_600),
+        ] {
+            let publisher = Publisher::start(cache_control);
+            assert_eq!(publisher.has("one", seconds(0)).await, Ok(true));
+            publisher.is_broken.store(true, Ordering::SeqCst);
+            // A new key cannot be read: those that are known still count.
+            assert_eq!(publisher.has("two", seconds(100)).await, Ok(false));
+            let (before, after) = (seconds(life - 1), seconds(life));
+            assert_eq!(publisher.has("one", before).await, Ok(true));
+            assert_eq!(publisher.hits(), 2, "{cache_control}");
+            let expected = Err(KeysError::Call(TransportError::Status(500)));
+            assert_eq!(publisher.has("one", after).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn x1_ten_thousand_keys_do_no_harm() {
+        let many = set_of(&vec!["a"; 10_000]);
+        assert!(many.len() > 256 * 1024);
+        let few = set_of(&vec!["a"; 101]);
+        for (body, expected) in [(many, "longer than"), (few, "more than 100")] {
+            let server = FakeServer::start(move |_| json("200 OK", &body));
+            let mut oauth = oauth(&server.url("/"));
+            oauth.discovery.jwks_uri = Some(server.url("/keys"));
+            let client = OAuthClient::new(Default::default()).unwrap();
+            let error = client.keys(&oauth, Instant::now(), |_| true).await;
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn t10_no_redirect_of_keys_is_followed() {
+        let canary = FakeServer::start(|_| json("200 OK", &set_of(&["one"])));
+        let target = canary.url("/").to_string();
+        let server = FakeServer::start(move |_| response("302 A", &[("location", &target)], b""));
+        let mut oauth = oauth(&server.url("/"));
+        oauth.discovery.jwks_uri = Some(server.url("/keys"));
+        let client = OAuthClient::new(Default::default()).unwrap();
+        let error = client.keys(&oauth, Instant::now(), |_| true).await;
+        let expected = KeysError::Call(TransportError::Redirected(302));
+        assert_eq!(error.unwrap_err(), expected);
+        assert!(canary.requests().is_empty());
+    }
+
+    #[tokio::test]
+    async fn without_an_address_there_are_no_keys() {
+        let oauth = oauth(&"https://bank.invalid".parse().unwrap());
+        let client = OAuthClient::new(Default::default()).unwrap();
+        let error = client.keys(&oauth, Instant::now(), |_| true).await;
+        assert_eq!(error.unwrap_err(), KeysError::NotConfigured);
+    }
+}

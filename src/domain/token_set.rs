@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::layout::LayoutError;
 
 /// Tokens, scope and expiry, in clear. Exists only between the token endpoint and the seal, or the seal
@@ -20,6 +21,8 @@ pub struct TokenSet {
     pub expires_at: Option<Timestamp>,
     /// When the person's consent ends, if the institution says so or its file does. Then nothing renews it any more.
     pub consent_expires_at: Option<Timestamp>,
+    /// Whose it is, as a digest of what the ID token of its authorization says; `None`: there was none.
+    pub person: Option<Digest>,
 }
 
 /// The layout that [`TokenSet::to_bytes`] writes.
@@ -40,6 +43,8 @@ struct Written {
     expires_at: Option<Timestamp>,
     #[serde(default)]
     consent_expires_at: Option<Timestamp>,
+    #[serde(default)]
+    person: Option<Digest>,
 }
 
 impl Drop for Written {
@@ -63,6 +68,7 @@ impl TokenSet {
             scope: self.scope.clone(),
             expires_at: self.expires_at,
             consent_expires_at: self.consent_expires_at,
+            person: self.person,
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
@@ -85,6 +91,7 @@ impl TokenSet {
             scope: written.scope.take(),
             expires_at: written.expires_at,
             consent_expires_at: written.consent_expires_at,
+            person: written.person,
         })
     }
 }
@@ -101,8 +108,10 @@ mod tests {
             scope: Some("accounts".to_owned()),
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
             consent_expires_at: Timestamp::from_second(1_900_000_000).ok(),
+            person: Some(Digest::of("person", "ada")),
         };
         let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
+        assert!(read.person == token_set.person);
         assert_eq!(read.access_token.expose_secret(), "access");
         let refresh_token = read.refresh_token.expect("it is kept");
         assert_eq!(refresh_token.expose_secret(), "refresh");

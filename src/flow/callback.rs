@@ -24,7 +24,7 @@ use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
     AttemptSecrets, AuthorizationResponse, AuthorizationResult, Authorized, ExchangeFailure,
-    Exchanged, Issued, Meaning,
+    Exchanged, Issued, Meaning, TokenError,
 };
 use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
@@ -194,7 +194,13 @@ async fn redeem(
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
     let oauth = &gateway.oauth;
-    oauth.exchange(endpoint.registered(), authorized, now).await
+    let redeemed = oauth.exchange(endpoint.registered(), authorized, now).await;
+    if let Err(failed) = &redeemed
+        && let TokenError::IdToken(_) = failed.error
+    {
+        gateway.metrics.id_tokens_refused.count(labels);
+    }
+    redeemed
 }
 
 /// Redeems the code and revokes the tokens it gives, so that nobody else can use the code.

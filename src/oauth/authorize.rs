@@ -71,7 +71,7 @@ pub fn authorize(request: &AuthorizationRequest<'_>) -> Url {
             .append_pair("code_challenge", challenge.as_str())
             .append_pair("code_challenge_method", challenge.method());
     }
-    if oauth.uses_openid(at.scopes()) {
+    if at.uses_openid() {
         query.append_pair("nonce", secrets.nonce());
     }
     match oauth.response_mode {

@@ -1,11 +1,14 @@
 //! The exchange: a code is exchanged for a token set.
 
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 
 use super::OAuthClient;
 use super::attempt::AttemptSecrets;
 use super::authorize::sends_pkce;
 use super::code::AuthorizationCode;
+use super::id_token::Expectations;
+use super::openid;
 use super::registered::Registered;
 use super::scrub::Scrubber;
 use super::token_endpoint::{ExchangeFailure, Exchanged, TokenError};
@@ -25,7 +28,7 @@ pub struct Authorized<'a> {
 impl OAuthClient {
     /// Exchanges a code for a token set (RFC 6749 section 4.1.3, RFC 7636 section 4.5), within the
     /// institution's time limit. One token request per call: it is sent a second time only when the first
-    /// found no connection.
+    /// found no connection. Where `openid` was asked for, the ID token is verified.
     ///
     /// `now` is what the tokens' lifetime counts from.
     pub async fn exchange(
@@ -50,19 +53,45 @@ impl OAuthClient {
         }
         let asked = self.request_tokens(at, &fields, at.scope(), scrubber, now);
         let mut exchanged = asked.await?;
-        match exchanged.fault.take() {
-            None => {
+        match self.judge(at, &mut exchanged, secrets, now).await {
+            Ok(()) => {
                 let consent = &mut exchanged.token_set.consent_expires_at;
                 *consent = consent.or_else(|| now.checked_add(at.oauth.consent?).ok());
                 Ok(exchanged)
             }
-            Some(fault) => Err(Box::new(ExchangeFailure {
-                error: TokenError::Unusable(fault),
+            Err(error) => Err(Box::new(ExchangeFailure {
+                error,
                 status: None,
                 issued: Issued::from(&exchanged.token_set),
                 scrubber: exchanged.scrubber,
             })),
         }
+    }
+
+    /// Whether what came with the tokens is in order. Who signed in is noted.
+    async fn judge(
+        &self,
+        at: Registered<'_>,
+        exchanged: &mut Exchanged,
+        secrets: &AttemptSecrets,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        if let Some(fault) = exchanged.fault.take() {
+            return Err(TokenError::Unusable(fault));
+        }
+        if !at.uses_openid() {
+            return Ok(());
+        }
+        let token_set = &mut exchanged.token_set;
+        let expected = Expectations {
+            at_hash_of: Some(token_set.access_token.expose_secret()),
+            ..openid::of_authorization(at, secrets)?
+        };
+        let sent = exchanged.sent_id_token.as_deref().map(String::as_str);
+        let id_token = self.verify_id_token(at, sent, &expected, now).await?;
+        token_set.person = Some(id_token.person());
+        exchanged.id_token = Some(id_token);
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::client::{Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{Discovery, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode};
+use crate::domain::institution::{Discovery, IssuerRule, OAuth, OpenId, Pkce, RefreshRules, ResponseMode};
 use crate::domain::random::Random;
 
 /// The operating system's randomness.
@@ -40,6 +40,7 @@ pub fn oauth(base: &Url) -> OAuth {
         authorize_parameters: BTreeMap::new(),
         pkce: Pkce::Required,
         response_mode: ResponseMode::Query,
+        openid: OpenId::default(),
         subject: None,
         refresh: RefreshRules::default(),
         consent: None,

@@ -17,6 +17,7 @@ fn current(refresh_token: Option<&str>) -> TokenSet {
         scope: Some("accounts".to_owned()),
         expires_at: None,
         consent_expires_at: None,
+        person: None,
     }
 }
 

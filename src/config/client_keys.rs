@@ -45,7 +45,10 @@ pub fn build(
             ),
         );
     }
-    if let (Some(how), true) = (oauth.authorization.encrypted_response, encryption.is_empty()) {
+    if let (Some(how), true) = (
+        oauth.authorization.encrypted_response,
+        encryption.is_empty(),
+    ) {
         let name = how.alg.name();
         return Err(reading.missing(
             &encryption_key,

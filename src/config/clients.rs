@@ -15,8 +15,9 @@ use super::raw;
 use super::reading::Reading;
 use super::secrets::Written;
 use super::sections::{AggregatorSettings, Links, WebhookSettings};
-use super::value::{BasicUser, Parsed, Section};
+use super::value::{BasicUser, Parsed, Scope, Section};
 use crate::domain::algorithm::SigningAlgorithm;
+use crate::domain::authorization::ResponseType;
 use crate::domain::background::BackgroundRules;
 use crate::domain::client::{
     BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
@@ -27,7 +28,7 @@ use crate::domain::client_authentication::{
 use crate::domain::endpoint::EndpointId;
 use crate::domain::event::EventKind;
 use crate::domain::id::{AggregatorName, ClientId, InstitutionCode};
-use crate::domain::institution::OAuth;
+use crate::domain::institution::{OAuth, SubjectSource};
 
 /// What clients are checked against.
 pub struct Surroundings<'a> {
@@ -391,6 +392,12 @@ impl Surroundings<'_> {
                 ),
             )),
         });
+        self.check_openid(
+            reading,
+            at,
+            (&oauth, raw.scopes.as_deref()),
+            &client_authentication,
+        );
         if raw.unbound_callback == UnboundCallback::Ignore {
             reading.warn(
                 &format!("{at}.unbound_callback"),
@@ -413,6 +420,60 @@ impl Surroundings<'_> {
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
             unbound_callback: raw.unbound_callback,
         })
+    }
+
+    /// Whether a registration that asks who signs in has what is needed to verify it.
+    fn check_openid(
+        &self,
+        reading: &Reading<'_>,
+        at: &str,
+        (oauth, own_scopes): (&OAuth, Option<&[Scope]>),
+        authentication: &Result<ClientAuthentication, Refused>,
+    ) {
+        let is_openid = |scope: &Scope| scope.0 == "openid";
+        let is_asked = match own_scopes {
+            Some(scopes) => scopes.iter().any(is_openid),
+            None => oauth.uses_openid(&oauth.scopes),
+        };
+        let key = match own_scopes {
+            Some(_) => format!("{at}.scopes"),
+            None => format!("{at}.institution"),
+        };
+        let algorithm = oauth.openid.id_token_signed_response_alg;
+        let lacks = oauth
+            .lacks_to_verify(algorithm)
+            .filter(|_| own_scopes.is_some());
+        if let Some(lacks) = lacks.filter(|_| is_asked) {
+            let problem = format!(
+                "has \"openid\", but the institution has no oauth.{lacks} to verify ID tokens with; add it there, or \
+                 remove the scope"
+            );
+            reading.wrong(&key, problem);
+        }
+        if !is_asked && matches!(oauth.subject, Some(SubjectSource::IdToken { .. })) {
+            let problem = "has no ID tokens without the scope \"openid\", but [oauth.subject] has from = \"id_token\"; add \
+                           the scope, or remove that section";
+            reading.wrong(&key, problem);
+        }
+        if !is_asked
+            && own_scopes.is_some()
+            && oauth.authorization.response_type != ResponseType::Code
+        {
+            let problem =
+                "needs \"openid\" because the institution's response_type has an ID token; add it";
+            reading.wrong(&key, problem);
+        }
+        let has_secret = authentication
+            .as_ref()
+            .is_ok_and(|it| it.client_secret().is_some());
+        if is_asked && algorithm.is_symmetric() && !has_secret && authentication.is_ok() {
+            let problem = format!(
+                "has ID tokens signed with {}, which needs a client secret; have another \
+                 id_token_signed_response_alg registered",
+                algorithm.name()
+            );
+            reading.wrong(&key, problem);
+        }
     }
 
     /// The institution's OAuth as a registration has it; what is wrong is a fault of the registration's key.

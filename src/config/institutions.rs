@@ -4,6 +4,7 @@ mod authorization;
 mod client_authentication;
 mod fields;
 mod help;
+mod openid;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -345,6 +346,12 @@ struct RawOAuth {
     response_mode: ResponseMode,
     #[serde(default, deserialize_with = "value::optional_section")]
     subject: Option<RawSubject>,
+    id_token_signed_response_alg: Option<SigningAlgorithm>,
+    id_token_encrypted_response_alg: Option<KeyManagement>,
+    id_token_encrypted_response_enc: Option<ContentEncryption>,
+    userinfo_signed_response_alg: Option<SigningAlgorithm>,
+    #[serde(default)]
+    id_token_claims: BTreeMap<String, String>,
     #[serde(default)]
     errors: BTreeMap<String, ErrorReason>,
     #[serde(default, deserialize_with = "value::section")]
@@ -430,6 +437,7 @@ enum SubjectFrom {
     Identify,
     #[serde(rename = "token_answer")]
     TokenResponse,
+    IdToken,
 }
 
 #[derive(Deserialize)]
@@ -556,6 +564,14 @@ impl RawOAuth {
             );
         }
         let subject = self.subject.map(|subject| subject.build(reading));
+        let openid = openid::Written {
+            id_token_signed: self.id_token_signed_response_alg,
+            id_token_encrypted_alg: self.id_token_encrypted_response_alg,
+            id_token_encrypted_enc: self.id_token_encrypted_response_enc,
+            userinfo_signed: self.userinfo_signed_response_alg,
+            id_token_claims: self.id_token_claims,
+        };
+        let openid = openid.build(reading);
         let timeouts = self.timeouts;
         if timeouts.connect > timeouts.total {
             reading.invalid(
@@ -570,7 +586,7 @@ impl RawOAuth {
                  give 3 seconds or more",
             );
         }
-        Ok(OAuth {
+        let oauth = OAuth {
             authorization_endpoint: self.authorization_endpoint.0,
             token_endpoint: self.token_endpoint.0,
             revocation_endpoint: self.revocation_endpoint.map(|url| url.0),
@@ -589,6 +605,7 @@ impl RawOAuth {
             pkce: pkce?,
             response_mode: self.response_mode,
             authorization: authorization?,
+            openid: openid?,
             subject: subject.transpose()?,
             refresh: RefreshRules {
                 idle: self.refresh.idle,
@@ -600,7 +617,9 @@ impl RawOAuth {
             error_map: self.errors,
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
-        })
+        };
+        openid::check(reading, &oauth);
+        Ok(oauth)
     }
 
     /// Parameters that the flow's safety depends on cannot be set from a file.
@@ -664,15 +683,16 @@ impl RawSubject {
         let field = self.field.map_or_else(|| "sub".to_owned(), |field| field.0);
         match (self.from, self.endpoint) {
             (SubjectFrom::TokenResponse, None) => Ok(SubjectSource::TokenResponse { field }),
+            (SubjectFrom::IdToken, None) => openid::subject(reading, field),
             (SubjectFrom::Identify, Some(HttpsUrl(endpoint))) => {
                 Ok(SubjectSource::Identify { endpoint, field })
             }
             (SubjectFrom::Identify, None) => Err(reading.invalid(
                 "oauth.subject.endpoint",
                 "is missing; give the address that says who signed in, or write from = \
-                 \"token_answer\"",
+                 \"token_answer\" or \"id_token\"",
             )),
-            (SubjectFrom::TokenResponse, Some(_)) => Err(reading.invalid(
+            (SubjectFrom::TokenResponse | SubjectFrom::IdToken, Some(_)) => Err(reading.invalid(
                 "oauth.subject.endpoint",
                 "would not be called: it is for from = \"identify\"; remove it",
             )),

@@ -22,10 +22,12 @@ pub enum AuthenticationMethod {
 
 impl AuthenticationMethod {
     /// Its name in metadata (RFC 8414 section 2).
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::ClientSecretBasic(_) => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::ClientSecretJwt(_) => "client_secret_jwt",
+            Self::PrivateKeyJwt(_) => "private_key_jwt",
             Self::None => "none",
         }
     }

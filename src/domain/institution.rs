@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::algorithm::{Encryption, SigningAlgorithm};
 use super::authorization::{AuthorizationRules, ResponseMode};
-use super::algorithm::SigningAlgorithm;
 use super::background::BackgroundRules;
 use super::client::Logo;
 use super::client_authentication::AuthenticationMethod;
@@ -121,6 +121,8 @@ pub struct OAuth {
     pub response_mode: ResponseMode,
     /// How authorization is asked for, and how the responses are signed.
     pub authorization: AuthorizationRules,
+    /// How it says who signed in, where `openid` is among the scopes.
+    pub openid: OpenId,
     /// Where the institution says who signed in; `None`: nowhere, so logins cannot be compared.
     pub subject: Option<SubjectSource>,
     /// How its tokens are refreshed.
@@ -192,6 +194,10 @@ impl OAuth {
         };
         let optional = [
             ("revocation_endpoint", self.revocation_endpoint.as_ref()),
+            (
+                "pushed_authorization_request_endpoint",
+                self.authorization.pushed_to.as_ref(),
+            ),
             ("subject.endpoint", identify),
             ("jwks_uri", self.discovery.jwks_uri.as_ref()),
         ];
@@ -204,13 +210,64 @@ impl OAuth {
         required.into_iter().chain(optional).collect()
     }
 
-    /// Whether the request is an OpenID Connect one, which has a `nonce`.
+    /// Whether the request is an OpenID Connect one, which has a `nonce` and is answered with an ID token.
     pub fn uses_openid(&self, scopes: &[String]) -> bool {
         scopes.iter().any(|scope| scope == "openid")
     }
+
+    /// The key that is missing for verifying what is signed with that algorithm, if one is.
+    pub fn lacks_to_verify(&self, algorithm: SigningAlgorithm) -> Option<&'static str> {
+        match (&self.issuer, &self.discovery.jwks_uri) {
+            (None, _) => Some("issuer"),
+            (Some(_), None) if !algorithm.is_symmetric() => Some("jwks_uri"),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// For how long a sign-in counts, where the request demands a newer one (`max_age`, OpenID Connect Core section
+    /// 3.1.2.1).
+    pub fn max_age(&self) -> Option<Duration> {
+        let asked = self.authorize_parameters.get("max_age");
+        let asked = asked.and_then(|asked| asked.parse().ok());
+        let asked = self.authorization.max_age.map(u64::from).or(asked);
+        asked.map(Duration::from_secs)
+    }
+
+    /// The ways of signing in that the request asks for, separated by spaces (`acr_values`).
+    pub fn acr_values(&self) -> Option<&str> {
+        let further = self.authorize_parameters.get("acr_values");
+        let asked = self.authorization.acr_values.as_ref().or(further);
+        asked.map(String::as_str)
+    }
 }
 
-/// Where an institution says who signed in. ID tokens are not read.
+/// How an institution says who signed in (OpenID Connect), as it was registered there (OpenID Connect Dynamic Client
+/// Registration section 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenId {
+    /// The one algorithm that ID tokens are signed with.
+    pub id_token_signed_response_alg: SigningAlgorithm,
+    /// How ID tokens are encrypted; `None`: they are not.
+    pub id_token_encrypted_response: Option<Encryption>,
+    /// The one algorithm that UserInfo is signed with; `None`: it is plain JSON.
+    pub userinfo_signed_response_alg: Option<SigningAlgorithm>,
+    /// Claims that every ID token of an authorization must have, and their values.
+    pub id_token_claims: BTreeMap<String, String>,
+}
+
+impl Default for OpenId {
+    /// What the standard says of a registration that says nothing.
+    fn default() -> Self {
+        Self {
+            id_token_signed_response_alg: SigningAlgorithm::RS256,
+            id_token_encrypted_response: None,
+            userinfo_signed_response_alg: None,
+            id_token_claims: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where an institution says who signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectSource {
     /// A field of the token response.
@@ -223,6 +280,11 @@ pub enum SubjectSource {
     Identify {
         /// Where.
         endpoint: Url,
+        /// Its name; `sub` unless the institution deviates.
+        field: String,
+    },
+    /// A claim of the ID token (OpenID Connect Core section 2).
+    IdToken {
         /// Its name; `sub` unless the institution deviates.
         field: String,
     },

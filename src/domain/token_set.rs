@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::layout::LayoutError;
 
 /// Tokens, scope and expiry, in clear. Exists only between the token endpoint and the seal, or the seal
@@ -22,6 +23,8 @@ pub struct TokenSet {
     pub consent_expires_at: Option<Timestamp>,
     /// What was granted in detail (RFC 9396 section 7): JSON, as the institution wrote it; `None`: it did not say.
     pub authorization_details: Option<String>,
+    /// Whose it is, as a digest of what the ID token of its authorization says; `None`: there was none.
+    pub person: Option<Digest>,
 }
 
 /// The layout that [`TokenSet::to_bytes`] writes.
@@ -44,6 +47,8 @@ struct Written {
     consent_expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     authorization_details: Option<String>,
+    #[serde(default)]
+    person: Option<Digest>,
 }
 
 impl Drop for Written {
@@ -68,6 +73,7 @@ impl TokenSet {
             expires_at: self.expires_at,
             consent_expires_at: self.consent_expires_at,
             authorization_details: self.authorization_details.clone(),
+            person: self.person,
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
@@ -91,6 +97,7 @@ impl TokenSet {
             expires_at: written.expires_at,
             consent_expires_at: written.consent_expires_at,
             authorization_details: written.authorization_details.take(),
+            person: written.person,
         })
     }
 }
@@ -108,8 +115,10 @@ mod tests {
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
             consent_expires_at: Timestamp::from_second(1_900_000_000).ok(),
             authorization_details: Some(r#"[{"type":"accounts"}]"#.to_owned()),
+            person: Some(Digest::of("person", "ada")),
         };
         let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
+        assert!(read.person == token_set.person);
         assert_eq!(read.access_token.expose_secret(), "access");
         let refresh_token = read.refresh_token.expect("it is kept");
         assert_eq!(refresh_token.expose_secret(), "refresh");

@@ -27,7 +27,7 @@ use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
     AttemptSecrets, AuthorizationResponse, AuthorizationResult, Authorized, ExchangeFailure,
-    Exchanged, Issued, Meaning,
+    Exchanged, Issued, Meaning, TokenError,
 };
 use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
@@ -192,6 +192,7 @@ async fn exchange(
     let authorized = Authorized {
         state: &callback.state,
         code,
+        id_token: callback.id_token.as_deref().map(String::as_str),
         secrets: &secrets,
     };
     match redeem(&gateway, &endpoint, &authorized).await {
@@ -219,7 +220,13 @@ async fn redeem(
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
     let oauth = &gateway.oauth;
-    oauth.exchange(endpoint.registered(), authorized, now).await
+    let redeemed = oauth.exchange(endpoint.registered(), authorized, now).await;
+    if let Err(failed) = &redeemed
+        && let TokenError::IdToken(_) | TokenError::Vouching(_) = failed.error
+    {
+        gateway.metrics.id_tokens_refused.count(labels);
+    }
+    redeemed
 }
 
 /// Redeems the code and revokes the tokens it gives, so that nobody else can use the code.
@@ -243,6 +250,7 @@ async fn burn(
     let authorized = Authorized {
         state: &callback.state,
         code,
+        id_token: callback.id_token.as_deref().map(String::as_str),
         secrets: &secrets,
     };
     let redeemed = redeem(&gateway, &endpoint, &authorized).await;

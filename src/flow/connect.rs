@@ -169,6 +169,11 @@ pub(super) fn source(oauth: &OAuth) -> String {
         None => String::new(),
         Some(SubjectSource::TokenResponse { field }) => format!("token answer: {field}"),
         Some(SubjectSource::Identify { endpoint, field }) => format!("{endpoint}: {field}"),
+        // Who somebody is at one issuer says nothing of another one.
+        Some(SubjectSource::IdToken { field }) => {
+            let issuer = oauth.issuer.as_deref().unwrap_or_default();
+            format!("id token of {issuer}: {field}")
+        }
     }
 }
 

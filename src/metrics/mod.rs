@@ -135,6 +135,8 @@ pub struct Metrics {
     /// Authorization responses that ended their attempt because they arrived in another browser, by
     /// client and institution.
     pub responses_in_another_browser: Counters<2>,
+    /// ID tokens that broke a rule, by client and institution.
+    pub id_tokens_refused: Counters<2>,
     /// Refreshes, by client, institution and [`Refreshing`].
     pub refreshes: Counters<3>,
     /// Tokens that were given back, by client, institution and [`Revoked`].
@@ -250,6 +252,11 @@ impl Metrics {
             responses_in_another_browser: new.counters(
                 "responses_in_another_browser",
                 "Authorization responses that ended their attempt by arriving in another browser",
+                flow(),
+            ),
+            id_tokens_refused: new.counters(
+                "id_tokens_refused",
+                "ID tokens that broke a rule",
                 flow(),
             ),
             refreshes: new.counters(

@@ -77,7 +77,7 @@ pub(super) fn parameters<'a>(request: &AuthorizationRequest<'a>) -> Parameters<'
         let method = challenge.method();
         sent.push(("code_challenge_method", json!(method.as_str())));
     }
-    if sends_nonce(at) {
+    if at.uses_openid() {
         sent.push(("nonce", json!(secrets.nonce())));
     }
     if oauth.response_mode != ResponseMode::Query {
@@ -126,11 +126,6 @@ pub(super) fn sends_pkce(oauth: &OAuth) -> bool {
         Pkce::Required | Pkce::Auto => true,
         Pkce::Off { .. } => false,
     }
-}
-
-/// Whether an ID token is asked for, which repeats the nonce.
-pub(super) fn sends_nonce(at: Registered<'_>) -> bool {
-    at.oauth.uses_openid(at.scopes())
 }
 
 #[cfg(test)]

@@ -95,8 +95,8 @@ mod tests {
     use std::time::Duration;
 
     use super::super::metadata::tests::metadata;
-    use super::super::transport_error::MediaType;
     use super::super::test_support::client;
+    use super::super::transport_error::MediaType;
     use super::*;
     use crate::fake_server::{FakeServer, Reply, Request, json, response};
 

@@ -9,15 +9,15 @@
 //! prepare    ─▶ the address people are sent to, with what the institution is told before (authorize)
 //! response   ◀─ what comes back: the authorization response
 //! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
+//! openid     ◀─ the ID token that came with the tokens is verified
 //! identify   ─▶ who signed in, where the institution says
 //! refresh    ─▶ new tokens for a refresh token
 //! revoke     ─▶ tokens are revoked
 //! ```
 //!
-//! **Nothing in an ID token is used.** If `openid` is among the scopes a `nonce` is sent, because servers
-//! ask for it. An ID token in the token response is neither read nor kept, so no identity, e-mail address
-//! or claim in it can decide anything here. Who signed in is learnt from a field or an endpoint that the
-//! institution's file names.
+//! **An ID token counts only once it is verified**, by the rules of `id_token`: signature, claims, and what it is bound to.
+//! Where `openid` is among the scopes, an exchange without a valid one gives nothing, and its tokens are to be revoked. The
+//! person is its `iss` and `sub` together; no e-mail address, name or phone number decides anything.
 //!
 //! Secrets (state, code, verifier, nonce, tokens, client secret, keys and assertions) appear in no error: everything an
 //! institution says passes [`Scrubber`] before it is kept for the operator.
@@ -32,11 +32,12 @@ mod compare;
 mod discovery;
 mod document;
 mod exchange;
+mod id_token;
 mod identify;
-mod institution_keys;
 pub mod json;
 mod jwks;
 mod metadata;
+mod openid;
 mod placement;
 mod prepare;
 mod published_keys;
@@ -51,6 +52,7 @@ mod response_jwt;
 mod revoke;
 mod scrub;
 mod signed_request;
+mod signed_response;
 mod token_endpoint;
 mod token_response;
 mod transport;
@@ -66,6 +68,7 @@ pub use code::AuthorizationCode;
 pub use compare::{Finding, Level, compare};
 pub use discovery::{Discovered, DiscoveryError};
 pub use exchange::Authorized;
+pub use id_token::{IdToken, IdTokenError};
 pub use identify::IdentifyError;
 pub use jwks::KeysError;
 pub use metadata::{MetadataError, ServerMetadata};
@@ -80,6 +83,7 @@ pub use response::{
 };
 pub use revoke::RevokeError;
 pub use scrub::Scrubber;
+pub use signed_response::SignedResponseError;
 pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 pub use token_response::Issued;
 pub use transport::Limits;

@@ -8,7 +8,7 @@ use serde_json::json;
 use url::Url;
 
 use super::OAuthClient;
-use super::authorize::{AuthorizationRequest, Parameters, parameters, sends_nonce, written};
+use super::authorize::{AuthorizationRequest, Parameters, parameters, written};
 use super::prepare::PrepareError;
 use super::pushed_request::RequestUri;
 use super::registered::Registered;
@@ -47,7 +47,7 @@ impl OAuthClient {
 /// What is sent beside a request object: what OpenID Connect Core section 6.1 demands there, and otherwise `client_id`
 /// alone (RFC 9101 section 5).
 fn around<'a>(at: Registered<'_>, mut sent: Parameters<'a>, object: &str) -> Parameters<'a> {
-    let is_openid = sends_nonce(at);
+    let is_openid = at.uses_openid();
     sent.retain(|(name, _)| match *name {
         "client_id" => true,
         "response_type" | "scope" => is_openid,

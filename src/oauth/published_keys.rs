@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::{JsonError, Members};
-use crate::jose::JwkSet;
 
 /// How many keys a set may have. Who publishes more makes every look-up slow.
 const MOST: usize = 100;
@@ -35,11 +34,8 @@ pub enum KeySetError {
 }
 
 /// A set of keys.
-#[derive(Clone, Default)]
-pub struct PublishedKeys {
-    keys: Vec<PublishedKey>,
-    set: JwkSet,
-}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishedKeys(Vec<PublishedKey>);
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,12 +78,6 @@ struct Written {
     y: Option<String>,
 }
 
-impl std::fmt::Debug for PublishedKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(&self.keys).finish()
-    }
-}
-
 impl PublishedKeys {
     /// Reads a set.
     ///
@@ -107,20 +97,12 @@ impl PublishedKeys {
         let written = keys
             .into_iter()
             .filter_map(|key| serde_json::from_value(key).ok());
-        Ok(Self {
-            keys: written.filter_map(Written::read).collect(),
-            set: JwkSet::parse(bytes).map_err(|_| KeySetError::NoKeys)?,
-        })
-    }
-
-    /// What signatures are verified with.
-    pub fn set(&self) -> &JwkSet {
-        &self.set
+        Ok(Self(written.filter_map(Written::read).collect()))
     }
 
     /// Every key of a known form.
     pub fn iter(&self) -> impl Iterator<Item = &PublishedKey> {
-        self.keys.iter()
+        self.0.iter()
     }
 
     /// Whether there is a key of that name.
@@ -205,7 +187,11 @@ pub(super) mod tests {
     /// A set with an elliptic key of each of these names.
     pub fn set_of(kids: &[&str]) -> String {
         let keys = kids.iter().map(|kid| {
-            format!(r#"{{"kty":"EC","crv":"P-256","use":"sig","kid":"{kid}","x":"{kid}","y":"b"}}"#)
+            let [x, y] = ["x", "y"].map(|axis| {
+                let coordinate = digest(&SHA256, format!("{axis}{kid}").as_bytes());
+                URL_SAFE_NO_PAD.encode(coordinate)
+            });
+            format!(r#"{{"kty":"EC","crv":"P-256","use":"sig","kid":"{kid}","x":"{x}","y":"{y}"}}"#)
         });
         let keys: Vec<String> = keys.collect();
         format!(r#"{{"keys":[{}]}}"#, keys.join(","))
@@ -214,7 +200,7 @@ pub(super) mod tests {
     #[test]
     fn a_thumbprint_is_that_of_the_rfc() {
         let set = PublishedKeys::parse(format!(r#"{{"keys":[{RSA}]}}"#).as_bytes()).unwrap();
-        let [key] = &set.keys[..] else { panic!("one key") };
+        let [key] = &set.0[..] else { panic!("one key") };
         assert_eq!(
             key.thumbprint,
             "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
@@ -237,14 +223,14 @@ pub(super) mod tests {
         assert!(!curve("P-256").verifies("ES384"));
         assert!(curve("P-384").verifies("ES384"));
         assert!(curve("P-521").verifies("ES512"));
-        assert!(curve("secp256k1").keys.is_empty());
+        assert!(curve("secp256k1").0.is_empty());
         assert!(key(r#""kty":"OKP","crv":"Ed25519","x":"a""#).verifies("EdDSA"));
         let encryption = key(r#""kty":"EC","crv":"P-256","x":"a","y":"b","use":"enc""#);
-        assert!(!encryption.verifies("ES256") && encryption.keys.len() == 1);
+        assert!(!encryption.verifies("ES256") && encryption.0.len() == 1);
         assert!(!key(r#""kty":"RSA","n":"AQAB","e":"AQAB""#).verifies("RS256"));
-        assert!(key(r#""kty":"oct","k":"AQAB""#).keys.is_empty());
-        assert!(key(r#""kty":1"#).keys.is_empty());
-        assert!(key("").keys.is_empty());
+        assert!(key(r#""kty":"oct","k":"AQAB""#).0.is_empty());
+        assert!(key(r#""kty":1"#).0.is_empty());
+        assert!(key("").0.is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
 
 use super::OAuthClient;
 use super::reason::{self, RefreshMeaning};
@@ -14,11 +15,13 @@ use crate::domain::token_set::TokenSet;
 /// What a refresh gave.
 pub struct Refreshed {
     /// The tokens. What the response leaves out stays as it was: the refresh token, the scope,
-    /// the end of the consent.
+    /// the end of the consent, the person.
     pub token_set: TokenSet,
     /// What is wrong with the response, for the operator. The tokens are kept all the same: the institution may have
     /// ended the ones before.
     pub fault: Option<String>,
+    /// The ID token, if one came and `openid` was asked for: to be judged once the tokens are kept.
+    pub id_token: Option<Zeroizing<String>>,
     /// Keeps the secrets out of what else the institution says.
     pub scrubber: Scrubber,
 }
@@ -58,6 +61,7 @@ impl OAuthClient {
             Ok(Exchanged {
                 mut token_set,
                 fault,
+                sent_id_token,
                 scrubber,
                 ..
             }) => {
@@ -69,9 +73,11 @@ impl OAuthClient {
                 *details = details
                     .take()
                     .or_else(|| current.authorization_details.clone());
+                token_set.person = current.person;
                 Ok(Refreshed {
                     token_set,
                     fault: fault.map(|fault| fault.to_string()),
+                    id_token: sent_id_token,
                     scrubber,
                 })
             }
@@ -87,6 +93,7 @@ impl OAuthClient {
                     Some(token_set) => Ok(Refreshed {
                         token_set,
                         fault: Some(error.to_string()),
+                        id_token: None,
                         scrubber,
                     }),
                     None => Err(Box::new(RefreshFailure {
@@ -112,7 +119,10 @@ fn meaning(at: Registered<'_>, error: &TokenError, status: Option<u16>) -> Refre
         ) => RefreshMeaning::NotAsked,
         TokenError::Call(TransportError::Status(401)) => RefreshMeaning::ClientRefused,
         TokenError::Call(TransportError::Status(429)) => RefreshMeaning::NotAsked,
-        TokenError::Call(_) | TokenError::Unusable(_) => RefreshMeaning::Unknown,
+        TokenError::Call(_)
+        | TokenError::Unusable(_)
+        | TokenError::IdToken(_)
+        | TokenError::Vouching(_) => RefreshMeaning::Unknown,
     }
 }
 

@@ -24,4 +24,9 @@ impl<'a> Registered<'a> {
         let scopes = self.scopes();
         (!scopes.is_empty()).then(|| scopes.join(&self.oauth.scope_separator))
     }
+
+    /// Whether it is asked who signs in (OpenID Connect): the request has a `nonce`, and its tokens come with an ID token.
+    pub fn uses_openid(self) -> bool {
+        self.oauth.uses_openid(self.scopes())
+    }
 }

@@ -83,6 +83,8 @@ pub struct Reply {
     retry_after: Option<String>,
     /// What the body's top level holds, as far as it came.
     pub members: Members,
+    /// The whole body, if it says that it is a token.
+    token: Option<Zeroizing<String>>,
     /// Why the body is not a complete object.
     sound: Result<(), TransportError>,
 }
@@ -106,9 +108,13 @@ impl Reply {
         };
         let (members, sound) = Members::read(&body);
         let headers = response.headers();
+        let media_type = MediaType::of(headers);
+        let is_token = media_type == MediaType::Jwt && whole.is_ok();
+        let token = is_token.then(|| String::from_utf8(body.to_vec()).map(Zeroizing::new));
         Self {
             status: response.status().as_u16(),
-            media_type: MediaType::of(headers),
+            media_type,
+            token: token.and_then(Result::ok),
             is_coded: is_coded(headers),
             challenge: challenge(headers),
             retry_after: outgoing::retry_after_header(headers),
@@ -149,6 +155,15 @@ impl Reply {
             }
             Err(error) => unusable(error.clone()),
         }
+    }
+
+    /// The token that is the whole of a good reply.
+    pub fn token(&self) -> Option<&str> {
+        let is_good = self.is_success() && !self.is_coded;
+        self.token
+            .as_deref()
+            .filter(|_| is_good)
+            .map(|it| it.trim())
     }
 
     /// How long the institution asks to wait, if its status says that the same may work later.

@@ -9,9 +9,9 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::OAuthClient;
-use super::institution_keys::ProofError;
 use super::json::Members;
 use super::registered::Registered;
+use super::signed_response::{Protection, SignedResponseError, open};
 use crate::jose::{DecryptionKey, JoseError, decrypt, payload};
 
 /// The parameter that has it.
@@ -48,7 +48,7 @@ pub enum UnprovenJwt {
     Ended,
     /// Its signature is not the institution's, or that cannot be told.
     #[error("the response JWT is not proved by its signature: {0}")]
-    Signature(#[from] ProofError),
+    Signature(#[from] SignedResponseError),
 }
 
 /// A response JWT. Cannot be printed.
@@ -56,8 +56,6 @@ pub enum UnprovenJwt {
 pub struct ResponseJwt {
     /// As it came.
     token: Zeroizing<String>,
-    /// The signed one, which may have been inside an encrypted one.
-    signed: Zeroizing<String>,
     audience: Vec<String>,
     ends_at: Option<Timestamp>,
 }
@@ -110,7 +108,6 @@ impl ResponseJwt {
         let ends_at = ends_at.and_then(|ends| Timestamp::from_second(ends as i64).ok());
         let jwt = Self {
             token,
-            signed,
             audience,
             ends_at,
         };
@@ -144,8 +141,14 @@ impl OAuthClient {
         now: Timestamp,
     ) -> Result<(), UnprovenJwt> {
         jwt.check(&at.registration.client_id, now)?;
-        let algorithm = at.oauth.authorization.signed_response;
-        self.proved(at, &jwt.signed, algorithm).await?;
+        let rules = &at.oauth.authorization;
+        let protection = Protection {
+            signed: rules.signed_response,
+            encrypted: rules.encrypted_response,
+        };
+        let keys = self.keys_for(at, &jwt.token, protection).await;
+        let keys = keys.map_err(SignedResponseError::Keys)?;
+        open(&jwt.token, protection, keys.keys())?;
         Ok(())
     }
 }

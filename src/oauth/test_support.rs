@@ -11,12 +11,13 @@ use super::OAuthClient;
 use super::attempt::AttemptSecrets;
 use super::client_keys::ClientKeys;
 use super::registered::Registered;
+use crate::domain::algorithm::SigningAlgorithm;
 use crate::domain::authorization::{AuthorizationRules, ResponseMode};
-use crate::domain::client::{Registration, UnboundCallback};
+use crate::domain::client::{KeyFiles, Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{Discovery, IssuerRule, OAuth, Pkce, RefreshRules};
+use crate::domain::institution::{Discovery, IssuerRule, OAuth, OpenId, Pkce, RefreshRules};
 use crate::domain::random::Random;
 use crate::outgoing::Outgoing;
 
@@ -32,6 +33,28 @@ impl Random for Os {
 /// A client of institutions, without keys.
 pub fn client() -> OAuthClient {
     OAuthClient::new(Outgoing::default(), ClientKeys::default(), Arc::new(Os)).unwrap()
+}
+
+/// Files with one RSA key, to sign with `PS256` or to be encrypted to.
+pub fn key_files(signs: bool) -> KeyFiles {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/jose/proof.pem");
+    match signs {
+        true => KeyFiles {
+            signing: vec![file],
+            algorithms: vec![SigningAlgorithm::PS256],
+            ..KeyFiles::default()
+        },
+        false => KeyFiles {
+            encryption: vec![file],
+            ..KeyFiles::default()
+        },
+    }
+}
+
+/// A client of institutions, with these keys.
+pub fn client_with(keys: &KeyFiles) -> OAuthClient {
+    let keys = ClientKeys::open([keys]).unwrap();
+    OAuthClient::new(Outgoing::default(), keys, Arc::new(Os)).unwrap()
 }
 
 /// An institution whose endpoints are `/authorize`, `/token` and `/revoke` under `base`.
@@ -51,6 +74,7 @@ pub fn oauth(base: &Url) -> OAuth {
         pkce: Pkce::Required,
         response_mode: ResponseMode::Query,
         authorization: AuthorizationRules::default(),
+        openid: OpenId::default(),
         subject: None,
         refresh: RefreshRules::default(),
         consent: None,

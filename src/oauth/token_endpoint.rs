@@ -6,9 +6,11 @@ use oauth2::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 use url::Url;
 use url::form_urlencoded::Serializer;
+use zeroize::Zeroizing;
 
 use super::OAuthClient;
 use super::client_authentication::{Means, authenticate};
+use super::id_token::{IdToken, IdTokenError};
 use super::reason::{self, Meaning};
 use super::registered::Registered;
 use super::reply::{Refusal, Reply, Unfit};
@@ -30,6 +32,10 @@ pub struct Exchanged {
     pub fault: Option<UnusableTokenResponse>,
     /// Who signed in, if the institution's file says that the token response has it and it does.
     pub subject: Option<String>,
+    /// The ID token as it was sent, if there is one and `openid` was asked for. Nobody has verified it.
+    pub(super) sent_id_token: Option<Zeroizing<String>>,
+    /// The ID token of an authorization with `openid`, verified.
+    pub id_token: Option<IdToken>,
     /// Keeps the secrets of this exchange out of what else the institution says.
     pub scrubber: Scrubber,
 }
@@ -59,6 +65,12 @@ pub enum TokenError {
     /// The token response is well formed and of no use.
     #[error("the token response is of no use: {0}")]
     Unusable(UnusableTokenResponse),
+    /// It has tokens, and no ID token to be relied on.
+    #[error("the ID token is refused: {0}")]
+    IdToken(#[from] IdTokenError),
+    /// Nothing was sent: no ID token vouches for the code.
+    #[error("the ID token beside the code is refused: {0}")]
+    Vouching(IdTokenError),
 }
 
 impl TokenError {
@@ -72,6 +84,7 @@ impl TokenError {
             Self::Call(error) => error.meaning_to_a_client(),
             Self::Refused(refusal) => reason::of_call(oauth, &refusal.error),
             Self::Unusable(_) => Meaning::Reason(ErrorReason::ProviderError),
+            Self::IdToken(error) | Self::Vouching(error) => error.meaning(),
         }
     }
 }
@@ -135,8 +148,12 @@ impl OAuthClient {
         let response = TokenResponse(reply.members);
         let subject = match &at.oauth.subject {
             Some(SubjectSource::TokenResponse { field }) => response.subject(field),
-            Some(SubjectSource::Identify { .. }) | None => None,
+            Some(SubjectSource::Identify { .. } | SubjectSource::IdToken { .. }) | None => None,
         };
+        let sent_id_token = response.id_token().filter(|_| at.uses_openid());
+        if let Some(token) = &sent_id_token {
+            scrubber.learn(token);
+        }
         let shown = |fault| match fault {
             UnusableTokenResponse::TokenType(name) => {
                 UnusableTokenResponse::TokenType(scrubber.shown(&name, TYPE_NAME))
@@ -149,6 +166,8 @@ impl OAuthClient {
                 token_set,
                 fault,
                 subject,
+                sent_id_token,
+                id_token: None,
                 scrubber,
             }),
             None => {

@@ -100,7 +100,7 @@ impl Transport {
     /// Gets a document that an institution publishes, within these limits. Nothing that is secret is sent.
     pub async fn document(&self, at: &Url, limits: Limits) -> Result<Document, TransportError> {
         let accept = HeaderValue::from_static("application/json");
-        let request = |client: &Client| client.get(at.clone()).header(ACCEPT, accept.clone());
+        let request = |client: &Client| Ok(client.get(at.clone()).header(ACCEPT, accept.clone()));
         let (response, deadline, late) = self.sent(at, limits, request).await?;
         Document::read(response, deadline, late).await
     }
@@ -121,7 +121,7 @@ impl Transport {
         &self,
         endpoint: &Url,
         limits: Limits,
-        request: impl Fn(&Client) -> RequestBuilder,
+        request: impl Fn(&Client) -> Result<RequestBuilder, SetupError>,
     ) -> Result<(Response, Instant, TransportError), TransportError> {
         if !outgoing::is_confidential(endpoint) {
             return Err(TransportError::Insecure);
@@ -214,12 +214,9 @@ mod tests {
             let oauth = oauth(&server.url_by_name("/"));
             let outcome = transport
                 .unwrap()
-                .post(
-                    at(&oauth, &registration()),
-                    &oauth.token_endpoint,
-                    HeaderMap::new(),
-                    vec![],
-                )
+                .post(at(&oauth, &registration()), &oauth.token_endpoint, || {
+                    Ok((HeaderMap::new(), vec![]))
+                })
                 .await;
             assert_eq!(server.requests().len(), arrived);
             assert_eq!(asked.load(Ordering::SeqCst), tries);

@@ -100,6 +100,8 @@ pub enum MediaType {
     Unnamed,
     /// JSON, by any of its names.
     Json,
+    /// A signed or encrypted token (RFC 7519 section 10.3.1).
+    Jwt,
     /// HTML.
     Html,
     /// Any other text.
@@ -123,6 +125,7 @@ impl MediaType {
             b"" => Self::Unnamed,
             b"text/html" | b"application/xhtml+xml" => Self::Html,
             b"application/json" | b"text/json" => Self::Json,
+            b"application/jwt" => Self::Jwt,
             other if other.ends_with(b"+json") => Self::Json,
             other if other.starts_with(b"text/") => Self::Text,
             _ => Self::Other,
@@ -134,6 +137,7 @@ impl MediaType {
         match self {
             Self::Unnamed => "no media type",
             Self::Json => "JSON",
+            Self::Jwt => "a signed token",
             Self::Html => "HTML",
             Self::Text => "text",
             Self::Other => "something else",
@@ -151,6 +155,7 @@ mod tests {
             ("application/json", "JSON"),
             ("Application/JSON; charset=utf-8", "JSON"),
             ("application/problem+json", "JSON"),
+            ("application/jwt", "a signed token"),
             ("text/html; charset=utf-8", "HTML"),
             ("application/xhtml+xml", "HTML"),
             ("text/plain", "text"),

@@ -226,7 +226,8 @@ async fn post(gateway: &TestGateway, to: &Url, pairs: &[(&'static str, String)])
 }
 
 async fn is_held(gateway: &TestGateway, handle: &ResponseHandle) -> bool {
-    let held = held::held(&gateway.inside, handle).await;
+    let endpoint = CallbackEndpoint::find(&gateway.inside, CLIENT, FORM_BANK).expect("registered");
+    let held = held::held(&gateway.inside, &endpoint, handle).await;
     held.expect("answered").is_some()
 }
 

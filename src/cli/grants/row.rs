@@ -197,6 +197,7 @@ impl<'a> Object<'a> {
             expires_at,
             consent_expires_at: None,
             authorization_details: None,
+            person: None,
         })
     }
 }

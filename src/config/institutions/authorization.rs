@@ -97,20 +97,6 @@ impl RawOAuth {
                 "needs \"openid\" because response_type has an ID token; add it",
             );
         }
-        self.need_keys(reading, "response_type has an ID token");
-    }
-
-    /// What a token of the institution's is proved by.
-    fn need_keys(&self, reading: &Reading<'_>, because: &str) {
-        if self.issuer.is_none() {
-            let problem = format!("is needed because {because}; add the institution's issuer");
-            reading.wrong("oauth.issuer", problem);
-        }
-        if self.jwks_uri.is_none() {
-            let problem =
-                format!("is needed because {because}; add the address of the institution's keys");
-            reading.wrong("oauth.jwks_uri", problem);
-        }
     }
 
     fn details(&self, reading: &Reading<'_>) -> Result<Vec<Value>, Refused> {
@@ -138,8 +124,15 @@ impl RawOAuth {
 
     fn signed_response(&self, reading: &Reading<'_>) -> Result<SigningAlgorithm, Refused> {
         const KEY: &str = "oauth.authorization_signed_response_alg";
-        if self.response_mode.is_jwt() {
-            self.need_keys(reading, "responses are JWTs");
+        for (key, is_missing) in [
+            ("oauth.issuer", self.issuer.is_none()),
+            ("oauth.jwks_uri", self.jwks_uri.is_none()),
+        ] {
+            if is_missing && self.response_mode.is_jwt() {
+                let problem = "is needed because responses are JWTs, which are proved by it; add it as the institution \
+                               publishes it";
+                reading.wrong(key, problem);
+            }
         }
         match self.authorization_signed_response_alg {
             Some(_) if !self.response_mode.is_jwt() => Err(reading.invalid(KEY, ONLY_JWT)),

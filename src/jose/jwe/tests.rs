@@ -26,11 +26,9 @@ fn ec(curve: Curve) -> DecryptionKey {
     DecryptionKey::of_curve(curve, key).unwrap()
 }
 
-/// A token with that content, for the key in [`PROOF_KEY`] by `RSA-OAEP-256`, and that key.
-pub fn for_us(content: &str) -> (String, DecryptionKey) {
-    let key = rsa();
-    let parts = encrypted_content(RSA, &key, json!({}), content);
-    (parts.join("."), key)
+/// A token with that content, encrypted to the key in [`PROOF_KEY`] by `RSA-OAEP-256`.
+pub fn for_us(content: &str) -> String {
+    encrypted_content(RSA, &rsa(), json!({}), content).join(".")
 }
 
 /// The five parts of a token, of which a test may spoil one.

@@ -45,6 +45,7 @@ async fn outcome(
     let authorized = Authorized {
         state: &AuthorizationState::parse(&format!("07{}", "s".repeat(43))).unwrap(),
         code: &AuthorizationCode::parse("CANARY-code/+=").unwrap(),
+        id_token: None,
         secrets: &secrets(),
     };
     let at = registered(oauth, registration);

@@ -3,9 +3,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::super::attempt::AttemptSecrets;
-use super::super::client_keys::{ClientKeys, RegistrationKeys};
 use super::super::pushed_request::{PushError, Unusable};
-use super::super::test_support::{Os, at, oauth, registration, secrets};
+use super::super::test_support::{
+    at, client, client_with, key_files, oauth, registration, secrets,
+};
 use super::super::transport_error::TransportError;
 use super::*;
 use crate::domain::algorithm::SigningAlgorithm;
@@ -44,11 +45,11 @@ async fn placed(
         ui_locales: Some("fr de"),
         hints: &[],
     };
-    client.place(&request, &Os, now()).await
+    client.place(&request, now()).await
 }
 
 async fn in_the_address(oauth: &OAuth) -> Url {
-    let client = OAuthClient::new(Default::default()).unwrap();
+    let client = client();
     placed(&client, oauth, &registration()).await.unwrap()
 }
 
@@ -61,7 +62,7 @@ async fn pushed(
     let (mut oauth, mut registration) = (bank(), registration());
     oauth.authorization.pushed_to = Some(server.url("/par"));
     change(&mut oauth, &mut registration);
-    let client = OAuthClient::new(Default::default()).unwrap();
+    let client = client();
     let outcome = placed(&client, &oauth, &registration).await;
     (outcome, server.requests())
 }
@@ -300,26 +301,24 @@ async fn a8_a_refusal_is_told_without_our_secrets() {
     assert!(outcome.unwrap_err().is_an_outage());
 }
 
-/// A client with one key, and what verifies its signatures.
-fn signer(registration: &Registration) -> (OAuthClient, JwkSet) {
+/// A client that signs, its registration, and what verifies its signatures.
+fn signer() -> (OAuthClient, Registration, JwkSet) {
     prove().unwrap();
-    let key = SigningKey::generate(SigningAlgorithm::ES256).unwrap();
+    let files = key_files(true);
+    let pem = std::fs::read(&files.signing[0]).unwrap();
+    let key = SigningKey::from_pem(&pem, SigningAlgorithm::PS256).unwrap();
     let set = json!({"keys": [key.public_jwk()]}).to_string();
-    let keys = RegistrationKeys {
-        signing: vec![key],
-        ..RegistrationKeys::default()
+    let client = client_with(&files);
+    let registration = Registration {
+        keys: Some(files),
+        ..registration()
     };
-    let keys = ClientKeys::from_iter([(registration.redirect_uri.clone(), keys)]);
-    let client = OAuthClient::new(Default::default()).unwrap();
-    (
-        client.with_client_keys(keys),
-        JwkSet::parse(set.as_bytes()).unwrap(),
-    )
+    (client, registration, JwkSet::parse(set.as_bytes()).unwrap())
 }
 
 /// Header and claims of a request object with that signature.
 fn opened(object: &str, set: &JwkSet) -> (Value, Value) {
-    let claims = verify(object, SigningAlgorithm::ES256, VerifyWith::Keys(set)).unwrap();
+    let claims = verify(object, SigningAlgorithm::PS256, VerifyWith::Keys(set)).unwrap();
     let header = URL_SAFE_NO_PAD
         .decode(object.split('.').next().unwrap())
         .unwrap();
@@ -331,14 +330,14 @@ fn opened(object: &str, set: &JwkSet) -> (Value, Value) {
 
 #[tokio::test]
 async fn a9_a_signed_request_is_for_the_issuer_and_says_everything_inside() {
-    let (mut oauth, registration) = (bank(), registration());
-    oauth.authorization.request_object = Some(SigningAlgorithm::ES256);
+    let mut oauth = bank();
+    oauth.request_object_signing_alg = Some(SigningAlgorithm::PS256);
     oauth.authorization.max_age = Some(300);
     oauth.authorization.details = vec![json!({"type": "accounts"})];
     oauth.authorize_parameters = [("sub", "guichet-1"), ("jti", "x"), ("request", "y")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-    let (client, set) = signer(&registration);
+    let (client, registration, set) = signer();
     let url = placed(&client, &oauth, &registration).await.unwrap();
     assert_eq!(names(&url), ["client_id", "request"]);
     let object = url.query_pairs().nth(1).unwrap().1;
@@ -351,7 +350,7 @@ async fn a9_a_signed_request_is_for_the_issuer_and_says_everything_inside() {
     assert_eq!(time("iat"), now().as_second());
     assert_eq!(time("exp") - time("nbf"), 300);
     assert!(time("nbf") <= time("iat") && time("iat") < time("exp"));
-    assert_eq!(claims["jti"].as_str().unwrap().len(), 43);
+    assert_eq!(claims["jti"].as_str().unwrap().len(), 22);
     for absent in ["sub", "request", "request_uri"] {
         assert_eq!(claims.get(absent), None, "{absent}");
     }
@@ -369,10 +368,10 @@ async fn a9_a_signed_request_is_for_the_issuer_and_says_everything_inside() {
 
 #[tokio::test]
 async fn a9_with_openid_what_its_standard_demands_is_said_outside_as_well() {
-    let (mut oauth, registration) = (bank(), registration());
-    oauth.authorization.request_object = Some(SigningAlgorithm::ES256);
+    let mut oauth = bank();
+    oauth.request_object_signing_alg = Some(SigningAlgorithm::PS256);
     oauth.scopes = vec!["openid".to_owned()];
-    let (client, _) = signer(&registration);
+    let (client, registration, _) = signer();
     let url = placed(&client, &oauth, &registration).await.unwrap();
     assert_eq!(
         names(&url),
@@ -383,10 +382,10 @@ async fn a9_with_openid_what_its_standard_demands_is_said_outside_as_well() {
 #[tokio::test]
 async fn a9_a_signed_request_is_pushed_as_it_is() {
     let server = FakeServer::start(|_| says("201 Created", SOUND));
-    let (mut oauth, registration) = (bank(), registration());
-    oauth.authorization.request_object = Some(SigningAlgorithm::ES256);
+    let mut oauth = bank();
+    oauth.request_object_signing_alg = Some(SigningAlgorithm::PS256);
     oauth.authorization.pushed_to = Some(server.url("/par"));
-    let (client, set) = signer(&registration);
+    let (client, registration, set) = signer();
     let url = placed(&client, &oauth, &registration).await.unwrap();
     assert_eq!(names(&url), ["client_id", "request_uri"]);
     let form = server.requests()[0].form();
@@ -397,10 +396,15 @@ async fn a9_a_signed_request_is_pushed_as_it_is() {
 
 #[tokio::test]
 async fn a9_without_a_key_nobody_is_sent_anywhere() {
-    let (mut oauth, registration) = (bank(), registration());
-    oauth.authorization.request_object = Some(SigningAlgorithm::PS256);
-    let (client, _) = signer(&registration);
+    let mut oauth = bank();
+    oauth.request_object_signing_alg = Some(SigningAlgorithm::PS256);
+    let refused = placed(&client(), &oauth, &registration()).await.err();
+    assert!(
+        matches!(refused, Some(PrepareError::Sign(_))),
+        "{refused:?}"
+    );
+    let (client, registration, _) = signer();
+    oauth.issuer = None;
     let refused = placed(&client, &oauth, &registration).await.err();
-    let expected = PrepareError::Sign(RequestObjectError::NoKey("PS256"));
-    assert_eq!(refused, Some(expected));
+    assert_eq!(refused, Some(PrepareError::NoIssuer));
 }

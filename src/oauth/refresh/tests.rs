@@ -18,6 +18,7 @@ fn current(refresh_token: Option<&str>) -> TokenSet {
         expires_at: None,
         consent_expires_at: None,
         authorization_details: None,
+        person: None,
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::super::test_support::{at, oauth, registration};
+use super::super::test_support::{at, client, oauth, registration};
 use super::*;
 use crate::domain::institution::OAuth;
 
@@ -12,8 +12,7 @@ fn state() -> String {
 
 /// Reads a response as it came.
 fn read(raw: &[u8]) -> Result<AuthorizationResponse, InvalidAuthorizationResponse> {
-    static CLIENT: LazyLock<OAuthClient> =
-        LazyLock::new(|| OAuthClient::new(Default::default()).expect("certificates"));
+    static CLIENT: LazyLock<OAuthClient> = LazyLock::new(client);
     CLIENT.read_response(at(&bank(), &registration()), raw)
 }
 

@@ -3,17 +3,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::super::client_keys::{ClientKeys, RegistrationKeys};
 use super::super::jwks::KeysError;
 use super::super::response::{
     AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, IssuerMismatch,
     UnprovenResponse,
 };
-use super::super::test_support::{at, oauth, registration};
+use super::super::test_support::{at, client, client_with, key_files, oauth, registration};
 use super::super::transport_error::TransportError;
 use super::*;
 use crate::domain::algorithm::{ContentEncryption, Encryption, KeyManagement, SigningAlgorithm};
 use crate::domain::authorization::ResponseMode;
+use crate::domain::client::{KeyFiles, Registration};
 use crate::domain::institution::OAuth;
 use crate::fake_server::{FakeServer, json as says};
 use crate::jose::{Head, SigningKey, for_us, prove};
@@ -34,6 +34,7 @@ struct Signer {
     server: FakeServer,
     oauth: OAuth,
     client: OAuthClient,
+    keys: Option<KeyFiles>,
 }
 
 impl Signer {
@@ -50,7 +51,8 @@ impl Signer {
             key,
             server,
             oauth,
-            client: OAuthClient::new(Default::default()).unwrap(),
+            client: client(),
+            keys: None,
         }
     }
 
@@ -70,19 +72,26 @@ impl Signer {
         claims
     }
 
+    fn registration(&self) -> Registration {
+        Registration {
+            keys: self.keys.clone(),
+            ..registration()
+        }
+    }
+
     fn sign(&self, claims: &Value) -> String {
         self.key.sign(Head::Kid, None, claims).unwrap()
     }
 
     fn read(&self, raw: &str) -> Result<AuthorizationResponse, InvalidAuthorizationResponse> {
-        let registration = registration();
+        let registration = self.registration();
         self.client
             .read_response(at(&self.oauth, &registration), raw.as_bytes())
     }
 
     async fn proved(&self, token: &str) -> Result<(), UnprovenResponse> {
         let response = self.read(&format!("response={token}")).unwrap();
-        let registration = registration();
+        let registration = self.registration();
         let at = at(&self.oauth, &registration);
         self.client.prove_response(at, &response, now()).await
     }
@@ -191,7 +200,8 @@ async fn c16_only_a_signature_of_the_institutions_key_and_the_registered_algorit
     let bank = Signer::start();
     let claims = Signer::claims("foo", json!(1));
     let token = bank.sign(&claims);
-    let signature = |error: JoseError| unproven(UnprovenJwt::Signature(ProofError::Token(error)));
+    let signature =
+        |error: JoseError| unproven(UnprovenJwt::Signature(SignedResponseError::Jose(error)));
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let (head, body) = (encode(r#"{"alg":"none"}"#), encode(&claims.to_string()));
     assert_eq!(
@@ -229,7 +239,7 @@ async fn c16_keys_that_cannot_be_read_prove_nothing() {
     let mut bank = Signer::start();
     let broken = FakeServer::start(|_| says("500 A", "{}"));
     bank.oauth.discovery.jwks_uri = Some(broken.url("/keys"));
-    let expected = ProofError::Keys(KeysError::Call(TransportError::Status(500)));
+    let expected = SignedResponseError::Keys(KeysError::Call(TransportError::Status(500)));
     assert_eq!(
         bank.with("foo", json!(1)).await,
         unproven(UnprovenJwt::Signature(expected))
@@ -313,18 +323,13 @@ async fn c16_where_responses_are_encrypted_one_that_is_not_is_refused() {
         enc: ContentEncryption::A256Gcm,
     });
     let token = bank.sign(&Signer::claims("foo", json!(1)));
-    let (encrypted, key) = for_us(&token);
-    let keys = RegistrationKeys {
-        decryption: vec![key],
-        ..RegistrationKeys::default()
-    };
-    let keys = ClientKeys::from_iter([(registration().redirect_uri, keys)]);
-    bank.client = OAuthClient::new(Default::default())
-        .unwrap()
-        .with_client_keys(keys);
+    let files = key_files(false);
+    bank.client = client_with(&files);
+    bank.keys = Some(files);
+    let encrypted = for_us(&token);
     assert_eq!(bank.proved(&encrypted).await, Ok(()));
     let held = bank.read(&format!("response={encrypted}")).unwrap();
-    let registration = registration();
+    let registration = bank.registration();
     let again = bank
         .client
         .read_held_response(at(&bank.oauth, &registration), &held.to_bytes());

@@ -129,9 +129,7 @@ async fn a7_every_attempt_is_pushed_once_and_anew(backend: Backend) {
         again.body
     );
     assert_eq!(at.pushes(), 1, "the page alone pushes nothing");
-    let action = again.between("action=\"", "\"").expect("a form");
-    let to = again.url.join(&action).expect("a URL");
-    let second = visitor.post(&to, &[("action", "continue")]).await;
+    let second = visitor.press(&again, "continue").await;
     let second = second.location().expect("to the bank");
     assert_eq!(at.pushes(), 2);
     assert_ne!(first, second);
@@ -173,11 +171,7 @@ async fn a8_a_push_that_fails_ends_the_attempt_with_a_page_to_try_again(backend:
             "{knob:?}: {}",
             page.body
         );
-        assert!(
-            page.body.contains("value=\"retry\""),
-            "{knob:?}: {}",
-            page.body
-        );
+        assert!(page.button("retry").is_some(), "{knob:?}: {}", page.body);
         assert_eq!(at.gateway.state(member).await["auth_status"], 3, "{knob:?}");
         assert_eq!(at.pushes(), before + 1, "{knob:?}");
     }
@@ -197,9 +191,9 @@ async fn a8_a_push_that_fails_ends_the_attempt_with_a_page_to_try_again(backend:
     at.bank.turn(Par::Status200);
     let (member, visitor, opened) = at.opened().await;
     let outcome = opened.location().expect("to the outcome");
-    visitor.follow(&outcome).await;
+    let page = visitor.follow(&outcome).await;
     at.bank.be_honest();
-    let again = visitor.post(&outcome, &[("action", "retry")]).await;
+    let again = visitor.press(&page, "retry").await;
     let request = again.location().expect("to the bank");
     let page = at.bank.response(&request).await.deliver(&visitor).await;
     assert_eq!(page.name(), Some("connected"), "{:?}", at.bank.refusals());

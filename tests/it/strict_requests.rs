@@ -206,6 +206,7 @@ async fn a8_a_push_that_fails_ends_the_attempt_with_a_page_to_try_again(backend:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decision_35_an_institution_that_fails_again_and_again_is_not_asked_for_a_while() {
     let at = AtStrict::pushing(Backend::Sqlite, "").await;
+    let (_, waiting) = at.member().await;
     let down = || Behaviour::Says(503, "application/json", "{}".to_owned());
     for _ in 0..5 {
         at.bank.next(Place::Par, down());
@@ -215,7 +216,13 @@ async fn decision_35_an_institution_that_fails_again_and_again_is_not_asked_for_
         assert_eq!(page.reason(), Some("PROVIDER_ERROR"), "{}", page.body);
     }
     assert_eq!(at.pushes(), 5);
-    let (_, _, _) = at.opened().await;
+    let page = at.gateway.visitor().get(&waiting).await;
+    assert_eq!(
+        (page.status, page.name()),
+        (503, Some("maintenance")),
+        "{}",
+        page.body
+    );
     assert_eq!(at.pushes(), 5, "nobody waits for one that does not work");
 }
 

@@ -24,7 +24,7 @@ use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
 use crate::jose;
 use crate::metrics::{Configured, Metrics};
-use crate::oauth::OAuthClient;
+use crate::oauth::{ClientKeys, OAuthClient};
 use crate::outgoing::Outgoing;
 use crate::seal::{KeyRing, SealKey, Sealer};
 use crate::serve::{Caps, Server, descriptors};
@@ -38,7 +38,7 @@ pub struct Sources {
     /// The machine's clocks.
     pub clocks: Box<dyn Clocks>,
     /// Where randomness comes from.
-    pub random: Box<dyn Random>,
+    pub random: Arc<dyn Random>,
 }
 
 impl Sources {
@@ -46,7 +46,7 @@ impl Sources {
     pub fn real() -> Self {
         Self {
             clocks: Box::new(MachineClocks),
-            random: Box::new(SystemRandom),
+            random: Arc::new(SystemRandom),
         }
     }
 }
@@ -108,6 +108,11 @@ pub async fn now(store: &Store) -> Result<Timestamp, StoreError> {
     Ok(timeline.now())
 }
 
+/// What time it is by this machine's clock, for a command that looks at nothing else.
+pub fn time_of_day() -> Timestamp {
+    MachineClocks.of_day()
+}
+
 /// The configured seal keys.
 pub fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
     let mut keys = config
@@ -138,6 +143,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         keep_unconnected: config.store.keep_unconnected,
         keep_reports: config.store.keep_reports,
         watch_every: config.watch_every,
+        client_key_old_after: config.client_keys.old_after,
         places: Places {
             endpoint: at_most(config.webhooks.places),
             institution: INSTITUTION_PLACES,
@@ -153,6 +159,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     let aggregator_keys = keys.map(|it| (it.name.clone(), secret_text(it.key.expose_secret())));
     let aggregator_keys = aggregator_keys.collect();
     let webhooks = webhooks(&config)?;
+    let client_keys = client_keys(&config)?;
     let configured = Configured::of(&config.clients, &config.institutions);
     let clock = Timeline::new(sources.clocks);
     let metrics = Metrics::new(configured, store::STEPS, clock.now());
@@ -160,7 +167,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     let gateway = Arc::new(Gateway {
         store: store.measured(metrics.clone()),
         sealer: Sealer::new(ring),
-        oauth: OAuthClient::new(outgoing)?,
+        oauth: OAuthClient::new(outgoing, client_keys, sources.random.clone())?,
         claims: Claims::new(&aggregators),
         aggregators: Aggregators::new(aggregators),
         clients: Clients::new(config.clients),
@@ -261,6 +268,15 @@ pub fn outgoing(config: &Config) -> anyhow::Result<Outgoing> {
         return Ok(Outgoing::default());
     };
     Outgoing::through(proxy.url.expose_secret(), &proxy.except).map_err(anyhow::Error::msg)
+}
+
+/// The private keys that clients have at institutions.
+pub fn client_keys(config: &Config) -> anyhow::Result<ClientKeys> {
+    let clients = config.clients.iter();
+    let registrations = clients.flat_map(|it| it.registrations.values());
+    Ok(ClientKeys::open(
+        registrations.filter_map(|it| it.keys.as_ref()),
+    )?)
 }
 
 fn rates(limits: &config::Limits) -> Rates {

@@ -9,6 +9,7 @@
 //! type that holds one can be printed.
 
 mod address;
+mod client_keys;
 mod clients;
 mod document;
 mod fault;
@@ -35,8 +36,8 @@ pub use fault::{ConfigError, Fault, Place, Warning};
 pub use outgoing::ProxySettings;
 pub use reading::Environment;
 pub use sections::{
-    AggregatorMode, AggregatorSettings, Consents, Limits, Links, Listen, Log, LogFilter, LogFormat,
-    Operator, Sessions, WebhookSettings,
+    AggregatorMode, AggregatorSettings, ClientKeys, Consents, Limits, Links, Listen, Log,
+    LogFilter, LogFormat, Operator, Sessions, WebhookSettings,
 };
 pub use storage::{SealKey, StoreLocation, StoreSettings};
 pub use value::Moment;
@@ -79,6 +80,8 @@ pub struct Config {
     pub webhooks: WebhookSettings,
     /// What is told of the end of consents.
     pub consents: Consents,
+    /// What is told of the private keys that clients have at institutions.
+    pub client_keys: ClientKeys,
     /// The proxy that outgoing calls go through, if any.
     pub proxy: Option<ProxySettings>,
     /// What is logged.
@@ -169,6 +172,7 @@ impl Config {
             aggregators: aggregators.as_deref().ok(),
         };
         let (clients, sso_keys) = surroundings.clients(reading, tree.clients);
+        client_keys::warn_of_the_shared(reading, &clients);
         warn_of_the_unused(reading, &clients, &found.institutions);
         warn_of_the_idle(
             reading,
@@ -189,6 +193,7 @@ impl Config {
             aggregators: aggregators?,
             webhooks: tree.webhooks,
             consents: tree.consents,
+            client_keys: tree.client_keys,
             proxy: proxy?,
             log: tree.log,
             watch_every: tree.institutions.watch_every,

@@ -36,6 +36,7 @@ pub mod signature;
 pub mod steps;
 pub mod store;
 pub mod telemetry;
+pub mod watched_files;
 pub mod webhook;
 pub mod worker;
 

@@ -11,6 +11,7 @@ use crate::app;
 use crate::config::{AggregatorMode, Config, Environment, StoreLocation};
 use crate::domain::id::InstitutionCode;
 use crate::domain::secret::Digest;
+use crate::flow::client_keys;
 use crate::outgoing;
 use crate::printable::printable;
 use crate::serve::descriptors;
@@ -43,6 +44,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(risk) = app::few_descriptors(&config.listen, descriptors::hard_limit()) {
         println!("warning: {risk}");
     }
+    tell_client_keys(&config)?;
     let keys = app::key_ring(&config)?.identities();
     let store = check_store(&config, &keys, options.online).await;
     if options.online {
@@ -52,6 +54,39 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         return hosts;
     }
     Ok(store?)
+}
+
+/// Lists the private keys that clients have at institutions, and warns of old ones.
+fn tell_client_keys(config: &Config) -> anyhow::Result<()> {
+    let (all, now) = (app::client_keys(config)?, app::time_of_day());
+    for client in &config.clients {
+        for registration in client.registrations.values() {
+            let Some(files) = &registration.keys else {
+                continue;
+            };
+            for key in all.in_use(files) {
+                let whose = format!(
+                    "client key of {} at {}",
+                    client.id, registration.institution
+                );
+                let does = match (key.usage, key.signs) {
+                    ("sig", true) => "signs",
+                    ("sig", false) => "published",
+                    _ => "decrypts",
+                };
+                let age = client_keys::age(&key, now).map_or(String::new(), |age| {
+                    format!(", {} days old", client_keys::days(age))
+                });
+                let (kid, algorithms) = (&key.kid, key.algorithms.join(" and "));
+                let file = key.file.display();
+                println!("{whose}: {kid} {algorithms} {does}{age} ({file})");
+                if let Some(risk) = client_keys::risk(&key, now, config.client_keys.old_after) {
+                    println!("warning: {whose}: {kid} {risk}");
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks whether the store can be used, and what is risky about it.

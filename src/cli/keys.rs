@@ -1,4 +1,5 @@
-//! `guichet keys`: API keys of the configured clients, for the Platform API, and the change to another seal key.
+//! `guichet keys`: API keys of the configured clients, for the Platform API, the change to another seal key, and new keys
+//! that clients have at institutions.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use super::config_file::ConfigFile;
-use super::rotate;
+use super::{client_keys, rotate};
 use crate::app;
 use crate::config::{Config, Environment};
 use crate::domain::id::ClientId;
@@ -47,11 +48,15 @@ enum Command {
     /// Seal everything in the store under the first of the seal keys, while gateways serve, and say which of the
     /// others are still needed. Changes no API key.
     Rotate(ConfigFile),
+    /// Private keys that clients have at institutions. Changes no API key.
+    #[command(subcommand)]
+    Client(client_keys::Command),
 }
 
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let target = match &options.command {
         Command::Rotate(file) => return rotate::run(file).await,
+        Command::Client(command) => return client_keys::run(command),
         Command::Create(target) | Command::List(target) | Command::Retire { target, .. } => target,
     };
     let (config, _) = Config::load(Some(&target.config), &Environment::of_process()?)?;
@@ -104,7 +109,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
             }
             println!("{id} retired");
         }
-        Command::Rotate(_) => {}
+        Command::Rotate(_) | Command::Client(_) => {}
     }
     Ok(())
 }

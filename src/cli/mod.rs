@@ -9,6 +9,7 @@
 //! | 4 | the store cannot be used |
 
 mod check;
+mod client_keys;
 mod config_file;
 mod consents;
 #[cfg(feature = "demo")]
@@ -48,7 +49,8 @@ enum Command {
     Serve(serve::Options),
     /// Say what is wrong with a configuration, and what is risky; changes nothing.
     Check(check::Options),
-    /// API keys of the configured clients; and everything sealed anew under another seal key.
+    /// API keys of the configured clients; everything sealed anew under another seal key; keys that clients have at
+    /// institutions.
     Keys(keys::Options),
     /// The events that were told to clients, or could not be: list, show, send again, test.
     Events(events::Options),

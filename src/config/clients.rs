@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::address::PublicUrl;
+use super::client_keys;
 use super::fault::{Refused, Warning};
 use super::institutions::{Found, background};
 use super::raw;
 use super::reading::Reading;
 use super::secrets::Written;
 use super::sections::{AggregatorSettings, Links, WebhookSettings};
-use super::value::{BasicUser, Parsed, Section};
+use super::value::{BasicUser, Parsed, Scope, Section};
+use crate::domain::algorithm::SigningAlgorithm;
+use crate::domain::authorization::ResponseType;
 use crate::domain::background::BackgroundRules;
 use crate::domain::client::{
     BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
@@ -25,7 +28,7 @@ use crate::domain::client_authentication::{
 use crate::domain::endpoint::EndpointId;
 use crate::domain::event::EventKind;
 use crate::domain::id::{AggregatorName, ClientId, InstitutionCode};
-use crate::domain::institution::OAuth;
+use crate::domain::institution::{OAuth, SubjectSource};
 
 /// What clients are checked against.
 pub struct Surroundings<'a> {
@@ -340,9 +343,9 @@ impl Surroundings<'_> {
             true => oauth.clone(),
             false => self.overlaid(reading, at, &code, &raw.oauth)?,
         };
-        let method = oauth.client_authentication;
+        let method = &oauth.client_authentication;
         let is_raw = AuthenticationMethod::ClientSecretBasic(BasicEncoding::Raw);
-        if method == is_raw && raw.client_id.contains(':') {
+        if *method == is_raw && raw.client_id.contains(':') {
             reading.wrong(
                 &format!("{at}.client_id"),
                 format!(
@@ -352,21 +355,36 @@ impl Surroundings<'_> {
                 ),
             );
         }
+        let files = [raw.signing_key_files, raw.encryption_key_files];
+        let keys = client_keys::build(reading, at, (&code, &oauth), files);
         let client_authentication = client_secret.and_then(|secret| match (method, secret) {
             (AuthenticationMethod::None, None) => Ok(ClientAuthentication::None),
+            (AuthenticationMethod::PrivateKeyJwt(rules), None) => {
+                Ok(ClientAuthentication::PrivateKeyJwt(rules.clone()))
+            }
+            (AuthenticationMethod::ClientSecretJwt(rules), Some(secret)) => {
+                warn_of_the_short(reading, &key, rules.algorithm, &secret);
+                Ok(ClientAuthentication::ClientSecretJwt(rules.clone(), secret))
+            }
             (AuthenticationMethod::ClientSecretBasic(encoding), Some(secret)) => {
-                Ok(ClientAuthentication::ClientSecretBasic(encoding, secret))
+                Ok(ClientAuthentication::ClientSecretBasic(*encoding, secret))
             }
             (AuthenticationMethod::ClientSecretPost, Some(secret)) => {
                 Ok(ClientAuthentication::ClientSecretPost(secret))
             }
-            (AuthenticationMethod::None, Some(_)) => Err(reading.wrong(
-                &key,
-                format!(
-                    "would not be used: {code} has client_authentication = \"none\"; remove it or \
-                     correct the institution"
-                ),
-            )),
+            (AuthenticationMethod::None | AuthenticationMethod::PrivateKeyJwt(_), Some(_)) => {
+                let asked = match method {
+                    AuthenticationMethod::PrivateKeyJwt(_) => "private_key_jwt",
+                    _ => "none",
+                };
+                Err(reading.wrong(
+                    &key,
+                    format!(
+                        "would not be used: {code} has client_authentication = \"{asked}\"; remove it or \
+                         correct the institution"
+                    ),
+                ))
+            }
             (_, None) => Err(reading.wrong(
                 &key,
                 format!(
@@ -375,6 +393,12 @@ impl Surroundings<'_> {
                 ),
             )),
         });
+        self.check_openid(
+            reading,
+            at,
+            (&oauth, raw.scopes.as_deref()),
+            &client_authentication,
+        );
         if raw.unbound_callback == UnboundCallback::Ignore {
             reading.warn(
                 &format!("{at}.unbound_callback"),
@@ -392,11 +416,66 @@ impl Surroundings<'_> {
             oauth,
             client_id: raw.client_id,
             client_authentication: client_authentication?,
+            keys: keys?,
             scopes: raw
                 .scopes
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
             unbound_callback: raw.unbound_callback,
         })
+    }
+
+    /// Whether a registration that asks who signs in has what is needed to verify it.
+    fn check_openid(
+        &self,
+        reading: &Reading<'_>,
+        at: &str,
+        (oauth, own_scopes): (&OAuth, Option<&[Scope]>),
+        authentication: &Result<ClientAuthentication, Refused>,
+    ) {
+        let is_openid = |scope: &Scope| scope.0 == "openid";
+        let is_asked = match own_scopes {
+            Some(scopes) => scopes.iter().any(is_openid),
+            None => oauth.uses_openid(&oauth.scopes),
+        };
+        let key = match own_scopes {
+            Some(_) => format!("{at}.scopes"),
+            None => format!("{at}.institution"),
+        };
+        let algorithm = oauth.openid.id_token_signed_response_alg;
+        let lacks = oauth
+            .lacks_to_verify(algorithm)
+            .filter(|_| own_scopes.is_some());
+        if let Some(lacks) = lacks.filter(|_| is_asked) {
+            let problem = format!(
+                "has \"openid\", but the institution has no oauth.{lacks} to verify ID tokens with; add it there, or \
+                 remove the scope"
+            );
+            reading.wrong(&key, problem);
+        }
+        if !is_asked && matches!(oauth.subject, Some(SubjectSource::IdToken { .. })) {
+            let problem = "has no ID tokens without the scope \"openid\", but [oauth.subject] has from = \"id_token\"; add \
+                           the scope, or remove that section";
+            reading.wrong(&key, problem);
+        }
+        if !is_asked
+            && own_scopes.is_some()
+            && oauth.authorization.response_type != ResponseType::Code
+        {
+            let problem =
+                "needs \"openid\" because the institution's response_type has an ID token; add it";
+            reading.wrong(&key, problem);
+        }
+        let has_secret = authentication
+            .as_ref()
+            .is_ok_and(|it| it.client_secret().is_some());
+        if is_asked && algorithm.is_symmetric() && !has_secret && authentication.is_ok() {
+            let problem = format!(
+                "has ID tokens signed with {}, which needs a client secret; have another \
+                 id_token_signed_response_alg registered",
+                algorithm.name()
+            );
+            reading.wrong(&key, problem);
+        }
     }
 
     /// The institution's OAuth as a registration has it; what is wrong is a fault of the registration's key.
@@ -464,6 +543,31 @@ impl Surroundings<'_> {
             );
         }
         Ok(configured)
+    }
+}
+
+/// Warns of a client secret that is shorter than what it signs (RFC 7518 section 3.2).
+fn warn_of_the_short(
+    reading: &mut Reading<'_>,
+    key: &str,
+    algorithm: SigningAlgorithm,
+    secret: &SecretString,
+) {
+    let least = match algorithm {
+        SigningAlgorithm::HS384 => 48,
+        SigningAlgorithm::HS512 => 64,
+        _ => 32,
+    };
+    let length = secret.expose_secret().len();
+    if length < least {
+        reading.warn(
+            key,
+            format!(
+                "is {length} bytes long, and {} needs {least} (RFC 7518 section 3.2): who sees an assertion could guess it; \
+                 ask the institution for a longer one",
+                algorithm.name()
+            ),
+        );
     }
 }
 

@@ -1,9 +1,12 @@
 //! Institution files: one TOML file per bank. `institutions/_example.toml` explains every key.
 
+mod authorization;
 mod calls;
+mod client_authentication;
 mod fields;
 mod help;
 mod layers;
+mod openid;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,12 +21,14 @@ use super::document::{Document, Reference};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
+use crate::domain::algorithm::{ContentEncryption, KeyManagement, SigningAlgorithm};
+use crate::domain::authorization::{ResponseMode, ResponseType};
 use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
 use crate::domain::call::CallName;
-use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
+use crate::domain::client_authentication::{AssertionAudience, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
+    Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, SubjectSource,
 };
 use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
 use crate::domain::window::ErrorReason;
@@ -35,7 +40,12 @@ const REFERENCE: Reference = Reference {
 };
 
 /// What the authorization request has in no address, besides the parameters of every one.
-const NOT_IN_AN_ADDRESS: [&str; 3] = ["client_secret", "request", "request_uri"];
+const NOT_IN_AN_ADDRESS: [&str; 4] = [
+    "client_secret",
+    "request",
+    "request_uri",
+    "authorization_details",
+];
 
 /// What a folder holds.
 #[derive(Default)]
@@ -311,8 +321,11 @@ struct RawOAuth {
     jwks_uri: Option<HttpsUrl>,
     #[serde(default = "yes")]
     watch: bool,
-    client_authentication: MethodName,
+    client_authentication: client_authentication::Name,
     basic_encoding: Option<BasicEncoding>,
+    client_assertion_signing_alg: Option<SigningAlgorithm>,
+    client_assertion_audience: Option<AssertionAudience>,
+    request_object_signing_alg: Option<SigningAlgorithm>,
     #[serde(default)]
     scopes: Vec<Scope>,
     scope_separator: Option<String>,
@@ -329,6 +342,12 @@ struct RawOAuth {
     response_mode: ResponseMode,
     #[serde(default, deserialize_with = "value::optional_section")]
     subject: Option<RawSubject>,
+    id_token_signed_response_alg: Option<SigningAlgorithm>,
+    id_token_encrypted_response_alg: Option<KeyManagement>,
+    id_token_encrypted_response_enc: Option<ContentEncryption>,
+    userinfo_signed_response_alg: Option<SigningAlgorithm>,
+    #[serde(default)]
+    id_token_claims: BTreeMap<String, String>,
     #[serde(default)]
     errors: BTreeMap<String, ErrorReason>,
     #[serde(default, deserialize_with = "value::section")]
@@ -339,6 +358,19 @@ struct RawOAuth {
     consent_days: Option<Duration>,
     #[serde(default = "yes")]
     revoke_replaced: bool,
+    #[serde(default)]
+    response_type: ResponseType,
+    pushed_authorization_request_endpoint: Option<HttpsUrl>,
+    #[serde(default)]
+    authorization_details: Vec<toml::Table>,
+    prompt: Option<Label>,
+    max_age: Option<u32>,
+    acr_values: Option<Label>,
+    claims: Option<toml::Table>,
+    login_hint: Option<Label>,
+    authorization_signed_response_alg: Option<SigningAlgorithm>,
+    authorization_encrypted_response_alg: Option<KeyManagement>,
+    authorization_encrypted_response_enc: Option<ContentEncryption>,
 }
 
 fn yes() -> bool {
@@ -378,14 +410,6 @@ impl Default for RawRefresh {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum MethodName {
-    ClientSecretBasic,
-    ClientSecretPost,
-    None,
-}
-
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum PkceMode {
@@ -409,6 +433,7 @@ enum SubjectFrom {
     Identify,
     #[serde(rename = "token_answer")]
     TokenResponse,
+    IdToken,
 }
 
 #[derive(Deserialize)]
@@ -502,7 +527,25 @@ impl RawOAuth {
                  add the institution's issuer, or remove metadata_url",
             );
         }
-        let client_authentication = self.client_authentication(reading);
+        let authorization = self.authorization(reading);
+        let client_authentication = client_authentication::build(
+            reading,
+            client_authentication::Written {
+                name: self.client_authentication,
+                basic_encoding: self.basic_encoding,
+                algorithm: self.client_assertion_signing_alg,
+                audience: self.client_assertion_audience,
+                issuer: self.issuer.as_ref().map(|issuer| issuer.0.as_str()),
+                token_endpoint: &self.token_endpoint.0,
+            },
+        );
+        if let Some(algorithm) = self.request_object_signing_alg {
+            client_authentication::check_is_own_key(
+                reading,
+                "oauth.request_object_signing_alg",
+                algorithm,
+            );
+        }
         let pkce = self.pkce(reading);
         let separator = self.scope_separator.unwrap_or_else(|| " ".to_owned());
         if !matches!(separator.as_str(), " " | "," | "+" | ";" | "|") {
@@ -528,10 +571,18 @@ impl RawOAuth {
                 .as_ref()
                 .ok()
                 .and_then(|subject| Some(subject.as_ref()?.field())),
-            has_secret: self.client_authentication != MethodName::None,
+            has_secret: self.client_authentication.has_secret(),
             consent: self.consent_days,
         };
         let calls = around.calls(reading, self.calls, self.authorize_parameters);
+        let openid = openid::Written {
+            id_token_signed: self.id_token_signed_response_alg,
+            id_token_encrypted_alg: self.id_token_encrypted_response_alg,
+            id_token_encrypted_enc: self.id_token_encrypted_response_enc,
+            userinfo_signed: self.userinfo_signed_response_alg,
+            id_token_claims: self.id_token_claims,
+        };
+        let openid = openid.build(reading);
         let timeouts = self.timeouts;
         if timeouts.connect > timeouts.total {
             reading.invalid(
@@ -553,7 +604,7 @@ impl RawOAuth {
                 "is too long for two exchanges and a person who waits; give 40 seconds or less",
             );
         }
-        Ok(OAuth {
+        let oauth = OAuth {
             authorization_endpoint: self.authorization_endpoint.0,
             token_endpoint: self.token_endpoint.0,
             revocation_endpoint: self.revocation_endpoint.map(|url| url.0),
@@ -565,12 +616,15 @@ impl RawOAuth {
                 is_watched: self.watch,
             },
             client_authentication: client_authentication?,
+            request_object_signing_alg: self.request_object_signing_alg,
             scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
             scope_separator: separator,
             calls,
             values,
             pkce: pkce?,
             response_mode: self.response_mode,
+            authorization: authorization?,
+            openid: openid?,
             subject: subject?,
             refresh: RefreshRules {
                 idle: self.refresh.idle,
@@ -582,7 +636,9 @@ impl RawOAuth {
             error_map: self.errors,
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
-        })
+        };
+        openid::check(reading, &oauth);
+        Ok(oauth)
     }
 
     /// Parameters that the flow's safety depends on cannot be set from a file.
@@ -593,23 +649,6 @@ impl RawOAuth {
                 let problem = format!("{name} is set by the gateway for each request; remove it");
                 reading.wrong("oauth.authorization_endpoint", problem);
             }
-        }
-    }
-
-    fn client_authentication(
-        &self,
-        reading: &Reading<'_>,
-    ) -> Result<AuthenticationMethod, Refused> {
-        match (self.client_authentication, self.basic_encoding) {
-            (MethodName::ClientSecretBasic, encoding) => Ok(
-                AuthenticationMethod::ClientSecretBasic(encoding.unwrap_or_default()),
-            ),
-            (MethodName::ClientSecretPost, None) => Ok(AuthenticationMethod::ClientSecretPost),
-            (MethodName::None, None) => Ok(AuthenticationMethod::None),
-            (_, Some(_)) => Err(reading.invalid(
-                "oauth.basic_encoding",
-                "is only for client_authentication = \"client_secret_basic\"; remove it",
-            )),
         }
     }
 
@@ -656,15 +695,16 @@ impl RawSubject {
         let field = self.field.map_or_else(|| "sub".to_owned(), |field| field.0);
         match (self.from, self.endpoint) {
             (SubjectFrom::TokenResponse, None) => Ok(SubjectSource::TokenResponse { field }),
+            (SubjectFrom::IdToken, None) => openid::subject(reading, field),
             (SubjectFrom::Identify, Some(HttpsUrl(endpoint))) => {
                 Ok(SubjectSource::Identify { endpoint, field })
             }
             (SubjectFrom::Identify, None) => Err(reading.invalid(
                 "oauth.subject.endpoint",
                 "is missing; give the address that says who signed in, or write from = \
-                 \"token_answer\"",
+                 \"token_answer\" or \"id_token\"",
             )),
-            (SubjectFrom::TokenResponse, Some(_)) => Err(reading.invalid(
+            (SubjectFrom::TokenResponse | SubjectFrom::IdToken, Some(_)) => Err(reading.invalid(
                 "oauth.subject.endpoint",
                 "would not be called: it is for from = \"identify\"; remove it",
             )),

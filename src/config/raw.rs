@@ -11,7 +11,8 @@ use super::institutions::{BackgroundMinutes, BackgroundPerDay};
 use super::outgoing::RawOutgoing;
 use super::secrets::Inline;
 use super::sections::{
-    Consents, Limits, Links, Listen, Log, RawAggregator, RawOperator, Sessions, WebhookSettings,
+    ClientKeys, Consents, Limits, Links, Listen, Log, RawAggregator, RawOperator, Sessions,
+    WebhookSettings,
 };
 use super::value::{
     self, Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section,
@@ -51,6 +52,8 @@ pub struct Tree {
     pub webhooks: WebhookSettings,
     #[serde(default, deserialize_with = "section")]
     pub consents: Consents,
+    #[serde(default, deserialize_with = "section")]
+    pub client_keys: ClientKeys,
     #[serde(default, deserialize_with = "section")]
     pub outgoing: RawOutgoing,
     #[serde(default, deserialize_with = "section")]
@@ -240,6 +243,10 @@ pub struct Registration {
     pub client_secret: Option<Inline>,
     pub client_secret_file: Option<PathBuf>,
     pub client_secret_env: Option<String>,
+    #[serde(default)]
+    pub signing_key_files: Vec<PathBuf>,
+    #[serde(default)]
+    pub encryption_key_files: Vec<PathBuf>,
     pub redirect_uri: Option<HttpsUrl>,
     pub redirect_uri_alias: Option<Label>,
     pub scopes: Option<Vec<Scope>>,

@@ -613,6 +613,26 @@ impl Default for Consents {
     }
 }
 
+/// `[client_keys]`: the private keys that clients have at institutions.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientKeys {
+    /// At what age of a key the operator is told to replace it.
+    #[serde(
+        rename = "old_after_days",
+        deserialize_with = "value::days::<1, 3650, _>"
+    )]
+    pub old_after: Duration,
+}
+
+impl Default for ClientKeys {
+    fn default() -> Self {
+        Self {
+            old_after: Duration::from_secs(400 * 24 * 60 * 60),
+        }
+    }
+}
+
 /// `[log]`: what is written to standard error.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -284,6 +284,11 @@ impl Call {
         }
     }
 
+    /// A pushed authorization request (RFC 9126 section 2.1): it is written as a token request is.
+    pub fn of_pushed_request() -> Self {
+        Self::standard(CallName::Token)
+    }
+
     /// The name of a standard parameter here; `None`: it is left out.
     pub fn name_of<'a>(&'a self, parameter: &'a str) -> Option<&'a str> {
         match self.omit.iter().any(|omitted| omitted == parameter) {

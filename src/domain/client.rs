@@ -1,12 +1,14 @@
 //! The client: an API customer, its registrations, and its webhook endpoints.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
+use super::algorithm::SigningAlgorithm;
 use super::background::BackgroundRules;
 use super::client_authentication::ClientAuthentication;
 use super::endpoint::EndpointId;
@@ -132,6 +134,8 @@ pub struct Registration {
     pub client_id: String,
     /// How it authenticates there, with its client secret.
     pub client_authentication: ClientAuthentication,
+    /// Where its private keys are, if it has any.
+    pub keys: Option<KeyFiles>,
     /// The registered redirect URI: `{public_url}/oauth/redirect_from/{client}/{institution}` unless configured.
     pub redirect_uri: Url,
     /// What requests have in its place, if the institution knows it by a name.
@@ -140,6 +144,17 @@ pub struct Registration {
     pub scopes: Option<Vec<String>>,
     /// What happens to an authorization response in another browser than the attempt's.
     pub unbound_callback: UnboundCallback,
+}
+
+/// Where the private keys of a registration are, in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct KeyFiles {
+    /// Those that sign: of those that fit an algorithm the first does, and all are published.
+    pub signing: Vec<PathBuf>,
+    /// Those that institutions encrypt to.
+    pub encryption: Vec<PathBuf>,
+    /// What is signed with.
+    pub algorithms: Vec<SigningAlgorithm>,
 }
 
 /// What happens to an authorization response in another browser than the attempt's (docs/SECURITY.md).

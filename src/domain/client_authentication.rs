@@ -1,25 +1,33 @@
-//! Client authentication at an institution (RFC 6749 section 2.3).
+//! Client authentication at an institution (RFC 6749 section 2.3, RFC 7523 section 2.2).
 
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::algorithm::SigningAlgorithm;
+
 /// The method that an institution wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthenticationMethod {
     /// HTTP Basic.
     ClientSecretBasic(BasicEncoding),
     /// Id and secret in the form.
     ClientSecretPost,
+    /// An assertion under the client secret.
+    ClientSecretJwt(AssertionRules),
+    /// An assertion by a private key of the client.
+    PrivateKeyJwt(AssertionRules),
     /// A public client: the id alone.
     None,
 }
 
 impl AuthenticationMethod {
     /// Its name in metadata (RFC 8414 section 2).
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::ClientSecretBasic(_) => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::ClientSecretJwt(_) => "client_secret_jwt",
+            Self::PrivateKeyJwt(_) => "private_key_jwt",
             Self::None => "none",
         }
     }
@@ -39,6 +47,26 @@ pub enum BasicEncoding {
     Raw,
 }
 
+/// How client assertions are made (RFC 7523 section 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssertionRules {
+    /// What they are signed with.
+    pub algorithm: SigningAlgorithm,
+    /// Who they are for, as that name is written: `aud`.
+    pub audience: String,
+}
+
+/// Which name of an authorization server client assertions are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssertionAudience {
+    /// Its issuer, which nobody else can have.
+    #[default]
+    Issuer,
+    /// The address of its token endpoint: for one that accepts nothing else.
+    TokenEndpoint,
+}
+
 /// The credentials of one registration, for its institution's method. Cannot be printed.
 #[derive(Clone)]
 pub enum ClientAuthentication {
@@ -46,16 +74,22 @@ pub enum ClientAuthentication {
     ClientSecretBasic(BasicEncoding, SecretString),
     /// The id and this client secret in the form.
     ClientSecretPost(SecretString),
+    /// An assertion under this client secret.
+    ClientSecretJwt(AssertionRules, SecretString),
+    /// An assertion by the registration's signing key.
+    PrivateKeyJwt(AssertionRules),
     /// The id alone.
     None,
 }
 
 impl ClientAuthentication {
-    /// The client secret; a public client has none.
+    /// The client secret, if it has one.
     pub fn client_secret(&self) -> Option<&SecretString> {
         match self {
-            Self::ClientSecretBasic(_, secret) | Self::ClientSecretPost(secret) => Some(secret),
-            Self::None => None,
+            Self::ClientSecretBasic(_, secret)
+            | Self::ClientSecretPost(secret)
+            | Self::ClientSecretJwt(_, secret) => Some(secret),
+            Self::PrivateKeyJwt(_) | Self::None => None,
         }
     }
 }

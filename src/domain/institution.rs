@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::algorithm::{Encryption, SigningAlgorithm};
+use super::authorization::{AuthorizationRules, ResponseMode};
 use super::background::BackgroundRules;
 use super::call::{CallName, Calls};
 use super::client::Logo;
@@ -109,6 +111,8 @@ pub struct OAuth {
     pub discovery: Discovery,
     /// How the client authenticates at the token endpoint.
     pub client_authentication: AuthenticationMethod,
+    /// What request objects are signed with (RFC 9101); `None`: there are none.
+    pub request_object_signing_alg: Option<SigningAlgorithm>,
     /// The requested scopes.
     pub scopes: Vec<String>,
     /// The separator between scopes: a space, unless an institution deviates.
@@ -121,6 +125,10 @@ pub struct OAuth {
     pub pkce: Pkce,
     /// How the authorization response is sent.
     pub response_mode: ResponseMode,
+    /// How authorization is asked for, and how the responses are signed.
+    pub authorization: AuthorizationRules,
+    /// How it says who signed in, where `openid` is among the scopes.
+    pub openid: OpenId,
     /// Where the institution says who signed in; `None`: nowhere, so logins cannot be compared.
     pub subject: Option<SubjectSource>,
     /// How its tokens are refreshed.
@@ -192,6 +200,10 @@ impl OAuth {
         };
         let optional = [
             ("revocation_endpoint", self.revocation_endpoint.as_ref()),
+            (
+                "pushed_authorization_request_endpoint",
+                self.authorization.pushed_to.as_ref(),
+            ),
             ("subject.endpoint", identify),
             ("jwks_uri", self.discovery.jwks_uri.as_ref()),
         ];
@@ -210,9 +222,14 @@ impl OAuth {
         named.chain(described).collect()
     }
 
-    /// Whether the request is an OpenID Connect one, which has a `nonce`.
+    /// Whether the request is an OpenID Connect one, which has a `nonce` and is answered with an ID token.
     pub fn uses_openid(&self, scopes: &[String]) -> bool {
         scopes.iter().any(|scope| scope == "openid")
+    }
+
+    /// Whether the institution is called before a browser leaves for it.
+    pub fn asks_before_departure(&self) -> bool {
+        self.authorization.pushed_to.is_some() || self.calls.consent.is_some()
     }
 
     /// Whether there is a way to give something back: tokens, or a consent.
@@ -234,16 +251,64 @@ impl OAuth {
             CallName::Revocation => self.revocation_endpoint.as_ref(),
             CallName::Identify => match &self.subject {
                 Some(SubjectSource::Identify { endpoint, .. }) => Some(endpoint),
-                Some(SubjectSource::TokenResponse { .. }) | None => None,
+                Some(SubjectSource::TokenResponse { .. } | SubjectSource::IdToken { .. })
+                | None => None,
             },
             CallName::ClientToken | CallName::SecondExchange => call.map(|_| &self.token_endpoint),
             CallName::Consent | CallName::DeleteConsent => None,
         };
         endpoint.into_iter().collect()
     }
+
+    /// The key that is missing for verifying what is signed with that algorithm, if one is.
+    pub fn lacks_to_verify(&self, algorithm: SigningAlgorithm) -> Option<&'static str> {
+        match (&self.issuer, &self.discovery.jwks_uri) {
+            (None, _) => Some("issuer"),
+            (Some(_), None) if !algorithm.is_symmetric() => Some("jwks_uri"),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// For how long a sign-in counts, where the request demands a newer one (`max_age`, OpenID Connect Core section
+    /// 3.1.2.1).
+    pub fn max_age(&self) -> Option<Duration> {
+        let asked = self.authorization.max_age.map(u64::from);
+        asked.map(Duration::from_secs)
+    }
+
+    /// The ways of signing in that the request asks for, separated by spaces (`acr_values`).
+    pub fn acr_values(&self) -> Option<&str> {
+        self.authorization.acr_values.as_deref()
+    }
 }
 
-/// Where an institution says who signed in. ID tokens are not read.
+/// How an institution says who signed in (OpenID Connect), as it was registered there (OpenID Connect Dynamic Client
+/// Registration section 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenId {
+    /// The one algorithm that ID tokens are signed with.
+    pub id_token_signed_response_alg: SigningAlgorithm,
+    /// How ID tokens are encrypted; `None`: they are not.
+    pub id_token_encrypted_response: Option<Encryption>,
+    /// The one algorithm that UserInfo is signed with; `None`: it is plain JSON.
+    pub userinfo_signed_response_alg: Option<SigningAlgorithm>,
+    /// Claims that every ID token of an authorization must have, and their values.
+    pub id_token_claims: BTreeMap<String, String>,
+}
+
+impl Default for OpenId {
+    /// What the standard says of a registration that says nothing.
+    fn default() -> Self {
+        Self {
+            id_token_signed_response_alg: SigningAlgorithm::RS256,
+            id_token_encrypted_response: None,
+            userinfo_signed_response_alg: None,
+            id_token_claims: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where an institution says who signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectSource {
     /// A field of the token response.
@@ -259,13 +324,20 @@ pub enum SubjectSource {
         /// Its name; `sub` unless the institution deviates.
         field: String,
     },
+    /// A claim of the ID token (OpenID Connect Core section 2).
+    IdToken {
+        /// Its name; `sub` unless the institution deviates.
+        field: String,
+    },
 }
 
 impl SubjectSource {
     /// The name of the field.
     pub fn field(&self) -> &str {
         match self {
-            Self::TokenResponse { field } | Self::Identify { field, .. } => field,
+            Self::TokenResponse { field }
+            | Self::Identify { field, .. }
+            | Self::IdToken { field } => field,
         }
     }
 }
@@ -282,15 +354,4 @@ pub enum Pkce {
         /// Why, for the reader of the file.
         reason: String,
     },
-}
-
-/// How the authorization response is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResponseMode {
-    /// In the query of a GET.
-    #[default]
-    Query,
-    /// In the body of a POST (OAuth 2.0 Form Post Response Mode).
-    FormPost,
 }

@@ -171,11 +171,18 @@ pub enum StatusReason {
     RefreshLost,
     /// The consent has reached its end.
     ConsentEnded,
+    /// A refresh brought tokens of another person.
+    OtherLogin,
 }
 
 impl StatusReason {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Revoked, Self::RefreshLost, Self::ConsentEnded];
+    pub const ALL: [Self; 4] = [
+        Self::Revoked,
+        Self::RefreshLost,
+        Self::ConsentEnded,
+        Self::OtherLogin,
+    ];
 
     /// The name in the API.
     pub fn name(self) -> &'static str {
@@ -183,6 +190,7 @@ impl StatusReason {
             Self::Revoked => "REVOKED",
             Self::RefreshLost => "REFRESH_LOST",
             Self::ConsentEnded => "CONSENT_ENDED",
+            Self::OtherLogin => "OTHER_LOGIN",
         }
     }
 }

@@ -12,10 +12,12 @@
 //! ```
 //!
 //! Reading order: [`id`], [`secret`], [`client`], [`client_authentication`], [`algorithm`],
-//! [`template`], [`connection_values`], [`call`], [`institution`], [`watch`], [`maintenance`], [`credential`], [`member`],
+//! [`template`], [`connection_values`], [`call`], [`authorization`], [`institution`], [`watch`], [`maintenance`],
+//! [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
 pub mod algorithm;
+pub mod authorization;
 pub mod background;
 pub mod call;
 pub mod challenge;

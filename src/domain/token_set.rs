@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::connection_values::ConnectionValues;
+use super::digest::Digest;
 use super::layout::LayoutError;
 
 /// Tokens, scope and expiry, in clear. Exists only between the token endpoint and the seal, or the seal
@@ -23,6 +24,10 @@ pub struct TokenSet {
     pub consent_expires_at: Option<Timestamp>,
     /// What belongs to the connection, and stands in the calls about it.
     pub values: ConnectionValues,
+    /// What was granted in detail (RFC 9396 section 7): JSON, as the institution wrote it; `None`: it did not say.
+    pub authorization_details: Option<String>,
+    /// Whose it is, as a digest of what the ID token of its authorization says; `None`: there was none.
+    pub person: Option<Digest>,
 }
 
 /// The layout that [`TokenSet::to_bytes`] writes.
@@ -45,6 +50,10 @@ struct Written {
     consent_expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "ConnectionValues::is_empty")]
     values: ConnectionValues,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<String>,
+    #[serde(default)]
+    person: Option<Digest>,
 }
 
 impl Drop for Written {
@@ -69,6 +78,8 @@ impl TokenSet {
             expires_at: self.expires_at,
             consent_expires_at: self.consent_expires_at,
             values: self.values.clone(),
+            authorization_details: self.authorization_details.clone(),
+            person: self.person,
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
@@ -92,6 +103,8 @@ impl TokenSet {
             expires_at: written.expires_at,
             consent_expires_at: written.consent_expires_at,
             values: std::mem::take(&mut written.values),
+            authorization_details: written.authorization_details.take(),
+            person: written.person,
         })
     }
 }
@@ -109,8 +122,11 @@ mod tests {
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
             consent_expires_at: Timestamp::from_second(1_900_000_000).ok(),
             values: ConnectionValues::of_consent("C-1".to_owned()),
+            authorization_details: Some(r#"[{"type":"accounts"}]"#.to_owned()),
+            person: Some(Digest::of("person", "ada")),
         };
         let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
+        assert!(read.person == token_set.person);
         assert_eq!(read.access_token.expose_secret(), "access");
         let refresh_token = read.refresh_token.expect("it is kept");
         assert_eq!(refresh_token.expose_secret(), "refresh");
@@ -128,6 +144,7 @@ mod tests {
                 token_set.values
             )
         );
+        assert_eq!(read.authorization_details, token_set.authorization_details);
         for (bytes, expected) in [
             (r#"{"version":2,"tokens":[]}"#, LayoutError::Version(2)),
             (r#"{"version":1}"#, LayoutError::Malformed),

@@ -45,6 +45,8 @@ pub enum Access {
         access_token: SecretString,
         /// Its scope.
         scope: Option<String>,
+        /// What was granted in detail (RFC 9396 section 7): JSON.
+        authorization_details: Option<String>,
         /// When the token ends, if the institution says so.
         expires_at: Option<Timestamp>,
     },
@@ -267,6 +269,7 @@ pub async fn lease(
             Access::Token {
                 access_token: token_set.access_token,
                 scope: token_set.scope,
+                authorization_details: token_set.authorization_details,
                 expires_at: token_set.expires_at,
             }
         }

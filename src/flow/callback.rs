@@ -2,6 +2,9 @@
 //!
 //! The order is: issuer, attempt, path, settled, binding, and only then error or code. All but the first
 //! are one store step, so a forged response does no harm to a real flow and causes no call to a bank.
+//!
+//! A response that is a JWT has to be proved before, for which the institution may be asked for its keys. So its attempt is
+//! looked up first: only one that waits for a response at this path is worth the call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +17,7 @@ use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
 use super::report::Evidence;
 use super::under_way::PATIENCE;
-use super::unproven::Refused;
+use super::unproven::{self, Refused};
 use super::{Gateway, Internal, revoke, seal_contexts};
 use crate::domain::client::UnboundCallback;
 use crate::domain::connection_values::ConnectionValues;
@@ -26,7 +29,7 @@ use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
     AttemptSecrets, AuthorizationResponse, AuthorizationResult, Authorized, ExchangeFailure,
-    Exchanged, Issued, Meaning, Registered,
+    Exchanged, Issued, Meaning, Registered, TokenError,
 };
 use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
@@ -58,10 +61,10 @@ pub async fn callback(
     let at = endpoint.registered();
     let attempt = AttemptId::of(&callback.state);
     log_context::attempt(&attempt);
-    let iss = callback.iss.as_deref();
-    if let Err(mismatch) = callback.check_issuer(at) {
-        return Ok(CallbackOutcome::Refused(mismatch.into()));
+    if let Some(refused) = refused(gateway, endpoint, &attempt, &callback).await? {
+        return Ok(CallbackOutcome::Refused(refused));
     }
+    let iss = callback.iss.as_deref();
     // A cookie that cannot be read may be the right one, so it does not end the attempt.
     let part = attempt.cookie_part();
     let is_unknown = browser.unreadable.iter().any(|it| it == part);
@@ -98,6 +101,28 @@ pub async fn callback(
     Ok(taken)
 }
 
+/// Why the response is not proved to be the institution's; `None`: it is, or its attempt waits for none and the claim will
+/// say so.
+async fn refused(
+    gateway: &Gateway,
+    endpoint: &CallbackEndpoint,
+    attempt: &AttemptId,
+    callback: &AuthorizationResponse,
+) -> Result<Option<Refused>, Internal> {
+    if callback.is_jwt() {
+        let record = gateway.store.attempt(attempt).await?;
+        let Some(record) = record.filter(|record| unproven::is_at(record, endpoint)) else {
+            return Ok(Some(Refused::UnknownState));
+        };
+        if !record.is_unanswered() {
+            return Ok(None);
+        }
+    }
+    let at = endpoint.registered();
+    let proved = gateway.oauth.prove_response(at, callback, gateway.now());
+    Ok(proved.await.err().map(Refused::from))
+}
+
 /// Claims the response, however long the store is away, reports the outcome, and then does what it leads
 /// to: the code cannot be obtained a second time.
 async fn take(
@@ -110,7 +135,7 @@ async fn take(
     // The browser may have gone.
     let tell = |taken| drop(tell.send(taken));
     let known = || Ok(CallbackOutcome::Known(claim.attempt.clone()));
-    let said = || endpoint.words(&callback.to_bytes());
+    let said = || endpoint.words(&callback.as_form());
     let claimed = gateway.store.claim_callback(&claim, gateway.now()).await;
     match claimed {
         Err(error) => tell(Err(error)),
@@ -179,6 +204,7 @@ async fn exchange(
     let authorized = Authorized {
         state: &callback.state,
         code,
+        id_token: callback.id_token.as_deref().map(String::as_str),
         secrets: &secrets,
         values: &values,
     };
@@ -210,7 +236,14 @@ async fn redeem(
     ];
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
-    gateway.oauth.exchange(at, authorized, now).await
+    let oauth = &gateway.oauth;
+    let redeemed = oauth.exchange(at, authorized, now).await;
+    if let Err(failed) = &redeemed
+        && let TokenError::IdToken(_) | TokenError::Vouching(_) = failed.error
+    {
+        gateway.metrics.id_tokens_refused.count(labels);
+    }
+    redeemed
 }
 
 /// Redeems the code and revokes the tokens it gives, so that nobody else can use the code.
@@ -235,6 +268,7 @@ async fn burn(
     let authorized = Authorized {
         state: &callback.state,
         code,
+        id_token: callback.id_token.as_deref().map(String::as_str),
         secrets: &secrets,
         values: &values,
     };

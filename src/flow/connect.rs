@@ -156,7 +156,7 @@ async fn fingerprints(
         return Ok(Vec::new());
     }
     let at = endpoint.registered().noted(&evidence.calls);
-    let login = gateway.oauth.identify(at, exchanged).await?;
+    let login = gateway.oauth.identify(at, exchanged, gateway.now()).await?;
     let (user, institution) = (subject.member.user, &endpoint.institution.code);
     Ok(login.map_or_else(Vec::new, |login| {
         gateway
@@ -172,6 +172,11 @@ pub(super) fn source(oauth: &OAuth) -> String {
         None => String::new(),
         Some(SubjectSource::TokenResponse { field }) => format!("token answer: {field}"),
         Some(SubjectSource::Identify { endpoint, field }) => format!("{endpoint}: {field}"),
+        // Who somebody is at one issuer says nothing of another one.
+        Some(SubjectSource::IdToken { field }) => {
+            let issuer = oauth.issuer.as_deref().unwrap_or_default();
+            format!("id token of {issuer}: {field}")
+        }
     }
 }
 

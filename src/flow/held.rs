@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::registration::CallbackEndpoint;
 use super::seal_contexts::held_response;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
@@ -60,9 +61,10 @@ pub async fn hold(gateway: &Gateway, callback: &AuthorizationResponse) -> Result
         .unwrap_or_else(|late| Err(StoreError::Unavailable(Box::new(late)).into()))
 }
 
-/// The response held under `handle`, unless it has expired.
+/// The response held under `handle`, which arrived there, unless it has expired.
 pub async fn held(
     gateway: &Gateway,
+    endpoint: &CallbackEndpoint,
     handle: &ResponseHandle,
 ) -> Result<Option<AuthorizationResponse>, Internal> {
     let sealed = gateway
@@ -74,5 +76,6 @@ pub async fn held(
     };
     let digest = handle.digest().to_text();
     let bytes = gateway.sealer.open(&held_response(&digest), &sealed).ok();
-    Ok(bytes.and_then(|bytes| AuthorizationResponse::from_bytes(&bytes)))
+    let at = endpoint.registered();
+    Ok(bytes.and_then(|bytes| gateway.oauth.read_held_response(at, &bytes)))
 }

@@ -10,7 +10,7 @@
 //! no OAuth; [`order`] an aggregation that a client requests; [`challenges`] what the institution asks
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
 //! sent; [`import`] and [`export`] how grants come from another gateway and go to one; [`duties`] how what is due is
-//! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, `background`
+//! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, [`client_keys`] how the keys that clients have at institutions are kept and published, `background`
 //! how members are pulled that nobody asks for, [`circuits`] how what fails rests, and [`maintenance`] how an institution
 //! is not used for now, [`watch`] whether what it shows of itself has changed. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
@@ -31,6 +31,7 @@ pub mod challenges;
 pub mod circuits;
 pub mod claim;
 pub mod claims;
+pub mod client_keys;
 pub mod connect;
 mod consents;
 pub mod credentials;
@@ -118,7 +119,7 @@ pub struct Gateway {
     /// What time it is.
     pub clock: Timeline,
     /// Where randomness comes from.
-    pub random: Box<dyn Random>,
+    pub random: Arc<dyn Random>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The exchanges that run in this process.
@@ -166,6 +167,8 @@ pub struct Settings {
     pub keep_reports: Duration,
     /// How often it is looked whether what institutions publish has changed.
     pub watch_every: Duration,
+    /// At what age of a client's key the operator is told to replace it.
+    pub client_key_old_after: Duration,
 }
 
 /// How many duties run at a time, in this process.

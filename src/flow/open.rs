@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use url::Url;
 
+use super::circuits::{Rests, Target};
 use super::failure::{FailureCause, fail};
 use super::maintenance::{self, Closed};
 use super::registration::CallbackEndpoint;
@@ -17,7 +19,9 @@ use crate::domain::window::{
 };
 use crate::log_context;
 use crate::metrics;
-use crate::oauth::{AttemptSecrets, AuthorizationRequest, Issued, Meaning, Prepared, SetupFault};
+use crate::oauth::{
+    AttemptSecrets, AuthorizationRequest, Issued, Meaning, Prepared, SetupFault, Unprepared,
+};
 use crate::store::{Obtained, Opened, Opening, StoreError, Subject, VisitKind};
 
 /// A browser that leaves for the institution.
@@ -295,7 +299,7 @@ impl Departing {
     /// Makes the authorization request, which may need the institution.
     async fn request(
         &self,
-        gateway: &Gateway,
+        gateway: &Arc<Gateway>,
         subject: &Subject,
         evidence: &Evidence,
     ) -> Result<(CallbackEndpoint, Prepared), FailureCause> {
@@ -314,10 +318,33 @@ impl Departing {
             hints: &[],
             values: &window.options.oauth_values,
         };
+        let target = Target::Institution(endpoint.institution.code.clone());
+        let asks = at.oauth.asks_before_departure();
+        let entered = asks.then(|| gateway.circuits.enter(&target, Instant::now()));
+        let entered = entered.transpose().map_err(|Rests(rest)| {
+            let detail = format!("the institution fails again and again and rests for {rest:?}");
+            FailureCause::new(ErrorReason::ProviderError, detail)
+        })?;
         let prepared = gateway.oauth.prepare(&request, gateway.now()).await;
-        let prepared = prepared
-            .map_err(|error| FailureCause::of(error.meaning(at.oauth), error.to_string()))?;
-        Ok((endpoint, prepared))
+        match (&prepared, entered) {
+            (_, None) => {}
+            (Err(unprepared), Some(entered)) if unprepared.error.is_an_outage() => {
+                let circuits = &gateway.circuits;
+                circuits.failed(&target, entered, None, Instant::now());
+            }
+            (_, Some(_)) => gateway.circuits.worked(&target),
+        }
+        match prepared {
+            Ok(prepared) => Ok((endpoint, prepared)),
+            Err(unprepared) => {
+                let Unprepared { error, obtained } = *unprepared;
+                let cause = FailureCause::of(error.meaning(at.oauth), error.to_string());
+                let values = window.options.oauth_values.with(&obtained);
+                let issued = Issued::default().of_connection(&values);
+                revoke::give_back(gateway, &endpoint, member.guid, &issued).await;
+                Err(cause)
+            }
+        }
     }
 
     /// Keeps with the attempt what the institution said meanwhile; only then may the browser leave. If the

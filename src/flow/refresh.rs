@@ -1,6 +1,6 @@
 //! refresh: a token set → a newer one, and what follows where that fails.
 //!
-//! The order is: brake, intent, circuit, the call, what came back is kept, and only then looked at. Whoever asked may
+//! The order is: brake, intent, circuit, the call, what came back is kept, and only then looked at: its ID token, too. Whoever asked may
 //! go away meanwhile: the refresh goes on.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::metrics::Refreshing;
 use crate::oauth::{Issued, RefreshFailure, RefreshMeaning, Refreshed, SetupFault};
 use crate::store::{
     AtInstitution, BeginRefresh, Begun, BrakeName, Braked, ConsentEnd, DutyName, Fate, NewTokens,
-    RefreshOutcome, Refused, SettleRefresh, Settled, StoreError, Want,
+    OtherLogin, RefreshOutcome, Refused, SettleRefresh, Settled, StoreError, Want,
 };
 
 /// How long keeping new tokens may take, from the end of the call on, before somebody else may refresh: a step that
@@ -324,7 +324,10 @@ impl Refresh<'_> {
     /// else may use the old ones.
     async fn keep(&self, refreshed: Refreshed) -> Result<Outcome, Internal> {
         let Refreshed {
-            token_set, fault, ..
+            token_set,
+            fault,
+            id_token,
+            ..
         } = refreshed;
         let new = sealed(self.gateway, self.endpoint, self.member, &token_set);
         let settled = loop {
@@ -346,6 +349,7 @@ impl Refresh<'_> {
                 tracing::warn!(
                     "the token set was replaced during a refresh; what it gave is dropped"
                 );
+                return Ok(Outcome::Current);
             }
             Settled::Replaced => {
                 tracing::warn!("a new consent came during a refresh; what that gave is given back");
@@ -353,16 +357,58 @@ impl Refresh<'_> {
                     let issued = Issued::from(&token_set);
                     revoke::give_back(self.gateway, self.endpoint, self.member, &issued).await;
                 }
+                return Ok(Outcome::Current);
             }
             Settled::Gone => {
                 tracing::warn!("the member went during a refresh; what it gave is given back");
                 let issued = Issued::from(&token_set);
                 revoke::give_back(self.gateway, self.endpoint, self.member, &issued).await;
+                return Ok(Outcome::Current);
             }
             Settled::Kept | Settled::Lost(..) => tracing::debug!("token set refreshed"),
             Settled::Recovered(_) => tracing::info!("connected again by a refresh"),
         }
-        Ok(Outcome::Current)
+        match id_token {
+            Some(id_token) => self.judge(&token_set, &id_token, new.generation).await,
+            None => Ok(Outcome::Current),
+        }
+    }
+
+    /// Judges the ID token that came with tokens of that generation, which are kept. One that cannot be verified costs
+    /// nothing; one that is about somebody else costs the connection.
+    async fn judge(
+        &self,
+        token_set: &TokenSet,
+        id_token: &str,
+        generation: u64,
+    ) -> Result<Outcome, Internal> {
+        let (gateway, client) = (self.gateway, &self.endpoint.client);
+        let registered = self.endpoint.registered();
+        let now = gateway.now();
+        let judging = gateway
+            .oauth
+            .judge_refreshed(registered, token_set, id_token, now);
+        let Err(error) = judging.await else {
+            return Ok(Outcome::Current);
+        };
+        let at = &self.brake.at;
+        let labels = [at.client.as_str(), at.institution.as_str()];
+        gateway.metrics.id_tokens_refused.count(labels);
+        if !error.is_about_others() {
+            tracing::error!(%error, "the ID token of a refresh is refused; its tokens are kept and lent");
+            return Ok(Outcome::Current);
+        }
+        tracing::error!(%error, "a refresh brought tokens of another person; they are kept and not lent");
+        let other = OtherLogin {
+            member: self.member,
+            generation,
+            changed: gateway.notices(client, LOST, self.member.partition()),
+        };
+        gateway
+            .store
+            .impair_other_login(&other, gateway.now())
+            .await?;
+        Ok(Outcome::Ended)
     }
 
     async fn failed(&self, failure: RefreshFailure) -> Result<Outcome, Internal> {

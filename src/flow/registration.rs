@@ -5,11 +5,15 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::{Gateway, Internal};
+use crate::domain::authorization::ResponseMode;
 use crate::domain::client::Client;
 use crate::domain::id::{ClientId, InstitutionCode};
-use crate::domain::institution::{Institution, ResponseMode};
+use crate::domain::institution::Institution;
 use crate::log_context;
-use crate::oauth::{Registered, Scrubber, in_standard_names, name_there, words};
+use crate::oauth::{
+    AuthorizationResponse, InvalidAuthorizationResponse, Registered, Scrubber, in_standard_names,
+    name_there, words,
+};
 
 /// A client and an institution that it is registered at: authorization responses arrive at the
 /// registration's redirect URI.
@@ -70,6 +74,15 @@ impl CallbackEndpoint {
     /// What the institution calls a parameter of its authorization responses.
     pub fn name_there(&self, standard: &str) -> String {
         name_there(self.registered(), standard)
+    }
+
+    /// Reads `raw`, an authorization response that arrived here. Nothing of it is proved.
+    pub fn read(
+        &self,
+        gateway: &Gateway,
+        raw: &[u8],
+    ) -> Result<AuthorizationResponse, InvalidAuthorizationResponse> {
+        gateway.oauth.read_response(self.registered(), raw)
     }
 
     /// A scrubber for `raw`, an authorization response that arrived here; `None` if nothing of it is to

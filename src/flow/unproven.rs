@@ -6,7 +6,7 @@ use super::registration::CallbackEndpoint;
 use super::{Gateway, Internal};
 use crate::domain::id::AttemptId;
 use crate::domain::window::Binding;
-use crate::oauth::{InvalidAuthorizationResponse, IssuerMismatch};
+use crate::oauth::{InvalidAuthorizationResponse, UnprovenResponse};
 use crate::store::AttemptRecord;
 
 /// Why an authorization response is refused. For the log; the browser is not told.
@@ -21,15 +21,21 @@ pub enum Refused {
     /// Half of it is in the query and half in the form.
     #[error("parts of it are in the query and in the form")]
     Split,
-    /// It names another issuer, or none.
+    /// Nothing shows that it is the institution's.
     #[error(transparent)]
-    Issuer(#[from] IssuerMismatch),
+    Unproven(#[from] UnprovenResponse),
     /// Its `state` names no attempt at this path.
     #[error("its state names no attempt of this client at this institution")]
     UnknownState,
     /// No authorization response is held under the handle it names.
     #[error("no authorization response is held under its handle")]
     NotHeld,
+}
+
+/// Whether an attempt's responses arrive at this path.
+pub(super) fn is_at(record: &AttemptRecord, endpoint: &CallbackEndpoint) -> bool {
+    let institution = record.member.as_ref().map(|member| &member.institution);
+    record.window.client == endpoint.client.id && institution == Some(&endpoint.institution.code)
 }
 
 /// The newest attempt at this path that this browser began and that has not ended.
@@ -43,9 +49,7 @@ pub async fn own_attempt(
         let Some(record) = gateway.store.attempt(attempt).await? else {
             continue;
         };
-        let institution = record.member.as_ref().map(|member| &member.institution);
-        let is_there = record.window.client == endpoint.client.id
-            && institution == Some(&endpoint.institution.code)
+        let is_there = is_at(&record, endpoint)
             && record.is_held_by(attempt, browser)
             && !record.is_replaced
             && !record.window.status.is_finished();

@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod browser;
 mod changing_gets;
+mod client_keys;
 mod cookies;
 mod endpoints;
 mod fields;

@@ -18,7 +18,8 @@ use super::endpoints::{Endpoints, endpoint};
 use super::openapi::Description;
 use super::problem::{Dialect, Kind, Problem};
 use super::{
-    aggregation, auth, browser, headers, idempotent, institutions, nexus, oauth_states, platform,
+    aggregation, auth, browser, client_keys, headers, idempotent, institutions, nexus,
+    oauth_states, platform,
 };
 use crate::log_context;
 
@@ -105,6 +106,7 @@ fn open_routes() -> Endpoints {
         .and(endpoint!(institutions::credentials))
         .merge(aggregation::routes())
         .merge(browser::routes())
+        .and(endpoint!(client_keys::read))
         .and(endpoint!(read_description))
         .and(endpoint!(show_description))
 }

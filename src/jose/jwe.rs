@@ -126,6 +126,11 @@ impl DecryptionKey {
         }
     }
 
+    /// The SHA-256 thumbprint of its public key (RFC 7638), which is its `kid` too.
+    pub fn thumbprint(&self) -> &str {
+        &self.kid
+    }
+
     /// Its public key, to be published in a JWK set; its `kid` is its thumbprint (RFC 7638).
     pub fn public_jwk(&self) -> Value {
         let mut jwk = self.public.clone();
@@ -135,7 +140,7 @@ impl DecryptionKey {
         jwk
     }
 
-    fn alg(&self) -> KeyManagement {
+    pub(super) fn alg(&self) -> KeyManagement {
         match self.private {
             Private::Rsa(_) => KeyManagement::RsaOaep256,
             Private::Ec(..) => KeyManagement::EcdhEs,
@@ -274,4 +279,4 @@ fn opened(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -21,6 +21,12 @@ pub enum InvalidKey {
         "it is no private key for {0}; give one in PEM, as `openssl genpkey` writes it (PKCS #8)"
     )]
     Unfit(&'static str),
+    /// It is no private key of a kind that signs here.
+    #[error(
+        "it is no private key of RSA (of at least 2048 bits), P-256, P-384 or Ed25519; give one in PEM, as `openssl genpkey` \
+         writes it (PKCS #8)"
+    )]
+    UnknownKind,
     /// An RSA key of fewer than 2048 bits.
     #[error("it has fewer than 2048 bits; make a longer one")]
     Short,

@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! key      a private key of ours, which signs        [`SigningKey`]
+//! own_keys the private keys of ours at one place     [`OwnKeys`]
+//! pem      a new private key for a file              [`new_key`]
 //! jwk_set  public keys of somebody else              [`JwkSet`]
-//! jws      a signed token, by one algorithm only     [`verify`]
+//! jws      a signed token, by one algorithm only     [`verify`], [`payload`]
 //! jwe      an encrypted token for us                 [`DecryptionKey`], [`decrypt`]
 //! proof    every algorithm is tried once at start    [`prove`]
 //! ```
@@ -19,11 +21,17 @@ mod jwe;
 mod jwk_set;
 mod jws;
 mod key;
+mod own_keys;
+mod pem;
 mod proof;
 
 pub use compact::{JoseError, TOKEN_LIMIT};
+#[cfg(test)]
+pub use jwe::tests::for_us;
 pub use jwe::{DecryptionKey, decrypt};
 pub use jwk_set::{InvalidJwkSet, JwkSet, MOST_KEYS};
-pub use jws::{VerifyWith, verify};
+pub use jws::{VerifyWith, payload, verify};
 pub use key::{Head, InvalidKey, SigningKey};
+pub use own_keys::{KnownKey, OwnKeys, UnusableKeys};
+pub use pem::new_key;
 pub use proof::{Unproven, prove};

@@ -135,12 +135,18 @@ pub struct Metrics {
     /// Authorization responses that ended their attempt because they arrived in another browser, by
     /// client and institution.
     pub responses_in_another_browser: Counters<2>,
+    /// ID tokens that broke a rule, by client and institution.
+    pub id_tokens_refused: Counters<2>,
     /// Refreshes, by client, institution and [`Refreshing`].
     pub refreshes: Counters<3>,
     /// Tokens that were given back, by client, institution and [`Revoked`].
     pub revocations: Counters<3>,
     /// Whether refusals are counted against nobody, by client, institution and what is refused.
     pub braked: Gauges<3>,
+    /// Keys of clients that changed and cannot be used, by client and institution.
+    pub client_keys_unsound: Counters<2>,
+    /// How many seconds ago the oldest key of a client was written, by client and institution.
+    pub client_key_age: Gauges<2>,
     /// Reports of the aggregator, by client, institution and the job's status.
     pub job_reports: Counters<3>,
     /// Webhook tries, by client and [`Delivered`].
@@ -248,6 +254,11 @@ impl Metrics {
                 "Authorization responses that ended their attempt by arriving in another browser",
                 flow(),
             ),
+            id_tokens_refused: new.counters(
+                "id_tokens_refused",
+                "ID tokens that broke a rule",
+                flow(),
+            ),
             refreshes: new.counters(
                 "refreshes",
                 "Refreshes, by result",
@@ -274,6 +285,16 @@ impl Metrics {
                     Label::OAuthInstitution,
                     Label::OneOf("refused", Refused::ALL.map(Refused::name).to_vec()),
                 ],
+            ),
+            client_keys_unsound: new.counters(
+                "client_keys_unsound",
+                "Keys of clients that changed and cannot be used",
+                flow(),
+            ),
+            client_key_age: new.gauges(
+                "client_key_age_seconds",
+                "How long ago the oldest of a client's keys at an institution was written; 0 if it has none",
+                flow(),
             ),
             job_reports: new.counters(
                 "job_reports",

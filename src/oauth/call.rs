@@ -3,6 +3,7 @@
 //! A value fills its place and nothing else: parameters are encoded, a header has one line, and an address
 //! stays at the hosts that its file lists.
 
+use jiff::Timestamp;
 use oauth2::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
@@ -13,7 +14,7 @@ use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use super::OAuthClient;
-use super::client_authentication::{Parameters, authenticate};
+use super::client_authentication::{Means, Parameters, authenticate};
 use super::registered::Registered;
 use super::reply::Reply;
 use super::transport::Request;
@@ -82,16 +83,23 @@ impl Filling<'_> {
 
 impl OAuthClient {
     /// Makes a call with these standard parameters, within the institution's time limit. It is sent a second
-    /// time only when the first found no connection.
+    /// time only when the first found no connection, and then written anew: what authenticates the client may count only
+    /// once. `now` is when that is made.
     pub(super) async fn call(
         &self,
         call: &Call,
         endpoint: Option<&Url>,
         parameters: &[(&str, &str)],
         filling: &Filling<'_>,
+        now: Timestamp,
     ) -> Result<Reply, TransportError> {
-        let request = request(call, endpoint, parameters, filling)?;
-        self.transport.send(filling.at, request).await
+        let means = Means {
+            keys: &self.client_keys,
+            random: self.random.as_ref(),
+            now,
+        };
+        let written = || request(call, endpoint, parameters, filling, means);
+        self.transport.send(filling.at, written).await
     }
 }
 
@@ -100,6 +108,7 @@ fn request<'a>(
     endpoint: Option<&Url>,
     parameters: &[(&str, &str)],
     filling: &Filling<'_>,
+    means: Means<'_>,
 ) -> Result<Request<'a>, TransportError> {
     let mut headers =
         HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
@@ -108,7 +117,7 @@ fn request<'a>(
     let mut standard: Parameters = parameters.iter().map(owned).collect();
     match call.authentication {
         CallAuthentication::Client => {
-            authenticate(filling.at.registration, &mut headers, &mut standard);
+            authenticate(filling.at.registration, means, &mut headers, &mut standard)?;
         }
         CallAuthentication::AccessToken => bearer(&mut headers, filling.value("access_token"))?,
         CallAuthentication::ClientToken => bearer(&mut headers, filling.value("client_token"))?,

@@ -1,28 +1,52 @@
-//! Client authentication (RFC 6749 section 2.3), for every call that needs it.
+//! Client authentication (RFC 6749 section 2.3, RFC 7523 section 2.2), for every call that needs it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use oauth2::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
+use super::client_assertion::{ASSERTION_TYPE, assertion};
+use super::client_keys::ClientKeys;
+use super::transport_error::SetupError;
 use crate::domain::client::Registration;
 use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
+use crate::domain::random::Random;
 use crate::domain::template::percent_encoded;
+use crate::jose::SigningKey;
 
 /// The parameters of a request, by their names.
 pub type Parameters = Vec<(String, Zeroizing<String>)>;
 
-/// Adds the credentials of the registration's client to a request.
+/// What assertions are made with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// The keys that sign.
+    pub keys: &'a ClientKeys,
+    /// What makes each of them another one.
+    pub random: &'a dyn Random,
+    /// What time it is.
+    pub now: Timestamp,
+}
+
+/// Adds the credentials of the registration's client to a request. They are for this request alone: an assertion is not
+/// accepted twice.
+///
+/// # Errors
+///
+/// [`SetupError`]: the client has no key to sign with.
 pub fn authenticate(
     registration: &Registration,
+    means: Means<'_>,
     headers: &mut HeaderMap,
     parameters: &mut Parameters,
-) {
+) -> Result<(), SetupError> {
     let mut add = |name: &str, value: &str| {
         parameters.push((name.to_owned(), Zeroizing::new(value.to_owned())));
     };
+    // The assertion names the client (RFC 7521 section 4.2), so `client_id` is not there a second time.
     let id = registration.client_id.as_str();
     match &registration.client_authentication {
         ClientAuthentication::ClientSecretBasic(encoding, secret) => {
@@ -35,7 +59,34 @@ pub fn authenticate(
             add("client_id", id);
             add("client_secret", secret.expose_secret());
         }
+        ClientAuthentication::ClientSecretJwt(rules, secret) => {
+            let secret = secret.expose_secret().as_bytes();
+            let key = SigningKey::from_secret(secret, rules.algorithm)
+                .map_err(|error| SetupError(error.to_string()))?;
+            add("client_assertion_type", ASSERTION_TYPE);
+            let assertion = assertion(id, rules, &key, means.random, means.now)?;
+            add("client_assertion", &assertion);
+        }
+        ClientAuthentication::PrivateKeyJwt(rules) => {
+            let keys = means.keys.of(registration)?;
+            let missing = || SetupError("the registration has no signing key".to_owned());
+            let key = keys.signing(rules.algorithm).ok_or_else(missing)?;
+            add("client_assertion_type", ASSERTION_TYPE);
+            let assertion = assertion(id, rules, key, means.random, means.now)?;
+            add("client_assertion", &assertion);
+        }
         ClientAuthentication::None => add("client_id", id),
+    }
+    Ok(())
+}
+
+/// Whether the credentials in a form name the client.
+pub fn names_client(registration: &Registration) -> bool {
+    match &registration.client_authentication {
+        ClientAuthentication::ClientSecretPost(_) | ClientAuthentication::None => true,
+        ClientAuthentication::ClientSecretBasic(..)
+        | ClientAuthentication::ClientSecretJwt(..)
+        | ClientAuthentication::PrivateKeyJwt(_) => false,
     }
 }
 
@@ -48,7 +99,11 @@ pub fn secrets(registration: &Registration) -> impl Iterator<Item = Zeroizing<St
         ClientAuthentication::ClientSecretBasic(encoding, secret) => {
             Some(basic(*encoding, &registration.client_id, secret))
         }
-        ClientAuthentication::ClientSecretPost(_) | ClientAuthentication::None => None,
+        // Assertions are long values, of which nothing is shown anyway.
+        ClientAuthentication::ClientSecretPost(_)
+        | ClientAuthentication::ClientSecretJwt(..)
+        | ClientAuthentication::PrivateKeyJwt(_)
+        | ClientAuthentication::None => None,
     };
     secret.into_iter().chain(basic)
 }
@@ -67,7 +122,7 @@ fn basic(encoding: BasicEncoding, id: &str, secret: &SecretString) -> Zeroizing<
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::registration;
+    use super::super::test_support::{Os, registration};
     use super::*;
 
     fn sent(encoding: BasicEncoding) -> String {
@@ -77,7 +132,12 @@ mod tests {
         registration.client_authentication =
             ClientAuthentication::ClientSecretBasic(encoding, secret);
         let (mut headers, mut parameters) = (HeaderMap::new(), Vec::new());
-        authenticate(&registration, &mut headers, &mut parameters);
+        let means = Means {
+            keys: &ClientKeys::default(),
+            random: &Os,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        authenticate(&registration, means, &mut headers, &mut parameters).unwrap();
         assert!(parameters.is_empty());
         let value = &headers[AUTHORIZATION];
         assert!(value.is_sensitive());

@@ -6,7 +6,8 @@
 use url::Url;
 
 use super::metadata::ServerMetadata;
-use crate::domain::institution::{IssuerRule, OAuth, Pkce, ResponseMode, SubjectSource};
+use crate::domain::authorization::ResponseMode;
+use crate::domain::institution::{IssuerRule, OAuth, Pkce, SubjectSource};
 
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +62,7 @@ impl Finding {
 }
 
 /// Each looks at one thing.
-const CHECKS: [fn(&OAuth, &ServerMetadata) -> Option<Finding>; 16] = [
+const CHECKS: [fn(&OAuth, &ServerMetadata) -> Option<Finding>; 18] = [
     |oauth, it| required(it, "authorization_endpoint", &oauth.authorization_endpoint),
     |oauth, it| required(it, "token_endpoint", &oauth.token_endpoint),
     |oauth, it| {
@@ -82,6 +83,8 @@ const CHECKS: [fn(&OAuth, &ServerMetadata) -> Option<Finding>; 16] = [
     scopes,
     pushed_requests,
     signed_requests,
+    details,
+    signed_responses,
     revocation_authentication,
     bound_tokens,
 ];
@@ -229,22 +232,21 @@ fn pkce(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
     }
 }
 
-fn response_type(_: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
-    let is_supported = metadata.supports("response_types_supported", "code");
-    if is_supported != Some(false) {
+fn response_type(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
+    let ours = oauth.authorization.response_type.name();
+    if metadata.supports("response_types_supported", ours) != Some(false) {
         return None;
     }
     Finding::error(
-        "authorization_endpoint",
-        "is asked for a code, and the metadata's response_types_supported does not have \"code\"; ask the institution",
+        "response_type",
+        format!(
+            "is \"{ours}\", and the metadata's response_types_supported does not have it; ask the institution"
+        ),
     )
 }
 
 fn response_mode(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
-    let ours = match oauth.response_mode {
-        ResponseMode::Query => "query",
-        ResponseMode::FormPost => "form_post",
-    };
+    let ours = oauth.response_mode.name();
     match metadata.list("response_modes_supported") {
         Some(theirs) if theirs.contains(ours) => None,
         Some(theirs) => Finding::error(
@@ -301,25 +303,65 @@ fn scopes(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
     Finding::warning("scopes", text)
 }
 
-fn pushed_requests(_: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
-    const KEY: &str = "authorization_endpoint";
-    metadata
-        .says("require_pushed_authorization_requests")
-        .then_some(())?;
-    Finding::error(
-        KEY,
-        "the metadata demands pushed authorization requests (RFC 9126), and the file does not have them",
-    )
+fn pushed_requests(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
+    const KEY: &str = "pushed_authorization_request_endpoint";
+    let ours = oauth.authorization.pushed_to.as_ref();
+    let is_demanded = metadata.says("require_pushed_authorization_requests");
+    if ours.is_none() && is_demanded {
+        return Finding::error(
+            KEY,
+            "is not there, and the metadata demands pushed authorization requests (RFC 9126)",
+        );
+    }
+    optional(metadata, KEY, ours)
 }
 
-fn signed_requests(_: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
-    metadata
-        .says("require_signed_request_object")
-        .then_some(())?;
-    Finding::error(
-        "authorization_endpoint",
-        "the metadata demands signed request objects (RFC 9101), and the file does not have them",
-    )
+fn signed_requests(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
+    const KEY: &str = "request_object_signing_alg";
+    let Some(ours) = oauth.request_object_signing_alg else {
+        metadata
+            .says("require_signed_request_object")
+            .then_some(())?;
+        return Finding::error(
+            KEY,
+            "is not there, and the metadata demands signed request objects (RFC 9101)",
+        );
+    };
+    let list = "request_object_signing_alg_values_supported";
+    let is_refused = metadata.supports(list, ours.name()) == Some(false);
+    is_refused.then_some(())?;
+    let text = format!(
+        "is \"{}\", which the metadata's {list} does not have",
+        ours.name()
+    );
+    Finding::error(KEY, text)
+}
+
+/// Whether the types of access that are asked for are among those that the metadata names (RFC 9396 section 10).
+fn details(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
+    let asked = oauth.authorization.details.iter();
+    let types = asked.filter_map(|detail| Some(detail.get("type")?.as_str()?.to_owned()));
+    let list = "authorization_details_types_supported";
+    let theirs = metadata.list(list)?;
+    let unknown: Vec<String> = types.filter(|name| !theirs.contains(name)).collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "has {}, which the metadata's {list} does not have",
+        quoted(&unknown)
+    );
+    Finding::error("authorization_details", text)
+}
+
+/// Whether responses that are JWTs are signed as the metadata says.
+fn signed_responses(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
+    oauth.response_mode.is_jwt().then_some(())?;
+    let ours = oauth.authorization.signed_response.name();
+    let list = "authorization_signing_alg_values_supported";
+    (metadata.supports(list, ours) == Some(false)).then_some(())?;
+    let text = format!("is \"{ours}\", which the metadata's {list} does not have");
+    Finding::error("authorization_signed_response_alg", text)
 }
 
 fn bound_tokens(_: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
@@ -470,12 +512,12 @@ mod tests {
             (
                 r#","require_pushed_authorization_requests":true"#,
                 Level::Error,
-                "authorization_endpoint",
+                "pushed_authorization_request_endpoint",
             ),
             (
                 r#","require_signed_request_object":true"#,
                 Level::Error,
-                "authorization_endpoint",
+                "request_object_signing_alg",
             ),
             (
                 r#","dpop_signing_alg_values_supported":["ES256"]"#,

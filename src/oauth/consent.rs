@@ -46,6 +46,14 @@ impl ConsentError {
             Self::NoId => Meaning::Reason(ErrorReason::ProviderError),
         }
     }
+
+    /// Whether the institution does not work. One that refuses does.
+    pub fn is_an_outage(&self) -> bool {
+        match self {
+            Self::Call(error) | Self::ClientToken(TokenError::Call(error)) => error.is_an_outage(),
+            Self::ClientToken(_) | Self::Refused(_) | Self::NoId => false,
+        }
+    }
 }
 
 impl OAuthClient {
@@ -83,7 +91,7 @@ impl OAuthClient {
             own: &own,
             values: given,
         };
-        let reply = self.call(call, None, &[], &filling).await?;
+        let reply = self.call(call, None, &[], &filling, now).await?;
         let id = reply.members.somebody(CONSENT_ID);
         reply.judge(id.is_some()).map_err(|unfit| match unfit {
             Unfit::Refused(error) => ConsentError::Refused(error.scrubbed(&scrubber)),

@@ -102,6 +102,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::metadata::tests::metadata;
+    use super::super::test_support::client;
     use super::super::transport_error::MediaType;
     use super::*;
     use crate::fake_server::{FakeServer, Reply, Request, json, response};
@@ -134,7 +135,7 @@ mod tests {
             true => url.as_str().trim_end_matches('/'),
             false => url.as_str(),
         };
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let outcome = client.discover(issuer, None, SHORT).await;
         let asked = server.requests();
         (
@@ -174,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn s1_metadata_of_another_issuer_is_refused_and_nothing_else_is_asked() {
         let server = FakeServer::start(|_| json("200 OK", &metadata("https://evil.example", "")));
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let issuer = server.url("/bank");
         let error = client.discover(issuer.as_str(), None, SHORT).await;
         let error = error.unwrap_err();
@@ -196,7 +197,7 @@ mod tests {
             let target = target.clone();
             let server =
                 FakeServer::start(move |_| response(status, &[("location", &target)], b""));
-            let client = OAuthClient::new(Default::default()).unwrap();
+            let client = client();
             let issuer = server.url("/");
             let error = client.discover(issuer.as_str(), None, SHORT).await;
             let expected = TransportError::Redirected(status[..3].parse().unwrap());
@@ -210,7 +211,7 @@ mod tests {
 
     async fn refused(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> DiscoveryError {
         let server = FakeServer::start(reply);
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let issuer = server.url("/");
         let outcome = client.discover(issuer.as_str(), None, SHORT).await;
         outcome.unwrap_err()

@@ -8,13 +8,16 @@ use super::attempt::AttemptSecrets;
 use super::authorize::sends_pkce;
 use super::call::Filling;
 use super::code::AuthorizationCode;
+use super::id_token::{Expectations, IdTokenError};
+use super::openid;
 use super::registered::Registered;
 use super::scrub::Scrubber;
 use super::token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 use super::token_response::Issued;
+use crate::domain::authorization::ResponseType;
 use crate::domain::call::Call;
 use crate::domain::connection_values::ConnectionValues;
-use crate::domain::secret::AuthorizationState;
+use crate::domain::secret::{AuthorizationState, Digest};
 
 /// What the authorization response brought, and what was kept for its attempt.
 pub struct Authorized<'a> {
@@ -22,6 +25,8 @@ pub struct Authorized<'a> {
     pub state: &'a AuthorizationState,
     /// The code.
     pub code: &'a AuthorizationCode,
+    /// The ID token that came with it, if one did.
+    pub id_token: Option<&'a str>,
     /// The attempt's verifier and nonce.
     pub secrets: &'a AttemptSecrets,
     /// What belongs to the connection.
@@ -31,7 +36,9 @@ pub struct Authorized<'a> {
 impl OAuthClient {
     /// Exchanges a code for a token set (RFC 6749 section 4.1.3, RFC 7636 section 4.5), within the
     /// institution's time limit. One token request per call: it is sent a second time only when the first
-    /// found no connection. Where the institution has a second exchange, that follows, within a limit of its own.
+    /// found no connection. Where the institution has a second exchange, that follows, within a limit of its own. Where
+    /// `openid` was asked for, the ID token is verified. Where the code has to come with an ID token, that one is verified
+    /// before anything is sent, and both must be about the same person.
     ///
     /// `now` is what the tokens' lifetime counts from.
     pub async fn exchange(
@@ -45,8 +52,20 @@ impl OAuthClient {
             code,
             secrets,
             values,
+            ..
         } = *authorized;
         let scrubber = Scrubber::of_exchange(at, state, Some(code), Some(secrets));
+        let vouched = match self.vouched(at, authorized, now).await {
+            Ok(vouched) => vouched,
+            Err(error) => {
+                return Err(Box::new(ExchangeFailure {
+                    error: TokenError::Vouching(error),
+                    status: None,
+                    issued: Issued::default(),
+                    scrubber,
+                }));
+            }
+        };
         let mut parameters = vec![
             ("grant_type", "authorization_code"),
             ("code", code.expose()),
@@ -65,7 +84,24 @@ impl OAuthClient {
         };
         let call = &at.oauth.calls.token;
         let asked = self.request_tokens(call, &parameters, &filling, at.scope(), scrubber, now);
-        let first = of_connection(asked.await, values).and_then(without_fault)?;
+        let mut first = of_connection(asked.await, values).and_then(without_fault)?;
+        let judged = self.judge(at, &mut first, secrets, now).await;
+        let is_other = |before: &Digest| {
+            let person = first.token_set.person.as_ref();
+            person.is_none_or(|person| !person.matches(before))
+        };
+        let judged = judged.and_then(|()| match vouched.as_ref().is_some_and(is_other) {
+            true => Err(IdTokenError::OtherPerson.into()),
+            false => Ok(()),
+        });
+        if let Err(error) = judged {
+            return Err(Box::new(ExchangeFailure {
+                error,
+                status: None,
+                issued: Issued::from(&first.token_set),
+                scrubber: first.scrubber,
+            }));
+        }
         let mut exchanged = match &at.oauth.calls.second_exchange {
             None => first,
             Some(call) => self.exchange_again(at, call, first, now).await?,
@@ -87,6 +123,7 @@ impl OAuthClient {
         let Exchanged {
             token_set: short,
             subject,
+            id_token,
             scrubber,
             ..
         } = first;
@@ -104,7 +141,12 @@ impl OAuthClient {
         match second {
             Ok(mut long) => {
                 long.subject = long.subject.or(subject);
+                // The one that was verified; another one beside the second tokens says nothing more.
+                long.id_token = id_token;
                 let tokens = &mut long.token_set;
+                tokens.person = short.person;
+                let details = &mut tokens.authorization_details;
+                *details = details.take().or(short.authorization_details);
                 tokens.refresh_token = tokens.refresh_token.take().or(short.refresh_token);
                 tokens.consent_expires_at = tokens.consent_expires_at.or(short.consent_expires_at);
                 Ok(long)
@@ -114,6 +156,56 @@ impl OAuthClient {
                 Err(failure)
             }
         }
+    }
+
+    /// Whose code it is, as the ID token that came with it vouches (OpenID Connect Core section 3.3.2.12, FAPI 1.0 Advanced
+    /// section 5.2.3.1); `None`: codes come alone.
+    async fn vouched(
+        &self,
+        at: Registered<'_>,
+        authorized: &Authorized<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Digest>, IdTokenError> {
+        let Authorized {
+            state,
+            code,
+            id_token,
+            secrets,
+            ..
+        } = *authorized;
+        if at.oauth.authorization.response_type == ResponseType::Code {
+            return Ok(None);
+        }
+        let expected = Expectations {
+            c_hash_of: Some(code.expose()),
+            s_hash_of: Some(state.expose()),
+            ..openid::of_authorization(at, secrets)?
+        };
+        let id_token = self.verify_id_token(at, id_token, &expected, now).await?;
+        Ok(Some(id_token.person()))
+    }
+
+    /// Whether what came with the tokens is in order. Who signed in is noted.
+    async fn judge(
+        &self,
+        at: Registered<'_>,
+        exchanged: &mut Exchanged,
+        secrets: &AttemptSecrets,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        if !at.uses_openid() {
+            return Ok(());
+        }
+        let token_set = &mut exchanged.token_set;
+        let expected = Expectations {
+            at_hash_of: Some(token_set.access_token.expose_secret()),
+            ..openid::of_authorization(at, secrets)?
+        };
+        let sent = exchanged.sent_id_token.as_deref().map(String::as_str);
+        let id_token = self.verify_id_token(at, sent, &expected, now).await?;
+        token_set.person = Some(id_token.person());
+        exchanged.id_token = Some(id_token);
+        Ok(())
     }
 }
 

@@ -1,15 +1,24 @@
-//! Who signed in, if an institution says so: a field of the token response, or of the response to one
-//! more call with the new token. ID tokens are not read.
+//! Who signed in, if an institution says so: a field of the token response, a claim of the ID token, or a field of the
+//! response to one more call with the new token, such as UserInfo (OpenID Connect Core section 5.3).
+//!
+//! UserInfo says nothing by itself: where there is an ID token its `sub` must be the same, and where it is registered to be
+//! signed nothing else counts.
 
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use url::Url;
 
 use super::OAuthClient;
 use super::call::Filling;
+use super::id_token::{self, IdToken, IdTokenError};
+use super::json::Members;
 use super::reason::{self, Meaning};
 use super::registered::Registered;
 use super::reply::{Refusal, Unfit};
+use super::signed_response::{self, Protection, SignedResponseError};
 use super::token_endpoint::Exchanged;
 use super::transport_error::TransportError;
+use crate::domain::algorithm::SigningAlgorithm;
 use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::window::ErrorReason;
 
@@ -26,6 +35,15 @@ pub enum IdentifyError {
     /// The response does not have the field, or it is empty, or neither text nor a number.
     #[error("the institution does not say who signed in: {0} is missing, empty or of another form")]
     Unnamed(String),
+    /// The response is not signed, though that is registered.
+    #[error("what the institution says of who signed in is not signed, though that is registered")]
+    NotSigned,
+    /// The response is a token that cannot be relied on.
+    #[error("what the institution says of who signed in is refused: {0}")]
+    Untrue(#[from] IdTokenError),
+    /// The response is about somebody else than the ID token.
+    #[error("sub of who signed in is missing, or is not that of the ID token")]
+    OtherPerson,
 }
 
 impl IdentifyError {
@@ -34,7 +52,10 @@ impl IdentifyError {
         match self {
             Self::Call(error) => error.meaning(),
             Self::Refused(refusal) => reason::of_call(oauth, &refusal.error),
-            Self::Unnamed(_) => Meaning::Reason(ErrorReason::ProviderError),
+            Self::Untrue(error) => error.meaning(),
+            Self::Unnamed(_) | Self::NotSigned | Self::OtherPerson => {
+                Meaning::Reason(ErrorReason::ProviderError)
+            }
         }
     }
 }
@@ -43,42 +64,89 @@ impl OAuthClient {
     /// Who signed in, in the institution's own words; `None`: the institution says it nowhere.
     ///
     /// If this needs a call, it is one (a GET with the access token, unless the institution's file describes
-    /// another), within the institution's time limit; only a success with a JSON object counts (OpenID Connect Core section 5.3).
+    /// another), within the institution's time limit; only a success with a JSON object counts, or with a signed one where
+    /// that is registered. `now` is when the client's assertion is made, if the call has one.
     pub async fn identify(
         &self,
         at: Registered<'_>,
         exchanged: &Exchanged,
+        now: Timestamp,
     ) -> Result<Option<String>, IdentifyError> {
         let (subject, field) = match &at.oauth.subject {
             None => return Ok(None),
             Some(SubjectSource::TokenResponse { field }) => (exchanged.subject.clone(), field),
+            Some(SubjectSource::IdToken { field }) => {
+                let id_token = exchanged.id_token.as_ref();
+                (id_token.and_then(|it| it.claim(field)), field)
+            }
             Some(SubjectSource::Identify { endpoint, field }) => {
-                let tokens = &exchanged.token_set;
-                let filling = Filling {
-                    at,
-                    own: &[("access_token", tokens.access_token.expose_secret())],
-                    values: &tokens.values,
-                };
-                let call = &at.oauth.calls.identify;
-                let reply = self.call(call, Some(endpoint), &[], &filling).await?;
-                let subject = reply.members.somebody(field);
-                if let Some(calls) = at.calls {
-                    calls.clean(|text, limit| exchanged.scrubber.shown(text, limit));
+                let said = self.userinfo(at, endpoint, field, exchanged, now).await?;
+                let is_other = |it: &IdToken| !id_token::is_text(&said, "sub", it.subject());
+                if exchanged.id_token.as_ref().is_some_and(is_other) {
+                    return Err(IdentifyError::OtherPerson);
                 }
-                reply
-                    .judge(subject.is_some())
-                    .map_err(|unfit| match unfit {
-                        Unfit::Refused(error) => {
-                            IdentifyError::Refused(error.scrubbed(&exchanged.scrubber))
-                        }
-                        Unfit::Unusable(error) => error.into(),
-                    })?;
-                (subject, field)
+                (said.somebody(field), field)
             }
         };
         subject
             .map(Some)
             .ok_or_else(|| IdentifyError::Unnamed(field.clone()))
+    }
+
+    /// What the institution says of the person at that endpoint.
+    async fn userinfo(
+        &self,
+        at: Registered<'_>,
+        endpoint: &Url,
+        field: &str,
+        exchanged: &Exchanged,
+        now: Timestamp,
+    ) -> Result<Members, IdentifyError> {
+        let signed = at.oauth.openid.userinfo_signed_response_alg;
+        let tokens = &exchanged.token_set;
+        let filling = Filling {
+            at,
+            own: &[("access_token", tokens.access_token.expose_secret())],
+            values: &tokens.values,
+        };
+        let call = &at.oauth.calls.identify;
+        let asked = self.call(call, Some(endpoint), &[], &filling, now);
+        let reply = asked.await?;
+        if let Some(calls) = at.calls {
+            calls.clean(|text, limit| exchanged.scrubber.shown(text, limit));
+        }
+        if let (Some(algorithm), Some(token)) = (signed, reply.token()) {
+            return Ok(self.signed_userinfo(at, token, algorithm).await?);
+        }
+        let has_expected = signed.is_none() && reply.members.somebody(field).is_some();
+        reply.judge(has_expected).map_err(|unfit| match unfit {
+            Unfit::Refused(error) => IdentifyError::Refused(error.scrubbed(&exchanged.scrubber)),
+            Unfit::Unusable(error) => error.into(),
+        })?;
+        match signed {
+            None => Ok(reply.members),
+            Some(_) => Err(IdentifyError::NotSigned),
+        }
+    }
+
+    /// What a signed UserInfo response says, which must be the institution's and for the client.
+    async fn signed_userinfo(
+        &self,
+        at: Registered<'_>,
+        token: &str,
+        signed: SigningAlgorithm,
+    ) -> Result<Members, IdTokenError> {
+        let protection = Protection {
+            signed,
+            encrypted: None,
+        };
+        let issuer = at.oauth.issuer.as_deref().ok_or(IdTokenError::Issuer)?;
+        let keys = self.keys_for(at, token, protection).await;
+        let keys = keys.map_err(SignedResponseError::Keys)?;
+        let claims = signed_response::open(token, protection, keys.keys())?;
+        id_token::judge_issuer(&claims, issuer)?;
+        id_token::judge_audience(&claims, &at.registration.client_id)?;
+        Ok(claims)
     }
 }
 
@@ -89,7 +157,7 @@ mod tests {
     use secrecy::SecretString;
 
     use super::super::scrub::Scrubber;
-    use super::super::test_support::{at, oauth, registration};
+    use super::super::test_support::{at, client, oauth, registration};
     use super::super::transport_error::MediaType;
     use super::*;
     use crate::domain::token_set::TokenSet;
@@ -105,8 +173,12 @@ mod tests {
                 expires_at: None,
                 consent_expires_at: None,
                 values: Default::default(),
+                authorization_details: None,
+                person: None,
             },
             subject: subject.map(str::to_owned),
+            sent_id_token: None,
+            id_token: None,
             scrubber: Scrubber::of(["CANARY-access"]),
         }
     }
@@ -122,9 +194,13 @@ mod tests {
             endpoint: server.url("/userinfo"),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let outcome = client
-            .identify(at(&oauth, &registration()), &exchanged(None))
+            .identify(
+                at(&oauth, &registration()),
+                &exchanged(None),
+                Timestamp::UNIX_EPOCH,
+            )
             .await;
         if let Err(error) = &outcome {
             let texts = format!("{error} {error:?}");
@@ -261,9 +337,13 @@ mod tests {
             endpoint: "http://bank.example/userinfo".parse().unwrap(),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client
-            .identify(at(&oauth, &registration()), &exchanged(None))
+            .identify(
+                at(&oauth, &registration()),
+                &exchanged(None),
+                Timestamp::UNIX_EPOCH,
+            )
             .await
             .unwrap_err();
         assert_eq!(error, IdentifyError::Call(TransportError::Insecure));
@@ -273,12 +353,16 @@ mod tests {
 
     #[tokio::test]
     async fn where_no_call_is_needed_none_is_made() {
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
         let of_response = exchanged(Some("ada"));
         assert_eq!(
             client
-                .identify(at(&oauth, &registration()), &of_response)
+                .identify(
+                    at(&oauth, &registration()),
+                    &of_response,
+                    Timestamp::UNIX_EPOCH
+                )
                 .await,
             Ok(None)
         );
@@ -288,13 +372,21 @@ mod tests {
         let ada = Ok(Some("ada".to_owned()));
         assert_eq!(
             client
-                .identify(at(&oauth, &registration()), &of_response)
+                .identify(
+                    at(&oauth, &registration()),
+                    &of_response,
+                    Timestamp::UNIX_EPOCH
+                )
                 .await,
             ada
         );
         assert_eq!(
             client
-                .identify(at(&oauth, &registration()), &exchanged(None))
+                .identify(
+                    at(&oauth, &registration()),
+                    &exchanged(None),
+                    Timestamp::UNIX_EPOCH
+                )
                 .await,
             Err(IdentifyError::Unnamed("user".to_owned()))
         );

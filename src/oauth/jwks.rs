@@ -8,6 +8,7 @@ use super::OAuthClient;
 use super::key_cache::{self, KeysError};
 use super::published_keys::PublishedKeys;
 use crate::domain::institution::OAuth;
+use crate::jose::JwkSet;
 
 impl OAuthClient {
     /// The institution's keys, as its file says where they are. If `is_enough` does not say so of those that are
@@ -20,8 +21,8 @@ impl OAuthClient {
         &self,
         oauth: &OAuth,
         now: Instant,
-        is_enough: impl Fn(&PublishedKeys) -> bool,
-    ) -> Result<Arc<PublishedKeys>, KeysError> {
+        is_enough: impl Fn(&JwkSet) -> bool,
+    ) -> Result<Arc<JwkSet>, KeysError> {
         let at = oauth.discovery.jwks_uri.as_ref();
         let at = (at.ok_or(KeysError::NotConfigured)?, oauth.into());
         self.keys.keys(&self.transport, at, now, is_enough).await
@@ -35,8 +36,8 @@ impl OAuthClient {
     pub async fn published_keys(&self, oauth: &OAuth) -> Result<PublishedKeys, KeysError> {
         let at = oauth.discovery.jwks_uri.as_ref();
         let at = at.ok_or(KeysError::NotConfigured)?;
-        let (keys, _) = key_cache::read(&self.transport, at, oauth.into()).await?;
-        Ok(keys)
+        let (published, ..) = key_cache::read(&self.transport, at, oauth.into()).await?;
+        Ok(published)
     }
 }
 
@@ -47,7 +48,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::published_keys::tests::set_of;
-    use super::super::test_support::oauth;
+    use super::super::test_support::{client, oauth};
     use super::super::transport_error::TransportError;
     use super::*;
     use crate::fake_server::{FakeServer, json, response};
@@ -81,7 +82,7 @@ mod tests {
                 server,
                 kids,
                 is_broken,
-                client: OAuthClient::new(Default::default()).unwrap(),
+                client: client(),
                 oauth,
                 begun: Instant::now(),
             }
@@ -189,9 +190,9 @@ mod tests {
             let server = FakeServer::start(move |_| json("200 OK", &body));
             let mut oauth = oauth(&server.url("/"));
             oauth.discovery.jwks_uri = Some(server.url("/keys"));
-            let client = OAuthClient::new(Default::default()).unwrap();
+            let client = client();
             let error = client.keys(&oauth, Instant::now(), |_| true).await;
-            let error = error.unwrap_err().to_string();
+            let error = error.err().expect("refused").to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -203,18 +204,18 @@ mod tests {
         let server = FakeServer::start(move |_| response("302 A", &[("location", &target)], b""));
         let mut oauth = oauth(&server.url("/"));
         oauth.discovery.jwks_uri = Some(server.url("/keys"));
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client.keys(&oauth, Instant::now(), |_| true).await;
         let expected = KeysError::Call(TransportError::Redirected(302));
-        assert_eq!(error.unwrap_err(), expected);
+        assert_eq!(error.err(), Some(expected));
         assert!(canary.requests().is_empty());
     }
 
     #[tokio::test]
     async fn without_an_address_there_are_no_keys() {
         let oauth = oauth(&"https://bank.invalid".parse().unwrap());
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client.keys(&oauth, Instant::now(), |_| true).await;
-        assert_eq!(error.unwrap_err(), KeysError::NotConfigured);
+        assert_eq!(error.err(), Some(KeysError::NotConfigured));
     }
 }

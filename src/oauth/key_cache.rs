@@ -16,6 +16,7 @@ use url::Url;
 use super::published_keys::{KeySetError, PublishedKeys};
 use super::transport::{Limits, Transport};
 use super::transport_error::TransportError;
+use crate::jose::JwkSet;
 
 /// For how long keys are kept: at least, where nobody says, and at most.
 const LIFE: [Duration; 3] = [
@@ -60,7 +61,7 @@ struct Kept {
 #[derive(Default)]
 struct Known {
     /// The keys, and until when they count.
-    keys: Option<(Arc<PublishedKeys>, Instant)>,
+    keys: Option<(Arc<JwkSet>, Instant)>,
     /// Why they could not be read the last time.
     error: Option<KeysError>,
     /// When they may be read again.
@@ -72,8 +73,8 @@ impl Known {
     fn now(
         &self,
         now: Instant,
-        is_enough: &impl Fn(&PublishedKeys) -> bool,
-    ) -> Option<Result<Arc<PublishedKeys>, KeysError>> {
+        is_enough: &impl Fn(&JwkSet) -> bool,
+    ) -> Option<Result<Arc<JwkSet>, KeysError>> {
         let may_read = self.again_at.is_none_or(|again_at| again_at <= now);
         match &self.keys {
             Some((keys, until)) if now < *until => {
@@ -84,7 +85,7 @@ impl Known {
         }
     }
 
-    fn learn(&mut self, now: Instant, read: Result<(PublishedKeys, Duration), KeysError>) {
+    fn learn(&mut self, now: Instant, read: Result<(JwkSet, Duration), KeysError>) {
         match read {
             Ok((keys, life)) => {
                 self.keys = Some((Arc::new(keys), now + life));
@@ -117,8 +118,8 @@ impl KeyCache {
         transport: &Transport,
         (at, limits): (&Url, Limits),
         now: Instant,
-        is_enough: impl Fn(&PublishedKeys) -> bool,
-    ) -> Result<Arc<PublishedKeys>, KeysError> {
+        is_enough: impl Fn(&JwkSet) -> bool,
+    ) -> Result<Arc<JwkSet>, KeysError> {
         let kept = self.at(at);
         if let Some(keys) = kept.known().now(now, &is_enough) {
             return keys;
@@ -129,6 +130,7 @@ impl KeyCache {
             return keys;
         }
         let read = read(transport, at, limits).await;
+        let read = read.map(|(_, keys, life)| (keys, life));
         let mut known = kept.known();
         known.learn(now, read);
         let unread = || known.error.clone().unwrap_or(KeysError::NotConfigured);
@@ -147,10 +149,11 @@ pub async fn read(
     transport: &Transport,
     at: &Url,
     limits: Limits,
-) -> Result<(PublishedKeys, Duration), KeysError> {
+) -> Result<(PublishedKeys, JwkSet, Duration), KeysError> {
     let document = transport.document(at, limits).await?;
-    let keys = PublishedKeys::parse(&document.bytes)?;
+    let published = PublishedKeys::parse(&document.bytes)?;
+    let keys = JwkSet::parse(&document.bytes).map_err(|_| KeySetError::NoKeys)?;
     let [least, usual, most] = LIFE;
     let life = document.max_age.unwrap_or(usual).clamp(least, most);
-    Ok((keys, life))
+    Ok((published, keys, life))
 }

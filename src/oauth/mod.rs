@@ -9,24 +9,26 @@
 //! prepare    ─▶ the address people are sent to, with what the institution is told before (authorize)
 //! response   ◀─ what comes back: the authorization response
 //! exchange   ─▶ a code is exchanged for a token set; one token request, never repeated once a byte was sent
+//! openid     ◀─ the ID token that came with the tokens is verified
 //! identify   ─▶ who signed in, where the institution says
 //! refresh    ─▶ new tokens for a refresh token
 //! revoke     ─▶ tokens are revoked
 //! ```
 //!
-//! **Nothing in an ID token is used.** If `openid` is among the scopes a `nonce` is sent, because servers
-//! ask for it. An ID token in the token response is neither read nor kept, so no identity, e-mail address
-//! or claim in it can decide anything here. Who signed in is learnt from a field or an endpoint that the
-//! institution's file names.
+//! **An ID token counts only once it is verified**, by the rules of `id_token`: signature, claims, and what it is bound to.
+//! Where `openid` is among the scopes, an exchange without a valid one gives nothing, and its tokens are to be revoked. The
+//! person is its `iss` and `sub` together; no e-mail address, name or phone number decides anything.
 //!
-//! Secrets (state, code, verifier, nonce, tokens, client secret) appear in no error: everything an
+//! Secrets (state, code, verifier, nonce, tokens, client secret, keys and assertions) appear in no error: everything an
 //! institution says passes [`Scrubber`] before it is kept for the operator.
 
 mod attempt;
 mod authorize;
 mod call;
 mod calls;
+mod client_assertion;
 mod client_authentication;
+mod client_keys;
 mod client_token;
 mod code;
 mod compare;
@@ -34,22 +36,30 @@ mod consent;
 mod discovery;
 mod document;
 mod exchange;
+mod id_token;
 mod identify;
 pub mod json;
 mod jwks;
 mod key_cache;
 mod metadata;
+mod openid;
+mod placement;
 mod prepare;
 mod published_keys;
+mod pushed_request;
 mod reason;
 mod refresh;
 mod registered;
 mod reply;
+mod request_object;
 mod response;
+mod response_jwt;
 mod response_names;
 mod revoke;
 mod scrub;
 mod shape;
+mod signed_request;
+mod signed_response;
 mod token_endpoint;
 mod token_response;
 mod transport;
@@ -61,52 +71,73 @@ mod test_support;
 pub use attempt::AttemptSecrets;
 pub use authorize::AuthorizationRequest;
 pub use calls::{Call, Calls};
+pub use client_keys::{ClientKeys, KeyInUse};
 pub use code::AuthorizationCode;
 pub use compare::{Finding, Level, compare};
 pub use consent::ConsentError;
 pub use discovery::{Discovered, DiscoveryError};
 pub use exchange::Authorized;
+pub use id_token::{IdToken, IdTokenError};
 pub use identify::IdentifyError;
 pub use key_cache::KeysError;
 pub use metadata::{MetadataError, ServerMetadata};
-pub use prepare::{PrepareError, Prepared};
+pub use prepare::{PrepareError, Prepared, Unprepared};
 pub use published_keys::{KeySetError, PublishedKey, PublishedKeys};
 pub use reason::{Meaning, RefreshMeaning, SetupFault};
 pub use refresh::{RefreshFailure, Refreshed};
 pub use registered::Registered;
 pub use response::{
-    AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, IssuerMismatch, words,
+    AuthorizationResponse, AuthorizationResult, InvalidAuthorizationResponse, UnprovenResponse,
+    words,
 };
 pub use response_names::{in_standard_names, name_there};
 pub use revoke::RevokeError;
 pub use scrub::Scrubber;
+pub use signed_response::SignedResponseError;
 pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 pub use token_response::Issued;
 pub use transport::Limits;
 pub use transport_error::{SetupError, TransportError};
 
+use std::sync::Arc;
+
 use key_cache::KeyCache;
 use transport::Transport;
 use url::Url;
 
+use crate::domain::random::Random;
 use crate::outgoing::{self, Outgoing, Tls};
 
 /// Calls institutions. Built once; connections are shared between calls.
 pub struct OAuthClient {
     transport: Transport,
     keys: KeyCache,
+    client_keys: ClientKeys,
+    random: Arc<dyn Random>,
     outgoing: Outgoing,
 }
 
 impl OAuthClient {
-    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects.
-    pub fn new(outgoing: Outgoing) -> Result<Self, SetupError> {
+    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects. Clients sign with
+    /// `client_keys`; `random` makes each assertion another one.
+    pub fn new(
+        outgoing: Outgoing,
+        client_keys: ClientKeys,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, SetupError> {
         let way = outgoing.clone();
         Ok(Self {
             transport: Transport::new(move || way.builder())?,
             keys: KeyCache::default(),
+            client_keys,
+            random,
             outgoing,
         })
+    }
+
+    /// The private keys of clients.
+    pub fn client_keys(&self) -> &ClientKeys {
+        &self.client_keys
     }
 
     /// How the host of that address proves its name; see [`outgoing::tls`].

@@ -187,7 +187,11 @@ pub(super) mod tests {
     /// A set with an elliptic key of each of these names.
     pub fn set_of(kids: &[&str]) -> String {
         let keys = kids.iter().map(|kid| {
-            format!(r#"{{"kty":"EC","crv":"P-256","use":"sig","kid":"{kid}","x":"{kid}","y":"b"}}"#)
+            let [x, y] = ["x", "y"].map(|axis| {
+                let coordinate = digest(&SHA256, format!("{axis}{kid}").as_bytes());
+                URL_SAFE_NO_PAD.encode(coordinate)
+            });
+            format!(r#"{{"kty":"EC","crv":"P-256","use":"sig","kid":"{kid}","x":"{x}","y":"{y}"}}"#)
         });
         let keys: Vec<String> = keys.collect();
         format!(r#"{{"keys":[{}]}}"#, keys.join(","))

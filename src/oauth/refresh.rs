@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
 
 use super::OAuthClient;
 use super::call::Filling;
@@ -15,11 +16,13 @@ use crate::domain::token_set::TokenSet;
 /// What a refresh gave.
 pub struct Refreshed {
     /// The tokens. What the response leaves out stays as it was: the refresh token, the scope,
-    /// the end of the consent.
+    /// the end of the consent, the person.
     pub token_set: TokenSet,
     /// What is wrong with the response, for the operator. The tokens are kept all the same: the institution may have
     /// ended the ones before.
     pub fault: Option<String>,
+    /// The ID token, if one came and `openid` was asked for: to be judged once the tokens are kept.
+    pub id_token: Option<Zeroizing<String>>,
     /// Keeps the secrets out of what else the institution says.
     pub scrubber: Scrubber,
 }
@@ -65,6 +68,7 @@ impl OAuthClient {
             Ok(Exchanged {
                 mut token_set,
                 fault,
+                sent_id_token,
                 scrubber,
                 ..
             }) => {
@@ -73,9 +77,15 @@ impl OAuthClient {
                 let consent = &mut token_set.consent_expires_at;
                 *consent = consent.or(current.consent_expires_at);
                 token_set.values = current.values.clone();
+                let details = &mut token_set.authorization_details;
+                *details = details
+                    .take()
+                    .or_else(|| current.authorization_details.clone());
+                token_set.person = current.person;
                 Ok(Refreshed {
                     token_set,
                     fault: fault.map(|fault| fault.to_string()),
+                    id_token: sent_id_token,
                     scrubber,
                 })
             }
@@ -91,6 +101,7 @@ impl OAuthClient {
                     Some(token_set) => Ok(Refreshed {
                         token_set,
                         fault: Some(error.to_string()),
+                        id_token: None,
                         scrubber,
                     }),
                     None => Err(Box::new(RefreshFailure {
@@ -119,7 +130,10 @@ fn meaning(at: Registered<'_>, error: &TokenError, status: Option<u16>) -> Refre
         ) => RefreshMeaning::NotAsked,
         TokenError::Call(TransportError::Status(401)) => RefreshMeaning::ClientRefused,
         TokenError::Call(TransportError::Status(429)) => RefreshMeaning::NotAsked,
-        TokenError::Call(_) | TokenError::Unusable(_) => RefreshMeaning::Unknown,
+        TokenError::Call(_)
+        | TokenError::Unusable(_)
+        | TokenError::IdToken(_)
+        | TokenError::Vouching(_) => RefreshMeaning::Unknown,
     }
 }
 

@@ -41,4 +41,9 @@ impl<'a> Registered<'a> {
         let alias = self.registration.redirect_uri_alias.as_deref();
         alias.unwrap_or(self.registration.redirect_uri.as_str())
     }
+
+    /// Whether it is asked who signs in (OpenID Connect): the request has a `nonce`, and its tokens come with an ID token.
+    pub fn uses_openid(self) -> bool {
+        self.oauth.uses_openid(self.scopes())
+    }
 }

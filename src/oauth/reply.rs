@@ -88,6 +88,8 @@ pub struct Reply {
     pub members: Members,
     /// Whether the body tells success, where the institution's file says that it does.
     tells_success: Option<bool>,
+    /// The whole body, if it says that it is a token.
+    token: Option<Zeroizing<String>>,
     /// Why the body is not a complete object.
     sound: Result<(), TransportError>,
     /// What may be told of it, once it is cleaned.
@@ -123,10 +125,14 @@ impl Reply {
         } = Shaped::read(&body, shape);
         let headers = response.headers();
         let status = response.status().as_u16();
+        let media_type = MediaType::of(headers);
+        let is_token = media_type == MediaType::Jwt && whole.is_ok();
+        let token = is_token.then(|| String::from_utf8(body.to_vec()).map(Zeroizing::new));
         Self {
             status,
             heard: Some(Heard::of(status, headers, &body)),
-            media_type: MediaType::of(headers),
+            media_type,
+            token: token.and_then(Result::ok),
             is_coded: is_coded(headers),
             challenge: challenge(headers),
             retry_after: outgoing::retry_after_header(headers),
@@ -173,6 +179,15 @@ impl Reply {
             }
             Err(error) => unusable(error.clone()),
         }
+    }
+
+    /// The token that is the whole of a good reply.
+    pub fn token(&self) -> Option<&str> {
+        let is_good = self.is_success() && !self.is_coded;
+        self.token
+            .as_deref()
+            .filter(|_| is_good)
+            .map(|it| it.trim())
     }
 
     /// How long the institution asks to wait, if its status says that the same may work later.

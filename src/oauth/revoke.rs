@@ -65,7 +65,8 @@ impl OAuthClient {
     /// the same grant as well, then access tokens. If the connection has a consent that is deleted by itself, that
     /// comes before them. All are tried; the first error that
     /// another try may mend is returned, else the first of all. `scrubber`
-    /// knows the secrets of the exchange they came from; `now` is what a date in `Retry-After` is compared with.
+    /// knows the secrets of the exchange they came from; `now` is what a date in `Retry-After` is compared with, and when the
+    /// client's assertions are made.
     ///
     /// Each call has the institution's time limit. A success response for a token that the institution
     /// does not know is a success (RFC 7009 section 2.2).
@@ -97,7 +98,9 @@ impl OAuthClient {
                 values: &issued.values,
             };
             let (call, endpoint) = (&oauth.calls.revocation, oauth.revocation_endpoint.as_ref());
-            let reply = self.call(call, endpoint, &parameters, &filling).await?;
+            let reply = self
+                .call(call, endpoint, &parameters, &filling, now)
+                .await?;
             ended(&reply, &scrubber, now)
         };
         let mut is_refresh_gone = false;
@@ -157,7 +160,7 @@ impl OAuthClient {
             own: &own,
             values: &issued.values,
         };
-        let reply = self.call(call, None, &[], &filling).await?;
+        let reply = self.call(call, None, &[], &filling, now).await?;
         match reply.status() {
             404 | 410 => Ok(()),
             _ => ended(&reply, &scrubber, now),

@@ -17,9 +17,11 @@ use zeroize::Zeroizing;
 use super::attempt::AttemptSecrets;
 use super::client_authentication;
 use super::code::AuthorizationCode;
+use super::json::Members;
 use super::registered::Registered;
 use crate::domain::client::Registration;
 use crate::domain::secret::AuthorizationState;
+use crate::jose::payload;
 use crate::printable::printable;
 
 /// How long the query or form of an authorization response may be, in bytes. Without a limit the sender
@@ -99,6 +101,12 @@ impl Scrubber {
                 return None;
             }
             scrubber.learn(&value);
+            // What a response JWT has inside may be said in clear elsewhere.
+            let inside = payload(&value).map(|bytes| Members::read(&bytes).0);
+            let inside = inside.unwrap_or_default();
+            for text in SECRET.iter().filter_map(|name| inside.text(name)) {
+                scrubber.learn(&text);
+            }
         }
         Some(scrubber)
     }

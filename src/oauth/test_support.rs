@@ -7,15 +7,20 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::OAuthClient;
 use super::attempt::AttemptSecrets;
+use super::client_keys::ClientKeys;
 use super::registered::Registered;
+use crate::domain::algorithm::SigningAlgorithm;
+use crate::domain::authorization::{AuthorizationRules, ResponseMode};
 use crate::domain::call::Calls;
-use crate::domain::client::{Registration, UnboundCallback};
+use crate::domain::client::{KeyFiles, Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{Discovery, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode};
+use crate::domain::institution::{Discovery, IssuerRule, OAuth, OpenId, Pkce, RefreshRules};
 use crate::domain::random::Random;
+use crate::outgoing::Outgoing;
 
 /// The operating system's randomness.
 pub struct Os;
@@ -24,6 +29,33 @@ impl Random for Os {
     fn fill(&self, bytes: &mut [u8]) {
         aws_lc_rs::rand::fill(bytes).unwrap();
     }
+}
+
+/// A client of institutions, without keys.
+pub fn client() -> OAuthClient {
+    OAuthClient::new(Outgoing::default(), ClientKeys::default(), Arc::new(Os)).unwrap()
+}
+
+/// Files with one RSA key, to sign with `PS256` or to be encrypted to.
+pub fn key_files(signs: bool) -> KeyFiles {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/jose/proof.pem");
+    match signs {
+        true => KeyFiles {
+            signing: vec![file],
+            algorithms: vec![SigningAlgorithm::PS256],
+            ..KeyFiles::default()
+        },
+        false => KeyFiles {
+            encryption: vec![file],
+            ..KeyFiles::default()
+        },
+    }
+}
+
+/// A client of institutions, with these keys.
+pub fn client_with(keys: &KeyFiles) -> OAuthClient {
+    let keys = ClientKeys::open([keys]).unwrap();
+    OAuthClient::new(Outgoing::default(), keys, Arc::new(Os)).unwrap()
 }
 
 /// An institution whose endpoints are `/authorize`, `/token` and `/revoke` under `base`.
@@ -36,12 +68,15 @@ pub fn oauth(base: &Url) -> OAuth {
         iss: IssuerRule::IfPresent,
         discovery: Discovery::default(),
         client_authentication: AuthenticationMethod::ClientSecretBasic(BasicEncoding::Form),
+        request_object_signing_alg: None,
         scopes: vec!["accounts".to_owned(), "transactions".to_owned()],
         scope_separator: " ".to_owned(),
         calls: Calls::default(),
         values: Vec::new(),
         pkce: Pkce::Required,
         response_mode: ResponseMode::Query,
+        authorization: AuthorizationRules::default(),
+        openid: OpenId::default(),
         subject: None,
         refresh: RefreshRules::default(),
         consent: None,
@@ -62,6 +97,7 @@ pub fn registration() -> Registration {
             BasicEncoding::Form,
             SecretString::from("CANARY-client-secret"),
         ),
+        keys: None,
         redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
         redirect_uri_alias: None,
         scopes: None,

@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
 
 use super::OAuthClient;
 use super::call::Filling;
+use super::id_token::{IdToken, IdTokenError};
 use super::reason::{self, Meaning};
 use super::reply::{Refusal, Unfit};
 use super::scrub::Scrubber;
@@ -26,6 +28,10 @@ pub struct Exchanged {
     pub fault: Option<UnusableTokenResponse>,
     /// Who signed in, if the institution's file says that the token response has it and it does.
     pub subject: Option<String>,
+    /// The ID token as it was sent, if there is one and `openid` was asked for. Nobody has verified it.
+    pub(super) sent_id_token: Option<Zeroizing<String>>,
+    /// The ID token of an authorization with `openid`, verified.
+    pub id_token: Option<IdToken>,
     /// Keeps the secrets of this exchange out of what else the institution says.
     pub scrubber: Scrubber,
 }
@@ -55,6 +61,12 @@ pub enum TokenError {
     /// The token response is well formed and of no use.
     #[error("the token response is of no use: {0}")]
     Unusable(UnusableTokenResponse),
+    /// It has tokens, and no ID token to be relied on.
+    #[error("the ID token is refused: {0}")]
+    IdToken(#[from] IdTokenError),
+    /// Nothing was sent: no ID token vouches for the code.
+    #[error("the ID token beside the code is refused: {0}")]
+    Vouching(IdTokenError),
 }
 
 impl TokenError {
@@ -68,6 +80,7 @@ impl TokenError {
             Self::Call(error) => error.meaning_to_a_client(),
             Self::Refused(refusal) => reason::of_call(oauth, &refusal.error),
             Self::Unusable(_) => Meaning::Reason(ErrorReason::ProviderError),
+            Self::IdToken(error) | Self::Vouching(error) => error.meaning(),
         }
     }
 }
@@ -77,7 +90,8 @@ impl OAuthClient {
     /// limit. It is sent a second time only when the first found no connection.
     ///
     /// `requested` is the scope that counts if the response names none; `scrubber` knows the secrets among the
-    /// parameters; `now` is what the tokens' lifetime counts from.
+    /// parameters; `now` is what the tokens' lifetime counts from, and when the client's
+    /// assertion is made.
     pub(super) async fn request_tokens(
         &self,
         call: &Call,
@@ -95,9 +109,10 @@ impl OAuthClient {
                 scrubber,
             }))
         };
-        let oauth = filling.at.oauth;
+        let (at, oauth) = (filling.at, filling.at.oauth);
         let endpoint = Some(&oauth.token_endpoint);
-        let reply = match self.call(call, endpoint, parameters, filling).await {
+        let asked = self.call(call, endpoint, parameters, filling, now);
+        let reply = match asked.await {
             Ok(reply) => reply,
             Err(error) => return failed(error.into(), None, Issued::default(), scrubber),
         };
@@ -106,7 +121,7 @@ impl OAuthClient {
         for token in issued.all() {
             scrubber.learn(token.expose_secret());
         }
-        if let Some(calls) = filling.at.calls {
+        if let Some(calls) = at.calls {
             calls.clean(|text, limit| scrubber.shown(text, limit));
         }
         if let Err(unfit) = reply.judge(has_token(&reply.members)) {
@@ -119,8 +134,12 @@ impl OAuthClient {
         let response = TokenResponse(reply.members);
         let subject = match &oauth.subject {
             Some(SubjectSource::TokenResponse { field }) => response.subject(field),
-            Some(SubjectSource::Identify { .. }) | None => None,
+            Some(SubjectSource::Identify { .. } | SubjectSource::IdToken { .. }) | None => None,
         };
+        let sent_id_token = response.id_token().filter(|_| at.uses_openid());
+        if let Some(token) = &sent_id_token {
+            scrubber.learn(token);
+        }
         let shown = |fault| match fault {
             UnusableTokenResponse::TokenType(name) => {
                 UnusableTokenResponse::TokenType(scrubber.shown(&name, TYPE_NAME))
@@ -133,6 +152,8 @@ impl OAuthClient {
                 token_set,
                 fault,
                 subject,
+                sent_id_token,
+                id_token: None,
                 scrubber,
             }),
             None => {

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::json::Members;
 use crate::domain::call::ExpiryForm;
@@ -20,10 +21,14 @@ const EXPIRES_IN: &str = "expires_in";
 /// How many tokens of a kind are revoked, if a body has more than one.
 const MOST: usize = 3;
 
-/// The members that are read here; none of them says who signed in.
-const OWN: [&str; 7] = [
+/// The member that says who signed in, to those who verify it (OpenID Connect Core section 3.1.3.3).
+const ID_TOKEN: &str = "id_token";
+
+/// The members that are read here; none of them is the login that an institution's file may name.
+const OWN: [&str; 8] = [
     ACCESS_TOKEN,
     REFRESH_TOKEN,
+    ID_TOKEN,
     "token_type",
     EXPIRES_IN,
     "scope",
@@ -48,7 +53,7 @@ const DETAIL_ENDS: [&str; 6] = [
 ];
 
 /// A successful response. No members are read but those named here and the one that the institution's
-/// file names for who signed in; an ID token is never read.
+/// file names for who signed in.
 #[derive(Debug)]
 pub struct TokenResponse(pub Members);
 
@@ -116,6 +121,8 @@ impl Issued {
             expires_at: None,
             consent_expires_at: None,
             values: self.values.clone(),
+            authorization_details: None,
+            person: None,
         };
         (0..count).map(set).collect()
     }
@@ -140,6 +147,8 @@ impl Issued {
             expires_at: Some(now),
             consent_expires_at: before.consent_expires_at,
             values: before.values.clone(),
+            authorization_details: before.authorization_details.clone(),
+            person: before.person,
         })
     }
 
@@ -173,6 +182,11 @@ impl TokenResponse {
     /// Who signed in, if the member `field` says.
     pub fn subject(&self, field: &str) -> Option<String> {
         (!OWN.contains(&field)).then(|| self.0.somebody(field))?
+    }
+
+    /// The ID token, if there is one.
+    pub fn id_token(&self) -> Option<Zeroizing<String>> {
+        self.0.text(ID_TOKEN).filter(|token| !token.is_empty())
     }
 
     /// Checks the token type: Bearer in any case; an absent type, or an empty one, means Bearer too.
@@ -227,6 +241,8 @@ impl TokenResponse {
             expires_at,
             consent_expires_at,
             values: ConnectionValues::default(),
+            authorization_details: granted(&members),
+            person: None,
         })
     }
 }
@@ -242,6 +258,12 @@ fn end(said: &str, expires: ExpiryForm, now: Timestamp) -> Option<Timestamp> {
         ExpiryForm::InMilliseconds => after(SignedDuration::from_millis),
         ExpiryForm::At => moment(said).map(|end| end.max(now)),
     }
+}
+
+/// What was granted in detail, as it was written (RFC 9396 section 7): a list of objects, or nothing.
+fn granted(members: &Members) -> Option<String> {
+    let details: Vec<serde_json::Map<String, Value>> = members.read_as(DETAILS)?;
+    Some(Value::from_iter(details).to_string())
 }
 
 /// When the consent ends, if the response says so: with the last of its details, if it says that of several.

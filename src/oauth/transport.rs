@@ -96,25 +96,33 @@ impl Transport {
         Ok(transport)
     }
 
-    /// Sends a request, within the institution's time limit from connecting to the last byte.
-    pub async fn send(
+    /// Sends a request, within the institution's time limit from connecting to the last byte. It is written for each
+    /// time that it is sent.
+    pub async fn send<'a>(
         &self,
         at: Registered<'_>,
-        request: Request<'_>,
+        written: impl Fn() -> Result<Request<'a>, TransportError>,
     ) -> Result<Reply, TransportError> {
         let begun = Instant::now();
+        let Request {
+            method,
+            url,
+            response: shape,
+            ..
+        } = written()?;
         let made = |client: &Client| {
+            let request = written()?;
             let made = client
-                .request(request.method.into(), request.url.clone())
-                .headers(request.headers.clone());
-            match &request.body {
-                Some(body) => made.body(body.clone()),
+                .request(request.method.into(), request.url)
+                .headers(request.headers);
+            Ok(match request.body {
+                Some(body) => made.body(body),
                 None => made,
-            }
+            })
         };
-        let mut reply = match self.sent(&request.url, Limits::from(at.oauth), made).await {
+        let mut reply = match self.sent(&url, Limits::from(at.oauth), made).await {
             Ok((response, deadline, late)) => {
-                Ok(Reply::read(response, request.response, deadline, late).await)
+                Ok(Reply::read(response, shape, deadline, late).await)
             }
             Err(error) => Err(error),
         };
@@ -123,7 +131,7 @@ impl Transport {
                 Ok(reply) => reply.take_heard().ok_or_else(String::new),
                 Err(error) => Err(error.to_string()),
             };
-            calls.add(request.method.name(), &request.url, begun, came);
+            calls.add(method.name(), &url, begun, came);
         }
         reply
     }
@@ -131,7 +139,7 @@ impl Transport {
     /// Gets a document that an institution publishes, within these limits. Nothing that is secret is sent.
     pub async fn document(&self, at: &Url, limits: Limits) -> Result<Document, TransportError> {
         let accept = HeaderValue::from_static("application/json");
-        let request = |client: &Client| client.get(at.clone()).header(ACCEPT, accept.clone());
+        let request = |client: &Client| Ok(client.get(at.clone()).header(ACCEPT, accept.clone()));
         let (response, deadline, late) = self.sent(at, limits, request).await?;
         Document::read(response, deadline, late).await
     }
@@ -141,7 +149,7 @@ impl Transport {
         &self,
         endpoint: &Url,
         limits: Limits,
-        request: impl Fn(&Client) -> RequestBuilder,
+        request: impl Fn(&Client) -> Result<RequestBuilder, TransportError>,
     ) -> Result<(Response, Instant, TransportError), TransportError> {
         if !outgoing::is_confidential(endpoint) {
             return Err(TransportError::Insecure);
@@ -178,10 +186,10 @@ fn setup(error: reqwest::Error) -> SetupError {
 
 async fn send(
     client: &Client,
-    request: impl Fn(&Client) -> RequestBuilder,
+    request: impl Fn(&Client) -> Result<RequestBuilder, TransportError>,
 ) -> Result<Response, TransportError> {
-    let response = match request(client).send().await {
-        Err(error) if error.is_connect() => request(client).send().await,
+    let response = match request(client)?.send().await {
+        Err(error) if error.is_connect() => request(client)?.send().await,
         response => response,
     };
     response.map_err(|error| {
@@ -233,16 +241,18 @@ mod tests {
             });
             let oauth = oauth(&server.url_by_name("/"));
             let response = ResponseShape::default();
-            let request = Request {
-                method: Method::Post,
-                url: oauth.token_endpoint.clone(),
-                headers: HeaderMap::new(),
-                body: Some(vec![]),
-                response: &response,
+            let written = || {
+                Ok(Request {
+                    method: Method::Post,
+                    url: oauth.token_endpoint.clone(),
+                    headers: HeaderMap::new(),
+                    body: Some(vec![]),
+                    response: &response,
+                })
             };
             let registration = registration();
             let sent = transport.unwrap();
-            let outcome = sent.send(at(&oauth, &registration), request).await;
+            let outcome = sent.send(at(&oauth, &registration), written).await;
             assert_eq!(server.requests().len(), arrived);
             assert_eq!(asked.load(Ordering::SeqCst), tries);
             match outcome {

@@ -89,6 +89,15 @@ impl TransportError {
             error => error.meaning(),
         }
     }
+
+    /// Whether it shows that the institution does not work: there was no response, or one of a server in trouble.
+    pub fn is_an_outage(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) | Self::TimedOut(_) => true,
+            Self::Status(status) => *status == 429 || *status >= 500,
+            _ => false,
+        }
+    }
 }
 
 /// A media type, as much of it as may be shown.
@@ -98,6 +107,8 @@ pub enum MediaType {
     Unnamed,
     /// JSON, by any of its names.
     Json,
+    /// A signed or encrypted token (RFC 7519 section 10.3.1).
+    Jwt,
     /// HTML.
     Html,
     /// Any other text.
@@ -121,6 +132,7 @@ impl MediaType {
             b"" => Self::Unnamed,
             b"text/html" | b"application/xhtml+xml" => Self::Html,
             b"application/json" | b"text/json" => Self::Json,
+            b"application/jwt" => Self::Jwt,
             other if other.ends_with(b"+json") => Self::Json,
             other if other.starts_with(b"text/") => Self::Text,
             _ => Self::Other,
@@ -132,6 +144,7 @@ impl MediaType {
         match self {
             Self::Unnamed => "no media type",
             Self::Json => "JSON",
+            Self::Jwt => "a signed token",
             Self::Html => "HTML",
             Self::Text => "text",
             Self::Other => "something else",
@@ -149,6 +162,7 @@ mod tests {
             ("application/json", "JSON"),
             ("Application/JSON; charset=utf-8", "JSON"),
             ("application/problem+json", "JSON"),
+            ("application/jwt", "a signed token"),
             ("text/html; charset=utf-8", "HTML"),
             ("application/xhtml+xml", "HTML"),
             ("text/plain", "text"),

@@ -67,7 +67,7 @@ impl Step for Freeze {
             return unchanged(Frozen::None);
         };
         let mut token = before.clone();
-        let outcome = if token.refused_at.is_some() {
+        let outcome = if token.refused_at.is_some() || token.other_login_at.is_some() {
             token.frozen_at = None;
             Frozen::Refused
         } else {
@@ -176,6 +176,7 @@ mod tests {
             doubt: None,
             refused_at: None,
             not_asked: 0,
+            other_login_at: None,
             frozen_at: None,
             due_at: Some(at(5)),
         }

@@ -328,9 +328,13 @@ impl AccessRecord {
         }
     }
 
-    /// Whether this gateway has a use for it: the institution has not refused it, and it did not go to another gateway.
+    /// Whether this gateway has a use for it: the institution has not refused it, it is of the right person, and it did not
+    /// go to another gateway.
     pub fn is_in_use(&self) -> bool {
-        let is_alive = |token: &TokenState| token.refused_at.is_none() && token.frozen_at.is_none();
+        let is_alive = |token: &TokenState| {
+            let is_usable = token.refused_at.is_none() && token.other_login_at.is_none();
+            is_usable && token.frozen_at.is_none()
+        };
         self.token.as_ref().is_none_or(is_alive)
     }
 }
@@ -375,6 +379,14 @@ pub struct TokenState {
     /// How many refreshes in a row the institution did not look at.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub not_asked: u32,
+    /// Since when it is known to be of another person than the one who connected: lent to nobody, refreshed no more, and
+    /// kept until there is another one.
+    #[serde(
+        default,
+        with = "form::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub other_login_at: Option<Timestamp>,
     /// Since when it is frozen: it was exported, so another gateway may refresh it, and this one must not.
     #[serde(
         default,

@@ -17,6 +17,7 @@
 //! - New tokens may come with another end of the consent; that is told.
 //! - A refused token set is lent no more. It is kept for a day, and erased then, unless a refresh with it succeeds.
 //! - A member that was IMPAIRED by its refusal is CONNECTED again by a refresh, and that is told once.
+//! - Tokens of another person are kept, and neither lent nor refreshed: see [`other_login`](super::other_login).
 //! - A time much further away than any that is written now was written before a clock was set back, and has passed.
 //!   The clocks of gateways may differ by a few minutes: a fence holds all the same.
 
@@ -162,7 +163,8 @@ pub(super) fn has_come(at: Timestamp, most: Duration, now: Timestamp) -> bool {
 impl TokenState {
     /// Whether the access token is valid then, as far as is known, and may be lent.
     pub fn is_valid_at(&self, at: Timestamp) -> bool {
-        self.refused_at.is_none() && self.ends_at.is_none_or(|end| end > at)
+        let may_be_lent = self.refused_at.is_none() && self.other_login_at.is_none();
+        may_be_lent && self.ends_at.is_none_or(|end| end > at)
     }
 }
 
@@ -194,6 +196,9 @@ impl Step for BeginRefresh {
         }
         if before.frozen_at.is_some() {
             return unchanged(Begun::Frozen);
+        }
+        if before.other_login_at.is_some() {
+            return unchanged(Begun::Ended);
         }
         let mut token = before.clone();
         if let Some(running) = token.running.take() {
@@ -310,6 +315,7 @@ impl Step for SettleRefresh {
                     frozen_at: before.frozen_at,
                     // A refresh of what was replaced may still be under way.
                     replaced: before.replaced,
+                    other_login_at: before.other_login_at,
                     ..new.state(&member)
                 };
                 consent_end::keep(&mut changes, &mut member, new.consent);

@@ -57,6 +57,7 @@ impl NewTokens {
             doubt: None,
             refused_at: None,
             not_asked: 0,
+            other_login_at: None,
             frozen_at: None,
             due_at: self.due_at,
         }

@@ -109,6 +109,7 @@ pub const STEPS: &[&str] = &[
     "record_report",
     "begin_refresh",
     "settle_refresh",
+    "impair_other_login",
     "ask_brake",
     "braked",
     "count_refusal",

@@ -9,7 +9,7 @@ use crate::domain::job::Job;
 use crate::steps::record::{AccessRecord, Key, Reads, Slot};
 use crate::steps::{
     AskBrake, BeginRefresh, Begun, BrakeName, Braked, CountRefusal, Freeze, Frozen, GiveBack,
-    PushAgain, ReleaseBrake, Restore, SettleRefresh, Settled, Thaw, Verdict,
+    OtherLogin, PushAgain, ReleaseBrake, Restore, SettleRefresh, Settled, Thaw, Verdict,
 };
 
 impl Store {
@@ -24,6 +24,13 @@ impl Store {
     pub async fn settle_refresh(&self, settle: &SettleRefresh, now: Timestamp) -> Result<Settled> {
         let _timing = self.timed("settle_refresh");
         self.step_with(Care::Irreplaceable, settle, now).await
+    }
+
+    /// Tokens that a refresh brought are of another person: they are lent no more; see
+    /// [`steps::other_login`](crate::steps::other_login). `false`: others took their place.
+    pub async fn impair_other_login(&self, other: &OtherLogin, now: Timestamp) -> Result<bool> {
+        let _timing = self.timed("impair_other_login");
+        self.step_with(Care::Irreplaceable, other, now).await
     }
 
     /// Whether refreshes may be made; see [`steps::brake`](crate::steps::brake).

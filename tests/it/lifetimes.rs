@@ -7,6 +7,7 @@ use guichet::domain::id::ClientId;
 use guichet::domain::secret::ResponseHandle;
 use guichet::flow::held;
 use guichet::flow::idempotency::{self, Admission, KeyedRequest};
+use guichet::flow::registration::CallbackEndpoint;
 use serde_json::json;
 use url::Url;
 
@@ -226,7 +227,9 @@ async fn post(gateway: &TestGateway, to: &Url, pairs: &[(&'static str, String)])
 }
 
 async fn is_held(gateway: &TestGateway, handle: &ResponseHandle) -> bool {
-    let held = held::held(&gateway.inside, handle).await;
+    let endpoint =
+        CallbackEndpoint::find(&gateway.inside, CLIENT, "fake_bank_form").expect("registered");
+    let held = held::held(&gateway.inside, &endpoint, handle).await;
     held.expect("answered").is_some()
 }
 

@@ -82,7 +82,7 @@ pub(super) async fn run(config: Config, options: Options) -> anyhow::Result<()> 
 /// Whether it is a token set that the institution did not refuse.
 fn is_live(held: &Held) -> bool {
     let token = held.access.token.as_ref();
-    token.is_some_and(|token| token.refused_at.is_none())
+    token.is_some_and(|token| token.refused_at.is_none() && token.other_login_at.is_none())
 }
 
 impl Counts {
@@ -212,6 +212,7 @@ pub(super) async fn list(gateway: &Gateway, clients: &[ClientId]) -> anyhow::Res
         let state = match (token.frozen_at, token.refused_at) {
             (Some(at), _) => format!("frozen {at}, exported: guichet grants thaw"),
             (None, Some(at)) => format!("refused {at}"),
+            (None, None) if token.other_login_at.is_some() => "of another person".to_owned(),
             (None, None) if token.running.is_some() => "being refreshed".to_owned(),
             (None, None) if token.doubt.is_some() => "in doubt".to_owned(),
             (None, None) if !token.is_renewable => "no refresh token".to_owned(),

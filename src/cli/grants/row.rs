@@ -198,6 +198,8 @@ impl<'a> Object<'a> {
             expires_at,
             consent_expires_at: None,
             values: ConnectionValues::default(),
+            authorization_details: None,
+            person: None,
         })
     }
 }

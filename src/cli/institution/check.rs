@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::{self, Sources};
 use crate::config::{Config, ConfigError, Environment, Warning, institutions};
 use crate::domain::institution::{Institution, OAuth};
-use crate::oauth::{Finding, Level, OAuthClient, ServerMetadata, compare};
+use crate::oauth::{ClientKeys, Finding, Level, OAuthClient, ServerMetadata, compare};
 use crate::outgoing::Outgoing;
 use crate::printable::printable;
 
@@ -148,14 +148,17 @@ async fn check(
         ));
         return Ok(());
     };
-    let client = OAuthClient::new(outgoing)?;
+    let client = OAuthClient::new(outgoing, ClientKeys::default(), Sources::real().random)?;
     let metadata = discover(&client, oauth, findings).await;
     check_hosts(&client, oauth, findings).await;
     check_keys(&client, oauth, metadata.as_ref(), findings).await;
     findings.push(Finding::new(
         Level::NotChecked,
         "pushed authorization requests",
-        "the file has none, so none was tried",
+        match oauth.authorization.pushed_to {
+            None => "the file has none, so none was tried",
+            Some(_) => "none was tried, because that needs a client's registration",
+        },
     ));
     Ok(())
 }

@@ -12,15 +12,16 @@ use url::Url;
 use crate::app::{self, Sources};
 use crate::config::{Config, Environment, HttpsUrl, Issuer, institutions};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
-use crate::oauth::{Limits, OAuthClient, ServerMetadata, compare};
+use crate::oauth::{ClientKeys, Limits, OAuthClient, ServerMetadata, compare};
 use crate::outgoing::Outgoing;
 use crate::printable::printable;
 
 /// The endpoints that a file may have, by the name that both give them.
-const ENDPOINTS: [&str; 4] = [
+const ENDPOINTS: [&str; 5] = [
     "authorization_endpoint",
     "token_endpoint",
     "revocation_endpoint",
+    "pushed_authorization_request_endpoint",
     "jwks_uri",
 ];
 
@@ -82,7 +83,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         Some(code) => code,
         None => code_of(&host)?,
     };
-    let client = OAuthClient::new(outgoing)?;
+    let client = OAuthClient::new(outgoing, ClientKeys::default(), Sources::real().random)?;
     let found = client.discover(issuer, address, Limits::default()).await?;
     let draft = Draft {
         guid: InstitutionGuid::new(Sources::real().random.as_ref()),

@@ -58,6 +58,9 @@ const OF_TOKENS: [&str; 8] = [
     "id_token",
 ];
 
+/// Parameters of the authorization request that have keys of their own, because what comes back is held to them.
+const HAVE_KEYS: [&str; 2] = ["max_age", "acr_values"];
+
 /// `[[oauth.calls]]`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,6 +163,13 @@ impl Surroundings<'_> {
         };
         for (name, text) in authorize_parameters {
             let key = format!("oauth.authorize_parameters.{name}");
+            if HAVE_KEYS.contains(&name.as_str()) {
+                let problem = format!(
+                    "has a key of its own, by which ID tokens are judged: write {name} in [oauth]"
+                );
+                reading.wrong(&key, problem);
+                continue;
+            }
             let is_omitted = calls.authorization.name_of(&name).is_none();
             if one.name.parameters().contains(&name.as_str()) && !is_omitted
                 || super::NOT_IN_AN_ADDRESS.contains(&name.as_str())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{check, load};
-use crate::domain::institution::ResponseMode;
+use crate::domain::authorization::ResponseMode;
 
 /// A client table with `more` in it, beginning at line 3; `more` begins at line 6.
 pub fn client(more: &str) -> String {

@@ -474,3 +474,138 @@ fn institutions_that_lack_something_are_warned_about() {
     assert_eq!(warnings[0].key, "credentials[0].type");
     assert!(warnings[0].message.contains("no duplicate is found"));
 }
+
+/// [`BANK`] with these lines in its `[oauth]`, an issuer, and the address of its keys.
+fn strict_bank(lines: &str) -> String {
+    let known = "client_authentication = \"client_secret_basic\"";
+    let more = "issuer = \"https://bank.example\"\njwks_uri = \"https://bank.example/keys\"";
+    BANK.replacen(known, &format!("{known}\n{more}\n{lines}"), 1)
+}
+
+#[test]
+fn a5_details_are_never_part_of_an_address() {
+    let known = "client_authentication = \"client_secret_basic\"";
+    let details =
+        "[[oauth.authorization_details]]\ntype = \"accounts\"\nuntil = 2030-01-01T00:00:00Z";
+    check_bank(
+        known,
+        &format!("{known}\n{details}"),
+        &[
+            "oauth.authorization_details: would be part of an address",
+            "RFC 9396",
+        ],
+    );
+    let pushed = "pushed_authorization_request_endpoint = \"https://bank.example/par\"";
+    let (bank, _) = loaded(&strict_bank(&format!("{pushed}\n{details}")));
+    let rules = &bank.oauth.as_ref().expect("OAuth").authorization;
+    let expected = serde_json::json!({"type": "accounts", "until": "2030-01-01T00:00:00Z"});
+    assert_eq!(rules.details, [expected]);
+    let untyped = "[[oauth.authorization_details]]\nactions = [\"read\"]";
+    check_bank(
+        known,
+        &format!("{known}\n{pushed}\n{untyped}"),
+        &["oauth.authorization_details: has an entry without a type"],
+    );
+}
+
+#[test]
+fn what_is_asked_for_at_sign_in_is_said_once() {
+    let (bank, _) = loaded(&strict_bank(
+        "prompt = \"consent\"\nmax_age = 300\nacr_values = \"a b\"\nlogin_hint = \"x\"\n\
+         claims = { id_token = { acr = { essential = true } } }",
+    ));
+    let rules = &bank.oauth.as_ref().expect("OAuth").authorization;
+    assert_eq!(
+        (rules.prompt.as_deref(), rules.max_age),
+        (Some("consent"), Some(300))
+    );
+    assert_eq!(rules.acr_values.as_deref(), Some("a b"));
+    let claims = serde_json::json!({"id_token": {"acr": {"essential": true}}});
+    assert_eq!(rules.claims, Some(claims));
+    let known = "client_authentication = \"client_secret_basic\"";
+    check_bank(
+        known,
+        &format!("{known}\nprompt = \"login\"\nauthorize_parameters = {{ prompt = \"consent\" }}"),
+        &["oauth.authorize_parameters.prompt: is said by oauth.prompt; remove one of the two"],
+    );
+}
+
+#[test]
+fn c16_responses_that_are_jwts_can_be_proved() {
+    let known = "client_authentication = \"client_secret_basic\"";
+    let add = |lines: &str| format!("{known}\n{lines}");
+    for missing in [
+        "oauth.issuer: is needed because responses are JWTs",
+        "oauth.jwks_uri: is needed",
+    ] {
+        check_bank(known, &add("response_mode = \"query.jwt\""), &[missing]);
+    }
+    check_bank(
+        known,
+        &add("authorization_signed_response_alg = \"PS256\""),
+        &["oauth.authorization_signed_response_alg: is only for response_mode"],
+    );
+    let refused = |lines: &str, part: &str| {
+        let text = strict_bank(&format!("response_mode = \"form_post.jwt\"\n{lines}"));
+        let refused = institutions::parse(&text, Path::new("bank.toml")).err();
+        let message = refused.expect("a refusal").to_string();
+        assert!(message.contains(part), "{lines}: {message}");
+    };
+    refused(
+        "authorization_signed_response_alg = \"HS256\"",
+        "is HS256, which needs no key of its own",
+    );
+    refused(
+        "authorization_signed_response_alg = \"none\"",
+        "authorization_signed_response_alg",
+    );
+    refused(
+        "authorization_encrypted_response_alg = \"RSA1_5\"",
+        "authorization_encrypted_response_alg",
+    );
+    refused(
+        "authorization_encrypted_response_alg = \"ECDH-ES\"",
+        "authorization_encrypted_response_enc: is missing",
+    );
+    refused(
+        "authorization_encrypted_response_enc = \"A256GCM\"",
+        "authorization_encrypted_response_enc: is without",
+    );
+    let (bank, _) = loaded(&strict_bank("response_mode = \"form_post.jwt\""));
+    let rules = &bank.oauth.as_ref().expect("OAuth").authorization;
+    assert_eq!(rules.signed_response.name(), "RS256");
+    assert_eq!(rules.encrypted_response, None);
+}
+
+#[test]
+fn c17_an_id_token_beside_the_code_never_comes_in_an_address() {
+    let hybrid = "response_type = \"code id_token\"";
+    let refused = |lines: &str| {
+        let text = strict_bank(&format!("{hybrid}\n{lines}"));
+        let parsed = institutions::parse(&text, Path::new("bank.toml"));
+        parsed.err().map(|error| error.to_string())
+    };
+    let openid = "scopes = [\"openid\"]";
+    let message = refused(openid).expect("a refusal");
+    assert!(
+        message.contains("oauth.response_mode: is \"query\", and an ID token"),
+        "{message}"
+    );
+    let message = refused("response_mode = \"form_post\"").expect("a refusal");
+    assert!(
+        message.contains("oauth.scopes: needs \"openid\""),
+        "{message}"
+    );
+    for mode in ["form_post", "form_post.jwt", "query.jwt"] {
+        assert_eq!(
+            refused(&format!("response_mode = \"{mode}\"\n{openid}")),
+            None,
+            "{mode}"
+        );
+    }
+    let parsed = institutions::parse(
+        &strict_bank("response_type = \"token\""),
+        Path::new("bank.toml"),
+    );
+    assert!(parsed.is_err());
+}

@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use zeroize::Zeroizing;
 
 use super::redirects::{Look, counted, form_field, look_ahead, see_other, to_outcome};
-use crate::domain::institution::ResponseMode;
 use crate::domain::secret::ResponseHandle;
 use crate::domain::window::Binding;
 use crate::flow::callback::{CallbackOutcome, callback};
@@ -44,6 +43,7 @@ const REFUSED: &str = "refused";
         ("code" = Option<String>, Query, description = "RFC 6749 section 4.1.2."),
         ("state" = Option<String>, Query, description = "RFC 6749 section 4.1.2."),
         ("iss" = Option<String>, Query, description = "RFC 9207."),
+        ("response" = Option<String>, Query, description = "All of it as one signed JWT (JARM section 2.3.1)."),
         ("error" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
         ("error_description" = Option<String>, Query, description = "RFC 6749 section 4.1.2.1."),
         ("answer" = Option<String>, Query, description = "The handle of a response that arrived by POST and is held."),
@@ -87,20 +87,20 @@ pub async fn returned(
         }
         let handle = form_field(&raw, "answer");
         let raw = at.in_standard_names(&raw);
-        let response = match (at.response_mode(), handle.as_deref()) {
-            (ResponseMode::FormPost, Some(handle)) => match ResponseHandle::parse(handle) {
-                Some(handle) => held(&app.gateway, &handle).await,
+        let response = match (at.response_mode().is_posted(), handle.as_deref()) {
+            (true, Some(handle)) => match ResponseHandle::parse(handle) {
+                Some(handle) => held(&app.gateway, &at, &handle).await,
                 None => Ok(None),
             }
             .map(|held| held.ok_or(Refused::NotHeld)),
-            (ResponseMode::FormPost, None) if AuthorizationResponse::has_part_in(&raw) => {
+            (true, None) if AuthorizationResponse::has_part_in(&raw) => {
                 Ok(Err(Refused::Mode("GET")))
             }
-            _ => Ok(AuthorizationResponse::parse(&raw).map_err(Refused::from)),
+            _ => Ok(at.read(&app.gateway, &raw).map_err(Refused::from)),
         };
         // For the log: the held response itself, not its handle.
         let raw = match &response {
-            Ok(Ok(held)) if handle.is_some() => &held.to_bytes(),
+            Ok(Ok(read)) if handle.is_some() || read.is_jwt() => &read.as_form(),
             _ => &raw,
         };
         let taken = match response {
@@ -176,7 +176,7 @@ async fn refuse(
         ("client" = String, Path, description = "The client's id.", example = "acme"),
         ("institution" = String, Path, description = "The institution's code.", example = "mxbank"),
     ),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "code, state and iss, or error (OAuth 2.0 Form Post Response Mode)."),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "code, state and iss, or error (OAuth 2.0 Form Post Response Mode); or response (JARM section 2.3.3)."),
     responses(
         (status = 303, description = "Redirect to the same path by GET, or to the outcome."),
         (status = 400, description = "There is no such path.", content_type = "text/html"),
@@ -205,10 +205,10 @@ pub async fn posted(
     let is_split = AuthorizationResponse::has_part_in(&query);
     let response = if is_split {
         Err(Refused::Split)
-    } else if at.response_mode() != ResponseMode::FormPost {
+    } else if !at.response_mode().is_posted() {
         Err(Refused::Mode("POST"))
     } else {
-        AuthorizationResponse::parse(&body).map_err(Refused::from)
+        at.read(&app.gateway, &body).map_err(Refused::from)
     };
     let path = format!("/oauth/redirect_from/{client}/{institution}");
     // Only the Lax cookie tells whose browser it is, and only a GET brings it; so the refusal is logged

@@ -30,7 +30,7 @@ const NEXUS_TYPE: &str = "application/vnd.mx.nexus.v1+json";
 const PLATFORM_TYPE: &str = "application/vnd.mx.api.v1+json";
 
 /// Every group, in the order they are shown.
-pub const API_GROUPS: [ApiGroup; 7] = [
+pub const API_GROUPS: [ApiGroup; 8] = [
     ApiGroup {
         tag: "Nexus API",
         description: "One user and its members, with a session.",
@@ -80,6 +80,15 @@ pub const API_GROUPS: [ApiGroup; 7] = [
     ApiGroup {
         tag: "Browser",
         description: "The links and pages that people see.",
+        security: &[],
+        problems: &[],
+        is_counted: false,
+        takes_keys: false,
+        media_types: &[],
+    },
+    ApiGroup {
+        tag: "Keys",
+        description: "The public keys that clients have at institutions.",
         security: &[],
         problems: &[],
         is_counted: false,

@@ -77,6 +77,10 @@ pub struct LentToken<'a> {
     /// The granted scope.
     #[schema(example = "accounts transactions")]
     scope: Option<&'a str>,
+    /// What was granted in detail (RFC 9396 section 7); missing if the institution did not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Vec<Object>)]
+    authorization_details: Option<serde_json::Value>,
     /// The token type: Bearer (RFC 6750).
     #[schema(required = false, example = "Bearer")]
     token_type: &'static str,
@@ -114,12 +118,16 @@ impl<'a> From<&'a Leased> for LeaseBody<'a> {
             Access::Token {
                 access_token,
                 scope,
+                authorization_details,
                 expires_at,
             } => {
+                let details = authorization_details.as_deref();
+                let details = details.and_then(|written| serde_json::from_str(written).ok());
                 let token = LentToken {
                     access_token: access_token.expose_secret(),
                     expires_at: expires_at.map(|at: Timestamp| iso8601(at)),
                     scope: scope.as_deref(),
+                    authorization_details: details,
                     token_type: "Bearer",
                 };
                 (Some(token), None)

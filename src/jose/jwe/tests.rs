@@ -26,8 +26,22 @@ fn ec(curve: Curve) -> DecryptionKey {
     DecryptionKey::of_curve(curve, key).unwrap()
 }
 
+/// A token with that content, encrypted to the key in [`PROOF_KEY`] by `RSA-OAEP-256`.
+pub fn for_us(content: &str) -> String {
+    encrypted_content(RSA, &rsa(), json!({}), content).join(".")
+}
+
 /// The five parts of a token, of which a test may spoil one.
 fn encrypted(as_registered: Encryption, to: &DecryptionKey, header: Value) -> [String; 5] {
+    encrypted_content(as_registered, to, header, "a signed token")
+}
+
+fn encrypted_content(
+    as_registered: Encryption,
+    to: &DecryptionKey,
+    header: Value,
+    content: &str,
+) -> [String; 5] {
     let mut header = header;
     let enc = as_registered.enc;
     header["alg"] = json!(as_registered.alg.name());
@@ -70,7 +84,7 @@ fn encrypted(as_registered: Encryption, to: &DecryptionKey, header: Value) -> [S
     };
     let key = LessSafeKey::new(UnboundKey::new(algorithm, &content_key).unwrap());
     let iv = [9; NONCE_LEN];
-    let mut content = b"a signed token".to_vec();
+    let mut content = content.as_bytes().to_vec();
     let tag = key
         .seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(iv),

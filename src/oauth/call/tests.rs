@@ -1,6 +1,7 @@
 use secrecy::SecretString;
 
-use super::super::test_support::{at, oauth, registration};
+use super::super::client_keys::ClientKeys;
+use super::super::test_support::{Os, at, oauth, registration};
 use super::*;
 use crate::domain::call::{CallName, Method};
 use crate::domain::client_authentication::ClientAuthentication;
@@ -37,7 +38,13 @@ fn written_of(call: &Call) -> Result<(Url, HeaderMap, Option<String>), Transport
         own: &[("code", "a b&c"), ("access_token", "CANARY-access")],
         values: &values,
     };
-    let request = request(call, Some(&bank.token_endpoint), &PARAMETERS, &filling)?;
+    let means = Means {
+        keys: &ClientKeys::default(),
+        random: &Os,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let endpoint = Some(&bank.token_endpoint);
+    let request = request(call, endpoint, &PARAMETERS, &filling, means)?;
     let body = request.body.map(|body| String::from_utf8(body).unwrap());
     Ok((request.url, request.headers, body))
 }

@@ -1,6 +1,8 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
-use super::super::test_support::{at, oauth, registration};
+use super::super::test_support::{at, client, oauth, registration};
 use super::*;
 use crate::domain::institution::OAuth;
 
@@ -8,9 +10,15 @@ fn state() -> String {
     format!("07{}", "s".repeat(43))
 }
 
-/// Parses `rest` together with a sound state.
+/// Reads a response as it came.
+fn read(raw: &[u8]) -> Result<AuthorizationResponse, InvalidAuthorizationResponse> {
+    static CLIENT: LazyLock<OAuthClient> = LazyLock::new(client);
+    CLIENT.read_response(at(&bank(), &registration()), raw)
+}
+
+/// Reads `rest` together with a sound state.
 fn parse(rest: &str) -> Result<AuthorizationResponse, InvalidAuthorizationResponse> {
-    AuthorizationResponse::parse(format!("state={}&{rest}", state()).as_bytes())
+    read(format!("state={}&{rest}", state()).as_bytes())
 }
 
 fn code(callback: &AuthorizationResponse) -> Option<&str> {
@@ -93,7 +101,7 @@ fn c1_only_a_state_of_our_form_passes() {
         format!("State={sound}&code=a"),
         format!("state=ff{}&code=a", &sound[2..]),
     ] {
-        let error = AuthorizationResponse::parse(wrong.as_bytes()).err();
+        let error = read(wrong.as_bytes()).err();
         assert_eq!(error, Some(InvalidAuthorizationResponse::State), "{wrong}");
     }
 }
@@ -125,9 +133,9 @@ fn c12_the_whole_has_a_limit() {
         raw.push_str(&"x".repeat(length - raw.len()));
         raw
     };
-    assert!(AuthorizationResponse::parse(padding(8 * 1024).as_bytes()).is_ok());
+    assert!(read(padding(8 * 1024).as_bytes()).is_ok());
     assert_eq!(
-        AuthorizationResponse::parse(padding(8 * 1024 + 1).as_bytes()).err(),
+        read(padding(8 * 1024 + 1).as_bytes()).err(),
         Some(InvalidAuthorizationResponse::TooLong)
     );
 }
@@ -279,7 +287,7 @@ fn c15_a_held_response_is_the_one_that_came() {
         "foo=1".to_owned(),
     ] {
         let callback = parse(&rest).unwrap();
-        let held = AuthorizationResponse::from_bytes(&callback.to_bytes()).unwrap();
+        let held = AuthorizationResponse::of_form(&callback.to_bytes()).unwrap();
         assert_eq!(held.state.expose(), callback.state.expose());
         assert_eq!(held.iss, callback.iss);
         assert_eq!(code(&held), code(&callback));
@@ -288,13 +296,13 @@ fn c15_a_held_response_is_the_one_that_came() {
             callback.refusal(at(&bank(), &registration()), None)
         );
     }
-    assert!(AuthorizationResponse::from_bytes(b"").is_none());
+    assert!(AuthorizationResponse::of_form(b"").is_err());
 }
 
 proptest! {
     #[test]
     fn c12_no_bytes_are_a_surprise(raw in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let _ = AuthorizationResponse::parse(&raw);
+        let _ = read(&raw);
     }
 
     #[test]
@@ -308,8 +316,8 @@ proptest! {
             form.append_pair("state", &state());
         }
         form.extend_pairs(&parts);
-        if let Ok(callback) = AuthorizationResponse::parse(form.finish().as_bytes()) {
-            let held = AuthorizationResponse::from_bytes(&callback.to_bytes()).unwrap();
+        if let Ok(callback) = read(form.finish().as_bytes()) {
+            let held = AuthorizationResponse::of_form(&callback.to_bytes()).unwrap();
             prop_assert_eq!(held.refusal(at(&bank(), &registration()), None), callback.refusal(at(&bank(), &registration()), None));
             prop_assert_eq!(code(&held), code(&callback));
         }

@@ -14,3 +14,4 @@ mod privacy;
 mod returning;
 mod standard;
 mod steps;
+mod strict;

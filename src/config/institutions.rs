@@ -39,14 +39,6 @@ const REFERENCE: Reference = Reference {
     text: include_str!("../../institutions/_example.toml"),
 };
 
-/// What the authorization request has in no address, besides the parameters of every one.
-const NOT_IN_AN_ADDRESS: [&str; 4] = [
-    "client_secret",
-    "request",
-    "request_uri",
-    "authorization_details",
-];
-
 /// What a folder holds.
 #[derive(Default)]
 pub struct Found {
@@ -645,7 +637,9 @@ impl RawOAuth {
     fn check_endpoint(&self, reading: &Reading<'_>) {
         let standard = CallName::Authorization.parameters();
         for (name, _) in self.authorization_endpoint.0.query_pairs() {
-            if standard.contains(&name.as_ref()) || NOT_IN_AN_ADDRESS.contains(&name.as_ref()) {
+            if standard.contains(&name.as_ref())
+                || calls::NOT_IN_AN_ADDRESS.contains(&name.as_ref())
+            {
                 let problem = format!("{name} is set by the gateway for each request; remove it");
                 reading.wrong("oauth.authorization_endpoint", problem);
             }

@@ -27,6 +27,14 @@ const NOT_OURS_TO_SET: [&str; 9] = [
     "accept-encoding",
 ];
 
+/// What the authorization request has in no address, besides the parameters of every one.
+pub const NOT_IN_AN_ADDRESS: [&str; 4] = [
+    "client_secret",
+    "request",
+    "request_uri",
+    "authorization_details",
+];
+
 /// Parameters that have to be sent, one way or another: the parameter and the call.
 const ESSENTIAL: [(CallName, &str); 3] = [
     (CallName::Token, "code"),
@@ -172,7 +180,7 @@ impl Surroundings<'_> {
             }
             let is_omitted = calls.authorization.name_of(&name).is_none();
             if one.name.parameters().contains(&name.as_str()) && !is_omitted
-                || super::NOT_IN_AN_ADDRESS.contains(&name.as_str())
+                || NOT_IN_AN_ADDRESS.contains(&name.as_str())
             {
                 let problem = format!("{name} is set by the gateway for each request; remove it");
                 reading.wrong(&key, problem);

@@ -26,8 +26,12 @@ pub struct RawValue {
     pattern: Option<String>,
     min_length: Option<usize>,
     max_length: Option<usize>,
-    #[serde(default = "super::yes")]
+    #[serde(default = "usually_required")]
     required: bool,
+}
+
+fn usually_required() -> bool {
+    true
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -4,3 +4,4 @@ mod bank;
 mod browser;
 mod receiver;
 mod redis;
+mod strict_bank;

@@ -181,6 +181,11 @@ impl TestGateway {
             }
         }
         let folder = tempfile::tempdir().expect("a folder");
+        if let Some(strict) = &setup.strict {
+            for client in [CLIENT, RIVAL] {
+                strict.register(client, &url);
+            }
+        }
         write_institutions(folder.path(), &bank, &setup);
         let elsewhere = setup.elsewhere.map(|access_life| {
             let elsewhere = InteropProvider::for_client(CLIENT, &url, access_life);
@@ -197,7 +202,8 @@ impl TestGateway {
         let text = setup.swapped(text);
         let file = folder.path().join("guichet.toml");
         std::fs::write(&file, text).expect("a file");
-        let clock = MovableClock::default();
+        let strict = setup.strict.as_ref();
+        let clock = strict.map_or_else(MovableClock::default, |it| it.bank.clock());
         let shutdown = CancellationToken::new();
         let (inside, running) = run(&file, listeners, &clock, &shutdown).await;
 

@@ -30,6 +30,8 @@ pub struct Recorded {
     pub query: String,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    /// The certificate that the client showed, in DER, if it came by TLS and showed one.
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl Recorded {
@@ -219,5 +221,6 @@ async fn read(request: Request<hyper::body::Incoming>) -> Recorded {
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
         body: body.to_vec(),
+        certificate: None,
     }
 }

@@ -21,6 +21,7 @@ pub mod relay;
 pub mod sandbox;
 pub mod served;
 pub mod settings;
+pub mod strict_bank;
 pub mod tls;
 pub mod traffic;
 pub mod visitor;

@@ -8,6 +8,7 @@ use url::Url;
 use super::fake_bank::FakeBank;
 use super::interop;
 use super::receiver::WebhookReceiver;
+use super::strict_bank::{STRICT, Strict};
 
 /// The client that most tests speak for.
 pub const CLIENT: &str = "acme";
@@ -85,6 +86,8 @@ pub struct Setup {
     /// Adds the institution [`ELSEWHERE`](interop::ELSEWHERE), whose authorization server others wrote, with access
     /// tokens that are valid for so long.
     pub elsewhere: Option<Duration>,
+    /// Adds the institution [`STRICT`], with a registration of each client.
+    pub strict: Option<Strict>,
     /// How many links a member may have per minute, in place of as many as tests want.
     pub mints_per_member_per_minute: Option<u32>,
     /// Where the bank's endpoints for the gateway are, if not at its own origin.
@@ -164,7 +167,11 @@ pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setu
             head(PAPER_BANK_GUID, PAPER_BANK, "Paper Bank", false) + credentials().as_str(),
         ),
     ];
-    for (code, text) in files {
+    let strict = setup
+        .strict
+        .as_ref()
+        .map(|it| (STRICT, it.institution_file()));
+    for (code, text) in files.into_iter().chain(strict) {
         let text = setup.swapped(text);
         std::fs::write(institutions.join(format!("{code}.toml")), text).expect("a file");
     }
@@ -210,6 +217,10 @@ pub(super) fn configuration(
     let own_elsewhere = match setup.elsewhere {
         Some(_) => interop::registration(CLIENT),
         None => String::new(),
+    };
+    let strict = |client: &str| {
+        let strict = setup.strict.as_ref();
+        strict.map_or_else(String::new, |it| it.registration(client))
     };
     let host = |url: &Url| {
         format!(
@@ -274,11 +285,11 @@ url = "{hooks_url}"
 events = {hook_events}
 secret = "{SIGNING_SECRET}"
 {more_hooks}{own}{registration}
-{own_form}{own_elsewhere}
+{own_form}{own_elsewhere}{own_strict}
 [[clients]]
 id = "{RIVAL}"
 name = "Rival Money"
-{rival}{rival_form}"#,
+{rival}{rival_form}{rival_strict}"#,
         origin = url.origin().ascii_serialization(),
         public = host(url),
         operator = host(operator),
@@ -293,6 +304,8 @@ name = "Rival Money"
         own = registration(CLIENT, BANK),
         own_form = registration(CLIENT, FORM_BANK),
         own_elsewhere = own_elsewhere,
+        own_strict = strict(CLIENT),
+        rival_strict = strict(RIVAL),
         rival = registration(RIVAL, BANK),
         rival_form = registration(RIVAL, FORM_BANK),
     )

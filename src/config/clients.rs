@@ -14,7 +14,7 @@ use super::raw;
 use super::reading::Reading;
 use super::secrets::Written;
 use super::sections::{AggregatorSettings, Links, WebhookSettings};
-use super::value::{Scope, BasicUser, Parsed, Section};
+use super::value::{BasicUser, Parsed, Scope, Section};
 use crate::domain::background::BackgroundRules;
 use crate::domain::client::{
     BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
@@ -374,7 +374,12 @@ impl Surroundings<'_> {
                 ),
             )),
         });
-        self.check_openid(reading, at, (&oauth, raw.scopes.as_deref()), &client_authentication);
+        self.check_openid(
+            reading,
+            at,
+            (&oauth, raw.scopes.as_deref()),
+            &client_authentication,
+        );
         if raw.unbound_callback == UnboundCallback::Ignore {
             reading.warn(
                 &format!("{at}.unbound_callback"),
@@ -416,7 +421,9 @@ impl Surroundings<'_> {
             None => format!("{at}.institution"),
         };
         let algorithm = oauth.openid.id_token_signed_response_alg;
-        let lacks = oauth.lacks_to_verify(algorithm).filter(|_| own_scopes.is_some());
+        let lacks = oauth
+            .lacks_to_verify(algorithm)
+            .filter(|_| own_scopes.is_some());
         if let Some(lacks) = lacks.filter(|_| is_asked) {
             let problem = format!(
                 "has \"openid\", but the institution has no oauth.{lacks} to verify ID tokens with; add it there, or \
@@ -429,7 +436,9 @@ impl Surroundings<'_> {
                            the scope, or remove that section";
             reading.wrong(&key, problem);
         }
-        let has_secret = authentication.as_ref().is_ok_and(|it| it.client_secret().is_some());
+        let has_secret = authentication
+            .as_ref()
+            .is_ok_and(|it| it.client_secret().is_some());
         if is_asked && algorithm.is_symmetric() && !has_secret && authentication.is_ok() {
             let problem = format!(
                 "has ID tokens signed with {}, which needs a client secret; have another \

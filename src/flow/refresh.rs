@@ -385,7 +385,9 @@ impl Refresh<'_> {
         let (gateway, client) = (self.gateway, &self.endpoint.client);
         let registered = self.endpoint.registered();
         let now = gateway.now();
-        let judging = gateway.oauth.judge_refreshed(registered, token_set, id_token, now);
+        let judging = gateway
+            .oauth
+            .judge_refreshed(registered, token_set, id_token, now);
         let Err(error) = judging.await else {
             return Ok(Outcome::Current);
         };
@@ -402,7 +404,10 @@ impl Refresh<'_> {
             generation,
             changed: gateway.notices(client, LOST, self.member.partition()),
         };
-        gateway.store.impair_other_login(&other, gateway.now()).await?;
+        gateway
+            .store
+            .impair_other_login(&other, gateway.now())
+            .await?;
         Ok(Outcome::Ended)
     }
 

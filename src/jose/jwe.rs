@@ -274,4 +274,4 @@ fn opened(
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -27,3 +27,8 @@ pub use jwk_set::{InvalidJwkSet, JwkSet, MOST_KEYS};
 pub use jws::{VerifyWith, verify};
 pub use key::{Head, InvalidKey, SigningKey};
 pub use proof::{Unproven, prove};
+
+#[cfg(test)]
+pub use jwe::tests::encrypted_of;
+#[cfg(test)]
+pub use proof::PROOF_KEY;

@@ -338,7 +338,7 @@ mod tests {
             oauth.discovery.jwks_uri = Some(server.url("/keys"));
             let client = OAuthClient::new(Default::default()).unwrap();
             let error = client.keys(&oauth, Instant::now(), |_| true).await;
-            let error = error.unwrap_err().to_string();
+            let error = error.err().unwrap().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -353,7 +353,7 @@ mod tests {
         let client = OAuthClient::new(Default::default()).unwrap();
         let error = client.keys(&oauth, Instant::now(), |_| true).await;
         let expected = KeysError::Call(TransportError::Redirected(302));
-        assert_eq!(error.unwrap_err(), expected);
+        assert_eq!(error.err(), Some(expected));
         assert!(canary.requests().is_empty());
     }
 
@@ -362,6 +362,6 @@ mod tests {
         let oauth = oauth(&"https://bank.invalid".parse().unwrap());
         let client = OAuthClient::new(Default::default()).unwrap();
         let error = client.keys(&oauth, Instant::now(), |_| true).await;
-        assert_eq!(error.unwrap_err(), KeysError::NotConfigured);
+        assert_eq!(error.err(), Some(KeysError::NotConfigured));
     }
 }

@@ -160,7 +160,10 @@ impl Reply {
     /// The token that is the whole of a good reply.
     pub fn token(&self) -> Option<&str> {
         let is_good = self.is_success() && !self.is_coded;
-        self.token.as_deref().filter(|_| is_good).map(|it| it.trim())
+        self.token
+            .as_deref()
+            .filter(|_| is_good)
+            .map(|it| it.trim())
     }
 
     /// How long the institution asks to wait, if its status says that the same may work later.

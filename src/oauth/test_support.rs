@@ -13,7 +13,9 @@ use crate::domain::client::{Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{Discovery, IssuerRule, OAuth, OpenId, Pkce, RefreshRules, ResponseMode};
+use crate::domain::institution::{
+    Discovery, IssuerRule, OAuth, OpenId, Pkce, RefreshRules, ResponseMode,
+};
 use crate::domain::random::Random;
 
 /// The operating system's randomness.

@@ -8,8 +8,8 @@ use crate::domain::id::{JobGuid, MemberGuid, UserGuid};
 use crate::domain::job::Job;
 use crate::steps::record::{AccessRecord, Key, Reads, Slot};
 use crate::steps::{
-    AskBrake, BeginRefresh, Begun, BrakeName, Braked, CountRefusal, Freeze, Frozen, GiveBack, OtherLogin,
-    PushAgain, ReleaseBrake, Restore, SettleRefresh, Settled, Thaw, Verdict,
+    AskBrake, BeginRefresh, Begun, BrakeName, Braked, CountRefusal, Freeze, Frozen, GiveBack,
+    OtherLogin, PushAgain, ReleaseBrake, Restore, SettleRefresh, Settled, Thaw, Verdict,
 };
 
 impl Store {

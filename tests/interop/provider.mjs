@@ -1,6 +1,6 @@
 // An authorization server we did not write: npm `oidc-provider`, set up as a bank that
-// offers plain OAuth 2 (RFC 6749) with PKCE (RFC 7636), `iss` in the answer (RFC 9207),
-// refresh tokens and revocation (RFC 7009), over http on the loopback interface.
+// offers OpenID Connect with PKCE (RFC 7636), ID tokens by ES256, `iss` in the answer
+// (RFC 9207), refresh tokens and revocation (RFC 7009), over http on the loopback interface.
 //
 //   node provider.mjs [--port N] [--access-token-seconds N]
 //
@@ -12,8 +12,8 @@
 //
 // When it is ready it prints one line of JSON on standard output: the addresses a client
 // needs, under the names of RFC 8414 (`issuer`, `authorization_endpoint`,
-// `token_endpoint`, `revocation_endpoint`, `userinfo_endpoint`). Everything else it says
-// goes to standard error.
+// `token_endpoint`, `revocation_endpoint`, `userinfo_endpoint`, `jwks_uri`). Everything else
+// it says goes to standard error.
 //
 // The pages a person (or a browser test) meets are the package's own:
 //
@@ -146,5 +146,6 @@ console.log(
     token_endpoint: metadata.token_endpoint,
     revocation_endpoint: metadata.revocation_endpoint,
     userinfo_endpoint: metadata.userinfo_endpoint,
+    jwks_uri: metadata.jwks_uri,
   }),
 );

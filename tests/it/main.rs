@@ -62,6 +62,7 @@ mod metrics;
 mod mint_returns;
 mod model;
 mod navigations;
+mod openid;
 mod outgoing;
 mod overload;
 mod pages_served;

@@ -9,7 +9,17 @@ use crate::domain::institution::{OAuth, OpenId, SubjectSource};
 
 /// Claims that have rules of their own, so that a file cannot bind them to a value.
 const RULED: [&str; 12] = [
-    "iss", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "auth_time", "at_hash", "c_hash",
+    "iss",
+    "sub",
+    "aud",
+    "azp",
+    "exp",
+    "iat",
+    "nbf",
+    "nonce",
+    "auth_time",
+    "at_hash",
+    "c_hash",
     "s_hash",
 ];
 
@@ -86,7 +96,10 @@ pub fn check(reading: &Reading<'_>, oauth: &OAuth) {
     let id_token = id_token.then_some(openid.id_token_signed_response_alg);
     for (because, algorithm) in [
         ("scopes has \"openid\"", id_token),
-        ("of userinfo_signed_response_alg", openid.userinfo_signed_response_alg),
+        (
+            "of userinfo_signed_response_alg",
+            openid.userinfo_signed_response_alg,
+        ),
     ] {
         if let Some(key) = algorithm.and_then(|it| oauth.lacks_to_verify(it)) {
             let problem = format!(

@@ -28,6 +28,16 @@ fn ec(curve: Curve) -> DecryptionKey {
 
 /// The five parts of a token, of which a test may spoil one.
 fn encrypted(as_registered: Encryption, to: &DecryptionKey, header: Value) -> [String; 5] {
+    encrypted_of(b"a signed token", as_registered, to, header)
+}
+
+/// The same, of that content.
+pub fn encrypted_of(
+    content: &[u8],
+    as_registered: Encryption,
+    to: &DecryptionKey,
+    header: Value,
+) -> [String; 5] {
     let mut header = header;
     let enc = as_registered.enc;
     header["alg"] = json!(as_registered.alg.name());
@@ -70,7 +80,7 @@ fn encrypted(as_registered: Encryption, to: &DecryptionKey, header: Value) -> [S
     };
     let key = LessSafeKey::new(UnboundKey::new(algorithm, &content_key).unwrap());
     let iv = [9; NONCE_LEN];
-    let mut content = b"a signed token".to_vec();
+    let mut content = content.to_vec();
     let tag = key
         .seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(iv),

@@ -60,7 +60,10 @@ fn judged(claims: &Value, expected: &Expectations<'_>) -> Result<IdToken, IdToke
     let judged = verify(&token, SIGNED, keys, expected, now());
     if let Err(error) = &judged {
         let texts = format!("{error} {error:?}");
-        assert!(!texts.contains("CANARY") && !texts.contains("ada"), "{texts}");
+        assert!(
+            !texts.contains("CANARY") && !texts.contains("ada"),
+            "{texts}"
+        );
     }
     judged
 }
@@ -153,11 +156,18 @@ fn i3_only_the_registered_algorithm_and_the_institutions_key_count() {
     // The client secret counts where it is registered to, and a public key is none.
     let hs = SigningAlgorithm::HS256;
     let symmetric = SigningKey::from_secret(b"CANARY-secret", hs).unwrap();
-    let symmetric = symmetric.sign(Head::Nothing, None, &claims(json!({}))).unwrap();
+    let symmetric = symmetric
+        .sign(Head::Nothing, None, &claims(json!({})))
+        .unwrap();
     assert_eq!(verified(&symmetric, hs), Ok("ada".to_owned()));
-    assert_eq!(verified(&symmetric, ES256), jose(JoseError::Algorithm("alg")));
+    assert_eq!(
+        verified(&symmetric, ES256),
+        jose(JoseError::Algorithm("alg"))
+    );
     let public = SigningKey::from_secret(key.public_jwk().to_string().as_bytes(), hs).unwrap();
-    let public = public.sign(Head::Nothing, None, &claims(json!({}))).unwrap();
+    let public = public
+        .sign(Head::Nothing, None, &claims(json!({})))
+        .unwrap();
     assert_eq!(verified(&public, hs), jose(JoseError::Signature));
 }
 
@@ -240,7 +250,10 @@ fn i5_the_subject_is_somebody() {
 fn i8_a_hash_of_the_access_token_is_compared_if_it_is_there() {
     // OpenID Connect Core appendix A.3.
     let token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
-    assert_eq!(half_hash(SigningAlgorithm::RS256, token), "77QmUPtjPfzWtF2AnpK9RQ");
+    assert_eq!(
+        half_hash(SigningAlgorithm::RS256, token),
+        "77QmUPtjPfzWtF2AnpK9RQ"
+    );
     let expected = Expectations {
         at_hash_of: Some(token),
         ..expected()
@@ -305,7 +318,10 @@ fn what_was_asked_of_the_sign_in_is_demanded() {
         ..expected()
     };
     let broken = |otherwise| judged(&claims(otherwise), &expected).err();
-    let (old, acr) = (IdTokenError::SignedInLongAgo, IdTokenError::AuthenticationContext);
+    let (old, acr) = (
+        IdTokenError::SignedInLongAgo,
+        IdTokenError::AuthenticationContext,
+    );
     let no_time = IdTokenError::NoTime("auth_time");
     for (auth_time, acr_said, rule) in [
         (json!(NOW - 360), json!("urn:loa:2"), None),
@@ -335,7 +351,12 @@ fn i10_a_bound_claim_has_its_value() {
         judged(&claims, &expected).err()
     };
     assert_eq!(broken(json!("intent-7")), None);
-    for value in [json!(null), json!("intent-8"), json!(["intent-7"]), json!("")] {
+    for value in [
+        json!(null),
+        json!("intent-8"),
+        json!(["intent-7"]),
+        json!(""),
+    ] {
         let rule = IdTokenError::Bound("openbanking_intent_id".to_owned());
         assert_eq!(broken(value.clone()), Some(rule), "{value}");
     }

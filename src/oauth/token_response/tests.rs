@@ -147,8 +147,9 @@ fn every_token_that_a_body_holds_is_found() {
 
 #[test]
 fn a_further_member_may_say_who_signed_in() {
-    let response =
-        read(r#"{"user":"ada","access_token":"a","id_token":"i","number":7,"token_type":"Bearer","none":null}"#);
+    let response = read(
+        r#"{"user":"ada","access_token":"a","id_token":"i","number":7,"token_type":"Bearer","none":null}"#,
+    );
     assert_eq!(response.subject("user").as_deref(), Some("ada"));
     assert_eq!(response.subject("number").as_deref(), Some("7"));
     for absent in ["none", "other", "access_token", "token_type", "id_token"] {

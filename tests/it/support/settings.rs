@@ -139,11 +139,13 @@ pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setu
     let oauth = |mode: &str| {
         format!(
             "[oauth]\nauthorization_endpoint = \"{}\"\ntoken_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\nissuer = \"{}\"\n\
-             client_authentication = \"{}\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n{subject}",
+             jwks_uri = \"{}\"\nid_token_signed_response_alg = \"ES256\"\nclient_authentication = \"{}\"\n\
+             scopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n{subject}",
             bank.authorize_url(),
             called(bank.token_url()),
             called(bank.revoke_url()),
             bank.issuer(),
+            bank.keys_url(),
             setup.client_authentication.unwrap_or("client_secret_basic"),
             setup.oauth,
         )

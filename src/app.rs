@@ -136,6 +136,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         most_waiting: config.webhooks.most_waiting,
         notice_days: NoticeDays::new(config.consents.notice_days.clone()),
         keep_unconnected: config.store.keep_unconnected,
+        keep_reports: config.store.keep_reports,
         watch_every: config.watch_every,
         places: Places {
             endpoint: at_most(config.webhooks.places),

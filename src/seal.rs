@@ -54,6 +54,8 @@ pub enum Field {
     ChallengeAnswers,
     /// The response to a request with an `Idempotency-Key`.
     StoredResponse,
+    /// What is kept of an attempt that failed.
+    Report,
     /// Why an authorization response was refused, on its way from its POST to the GET that follows.
     Refusal,
 }
@@ -67,6 +69,7 @@ impl Field {
             Self::Credentials => "credentials",
             Self::ChallengeAnswers => "challenge-answers",
             Self::StoredResponse => "idempotent-answer",
+            Self::Report => "report",
             Self::Refusal => "refusal",
         }
     }

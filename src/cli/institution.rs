@@ -2,6 +2,7 @@
 
 mod check;
 mod new;
+mod report;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,9 @@ enum Command {
     Check(check::Options),
     /// Draft an institution's file from what its authorization server says of itself.
     New(new::Options),
+    /// Write what an institution's service desk asks for about one attempt that failed: times, statuses, interaction ids,
+    /// and what was said, without secrets.
+    Report(report::Options),
     /// Take off the brake that goes on when an institution refuses nearly everybody. Its refusals then count, for a
     /// day: members it refuses become IMPAIRED.
     Release {
@@ -60,6 +64,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
         Command::Check(options) => check::run(options).await,
         Command::New(options) => new::run(options).await,
+        Command::Report(options) => report::run(options).await,
         Command::Release { code, config } => release(code, config).await,
         Command::Maintenance {
             code,

@@ -73,6 +73,7 @@ pub struct Store {
     pub acknowledged_by: Option<Replicas>,
     pub keep_finished_days: KeepDays,
     pub keep_unconnected_days: KeepDays,
+    pub keep_reports_days: ReportDays,
 }
 
 /// A number of replicas.
@@ -88,6 +89,17 @@ pub struct KeepDays(#[serde(deserialize_with = "super::value::between::<1, 3650,
 impl Default for KeepDays {
     fn default() -> Self {
         Self(30)
+    }
+}
+
+/// How many days what was heard in attempts that failed is kept; 0: not at all.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct ReportDays(#[serde(deserialize_with = "super::value::between::<0, 30, _>")] pub u64);
+
+impl Default for ReportDays {
+    fn default() -> Self {
+        Self(7)
     }
 }
 

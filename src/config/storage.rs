@@ -28,6 +28,8 @@ pub struct StoreSettings {
     pub keep_finished: Duration,
     /// How long OAuth members are kept that nobody connects.
     pub keep_unconnected: Duration,
+    /// How long it is kept what was heard in attempts that failed.
+    pub keep_reports: Duration,
 }
 
 /// The backend and its address.
@@ -78,14 +80,15 @@ impl StoreSettings {
                  for tests",
             );
         }
-        let days = |days: raw::KeepDays| Duration::from_secs(days.0 * 24 * 60 * 60);
+        let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
         Ok(Self {
             location: location?,
             prefix,
             accept_volatile: raw.accept_volatile,
             acknowledged_by: raw.acknowledged_by.map(|it| it.0),
-            keep_finished: days(raw.keep_finished_days),
-            keep_unconnected: days(raw.keep_unconnected_days),
+            keep_finished: days(raw.keep_finished_days.0),
+            keep_unconnected: days(raw.keep_unconnected_days.0),
+            keep_reports: days(raw.keep_reports_days.0),
         })
     }
 }

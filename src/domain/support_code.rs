@@ -1,6 +1,7 @@
 //! The short code at the end of an error page.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -42,6 +43,24 @@ impl SupportCode {
     }
 }
 
+/// Text that is no support code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no support code; it has eight letters and digits, as on the page that the person saw")]
+pub struct InvalidSupportCode;
+
+impl FromStr for SupportCode {
+    type Err = InvalidSupportCode;
+
+    /// As somebody writes it down: in small letters, or with spaces.
+    fn from_str(text: &str) -> Result<Self, InvalidSupportCode> {
+        let letters = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
+        let letters: Vec<u8> = letters.map(|byte| byte.to_ascii_uppercase()).collect();
+        let code = <[u8; Self::LENGTH]>::try_from(letters).map_err(|_| InvalidSupportCode)?;
+        let is_one = code.iter().all(|letter| ALPHABET.contains(letter));
+        is_one.then_some(Self(code)).ok_or(InvalidSupportCode)
+    }
+}
+
 impl fmt::Display for SupportCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0
@@ -75,5 +94,26 @@ mod tests {
         assert_eq!(SupportCode::from_bytes(b"a"), SupportCode::from_bytes(b"a"));
         assert_ne!(SupportCode::from_bytes(b"a"), SupportCode::from_bytes(b"b"));
         assert_eq!(SupportCode::from_bytes(b"").to_string().len(), 8);
+    }
+
+    #[test]
+    fn a_code_is_read_as_somebody_writes_it_down() {
+        let code = SupportCode::from_bytes(b"a");
+        let written = code.to_string();
+        let (first, last) = written.split_at(4);
+        for text in [
+            &written,
+            &written.to_lowercase(),
+            &format!(" {first} {last} "),
+        ] {
+            assert_eq!(text.parse(), Ok(code), "{text}");
+        }
+        for none in ["", "3467", "3467ACDEF", "3467ACD0", "3467ACD\u{c4}"] {
+            assert_eq!(
+                none.parse::<SupportCode>(),
+                Err(InvalidSupportCode),
+                "{none}"
+            );
+        }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::connect;
 use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
+use super::report::Evidence;
 use super::under_way::PATIENCE;
 use super::unproven::Refused;
 use super::{Gateway, Internal, revoke, seal_contexts};
@@ -24,7 +25,7 @@ use crate::log_context;
 use crate::metrics;
 use crate::oauth::{
     AttemptSecrets, AuthorizationResponse, AuthorizationResult, Authorized, ExchangeFailure,
-    Exchanged, Issued, Meaning, TokenError,
+    Exchanged, Issued, Meaning, Registered, TokenError,
 };
 use crate::store::{Claim, Claimed, StoreError, Subject};
 use crate::telemetry::STRANGERS;
@@ -152,9 +153,11 @@ async fn exchange(
     callback: AuthorizationResponse,
 ) -> Result<(), Internal> {
     let at = endpoint.registered();
+    let evidence = Evidence::new(&gateway, AttemptId::of(&callback.state));
     let secrets = unseal(&gateway, &callback, &sealed);
     if let Some((meaning, detail)) = callback.refusal(at, secrets.as_ref()) {
-        return fail(&gateway, &subject, FailureCause::of(meaning, detail)).await;
+        let cause = FailureCause::of(meaning, detail);
+        return fail(&gateway, &subject, &evidence, cause).await;
     }
     let AuthorizationResult::Code(code) = &callback.result else {
         return Ok(());
@@ -162,19 +165,22 @@ async fn exchange(
     let Some(secrets) = secrets else {
         let detail = "the attempt's secrets could not be decrypted".to_owned();
         let cause = FailureCause::new(ErrorReason::ServerError, detail);
-        return fail(&gateway, &subject, cause).await;
+        return fail(&gateway, &subject, &evidence, cause).await;
     };
     let authorized = Authorized {
         state: &callback.state,
         code,
         secrets: &secrets,
     };
-    match redeem(&gateway, &endpoint, &authorized).await {
-        Ok(exchanged) => connect::connect(&gateway, &endpoint, &subject, exchanged).await,
+    let noted = at.noted(&evidence.calls);
+    match redeem(&gateway, &endpoint, noted, &authorized).await {
+        Ok(exchanged) => {
+            connect::connect(&gateway, &endpoint, &subject, &evidence, exchanged).await
+        }
         Err(failed) => {
             let ExchangeFailure { error, issued, .. } = *failed;
             let cause = FailureCause::of(error.meaning(at.oauth), error.to_string());
-            let ended = fail(&gateway, &subject, cause).await;
+            let ended = fail(&gateway, &subject, &evidence, cause).await;
             revoke::give_back(&gateway, &endpoint, subject.member.guid, &issued).await;
             ended
         }
@@ -185,6 +191,7 @@ async fn exchange(
 async fn redeem(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
+    at: Registered<'_>,
     authorized: &Authorized<'_>,
 ) -> Result<Exchanged, Box<ExchangeFailure>> {
     let labels = [
@@ -193,8 +200,7 @@ async fn redeem(
     ];
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
-    let oauth = &gateway.oauth;
-    let redeemed = oauth.exchange(endpoint.registered(), authorized, now).await;
+    let redeemed = gateway.oauth.exchange(at, authorized, now).await;
     if let Err(failed) = &redeemed
         && let TokenError::IdToken(_) = failed.error
     {
@@ -226,7 +232,7 @@ async fn burn(
         code,
         secrets: &secrets,
     };
-    let redeemed = redeem(&gateway, &endpoint, &authorized).await;
+    let redeemed = redeem(&gateway, &endpoint, endpoint.registered(), &authorized).await;
     let issued = match redeemed {
         Ok(exchanged) => Issued::from(&exchanged.token_set),
         Err(failed) => {

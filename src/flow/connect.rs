@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::failure::{FailureCause, fail};
 use super::registration::CallbackEndpoint;
+use super::report::Evidence;
 use super::{Gateway, Internal, background, refresh, revoke};
 use crate::domain::client::Duplicates;
 use crate::domain::event::EventKind;
@@ -33,14 +34,15 @@ pub(super) async fn connect(
     gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
+    evidence: &Evidence,
     exchanged: Exchanged,
 ) -> Result<(), Internal> {
-    let fingerprints = match fingerprints(gateway, endpoint, subject, &exchanged).await {
+    let fingerprints = match fingerprints(gateway, endpoint, subject, evidence, &exchanged).await {
         Ok(fingerprints) => fingerprints,
         Err(error) => {
             let meaning = error.meaning(endpoint.registered().oauth);
             let cause = FailureCause::of(meaning, error.to_string());
-            return reject(gateway, endpoint, subject, &exchanged, cause).await;
+            return reject(gateway, endpoint, subject, (evidence, &exchanged), cause).await;
         }
     };
     let mut inbound = None;
@@ -87,7 +89,7 @@ pub(super) async fn connect(
                         .to_owned(),
                     setup: None,
                 };
-                return reject(gateway, endpoint, subject, &exchanged, cause).await;
+                return reject(gateway, endpoint, subject, (evidence, &exchanged), cause).await;
             }
             Committed::OtherLogin => {
                 let cause = FailureCause {
@@ -97,7 +99,7 @@ pub(super) async fn connect(
                     detail: "the member belongs to another login".to_owned(),
                     setup: None,
                 };
-                return reject(gateway, endpoint, subject, &exchanged, cause).await;
+                return reject(gateway, endpoint, subject, (evidence, &exchanged), cause).await;
             }
             Committed::Moved => inbound = None,
             Committed::WindowClosed => {
@@ -110,7 +112,7 @@ pub(super) async fn connect(
     }
     let detail = "the login moved between members while it was connected".to_owned();
     let cause = FailureCause::new(ErrorReason::ServerError, detail);
-    reject(gateway, endpoint, subject, &exchanged, cause).await
+    reject(gateway, endpoint, subject, (evidence, &exchanged), cause).await
 }
 
 /// Commits a connection, again and again until the window is over: the tokens cannot be obtained a second time.
@@ -132,10 +134,10 @@ async fn reject(
     gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
-    exchanged: &Exchanged,
+    (evidence, exchanged): (&Evidence, &Exchanged),
     cause: FailureCause,
 ) -> Result<(), Internal> {
-    let ended = fail(gateway, subject, cause).await;
+    let ended = fail(gateway, subject, evidence, cause).await;
     let issued = Issued::from(&exchanged.token_set);
     revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
     ended
@@ -147,12 +149,13 @@ async fn fingerprints(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
+    evidence: &Evidence,
     exchanged: &Exchanged,
 ) -> Result<Vec<Digest>, IdentifyError> {
     if endpoint.client.duplicates == Duplicates::Allow {
         return Ok(Vec::new());
     }
-    let at = endpoint.registered();
+    let at = endpoint.registered().noted(&evidence.calls);
     let login = gateway.oauth.identify(at, exchanged).await?;
     let (user, institution) = (subject.member.user, &endpoint.institution.code);
     Ok(login.map_or_else(Vec::new, |login| {

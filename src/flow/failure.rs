@@ -1,5 +1,6 @@
 //! How a window ends without a connection.
 
+use super::report::{self, Evidence};
 use super::{Gateway, Internal};
 use crate::domain::event::EventKind;
 use crate::domain::id::MemberGuid;
@@ -49,10 +50,11 @@ impl FailureCause {
     }
 }
 
-/// Ends the window for that cause.
+/// Ends the window for that cause, and keeps what its attempt heard.
 pub(super) async fn fail(
     gateway: &Gateway,
     subject: &Subject,
+    evidence: &Evidence,
     cause: FailureCause,
 ) -> Result<(), Internal> {
     let (window, member) = (&subject.window, &subject.member);
@@ -68,6 +70,7 @@ pub(super) async fn fail(
     }
     tracing::warn!(reason = reason.name(), detail, "flow failed");
     let failure = Failure {
+        report: report::new(gateway, subject, evidence, reason, &detail),
         detail: Some(detail),
         inbound,
         ..failure(gateway, window, reason, ending)
@@ -120,6 +123,7 @@ fn failure(gateway: &Gateway, window: &Window, reason: ErrorReason, ending: Endi
         detail: None,
         inbound: None,
         finished: finished.unwrap_or_default(),
+        report: None,
     }
 }
 

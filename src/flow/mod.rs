@@ -15,7 +15,7 @@
 //! is not used for now, [`watch`] whether what it shows of itself has changed. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`rounds`] how every member is looked after, [`idempotency`] a request that is sent
-//! twice, [`rotate`] envelopes whose seal key is to go.
+//! twice, [`report`] what is kept of an attempt that failed, [`rotate`] envelopes whose seal key is to go.
 //!
 //! Several of them need [`institutions`] (the banks, found and searched), [`registration`] (which client at
 //! which institution), `failure` (how a window ends without a connection) and [`seal_contexts`] (what each
@@ -53,6 +53,7 @@ pub mod open;
 pub mod order;
 pub mod refresh;
 pub mod registration;
+pub mod report;
 pub mod retry;
 pub mod revoke;
 pub mod rotate;
@@ -161,6 +162,8 @@ pub struct Settings {
     pub notice_days: NoticeDays,
     /// How long OAuth members are kept that nobody connects.
     pub keep_unconnected: Duration,
+    /// How long it is kept what was heard in attempts that failed.
+    pub keep_reports: Duration,
     /// How often it is looked whether what institutions publish has changed.
     pub watch_every: Duration,
 }

@@ -7,6 +7,7 @@ use url::Url;
 use super::failure::{FailureCause, fail};
 use super::maintenance::{self, Closed};
 use super::registration::CallbackEndpoint;
+use super::report::Evidence;
 use super::{Gateway, Internal, finish, seal_contexts};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
@@ -269,9 +270,11 @@ impl Departing {
             Ok(to) => Way::Institution(to),
             Err(error) => {
                 let meaning = Meaning::NotSetUp(SetupFault::Configuration);
+                let evidence = Evidence::new(gateway, self.attempt.id.clone());
                 fail(
                     gateway,
                     subject,
+                    &evidence,
                     FailureCause::of(meaning, error.to_string()),
                 )
                 .await?;

@@ -85,5 +85,6 @@ fn registered<'a>(client: &'a Client, institution: &'a Institution) -> Option<Re
     Some(Registered {
         oauth: &registration.oauth,
         registration,
+        calls: None,
     })
 }

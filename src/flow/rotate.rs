@@ -273,6 +273,7 @@ async fn reseal(
             Ok(job) => anew(&seal_contexts::challenge_answers(client, &job.to_string())),
             Err(_) => nameless(),
         },
+        Content::Report(client) => anew(&seal_contexts::report(client, key.id())),
         Content::StoredResponse => match first.parse::<ClientId>() {
             Ok(client) => anew(&seal_contexts::stored_response(&client, rest)),
             Err(_) => nameless(),

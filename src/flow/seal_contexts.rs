@@ -57,6 +57,15 @@ pub(super) fn stored_response<'a>(client: &'a ClientId, key: &'a str) -> Context
     }
 }
 
+/// What is kept of a client's attempt that failed, by its support code.
+pub(super) fn report<'a>(client: &'a ClientId, code: &'a str) -> Context<'a> {
+    Context {
+        client: Some(client),
+        subject: code,
+        field: Field::Report,
+    }
+}
+
 /// Why a response was refused at that registration, on its way from its POST to the GET that follows.
 pub fn refusal<'a>(client: &'a ClientId, institution: &'a InstitutionCode) -> Context<'a> {
     Context {

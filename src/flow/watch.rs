@@ -19,9 +19,9 @@ use crate::oauth::{Level, compare};
 use crate::printable::printable;
 use crate::store::{BeginLook, Look, TellShown};
 
-/// Within what part of the time between two looks the first one of a process comes: so a restart of many gateways is
-/// no burst.
-const FIRST: f64 = 1.0 / 36.0;
+/// After what parts of the time between two looks the first one of a process comes: at least, and how much more at most.
+/// So a restart of many gateways is no burst.
+const FIRST: [f64; 2] = [1.0 / 360.0, 1.0 / 36.0];
 
 /// How long a text of an institution's may be, in characters.
 const TEXT: usize = 4_000;
@@ -36,7 +36,8 @@ pub async fn go_on(gateway: &Gateway, watch: &mut Watch) -> Result<(), Internal>
     for institution in gateway.institutions.watched() {
         let now = gateway.now();
         let next = watch.0.entry(institution.code.clone());
-        let next = next.or_insert_with(|| now + every.mul_f64(FIRST * chance(gateway)));
+        let next =
+            next.or_insert_with(|| now + every.mul_f64(FIRST[0] + FIRST[1] * chance(gateway)));
         if now < *next || maintenance::closed(gateway, &institution.code).is_some() {
             continue;
         }
@@ -70,20 +71,20 @@ pub async fn look(gateway: &Gateway, institution: &Institution) -> Result<Vec<Ch
         return Ok(Vec::new());
     };
     let (shown, unread) = see(gateway, oauth).await;
-    for detail in &unread {
-        tracing::warn!(detail, "what an institution publishes could not be read");
-    }
     let tell = TellShown {
         institution: institution.code.clone(),
         shown,
         unread,
     };
-    let changes = gateway.store.tell_shown(&tell, gateway.now()).await?;
+    let news = gateway.store.tell_shown(&tell, gateway.now()).await?;
+    for detail in &news.unread {
+        tracing::warn!(detail, "what an institution publishes could not be read");
+    }
     for Change {
         aspect,
         text,
         is_usual,
-    } in &changes
+    } in &news.changes
     {
         let labels = [institution.code.as_str(), aspect.name()];
         gateway.metrics.institution_changes.count(labels);
@@ -101,7 +102,7 @@ pub async fn look(gateway: &Gateway, institution: &Institution) -> Result<Vec<Ch
             ),
         }
     }
-    Ok(changes)
+    Ok(news.changes)
 }
 
 /// What can be read of it, and what cannot.

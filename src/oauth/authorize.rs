@@ -52,6 +52,7 @@ pub fn authorize(request: &AuthorizationRequest<'_>) -> Url {
     let Registered {
         oauth,
         registration,
+        ..
     } = *at;
 
     let mut url = oauth.authorization_endpoint.clone();

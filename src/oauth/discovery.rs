@@ -21,6 +21,13 @@ pub enum DiscoveryError {
     Metadata(Url, MetadataError),
 }
 
+impl DiscoveryError {
+    /// Whether the institution seems to publish none.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Call(_, error) if is_absent(error))
+    }
+}
+
 /// What was found, and where.
 #[derive(Debug)]
 pub struct Discovered {
@@ -229,8 +236,10 @@ mod tests {
         ));
         let error = refused(|_| response("200 OK", &[("content-type", "text/html")], b"x")).await;
         let html = TransportError::MediaType(MediaType::Html);
+        assert!(error.is_absence());
         assert!(matches!(error, DiscoveryError::Call(_, it) if it == html));
         let error = refused(|_| response("500 A", &[], b"x")).await;
+        assert!(!error.is_absence());
         assert!(matches!(
             error,
             DiscoveryError::Call(_, TransportError::Status(500))

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
 use super::json::Members;
-use super::jwks::KeysError;
+use super::key_cache::KeysError;
 use super::reason::Meaning;
 use super::signed_response::{self, Keys, Protection, SignedResponseError};
 use crate::domain::algorithm::SigningAlgorithm;

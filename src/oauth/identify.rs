@@ -101,6 +101,9 @@ impl OAuthClient {
         let signed = at.oauth.openid.userinfo_signed_response_alg;
         let headers = bearer(&exchanged.token_set.access_token, signed.is_some());
         let reply = self.transport.get(at, endpoint, headers).await?;
+        if let Some(calls) = at.calls {
+            calls.clean(|text, limit| exchanged.scrubber.shown(text, limit));
+        }
         if let (Some(algorithm), Some(token)) = (signed, reply.token()) {
             return Ok(self.signed_userinfo(at, token, algorithm).await?);
         }

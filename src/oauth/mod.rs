@@ -24,6 +24,7 @@
 
 mod attempt;
 mod authorize;
+mod calls;
 mod client_authentication;
 mod code;
 mod compare;
@@ -34,6 +35,7 @@ mod id_token;
 mod identify;
 pub mod json;
 mod jwks;
+mod key_cache;
 mod metadata;
 mod openid;
 mod published_keys;
@@ -55,13 +57,14 @@ mod test_support;
 
 pub use attempt::AttemptSecrets;
 pub use authorize::{AuthorizationRequest, authorize};
+pub use calls::{Call, Calls};
 pub use code::AuthorizationCode;
 pub use compare::{Finding, Level, compare};
 pub use discovery::{Discovered, DiscoveryError};
 pub use exchange::Authorized;
 pub use id_token::{IdToken, IdTokenError};
 pub use identify::IdentifyError;
-pub use jwks::KeysError;
+pub use key_cache::KeysError;
 pub use metadata::{MetadataError, ServerMetadata};
 pub use published_keys::{KeySetError, PublishedKey, PublishedKeys};
 pub use reason::{Meaning, RefreshMeaning, SetupFault};
@@ -78,7 +81,7 @@ pub use token_response::Issued;
 pub use transport::Limits;
 pub use transport_error::{SetupError, TransportError};
 
-use jwks::KeyCache;
+use key_cache::KeyCache;
 use transport::Transport;
 use url::Url;
 

@@ -1,5 +1,6 @@
 //! A client's registration together with the institution that it is at.
 
+use super::calls::Calls;
 use crate::domain::client::Registration;
 use crate::domain::institution::OAuth;
 
@@ -10,9 +11,19 @@ pub struct Registered<'a> {
     pub oauth: &'a OAuth,
     /// The client's registration there.
     pub registration: &'a Registration,
+    /// Where the calls are noted that are made for one attempt; `None`: nowhere.
+    pub calls: Option<&'a Calls>,
 }
 
 impl<'a> Registered<'a> {
+    /// The same, with its calls noted there.
+    pub fn noted(self, calls: &'a Calls) -> Self {
+        Self {
+            calls: Some(calls),
+            ..self
+        }
+    }
+
     /// The requested scopes: the registration's, or else the institution's.
     pub fn scopes(self) -> &'a [String] {
         let own = self.registration.scopes.as_ref();

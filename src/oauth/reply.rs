@@ -13,6 +13,7 @@ use reqwest::Response;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::calls::Heard;
 use super::json::{JsonError, Members};
 use super::scrub::Scrubber;
 use super::transport_error::{MediaType, TransportError};
@@ -87,6 +88,8 @@ pub struct Reply {
     token: Option<Zeroizing<String>>,
     /// Why the body is not a complete object.
     sound: Result<(), TransportError>,
+    /// What may be told of it, once it is cleaned.
+    heard: Option<Heard>,
 }
 
 impl Reply {
@@ -108,11 +111,13 @@ impl Reply {
         };
         let (members, sound) = Members::read(&body);
         let headers = response.headers();
+        let status = response.status().as_u16();
         let media_type = MediaType::of(headers);
         let is_token = media_type == MediaType::Jwt && whole.is_ok();
         let token = is_token.then(|| String::from_utf8(body.to_vec()).map(Zeroizing::new));
         Self {
-            status: response.status().as_u16(),
+            status,
+            heard: Some(Heard::of(status, headers, &body)),
             media_type,
             token: token.and_then(Result::ok),
             is_coded: is_coded(headers),
@@ -121,6 +126,11 @@ impl Reply {
             members,
             sound: whole.and_then(|()| sound.map_err(TransportError::Json)),
         }
+    }
+
+    /// What may be told of it, once it is cleaned.
+    pub fn take_heard(&mut self) -> Option<Heard> {
+        self.heard.take()
     }
 
     /// Whether it is the expected reply. `has_expected` says that the body holds what was requested; then

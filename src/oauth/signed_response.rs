@@ -3,7 +3,7 @@
 //! - Which algorithms count is what was registered at the institution, never what a token says of itself.
 //! - Where encryption is registered, a token that is only signed is refused, and what is encrypted must be a signed token.
 //! - Keys are those of the institution that the file pins, or the client secret. Where no key of those that are known fits, they
-//!   are read anew, once: see [`jwks`](super::jwks).
+//!   are read anew, once: see [`key_cache`](super::key_cache).
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::OAuthClient;
 use super::json::{JsonError, Members};
-use super::jwks::KeysError;
+use super::key_cache::KeysError;
 use super::registered::Registered;
 use crate::domain::algorithm::{Encryption, SigningAlgorithm};
 use crate::jose::{self, DecryptionKey, JoseError, JwkSet, VerifyWith};

@@ -74,6 +74,7 @@ pub fn at<'a>(oauth: &'a OAuth, registration: &'a Registration) -> Registered<'a
     Registered {
         oauth,
         registration,
+        calls: None,
     }
 }
 

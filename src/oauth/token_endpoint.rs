@@ -128,6 +128,9 @@ impl OAuthClient {
         for token in issued.all() {
             scrubber.learn(token.expose_secret());
         }
+        if let Some(calls) = at.calls {
+            calls.clean(|text, limit| scrubber.shown(text, limit));
+        }
         if let Err(unfit) = reply.judge(has_token(&reply.members)) {
             let error = match unfit {
                 Unfit::Refused(error) => TokenError::Refused(error.scrubbed(&scrubber)),

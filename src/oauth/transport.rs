@@ -77,7 +77,7 @@ impl Transport {
         headers: HeaderMap,
         form: Vec<u8>,
     ) -> Result<Reply, TransportError> {
-        self.call(at, endpoint, |client| {
+        self.call(at, ("POST", endpoint), |client| {
             let request = client.post(endpoint.clone());
             request.headers(headers.clone()).body(form.clone())
         })
@@ -91,7 +91,7 @@ impl Transport {
         endpoint: &Url,
         headers: HeaderMap,
     ) -> Result<Reply, TransportError> {
-        self.call(at, endpoint, |client| {
+        self.call(at, ("GET", endpoint), |client| {
             client.get(endpoint.clone()).headers(headers.clone())
         })
         .await
@@ -108,12 +108,23 @@ impl Transport {
     async fn call(
         &self,
         at: Registered<'_>,
-        endpoint: &Url,
+        (method, endpoint): (&'static str, &Url),
         request: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Reply, TransportError> {
+        let begun = Instant::now();
         let limits = Limits::from(at.oauth);
-        let (response, deadline, late) = self.sent(endpoint, limits, request).await?;
-        Ok(Reply::read(response, deadline, late).await)
+        let mut reply = match self.sent(endpoint, limits, request).await {
+            Ok((response, deadline, late)) => Ok(Reply::read(response, deadline, late).await),
+            Err(error) => Err(error),
+        };
+        if let Some(calls) = at.calls {
+            let came = match &mut reply {
+                Ok(reply) => reply.take_heard().ok_or_else(String::new),
+                Err(error) => Err(error.to_string()),
+            };
+            calls.add(method, endpoint, begun, came);
+        }
+        reply
     }
 
     /// The head of the response; until when its body may come, and the error if it does not.

@@ -7,10 +7,11 @@
 use jiff::Timestamp;
 
 use super::event::Snapshot;
-use super::record::{Changes, Key, Reads, Slot, View};
+use super::record::{Changes, KeptReport, Key, Reads, Slot, View};
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{MemberGuid, OauthStateGuid};
+use crate::domain::support_code::SupportCode;
 use crate::domain::window::{Ending, ErrorReason, Window, WindowStatus};
 
 /// A window about to be ended without success.
@@ -30,6 +31,17 @@ pub struct Failure {
     pub inbound: Option<MemberGuid>,
     /// Told with the window as errored.
     pub finished: Vec<Notice>,
+    /// What is kept of its attempt.
+    pub report: Option<NewReport>,
+}
+
+/// What is kept of an attempt that failed.
+#[derive(Clone, Debug)]
+pub struct NewReport {
+    /// Its support code.
+    pub code: SupportCode,
+    /// What is kept.
+    pub report: KeptReport,
 }
 
 impl Step for Failure {
@@ -71,6 +83,9 @@ impl Step for Failure {
         if let Some(member) = view.member(ended.window.member) {
             let snapshot = Snapshot::of(member).with_window(&ended.window);
             changes.tell(&self.finished, &snapshot, now);
+        }
+        if let Some(NewReport { code, report }) = &self.report {
+            changes.put(Key::report(*code), report.clone());
         }
         let window = ended.window.clone();
         changes.put_window(ended);

@@ -7,6 +7,7 @@
 //! | `m` | a member | its guid |
 //! | `w` | a window with its attempts | its guid |
 //! | `a` | which window and member an attempt belongs to | its id |
+//! | `f` | what is kept of an attempt that failed, sealed | its support code |
 //! | `h` | an authorization response that came by POST, sealed | the digest of its handle |
 //! | `j` | a job, with the sealed answers to its newest questions | its guid |
 //! | `g` | what a member is pulled with, sealed: its token set, or its credentials | its member's guid |
@@ -52,6 +53,7 @@ use crate::domain::job::{Job, Pulled};
 use crate::domain::maintenance::Maintenance;
 use crate::domain::member::Member;
 use crate::domain::secret::Digest;
+use crate::domain::support_code::SupportCode;
 use crate::domain::user::User;
 use crate::domain::watch::{Change, Shown};
 use crate::domain::window::{Binding, Window};
@@ -160,6 +162,7 @@ records! {
     'm' Member(Member) member(guid: MemberGuid) = guid.compact();
     'w' Window(KeptWindow) window(guid: OauthStateGuid) = guid.compact();
     'a' Attempt(Whereabouts) attempt(id: &AttemptId) = id;
+    'f' Report(KeptReport) report(code: SupportCode) = code;
     'h' Held(HeldResponse) held(handle: &Digest) = handle.to_text();
     'j' Job(KeptJob) job(guid: JobGuid) = guid.compact();
     'g' Access(AccessRecord) access(of: MemberGuid) = of.compact();
@@ -267,6 +270,23 @@ pub struct Whereabouts {
     /// Until when the institution's response to it was awaited at first.
     #[serde(with = "form")]
     pub deadline: Timestamp,
+}
+
+/// What is kept of an attempt that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptReport {
+    /// The tenant.
+    pub client: ClientId,
+    /// The institution.
+    pub institution: InstitutionCode,
+    /// The report, sealed for its support code.
+    pub sealed: Envelope,
+    /// When the attempt ended.
+    #[serde(with = "form")]
+    pub ended_at: Timestamp,
+    /// Until when it may be read.
+    #[serde(with = "form")]
+    pub expires_at: Timestamp,
 }
 
 /// An authorization response that came by POST.
@@ -933,6 +953,7 @@ impl Record {
             }) => Life::Retained(*at),
             Self::Deleted(_) | Self::FormerName(_) => Life::For(SOFT_DELETED),
             Self::Login(login) if login.is_deleted => Life::For(SOFT_DELETED),
+            Self::Report(report) => Life::Until(report.expires_at, Duration::ZERO),
             Self::Held(held) => Life::Until(held.expires_at, DAY),
             Self::ApiToken(token) => Life::Until(token.session.expires_at, DAY),
             Self::Session(session) => Life::Until(session.expires_at, DAY),

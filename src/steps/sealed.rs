@@ -12,6 +12,7 @@ use crate::domain::id::{AttemptId, ClientId};
 
 /// The kinds of records that hold envelopes, and what to call one.
 pub const SEALED_KINDS: &[(char, &str)] = &[
+    ('f', "report"),
     ('g', "access"),
     ('h', "held response"),
     ('i', "idempotent request"),
@@ -35,6 +36,8 @@ pub enum Content {
     ChallengeAnswers(ClientId),
     /// The response to a request with an `Idempotency-Key`.
     StoredResponse,
+    /// What is kept of an attempt of that client that failed.
+    Report(ClientId),
 }
 
 impl Record {
@@ -73,6 +76,9 @@ impl Record {
             Self::Request(request) => {
                 let response = request.sealed_response.iter_mut();
                 response.map(|it| (Content::StoredResponse, it)).collect()
+            }
+            Self::Report(kept) => {
+                vec![(Content::Report(kept.client.clone()), &mut kept.sealed)]
             }
             Self::User(_)
             | Self::Member(_)

@@ -73,9 +73,17 @@ pub struct TellShown {
     pub unread: Vec<String>,
 }
 
+/// What is new since the look before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// What has changed.
+    pub changes: Vec<Change>,
+    /// What could not be read, and could before, or failed in another way.
+    pub unread: Vec<String>,
+}
+
 impl Step for TellShown {
-    /// What has changed since the look before.
-    type Outcome = Vec<Change>;
+    type Outcome = News;
 
     fn slot(&self) -> Slot {
         Slot::Store
@@ -85,13 +93,15 @@ impl Step for TellShown {
         Reads::of([Key::watched(&self.institution)])
     }
 
-    fn decide(&self, view: &View, now: Timestamp) -> (Vec<Change>, Changes) {
+    fn decide(&self, view: &View, now: Timestamp) -> (News, Changes) {
         let kept = view.watched(&self.institution).cloned();
         let mut watched = kept.unwrap_or_else(|| Watched::new(now));
         let before = watched.seen_at.map(|then| (&watched.shown, then));
         let found = self.shown.changes(before, now);
         watched.shown = self.shown.clone().after(&watched.shown);
         watched.seen_at = Some(now);
+        let is_new = |unread: &&String| !watched.unread.contains(unread);
+        let unread = self.unread.iter().filter(is_new).cloned().collect();
         watched.unread.clone_from(&self.unread);
         let is_fresh = |told: &ToldChange| now < told.at + KEPT;
         watched.changes.retain(is_fresh);
@@ -103,7 +113,11 @@ impl Step for TellShown {
         watched.changes.drain(..surplus);
         let mut changes = Changes::default();
         changes.put(Key::watched(&self.institution), watched);
-        (found, changes)
+        let news = News {
+            changes: found,
+            unread,
+        };
+        (news, changes)
     }
 }
 
@@ -163,8 +177,9 @@ mod tests {
         };
         let mut view = View::default();
         for n in 0..=25 {
-            let (found, after) = then(&shows(n.to_string()), view, at(n));
-            assert_eq!(found.len(), usize::from(n > 0));
+            let (news, after) = then(&shows(n.to_string()), view, at(n));
+            assert_eq!(news.changes.len(), usize::from(n > 0));
+            assert_eq!(news.unread.len(), usize::from(n == 0), "it is told once");
             view = after;
         }
         let watched = view.watched(&code()).expect("kept");
@@ -172,8 +187,8 @@ mod tests {
         let newest = watched.changes.last().expect("one");
         assert_eq!(newest.change.text, "a is 25; it was 24");
         assert_eq!(watched.unread, ["keys: no"]);
-        let (found, view) = then(&shows("25".to_owned()), view, at(25 + 30 * 24));
+        let (news, view) = then(&shows("25".to_owned()), view, at(25 + 30 * 24));
         let watched = view.watched(&code()).expect("kept");
-        assert!(found.is_empty() && watched.changes.is_empty());
+        assert!(news.changes.is_empty() && watched.changes.is_empty());
     }
 }

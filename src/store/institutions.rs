@@ -8,9 +8,8 @@ use super::driver::{Care, Store};
 use super::outcome::Result;
 use crate::domain::id::InstitutionCode;
 use crate::domain::maintenance::Maintenance;
-use crate::domain::watch::Change;
 use crate::steps::record::{Key, Reads, Slot, Watched};
-use crate::steps::{BeginLook, Look, SetMaintenance, TellShown};
+use crate::steps::{BeginLook, Look, News, SetMaintenance, TellShown};
 
 impl Store {
     /// The institutions that are not used for now, as operators say; what is over may be among it.
@@ -39,8 +38,8 @@ impl Store {
         self.step(begin, now).await
     }
 
-    /// Keeps what a look saw; what has changed since the one before.
-    pub async fn tell_shown(&self, tell: &TellShown, now: Timestamp) -> Result<Vec<Change>> {
+    /// Keeps what a look saw; what is new since the one before.
+    pub async fn tell_shown(&self, tell: &TellShown, now: Timestamp) -> Result<News> {
         let _timing = self.timed("tell_shown");
         self.step_with(Care::Irreplaceable, tell, now).await
     }

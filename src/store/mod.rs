@@ -92,6 +92,7 @@ pub const STEPS: &[&str] = &[
     "commit_connected",
     "fail_window",
     "fail_window_persistently",
+    "report",
     "retry_window",
     "windows",
     "window",

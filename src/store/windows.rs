@@ -9,9 +9,10 @@ use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid, Partition, UserGuid};
 use crate::domain::member::Member;
 use crate::domain::secret::Digest;
+use crate::domain::support_code::SupportCode;
 use crate::domain::window::{AuthStatus, NewWindow, Window};
 use crate::steps::link::{FirstReading, Mint};
-use crate::steps::record::{Key, List, Reads, Record, Slot};
+use crate::steps::record::{KeptReport, Key, List, Reads, Record, Slot};
 use crate::steps::response::Hold;
 use crate::steps::{
     AttemptRecord, Claim, Claimed, Committed, Connection, Failure, Opened, Opening, Retried, Retry,
@@ -145,6 +146,21 @@ impl Store {
     ) -> Result<Option<Window>> {
         let _timing = self.timed("fail_window_persistently");
         self.step_with(Care::Irreplaceable, failure, now).await
+    }
+
+    /// What is kept of the attempt of that support code, if it failed not too long ago. The code does not say where, so
+    /// every partition is asked.
+    pub async fn report(&self, code: SupportCode, now: Timestamp) -> Result<Option<KeptReport>> {
+        let _timing = self.timed("report");
+        for partition in Partition::all() {
+            let reads = Reads::of([Key::report(code)]);
+            let view = self.look(Slot::Partition(partition), reads).await?;
+            let kept = view.report(code).filter(|kept| now < kept.expires_at);
+            if let Some(kept) = kept {
+                return Ok(Some(kept.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// "Try again"; see [`steps::retry`](crate::steps::retry).

@@ -181,6 +181,7 @@ async fn i5_a_code_of_another_browser_cannot_be_injected_where_pkce_is_ignored(b
     ] {
         let setup = Setup {
             registration: format!("scopes = {scopes}"),
+            openid: true,
             oauth: "pkce = \"off\"\npkce_reason = \"it is ignored there\"".to_owned(),
             ..Setup::default()
         };

@@ -188,6 +188,14 @@ async fn everything_is_sealed_anew_and_the_old_key_can_go(backend: Backend) {
     assert!((200..300).contains(&status), "{deleted}");
     gateway.bank.wait_for_revoke_requests(2, LIMIT).await;
 
+    // What was heard in an attempt that failed:
+    let (_, link) = gateway.member().await;
+    gateway
+        .bank
+        .next_token(Behaviour::Error(400, "invalid_grant", "it is over"));
+    let page = gateway.connect(&gateway.visitor(), &link).await;
+    let code = page.support_code().to_owned();
+
     let mut lent = Vec::new();
     for job in &jobs {
         lent.push(lease(&gateway, job).await.1);
@@ -217,6 +225,8 @@ async fn everything_is_sealed_anew_and_the_old_key_can_go(backend: Backend) {
     let checked = guichet(&gateway, &["check"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert!(!checked.out.contains("not in seal.keys"), "{checked:?}");
+    let reported = guichet(&gateway, &["institution", "report", &code]).await;
+    assert!(reported.out.contains("it is over"), "{reported:?}");
     for (job, before) in jobs.iter().zip(&lent) {
         let (status, access) = lease(&gateway, job).await;
         assert_eq!(status, 200, "{access}");
@@ -230,7 +240,7 @@ async fn everything_is_sealed_anew_and_the_old_key_can_go(backend: Backend) {
     assert_eq!(page.name(), Some("connected"), "{}", page.body);
     let (status, listed) = gateway.nexus("GET", "/members", None).await;
     let members = listed["members"].as_array().expect("a list");
-    assert_eq!((status, members.len()), (200, 5), "{listed}");
+    assert_eq!((status, members.len()), (200, 6), "{listed}");
     let is_told = |told: &[crate::support::loopback::Recorded]| {
         let bodies = told.iter().map(|told| told.json().to_string());
         let at_the_bank = at_the_bank.to_string();

@@ -144,6 +144,7 @@ authorization_endpoint = "{bank}{code}/authorize"
 token_endpoint = "{bank}{code}/token"
 revocation_endpoint = "{bank}{code}/revoke"
 issuer = "{bank}{code}"
+watch = false
 iss = "required_with_code"
 client_authentication = "client_secret_basic"
 scopes = ["accounts", "transactions"]

@@ -187,11 +187,15 @@ async fn discover(
             Some(found.metadata)
         }
         Err(error) => {
+            let level = match error.is_absence() {
+                true => Level::Warning,
+                false => Level::Error,
+            };
             let text = format!(
-                "{error}; write oauth.issuer exactly as the institution does, or its address as oauth.metadata_url. If it \
-                 publishes none, this line may stay"
+                "{error}; if the institution publishes metadata, write oauth.issuer exactly as it does, or the address as \
+                 oauth.metadata_url"
             );
-            findings.push(Finding::new(Level::Error, "metadata", text));
+            findings.push(Finding::new(level, "metadata", text));
             None
         }
     }

@@ -48,6 +48,10 @@ fn a_new_field_raises_the_form() {
 
 /// A record of each kind that holds envelopes, with one, `AAAA`, in every field for them.
 const SEALED: &[(char, &str)] = &[
+    (
+        'f',
+        r#"{"client": "acme", "institution": "bank", "sealed": "AAAA", "ended_at": 0, "expires_at": 0}"#,
+    ),
     ('g', r#"{"sealed": "AAAA"}"#),
     ('h', r#"{"sealed": "AAAA", "expires_at": 0}"#),
     (

@@ -293,6 +293,7 @@ fn failure(new: &NewMember) -> Failure {
         detail: None,
         inbound: None,
         finished: Vec::new(),
+        report: None,
     }
 }
 

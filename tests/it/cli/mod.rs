@@ -4,6 +4,7 @@ mod configured;
 mod demo;
 mod events;
 mod grants;
+mod institution;
 mod seal_keys;
 mod store_away;
 

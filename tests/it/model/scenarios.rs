@@ -763,6 +763,7 @@ fn cancel(window: usize) -> Command {
         detail: None,
         inbound: None,
         finished: told(EventKind::OauthStateFinished),
+        report: None,
     })
 }
 

@@ -876,6 +876,7 @@ impl World {
                     detail: None,
                     inbound: None,
                     finished: told(EventKind::OauthStateFinished),
+                    report: None,
                 })
             })
             .collect()

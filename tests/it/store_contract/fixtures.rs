@@ -14,14 +14,16 @@ use guichet::domain::job::{HandOut, Job, JobReport, NewJob};
 use guichet::domain::member::{ConnectionStatus, Member, UseCase};
 use guichet::domain::random::Random;
 use guichet::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkToken};
+use guichet::domain::support_code::SupportCode;
 use guichet::domain::user::User;
 use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, Window, WindowOptions,
 };
 use guichet::steps::NewTokens;
 use guichet::store::{
-    Claim, Claimed, Committed, Connection, Deletion, Failure, Lease, MemberCreation, NewMember,
-    Opened, Opening, Recorded, Reported, StatusChange, Subject, UserCreation, VisitKind,
+    Claim, Claimed, Committed, Connection, Deletion, Failure, KeptReport, Lease, MemberCreation,
+    NewMember, NewReport, Opened, Opening, Recorded, Reported, StatusChange, Subject, UserCreation,
+    VisitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -301,6 +303,21 @@ impl Bench {
             detail: Some("access_denied: the person said no".to_owned()),
             inbound: None,
             finished: self.a_notice(linked.user.guid.partition(), EventKind::OauthStateFinished),
+            report: None,
+        }
+    }
+
+    /// What is kept of an attempt that failed, for a minute.
+    pub fn a_report(&self) -> NewReport {
+        NewReport {
+            code: SupportCode::from_bytes(&self.an_envelope()),
+            report: KeptReport {
+                client: client(),
+                institution: institution(),
+                sealed: self.an_envelope().into(),
+                ended_at: at(0),
+                expires_at: at(60),
+            },
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use guichet::store::{Found, GiveBack, IdempotentRequest, StoreError};
+use guichet::domain::window::Ending;
+use guichet::store::{Failure, Found, GiveBack, IdempotentRequest, StoreError};
 
 use super::Bench;
 use super::fixtures::{at, client, institution};
@@ -64,6 +65,14 @@ async fn every_record_with_an_envelope_is_found_wherever_it_is(bench: Bench) {
     }
     let visited = bench.visited().await;
     expect('w', visited.attempt.sealed.clone());
+    let report = bench.a_report();
+    expect('f', report.report.sealed.clone().into());
+    let failure = Failure {
+        report: Some(report),
+        ..bench.a_failure(&bench.visited().await.linked, Ending::Failed)
+    };
+    let failed = bench.store.fail_window(&failure, at(1)).await;
+    assert!(failed.expect("answered").is_some());
     let (_, connection, _) = bench.connected().await;
     expect('g', connection.tokens.sealed);
     let kept = bench.standard().await;

@@ -19,11 +19,22 @@ fn command<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
 
 /// Runs the command to its end.
 pub fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+    run_in(&[], arguments)
+}
+
+/// The same, with these variables in its environment.
+pub fn run_in<'a>(
+    environment: &[(&str, String)],
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Ran {
     let Output {
         status,
         stdout,
         stderr,
-    } = command(arguments).output().expect("the command starts");
+    } = command(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .output()
+        .expect("the command starts");
     Ran {
         code: status.code(),
         out: String::from_utf8_lossy(&stdout).into_owned(),

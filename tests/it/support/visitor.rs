@@ -80,6 +80,16 @@ impl Page {
         Some((self.url.join(&value(form, "action")?).ok()?, fields))
     }
 
+    /// The support code at its end.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn support_code(&self) -> &str {
+        let element = self.between("<code", "</code>").expect("a support code");
+        element.split_once('>').expect("an element").1
+    }
+
     /// The text between the first `start` and the next `end` in the body.
     pub fn between(&self, start: &str, end: &str) -> Option<&str> {
         let rest = &self.body[self.body.find(start)? + start.len()..];

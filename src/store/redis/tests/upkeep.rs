@@ -55,6 +55,7 @@ async fn what_is_finished_is_forgotten_in_time_and_nothing_else() {
         detail: None,
         inbound: None,
         finished: vec![notice(window.partition(), EventKind::OauthStateFinished)],
+        report: None,
     };
     assert_eq!(
         store.overdue_windows(at(899), 9).await.expect("read"),

@@ -7,15 +7,16 @@
 //! (RFC 9207), revocation says 200 to tokens it never saw (RFC 7009), and who asks for `openid`
 //! gets a signed ID token.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::Method;
+use serde_json::{Value, json};
 use url::Url;
 
 use self::desk::Desk;
-use super::behaviour::{Behaviour, response};
+use super::behaviour::{Behaviour, json_response, response};
 use super::loopback::{Answer, Loopback, Recorded};
 use super::strict_bank::jws::{Algorithm, SigningKey};
 
@@ -25,6 +26,7 @@ const AUTHORIZE: &str = "/authorize";
 const TOKEN: &str = "/token";
 const REVOKE: &str = "/revoke";
 const IDENTIFY: &str = "/userinfo";
+const METADATA: &str = "/.well-known/oauth-authorization-server";
 const KEYS: &str = "/keys";
 
 /// How a server decodes the halves of HTTP Basic.
@@ -109,6 +111,8 @@ struct State {
     token: Script,
     revoke: Script,
     identify: Script,
+    /// What it publishes, by path.
+    published: HashMap<String, String>,
 }
 
 /// The behaviours of one endpoint: those for the next requests, then the standing one.
@@ -188,11 +192,6 @@ impl FakeBank {
         self.server.url(IDENTIFY)
     }
 
-    /// Where the keys are that ID tokens are signed with, by ES256.
-    pub fn keys_url(&self) -> Url {
-        self.server.url(KEYS)
-    }
-
     /// From now on it is this person who signs in.
     pub fn signs_in(&self, person: &str) {
         self.state().desk.person = Some(person.to_owned());
@@ -231,6 +230,44 @@ impl FakeBank {
             token: self.token_requests().len(),
             revoke: self.revoke_requests().len(),
         }
+    }
+
+    /// From now on its metadata (RFC 8414) is this, besides what an honest server says.
+    pub fn publishes_metadata(&self, more: &Value) {
+        let mut metadata = json!({
+            "issuer": self.issuer(),
+            "authorization_endpoint": self.authorize_url(),
+            "token_endpoint": self.token_url(),
+            "revocation_endpoint": self.revoke_url(),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query", "form_post"],
+            "code_challenge_methods_supported": ["S256"],
+        });
+        let more = more.as_object().expect("an object").clone();
+        metadata.as_object_mut().expect("an object").extend(more);
+        self.publishes(METADATA, metadata.to_string());
+    }
+
+    /// From now on it has these elliptic keys, by name.
+    pub fn publishes_keys(&self, kids: &[&str]) {
+        let key = |kid: &&str| json!({"kty": "EC", "crv": "P-256", "use": "sig", "kid": kid, "x": kid, "y": "AA"});
+        let keys: Vec<Value> = kids.iter().map(key).collect();
+        self.publishes(KEYS, json!({ "keys": keys }).to_string());
+    }
+
+    /// From now on this is at that path.
+    pub fn publishes(&self, path: &str, text: String) {
+        self.state().published.insert(path.to_owned(), text);
+    }
+
+    /// Where its keys are: those that ID tokens are signed with, by ES256, unless a test has it publish others.
+    pub fn keys_url(&self) -> Url {
+        self.server.url(KEYS)
+    }
+
+    /// How often its metadata was asked for.
+    pub fn metadata_hits(&self) -> usize {
+        self.requests(METADATA).len()
     }
 
     /// From now on browsers are sent back with this fragment next to the honest response.
@@ -353,6 +390,9 @@ async fn serve(state: Arc<Mutex<State>>, request: Recorded) -> Answer {
             (&Method::POST, TOKEN) => (state.token.take(), state.desk.exchange(&request)),
             (&Method::POST, REVOKE) => (state.revoke.take(), state.desk.revoke(&request)),
             (&Method::GET, IDENTIFY) => (state.identify.take(), state.desk.identify(&request)),
+            (&Method::GET, path) if state.published.contains_key(path) => {
+                return Ok(json_response(200, state.published[path].clone()));
+            }
             (&Method::GET, KEYS) => (Behaviour::Honest, state.desk.keys()),
             (_, AUTHORIZE | TOKEN | REVOKE | IDENTIFY | KEYS) => {
                 return Ok(response(405, "text/plain", ""));

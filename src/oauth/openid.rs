@@ -236,8 +236,8 @@ mod tests {
             assert_eq!(is_about_others, expected.is_err());
             assert_eq!(judged, expected, "{sub}");
         }
-        let stranger = Bank::start().id_token("ada");
-        let judged = bank.client.judge_refreshed(at, &set(ada), &stranger, now());
-        assert!(!judged.await.unwrap_err().is_about_others());
+        let (stranger, of_ada) = (Bank::start().id_token("ada"), set(ada));
+        let judging = bank.client.judge_refreshed(at, &of_ada, &stranger, now());
+        assert!(!judging.await.unwrap_err().is_about_others());
     }
 }

@@ -354,14 +354,7 @@ async fn i10_tokens_without_a_valid_id_token_connect_nobody_and_are_given_back(b
         let token = request.field("token").expect("a token");
         assert_eq!(bank.introspection(&token)["active"], json!(false));
     }
-    let metrics = gateway.metrics().await;
-    let counted = metrics.lines().find(|line| {
-        line.starts_with("guichet_id_tokens_refused_total") && line.contains("strict_bank")
-    });
-    assert!(
-        counted.is_some_and(|line| line.ends_with(" 1")),
-        "{counted:?}"
-    );
+    assert_eq!(counted(&gateway).await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -418,29 +411,46 @@ async fn read(gateway: &TestGateway, member: MemberGuid) -> Value {
     response["member"].clone()
 }
 
-/// A member that was pulled once, and whose access token has ended since; the job that is to pull it again.
-async fn pulled(bank: &StrictBank, gateway: &TestGateway) -> (MemberGuid, String) {
-    let before = gateway.aggregator.received().len();
-    let member = connects(bank, gateway, "honest").await;
-    let first = job(&nth_push(gateway, before + 1).await);
-    let (status, lent) = lease(gateway, &first).await;
-    assert_eq!(status, 200, "{lent}");
-    let done = report(gateway, &first, json!({"status": "succeeded"})).await;
-    assert_eq!(done, (200, "SUCCEEDED".to_owned()));
+/// So many members that were pulled once, and whose access tokens have ended since.
+async fn pulled(bank: &StrictBank, gateway: &TestGateway, count: usize) -> Vec<MemberGuid> {
+    let mut members = Vec::new();
+    for nth in 1..=count {
+        members.push(connects(bank, gateway, "honest").await);
+        let first = job(&nth_push(gateway, nth).await);
+        let (status, lent) = lease(gateway, &first).await;
+        assert_eq!(status, 200, "{lent}");
+        let done = report(gateway, &first, json!({"status": "succeeded"})).await;
+        assert_eq!(done, (200, "SUCCEEDED".to_owned()));
+    }
     gateway.pass(TOKEN);
+    members
+}
+
+/// The job that is to pull a member again.
+async fn ordered(gateway: &TestGateway, member: MemberGuid) -> String {
+    let before = gateway.aggregator.received().len();
     let path = format!("/users/{}/members/{member}/aggregate", gateway.user);
     let (status, response) = gateway.platform("POST", &path, None).await;
     assert_eq!(status, 202, "{response}");
-    (member, job(&nth_push(gateway, before + 2).await))
+    job(&nth_push(gateway, before + 1).await)
+}
+
+/// How many ID tokens of the strict bank broke a rule, as it is counted.
+async fn counted(gateway: &TestGateway) -> String {
+    let metrics = gateway.metrics().await;
+    let start = "guichet_id_tokens_refused_total{client=\"acme\",institution=\"strict_bank\"} ";
+    let mut counts = metrics.lines().filter_map(|line| line.strip_prefix(start));
+    counts.next().unwrap_or_default().to_owned()
 }
 
 async fn k4_a_refreshed_id_token_of_somebody_else_costs_the_connection_and_not_the_tokens(
     backend: Backend,
 ) {
     let (bank, gateway) = began(backend, Rules::default(), "").await;
-    let mut members = Vec::new();
-    for claim in [Claim::Iss, Claim::Sub, Claim::Aud, Claim::Azp] {
-        let (member, job) = pulled(&bank, &gateway).await;
+    let members = pulled(&bank, &gateway, 4).await;
+    let claims = [Claim::Iss, Claim::Sub, Claim::Aud, Claim::Azp];
+    for (&member, claim) in members.iter().zip(claims) {
+        let job = ordered(&gateway, member).await;
         let before = bank.requests(Place::Token).len();
         bank.turn((Spoilt::Wrong, claim));
         let (status, _) = lease(&gateway, &job).await;
@@ -454,8 +464,8 @@ async fn k4_a_refreshed_id_token_of_somebody_else_costs_the_connection_and_not_t
         assert_ne!(status, 200);
         assert_eq!(bank.requests(Place::Token).len(), before + 1);
         assert!(bank.requests(Place::Revoke).is_empty());
-        members.push(member);
     }
+    assert_eq!(counted(&gateway).await, "4");
     // The person comes back, and what is replaced is given back.
     let link = minted(&gateway, members[0]).await;
     let page = bank.connect(&gateway.visitor(), &link).await;
@@ -468,13 +478,15 @@ async fn k4_a_refreshed_id_token_of_somebody_else_costs_the_connection_and_not_t
 
 async fn k4_a_refreshed_id_token_that_cannot_be_verified_costs_nothing(backend: Backend) {
     let (bank, gateway) = began(backend, Rules::default(), "").await;
-    for knob in [
+    let members = pulled(&bank, &gateway, 4).await;
+    let knobs = [
         Knob::from(IdToken::BadSignature),
         IdToken::KidUnknown.into(),
         IdToken::AlgNone.into(),
         (Spoilt::Wrong, Claim::Exp).into(),
-    ] {
-        let (member, job) = pulled(&bank, &gateway).await;
+    ];
+    for (&member, knob) in members.iter().zip(knobs) {
+        let job = ordered(&gateway, member).await;
         bank.turn(knob);
         let (status, lent) = lease(&gateway, &job).await;
         assert_eq!(status, 200, "{knob:?}: {lent}");
@@ -486,12 +498,5 @@ async fn k4_a_refreshed_id_token_that_cannot_be_verified_costs_nothing(backend: 
         let done = report(&gateway, &job, json!({"status": "succeeded"})).await;
         assert_eq!(done, (200, "SUCCEEDED".to_owned()));
     }
-    let metrics = gateway.metrics().await;
-    let counted = metrics.lines().find(|line| {
-        line.starts_with("guichet_id_tokens_refused_total") && line.contains("strict_bank")
-    });
-    assert!(
-        counted.is_some_and(|line| line.ends_with(" 4")),
-        "{counted:?}"
-    );
+    assert_eq!(counted(&gateway).await, "4");
 }

@@ -13,6 +13,7 @@ use super::endpoint::EndpointId;
 use super::event::EventKind;
 use super::id::{AggregatorName, ClientId, InstitutionCode};
 use super::institution::OAuth;
+use super::logo::Logo;
 use super::return_address::ReturnAddress;
 use super::scheme::Scheme;
 use super::window::OpenPolicy;
@@ -84,15 +85,6 @@ impl Client {
             .iter()
             .find(|endpoint| endpoint.kinds.contains(&kind))
     }
-}
-
-/// A picture that we serve from our own origin.
-#[derive(Clone)]
-pub struct Logo {
-    /// `image/svg+xml`, `image/png`, …
-    pub media_type: &'static str,
-    /// The picture.
-    pub bytes: std::sync::Arc<[u8]>,
 }
 
 /// One address that events are posted to.

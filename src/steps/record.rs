@@ -847,6 +847,9 @@ pub const SOFT_DELETED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// How long after its end a record is forgotten at the earliest: readers compare with their own clocks.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long it is remembered what an institution showed of itself: longer than the time between two looks.
+const WATCHED: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+
 /// How long the count of a deleted user's sessions is kept: longer than any session of it.
 const LAST_COUNT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -953,6 +956,8 @@ impl Record {
             }) => Life::Retained(*at),
             Self::Deleted(_) | Self::FormerName(_) => Life::For(SOFT_DELETED),
             Self::Login(login) if login.is_deleted => Life::For(SOFT_DELETED),
+            // An institution that is no longer watched is forgotten by and by.
+            Self::Watched(_) => Life::For(WATCHED),
             Self::Report(report) => Life::Until(report.expires_at, Duration::ZERO),
             Self::Held(held) => Life::Until(held.expires_at, DAY),
             Self::ApiToken(token) => Life::Until(token.session.expires_at, DAY),

@@ -40,8 +40,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     };
     let report = report::open(&sealer, code, &kept);
     let report = report.with_context(|| format!("the report of {code} was found"))?;
-    let clients = config.clients.iter();
-    let client = clients.filter(|client| client.id == kept.client).next();
+    let mut clients = config.clients.iter();
+    let client = clients.find(|client| client.id == kept.client);
     let registration = client.and_then(|client| client.registration(&kept.institution));
     let (client_id, redirect_uri) = match registration {
         Some(it) => (it.client_id.as_str(), it.redirect_uri.as_str()),

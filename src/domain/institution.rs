@@ -11,11 +11,11 @@ use super::algorithm::{Encryption, SigningAlgorithm};
 use super::authorization::{AuthorizationRules, ResponseMode};
 use super::background::BackgroundRules;
 use super::call::{CallName, Calls};
-use super::client::Logo;
 use super::client_authentication::AuthenticationMethod;
 use super::connection_values::ValueRule;
 use super::credential::CredentialField;
 use super::id::{InstitutionCode, InstitutionGuid};
+use super::logo::Logo;
 use super::maintenance::Maintenance;
 use super::window::ErrorReason;
 

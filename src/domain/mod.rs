@@ -38,6 +38,7 @@ pub mod id;
 pub mod institution;
 pub mod job;
 pub mod layout;
+pub mod logo;
 pub mod maintenance;
 pub mod member;
 pub mod random;

@@ -236,8 +236,7 @@ async fn redeem(
     ];
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
-    let oauth = &gateway.oauth;
-    let redeemed = oauth.exchange(at, authorized, now).await;
+    let redeemed = gateway.oauth.exchange(at, authorized, now).await;
     if let Err(failed) = &redeemed
         && let TokenError::IdToken(_) | TokenError::Vouching(_) = failed.error
     {

@@ -279,4 +279,4 @@ fn opened(
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub mod tests;

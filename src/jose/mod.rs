@@ -26,8 +26,6 @@ mod pem;
 mod proof;
 
 pub use compact::{JoseError, TOKEN_LIMIT};
-#[cfg(test)]
-pub use jwe::tests::for_us;
 pub use jwe::{DecryptionKey, decrypt};
 pub use jwk_set::{InvalidJwkSet, JwkSet, MOST_KEYS};
 pub use jws::{VerifyWith, payload, verify};
@@ -35,3 +33,8 @@ pub use key::{Head, InvalidKey, SigningKey};
 pub use own_keys::{KnownKey, OwnKeys, UnusableKeys};
 pub use pem::new_key;
 pub use proof::{Unproven, prove};
+
+#[cfg(test)]
+pub use jwe::tests::{encrypted_of, for_us};
+#[cfg(test)]
+pub use proof::PROOF_KEY;

@@ -10,7 +10,7 @@ use super::key::{Family, Head, InvalidKey, SigningKey, family};
 use crate::domain::algorithm::SigningAlgorithm;
 
 /// An RSA key that is used for this and for nothing else: making one would take a tenth of a second.
-pub(super) const PROOF_KEY: &[u8] = include_bytes!("proof.pem");
+pub const PROOF_KEY: &[u8] = include_bytes!("proof.pem");
 
 /// An algorithm does not work on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

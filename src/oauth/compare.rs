@@ -62,7 +62,7 @@ impl Finding {
 }
 
 /// Each looks at one thing.
-const CHECKS: [fn(&OAuth, &ServerMetadata) -> Option<Finding>; 18] = [
+const CHECKS: [fn(&OAuth, &ServerMetadata) -> Option<Finding>; 19] = [
     |oauth, it| required(it, "authorization_endpoint", &oauth.authorization_endpoint),
     |oauth, it| required(it, "token_endpoint", &oauth.token_endpoint),
     |oauth, it| {
@@ -74,6 +74,7 @@ const CHECKS: [fn(&OAuth, &ServerMetadata) -> Option<Finding>; 18] = [
     },
     |oauth, it| optional(it, "jwks_uri", oauth.discovery.jwks_uri.as_ref()),
     userinfo,
+    id_token,
     issuer_rule,
     client_authentication,
     pkce,
@@ -147,6 +148,21 @@ fn userinfo(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
         ),
         _ => None,
     }
+}
+
+fn id_token(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
+    const LIST: &str = "id_token_signing_alg_values_supported";
+    let ours = oauth.openid.id_token_signed_response_alg.name();
+    let is_asked = oauth.uses_openid(&oauth.scopes);
+    if !is_asked || metadata.supports(LIST, ours) != Some(false) {
+        return None;
+    }
+    let theirs: Vec<&str> = metadata.list(LIST)?.iter().map(String::as_str).collect();
+    let text = format!(
+        "is {ours}, which the metadata does not have, so nobody would connect; write the one that is registered, of {}",
+        theirs.join(", ")
+    );
+    Finding::error("id_token_signed_response_alg", text)
 }
 
 fn issuer_rule(oauth: &OAuth, metadata: &ServerMetadata) -> Option<Finding> {
@@ -394,6 +410,7 @@ mod tests {
     use super::super::metadata::tests::metadata;
     use super::super::test_support::oauth;
     use super::*;
+    use crate::domain::algorithm::SigningAlgorithm;
 
     const ISSUER: &str = "https://bank.example";
 
@@ -459,6 +476,26 @@ mod tests {
         assert_eq!(pkce(s256, Pkce::Auto), of(Level::Warning));
         let reason = "x".to_owned();
         assert_eq!(pkce(s256, Pkce::Off { reason }), of(Level::Error));
+    }
+
+    #[test]
+    fn i3_an_algorithm_that_the_metadata_does_not_have_is_an_error_where_id_tokens_are_asked_for() {
+        let algorithms = r#","id_token_signing_alg_values_supported":["ES256","PS256"]"#;
+        let text = metadata(ISSUER, algorithms);
+        let metadata = ServerMetadata::parse(text.as_bytes(), ISSUER).unwrap();
+        let (mut oauth, _) = agreed("");
+        let about = "oauth.id_token_signed_response_alg";
+        let is_told = |oauth: &OAuth| {
+            let found = compare(oauth, &metadata);
+            found
+                .iter()
+                .any(|it| it.about == about && it.level == Level::Error)
+        };
+        assert!(!is_told(&oauth), "nobody asks");
+        oauth.scopes.push("openid".to_owned());
+        assert!(is_told(&oauth));
+        oauth.openid.id_token_signed_response_alg = SigningAlgorithm::PS256;
+        assert!(!is_told(&oauth));
     }
 
     #[test]

@@ -131,13 +131,14 @@ impl IdTokenError {
         }
     }
 
-    /// Whether a good signature shows that the token is about somebody else, or for somebody else.
+    /// Whether a good signature shows that the token is about somebody else, or nobody, or for somebody else.
     pub fn is_about_others(&self) -> bool {
         match self {
             Self::Issuer
             | Self::Audience
             | Self::OtherAudience
             | Self::AuthorizedParty
+            | Self::Subject
             | Self::OtherPerson => true,
             Self::Missing
             | Self::Signed(_)
@@ -147,7 +148,6 @@ impl IdTokenError {
             | Self::IssuedLongAgo
             | Self::NotYet
             | Self::Nonce
-            | Self::Subject
             | Self::AccessTokenHash
             | Self::CodeHash
             | Self::StateHash

@@ -144,7 +144,7 @@ impl KeyCache {
     }
 }
 
-/// Reads the keys at that address, and for how long they count.
+/// Reads the keys at that address: as they are published, as they verify, and for how long they count.
 pub async fn read(
     transport: &Transport,
     at: &Url,

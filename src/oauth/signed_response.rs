@@ -3,7 +3,7 @@
 //! - Which algorithms count is what was registered at the institution, never what a token says of itself.
 //! - Where encryption is registered, a token that is only signed is refused, and what is encrypted must be a signed token.
 //! - Keys are those of the institution that the file pins, or the client secret. Where no key of those that are known fits, they
-//!   are read anew, once: see [`jwks`](super::jwks).
+//!   are read anew, once: see [`key_cache`](super::key_cache).
 
 use std::sync::Arc;
 
@@ -139,5 +139,73 @@ impl OAuthClient {
             known.institution = self.keys(at.oauth, Instant::now(), is_enough).await?;
         }
         Ok(known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::algorithm::{ContentEncryption, KeyManagement};
+    use crate::jose::{Head, PROOF_KEY, SigningKey, encrypted_of};
+
+    const ENCRYPTION: Encryption = Encryption {
+        alg: KeyManagement::RsaOaep256,
+        enc: ContentEncryption::A256Gcm,
+    };
+
+    const BOTH: Protection = Protection {
+        signed: SigningAlgorithm::ES256,
+        encrypted: Some(ENCRYPTION),
+    };
+
+    #[test]
+    fn i7_where_encryption_is_registered_only_an_encrypted_signed_token_is_opened() {
+        let key = SigningKey::generate(SigningAlgorithm::ES256).unwrap();
+        let signed = key.sign(Head::Kid, None, &json!({"sub": "ada"})).unwrap();
+        let set = json!({ "keys": [key.public_jwk()] }).to_string();
+        let own = [DecryptionKey::from_pem(PROOF_KEY, ENCRYPTION.alg).unwrap()];
+        let keys = Keys {
+            institution: &JwkSet::parse(set.as_bytes()).unwrap(),
+            secret: Some(b"secret"),
+            own: &own,
+        };
+        let opened = |token: &str, protection| open(token, protection, keys);
+        let encrypted =
+            |content: &[u8]| encrypted_of(content, ENCRYPTION, &own[0], json!({})).join(".");
+        let token = encrypted(signed.as_bytes());
+        let claims = opened(&token, BOTH).unwrap();
+        assert_eq!(claims.text("sub").unwrap().as_str(), "ada");
+
+        let plain = opened(&signed, BOTH).err();
+        assert_eq!(plain, Some(SignedResponseError::NotEncrypted));
+        let malformed = Some(SignedResponseError::Jose(JoseError::Malformed));
+        for content in [&br#"{"sub":"ada"}"#[..], b"", b"\xff\xfe", token.as_bytes()] {
+            assert_eq!(opened(&encrypted(content), BOTH).err(), malformed);
+        }
+        let unsigned = format!("{}.{}.", b64(r#"{"alg":"none"}"#), b64(r#"{"sub":"ada"}"#));
+        let none = Some(SignedResponseError::Jose(JoseError::Algorithm("alg")));
+        assert_eq!(opened(&encrypted(unsigned.as_bytes()), BOTH).err(), none);
+        // What is encrypted and not registered to be is no signed token.
+        let only_signed = Protection {
+            encrypted: None,
+            ..BOTH
+        };
+        assert_eq!(opened(&token, only_signed).err(), malformed);
+        let other = Protection {
+            encrypted: Some(Encryption {
+                enc: ContentEncryption::A128Gcm,
+                ..ENCRYPTION
+            }),
+            ..BOTH
+        };
+        let enc = Some(SignedResponseError::Jose(JoseError::Algorithm("enc")));
+        assert_eq!(opened(&token, other).err(), enc);
+    }
+
+    fn b64(text: &str) -> String {
+        use base64::Engine;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
     }
 }

@@ -67,3 +67,79 @@ impl Step for OtherLogin {
         (true, changes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::freeze::{Freeze, Frozen};
+    use crate::steps::record::{AccessRecord, Record, TokenState};
+
+    const MEMBER: &str = "MBR-68e96dd6-eabd-42d3-9f05-416897f0746c";
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn access() -> AccessRecord {
+        let token = TokenState {
+            client: "acme".parse().expect("a client"),
+            institution: "bank".parse().expect("a code"),
+            replaced: None,
+            generation: 7,
+            is_renewable: true,
+            ends_at: None,
+            running: None,
+            doubt: None,
+            refused_at: None,
+            not_asked: 0,
+            other_login_at: None,
+            frozen_at: None,
+            due_at: Some(at(5)),
+        };
+        AccessRecord {
+            sealed: b"sealed".to_vec().into(),
+            token: Some(token),
+        }
+    }
+
+    fn other_login(generation: u64) -> OtherLogin {
+        OtherLogin {
+            member: MEMBER.parse().expect("a guid"),
+            generation,
+            changed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn k4_tokens_of_another_person_are_kept_and_neither_lent_nor_refreshed_nor_exported() {
+        let step = other_login(7);
+        let key = Key::access(step.member);
+        let view = View::new([(key.clone(), Record::from(access()))]);
+        let (is_theirs, changes) = step.decide(&view, at(10));
+        assert!(is_theirs);
+        let [(written, Some(Record::Access(kept)))] = &changes.records[..] else {
+            panic!("one record is written");
+        };
+        assert_eq!((written, &kept.sealed), (&key, &access().sealed));
+        let token = kept.token.as_ref().expect("it is known");
+        assert!(!token.is_valid_at(at(0)) && !kept.is_in_use());
+        assert_eq!(Record::from(kept.clone()).due(), None);
+        let view = View::new([(key, Record::from(kept.clone()))]);
+        let (again, changes) = step.decide(&view, at(11));
+        assert!(again && changes.is_empty());
+        let freeze = Freeze {
+            member: step.member,
+        };
+        assert_eq!(freeze.decide(&view, at(11)).0, Frozen::Refused);
+    }
+
+    #[test]
+    fn k4_tokens_that_took_their_place_are_not_touched() {
+        let step = other_login(6);
+        let key = Key::access(step.member);
+        for view in [View::new([(key, Record::from(access()))]), View::default()] {
+            let (is_theirs, changes) = step.decide(&view, at(10));
+            assert!(!is_theirs && changes.is_empty());
+        }
+    }
+}

@@ -3,8 +3,9 @@
 //
 //   node provider.mjs [--profile NAME] [--port N] [--access-token-seconds N]
 //
-//   --profile NAME   plain (the default): OAuth 2 (RFC 6749) with PKCE (RFC 7636), `iss` in the
-//                    answer (RFC 9207), rotating refresh tokens and revocation (RFC 7009).
+//   --profile NAME   plain (the default): OpenID Connect with PKCE (RFC 7636), ID tokens by ES256,
+//                    `iss` in the answer (RFC 9207), rotating refresh tokens and revocation
+//                    (RFC 7009).
 //                    fapi2-dpop: the FAPI 2.0 profile with everything on: pushed requests
 //                    (RFC 9126) and nothing else, `private_key_jwt`, DPoP (RFC 9449) with a
 //                    nonce demanded at every endpoint, signed responses (JARM), encrypted

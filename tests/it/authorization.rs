@@ -28,6 +28,7 @@ crate::on_both_stores!(
 fn with_openid() -> Setup {
     Setup {
         registration: "scopes = [\"openid\", \"accounts\"]".to_owned(),
+        openid: true,
         ..Setup::default()
     }
 }

@@ -158,6 +158,7 @@ async fn l1_a_bank_that_repeats_everything_leaves_no_secret_in_log_or_store(back
     let setup = Setup {
         tables: "[log]\nfilter = \"debug,guichet=trace\"\n".to_owned(),
         subject: Some(Subject::Identify),
+        openid: true,
         // A nonce goes with it.
         swaps: vec![(
             "scopes = [\"accounts\", \"transactions\"]",

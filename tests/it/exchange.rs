@@ -100,6 +100,7 @@ async fn t8_t9_token_responses_that_are_accepted() {
         Behaviour::Without("scope"),
         Behaviour::With("scope", json!("accounts")),
         Behaviour::Without("refresh_token"),
+        // Nobody asked for it.
         Behaviour::With("id_token", json!("never.read.here")),
         Behaviour::With("padding", json!("x".repeat(60_000))),
         Behaviour::With("scope", json!(["accounts", "transactions"])),

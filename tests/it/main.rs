@@ -64,6 +64,7 @@ mod mint_returns;
 mod model;
 mod navigations;
 mod odd_banks;
+mod openid;
 mod outgoing;
 mod overload;
 mod pages_served;

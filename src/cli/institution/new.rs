@@ -31,6 +31,11 @@ const AUTHENTICATION: [&str; 3] = ["client_secret_basic", "client_secret_post", 
 /// The ways in which a response may come that a file may have, the strictest first.
 const RESPONSE_MODES: [&str; 2] = ["query", "form_post"];
 
+/// How ID tokens may be signed: the first is what is registered where nobody says otherwise.
+const ID_TOKEN_ALGORITHMS: [&str; 9] = [
+    "RS256", "PS256", "ES256", "EdDSA", "PS384", "ES384", "PS512", "RS384", "RS512",
+];
+
 /// The scopes that a draft asks for, where the institution has them: who signed in, and tokens that can be renewed.
 const SCOPES: [&str; 2] = ["openid", "offline_access"];
 
@@ -174,7 +179,18 @@ impl Draft<'_> {
         if let Some(mode) = mode {
             set("response_mode", mode);
         }
-        let has_scope = |scope: &&str| metadata.supports("scopes_supported", scope) == Some(true);
+        let algorithms = "id_token_signing_alg_values_supported";
+        let algorithm = strictest(metadata, algorithms, &ID_TOKEN_ALGORITHMS);
+        let unusual = |it: &&str| *it != ID_TOKEN_ALGORITHMS[0];
+        if let Some(algorithm) = algorithm.filter(unusual) {
+            set("id_token_signed_response_alg", algorithm);
+        }
+        // Without keys no ID token can be verified.
+        let has_keys = metadata.endpoint("jwks_uri").is_some();
+        let has_scope = |scope: &&str| {
+            let is_there = metadata.supports("scopes_supported", scope) == Some(true);
+            is_there && (has_keys || *scope != "openid")
+        };
         let scopes = SCOPES.into_iter().filter(has_scope).map(quoted);
         let scopes: Vec<String> = scopes.collect();
         if let Some(all) = metadata.list("scopes_supported") {

@@ -321,7 +321,8 @@ fn registrations() {
 #[test]
 fn a_registration_may_have_any_key_of_the_institutions_oauth_otherwise() {
     let more = "[clients.registrations.oauth]\nresponse_mode = \"form_post\"\n\
-                scopes = [\"openid\"]\ntimeouts.total_seconds = 30\n";
+                scopes = [\"openid\"]\nissuer = \"https://bank.example\"\n\
+                jwks_uri = \"https://bank.example/keys\"\ntimeouts.total_seconds = 30\n";
     let (config, _) = load(&registration(more), &[]).expect("it loads");
     let institution = &config.institutions[0];
     let of_all = institution.oauth.as_ref().expect("it has OAuth");
@@ -340,6 +341,27 @@ fn a_registration_may_have_any_key_of_the_institutions_oauth_otherwise() {
     let own = config.clients[0].registration(&institution.code);
     let of_all = institution.oauth.as_ref().expect("it has OAuth");
     assert!(Arc::ptr_eq(&own.expect("it is registered").oauth, of_all));
+}
+
+#[test]
+fn a_registration_that_asks_who_signs_in_has_what_verifies_it() {
+    let scopes = "scopes = [\"openid\"]\n";
+    check(
+        &registration(scopes),
+        &[
+            "clients[0].registrations[0].scopes: has \"openid\", but the institution has no oauth.issuer",
+        ],
+    );
+    let own = |lines: &str| format!("[clients.registrations.oauth]\n{lines}\n");
+    let keys = "issuer = \"https://bank.example\"\njwks_uri = \"https://bank.example/keys\"";
+    let fine = registration(&format!("{scopes}{}", own(keys)));
+    assert!(load(&fine, &[]).is_ok());
+    check(
+        &registration(&own(&format!(
+            "{keys}\nsubject = {{ from = \"id_token\" }}"
+        ))),
+        &["clients[0].registrations[0].institution: has no ID tokens without the scope"],
+    );
 }
 
 #[test]

@@ -250,7 +250,11 @@ fn pkce_that_nobody_may_check_is_warned_about_where_nothing_else_binds_the_respo
     for (lines, warned) in [
         ("", true),
         ("scopes = [\"accounts\"]", true),
-        ("scopes = [\"openid\"]", false),
+        (
+            "scopes = [\"openid\"]\nissuer = \"https://bank.example\"\n\
+             jwks_uri = \"https://bank.example/keys\"",
+            false,
+        ),
         ("issuer = \"https://bank.example\"", false),
         ("pkce = \"required\"", false),
     ] {
@@ -408,7 +412,7 @@ fn a_country_is_two_capital_letters() {
 }
 
 #[test]
-fn who_signed_in_is_said_by_one_of_two() {
+fn who_signed_in_is_said_by_one_of_three() {
     let subject = |lines: &str| format!("{BANK}[oauth.subject]\n{lines}\n");
     let source = |lines: &str| {
         let (bank, mut warnings) = loaded(&subject(lines));
@@ -434,6 +438,12 @@ fn who_signed_in_is_said_by_one_of_two() {
             field: "user_id".to_owned(),
         }
     );
+    assert_eq!(
+        source("from = \"id_token\""),
+        SubjectSource::IdToken {
+            field: "sub".to_owned(),
+        }
+    );
     let (silent, _) = loaded(BANK);
     assert_eq!(silent.oauth.expect("it has OAuth").subject, None);
     let check = |lines: &str, part: &str| {
@@ -450,9 +460,10 @@ fn who_signed_in_is_said_by_one_of_two() {
         "bank.toml:12:12: oauth.subject.endpoint: would not be called",
     );
     check(
-        "from = \"id_token\"",
-        "bank.toml:11:8: oauth.subject.from: ",
+        &format!("from = \"id_token\"\n{userinfo}"),
+        "bank.toml:12:12: oauth.subject.endpoint: would not be called",
     );
+    check("from = \"nowhere\"", "bank.toml:11:8: oauth.subject.from: ");
     check(
         "from = \"token_answer\"\nfield = \"\"",
         "bank.toml:12:9: oauth.subject.field: is not a name",
@@ -461,6 +472,97 @@ fn who_signed_in_is_said_by_one_of_two() {
         "from = \"identify\"\nendpoint = \"http://bank.example/userinfo\"",
         "bank.toml:12:12: oauth.subject.endpoint: must begin with https://",
     );
+}
+
+#[test]
+fn i9_what_people_change_names_no_login() {
+    for field in ["email", "name", "phone_number", "preferred_username"] {
+        let text = format!("{BANK}[oauth.subject]\nfrom = \"id_token\"\nfield = \"{field}\"\n");
+        let parsed = institutions::parse(&text, Path::new("bank.toml"));
+        let message = parsed.err().expect("a refusal").to_string();
+        let expected =
+            format!("bank.toml:12:9: oauth.subject.field: is {field}, which people change");
+        assert!(message.contains(&expected), "{message}");
+    }
+}
+
+#[test]
+fn what_is_verified_needs_something_to_verify_it_with() {
+    let oauth = "client_authentication = \"client_secret_basic\"";
+    let issuer = "issuer = \"https://bank.example\"";
+    let keys = "jwks_uri = \"https://bank.example/keys\"";
+    let openid = "scopes = [\"openid\"]";
+    let userinfo = "userinfo_signed_response_alg = \"ES256\"";
+    let identify =
+        "[oauth.subject]\nfrom = \"identify\"\nendpoint = \"https://bank.example/userinfo\"";
+    let encrypted = "id_token_encrypted_response";
+    for (lines, expected) in [
+        (
+            openid.to_owned(),
+            Some("oauth.issuer: is needed because scopes has \"openid\""),
+        ),
+        (
+            format!("{openid}\n{issuer}"),
+            Some("oauth.jwks_uri: is needed because scopes has \"openid\""),
+        ),
+        (format!("{openid}\n{issuer}\n{keys}"), None),
+        (
+            format!("{openid}\n{issuer}\nid_token_signed_response_alg = \"HS256\""),
+            None,
+        ),
+        (
+            "id_token_signed_response_alg = \"none\"".to_owned(),
+            Some("oauth.id_token_signed_response_alg: unknown variant"),
+        ),
+        (
+            format!("{encrypted}_alg = \"RSA-OAEP-256\""),
+            Some("oauth.id_token_encrypted_response_enc: is missing"),
+        ),
+        (
+            format!("{encrypted}_enc = \"A256GCM\""),
+            Some("oauth.id_token_encrypted_response_alg: is missing"),
+        ),
+        (
+            format!("{encrypted}_alg = \"RSA1_5\"\n{encrypted}_enc = \"A256GCM\""),
+            Some("oauth.id_token_encrypted_response_alg: unknown variant"),
+        ),
+        (
+            format!("{encrypted}_alg = \"ECDH-ES\"\n{encrypted}_enc = \"A128GCM\""),
+            None,
+        ),
+        (
+            format!("{userinfo}\n{issuer}\n{keys}"),
+            Some("oauth.userinfo_signed_response_alg: is only for [oauth.subject]"),
+        ),
+        (
+            format!("{userinfo}\n{issuer}\n{identify}"),
+            Some("oauth.jwks_uri: is needed because of userinfo_signed_response_alg"),
+        ),
+        (format!("{userinfo}\n{issuer}\n{keys}\n{identify}"), None),
+        (
+            "[oauth.id_token_claims]\nnonce = \"1\"".to_owned(),
+            Some("oauth.id_token_claims.nonce: nonce is checked by a rule of its own"),
+        ),
+        (
+            "[oauth.id_token_claims]\nopenbanking_intent_id = \"7\"".to_owned(),
+            None,
+        ),
+        (
+            "[oauth.authorize_parameters]\nmax_age = \"soon\"".to_owned(),
+            Some("oauth.authorize_parameters.max_age: must be a whole number of seconds"),
+        ),
+    ] {
+        let text = BANK.replace(oauth, &format!("{oauth}\n{lines}"));
+        let parsed = institutions::parse(&text, Path::new("bank.toml"));
+        let message = parsed.err().map(|error| error.to_string());
+        match expected {
+            None => assert_eq!(message, None, "{lines}"),
+            Some(part) => {
+                let message = message.unwrap_or_default();
+                assert!(message.contains(part), "{lines} gave {message}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -27,7 +27,8 @@ pub struct EventMember {
     /// The status in words for people.
     #[schema(example = "Connected to MX Bank.")]
     connection_status_message: String,
-    /// Why it is IMPAIRED, where that is known: REVOKED, REFRESH_LOST or CONSENT_ENDED. Otherwise null.
+    /// Why it is IMPAIRED, where that is known: REVOKED, REFRESH_LOST, CONSENT_ENDED or
+    /// OTHER_LOGIN. Otherwise null.
     #[schema(required, example = json!(null))]
     connection_status_reason: Option<String>,
     /// When its consent ends, as far as that is known; otherwise null.

@@ -31,8 +31,8 @@ pub struct MemberResponse<'a> {
     #[schema(example = "Connected to MX Bank.")]
     connection_status_message: String,
     /// Why it is IMPAIRED, where that is known: REVOKED (the consent was withdrawn), REFRESH_LOST (a response of the
-    /// institution was lost, and with it the newest refresh token) or CONSENT_ENDED (the consent has reached its end). An
-    /// extension; otherwise null.
+    /// institution was lost, and with it the newest refresh token), CONSENT_ENDED (the consent has reached its end) or
+    /// OTHER_LOGIN (a refresh brought tokens of another person). An extension; otherwise null.
     #[schema(required, value_type = Option<String>, example = json!(null))]
     connection_status_reason: Option<&'static str>,
     /// When its consent ends, as far as that is known; null otherwise. An extension.

@@ -28,19 +28,20 @@ fn ec(curve: Curve) -> DecryptionKey {
 
 /// A token with that content, encrypted to the key in [`PROOF_KEY`] by `RSA-OAEP-256`.
 pub fn for_us(content: &str) -> String {
-    encrypted_content(RSA, &rsa(), json!({}), content).join(".")
+    encrypted_of(content.as_bytes(), RSA, &rsa(), json!({})).join(".")
 }
 
 /// The five parts of a token, of which a test may spoil one.
 fn encrypted(as_registered: Encryption, to: &DecryptionKey, header: Value) -> [String; 5] {
-    encrypted_content(as_registered, to, header, "a signed token")
+    encrypted_of(b"a signed token", as_registered, to, header)
 }
 
-fn encrypted_content(
+/// The same, of that content.
+pub fn encrypted_of(
+    content: &[u8],
     as_registered: Encryption,
     to: &DecryptionKey,
     header: Value,
-    content: &str,
 ) -> [String; 5] {
     let mut header = header;
     let enc = as_registered.enc;
@@ -84,7 +85,7 @@ fn encrypted_content(
     };
     let key = LessSafeKey::new(UnboundKey::new(algorithm, &content_key).unwrap());
     let iv = [9; NONCE_LEN];
-    let mut content = content.as_bytes().to_vec();
+    let mut content = content.to_vec();
     let tag = key
         .seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(iv),

@@ -130,6 +130,7 @@ async fn what_is_wrong_with_the_file_itself_is_said_first_and_nobody_is_called()
 async fn metadata_of_another_issuer_and_keys_that_cannot_be_read_are_errors() {
     let bank = FakeBank::start().await;
     bank.publishes_metadata(&json!({"issuer": "https://evil.example\u{1b}[31m"}));
+    bank.publishes("/keys", "[]".to_owned());
     let folder = tempfile::tempdir().expect("a folder");
     let more = format!("jwks_uri = \"{}\"\n", bank.keys_url());
     let path = file(&folder, &bank, &more);

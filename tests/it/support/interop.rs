@@ -31,6 +31,7 @@ pub struct Endpoints {
     pub token_endpoint: Url,
     pub revocation_endpoint: Url,
     pub userinfo_endpoint: Url,
+    pub jwks_uri: Url,
 }
 
 /// A running server with one client. It ends when it is dropped.
@@ -101,8 +102,13 @@ impl InteropProvider {
              supports_oauth = true\n\n[oauth]\nauthorization_endpoint = \"{}\"\n\
              token_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\nissuer = \"{}\"\n\
              iss = \"required\"\nclient_authentication = \"client_secret_basic\"\n\
+             jwks_uri = \"{}\"\nid_token_signed_response_alg = \"ES256\"\n\
              scopes = [\"openid\", \"accounts\", \"transactions\"]\npkce = \"required\"\n",
-            at.authorization_endpoint, at.token_endpoint, at.revocation_endpoint, at.issuer,
+            at.authorization_endpoint,
+            at.token_endpoint,
+            at.revocation_endpoint,
+            at.issuer,
+            at.jwks_uri,
         )
     }
 

@@ -68,6 +68,8 @@ pub struct Setup {
     pub registration: String,
     /// TOML added to the bank's `[oauth]` table.
     pub oauth: String,
+    /// Whether the gateway knows the keys that the bank signs ID tokens with, so that scopes may have `openid`.
+    pub openid: bool,
     /// Where the bank says who signed in; nowhere by default.
     pub subject: Option<Subject>,
     /// Another `client_authentication` than `client_secret_basic`; with `none` the client has no
@@ -136,10 +138,17 @@ pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setu
         Some(origin) => format!("{origin}{}", url.path()),
         None => url.to_string(),
     };
+    let keys = match setup.openid {
+        false => String::new(),
+        true => format!(
+            "jwks_uri = \"{}\"\nid_token_signed_response_alg = \"ES256\"\n",
+            bank.keys_url()
+        ),
+    };
     let oauth = |mode: &str| {
         format!(
             "[oauth]\nauthorization_endpoint = \"{}\"\ntoken_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\nissuer = \"{}\"\n\
-             client_authentication = \"{}\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{}\n{subject}",
+             client_authentication = \"{}\"\nscopes = [\"accounts\", \"transactions\"]\nresponse_mode = \"{mode}\"\n{keys}{}\n{subject}",
             bank.authorize_url(),
             called(bank.token_url()),
             called(bank.revoke_url()),

@@ -14,6 +14,7 @@ use super::{AUTHORIZE, CallbackParams, Decoding, Registration};
 use crate::support::behaviour::{Honest, response};
 use crate::support::loopback::{Recorded, once};
 use crate::support::random_token;
+use crate::support::strict_bank::jws::SigningKey;
 
 /// What the institution remembers.
 #[derive(Default)]
@@ -31,6 +32,8 @@ pub struct Desk {
     codes: HashMap<String, Code>,
     /// Who signs in, from now on; nobody in particular at first.
     pub person: Option<String>,
+    /// What ID tokens are signed with.
+    pub key: Option<SigningKey>,
     /// Live access and refresh tokens, with the code they descend from.
     access_tokens: HashMap<String, String>,
     refresh_tokens: HashMap<String, String>,
@@ -43,6 +46,7 @@ struct Code {
     /// Absent only where PKCE is optional.
     challenge: Option<String>,
     scope: String,
+    nonce: Option<String>,
     person: Option<String>,
     used: bool,
 }
@@ -121,6 +125,7 @@ impl Desk {
             redirect_uri,
             challenge,
             scope: parameter("scope").unwrap_or_default(),
+            nonce: parameter("nonce"),
             person: self.person.clone(),
             used: false,
         };
@@ -149,15 +154,44 @@ impl Desk {
         };
         let bound = &self.codes[&code];
         let (scope, person) = (bound.scope.clone(), bound.person.clone());
+        let id_token = self.id_token(bound);
         let (access_token, refresh_token) = self.issue(code);
-        Honest::good(&json!({
+        let mut granted = json!({
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": 3600,
             "refresh_token": refresh_token,
             "scope": scope,
             "login": person,
-        }))
+        });
+        if let Some(id_token) = id_token {
+            granted["id_token"] = json!(id_token);
+        }
+        Honest::good(&granted)
+    }
+
+    /// The ID token of an authorization with `openid` (OpenID Connect Core, section 2).
+    fn id_token(&self, bound: &Code) -> Option<String> {
+        let is_asked = bound.scope.split(' ').any(|scope| scope == "openid");
+        let key = self.key.as_ref().filter(|_| is_asked)?;
+        let now = jiff::Timestamp::now().as_second();
+        let mut claims = json!({
+            "iss": self.issuer,
+            "sub": bound.person.as_deref().unwrap_or("somebody"),
+            "aud": bound.client_id,
+            "iat": now,
+            "exp": now + 300,
+        });
+        if let Some(nonce) = &bound.nonce {
+            claims["nonce"] = json!(nonce);
+        }
+        Some(key.sign(json!({}), &claims))
+    }
+
+    /// The keys that ID tokens are signed with (RFC 7517, section 5).
+    pub fn keys(&self) -> Honest {
+        let keys: Vec<_> = self.key.iter().map(SigningKey::jwk).collect();
+        Honest::good(&json!({ "keys": keys }))
     }
 
     /// An access and a refresh token that descend from the code.
@@ -177,6 +211,7 @@ impl Desk {
             redirect_uri: self.clients[client_id].redirect_uri.clone(),
             challenge: None,
             scope: "accounts transactions".to_owned(),
+            nonce: None,
             person: self.person.clone(),
             used: true,
         };

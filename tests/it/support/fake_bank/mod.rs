@@ -4,7 +4,8 @@
 //! with S256 is demanded (RFC 7636), the client authenticates (RFC 6749, section 2.3.1), a
 //! code lives for one exchange by the client, redirect URI and verifier it was issued for,
 //! its reuse revokes what it gave (section 4.1.2), refresh tokens rotate, `iss` is sent
-//! (RFC 9207), and revocation says 200 to tokens it never saw (RFC 7009).
+//! (RFC 9207), revocation says 200 to tokens it never saw (RFC 7009), and who asks for `openid`
+//! gets a signed ID token.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use url::Url;
 use self::desk::Desk;
 use super::behaviour::{Behaviour, json_response, response};
 use super::loopback::{Answer, Loopback, Recorded};
+use super::strict_bank::jws::{Algorithm, SigningKey};
 
 mod desk;
 
@@ -144,6 +146,7 @@ impl FakeBank {
         let server = Loopback::start(move |request| serve(served.clone(), request)).await;
         let bank = Self { server, state };
         bank.state().desk.issuer = bank.server.origin();
+        bank.state().desk.key = Some(SigningKey::generate(Algorithm::ES256));
         bank
     }
 
@@ -257,7 +260,7 @@ impl FakeBank {
         self.state().published.insert(path.to_owned(), text);
     }
 
-    /// Where its keys are.
+    /// Where its keys are: those that ID tokens are signed with, by ES256, unless a test has it publish others.
     pub fn keys_url(&self) -> Url {
         self.server.url(KEYS)
     }
@@ -387,11 +390,12 @@ async fn serve(state: Arc<Mutex<State>>, request: Recorded) -> Answer {
             (&Method::POST, TOKEN) => (state.token.take(), state.desk.exchange(&request)),
             (&Method::POST, REVOKE) => (state.revoke.take(), state.desk.revoke(&request)),
             (&Method::GET, IDENTIFY) => (state.identify.take(), state.desk.identify(&request)),
-            (_, AUTHORIZE | TOKEN | REVOKE | IDENTIFY) => {
-                return Ok(response(405, "text/plain", ""));
-            }
             (&Method::GET, path) if state.published.contains_key(path) => {
                 return Ok(json_response(200, state.published[path].clone()));
+            }
+            (&Method::GET, KEYS) => (Behaviour::Honest, state.desk.keys()),
+            (_, AUTHORIZE | TOKEN | REVOKE | IDENTIFY | KEYS) => {
+                return Ok(response(405, "text/plain", ""));
             }
             _ => return Ok(response(404, "text/plain", "")),
         }

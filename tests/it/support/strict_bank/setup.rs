@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::StrictBank;
+use super::jws::name;
 use super::places::Place;
 use super::rules::{Authentication, Client, ClientKeys};
 use crate::support::settings::{BANK_SECRET, bank_client_id};
@@ -72,12 +73,15 @@ impl StrictBank {
     pub fn oauth_table(&self, client_authentication: &str, more: &str) -> String {
         format!(
             "[oauth]\nauthorization_endpoint = \"{}\"\ntoken_endpoint = \"{}\"\nrevocation_endpoint = \"{}\"\n\
-             issuer = \"{}\"\niss = \"required\"\nclient_authentication = \"{client_authentication}\"\n\
+             issuer = \"{}\"\niss = \"required\"\njwks_uri = \"{}\"\n\
+             id_token_signed_response_alg = \"{}\"\nclient_authentication = \"{client_authentication}\"\n\
              scopes = [\"openid\", \"accounts\", \"transactions\"]\n{more}\n",
             self.url(Place::Authorize),
             self.url(Place::Token),
             self.url(Place::Revoke),
             self.issuer(),
+            self.url(Place::Jwks),
+            name(self.desk().rules.id_token),
         )
     }
 }

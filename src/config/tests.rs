@@ -1,6 +1,7 @@
 //! What the configuration accepts, what it refuses, and the messages.
 
 mod all_faults;
+mod client_keys;
 mod clients;
 mod documentation;
 mod institutions;

@@ -117,3 +117,6 @@ fn make(files: &KeyFiles, contents: &[Zeroizing<Vec<u8>>]) -> Result<OwnKeys, St
         file.unwrap_or_default() + &unusable.problem()
     })
 }
+
+#[cfg(test)]
+mod tests;

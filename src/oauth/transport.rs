@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn t12_a_refused_connection_is_tried_once_more() {
+    async fn t12_a_refused_connection_is_tried_once_more_with_a_new_request() {
         for (refused, arrived, tries) in [(0, 1, 1), (1, 1, 2), (2, 0, 2), (3, 0, 2)] {
             let server = FakeServer::start(|_| json("200 OK", "{}"));
             let asked = Arc::new(AtomicUsize::new(0));
@@ -163,17 +163,20 @@ mod tests {
                     .dns_resolver(Resolver { refused, asked })
             });
             let oauth = oauth(&server.url_by_name("/"));
+            let made = AtomicUsize::new(0);
             let outcome = transport
                 .unwrap()
-                .post(
-                    at(&oauth, &registration()),
-                    &oauth.token_endpoint,
-                    HeaderMap::new(),
-                    vec![],
-                )
+                .post(at(&oauth, &registration()), &oauth.token_endpoint, || {
+                    let nth = made.fetch_add(1, Ordering::SeqCst);
+                    Ok((HeaderMap::new(), nth.to_string().into_bytes()))
+                })
                 .await;
             assert_eq!(server.requests().len(), arrived);
             assert_eq!(asked.load(Ordering::SeqCst), tries);
+            assert_eq!(made.load(Ordering::SeqCst), tries);
+            for request in server.requests() {
+                assert_eq!(request.body, (tries - 1).to_string().into_bytes());
+            }
             match outcome {
                 Ok(reply) => assert!(reply.is_success()),
                 Err(error) => {

@@ -27,6 +27,9 @@ fn bank(authentication: &str) -> String {
 const BY_KEY: &str =
     "client_authentication = \"private_key_jwt\"\nissuer = \"https://bank.example\"";
 
+/// An RSA key: making one takes long.
+const RSA: &str = include_str!("../../jose/proof.pem");
+
 fn put_key(folder: &Path, name: &str, algorithm: SigningAlgorithm) {
     let pem = new_key(algorithm).expect("a key");
     put(folder, name, &pem);
@@ -41,12 +44,12 @@ fn keys(authentication: &str) -> tempfile::TempDir {
         &bank(authentication),
     );
     for (name, algorithm) in [
-        ("rsa.pem", SigningAlgorithm::PS256),
         ("p256.pem", SigningAlgorithm::ES256),
         ("ed.pem", SigningAlgorithm::EdDSA),
     ] {
         put_key(folder.path(), name, algorithm);
     }
+    put(folder.path(), "rsa.pem", RSA);
     put(folder.path(), "no.pem", "no key\n");
     folder
 }
@@ -225,7 +228,7 @@ fn t4_a_key_that_signs_for_an_address_is_to_be_no_other_institutions() {
         shared.filter(|it| it.contains("a key of its own")).count()
     };
     assert_eq!(warned("rsa.pem"), 1);
-    put_key(folder.path(), "own.pem", SigningAlgorithm::PS256);
+    put(folder.path(), "own.pem", RSA);
     assert_eq!(warned("own.pem"), 0);
 }
 

@@ -113,7 +113,10 @@ fn a9_a_request_object_is_signed_by_the_key_that_fits_and_says_what_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let [ec, rsa] = ["ec.pem", "rsa.pem"].map(|name| folder.path().join(name));
     put(&ec, SigningAlgorithm::ES256);
-    let kid = put(&rsa, SigningAlgorithm::PS256);
+    let pem = include_bytes!("../../jose/proof.pem");
+    std::fs::write(&rsa, pem).expect("written");
+    let kid = SigningKey::from_pem(pem, SigningAlgorithm::PS256).expect("a key");
+    let kid = kid.thumbprint().to_owned();
     let files = KeyFiles {
         signing: vec![ec, rsa],
         encryption: Vec::new(),

@@ -185,7 +185,7 @@ async fn x2_the_keys_of_each_registration_are_published_for_a_while_and_nothing_
         (CLIENT, BANK),
         (CLIENT, "nobody"),
         ("nobody", STRICT),
-        ("%ff", "%00"),
+        ("a%20b", "%00"),
     ] {
         let response = http().get(jwks(&gateway, client, institution)).send().await;
         let response = response.expect("a response");

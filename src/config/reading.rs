@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::{Document, Override, PREFIX};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
-use crate::domain::client::Logo;
+use crate::domain::logo::Logo;
 
 /// The largest logo, in bytes: it is sent with pages that people open on phones.
 const LOGO_LIMIT: u64 = 256 * 1024;

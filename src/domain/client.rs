@@ -15,6 +15,7 @@ use super::endpoint::EndpointId;
 use super::event::EventKind;
 use super::id::{AggregatorName, ClientId, InstitutionCode};
 use super::institution::OAuth;
+use super::logo::Logo;
 use super::return_address::ReturnAddress;
 use super::scheme::Scheme;
 use super::window::OpenPolicy;
@@ -86,15 +87,6 @@ impl Client {
             .iter()
             .find(|endpoint| endpoint.kinds.contains(&kind))
     }
-}
-
-/// A picture that we serve from our own origin.
-#[derive(Clone)]
-pub struct Logo {
-    /// `image/svg+xml`, `image/png`, …
-    pub media_type: &'static str,
-    /// The picture.
-    pub bytes: std::sync::Arc<[u8]>,
 }
 
 /// One address that events are posted to.

@@ -9,10 +9,10 @@ use url::Url;
 
 use super::algorithm::SigningAlgorithm;
 use super::background::BackgroundRules;
-use super::client::Logo;
 use super::client_authentication::AuthenticationMethod;
 use super::credential::CredentialField;
 use super::id::{InstitutionCode, InstitutionGuid};
+use super::logo::Logo;
 use super::maintenance::Maintenance;
 use super::window::ErrorReason;
 

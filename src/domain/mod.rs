@@ -34,6 +34,7 @@ pub mod id;
 pub mod institution;
 pub mod job;
 pub mod layout;
+pub mod logo;
 pub mod maintenance;
 pub mod member;
 pub mod random;

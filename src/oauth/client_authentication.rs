@@ -55,13 +55,13 @@ pub fn authenticate(
             let secret = secret.expose_secret().as_bytes();
             let key = SigningKey::from_secret(secret, rules.algorithm)
                 .map_err(|error| SetupError(error.to_string()))?;
-            append(form, &*assertion(id, rules, &key, means.random, means.now)?);
+            append(form, &assertion(id, rules, &key, means.random, means.now)?);
         }
         ClientAuthentication::PrivateKeyJwt(rules) => {
             let keys = means.keys.of(registration)?;
             let missing = || SetupError("the registration has no signing key".to_owned());
             let key = keys.signing(rules.algorithm).ok_or_else(missing)?;
-            append(form, &*assertion(id, rules, key, means.random, means.now)?);
+            append(form, &assertion(id, rules, key, means.random, means.now)?);
         }
         ClientAuthentication::None => {
             form.append_pair("client_id", id);

@@ -74,7 +74,7 @@ fn t3_a_registration_has_its_keys_and_the_rules_of_its_institution() {
     let folder = keys(&format!("{BY_KEY}{algorithm}"));
     let more = "signing_key_files = [\"rsa.pem\", \"ed.pem\", \"p256.pem\"]\n";
     let text = format!("{LEAST}{}", registration(more));
-    let (config, warnings) = load_in(folder.path(), &text, &[]).ok().expect("it loads");
+    let (config, warnings) = load_in(folder.path(), &text, &[]).expect("it loads");
     let registration = config.clients[0]
         .registrations
         .values()
@@ -215,9 +215,7 @@ fn t4_a_key_that_signs_for_an_address_is_to_be_no_other_institutions() {
         )
     };
     let warned = |key: &str| {
-        let (config, warnings) = load_in(folder.path(), &with(key), &[])
-            .ok()
-            .expect("it loads");
+        let (config, warnings) = load_in(folder.path(), &with(key), &[]).expect("it loads");
         let registration = config.clients[0].registration(&"bank".parse().expect("a code"));
         let registration = registration.expect("one");
         let ClientAuthentication::PrivateKeyJwt(rules) = &registration.client_authentication else {
@@ -237,7 +235,7 @@ fn keys_that_sign_nothing_and_short_secrets_are_warned_of() {
     let warnings = |authentication: &str, more: &str| -> Vec<String> {
         let folder = keys(authentication);
         let text = format!("{LEAST}{}", registration(more));
-        let (_, warnings) = load_in(folder.path(), &text, &[]).ok().expect("it loads");
+        let (_, warnings) = load_in(folder.path(), &text, &[]).expect("it loads");
         warnings.into_iter().map(|it| it.message).collect()
     };
     let none = "client_authentication = \"none\"";
@@ -264,9 +262,7 @@ fn keys_that_sign_nothing_and_short_secrets_are_warned_of() {
 
 #[test]
 fn x2_the_age_of_keys_is_a_setting() {
-    let (config, _) = load("[client_keys]\nold_after_days = 30\n", &[])
-        .ok()
-        .expect("it loads");
+    let (config, _) = load("[client_keys]\nold_after_days = 30\n", &[]).expect("it loads");
     assert_eq!(config.client_keys.old_after.as_secs(), 30 * 24 * 60 * 60);
     check(
         "[client_keys]\nold_after_days = 0\n",

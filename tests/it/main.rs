@@ -48,6 +48,7 @@ mod e2e;
 mod echo;
 mod exchange;
 mod failovers;
+mod hostile;
 mod interop;
 mod layers;
 mod lifetimes;

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Response, header};
+use serde_json::json;
 use url::Url;
 
 use crate::support::behaviour::response;
 use crate::support::browser::{Browser, Options};
-use crate::support::gateway::{Backend, TestGateway};
+use crate::support::gateway::{Backend, Setup, TestGateway};
 use crate::support::loopback::{HangUp, Loopback, Recorded};
+use crate::support::strict_bank::knobs::Authorize;
+use crate::support::strict_bank::{Place, Rules, STRICT_GUID, Strict, StrictBank};
 use crate::support::visitor::http;
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -162,4 +165,26 @@ async fn c13_a_response_in_the_fragment_is_not_carried_on() {
             .expect("a page")
             .contains("CANARY")
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c13_a_response_in_the_fragment_alone_is_none() {
+    let bank = StrictBank::start(Rules::default()).await;
+    let setup = Setup {
+        strict: Some(Strict::by_secret(&bank)),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+    let body = json!({"member": {"institution_guid": STRICT_GUID, "is_oauth": true}});
+    let (member, link) = gateway.member_with(body).await;
+    bank.turn(Authorize::InTheFragment);
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&link).await;
+    browser.arrives_at("no-answer").await;
+    // It was in the address that the institution sent the browser to.
+    assert_eq!(bank.requests(Place::Authorize).len(), 1);
+    let landed = browser.address().await;
+    assert!(!landed.as_str().contains("code="), "{landed}");
+    assert_eq!(bank.requests(Place::Token).len(), 0);
+    assert_eq!(gateway.read(member).await["connection_status"], "PENDING");
 }

@@ -1,7 +1,6 @@
 //! A small HTTP/1.1 server on the loopback interface that keeps every request it was sent and may also
 //! close the connection without a response. The doubles are built on it.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +11,14 @@ use axum::http::{HeaderMap, Method, Request, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
 use url::{Url, form_urlencoded};
+
+use super::tls::Shows;
 
 /// More than any test sends; a larger request is a mistake in the test.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -93,6 +96,7 @@ pub type Answer = Result<Response<Body>, HangUp>;
 /// A running server. It stops, with every connection, when it is dropped.
 pub struct Loopback {
     address: SocketAddr,
+    is_tls: bool,
     log: Arc<Log>,
     accepting: AbortHandle,
 }
@@ -105,7 +109,25 @@ struct Log {
 
 impl Loopback {
     /// Starts to serve on a free port: each request is recorded, then handed to `answer`.
-    pub async fn start<F, Fut>(response: F) -> Self
+    pub async fn start<F, Fut>(answer: F) -> Self
+    where
+        F: Fn(Recorded) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        Self::listen(None, answer).await
+    }
+
+    /// The same by TLS, asking every client for a certificate; any will do, and so will none.
+    pub async fn start_tls<F, Fut>(answer: F) -> Self
+    where
+        F: Fn(Recorded) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        let acceptor = TlsAcceptor::from(Arc::new(Shows::Asking.configuration()));
+        Self::listen(Some(acceptor), answer).await
+    }
+
+    async fn listen<F, Fut>(tls: Option<TlsAcceptor>, answer: F) -> Self
     where
         F: Fn(Recorded) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Answer> + Send + 'static,
@@ -120,9 +142,11 @@ impl Loopback {
             requests: Mutex::default(),
             count: watch::Sender::new(0),
         });
-        let accepting = tokio::spawn(accept(listener, log.clone(), response)).abort_handle();
+        let is_tls = tls.is_some();
+        let accepting = tokio::spawn(accept(listener, tls, log.clone(), answer)).abort_handle();
         Self {
             address,
+            is_tls,
             log,
             accepting,
         }
@@ -130,12 +154,15 @@ impl Loopback {
 
     /// The address of `path` on this server.
     pub fn url(&self, path: &str) -> Url {
-        Url::parse(&format!("http://{}{path}", self.address)).expect("a path makes a URL")
+        Url::parse(&format!("{}{path}", self.origin())).expect("a path makes a URL")
     }
 
-    /// `http://127.0.0.1:port`, without a slash at the end.
+    /// `http://127.0.0.1:port`, without a slash at the end; by TLS `https://localhost:port`.
     pub fn origin(&self) -> String {
-        format!("http://{}", self.address)
+        match self.is_tls {
+            true => format!("https://localhost:{}", self.address.port()),
+            false => format!("http://{}", self.address),
+        }
     }
 
     /// Every request so far, oldest first.
@@ -183,7 +210,7 @@ impl Log {
     }
 }
 
-async fn accept<F, Fut>(listener: TcpListener, log: Arc<Log>, response: F)
+async fn accept<F, Fut>(listener: TcpListener, tls: Option<TlsAcceptor>, log: Arc<Log>, answer: F)
 where
     F: Fn(Recorded) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
@@ -191,26 +218,45 @@ where
     // Dropped with this task, and with it every connection.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let (log, response) = (log.clone(), response.clone());
-        let service = service_fn(move |request| {
-            let (log, response) = (log.clone(), response.clone());
-            async move {
-                let recorded = read(request).await;
-                log.record(recorded.clone());
-                response(recorded).await
-            }
-        });
+        let (tls, log, answer) = (tls.clone(), log.clone(), answer.clone());
         connections.spawn(async move {
-            // An error is a client that left, or a connection closed on purpose: both are expected.
-            let _: Result<(), hyper::Error> = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            Ok::<(), Infallible>(())
+            let Some(tls) = tls else {
+                return converse(stream, None, log, answer).await;
+            };
+            // A handshake that fails is a client that left.
+            let Ok(stream) = tls.accept(stream).await else {
+                return;
+            };
+            let (_, session) = stream.get_ref();
+            let shown = session.peer_certificates().and_then(<[_]>::first);
+            let certificate = shown.map(|certificate| certificate.to_vec());
+            converse(stream, certificate, log, answer).await;
         });
     }
 }
 
-async fn read(request: Request<hyper::body::Incoming>) -> Recorded {
+/// Serves one connection, of a client with that certificate.
+async fn converse<S, F, Fut>(stream: S, certificate: Option<Vec<u8>>, log: Arc<Log>, answer: F)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Recorded) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let (certificate, log, answer) = (certificate.clone(), log.clone(), answer.clone());
+        async move {
+            let recorded = read(request, certificate).await;
+            log.record(recorded.clone());
+            answer(recorded).await
+        }
+    });
+    // An error is a client that left, or a connection closed on purpose: both are expected.
+    let _: Result<(), hyper::Error> = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn read(request: Request<hyper::body::Incoming>, certificate: Option<Vec<u8>>) -> Recorded {
     let (head, body) = request.into_parts();
     let body = axum::body::to_bytes(Body::new(body), MAX_BODY_BYTES)
         .await
@@ -221,6 +267,6 @@ async fn read(request: Request<hyper::body::Incoming>) -> Recorded {
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
         body: body.to_vec(),
-        certificate: None,
+        certificate,
     }
 }

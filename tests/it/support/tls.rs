@@ -5,10 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -53,14 +58,17 @@ pub enum Shows {
     SelfSigned,
     /// The good one; but it ends the handshake by an alert, for want of a certificate of the client's.
     Demanding,
+    /// The good one, and asks for one of the client's: any will do, and so will none.
+    Asking,
     /// Nothing yet: it speaks TLS 1.1 and nothing newer.
     Old,
 }
 
 impl Shows {
-    fn configuration(self) -> ServerConfig {
+    /// What TLS is told.
+    pub fn configuration(self) -> ServerConfig {
         let name = match self {
-            Self::Good | Self::Demanding | Self::Old => "good.pem",
+            Self::Good | Self::Demanding | Self::Asking | Self::Old => "good.pem",
             Self::Expired => "expired.pem",
             Self::Elsewhere => "elsewhere.pem",
             Self::SelfSigned => "unknown.pem",
@@ -77,12 +85,60 @@ impl Shows {
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
             }
+            Self::Asking => builder.with_client_cert_verifier(Arc::new(AnyCertificate(provider))),
             _ => builder.with_no_client_auth(),
         };
         let key = PrivateKeyDer::from_pem_file(file("key.pem")).expect("a key");
         builder
             .with_single_cert(certificates(name), key)
             .expect("they belong together")
+    }
+}
+
+/// Takes whatever certificate a client shows, as long as it has the key (RFC 8705, section 2.2).
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyCertificate {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -92,10 +92,8 @@ impl Proofs {
                 of.addresses
             )));
         }
-        if !proof
-            .time("iat")
-            .is_some_and(|at| (at - of.now).abs() <= LONGEST_LIFE)
-        {
+        let is_old = |at: i64| (at - of.now).abs() > LONGEST_LIFE;
+        if proof.time("iat").is_none_or(is_old) {
             return Err(refuse("iat is not now"));
         }
         let Some(id) = proof.text("jti").filter(|id| !id.is_empty()) else {

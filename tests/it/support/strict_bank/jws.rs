@@ -165,6 +165,11 @@ impl Jws {
         crypto::verify(&self.signature, self.signed.as_bytes(), &key, algorithm).unwrap_or(false)
     }
 
+    /// What is signed, and the signature.
+    pub fn halves(&self) -> (&str, &str) {
+        (&self.signed, &self.signature)
+    }
+
     /// A claim that is text.
     pub fn text(&self, claim: &str) -> Option<&str> {
         self.claims[claim].as_str()

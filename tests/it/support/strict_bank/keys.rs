@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::jws::{Algorithm, SigningKey, name, unsigned};
-use super::knobs::{Jwks, Knobs};
+use super::knobs::{IdToken, Jwks, Knobs};
 use super::weak_rsa;
 
 /// How many keys there are where there are too many.
@@ -68,7 +68,7 @@ impl ServerKeys {
         if knobs.has(Jwks::WeakRsa) {
             keys.insert(0, weak_rsa::jwk());
         }
-        if knobs.has(Jwks::Decoys) {
+        if knobs.has(Jwks::Decoys) || knobs.has(IdToken::KidOfDecoys) {
             keys = keys
                 .into_iter()
                 .flat_map(|key| [decoys(&key), vec![key]])

@@ -1,7 +1,7 @@
 //! What a hostile institution does, one name for each misbehaviour; all are off at first.
 //!
-//! The items of `security` 1.9, and what turns each of them. Where two things are to be tried apart, an item has
-//! several knobs; `rules` says that an honest institution may do so, too, and where.
+//! The items of `security` 1.9, and what turns each of them; an item has several knobs where it is several things.
+//! A knob that an honest institution may have, too, says so.
 //!
 //! | place | item | knobs |
 //! |---|---|---|
@@ -42,7 +42,7 @@
 //! | Token | slow | `Slow` |
 //! | Token | gzip bomb | `GzipBomb` |
 //! | Token | duplicate keys | `DuplicateKeys` |
-//! | Token | token_type case/unknown/downgrade | `TokenTypeInAnotherCase` `TokenTypeUnknown` `TokenTypeDowngraded` |
+//! | Token | token_type case/unknown/downgrade | `TypeInAnotherCase` `TypeUnknown` `TypeDowngraded` |
 //! | Token | expires_in absent or odd | `ExpiresInMissing` `ExpiresInText` `ExpiresInNegative` `ExpiresInZero` `ExpiresInHuge` |
 //! | Token | scope absent/narrow/broad | `ScopeMissing` `ScopeNarrow` `ScopeBroad` |
 //! | Token | RAR reduced | `DetailsReduced` |
@@ -163,7 +163,7 @@ knobs! {
         InTheFragment,
         /// It is posted, though it was asked for in the query.
         PostedUnasked,
-        /// An error whose text is script, control characters and 4 kB long.
+        /// An error with kilobytes of script and control characters as its text.
         HostileError,
         /// An error beside the code.
         CodeAndError,
@@ -259,11 +259,11 @@ knobs! {
         /// `access_token` is there twice.
         DuplicateKeys,
         /// `token_type` in capital letters; honest, if odd.
-        TokenTypeInAnotherCase,
+        TypeInAnotherCase,
         /// `token_type` is `mac`.
-        TokenTypeUnknown,
+        TypeUnknown,
         /// `token_type` is `Bearer`, though the request had a proof.
-        TokenTypeDowngraded,
+        TypeDowngraded,
         /// `expires_in` is missing; honest, if odd.
         ExpiresInMissing,
         /// `expires_in` is text.

@@ -54,7 +54,7 @@ mod client_authentication;
 mod desk;
 mod dpop;
 pub mod grants;
-mod id_token;
+pub mod id_token;
 pub mod jwe;
 pub mod jws;
 mod keys;
@@ -78,6 +78,7 @@ pub struct StrictBank(Arc<Inside>);
 
 struct Inside {
     server: Loopback,
+    by_tls: Option<Loopback>,
     desk: Arc<Mutex<Desk>>,
     scripts: Arc<Mutex<Scripts>>,
 }
@@ -89,13 +90,21 @@ impl StrictBank {
     /// Opens it on a free port, with these rules and without clients.
     pub async fn start(rules: Rules) -> Self {
         // The address is known only when it listens.
+        let is_by_tls = rules.is_by_tls;
         let desk = Arc::new(Mutex::new(Desk::new(String::new(), rules)));
         let scripts: Arc<Mutex<Scripts>> = Arc::default();
         let (at, told) = (desk.clone(), scripts.clone());
-        let server = Loopback::start(move |request| serve(at.clone(), told.clone(), request)).await;
+        let answer = move |request| serve(at.clone(), told.clone(), request);
+        let server = Loopback::start(answer.clone()).await;
+        let by_tls = match is_by_tls {
+            true => Some(Loopback::start_tls(answer).await),
+            false => None,
+        };
         lock(&desk).origin = server.origin();
+        lock(&desk).tls_origin = by_tls.as_ref().map(Loopback::origin);
         Self(Arc::new(Inside {
             server,
+            by_tls,
             desk,
             scripts,
         }))
@@ -182,10 +191,21 @@ impl StrictBank {
         Url::parse(&self.desk().address(place)).expect("a URL")
     }
 
-    /// The requests at a place, oldest first, however it was reached.
+    /// The address of a place by TLS, where clients show certificates.
+    ///
+    /// # Panics
+    ///
+    /// If the rules have no such thing.
+    pub fn tls_url(&self, place: Place) -> Url {
+        let addresses = self.desk().addresses(place);
+        Url::parse(addresses.get(1).expect("it is by TLS")).expect("a URL")
+    }
+
+    /// The requests at a place, oldest first; those by TLS after the others.
     pub fn requests(&self, place: Place) -> Vec<Recorded> {
         let path = self.desk().rules.issuer_path;
         let mut requests = self.0.server.requests();
+        requests.extend(self.0.by_tls.iter().flat_map(Loopback::requests));
         requests.retain(|request| Place::of(&request.path, path) == Some(place));
         requests
     }

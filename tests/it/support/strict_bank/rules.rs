@@ -16,6 +16,8 @@ pub struct Rules {
     pub signed_only: bool,
     /// The one `response_type` allowed: `code`, or `code id_token` (OpenID Connect Core, section 3.3).
     pub response_type: &'static str,
+    /// Whether it can be asked by TLS, too, where clients show certificates (`mtls_endpoint_aliases`).
+    pub is_by_tls: bool,
     /// What access tokens are bound to.
     pub sender_constraint: SenderConstraint,
     /// When a nonce is demanded in DPoP proofs.
@@ -43,6 +45,7 @@ impl Default for Rules {
             pushed_only: false,
             signed_only: false,
             response_type: "code",
+            is_by_tls: false,
             sender_constraint: SenderConstraint::None,
             nonces: Nonces::Never,
             challenge_scheme: "DPoP",

@@ -133,17 +133,9 @@ impl Desk {
         let broad = format!("{} everything", grant.asked.scope);
         let reduced = grant.asked.details.as_ref().map(|all| json!([all[0]]));
         let set = [
-            (
-                Token::TokenTypeInAnotherCase,
-                "token_type",
-                Some(json!(upper)),
-            ),
-            (Token::TokenTypeUnknown, "token_type", Some(json!("mac"))),
-            (
-                Token::TokenTypeDowngraded,
-                "token_type",
-                Some(json!("Bearer")),
-            ),
+            (Token::TypeInAnotherCase, "token_type", Some(json!(upper))),
+            (Token::TypeUnknown, "token_type", Some(json!("mac"))),
+            (Token::TypeDowngraded, "token_type", Some(json!("Bearer"))),
             (Token::ExpiresInMissing, "expires_in", None),
             (Token::ExpiresInText, "expires_in", Some(json!("soon"))),
             (Token::ExpiresInNegative, "expires_in", Some(json!(-3600))),

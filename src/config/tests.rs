@@ -2,6 +2,7 @@
 
 mod all_faults;
 mod calls;
+mod client_keys;
 mod clients;
 mod documentation;
 mod institutions;

@@ -77,7 +77,8 @@ fn tell(
         Look::Changed => {
             let signs = seen.keys.iter().filter(|key| key.signs);
             let signs: Vec<&str> = signs.map(|key| key.kid.as_str()).collect();
-            let (signs, published) = (signs.join(", "), seen.keys.len());
+            let published: HashSet<&str> = seen.keys.iter().map(|it| it.kid.as_str()).collect();
+            let (signs, published) = (signs.join(", "), published.len());
             tracing::info!(
                 signs,
                 published,

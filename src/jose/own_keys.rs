@@ -147,7 +147,7 @@ impl OwnKeys {
         json!({ "keys": keys })
     }
 
-    /// Every key, those that sign first.
+    /// Every key, first those for signatures; `algorithms` are those that are signed with.
     pub fn known(&self, algorithms: &[SigningAlgorithm]) -> Vec<KnownKey<'_>> {
         let mut known: Vec<KnownKey<'_>> = Vec::new();
         for (nth, key) in &self.signing {

@@ -46,3 +46,6 @@ pub fn assertion(
         .map(Zeroizing::new)
         .map_err(|error| SetupError(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ impl ClientKeys {
         files.and_then(|it| self.current(it)).ok_or_else(missing)
     }
 
-    /// Every key in these files, those that sign first. This blocks: it asks the files when they were written.
+    /// Every key in these files, first those for signatures. This blocks: it asks the files when they were written.
     pub fn in_use(&self, files: &KeyFiles) -> Vec<KeyInUse> {
         let Some(keys) = self.current(files) else {
             return Vec::new();
@@ -117,3 +117,6 @@ fn make(files: &KeyFiles, contents: &[Zeroizing<Vec<u8>>]) -> Result<OwnKeys, St
         format!("{}{}", file.unwrap_or_default(), unusable.problem())
     })
 }
+
+#[cfg(test)]
+mod tests;

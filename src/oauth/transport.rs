@@ -4,7 +4,7 @@
 //! is sent again only when the first connection failed, before a byte of it was sent: a code that
 //! arrives twice makes a careful server revoke what it gave (RFC 6749 section 4.1.2).
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use oauth2::http::header::{ACCEPT, HeaderMap, HeaderValue};
@@ -104,14 +104,12 @@ impl Transport {
         written: impl Fn() -> Result<Request<'a>, TransportError>,
     ) -> Result<Reply, TransportError> {
         let begun = Instant::now();
-        let Request {
-            method,
-            url,
-            response: shape,
-            ..
-        } = written()?;
+        let first = written()?;
+        let (method, url, shape) = (first.method, first.url.clone(), first.response);
+        let first = Mutex::new(Some(first));
         let made = |client: &Client| {
-            let request = written()?;
+            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+            let request = first.take().map_or_else(&written, Ok)?;
             let made = client
                 .request(request.method.into(), request.url)
                 .headers(request.headers);
@@ -228,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn t12_a_refused_connection_is_tried_once_more() {
+    async fn t12_a_refused_connection_is_tried_once_more_with_a_new_request() {
         for (refused, arrived, tries) in [(0, 1, 1), (1, 1, 2), (2, 0, 2), (3, 0, 2)] {
             let server = FakeServer::start(|_| json("200 OK", "{}"));
             let asked = Arc::new(AtomicUsize::new(0));
@@ -241,12 +239,14 @@ mod tests {
             });
             let oauth = oauth(&server.url_by_name("/"));
             let response = ResponseShape::default();
+            let made = AtomicUsize::new(0);
             let written = || {
+                let nth = made.fetch_add(1, Ordering::SeqCst);
                 Ok(Request {
                     method: Method::Post,
                     url: oauth.token_endpoint.clone(),
                     headers: HeaderMap::new(),
-                    body: Some(vec![]),
+                    body: Some(nth.to_string().into_bytes()),
                     response: &response,
                 })
             };
@@ -255,6 +255,10 @@ mod tests {
             let outcome = sent.send(at(&oauth, &registration), written).await;
             assert_eq!(server.requests().len(), arrived);
             assert_eq!(asked.load(Ordering::SeqCst), tries);
+            assert_eq!(made.load(Ordering::SeqCst), tries);
+            for request in server.requests() {
+                assert_eq!(request.body, (tries - 1).to_string().into_bytes());
+            }
             match outcome {
                 Ok(reply) => assert!(reply.is_success()),
                 Err(error) => {

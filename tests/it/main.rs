@@ -33,6 +33,7 @@ mod canary;
 mod chains;
 mod claim;
 mod cli;
+mod client_keys;
 mod clocks;
 mod connect;
 mod connections;

@@ -132,6 +132,7 @@ fn the_values_of_the_default_file_are_the_defaults() {
     assert_eq!(written.sessions, implied.sessions);
     assert_eq!(written.webhooks, implied.webhooks);
     assert_eq!(written.log, implied.log);
+    assert_eq!(written.client_keys, implied.client_keys);
     assert_eq!(written.store.prefix, implied.store.prefix);
     assert_eq!(written.store.accept_volatile, implied.store.accept_volatile);
     assert_eq!(written.store.keep_finished, implied.store.keep_finished);
@@ -159,7 +160,8 @@ fn the_example_institution_is_well_formed() {
         .replace("logo_file =", "# logo_file =")
         .replace("pkce_reason =", "# pkce_reason =")
         .replace("authorization_signed_", "# authorization_signed_")
-        .replace("authorization_encrypted_", "# authorization_encrypted_");
+        .replace("authorization_encrypted_", "# authorization_encrypted_")
+        .replace("client_assertion_", "# client_assertion_");
     let (full, warnings) = institutions::parse(&text, file).expect("its examples load");
     assert_eq!(warnings, []);
     assert_eq!(full.credentials.len(), 3);

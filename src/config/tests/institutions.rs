@@ -145,7 +145,7 @@ fn institution_files() {
     );
     check_bank(
         "client_secret_basic",
-        "private_key_jwt",
+        "client_secret_cookie",
         &[
             "bank.toml:9:25: oauth.client_authentication: ",
             "`client_secret_post`",

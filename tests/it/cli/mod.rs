@@ -1,5 +1,6 @@
 //! The command line: what it prints, how it ends, and that what it starts works.
 
+mod client_keys;
 mod configured;
 mod demo;
 mod events;

@@ -549,7 +549,7 @@ fn what_is_verified_needs_something_to_verify_it_with() {
         ),
         (
             "[oauth.authorize_parameters]\nmax_age = \"soon\"".to_owned(),
-            Some("oauth.authorize_parameters.max_age: must be a whole number of seconds"),
+            Some("oauth.authorize_parameters.max_age: has a key of its own"),
         ),
     ] {
         let text = BANK.replace(oauth, &format!("{oauth}\n{lines}"));

@@ -292,24 +292,11 @@ fn rates(limits: &config::Limits) -> Rates {
 
 /// How deliveries are made, as `config` says.
 pub fn webhooks(config: &Config) -> anyhow::Result<Webhooks> {
-    let settings = webhook_settings(&config.webhooks)?;
-    Ok(Webhooks::new(settings, &outgoing(config)?)?)
-}
-
-fn webhook_settings(settings: &config::WebhookSettings) -> anyhow::Result<webhook::Settings> {
-    let allowed = |host: &config::HostPort| match host.port {
-        Some(port) => format!("{}:{port}", host.host).parse(),
-        None => host.host.parse(),
+    let settings = webhook::Settings {
+        timeout: config.webhooks.timeout,
+        allow_hosts: config.webhooks.allow_hosts.clone(),
     };
-    let allow_hosts = settings
-        .allow_hosts
-        .iter()
-        .map(allowed)
-        .collect::<Result<_, _>>()?;
-    Ok(webhook::Settings {
-        timeout: settings.timeout,
-        allow_hosts,
-    })
+    Ok(Webhooks::new(settings, &outgoing(config)?)?)
 }
 
 fn secret_text(text: &str) -> Arc<Zeroizing<String>> {

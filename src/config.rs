@@ -29,7 +29,7 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
-pub use address::{HostPort, Network, PublicUrl};
+pub use address::{Network, PublicUrl};
 pub use fault::{ConfigError, Fault, Place, Warning};
 pub use outgoing::ProxySettings;
 pub use reading::Environment;

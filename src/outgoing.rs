@@ -4,6 +4,8 @@
 //! is used, no compressed response is asked for, and no body is read further than its limit. Each caller
 //! has its own time limits.
 
+mod guard;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{ClientBuilder, NoProxy, Proxy, Response};
 use url::Url;
+
+pub use guard::Guarded;
 
 use crate::domain::return_address::is_loopback;
 use crate::printable::printable;

@@ -15,6 +15,7 @@ use super::secrets::Written;
 use super::sections::{AggregatorSettings, Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Section};
 use crate::domain::background::BackgroundRules;
+use crate::domain::called_address::{Allowed, route};
 use crate::domain::client::{
     BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
 };
@@ -219,14 +220,17 @@ impl Surroundings<'_> {
                 taken.push((kind.0, i));
             }
             let url = raw.url.0;
-            let is_allowed = self.webhooks.allow_hosts.iter().any(|h| h.admits(&url));
-            let is_known = reading.is_as_written("webhooks.allow_hosts");
-            if is_private(&url) && !is_allowed && is_known {
-                reading.wrong(
-                    &format!("{at}.url"),
-                    "is a private address, where deliveries are refused; add its host:port to \
-                     webhooks.allow_hosts if it is meant",
+            let allowed = Allowed {
+                hosts: &self.webhooks.allow_hosts,
+                this_machine: false,
+            };
+            if let Err(forbidden) = route(&url, allowed)
+                && reading.is_as_written("webhooks.allow_hosts")
+            {
+                let problem = format!(
+                    "would not be called: {forbidden}; add its host:port to webhooks.allow_hosts if it is meant"
                 );
+                reading.wrong(&format!("{at}.url"), problem);
             }
             let current = Written {
                 inline: raw.secret,
@@ -488,22 +492,5 @@ fn check_schemes(reading: &mut Reading<'_>, at: &str, raw: &raw::Client) {
             &key,
             format!("any app can claim the scheme {scheme}; move to one such as com.example.app"),
         );
-    }
-}
-
-/// Whether the URL itself names a private or local address.
-fn is_private(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(v4)) => {
-            v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified()
-        }
-        Some(url::Host::Ipv6(v6)) => {
-            v6.is_loopback()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || v6.is_unspecified()
-        }
-        None => false,
     }
 }

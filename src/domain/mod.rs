@@ -15,7 +15,9 @@
 //! [`institution`], [`maintenance`], [`credential`], [`member`],
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
+pub mod allowed_host;
 pub mod background;
+pub mod called_address;
 pub mod challenge;
 pub mod client;
 pub mod client_authentication;

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::aggregator::{self, Aggregator, Mode, PushEndpoint};
 use crate::config::{self, AggregatorMode, Config, StoreLocation};
 use crate::domain::random::Random;
+use crate::flow::calls::Calls;
 use crate::flow::in_process::{Announced, Granted, Refreshing, WithoutEndpoint};
 use crate::flow::{
     Aggregators, Circuits, Claims, Clients, Clocks, Gateway, Institutions, Places, Settings,
@@ -23,7 +24,7 @@ use crate::flow::{
 use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
 use crate::metrics::{Configured, Metrics};
-use crate::oauth::OAuthClient;
+use crate::oauth::{Certificates, OAuthClient};
 use crate::outgoing::Outgoing;
 use crate::seal::{KeyRing, SealKey, Sealer};
 use crate::serve::{Caps, Server, descriptors};
@@ -37,7 +38,7 @@ pub struct Sources {
     /// The machine's clocks.
     pub clocks: Box<dyn Clocks>,
     /// Where randomness comes from.
-    pub random: Box<dyn Random>,
+    pub random: Arc<dyn Random>,
 }
 
 impl Sources {
@@ -45,7 +46,7 @@ impl Sources {
     pub fn real() -> Self {
         Self {
             clocks: Box::new(MachineClocks),
-            random: Box::new(SystemRandom),
+            random: Arc::new(SystemRandom),
         }
     }
 }
@@ -107,6 +108,11 @@ pub async fn now(store: &Store) -> Result<Timestamp, StoreError> {
     Ok(timeline.now())
 }
 
+/// What time it is by this machine's clock, for a command that looks at nothing else.
+pub fn time_of_day() -> Timestamp {
+    MachineClocks.of_day()
+}
+
 /// The configured seal keys.
 pub fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
     let mut keys = config
@@ -149,6 +155,11 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     let aggregator_keys = keys.map(|it| (it.name.clone(), secret_text(it.key.expose_secret())));
     let aggregator_keys = aggregator_keys.collect();
     let webhooks = webhooks(&config)?;
+    let certificates = certificates(&config)?;
+    let mut oauth = OAuthClient::new(outgoing.clone(), certificates, sources.random.clone())?;
+    if config.public_url.is_loopback() {
+        oauth = oauth.serving_this_machine(&outgoing)?;
+    }
     let configured = Configured::of(&config.clients, &config.institutions);
     let clock = Timeline::new(sources.clocks);
     let metrics = Metrics::new(configured, store::STEPS, clock.now());
@@ -156,7 +167,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     let gateway = Arc::new(Gateway {
         store: store.measured(metrics.clone()),
         sealer: Sealer::new(ring),
-        oauth: OAuthClient::new(outgoing)?,
+        oauth,
         claims: Claims::new(&aggregators),
         aggregators: Aggregators::new(aggregators),
         clients: Clients::new(config.clients),
@@ -165,6 +176,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         clock,
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
+        calls: Calls::default(),
         announced: Announced::default(),
         granted: Granted::default(),
         refreshing: Refreshing::default(),
@@ -257,6 +269,16 @@ pub fn outgoing(config: &Config) -> anyhow::Result<Outgoing> {
         return Ok(Outgoing::default());
     };
     Outgoing::through(proxy.url.expose_secret(), &proxy.except).map_err(anyhow::Error::msg)
+}
+
+/// The certificates that clients show to institutions.
+pub fn certificates(config: &Config) -> anyhow::Result<Certificates> {
+    let registrations = config
+        .clients
+        .iter()
+        .flat_map(|it| it.registrations.values());
+    let files = registrations.filter_map(|it| it.certificate.as_ref());
+    Ok(Certificates::open(files)?)
 }
 
 fn rates(limits: &config::Limits) -> Rates {

@@ -17,6 +17,7 @@ extern crate self as guichet;
 pub mod aggregator;
 pub mod app;
 pub mod cli;
+pub mod client_certificate;
 pub mod config;
 pub mod domain;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub mod signature;
 pub mod steps;
 pub mod store;
 pub mod telemetry;
+pub mod watched_files;
 pub mod webhook;
 pub mod worker;
 

@@ -1,5 +1,6 @@
 //! Institution files: one TOML file per bank. `institutions/_example.toml` explains every key.
 
+mod calls;
 mod fields;
 mod help;
 
@@ -14,11 +15,12 @@ use super::document::{Document, Reference};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
+use crate::domain::allowed_host::AllowedHost;
 use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
 use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
+    CALLS_AT_ONCE, Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
 };
 use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
 use crate::domain::window::ErrorReason;
@@ -261,6 +263,17 @@ struct RawOAuth {
     #[serde(default)]
     iss: IssuerRule,
     client_authentication: MethodName,
+    #[serde(default, deserialize_with = "value::section")]
+    mtls_endpoint_aliases: calls::RawAliases,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    interaction_id_header: Option<String>,
+    #[serde(default)]
+    traceparent: bool,
+    #[serde(default)]
+    allow_hosts: Vec<AllowedHost>,
+    #[serde(default)]
+    calls_at_once: CallsAtOnce,
     basic_encoding: Option<BasicEncoding>,
     #[serde(default)]
     scopes: Vec<Scope>,
@@ -284,6 +297,17 @@ struct RawOAuth {
     consent_days: Option<Duration>,
     #[serde(default = "yes")]
     revoke_replaced: bool,
+}
+
+/// How many calls that a person waits for may be under way.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct CallsAtOnce(#[serde(deserialize_with = "value::between::<1, 10_000, _>")] u64);
+
+impl Default for CallsAtOnce {
+    fn default() -> Self {
+        Self(CALLS_AT_ONCE as u64)
+    }
 }
 
 fn yes() -> bool {
@@ -328,6 +352,8 @@ impl Default for RawRefresh {
 enum MethodName {
     ClientSecretBasic,
     ClientSecretPost,
+    TlsClientAuth,
+    SelfSignedTlsClientAuth,
     None,
 }
 
@@ -455,6 +481,12 @@ impl RawOAuth {
             );
         }
         let subject = self.subject.map(|subject| subject.build(reading));
+        let asks = matches!(&subject, Some(Ok(SubjectSource::Identify { .. })));
+        let has_revocation = self.revocation_endpoint.is_some();
+        let aliases = self.mtls_endpoint_aliases;
+        let mtls_aliases = aliases.build(reading, has_revocation, asks);
+        let (headers, interaction_id) = (self.headers, self.interaction_id_header);
+        let call_headers = calls::headers(reading, headers, interaction_id, self.traceparent);
         let timeouts = self.timeouts;
         if timeouts.connect > timeouts.total {
             reading.invalid(
@@ -490,6 +522,10 @@ impl RawOAuth {
             consent: self.consent_days,
             revoke_replaced: self.revoke_replaced,
             error_map: self.errors,
+            mtls_aliases,
+            call_headers,
+            allow_hosts: self.allow_hosts,
+            calls_at_once: usize::try_from(self.calls_at_once.0).unwrap_or(CALLS_AT_ONCE),
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
         })
@@ -522,6 +558,10 @@ impl RawOAuth {
                 AuthenticationMethod::ClientSecretBasic(encoding.unwrap_or_default()),
             ),
             (MethodName::ClientSecretPost, None) => Ok(AuthenticationMethod::ClientSecretPost),
+            (MethodName::TlsClientAuth, None) => Ok(AuthenticationMethod::TlsClientAuth),
+            (MethodName::SelfSignedTlsClientAuth, None) => {
+                Ok(AuthenticationMethod::SelfSignedTlsClientAuth)
+            }
             (MethodName::None, None) => Ok(AuthenticationMethod::None),
             (_, Some(_)) => Err(reading.invalid(
                 "oauth.basic_encoding",

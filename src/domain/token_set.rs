@@ -20,6 +20,9 @@ pub struct TokenSet {
     pub expires_at: Option<Timestamp>,
     /// When the person's consent ends, if the institution says so or its file does. Then nothing renews it any more.
     pub consent_expires_at: Option<Timestamp>,
+    /// The thumbprint of the client certificate that was shown when it was issued: the access token may be bound to that
+    /// (`x5t#S256`, RFC 8705 section 3).
+    pub bound_to: Option<String>,
 }
 
 /// The layout that [`TokenSet::to_bytes`] writes.
@@ -40,6 +43,8 @@ struct Written {
     expires_at: Option<Timestamp>,
     #[serde(default)]
     consent_expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bound_to: Option<String>,
 }
 
 impl Drop for Written {
@@ -63,6 +68,7 @@ impl TokenSet {
             scope: self.scope.clone(),
             expires_at: self.expires_at,
             consent_expires_at: self.consent_expires_at,
+            bound_to: self.bound_to.clone(),
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
@@ -85,6 +91,7 @@ impl TokenSet {
             scope: written.scope.take(),
             expires_at: written.expires_at,
             consent_expires_at: written.consent_expires_at,
+            bound_to: written.bound_to.take(),
         })
     }
 }
@@ -101,17 +108,24 @@ mod tests {
             scope: Some("accounts".to_owned()),
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
             consent_expires_at: Timestamp::from_second(1_900_000_000).ok(),
+            bound_to: Some("a-thumbprint".to_owned()),
         };
         let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
         assert_eq!(read.access_token.expose_secret(), "access");
         let refresh_token = read.refresh_token.expect("it is kept");
         assert_eq!(refresh_token.expose_secret(), "refresh");
         assert_eq!(
-            (read.scope, read.expires_at, read.consent_expires_at),
+            (
+                read.scope,
+                read.expires_at,
+                read.consent_expires_at,
+                read.bound_to
+            ),
             (
                 token_set.scope,
                 token_set.expires_at,
-                token_set.consent_expires_at
+                token_set.consent_expires_at,
+                token_set.bound_to
             )
         );
         for (bytes, expected) in [

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::calls::{self, Call, NotCalled};
 use super::connect;
 use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
@@ -169,9 +170,17 @@ async fn exchange(
         code,
         secrets: &secrets,
     };
-    match redeem(&gateway, &endpoint, &authorized).await {
-        Ok(exchanged) => connect::connect(&gateway, &endpoint, &subject, exchanged).await,
+    let call = match begin(&gateway, &endpoint) {
+        Ok(call) => call,
+        Err(not_called) => {
+            let cause = FailureCause::new(ErrorReason::ProviderError, not_called.to_string());
+            return fail(&gateway, &subject, cause).await;
+        }
+    };
+    match redeem(&gateway, &endpoint, &authorized, &call).await {
+        Ok(exchanged) => connect::connect(&gateway, &endpoint, &subject, exchanged, call).await,
         Err(failed) => {
+            drop(call);
             let ExchangeFailure { error, issued, .. } = *failed;
             let cause = FailureCause::of(error.meaning(at.oauth), error.to_string());
             let ended = fail(&gateway, &subject, cause).await;
@@ -181,11 +190,18 @@ async fn exchange(
     }
 }
 
+/// Begins calling the institution, if it is to be called now.
+fn begin<'g>(gateway: &'g Gateway, endpoint: &CallbackEndpoint) -> Result<Call<'g>, NotCalled> {
+    let most = endpoint.registered().oauth.calls_at_once;
+    calls::begin(gateway, &endpoint.institution.code, most)
+}
+
 /// Redeems a code at the institution's token endpoint.
 async fn redeem(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
     authorized: &Authorized<'_>,
+    call: &Call<'_>,
 ) -> Result<Exchanged, Box<ExchangeFailure>> {
     let labels = [
         endpoint.client.id.as_str(),
@@ -194,7 +210,10 @@ async fn redeem(
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
     let oauth = &gateway.oauth;
-    oauth.exchange(endpoint.registered(), authorized, now).await
+    let redeemed = oauth.exchange(endpoint.registered(), authorized, now);
+    let redeemed = redeemed.await;
+    call.tell(!matches!(&redeemed, Err(failed) if failed.is_outage()));
+    redeemed
 }
 
 /// Redeems the code and revokes the tokens it gives, so that nobody else can use the code.
@@ -205,11 +224,11 @@ async fn burn(
     sealed: Vec<u8>,
     callback: AuthorizationResponse,
 ) {
-    let oauth = endpoint.registered().oauth;
+    let at = endpoint.registered();
     let AuthorizationResult::Code(code) = &callback.result else {
         return;
     };
-    if oauth.revocation_endpoint.is_none() {
+    if at.revocation_endpoint().is_none() {
         return;
     }
     let Some(secrets) = unseal(&gateway, &callback, &sealed) else {
@@ -220,13 +239,24 @@ async fn burn(
         code,
         secrets: &secrets,
     };
-    let redeemed = redeem(&gateway, &endpoint, &authorized).await;
+    let call = match begin(&gateway, &endpoint) {
+        Ok(call) => call,
+        Err(not_called) => {
+            tracing::warn!(
+                error = %not_called,
+                "the code of an ended attempt could not be redeemed"
+            );
+            return;
+        }
+    };
+    let redeemed = redeem(&gateway, &endpoint, &authorized, &call).await;
+    drop(call);
     let issued = match redeemed {
         Ok(exchanged) => Issued::from(&exchanged.token_set),
         Err(failed) => {
             let error = &failed.error;
             tracing::warn!(%error, "the code of an ended attempt could not be redeemed");
-            if let Meaning::NotSetUp(setup) = error.meaning(oauth) {
+            if let Meaning::NotSetUp(setup) = error.meaning(at.oauth) {
                 let labels = metrics::of(&subject.member);
                 tell_operator(&gateway, labels, setup, &error.to_string());
             }

@@ -47,7 +47,7 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
         );
         return again(gateway, attempt, &revocation, None).await;
     };
-    if endpoint.registered().oauth.revocation_endpoint.is_none() {
+    if endpoint.registered().revocation_endpoint().is_none() {
         if gateway.without_revocation.is_news(institution) {
             tracing::warn!(
                 "the institution has no revocation endpoint; unwanted tokens are valid there until they end"

@@ -28,7 +28,7 @@ pub fn authenticate(
             form.append_pair("client_id", id)
                 .append_pair("client_secret", secret.expose_secret());
         }
-        ClientAuthentication::None => {
+        ClientAuthentication::Certificate | ClientAuthentication::None => {
             form.append_pair("client_id", id);
         }
     }
@@ -43,7 +43,9 @@ pub fn secrets(registration: &Registration) -> impl Iterator<Item = Zeroizing<St
         ClientAuthentication::ClientSecretBasic(encoding, secret) => {
             Some(basic(*encoding, &registration.client_id, secret))
         }
-        ClientAuthentication::ClientSecretPost(_) | ClientAuthentication::None => None,
+        ClientAuthentication::ClientSecretPost(_)
+        | ClientAuthentication::Certificate
+        | ClientAuthentication::None => None,
     };
     secret.into_iter().chain(basic)
 }

@@ -48,8 +48,10 @@ impl OAuthClient {
         if sends_pkce(at.oauth) {
             fields.push(("code_verifier", secrets.verifier()));
         }
+        let bound_to = self.thumbprint(at);
         let asked = self.request_tokens(at, &fields, at.scope(), scrubber, now);
         let mut exchanged = asked.await?;
+        exchanged.token_set.bound_to = bound_to;
         match exchanged.fault.take() {
             None => {
                 let consent = &mut exchanged.token_set.consent_expires_at;

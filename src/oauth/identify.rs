@@ -54,6 +54,7 @@ impl OAuthClient {
             Some(SubjectSource::TokenResponse { field }) => (exchanged.subject.clone(), field),
             Some(SubjectSource::Identify { endpoint, field }) => {
                 let headers = bearer(&exchanged.token_set.access_token);
+                let endpoint = at.userinfo_endpoint(endpoint);
                 let reply = self.transport.get(at, endpoint, headers).await?;
                 let subject = reply.members.somebody(field);
                 reply
@@ -88,7 +89,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::scrub::Scrubber;
-    use super::super::test_support::{at, oauth, registration};
+    use super::super::test_support::{at, client, oauth, registration};
     use super::super::transport_error::MediaType;
     use super::*;
     use crate::domain::token_set::TokenSet;
@@ -103,6 +104,7 @@ mod tests {
                 scope: None,
                 expires_at: None,
                 consent_expires_at: None,
+                bound_to: None,
             },
             subject: subject.map(str::to_owned),
             scrubber: Scrubber::of(["CANARY-access"]),
@@ -120,7 +122,7 @@ mod tests {
             endpoint: server.url("/userinfo"),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let outcome = client
             .identify(at(&oauth, &registration()), &exchanged(None))
             .await;
@@ -259,7 +261,7 @@ mod tests {
             endpoint: "http://bank.example/userinfo".parse().unwrap(),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client
             .identify(at(&oauth, &registration()), &exchanged(None))
             .await
@@ -271,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_no_call_is_needed_none_is_made() {
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
         let of_response = exchanged(Some("ada"));
         assert_eq!(

@@ -17,14 +17,20 @@
 //! or claim in it can decide anything here. Who signed in is learnt from a field or an endpoint that the
 //! institution's file names.
 //!
+//! Endpoints that the operator wrote are called by `transport`; `fetch` gets what an institution publishes at addresses
+//! that it names itself.
+//!
 //! Secrets (state, code, verifier, nonce, tokens, client secret) appear in no error: everything an
 //! institution says passes [`Scrubber`] before it is kept for the operator.
 
 mod attempt;
 mod authorize;
+mod call_ids;
+mod certificates;
 mod client_authentication;
 mod code;
 mod exchange;
+mod fetch;
 mod identify;
 pub mod json;
 mod reason;
@@ -44,8 +50,10 @@ mod test_support;
 
 pub use attempt::AttemptSecrets;
 pub use authorize::{AuthorizationRequest, authorize};
+pub use certificates::Certificates;
 pub use code::AuthorizationCode;
 pub use exchange::Authorized;
+pub use fetch::DOCUMENT_LIMIT;
 pub use identify::IdentifyError;
 pub use reason::{Meaning, RefreshMeaning, SetupFault};
 pub use refresh::{RefreshFailure, Refreshed};
@@ -59,20 +67,67 @@ pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 pub use token_response::Issued;
 pub use transport_error::{SetupError, TransportError};
 
+use std::sync::Arc;
+
+use url::Url;
+use zeroize::Zeroizing;
+
+use fetch::Fetcher;
 use transport::Transport;
 
+use crate::client_certificate::ClientCertificate;
+use crate::domain::institution::OAuth;
+use crate::domain::random::Random;
 use crate::outgoing::Outgoing;
 
 /// Calls institutions. Built once; connections are shared between calls.
 pub struct OAuthClient {
     transport: Transport,
+    fetcher: Fetcher,
 }
 
 impl OAuthClient {
-    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects.
-    pub fn new(outgoing: Outgoing) -> Result<Self, SetupError> {
+    /// Sets up the outgoing side: TLS with the machine's certificate authorities and these certificates of clients, no
+    /// redirects. `random` is what calls get ids from.
+    pub fn new(
+        outgoing: Outgoing,
+        certificates: Certificates,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, SetupError> {
         Ok(Self {
-            transport: Transport::new(move || outgoing.builder())?,
+            fetcher: Fetcher::new(&outgoing, false)?,
+            transport: Transport::new(move || outgoing.builder(), certificates, random)?,
         })
+    }
+
+    /// The same for a gateway that serves this machine only: institutions' metadata may then name it.
+    pub fn serving_this_machine(self, outgoing: &Outgoing) -> Result<Self, SetupError> {
+        let fetcher = Fetcher::new(outgoing, true)?;
+        Ok(Self { fetcher, ..self })
+    }
+
+    /// Gets a document that an institution publishes, at an address that it names itself: at most [`DOCUMENT_LIMIT`]
+    /// bytes, within 10 seconds. What it says is not judged.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`]: it was not called, or there is no document of status 200 that is not HTML.
+    pub async fn fetch(
+        &self,
+        oauth: &OAuth,
+        url: &Url,
+    ) -> Result<Zeroizing<Vec<u8>>, TransportError> {
+        self.fetcher.fetch(oauth, url).await
+    }
+
+    /// The certificates of clients.
+    pub fn certificates(&self) -> &Certificates {
+        self.transport.certificates()
+    }
+
+    /// The certificate that the registration shows now, if it has one. Tokens that it is issued may be bound to it (RFC
+    /// 8705 section 3).
+    pub fn certificate(&self, at: Registered<'_>) -> Option<Arc<ClientCertificate>> {
+        self.certificates().current(at.certificate()?)
     }
 }

@@ -53,6 +53,7 @@ impl OAuthClient {
             ("refresh_token", token.expose_secret()),
         ];
         let scope = current.scope.clone();
+        let bound_to = self.thumbprint(at);
         let asked = self.request_tokens(at, &fields, scope, scrubber, now);
         Some(match asked.await {
             Ok(Exchanged {
@@ -65,6 +66,7 @@ impl OAuthClient {
                 token_set.refresh_token = token_set.refresh_token.or_else(unchanged);
                 let consent = &mut token_set.consent_expires_at;
                 *consent = consent.or(current.consent_expires_at);
+                token_set.bound_to = bound_to;
                 Ok(Refreshed {
                     token_set,
                     fault: fault.map(|fault| fault.to_string()),
@@ -81,7 +83,10 @@ impl OAuthClient {
                 // Whatever is wrong with the response: this is the newest refresh token that there is.
                 match issued.newest(current, now) {
                     Some(token_set) => Ok(Refreshed {
-                        token_set,
+                        token_set: TokenSet {
+                            bound_to,
+                            ..token_set
+                        },
                         fault: Some(error.to_string()),
                         scrubber,
                     }),
@@ -104,7 +109,10 @@ fn meaning(at: Registered<'_>, error: &TokenError, status: Option<u16>) -> Refre
         }
         TokenError::Refused(_) => RefreshMeaning::Unknown,
         TokenError::Call(
-            TransportError::Insecure | TransportError::Setup(_) | TransportError::Unreachable(_),
+            TransportError::Insecure
+            | TransportError::Forbidden(_)
+            | TransportError::Setup(_)
+            | TransportError::Unreachable(_),
         ) => RefreshMeaning::NotAsked,
         TokenError::Call(TransportError::Status(401)) => RefreshMeaning::ClientRefused,
         TokenError::Call(TransportError::Status(429)) => RefreshMeaning::NotAsked,

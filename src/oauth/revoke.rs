@@ -69,8 +69,7 @@ impl OAuthClient {
         scrubber: &Scrubber,
         now: Timestamp,
     ) -> Result<(), RevokeError> {
-        let endpoint = at.oauth.revocation_endpoint.as_ref();
-        let endpoint = endpoint.ok_or(RevokeError::NoEndpoint)?;
+        let endpoint = at.revocation_endpoint().ok_or(RevokeError::NoEndpoint)?;
         let mut scrubber = scrubber.clone();
         scrubber.learn_client(at.registration);
         for token in issued.all() {

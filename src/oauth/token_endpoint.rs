@@ -61,6 +61,14 @@ pub enum TokenError {
     Unusable(UnusableTokenResponse),
 }
 
+impl ExchangeFailure {
+    /// Whether it says that the institution does not work.
+    pub fn is_outage(&self) -> bool {
+        let is_its_status = self.status.is_some_and(|status| status >= 500);
+        is_its_status || matches!(&self.error, TokenError::Call(error) if error.is_outage())
+    }
+}
+
 impl TokenError {
     /// What it means.
     ///
@@ -88,6 +96,13 @@ impl OAuthClient {
         self.transport.post(at, endpoint, headers, form).await
     }
 
+    /// What the tokens may be bound to that the registration is issued now. Asked before the call: if the certificate
+    /// changes meanwhile, they only count as older than they are.
+    pub(super) fn thumbprint(&self, at: Registered<'_>) -> Option<String> {
+        let certificate = self.certificate(at)?;
+        Some(certificate.thumbprint().to_owned())
+    }
+
     /// Makes a token request of these fields and reads the token response, within the institution's time
     /// limit. It is sent a second time only when the first found no connection.
     ///
@@ -109,7 +124,7 @@ impl OAuthClient {
                 scrubber,
             }))
         };
-        let reply = match self.post(at, &at.oauth.token_endpoint, fields).await {
+        let reply = match self.post(at, at.token_endpoint(), fields).await {
             Ok(reply) => reply,
             Err(error) => return failed(error.into(), None, Issued::default(), scrubber),
         };

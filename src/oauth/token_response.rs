@@ -100,6 +100,7 @@ impl Issued {
             scope: None,
             expires_at: None,
             consent_expires_at: None,
+            bound_to: None,
         };
         (0..count).map(set).collect()
     }
@@ -122,6 +123,7 @@ impl Issued {
             scope: before.scope.clone(),
             expires_at: Some(now),
             consent_expires_at: before.consent_expires_at,
+            bound_to: None,
         })
     }
 
@@ -200,6 +202,7 @@ impl TokenResponse {
             scope: scope.or(requested),
             expires_at,
             consent_expires_at,
+            bound_to: None,
         })
     }
 }

@@ -1,42 +1,72 @@
 //! How an institution is called: the only file of this folder that sends.
 //!
+//! A client certificate is shown to the endpoints of its registration and to nobody else: each has an HTTP client of its
+//! own, whose connections no other call uses. It is made anew when the certificate changes.
+//!
 //! No redirect is followed (a redirect would carry a code or a secret to somebody else). A request
 //! is sent again only when the first connection failed, before a byte of it was sent: a code that
 //! arrives twice makes a careful server revoke what it gave (RFC 6749 section 4.1.2).
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oauth2::http::header::HeaderMap;
-use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
-use tokio::time::Instant;
+use reqwest::{Client, ClientBuilder, Identity, RequestBuilder, Response};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::call_ids::{self, CallIds};
+use super::certificates::Certificates;
 use super::registered::Registered;
 use super::reply::Reply;
 use super::transport_error::{SetupError, TransportError};
-use crate::outgoing;
+use crate::domain::client::CertificateFiles;
+use crate::domain::random::Random;
+use crate::{log_context, outgoing};
+
+/// How long connecting to somebody may take where no institution's file says it.
+pub const CONNECT: Duration = Duration::from_secs(5);
 
 /// Outgoing connections, shared by all calls.
 pub struct Transport {
     builder: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
-    /// A client for each connect timeout that institutions ask for: the limit belongs to a client's
-    /// connector, not to a call. There are as many as the institution files name.
-    clients: Mutex<Vec<(Duration, Client)>>,
+    certificates: Certificates,
+    random: Arc<dyn Random>,
+    /// As many as the institutions' files name connect timeouts, and registrations certificates.
+    clients: Mutex<Vec<Kept>>,
+}
+
+/// A client that is kept.
+struct Kept {
+    /// The limit belongs to a client's connector, not to a call.
+    connect_timeout: Duration,
+    files: Option<CertificateFiles>,
+    /// What tells the certificate from those before and after it.
+    thumbprint: Option<String>,
+    client: Client,
 }
 
 impl Transport {
-    /// Calls through clients made from `builder`.
+    /// Calls through clients made from `builder`, with these certificates.
     pub fn new(
         builder: impl Fn() -> ClientBuilder + Send + Sync + 'static,
+        certificates: Certificates,
+        random: Arc<dyn Random>,
     ) -> Result<Self, SetupError> {
         let transport = Self {
             builder: Box::new(builder),
+            certificates,
+            random,
             clients: Mutex::default(),
         };
         // If no client can be made on this machine, this must fail at start.
         (transport.builder)().build().map_err(setup)?;
         Ok(transport)
+    }
+
+    /// The certificates.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// Posts a form, within the institution's time limit from connecting to the last byte.
@@ -47,9 +77,8 @@ impl Transport {
         headers: HeaderMap,
         form: Vec<u8>,
     ) -> Result<Reply, TransportError> {
-        self.call(at, endpoint, |client| {
-            let request = client.post(endpoint.clone());
-            request.headers(headers.clone()).body(form.clone())
+        self.call(at, endpoint, headers, |client| {
+            client.post(endpoint.clone()).body(form.clone())
         })
         .await
     }
@@ -61,53 +90,92 @@ impl Transport {
         endpoint: &Url,
         headers: HeaderMap,
     ) -> Result<Reply, TransportError> {
-        self.call(at, endpoint, |client| {
-            client.get(endpoint.clone()).headers(headers.clone())
-        })
-        .await
+        self.call(at, endpoint, headers, |client| client.get(endpoint.clone()))
+            .await
     }
 
     async fn call(
         &self,
         at: Registered<'_>,
         endpoint: &Url,
+        mut headers: HeaderMap,
         request: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Reply, TransportError> {
         let oauth = at.oauth;
         if !outgoing::is_confidential(endpoint) {
             return Err(TransportError::Insecure);
         }
-        let client = self.client(oauth.connect_timeout)?;
-        let deadline = Instant::now() + oauth.timeout;
+        let client = self.client(at)?;
+        let ids = call_ids::add(&oauth.call_headers, self.random.as_ref(), &mut headers);
+        let request = |client: &Client| request(client).headers(headers.clone());
+        let begun = Instant::now();
+        let deadline = begun + oauth.timeout;
         let late = TransportError::TimedOut(oauth.timeout);
-        match tokio::time::timeout_at(deadline, send(&client, request)).await {
-            Ok(response) => Ok(Reply::read(response?, deadline, late).await),
+        let called = match timeout_at(deadline, send(&client, request)).await {
+            Ok(Ok(response)) => Ok(Reply::read(response, deadline, late).await),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(late),
+        };
+        if ids != CallIds::default() {
+            let status = called.as_ref().ok().map(Reply::status);
+            tell(&ids, endpoint, status, begun.elapsed());
         }
+        called
     }
 
-    fn client(&self, connect_timeout: Duration) -> Result<Client, SetupError> {
+    fn client(&self, at: Registered<'_>) -> Result<Client, SetupError> {
+        let (connect_timeout, files) = (at.oauth.connect_timeout, at.certificate());
+        let certificate = files.map(|files| {
+            let missing = || SetupError("the client certificate was not read".to_owned());
+            self.certificates.current(files).ok_or_else(missing)
+        });
+        let certificate = certificate.transpose()?;
+        let thumbprint = certificate.as_ref().map(|it| it.thumbprint());
         let mut clients = self
             .clients
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((_, client)) = clients.iter().find(|(limit, _)| *limit == connect_timeout) {
-            return Ok(client.clone());
+        let is_its =
+            |kept: &Kept| kept.connect_timeout == connect_timeout && kept.files.as_ref() == files;
+        let found = clients.iter().position(is_its);
+        if let Some(found) = found
+            && clients[found].thumbprint.as_deref() == thumbprint
+        {
+            return Ok(clients[found].client.clone());
         }
-        let client = (self.builder)()
-            .connect_timeout(connect_timeout)
-            .build()
-            .map_err(setup)?;
-        clients.push((connect_timeout, client.clone()));
+        let mut builder = (self.builder)().connect_timeout(connect_timeout);
+        if let Some(certificate) = &certificate {
+            let pem = certificate.expose().as_bytes();
+            builder = builder.identity(Identity::from_pem(pem).map_err(setup)?);
+        }
+        let client = builder.build().map_err(setup)?;
+        if let Some(found) = found {
+            clients.swap_remove(found);
+        }
+        clients.push(Kept {
+            connect_timeout,
+            files: files.cloned(),
+            thumbprint: thumbprint.map(str::to_owned),
+            client: client.clone(),
+        });
         Ok(client)
     }
 }
 
-fn setup(error: reqwest::Error) -> SetupError {
+/// Writes down what the call is known by at the institution; later lines of the same work have it too.
+fn tell(ids: &CallIds, endpoint: &Url, status: Option<u16>, took: Duration) {
+    log_context::call(ids.interaction_id.as_deref(), ids.trace_id.as_deref());
+    let (path, took_ms) = (endpoint.path(), took.as_millis());
+    tracing::info!(path, status, took_ms, "the institution was called");
+}
+
+/// Outgoing calls cannot be set up.
+pub fn setup(error: reqwest::Error) -> SetupError {
     SetupError(outgoing::describe(error))
 }
 
-async fn send(
+/// Sends a request, a second time if the first found no connection.
+pub async fn send(
     client: &Client,
     request: impl Fn(&Client) -> RequestBuilder,
 ) -> Result<Response, TransportError> {
@@ -128,10 +196,9 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::test_support::{at, oauth, registration};
+    use super::super::test_support::{Os, at, oauth, registration};
     use super::*;
     use crate::fake_server::{FakeServer, json};
 
@@ -156,12 +223,13 @@ mod tests {
             let server = FakeServer::start(|_| json("200 OK", "{}"));
             let asked = Arc::new(AtomicUsize::new(0));
             let counter = asked.clone();
-            let transport = Transport::new(move || {
+            let builder = move || {
                 let asked = counter.clone();
                 outgoing::Outgoing::default()
                     .builder()
                     .dns_resolver(Resolver { refused, asked })
-            });
+            };
+            let transport = Transport::new(builder, Certificates::default(), Arc::new(Os));
             let oauth = oauth(&server.url_by_name("/"));
             let outcome = transport
                 .unwrap()

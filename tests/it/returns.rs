@@ -272,7 +272,7 @@ async fn b1_an_address_no_longer_registered_is_not_returned_to() {
     let (config, _) = Config::load(Some(&file), &nothing).unwrap_or_else(|error| panic!("{error}"));
     let sources = Sources {
         clocks: Box::new(MovableClock::default()),
-        random: Box::new(SystemRandom),
+        random: Arc::new(SystemRandom),
     };
     let (changed, _) = app::build(config, sources).await.expect("a gateway");
     assert_eq!(back(&changed.app.gateway).await, None);

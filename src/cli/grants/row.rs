@@ -196,6 +196,7 @@ impl<'a> Object<'a> {
             scope,
             expires_at,
             consent_expires_at: None,
+            bound_to: None,
         })
     }
 }

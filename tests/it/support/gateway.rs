@@ -532,7 +532,7 @@ pub async fn run(
     let (config, _) = Config::load(Some(file), &nothing).unwrap_or_else(|error| panic!("{error}"));
     let sources = Sources {
         clocks: Box::new(clock.clone()),
-        random: Box::new(SystemRandom),
+        random: Arc::new(SystemRandom),
     };
     let (server, _) = app::build(config, sources).await.expect("a gateway");
     let inside = server.app.gateway.clone();

@@ -1,0 +1,193 @@
+//! What an institution publishes: documents at addresses that its metadata names, such as its metadata itself and its
+//! keys (RFC 8414, RFC 7517).
+//!
+//! Such an address is not the operator's word, so it is called only if it is public, or allowed (see
+//! [`called_address`](crate::domain::called_address)). Neither credentials nor a certificate of a client go there.
+
+use std::time::Duration;
+
+use oauth2::http::header::{ACCEPT, HeaderMap, HeaderValue};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::transport::{self, CONNECT};
+use super::transport_error::{MediaType, SetupError, TransportError};
+use crate::domain::called_address::Allowed;
+use crate::domain::institution::OAuth;
+use crate::outgoing::{self, BodyError, Guarded, Outgoing};
+
+/// How long a published document may be, in bytes.
+pub const DOCUMENT_LIMIT: usize = 256 * 1024;
+
+/// How long fetching one may take, connecting included.
+const TOTAL: Duration = Duration::from_secs(10);
+
+/// Calls addresses that institutions name.
+pub struct Fetcher {
+    clients: Guarded,
+    /// Whether this machine may be called, because the gateway itself serves this machine only.
+    this_machine: bool,
+}
+
+impl Fetcher {
+    /// Sets it up.
+    pub fn new(outgoing: &Outgoing, this_machine: bool) -> Result<Self, SetupError> {
+        let clients = Guarded::new(outgoing, |builder| builder.connect_timeout(CONNECT));
+        Ok(Self {
+            clients: clients.map_err(transport::setup)?,
+            this_machine,
+        })
+    }
+
+    /// Gets a document that an institution publishes, at an address that it names itself: at most [`DOCUMENT_LIMIT`]
+    /// bytes within 10 seconds, without following a redirect. What it says is not judged.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`]: it was not called, or there is no document of status 200 that is not HTML.
+    pub async fn fetch(
+        &self,
+        oauth: &OAuth,
+        url: &Url,
+    ) -> Result<Zeroizing<Vec<u8>>, TransportError> {
+        let allowed = Allowed {
+            hosts: &oauth.allow_hosts,
+            this_machine: self.this_machine,
+        };
+        let deadline = Instant::now() + TOTAL;
+        let late = || TransportError::TimedOut(TOTAL);
+        let client = timeout_at(deadline, self.clients.client(url, allowed));
+        let client = client.await.map_err(|_| late())??;
+        let accept = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(ACCEPT, accept)]);
+        let request = |client: &reqwest::Client| client.get(url.clone()).headers(headers.clone());
+        let sent = timeout_at(deadline, transport::send(client, request));
+        let mut response = sent.await.map_err(|_| late())??;
+        match response.status().as_u16() {
+            200 => {}
+            status @ 300..=399 => return Err(TransportError::Redirected(status)),
+            status => return Err(TransportError::Status(status)),
+        }
+        if MediaType::of(response.headers()) == MediaType::Html {
+            return Err(TransportError::MediaType(MediaType::Html));
+        }
+        let mut body = Zeroizing::new(Vec::new());
+        let reading = outgoing::read_into(&mut response, DOCUMENT_LIMIT, &mut body);
+        match timeout_at(deadline, reading).await {
+            Ok(Ok(())) => Ok(body),
+            Ok(Err(error @ BodyError::TooLong(_))) => {
+                Err(TransportError::TooLong(error.to_string()))
+            }
+            Ok(Err(BodyError::Broken(text))) => Err(TransportError::Broken(text)),
+            Err(_) => Err(late()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::oauth;
+    use super::*;
+    use crate::domain::called_address::Forbidden;
+    use crate::fake_server::{FakeServer, Reply, Request, json, response};
+
+    fn fetcher(this_machine: bool) -> Fetcher {
+        Fetcher::new(&Outgoing::default(), this_machine).unwrap()
+    }
+
+    /// Fetches a document of a server of this machine that responds like this, which the operator allowed.
+    async fn fetched(
+        reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> (Vec<Request>, Result<Vec<u8>, TransportError>) {
+        let server = FakeServer::start(reply);
+        let mut oauth = oauth(&"https://bank.example".parse().unwrap());
+        let url = server.url("/jwks");
+        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        oauth.allow_hosts = vec![host.parse().unwrap()];
+        let fetched = fetcher(false).fetch(&oauth, &url).await;
+        (server.requests(), fetched.map(|body| body.to_vec()))
+    }
+
+    #[tokio::test]
+    async fn a_document_is_fetched_by_one_get_that_holds_nothing_of_a_client() {
+        let (requests, document) = fetched(|_| json("200 OK", r#"{"keys":[]}"#)).await;
+        assert_eq!(document, Ok(br#"{"keys":[]}"#.to_vec()));
+        let [request] = &requests[..] else {
+            panic!("one request");
+        };
+        assert!(request.head.starts_with("GET /jwks HTTP/1.1\r\n"));
+        assert_eq!(request.header("authorization"), None);
+    }
+
+    #[tokio::test]
+    async fn s2_an_address_that_metadata_names_is_called_only_if_it_is_public_or_allowed() {
+        let server = FakeServer::start(|_| json("200 OK", "{}"));
+        let oauth = oauth(&"https://bank.example".parse().unwrap());
+        let port = server.url("/").port().unwrap();
+        for (address, forbidden) in [
+            (format!("http://127.0.0.1:{port}/jwks"), Forbidden::Scheme),
+            (
+                format!("https://127.0.0.1:{port}/jwks"),
+                Forbidden::NotPublic,
+            ),
+            (
+                format!("https://localhost:{port}/jwks"),
+                Forbidden::NotPublic,
+            ),
+            (
+                "https://169.254.169.254/latest".to_owned(),
+                Forbidden::NotPublic,
+            ),
+            (
+                "https://[64:ff9b::a00:1]/jwks".to_owned(),
+                Forbidden::NotPublic,
+            ),
+            ("https://bank.example:22/jwks".to_owned(), Forbidden::Port),
+            (
+                "https://bank@bank.example/jwks".to_owned(),
+                Forbidden::UserInfo,
+            ),
+            ("ftp://bank.example/jwks".to_owned(), Forbidden::Scheme),
+        ] {
+            let fetched = fetcher(false)
+                .fetch(&oauth, &address.parse().unwrap())
+                .await;
+            assert_eq!(fetched.err(), Some(forbidden.into()), "{address}");
+        }
+        assert!(server.requests().is_empty());
+        // Where the gateway serves this machine only, this machine may be named.
+        let here = fetcher(true).fetch(&oauth, &server.url("/jwks")).await;
+        assert!(here.is_ok(), "{here:?}");
+        assert_eq!(server.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn t10_no_redirect_is_followed_to_a_document() {
+        let canary = FakeServer::start(|_| json("200 OK", "{}"));
+        for status in [301, 302, 303, 307, 308] {
+            let target = canary.url("/").to_string();
+            let line = format!("{status} Elsewhere");
+            let (_, document) =
+                fetched(move |_| response(&line, &[("location", &target)], b"{}")).await;
+            assert_eq!(document, Err(TransportError::Redirected(status)));
+        }
+        assert!(canary.requests().is_empty());
+    }
+
+    #[tokio::test]
+    async fn t11_a_document_is_bounded_and_is_no_page() {
+        let (_, longest) = fetched(|_| json("200 OK", &" ".repeat(DOCUMENT_LIMIT))).await;
+        assert_eq!(longest.map(|body| body.len()), Ok(DOCUMENT_LIMIT));
+        let (_, longer) = fetched(|_| json("200 OK", &" ".repeat(DOCUMENT_LIMIT + 1))).await;
+        assert!(
+            matches!(longer, Err(TransportError::TooLong(_))),
+            "{longer:?}"
+        );
+        let html = |_: &Request| response("200 OK", &[("content-type", "text/html")], b"{}");
+        let (_, page) = fetched(html).await;
+        assert_eq!(page, Err(TransportError::MediaType(MediaType::Html)));
+        let (_, missing) = fetched(|_| json("404 No", "{}")).await;
+        assert_eq!(missing, Err(TransportError::Status(404)));
+    }
+}

@@ -63,6 +63,7 @@ mod mint_returns;
 mod model;
 mod navigations;
 mod outgoing;
+mod outgoing_calls;
 mod overload;
 mod pages_served;
 mod published;

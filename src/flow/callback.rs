@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::calls::{self, Call, NotCalled};
+use super::calls::{Call, NotCalled};
 use super::connect;
 use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
@@ -193,7 +193,8 @@ async fn exchange(
 /// Begins calling the institution, if it is to be called now.
 fn begin<'g>(gateway: &'g Gateway, endpoint: &CallbackEndpoint) -> Result<Call<'g>, NotCalled> {
     let most = endpoint.registered().oauth.calls_at_once;
-    calls::begin(gateway, &endpoint.institution.code, most)
+    let (calls, circuits) = (&gateway.calls, &gateway.circuits);
+    calls.begin(circuits, &endpoint.institution.code, most)
 }
 
 /// Redeems a code at the institution's token endpoint.

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::Gateway;
 use super::circuits::{Circuits, Entered, Rests, Target};
 use crate::domain::id::InstitutionCode;
 
@@ -18,6 +17,29 @@ use crate::domain::id::InstitutionCode;
 pub struct Calls(Mutex<HashMap<InstitutionCode, Arc<Semaphore>>>);
 
 impl Calls {
+    /// Begins a call of which at most so many run at a time; its outcome is to be told by [`Call::tell`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotCalled`]: the institution is not to be called now.
+    pub(super) fn begin<'g>(
+        &self,
+        circuits: &'g Circuits,
+        institution: &InstitutionCode,
+        most: usize,
+    ) -> Result<Call<'g>, NotCalled> {
+        let place = self.place(institution, most);
+        let place = place.ok_or(NotCalled::TooMany(most))?;
+        let target = Target::Institution(institution.clone());
+        let entered = circuits.enter(&target, Instant::now())?;
+        Ok(Call {
+            circuits,
+            target,
+            entered,
+            _place: place,
+        })
+    }
+
     /// A place, if one of so many is free.
     fn place(&self, institution: &InstitutionCode, most: usize) -> Option<OwnedSemaphorePermit> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,28 +67,6 @@ pub(super) struct Call<'g> {
     target: Target,
     entered: Entered,
     _place: OwnedSemaphorePermit,
-}
-
-/// Begins a call of which at most so many run at a time; its outcome is to be told by [`Call::tell`].
-///
-/// # Errors
-///
-/// [`NotCalled`]: the institution is not to be called now.
-pub(super) fn begin<'g>(
-    gateway: &'g Gateway,
-    institution: &InstitutionCode,
-    most: usize,
-) -> Result<Call<'g>, NotCalled> {
-    let place = gateway.calls.place(institution, most);
-    let place = place.ok_or(NotCalled::TooMany(most))?;
-    let target = Target::Institution(institution.clone());
-    let entered = gateway.circuits.enter(&target, Instant::now())?;
-    Ok(Call {
-        circuits: &gateway.circuits,
-        target,
-        entered,
-        _place: place,
-    })
 }
 
 impl Call<'_> {

@@ -3,10 +3,12 @@
 //! The check is made for each connection, on the addresses that a name resolves to, not on the name beforehand.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder};
+use tokio::net::lookup_host;
 use url::{Host, Url};
 
 use super::Outgoing;
@@ -37,7 +39,7 @@ impl Guarded {
     ) -> Result<Self, reqwest::Error> {
         let proxy = outgoing.proxy_host().map(str::to_owned);
         let has_proxy = proxy.is_some();
-        let resolver = GuardedResolver { proxy };
+        let resolver = GuardedResolver { look_up, proxy };
         Ok(Self {
             guarded: configure(outgoing.builder().dns_resolver(resolver)).build()?,
             allowed: configure(outgoing.builder()).build()?,
@@ -63,22 +65,33 @@ impl Guarded {
     }
 }
 
-/// Resolves names with the system's resolver and keeps the public addresses.
+/// Resolves names and keeps the public addresses, for each connection anew.
 struct GuardedResolver {
+    look_up: LookUp,
     /// The host of the operator's proxy, which may be anywhere.
     proxy: Option<String>,
+}
+
+/// Finds the addresses of a name.
+type LookUp = fn(String) -> LookingUp;
+type LookingUp = Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Asks the system's resolver.
+fn look_up(name: String) -> LookingUp {
+    Box::pin(async move { Ok(lookup_host((name, 0)).await?.collect()) })
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let is_proxy = self.proxy.as_deref() == Some(name.as_str());
+        let looking = (self.look_up)(name.as_str().to_owned());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            if is_proxy {
-                return Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs);
-            }
-            let public = public_only(found)?;
-            Ok(Box::new(public.into_iter()) as Addrs)
+            let found = looking.await?;
+            let found = match is_proxy {
+                true => found,
+                false => public_only(found.into_iter())?,
+            };
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
@@ -91,7 +104,7 @@ async fn look_here(url: &Url) -> Result<(), Forbidden> {
     let Some(Host::Domain(name)) = url.host() else {
         return Ok(());
     };
-    let found = tokio::time::timeout(TIME, tokio::net::lookup_host((name, 0))).await;
+    let found = tokio::time::timeout(TIME, lookup_host((name, 0))).await;
     let Ok(Ok(mut found)) = found else {
         return Ok(());
     };
@@ -123,5 +136,64 @@ mod tests {
         let private = found(&["10.0.0.1:0", "[fd00::1]:0"]);
         assert_eq!(public_only(private.into_iter()), Err(Forbidden::NotPublic));
         assert_eq!(public_only(std::iter::empty()), Err(Forbidden::NotPublic));
+    }
+
+    async fn resolved(resolver: &GuardedResolver, name: &str) -> Result<Vec<SocketAddr>, String> {
+        let found = resolver.resolve(name.parse().unwrap()).await;
+        found
+            .map(Iterator::collect)
+            .map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn s2_a_name_that_leads_elsewhere_the_next_time_is_refused_then() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        fn rebinding(_: String) -> LookingUp {
+            let address = match ASKED.fetch_add(1, Ordering::SeqCst) {
+                0 => "1.1.1.1:0",
+                _ => "169.254.169.254:0",
+            };
+            Box::pin(async move { Ok(vec![address.parse().unwrap()]) })
+        }
+        let resolver = GuardedResolver {
+            look_up: rebinding,
+            proxy: None,
+        };
+        let public = Ok(vec!["1.1.1.1:0".parse().unwrap()]);
+        assert_eq!(resolved(&resolver, "hooks.example").await, public);
+        let refused = Err(Forbidden::NotPublic.to_string());
+        assert_eq!(resolved(&resolver, "hooks.example").await, refused);
+    }
+
+    #[tokio::test]
+    async fn s2_the_addresses_that_are_dialled_are_checked_but_for_the_operators_proxy() {
+        let with = |proxy: Option<&str>| GuardedResolver {
+            look_up,
+            proxy: proxy.map(str::to_owned),
+        };
+        let refused = Err(Forbidden::NotPublic.to_string());
+        assert_eq!(resolved(&with(None), "localhost").await, refused);
+        assert_eq!(
+            resolved(&with(Some("proxy.internal")), "localhost").await,
+            refused
+        );
+        assert!(
+            resolved(&with(Some("localhost")), "localhost")
+                .await
+                .is_ok()
+        );
+        // The same where a client dials.
+        let clients = Guarded::new(&Outgoing::default(), |builder| builder).unwrap();
+        let url: Url = "https://localhost./".parse().unwrap();
+        let client = clients.client(&url, Allowed::default()).await.unwrap();
+        let error = client
+            .get(url)
+            .send()
+            .await
+            .err()
+            .expect("it is not dialled");
+        let said = super::super::describe(error);
+        assert!(said.contains(&Forbidden::NotPublic.to_string()), "{said}");
     }
 }

@@ -1,5 +1,7 @@
 //! Back to the app (`security` B1-B3, `design` decisions 8 and 9).
 
+use std::sync::Arc;
+
 use guichet::app::{self, Sources};
 use guichet::config::{Config, Environment};
 use guichet::domain::id::AttemptId;

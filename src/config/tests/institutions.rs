@@ -480,7 +480,7 @@ fn t5_a_registration_has_a_certificate_where_its_institution_wants_one_and_nowhe
     }
     let load = |bank: &str, keys: &str| {
         put(folder.path(), "institutions/bank.toml", bank);
-        let own = registration("").replace("client_secret = \"s3cret-of-the-client\"\n", "");
+        let own = registration("").replace("client_secret = \"y\"\n", "");
         let text = format!("{LEAST}{own}{keys}");
         load_in(folder.path(), &text, &[])
     };

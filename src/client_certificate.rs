@@ -103,12 +103,12 @@ fn pem(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Zeroi
     let mut pem = Zeroizing::new(String::with_capacity(sections.iter().map(size).sum()));
     for (label, der) in sections {
         let text = Zeroizing::new(STANDARD.encode(der));
-        write!(pem, "-----BEGIN {label}-----\n").expect("a String takes any text");
+        writeln!(pem, "-----BEGIN {label}-----").expect("a String takes any text");
         for line in text.as_bytes().chunks(LINE) {
             pem.extend(line.iter().copied().map(char::from));
             pem.push('\n');
         }
-        write!(pem, "-----END {label}-----\n").expect("a String takes any text");
+        writeln!(pem, "-----END {label}-----").expect("a String takes any text");
     }
     pem
 }

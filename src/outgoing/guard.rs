@@ -187,12 +187,7 @@ mod tests {
         let clients = Guarded::new(&Outgoing::default(), |builder| builder).unwrap();
         let url: Url = "https://localhost./".parse().unwrap();
         let client = clients.client(&url, Allowed::default()).await.unwrap();
-        let error = client
-            .get(url)
-            .send()
-            .await
-            .err()
-            .expect("it is not dialled");
+        let error = client.get(url).send().await.expect_err("it is not dialled");
         let said = super::super::describe(error);
         assert!(said.contains(&Forbidden::NotPublic.to_string()), "{said}");
     }

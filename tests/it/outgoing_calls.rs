@@ -258,6 +258,10 @@ async fn while_an_institution_rests_a_person_is_told_at_once_and_their_code_is_n
 }
 
 /// How many people come at once, and how many of their exchanges may be under way: `docs/PERFORMANCE.md` has more of both.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how much is measured is asked for where the tests are started"
+)]
 fn asked_for(variable: &str, usual: usize) -> usize {
     let asked = std::env::var(variable).ok();
     asked.map_or(usual, |asked| asked.parse().expect("a number"))

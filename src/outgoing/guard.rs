@@ -125,6 +125,7 @@ fn public_only(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_server::{FakeServer, json};
 
     #[test]
     fn s2_a_name_keeps_its_public_addresses_only() {
@@ -184,10 +185,22 @@ mod tests {
                 .is_ok()
         );
         // The same where a client dials.
-        let clients = Guarded::new(&Outgoing::default(), |builder| builder).unwrap();
-        let url: Url = "https://localhost./".parse().unwrap();
-        let client = clients.client(&url, Allowed::default()).await.unwrap();
-        let error = client.get(url).send().await.expect_err("it is not dialled");
+        fn to_this_machine(_: String) -> LookingUp {
+            Box::pin(async { Ok(vec![([127, 0, 0, 1], 0).into()]) })
+        }
+        let server = FakeServer::start(|_| json("200 OK", "{}"));
+        let resolver = GuardedResolver {
+            look_up: to_this_machine,
+            proxy: None,
+        };
+        let builder = Outgoing::default().builder().dns_resolver(resolver);
+        let port = server.url("/").port().unwrap();
+        let request = builder
+            .build()
+            .unwrap()
+            .get(format!("http://hooks.example:{port}/"));
+        let error = request.send().await.expect_err("it is not dialled");
+        assert!(server.requests().is_empty());
         let said = super::super::describe(error);
         assert!(said.contains(&Forbidden::NotPublic.to_string()), "{said}");
     }

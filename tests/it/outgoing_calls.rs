@@ -272,6 +272,7 @@ async fn people_at_an_institution_that_hangs_take_bounded_memory() {
     let people = asked_for("GUICHET_TEST_PEOPLE", 200);
     let at_once = asked_for("GUICHET_TEST_CALLS_AT_ONCE", 50);
     let setup = Setup {
+        links: "members_per_user = 10000\n".to_owned(),
         oauth: format!("calls_at_once = {at_once}\n[oauth.timeouts]\ntotal_seconds = 60\n"),
         ..Setup::default()
     };

@@ -29,7 +29,7 @@ pub mod link;
 pub mod maintenance;
 pub mod member;
 pub mod name;
-mod rebind;
+pub mod rebind;
 pub mod record;
 pub mod refresh;
 pub mod replay;

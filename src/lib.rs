@@ -18,6 +18,7 @@ pub mod aggregator;
 pub mod app;
 pub mod certificate;
 pub mod cli;
+pub mod client_certificate;
 pub mod config;
 pub mod domain;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub mod signature;
 pub mod steps;
 pub mod store;
 pub mod telemetry;
+pub mod watched_files;
 pub mod webhook;
 pub mod worker;
 

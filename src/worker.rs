@@ -14,17 +14,23 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::flow::certificates::Told;
 use crate::flow::circuits::Target;
 use crate::flow::deadlines::Upkeep;
 use crate::flow::duties::{Ask, Duty, Home, Line, Reserved, Spot};
 use crate::flow::turns::Turns;
 use crate::flow::watch::{self, Watch};
-use crate::flow::{Gateway, Internal, claim, deadlines, duties, maintenance, timeline};
+use crate::flow::{
+    Gateway, Internal, certificates, claim, deadlines, duties, maintenance, timeline,
+};
 use crate::log_context;
 use crate::webhook::Webhooks;
 
 /// How often the store is looked over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the files of client certificates are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 
 /// How many duties this process has taken up at a time, in all: more than the lines of any client hold.
 const SIDE_BY_SIDE: usize = 1024;
@@ -48,6 +54,7 @@ pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: Cancellati
         look(&gateway, &overdue, &shutdown),
         keep_time(&gateway, &shutdown),
         watch_maintenance(&gateway, &shutdown),
+        watch_certificates(&gateway, &shutdown),
         sweep(&gateway, &overdue, &shutdown),
         upkeep(&gateway, &shutdown),
         watch_institutions(&gateway, &shutdown),
@@ -266,6 +273,17 @@ async fn watch_maintenance(gateway: &Gateway, shutdown: &CancellationToken) {
     }
 }
 
+/// Looks at the files of client certificates, again and again.
+async fn watch_certificates(gateway: &Arc<Gateway>, shutdown: &CancellationToken) {
+    let mut looks = every(CERTIFICATES_EVERY);
+    let mut told = Told::default();
+    while is_next(&mut looks, shutdown).await {
+        if let Err(error) = certificates::look(gateway, &mut told).await {
+            tracing::error!(%error, "client certificates could not be looked at; it is tried again");
+        }
+    }
+}
+
 /// Ends overdue windows whenever there are any.
 async fn sweep(gateway: &Arc<Gateway>, overdue: &Notify, shutdown: &CancellationToken) {
     loop {
@@ -315,7 +333,11 @@ async fn watch_institutions(gateway: &Gateway, shutdown: &CancellationToken) {
 }
 
 fn every_look() -> Interval {
-    let mut looks = tokio::time::interval(LOOK_EVERY);
+    every(LOOK_EVERY)
+}
+
+fn every(pause: Duration) -> Interval {
+    let mut looks = tokio::time::interval(pause);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     looks
 }

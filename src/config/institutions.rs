@@ -4,6 +4,7 @@ mod calls;
 mod fields;
 mod help;
 mod layers;
+mod outgoing;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,14 @@ use super::document::{Document, Reference};
 use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
+use crate::domain::allowed_host::AllowedHost;
 use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
 use crate::domain::call::CallName;
 use crate::domain::client_authentication::{AuthenticationMethod, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode, SubjectSource,
+    CALLS_AT_ONCE, Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode,
+    SubjectSource,
 };
 use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
 use crate::domain::window::ErrorReason;
@@ -312,6 +315,17 @@ struct RawOAuth {
     #[serde(default = "yes")]
     watch: bool,
     client_authentication: MethodName,
+    #[serde(default, deserialize_with = "value::section")]
+    mtls_endpoint_aliases: outgoing::RawAliases,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    interaction_id_header: Option<String>,
+    #[serde(default)]
+    traceparent: bool,
+    #[serde(default)]
+    allow_hosts: Vec<AllowedHost>,
+    #[serde(default)]
+    calls_at_once: CallsAtOnce,
     basic_encoding: Option<BasicEncoding>,
     #[serde(default)]
     scopes: Vec<Scope>,
@@ -339,6 +353,17 @@ struct RawOAuth {
     consent_days: Option<Duration>,
     #[serde(default = "yes")]
     revoke_replaced: bool,
+}
+
+/// How many calls that a person waits for may be under way.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct CallsAtOnce(#[serde(deserialize_with = "value::between::<1, 10_000, _>")] u64);
+
+impl Default for CallsAtOnce {
+    fn default() -> Self {
+        Self(CALLS_AT_ONCE as u64)
+    }
 }
 
 fn yes() -> bool {
@@ -383,6 +408,8 @@ impl Default for RawRefresh {
 enum MethodName {
     ClientSecretBasic,
     ClientSecretPost,
+    TlsClientAuth,
+    SelfSignedTlsClientAuth,
     None,
 }
 
@@ -521,6 +548,12 @@ impl RawOAuth {
             .subject
             .map(|subject| subject.build(reading))
             .transpose();
+        let asks = matches!(&subject, Ok(Some(SubjectSource::Identify { .. })));
+        let has_revocation = self.revocation_endpoint.is_some();
+        let aliases = self.mtls_endpoint_aliases;
+        let mtls_aliases = aliases.build(reading, has_revocation, asks);
+        let (headers, interaction_id) = (self.headers, self.interaction_id_header);
+        let call_headers = outgoing::headers(reading, headers, interaction_id, self.traceparent);
         let values = values::build(reading, self.values);
         let around = calls::Surroundings {
             values: &values,
@@ -528,7 +561,10 @@ impl RawOAuth {
                 .as_ref()
                 .ok()
                 .and_then(|subject| Some(subject.as_ref()?.field())),
-            has_secret: self.client_authentication != MethodName::None,
+            has_secret: matches!(
+                self.client_authentication,
+                MethodName::ClientSecretBasic | MethodName::ClientSecretPost
+            ),
             consent: self.consent_days,
         };
         let calls = around.calls(reading, self.calls, self.authorize_parameters);
@@ -580,6 +616,10 @@ impl RawOAuth {
             consent: self.consent_days,
             revoke_replaced: self.revoke_replaced,
             error_map: self.errors,
+            mtls_aliases,
+            call_headers,
+            allow_hosts: self.allow_hosts,
+            calls_at_once: usize::try_from(self.calls_at_once.0).unwrap_or(CALLS_AT_ONCE),
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
         })
@@ -605,6 +645,10 @@ impl RawOAuth {
                 AuthenticationMethod::ClientSecretBasic(encoding.unwrap_or_default()),
             ),
             (MethodName::ClientSecretPost, None) => Ok(AuthenticationMethod::ClientSecretPost),
+            (MethodName::TlsClientAuth, None) => Ok(AuthenticationMethod::TlsClientAuth),
+            (MethodName::SelfSignedTlsClientAuth, None) => {
+                Ok(AuthenticationMethod::SelfSignedTlsClientAuth)
+            }
             (MethodName::None, None) => Ok(AuthenticationMethod::None),
             (_, Some(_)) => Err(reading.invalid(
                 "oauth.basic_encoding",

@@ -240,6 +240,8 @@ pub struct Registration {
     pub client_secret: Option<Inline>,
     pub client_secret_file: Option<PathBuf>,
     pub client_secret_env: Option<String>,
+    pub certificate_file: Option<PathBuf>,
+    pub certificate_key_file: Option<PathBuf>,
     pub redirect_uri: Option<HttpsUrl>,
     pub redirect_uri_alias: Option<Label>,
     pub scopes: Option<Vec<Scope>>,

@@ -1,6 +1,7 @@
 //! The client: an API customer, its registrations, and its webhook endpoints.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,6 +133,8 @@ pub struct Registration {
     pub client_id: String,
     /// How it authenticates there, with its client secret.
     pub client_authentication: ClientAuthentication,
+    /// The certificate that it shows in TLS, where it has one.
+    pub certificate: Option<CertificateFiles>,
     /// The registered redirect URI: `{public_url}/oauth/redirect_from/{client}/{institution}` unless configured.
     pub redirect_uri: Url,
     /// What requests have in its place, if the institution knows it by a name.
@@ -140,6 +143,15 @@ pub struct Registration {
     pub scopes: Option<Vec<String>>,
     /// What happens to an authorization response in another browser than the attempt's.
     pub unbound_callback: UnboundCallback,
+}
+
+/// Where a certificate and its key are, in PEM. They are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CertificateFiles {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// What happens to an authorization response in another browser than the attempt's (docs/SECURITY.md).

@@ -10,6 +10,10 @@ pub enum AuthenticationMethod {
     ClientSecretBasic(BasicEncoding),
     /// Id and secret in the form.
     ClientSecretPost,
+    /// A certificate of an authority that the institution trusts (RFC 8705 section 2.1).
+    TlsClientAuth,
+    /// A certificate that the institution knows itself (RFC 8705 section 2.2).
+    SelfSignedTlsClientAuth,
     /// A public client: the id alone.
     None,
 }
@@ -20,6 +24,8 @@ impl AuthenticationMethod {
         match self {
             Self::ClientSecretBasic(_) => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
             Self::None => "none",
         }
     }
@@ -46,16 +52,18 @@ pub enum ClientAuthentication {
     ClientSecretBasic(BasicEncoding, SecretString),
     /// The id and this client secret in the form.
     ClientSecretPost(SecretString),
+    /// The id, beside the certificate that TLS shows (RFC 8705 section 2): that of the registration's files.
+    Certificate,
     /// The id alone.
     None,
 }
 
 impl ClientAuthentication {
-    /// The client secret; a public client has none.
+    /// The client secret; a public client and one with a certificate have none.
     pub fn client_secret(&self) -> Option<&SecretString> {
         match self {
             Self::ClientSecretBasic(_, secret) | Self::ClientSecretPost(secret) => Some(secret),
-            Self::None => None,
+            Self::Certificate | Self::None => None,
         }
     }
 }

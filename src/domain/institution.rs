@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::allowed_host::AllowedHost;
 use super::background::BackgroundRules;
 use super::call::{CallName, Calls};
 use super::client::Logo;
@@ -131,6 +132,14 @@ pub struct OAuth {
     pub revoke_replaced: bool,
     /// The institution's own error codes and their reasons.
     pub error_map: BTreeMap<String, ErrorReason>,
+    /// Where those are asked that show a certificate in TLS.
+    pub mtls_aliases: MtlsAliases,
+    /// What calls carry besides.
+    pub call_headers: CallHeaders,
+    /// Hosts that its metadata may name although they are private.
+    pub allow_hosts: Vec<AllowedHost>,
+    /// How many calls that a person waits for may be under way, in this process.
+    pub calls_at_once: usize,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long one whole call may take.
@@ -147,6 +156,32 @@ pub struct Discovery {
     /// Whether a change of what it publishes is told.
     pub is_watched: bool,
 }
+
+/// The endpoints for those that show a certificate, where they differ (`mtls_endpoint_aliases`, RFC 8705 section 5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MtlsAliases {
+    /// In place of the token endpoint.
+    pub token_endpoint: Option<Url>,
+    /// In place of the revocation endpoint.
+    pub revocation_endpoint: Option<Url>,
+    /// In place of the endpoint that says who signed in.
+    pub userinfo_endpoint: Option<Url>,
+}
+
+/// What every call to an institution carries besides what the protocol wants. Names and values were checked for their
+/// characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallHeaders {
+    /// The same in every call.
+    pub fixed: BTreeMap<String, String>,
+    /// The header with an id of the call's own (`x-fapi-interaction-id` at many).
+    pub interaction_id: Option<String>,
+    /// Whether there is a `traceparent` (W3C Trace Context).
+    pub traceparent: bool,
+}
+
+/// How many calls that a person waits for may be under way at an institution, unless its file says otherwise.
+pub const CALLS_AT_ONCE: usize = 100;
 
 /// How an institution's tokens are refreshed (RFC 6749 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,9 @@ pub struct TokenSet {
     pub consent_expires_at: Option<Timestamp>,
     /// What belongs to the connection, and stands in the calls about it.
     pub values: ConnectionValues,
+    /// The thumbprint of the client certificate that was shown when it was issued: the access token may be bound to that
+    /// (`x5t#S256`, RFC 8705 section 3).
+    pub bound_to: Option<String>,
 }
 
 /// The layout that [`TokenSet::to_bytes`] writes.
@@ -45,6 +48,8 @@ struct Written {
     consent_expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "ConnectionValues::is_empty")]
     values: ConnectionValues,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bound_to: Option<String>,
 }
 
 impl Drop for Written {
@@ -69,6 +74,7 @@ impl TokenSet {
             expires_at: self.expires_at,
             consent_expires_at: self.consent_expires_at,
             values: self.values.clone(),
+            bound_to: self.bound_to.clone(),
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
@@ -92,6 +98,7 @@ impl TokenSet {
             expires_at: written.expires_at,
             consent_expires_at: written.consent_expires_at,
             values: std::mem::take(&mut written.values),
+            bound_to: written.bound_to.take(),
         })
     }
 }
@@ -109,6 +116,7 @@ mod tests {
             expires_at: Timestamp::from_second(1_800_000_000).ok(),
             consent_expires_at: Timestamp::from_second(1_900_000_000).ok(),
             values: ConnectionValues::of_consent("C-1".to_owned()),
+            bound_to: Some("a-thumbprint".to_owned()),
         };
         let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
         assert_eq!(read.access_token.expose_secret(), "access");
@@ -119,13 +127,15 @@ mod tests {
                 read.scope,
                 read.expires_at,
                 read.consent_expires_at,
-                read.values
+                read.values,
+                read.bound_to
             ),
             (
                 token_set.scope,
                 token_set.expires_at,
                 token_set.consent_expires_at,
-                token_set.values
+                token_set.values,
+                token_set.bound_to
             )
         );
         for (bytes, expected) in [

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::calls::{Call, NotCalled};
 use super::connect;
 use super::failure::{FailureCause, fail, tell_operator};
 use super::registration::CallbackEndpoint;
@@ -183,11 +184,21 @@ async fn exchange(
         values: &values,
     };
     let noted = at.noted(&evidence.calls);
-    match redeem(&gateway, &endpoint, noted, &authorized).await {
+    let call = match begin(&gateway, &endpoint) {
+        Ok(call) => call,
+        Err(not_called) => {
+            let cause = FailureCause::new(ErrorReason::ProviderError, not_called.to_string());
+            let ended = fail(&gateway, &subject, &evidence, cause).await;
+            give_back_consent(&gateway, &endpoint, &subject, &values).await;
+            return ended;
+        }
+    };
+    match redeem(&gateway, &endpoint, noted, &authorized, &call).await {
         Ok(exchanged) => {
-            connect::connect(&gateway, &endpoint, &subject, &evidence, exchanged).await
+            connect::connect(&gateway, &endpoint, &subject, &evidence, exchanged, call).await
         }
         Err(failed) => {
+            drop(call);
             let ExchangeFailure { error, issued, .. } = *failed;
             let cause = FailureCause::of(error.meaning(at.oauth), error.to_string());
             let ended = fail(&gateway, &subject, &evidence, cause).await;
@@ -197,12 +208,20 @@ async fn exchange(
     }
 }
 
+/// Begins calling the institution, if it is to be called now.
+fn begin<'g>(gateway: &'g Gateway, endpoint: &CallbackEndpoint) -> Result<Call<'g>, NotCalled> {
+    let most = endpoint.registered().oauth.calls_at_once;
+    let (calls, circuits) = (&gateway.calls, &gateway.circuits);
+    calls.begin(circuits, &endpoint.institution.code, most)
+}
+
 /// Redeems a code at the institution's token endpoint.
 async fn redeem(
     gateway: &Gateway,
     endpoint: &CallbackEndpoint,
     at: Registered<'_>,
     authorized: &Authorized<'_>,
+    call: &Call<'_>,
 ) -> Result<Exchanged, Box<ExchangeFailure>> {
     let labels = [
         endpoint.client.id.as_str(),
@@ -210,7 +229,9 @@ async fn redeem(
     ];
     let _timing = gateway.metrics.token_endpoint.start(labels);
     let now = gateway.now();
-    gateway.oauth.exchange(at, authorized, now).await
+    let redeemed = gateway.oauth.exchange(at, authorized, now).await;
+    call.tell(!matches!(&redeemed, Err(failed) if failed.is_outage()));
+    redeemed
 }
 
 /// Redeems the code and revokes the tokens it gives, so that nobody else can use the code.
@@ -221,8 +242,8 @@ async fn burn(
     sealed: Vec<u8>,
     callback: AuthorizationResponse,
 ) {
-    let oauth = endpoint.registered().oauth;
-    if !oauth.takes_back() {
+    let at = endpoint.registered();
+    if !at.oauth.takes_back() {
         return;
     }
     let Some(secrets) = unseal(&gateway, &callback, &sealed) else {
@@ -238,13 +259,24 @@ async fn burn(
         secrets: &secrets,
         values: &values,
     };
-    let redeemed = redeem(&gateway, &endpoint, endpoint.registered(), &authorized).await;
+    let call = match begin(&gateway, &endpoint) {
+        Ok(call) => call,
+        Err(not_called) => {
+            tracing::warn!(
+                error = %not_called,
+                "the code of an ended attempt could not be redeemed"
+            );
+            return give_back_consent(&gateway, &endpoint, &subject, &values).await;
+        }
+    };
+    let redeemed = redeem(&gateway, &endpoint, at, &authorized, &call).await;
+    drop(call);
     let issued = match redeemed {
         Ok(exchanged) => Issued::from(&exchanged.token_set),
         Err(failed) => {
             let error = &failed.error;
             tracing::warn!(%error, "the code of an ended attempt could not be redeemed");
-            if let Meaning::NotSetUp(setup) = error.meaning(oauth) {
+            if let Meaning::NotSetUp(setup) = error.meaning(at.oauth) {
                 let labels = metrics::of(&subject.member);
                 tell_operator(&gateway, labels, setup, &error.to_string());
             }

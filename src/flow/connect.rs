@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::calls::Call;
 use super::failure::{FailureCause, fail};
 use super::registration::CallbackEndpoint;
 use super::report::Evidence;
@@ -29,15 +30,18 @@ const MERGES: usize = 3;
 /// that has this login already.
 ///
 /// If the window ended meanwhile (superseded, expired, deleted), or the login may not be connected here,
-/// nothing is kept and the tokens are revoked.
+/// nothing is kept and the tokens are revoked. `call` is given up once the institution has said who signed in.
 pub(super) async fn connect(
     gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
     evidence: &Evidence,
     exchanged: Exchanged,
+    call: Call<'_>,
 ) -> Result<(), Internal> {
-    let fingerprints = match fingerprints(gateway, endpoint, subject, evidence, &exchanged).await {
+    let fingerprints = fingerprints(gateway, endpoint, subject, evidence, &exchanged).await;
+    drop(call);
+    let fingerprints = match fingerprints {
         Ok(fingerprints) => fingerprints,
         Err(error) => {
             let meaning = error.meaning(endpoint.registered().oauth);

@@ -11,7 +11,8 @@
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
 //! sent; [`import`] and [`export`] how grants come from another gateway and go to one; [`duties`] how what is due is
 //! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, `background`
-//! how members are pulled that nobody asks for, [`circuits`] how what fails rests, and [`maintenance`] how an institution
+//! how members are pulled that nobody asks for, [`circuits`] how what fails rests, [`calls`] how many calls people wait for, [`certificates`] how those are kept that
+//! clients show to institutions, and [`maintenance`] how an institution
 //! is not used for now, [`watch`] whether what it shows of itself has changed. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
 //! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`rounds`] how every member is looked after, [`idempotency`] a request that is sent
@@ -26,7 +27,9 @@ pub mod aggregate;
 mod background;
 pub mod brakes;
 pub mod callback;
+pub mod calls;
 pub mod cancel;
+pub mod certificates;
 pub mod challenges;
 pub mod circuits;
 pub mod claim;
@@ -118,13 +121,15 @@ pub struct Gateway {
     /// What time it is.
     pub clock: Timeline,
     /// Where randomness comes from.
-    pub random: Box<dyn Random>,
+    pub random: Arc<dyn Random>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The exchanges that run in this process.
     pub under_way: under_way::UnderWay,
     /// What rests because it failed.
     pub circuits: Circuits,
+    /// The calls to institutions that people wait for.
+    pub calls: calls::Calls,
     /// The jobs that wait to be claimed.
     pub claims: Claims,
     /// The institutions that operators say are not used for now.

@@ -141,6 +141,10 @@ pub struct Metrics {
     pub revocations: Counters<3>,
     /// Whether refusals are counted against nobody, by client, institution and what is refused.
     pub braked: Gauges<3>,
+    /// In how many seconds a client's certificate ends, by client and institution.
+    pub client_certificate_expires: Gauges<2>,
+    /// Certificates that changed and cannot be used, by client and institution.
+    pub client_certificates_unsound: Counters<2>,
     /// Reports of the aggregator, by client, institution and the job's status.
     pub job_reports: Counters<3>,
     /// Webhook tries, by client and [`Delivered`].
@@ -274,6 +278,16 @@ impl Metrics {
                     Label::OAuthInstitution,
                     Label::OneOf("refused", Refused::ALL.map(Refused::name).to_vec()),
                 ],
+            ),
+            client_certificate_expires: new.gauges_where_set(
+                "client_certificate_expires_seconds",
+                "In how many seconds the certificate that a client shows to an institution ends",
+                flow(),
+            ),
+            client_certificates_unsound: new.counters(
+                "client_certificates_unsound",
+                "Client certificates that changed and cannot be used",
+                flow(),
             ),
             job_reports: new.counters(
                 "job_reports",

@@ -35,7 +35,7 @@ pub fn authenticate(
             add("client_id", id);
             add("client_secret", secret.expose_secret());
         }
-        ClientAuthentication::None => add("client_id", id),
+        ClientAuthentication::Certificate | ClientAuthentication::None => add("client_id", id),
     }
 }
 
@@ -48,7 +48,9 @@ pub fn secrets(registration: &Registration) -> impl Iterator<Item = Zeroizing<St
         ClientAuthentication::ClientSecretBasic(encoding, secret) => {
             Some(basic(*encoding, &registration.client_id, secret))
         }
-        ClientAuthentication::ClientSecretPost(_) | ClientAuthentication::None => None,
+        ClientAuthentication::ClientSecretPost(_)
+        | ClientAuthentication::Certificate
+        | ClientAuthentication::None => None,
     };
     secret.into_iter().chain(basic)
 }

@@ -60,6 +60,7 @@ impl OAuthClient {
                     values: &tokens.values,
                 };
                 let call = &at.oauth.calls.identify;
+                let endpoint = at.userinfo_endpoint(endpoint);
                 let reply = self.call(call, Some(endpoint), &[], &filling).await?;
                 let subject = reply.members.somebody(field);
                 if let Some(calls) = at.calls {
@@ -89,7 +90,7 @@ mod tests {
     use secrecy::SecretString;
 
     use super::super::scrub::Scrubber;
-    use super::super::test_support::{at, oauth, registration};
+    use super::super::test_support::{at, client, oauth, registration};
     use super::super::transport_error::MediaType;
     use super::*;
     use crate::domain::token_set::TokenSet;
@@ -105,6 +106,7 @@ mod tests {
                 expires_at: None,
                 consent_expires_at: None,
                 values: Default::default(),
+                bound_to: None,
             },
             subject: subject.map(str::to_owned),
             scrubber: Scrubber::of(["CANARY-access"]),
@@ -122,7 +124,7 @@ mod tests {
             endpoint: server.url("/userinfo"),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let outcome = client
             .identify(at(&oauth, &registration()), &exchanged(None))
             .await;
@@ -261,7 +263,7 @@ mod tests {
             endpoint: "http://bank.example/userinfo".parse().unwrap(),
             field: "sub".to_owned(),
         });
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client
             .identify(at(&oauth, &registration()), &exchanged(None))
             .await
@@ -273,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_no_call_is_needed_none_is_made() {
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let mut oauth = oauth(&"https://bank.invalid".parse().unwrap());
         let of_response = exchanged(Some("ada"));
         assert_eq!(

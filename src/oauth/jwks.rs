@@ -23,8 +23,8 @@ impl OAuthClient {
         is_enough: impl Fn(&PublishedKeys) -> bool,
     ) -> Result<Arc<PublishedKeys>, KeysError> {
         let at = oauth.discovery.jwks_uri.as_ref();
-        let at = (at.ok_or(KeysError::NotConfigured)?, oauth.into());
-        self.keys.keys(&self.transport, at, now, is_enough).await
+        let at = (at.ok_or(KeysError::NotConfigured)?, &oauth.allow_hosts[..]);
+        self.keys.keys(&self.fetcher, at, now, is_enough).await
     }
 
     /// The institution's keys as they are published now: neither taken from those that are kept, nor kept.
@@ -35,7 +35,7 @@ impl OAuthClient {
     pub async fn published_keys(&self, oauth: &OAuth) -> Result<PublishedKeys, KeysError> {
         let at = oauth.discovery.jwks_uri.as_ref();
         let at = at.ok_or(KeysError::NotConfigured)?;
-        let (keys, _) = key_cache::read(&self.transport, at, oauth.into()).await?;
+        let (keys, _) = key_cache::read(&self.fetcher, at, &oauth.allow_hosts).await?;
         Ok(keys)
     }
 }
@@ -47,7 +47,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::published_keys::tests::set_of;
-    use super::super::test_support::oauth;
+    use super::super::test_support::{client, oauth};
     use super::super::transport_error::TransportError;
     use super::*;
     use crate::fake_server::{FakeServer, json, response};
@@ -81,7 +81,7 @@ mod tests {
                 server,
                 kids,
                 is_broken,
-                client: OAuthClient::new(Default::default()).unwrap(),
+                client: client(),
                 oauth,
                 begun: Instant::now(),
             }
@@ -189,7 +189,7 @@ mod tests {
             let server = FakeServer::start(move |_| json("200 OK", &body));
             let mut oauth = oauth(&server.url("/"));
             oauth.discovery.jwks_uri = Some(server.url("/keys"));
-            let client = OAuthClient::new(Default::default()).unwrap();
+            let client = client();
             let error = client.keys(&oauth, Instant::now(), |_| true).await;
             let error = error.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
@@ -203,7 +203,7 @@ mod tests {
         let server = FakeServer::start(move |_| response("302 A", &[("location", &target)], b""));
         let mut oauth = oauth(&server.url("/"));
         oauth.discovery.jwks_uri = Some(server.url("/keys"));
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client.keys(&oauth, Instant::now(), |_| true).await;
         let expected = KeysError::Call(TransportError::Redirected(302));
         assert_eq!(error.unwrap_err(), expected);
@@ -213,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn without_an_address_there_are_no_keys() {
         let oauth = oauth(&"https://bank.invalid".parse().unwrap());
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let error = client.keys(&oauth, Instant::now(), |_| true).await;
         assert_eq!(error.unwrap_err(), KeysError::NotConfigured);
     }

@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
+use super::fetch::Fetcher;
 use super::published_keys::{KeySetError, PublishedKeys};
-use super::transport::{Limits, Transport};
 use super::transport_error::TransportError;
+use crate::domain::allowed_host::AllowedHost;
 
 /// For how long keys are kept: at least, where nobody says, and at most.
 const LIFE: [Duration; 3] = [
@@ -114,8 +115,8 @@ impl KeyCache {
     /// The keys at that address. They are read anew if those that are kept are not enough and may be out of date.
     pub async fn keys(
         &self,
-        transport: &Transport,
-        (at, limits): (&Url, Limits),
+        fetcher: &Fetcher,
+        (at, allow_hosts): (&Url, &[AllowedHost]),
         now: Instant,
         is_enough: impl Fn(&PublishedKeys) -> bool,
     ) -> Result<Arc<PublishedKeys>, KeysError> {
@@ -128,7 +129,7 @@ impl KeyCache {
         if let Some(keys) = kept.known().now(now, &is_enough) {
             return keys;
         }
-        let read = read(transport, at, limits).await;
+        let read = read(fetcher, at, allow_hosts).await;
         let mut known = kept.known();
         known.learn(now, read);
         let unread = || known.error.clone().unwrap_or(KeysError::NotConfigured);
@@ -144,11 +145,11 @@ impl KeyCache {
 
 /// Reads the keys at that address, and for how long they count.
 pub async fn read(
-    transport: &Transport,
+    fetcher: &Fetcher,
     at: &Url,
-    limits: Limits,
+    allow_hosts: &[AllowedHost],
 ) -> Result<(PublishedKeys, Duration), KeysError> {
-    let document = transport.document(at, limits).await?;
+    let document = fetcher.fetch(allow_hosts, at).await?;
     let keys = PublishedKeys::parse(&document.bytes)?;
     let [least, usual, most] = LIFE;
     let life = document.max_age.unwrap_or(usual).clamp(least, most);

@@ -19,13 +19,18 @@
 //! or claim in it can decide anything here. Who signed in is learnt from a field or an endpoint that the
 //! institution's file names.
 //!
+//! Endpoints that the operator wrote are called by `transport`; `fetch` gets what an institution publishes at addresses
+//! that it names itself.
+//!
 //! Secrets (state, code, verifier, nonce, tokens, client secret) appear in no error: everything an
 //! institution says passes [`Scrubber`] before it is kept for the operator.
 
 mod attempt;
 mod authorize;
 mod call;
+mod call_ids;
 mod calls;
+mod certificates;
 mod client_authentication;
 mod client_token;
 mod code;
@@ -34,6 +39,7 @@ mod consent;
 mod discovery;
 mod document;
 mod exchange;
+mod fetch;
 mod identify;
 pub mod json;
 mod jwks;
@@ -61,6 +67,7 @@ mod test_support;
 pub use attempt::AttemptSecrets;
 pub use authorize::AuthorizationRequest;
 pub use calls::{Call, Calls};
+pub use certificates::Certificates;
 pub use code::AuthorizationCode;
 pub use compare::{Finding, Level, compare};
 pub use consent::ConsentError;
@@ -82,35 +89,63 @@ pub use revoke::RevokeError;
 pub use scrub::Scrubber;
 pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 pub use token_response::Issued;
-pub use transport::Limits;
 pub use transport_error::{SetupError, TransportError};
 
+use std::sync::Arc;
+
+use fetch::Fetcher;
 use key_cache::KeyCache;
 use transport::Transport;
 use url::Url;
 
+use crate::client_certificate::ClientCertificate;
+use crate::domain::random::Random;
 use crate::outgoing::{self, Outgoing, Tls};
 
 /// Calls institutions. Built once; connections are shared between calls.
 pub struct OAuthClient {
     transport: Transport,
+    fetcher: Fetcher,
     keys: KeyCache,
     outgoing: Outgoing,
 }
 
 impl OAuthClient {
-    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects.
-    pub fn new(outgoing: Outgoing) -> Result<Self, SetupError> {
+    /// Sets up the outgoing side: TLS with the machine's certificate authorities and these certificates of clients, no
+    /// redirects. `random` is what calls get ids from.
+    pub fn new(
+        outgoing: Outgoing,
+        certificates: Certificates,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, SetupError> {
         let way = outgoing.clone();
         Ok(Self {
-            transport: Transport::new(move || way.builder())?,
+            fetcher: Fetcher::new(&outgoing, false)?,
+            transport: Transport::new(move || way.builder(), certificates, random)?,
             keys: KeyCache::default(),
             outgoing,
         })
     }
 
+    /// The same for a gateway that serves this machine only: institutions' metadata may then name it.
+    pub fn serving_this_machine(self) -> Result<Self, SetupError> {
+        let fetcher = Fetcher::new(&self.outgoing, true)?;
+        Ok(Self { fetcher, ..self })
+    }
+
     /// How the host of that address proves its name; see [`outgoing::tls`].
     pub async fn tls(&self, at: &Url) -> Result<Option<Tls>, String> {
         outgoing::tls(&self.outgoing, at).await
+    }
+
+    /// The certificates of clients.
+    pub fn certificates(&self) -> &Certificates {
+        self.transport.certificates()
+    }
+
+    /// The certificate that the registration shows now, if it has one. Tokens that it is issued may be bound to it (RFC
+    /// 8705 section 3).
+    pub fn certificate(&self, at: Registered<'_>) -> Option<Arc<ClientCertificate>> {
+        self.certificates().current(at.certificate()?)
     }
 }

@@ -96,7 +96,7 @@ impl OAuthClient {
                 own: &parameters,
                 values: &issued.values,
             };
-            let (call, endpoint) = (&oauth.calls.revocation, oauth.revocation_endpoint.as_ref());
+            let (call, endpoint) = (&oauth.calls.revocation, at.revocation_endpoint());
             let reply = self.call(call, endpoint, &parameters, &filling).await?;
             ended(&reply, &scrubber, now)
         };

@@ -7,15 +7,21 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::OAuthClient;
 use super::attempt::AttemptSecrets;
+use super::certificates::Certificates;
 use super::registered::Registered;
 use crate::domain::call::Calls;
 use crate::domain::client::{Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{Discovery, IssuerRule, OAuth, Pkce, RefreshRules, ResponseMode};
+use crate::domain::institution::{
+    CALLS_AT_ONCE, CallHeaders, Discovery, IssuerRule, MtlsAliases, OAuth, Pkce, RefreshRules,
+    ResponseMode,
+};
 use crate::domain::random::Random;
+use crate::outgoing::Outgoing;
 
 /// The operating system's randomness.
 pub struct Os;
@@ -24,6 +30,12 @@ impl Random for Os {
     fn fill(&self, bytes: &mut [u8]) {
         aws_lc_rs::rand::fill(bytes).unwrap();
     }
+}
+
+/// A client of institutions, without certificates, for which they may be on this machine.
+pub fn client() -> OAuthClient {
+    let client = OAuthClient::new(Outgoing::default(), Certificates::default(), Arc::new(Os));
+    client.unwrap().serving_this_machine().unwrap()
 }
 
 /// An institution whose endpoints are `/authorize`, `/token` and `/revoke` under `base`.
@@ -47,6 +59,10 @@ pub fn oauth(base: &Url) -> OAuth {
         consent: None,
         revoke_replaced: true,
         error_map: BTreeMap::new(),
+        mtls_aliases: MtlsAliases::default(),
+        call_headers: CallHeaders::default(),
+        allow_hosts: Vec::new(),
+        calls_at_once: CALLS_AT_ONCE,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(10),
     }
@@ -62,6 +78,7 @@ pub fn registration() -> Registration {
             BasicEncoding::Form,
             SecretString::from("CANARY-client-secret"),
         ),
+        certificate: None,
         redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
         redirect_uri_alias: None,
         scopes: None,

@@ -116,6 +116,7 @@ impl Issued {
             expires_at: None,
             consent_expires_at: None,
             values: self.values.clone(),
+            bound_to: None,
         };
         (0..count).map(set).collect()
     }
@@ -140,6 +141,7 @@ impl Issued {
             expires_at: Some(now),
             consent_expires_at: before.consent_expires_at,
             values: before.values.clone(),
+            bound_to: None,
         })
     }
 
@@ -227,6 +229,7 @@ impl TokenResponse {
             expires_at,
             consent_expires_at,
             values: ConnectionValues::default(),
+            bound_to: None,
         })
     }
 }

@@ -176,6 +176,7 @@ mod tests {
             doubt: None,
             refused_at: None,
             not_asked: 0,
+            bound_to: None,
             frozen_at: None,
             due_at: Some(at(5)),
         }

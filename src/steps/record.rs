@@ -375,6 +375,9 @@ pub struct TokenState {
     /// How many refreshes in a row the institution did not look at.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub not_asked: u32,
+    /// The thumbprint of the client certificate that the access token may be bound to (RFC 8705 section 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_to: Option<String>,
     /// Since when it is frozen: it was exported, so another gateway may refresh it, and this one must not.
     #[serde(
         default,

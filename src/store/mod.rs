@@ -117,6 +117,7 @@ pub const STEPS: &[&str] = &[
     "owe_revocation",
     "push_again",
     "freeze",
+    "rebind",
     "thaw",
     "access",
     "reserve_duties",

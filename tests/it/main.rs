@@ -65,6 +65,7 @@ mod model;
 mod navigations;
 mod odd_banks;
 mod outgoing;
+mod outgoing_calls;
 mod overload;
 mod pages_served;
 mod published;

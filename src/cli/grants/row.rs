@@ -198,6 +198,7 @@ impl<'a> Object<'a> {
             expires_at,
             consent_expires_at: None,
             values: ConnectionValues::default(),
+            bound_to: None,
         })
     }
 }

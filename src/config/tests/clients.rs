@@ -231,12 +231,13 @@ fn webhooks() {
         "http://localhost:1/x",
         "https://169.254.169.254/x",
         "https://[fd00::1]/x",
+        "https://localhost/x",
     ] {
         let text = hooks("\"member.created\"").replace("https://a.example", private);
         check(
             &text,
             &[
-                "guichet.toml:7:7: clients[0].webhooks[0].url: is a private address",
+                "guichet.toml:7:7: clients[0].webhooks[0].url: would not be called: the address is not",
                 "webhooks.allow_hosts",
             ],
         );

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::super::json::JsonError;
 use super::super::reason::{Meaning, SetupFault};
 use super::super::reply::Refusal;
-use super::super::test_support::{at as registered, oauth, registration, secrets};
+use super::super::test_support::{at as registered, client, oauth, registration, secrets};
 use super::super::token_endpoint::TokenError;
 use super::super::token_response::UnusableTokenResponse;
 use super::super::transport_error::{MediaType, TransportError};
@@ -53,12 +53,7 @@ async fn outcome(
 }
 
 async fn exchange(oauth: &OAuth) -> Result<TokenSet, TokenError> {
-    exchange_with(
-        &OAuthClient::new(Default::default()).unwrap(),
-        oauth,
-        &registration(),
-    )
-    .await
+    exchange_with(&client(), oauth, &registration()).await
 }
 
 /// Exchanges at a server that responds like this.
@@ -145,7 +140,7 @@ async fn t2_basic_authentication_form_encodes_id_and_secret() {
     let secret = SecretString::from("a:b+c%/é&");
     registration.client_authentication =
         ClientAuthentication::ClientSecretBasic(BasicEncoding::Form, secret);
-    let client = OAuthClient::new(Default::default()).unwrap();
+    let client = client();
     exchange_with(&client, &oauth(&server.url("/")), &registration)
         .await
         .ok()
@@ -181,7 +176,7 @@ async fn t1_one_way_of_client_authentication_is_used() {
         oauth.pkce = Pkce::Off {
             reason: "refused".to_owned(),
         };
-        let client = OAuthClient::new(Default::default()).unwrap();
+        let client = client();
         let exchanged = exchange_with(&client, &oauth, &registration).await;
         exchanged.ok().unwrap();
         let request = server.requests().remove(0);
@@ -384,12 +379,7 @@ async fn left_by(
     let server = FakeServer::start(reply);
     let mut oauth = oauth(&server.url("/"));
     oauth.timeout = limit;
-    let failed = outcome(
-        &OAuthClient::new(Default::default()).unwrap(),
-        &oauth,
-        &registration(),
-    )
-    .await;
+    let failed = outcome(&client(), &oauth, &registration()).await;
     let failed = failed.err().expect("it is refused");
     let mut tokens = Vec::new();
     for token in failed.issued.all() {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::test_support::{at, oauth, registration};
+use super::super::test_support::{at, client, oauth, registration};
 use super::*;
 use crate::domain::window::ErrorReason;
 use crate::fake_server::{FakeServer, Reply, Request, json, response};
@@ -18,6 +18,7 @@ fn current(refresh_token: Option<&str>) -> TokenSet {
         expires_at: None,
         consent_expires_at: None,
         values: Default::default(),
+        bound_to: None,
     }
 }
 
@@ -35,7 +36,7 @@ async fn refresh(
         ("closed_today".to_owned(), ErrorReason::ProviderError),
     ]
     .into();
-    let client = OAuthClient::new(Default::default()).expect("it is set up");
+    let client = client();
     let registration = registration();
     let current = current(Some("CANARY-refresh"));
     let asked = client.refresh(at(&bank, &registration), &current, now());
@@ -124,7 +125,7 @@ async fn the_request_is_that_of_rfc_6749_section_6() {
             .header("authorization")
             .is_some_and(|it| it.starts_with("Basic "))
     );
-    let client = OAuthClient::new(Default::default()).expect("it is set up");
+    let client = client();
     let (bank, registration) = (
         oauth(&"https://bank.example".parse().expect("a URL")),
         registration(),
@@ -197,7 +198,7 @@ async fn k3_each_failure_means_what_became_of_the_token() {
 async fn k3_what_was_not_sent_was_not_used_up() {
     let mut bank = oauth(&"http://127.0.0.1:1".parse().expect("a URL"));
     let registration = registration();
-    let client = OAuthClient::new(Default::default()).expect("it is set up");
+    let client = client();
     for endpoint in ["http://127.0.0.1:1/token", "http://bank.example/token"] {
         bank.token_endpoint = endpoint.parse().expect("a URL");
         let current = current(Some("CANARY-refresh"));

@@ -1,4 +1,4 @@
-use super::super::test_support::{at as registered, oauth, registration};
+use super::super::test_support::{at as registered, client, oauth, registration};
 use super::*;
 use crate::domain::client::Registration;
 use crate::domain::client_authentication::{BasicEncoding, ClientAuthentication};
@@ -17,7 +17,7 @@ async fn revoke(
     registration: &Registration,
     issued: &Issued,
 ) -> Result<(), RevokeError> {
-    let client = OAuthClient::new(Default::default()).unwrap();
+    let client = client();
     let scrubber = Scrubber::of(["CANARY-code"]);
     let at = registered(oauth, registration);
     let now = Timestamp::UNIX_EPOCH;

@@ -174,8 +174,9 @@ impl TestGateway {
             for institution in [BANK, FORM_BANK] {
                 bank.register(Registration {
                     client_id: bank_client_id(client, institution),
-                    client_secret: (setup.client_authentication != Some("none"))
-                        .then(|| BANK_SECRET.to_owned()),
+                    client_secret: (setup.certificate.is_none()
+                        && setup.client_authentication != Some("none"))
+                    .then(|| BANK_SECRET.to_owned()),
                     redirect_uri: format!("{}oauth/redirect_from/{client}/{institution}", url),
                 });
             }
@@ -538,7 +539,7 @@ pub async fn run(
     let (config, _) = Config::load(Some(file), &nothing).unwrap_or_else(|error| panic!("{error}"));
     let sources = Sources {
         clocks: Box::new(clock.clone()),
-        random: Box::new(SystemRandom),
+        random: Arc::new(SystemRandom),
     };
     let (server, _) = app::build(config, sources).await.expect("a gateway");
     let inside = server.app.gateway.clone();

@@ -16,7 +16,7 @@ use super::sections::{AggregatorSettings, Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Section};
 use crate::domain::background::BackgroundRules;
 use crate::domain::client::{
-    BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
+    BasicCredentials, Client, ConfirmHolds, Registration, UnboundCallback, WebhookEndpoint,
 };
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
@@ -375,19 +375,37 @@ impl Surroundings<'_> {
                  weakest protection against a stolen response; prefer \"burn\"",
             );
         }
-        // The one way to complete so far; a second one has to be handled here.
-        let (None | Some(Parsed(raw::Completion::Immediate))) = raw.completion;
         let redirect_uri = raw.redirect_uri.map(|url| url.0);
-        Ok(Registration {
+        let registration = Registration {
             redirect_uri: self.redirect_uri(reading, at, client, &code, redirect_uri)?,
-            institution: code,
+            institution: code.clone(),
             client_id: raw.client_id,
             client_authentication: client_authentication?,
             scopes: raw
                 .scopes
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
+            completion: raw.completion,
+            confirm_holds: raw.confirm_holds.unwrap_or_default(),
             unbound_callback: raw.unbound_callback,
-        })
+        };
+        let key = format!("{at}.confirm_holds");
+        match raw.confirm_holds {
+            Some(_) if !registration.awaits_confirmations() => {
+                return Err(reading.invalid(
+                    &key,
+                    "is for flows that are confirmed; remove it, or write completion = \"confirm\"",
+                ));
+            }
+            Some(ConfirmHolds::Tokens) if oauth.revocation_endpoint.is_none() => reading.warn(
+                &key,
+                format!(
+                    "is \"tokens\", and {code} has no revocation_endpoint: tokens that nobody confirms stay \
+                     valid there until they end; prefer \"code\""
+                ),
+            ),
+            _ => {}
+        }
+        Ok(registration)
     }
 
     /// The registered redirect URI, which must have the one path where its authorization responses are

@@ -118,6 +118,8 @@ pub struct OAuth {
     pub refresh: RefreshRules,
     /// How long a consent is valid where the institution does not say when it ends; `None`: it has no end that is known.
     pub consent: Option<Duration>,
+    /// How long its codes are valid, where its file says so.
+    pub code_life: Option<Duration>,
     /// Whether the tokens that a new consent replaces are revoked; `false`: that would end the new ones as well.
     pub revoke_replaced: bool,
     /// The institution's own error codes and their reasons.
@@ -163,7 +165,16 @@ pub enum IssuerRule {
     IfPresent,
 }
 
+/// How long a confirmation is awaited where nothing shortens that.
+pub const CONFIRMATION: Duration = Duration::from_secs(120);
+
 impl OAuth {
+    /// How long a code waits for its confirmation: three quarters of its life, so that the exchange is still in time.
+    pub fn code_waits(&self) -> Duration {
+        let left = self.code_life.map(|life| life * 3 / 4);
+        left.map_or(CONFIRMATION, |left| left.min(CONFIRMATION))
+    }
+
     /// Whether the request is an OpenID Connect one, which has a `nonce`.
     pub fn uses_openid(&self, scopes: &[String]) -> bool {
         scopes.iter().any(|scope| scope == "openid")

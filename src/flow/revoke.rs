@@ -9,7 +9,7 @@ use super::circuits::{Rests, Target};
 use super::failure::tell_operator;
 use super::registration::CallbackEndpoint;
 use super::settle::Attempt;
-use super::{Gateway, Internal, seal_contexts};
+use super::{Gateway, Internal, redeem, seal_contexts};
 use crate::domain::duty::DutyKind;
 use crate::domain::id::{ClientId, InstitutionCode, MemberGuid};
 use crate::domain::random;
@@ -29,7 +29,7 @@ const FROM_MEMORY: [Duration; 4] = [
 ];
 
 /// Revokes what is owed, once, and records what became of it.
-pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Internal> {
+pub(super) async fn perform(gateway: &Arc<Gateway>, owed: Owed) -> Result<(), Internal> {
     let Owed {
         member,
         generation,
@@ -47,7 +47,15 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
         );
         return again(gateway, attempt, &revocation, None).await;
     };
-    if endpoint.registered().oauth.revocation_endpoint.is_none() {
+    let has_endpoint = endpoint.registered().oauth.revocation_endpoint.is_some();
+    if let Some(code) = &revocation.code {
+        if has_endpoint {
+            let issued = redeem::unused(gateway, &endpoint, code).await;
+            give_back(gateway, &endpoint, member, &issued).await;
+        }
+        return attempt.settle(gateway, Fate::Done, None).await;
+    }
+    if !has_endpoint {
         if gateway.without_revocation.is_news(institution) {
             tracing::warn!(
                 "the institution has no revocation endpoint; unwanted tokens are valid there until they end"

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::attempt::AttemptSecrets;
 use super::registered::Registered;
-use crate::domain::client::{Registration, UnboundCallback};
+use crate::domain::client::{Completion, ConfirmHolds, Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
@@ -41,6 +41,7 @@ pub fn oauth(base: &Url) -> OAuth {
         subject: None,
         refresh: RefreshRules::default(),
         consent: None,
+        code_life: None,
         revoke_replaced: true,
         error_map: BTreeMap::new(),
         connect_timeout: Duration::from_secs(5),
@@ -59,6 +60,8 @@ pub fn registration() -> Registration {
         ),
         redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
         scopes: None,
+        completion: Completion::Immediate,
+        confirm_holds: ConfirmHolds::Code,
         unbound_callback: UnboundCallback::Burn,
     }
 }

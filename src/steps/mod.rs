@@ -12,6 +12,7 @@
 pub mod api_key;
 pub mod background;
 pub mod brake;
+pub mod completion;
 pub mod connection;
 pub mod consent;
 pub mod consent_end;
@@ -48,6 +49,7 @@ pub use background::ArrangeBackground;
 pub use brake::{
     AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
 };
+pub use completion::{Confirmation, Confirmed, HeldTokens, NewHandle};
 pub use connection::{Committed, Connection};
 pub use consent::{ConsentTold, TellConsent};
 pub use consent_end::{ConsentEnd, NoticeDays};
@@ -68,7 +70,7 @@ pub use record::{DeliveryTry, TokenState};
 pub use refresh::{BeginRefresh, Begun, RefreshOutcome, Restore, SettleRefresh, Settled, Want};
 pub use replay::{Replay, Replayed};
 pub use report::{Recorded, Reported, StatusChange};
-pub use response::{AttemptRecord, Claim, Claimed};
+pub use response::{AttemptRecord, Claim, Claimed, NewCode};
 pub use retry::{Retried, Retry};
 pub use revocation::GiveBack;
 pub use session::SessionOwner;

@@ -2,14 +2,19 @@
 //!
 //! - Whatever takes a token set away from a member owes its revocation, in the same step. The member has it no more; what
 //!   is needed to revoke it is sealed in the duty.
+//! - What a window held for a confirmation that did not come is given back in the same way. A code is redeemed for that,
+//!   so that nobody else can use it.
 //! - A frozen one is not given back: it was exported, and lives on at another gateway.
 //! - It is forgotten when it is done. When it is given up, that is kept, without the tokens.
 
 use jiff::Timestamp;
 
-use super::record::{AccessRecord, Changes, Key, Reads, Revocation, Slot, View};
+use super::record::{
+    AccessRecord, Changes, KeptWindow, Key, Reads, Revocation, Slot, UnusedCode, View,
+};
 use super::step::{Step, unchanged};
 use crate::domain::id::{ClientId, InstitutionCode, MemberGuid};
+use crate::domain::window::Window;
 
 /// Owes the revocation of what a member had, if it was a token set.
 pub(super) fn owe(
@@ -26,12 +31,71 @@ pub(super) fn owe(
         client: token.client.clone(),
         institution: token.institution.clone(),
         sealed: vec![access.sealed.clone()],
+        code: None,
         since: now,
         attempt: 0,
         due_at: now,
         dead_at: None,
     };
     changes.put(Key::revocation(member, token.generation), revocation);
+}
+
+/// Owes the revocation of what a code is good for that nobody uses.
+pub(super) fn owe_code(
+    changes: &mut Changes,
+    window: &Window,
+    institution: &InstitutionCode,
+    (code, generation): (UnusedCode, u64),
+    now: Timestamp,
+) {
+    let revocation = Revocation {
+        client: window.client.clone(),
+        institution: institution.clone(),
+        sealed: Vec::new(),
+        code: Some(code),
+        since: now,
+        attempt: 0,
+        due_at: now,
+        dead_at: None,
+    };
+    changes.put(Key::revocation(window.member, generation), revocation);
+}
+
+/// Owes the revocation of what a window held that nobody confirmed.
+pub(super) fn owe_unconfirmed(changes: &mut Changes, kept: &KeptWindow, now: Timestamp) {
+    let Some(held) = &kept.authorization else {
+        return;
+    };
+    let window = &kept.window;
+    let secrets = kept.attempt(&held.attempt).and_then(|it| it.sealed.clone());
+    if let Some((response, secrets)) = held.response.clone().zip(secrets) {
+        let attempt = held.attempt.clone();
+        let code = UnusedCode {
+            attempt,
+            response,
+            secrets,
+        };
+        owe_code(
+            changes,
+            window,
+            &held.institution,
+            (code, held.generation),
+            now,
+        );
+    }
+    if let Some(tokens) = &held.tokens {
+        let revocation = Revocation {
+            client: window.client.clone(),
+            institution: held.institution.clone(),
+            sealed: vec![tokens.clone()],
+            code: None,
+            since: now,
+            attempt: 0,
+            due_at: now,
+            dead_at: None,
+        };
+        changes.put(Key::revocation(window.member, held.generation), revocation);
+    }
 }
 
 /// Tokens that no member has, about to be given back.
@@ -68,6 +132,7 @@ impl Step for GiveBack {
             client: self.client.clone(),
             institution: self.institution.clone(),
             sealed: self.sealed.iter().cloned().map(Into::into).collect(),
+            code: None,
             since: now,
             attempt: 0,
             due_at: now,

@@ -13,7 +13,8 @@
 //! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, `background`
 //! how members are pulled that nobody asks for, [`circuits`] how what fails rests, and [`maintenance`] how an institution
 //! is not used for now. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
-//! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
+//! a person who decides not to connect, [`completion`] flows that a member service confirms, `exchange`, `redeem` and
+//! `handles` what it and [`callback`] share, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`rounds`] how every member is looked after, [`idempotency`] a request that is sent
 //! twice, [`rotate`] envelopes whose seal key is to go.
 //!

@@ -9,12 +9,32 @@
 
 use jiff::Timestamp;
 
+use super::envelope::Envelope;
 use super::record::{
     AccessRecord, Changes, KeptWindow, Key, Reads, Revocation, Slot, UnusedCode, View,
 };
 use super::step::{Step, unchanged};
 use crate::domain::id::{ClientId, InstitutionCode, MemberGuid};
 use crate::domain::window::Window;
+
+/// A revocation that is due at once.
+fn due(
+    client: &ClientId,
+    institution: &InstitutionCode,
+    (sealed, code): (Vec<Envelope>, Option<UnusedCode>),
+    now: Timestamp,
+) -> Revocation {
+    Revocation {
+        client: client.clone(),
+        institution: institution.clone(),
+        sealed,
+        code,
+        since: now,
+        attempt: 0,
+        due_at: now,
+        dead_at: None,
+    }
+}
 
 /// Owes the revocation of what a member had, if it was a token set.
 pub(super) fn owe(
@@ -27,16 +47,8 @@ pub(super) fn owe(
     let Some(token) = token.filter(|token| token.frozen_at.is_none()) else {
         return;
     };
-    let revocation = Revocation {
-        client: token.client.clone(),
-        institution: token.institution.clone(),
-        sealed: vec![access.sealed.clone()],
-        code: None,
-        since: now,
-        attempt: 0,
-        due_at: now,
-        dead_at: None,
-    };
+    let sealed = vec![access.sealed.clone()];
+    let revocation = due(&token.client, &token.institution, (sealed, None), now);
     changes.put(Key::revocation(member, token.generation), revocation);
 }
 
@@ -48,16 +60,7 @@ pub(super) fn owe_code(
     (code, generation): (UnusedCode, u64),
     now: Timestamp,
 ) {
-    let revocation = Revocation {
-        client: window.client.clone(),
-        institution: institution.clone(),
-        sealed: Vec::new(),
-        code: Some(code),
-        since: now,
-        attempt: 0,
-        due_at: now,
-        dead_at: None,
-    };
+    let revocation = due(&window.client, institution, (Vec::new(), Some(code)), now);
     changes.put(Key::revocation(window.member, generation), revocation);
 }
 
@@ -84,16 +87,8 @@ pub(super) fn owe_unconfirmed(changes: &mut Changes, kept: &KeptWindow, now: Tim
         );
     }
     if let Some(tokens) = &held.tokens {
-        let revocation = Revocation {
-            client: window.client.clone(),
-            institution: held.institution.clone(),
-            sealed: vec![tokens.clone()],
-            code: None,
-            since: now,
-            attempt: 0,
-            due_at: now,
-            dead_at: None,
-        };
+        let sealed = vec![tokens.clone()];
+        let revocation = due(&window.client, &held.institution, (sealed, None), now);
         changes.put(Key::revocation(window.member, held.generation), revocation);
     }
 }
@@ -128,16 +123,8 @@ impl Step for GiveBack {
         if view.revocation(self.member, self.generation).is_some() {
             return unchanged(());
         }
-        let revocation = Revocation {
-            client: self.client.clone(),
-            institution: self.institution.clone(),
-            sealed: self.sealed.iter().cloned().map(Into::into).collect(),
-            code: None,
-            since: now,
-            attempt: 0,
-            due_at: now,
-            dead_at: None,
-        };
+        let sealed = self.sealed.iter().cloned().map(Into::into).collect();
+        let revocation = due(&self.client, &self.institution, (sealed, None), now);
         let mut changes = Changes::default();
         changes.put(Key::revocation(self.member, self.generation), revocation);
         ((), changes)

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use guichet::domain::client::UnboundCallback;
+use guichet::domain::client::{Completion, UnboundCallback};
 use guichet::domain::data_request::{DataRequest, Product};
 use guichet::domain::endpoint::EndpointId;
 use guichet::domain::event::{Event, EventKind, Notice};
@@ -17,6 +17,7 @@ use guichet::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkTok
 use guichet::domain::user::User;
 use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, Window, WindowOptions,
+    WindowStatus,
 };
 use guichet::steps::NewTokens;
 use guichet::store::{
@@ -269,7 +270,10 @@ impl Bench {
             client: client(),
             institution: institution(),
             browser: visited.browser(),
+            completion: Completion::Immediate,
             unbound: UnboundCallback::Burn,
+            rebinding: self.a_digest(),
+            code: None,
             burnt: self.finished(visited),
         }
     }
@@ -279,6 +283,7 @@ impl Bench {
         Connection {
             background_due: None,
             window: visited.linked.window,
+            only_in: WindowStatus::Returned,
             outbound: visited.linked.member.guid,
             inbound: None,
             fingerprints: Vec::new(),
@@ -304,7 +309,7 @@ impl Bench {
         }
     }
 
-    fn finished(&self, visited: &Visited) -> Vec<Notice> {
+    pub fn finished(&self, visited: &Visited) -> Vec<Notice> {
         let partition = visited.linked.user.guid.partition();
         self.a_notice(partition, EventKind::OauthStateFinished)
     }

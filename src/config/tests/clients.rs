@@ -293,7 +293,7 @@ fn registrations() {
         &[
             "guichet.toml:10:20: ",
             ".unbound_callback: ",
-            "`burn`, `confirm` or `ignore`",
+            "`burn`, `confirm`, `ignore`",
         ],
     );
     check(

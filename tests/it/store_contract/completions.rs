@@ -17,9 +17,6 @@ on_each_store!(
     of_many_confirmations_one_leads_on,
     a_token_set_waits_until_it_is_the_members,
     a_handle_of_another_user_or_member_ends_the_window,
-);
-
-on_one_store!(
     a_handle_is_unknown_to_another_client_and_when_it_is_late,
     whatever_ends_the_window_gives_back_what_it_held,
     a_response_in_another_browser_moves_the_attempt_there,
@@ -198,9 +195,8 @@ async fn of_many_confirmations_one_leads_on(bench: Bench) {
 
 async fn a_token_set_waits_until_it_is_the_members(bench: Bench) {
     let (visited, handle) = holding(&bench).await;
-    let again = bench
-        .store
-        .hold_tokens(&held(&bench, &visited, &handle), at(3));
+    let again = held(&bench, &visited, &handle);
+    let again = bench.store.hold_tokens(&again, at(3));
     assert_eq!(again.await.ok(), Some(true), "sent again");
     let member = visited.linked.member.guid;
     let user = visited.linked.user.guid;

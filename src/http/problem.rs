@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::domain::window::ErrorReason;
 use crate::flow::Internal;
 use crate::flow::access::{Disabled, UserError};
 use crate::flow::aggregate::{LeaseError, ReportError};
@@ -52,7 +53,7 @@ pub struct Problem {
     message: String,
     guid: Option<String>,
     reason: Option<&'static str>,
-    error_reason: Option<&'static str>,
+    error_reason: Option<ErrorReason>,
     error_type: Option<&'static str>,
     challenge: &'static str,
     retry_after_s: Option<u64>,
@@ -218,7 +219,7 @@ impl Problem {
     }
 
     /// The same, with why an OAuth state ended.
-    pub fn with_error_reason(self, reason: &'static str) -> Self {
+    pub fn with_error_reason(self, reason: ErrorReason) -> Self {
         Self {
             error_reason: Some(reason),
             ..self
@@ -342,7 +343,7 @@ impl Problem {
                     code: self.kind.nexus_code(),
                     message: &self.message,
                     guid,
-                    error_reason: self.error_reason,
+                    error_reason: self.error_reason.map(ErrorReason::name),
                 };
                 serde_json::to_value(NexusProblem { error, guid })
             }
@@ -361,7 +362,7 @@ impl Problem {
                         .map_or_else(|| format!("{words}_error"), str::to_owned),
                     guid,
                     reason: self.reason,
-                    error_reason: self.error_reason,
+                    error_reason: self.error_reason.map(ErrorReason::name),
                 };
                 serde_json::to_value(PlatformProblem { error, guid })
             }

@@ -47,7 +47,7 @@ pub async fn complete(
     };
     if let Some(reason) = window.status.error_reason() {
         let message = "The confirmation came, and the flow failed all the same: make a new link.";
-        return Err(Problem::new(Kind::Unprocessable, message).with_error_reason(reason.name()));
+        return Err(Problem::new(Kind::Unprocessable, message).with_error_reason(reason));
     }
     let status = match window.status.auth_status() {
         AuthStatus::Success => StatusCode::OK,

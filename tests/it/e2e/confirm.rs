@@ -3,10 +3,12 @@
 use guichet::domain::id::MemberGuid;
 use serde_json::json;
 
+use super::demo::Demo;
 use crate::support::browser::{Browser, Options};
 use crate::support::gateway::{Backend, Setup, TestGateway, eventually};
 
 crate::on_both_stores!(
+    c21_the_demos_app_confirms_where_the_person_has_ticked_that,
     c21_a_link_forwarded_to_somebody_else_connects_nothing,
     c3_c4_a_bank_that_comes_back_in_another_browser_is_confirmed_from_there,
 );
@@ -30,6 +32,29 @@ async fn handle(browser: &Browser) -> String {
     let message = "JSON.parse(document.body.dataset.message).metadata.completion";
     let handle = browser.ask(message).await;
     handle.as_str().expect("a handle").to_owned()
+}
+
+async fn c21_the_demos_app_confirms_where_the_person_has_ticked_that(backend: Backend) {
+    let demo = Demo::confirming(backend);
+    let browser = Browser::open(Options::default()).await;
+    browser.go(&demo.app).await;
+    let app = browser.window().await;
+    browser.click("#confirm").await;
+    browser.click("#connect-mx_bank_oauth").await;
+    let windows = browser.new_windows(&[&app], 2).await;
+    browser.look_at(&windows[0]).await;
+    browser.agree().await;
+    browser.arrives_at("pending-confirmation").await;
+    browser.look_at(&app).await;
+    browser
+        .find("#status[data-status=PENDING][data-auth-status='1']")
+        .await;
+    // The window says it each time it asks for the page anew.
+    browser.click("#confirm").await;
+    browser
+        .find("#status[data-status=CONNECTED][data-auth-status='2']")
+        .await;
+    browser.new_windows(&[], 1).await;
 }
 
 /// One person has a link made, another one follows it, both with a browser, and both known to the same app.

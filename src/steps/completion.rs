@@ -12,6 +12,7 @@
 use jiff::Timestamp;
 
 use super::event::Snapshot;
+use super::handle::NewHandle;
 use super::link::Subject;
 use super::record::{Authorization, Changes, Completion, Key, Reads, Slot, View};
 use super::response::SETTLING;
@@ -22,30 +23,6 @@ use crate::domain::id::{
 };
 use crate::domain::secret::Digest;
 use crate::domain::window::{Ending, ErrorReason, Window, WindowStatus};
-
-/// What a confirmation will be recognised by.
-#[derive(Clone, Debug)]
-pub struct NewHandle {
-    /// The handle's digest.
-    pub digest: Digest,
-    /// The handle, sealed for its attempt's page.
-    pub sealed: Vec<u8>,
-    /// Until when it may be used.
-    pub until: Timestamp,
-}
-
-impl NewHandle {
-    /// Keeps what it confirms.
-    pub(super) fn keep(&self, window: &Window, changes: &mut Changes) {
-        let completion = Completion {
-            window: window.guid,
-            member: window.member,
-            is_confirmed: false,
-            expires_at: self.until,
-        };
-        changes.put(Key::completion(&self.digest), completion);
-    }
-}
 
 /// A token set that waits for its confirmation.
 #[derive(Clone, Debug)]

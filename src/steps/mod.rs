@@ -23,6 +23,7 @@ pub mod ending;
 pub mod envelope;
 pub mod event;
 pub mod freeze;
+pub mod handle;
 pub mod idempotency;
 pub mod job;
 pub mod latest_time;
@@ -49,7 +50,7 @@ pub use background::ArrangeBackground;
 pub use brake::{
     AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
 };
-pub use completion::{Confirmation, Confirmed, HeldTokens, NewHandle};
+pub use completion::{Confirmation, Confirmed, HeldTokens};
 pub use connection::{Committed, Connection};
 pub use consent::{ConsentTold, TellConsent};
 pub use consent_end::{ConsentEnd, NoticeDays};
@@ -58,6 +59,7 @@ pub use due::Line;
 pub use duty::{Duty, DutyName, Fate, Owed, Settle};
 pub use ending::Failure;
 pub use freeze::{Freeze, Frozen, Thaw};
+pub use handle::NewHandle;
 pub use idempotency::{Idempotence, IdempotentRequest};
 pub use job::{
     Answered, Answering, BackgroundOrder, JobOrder, Lease, Ordered, PushAgain, SealedAccess,

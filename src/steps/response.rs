@@ -8,7 +8,7 @@
 //!   window and owes the revocation of what its code is good for; confirmed, which binds the attempt to that browser; or
 //!   ignored, which changes nothing.
 //! - A code that has to be confirmed makes the window `Authorized`, and is kept with it. Where its tokens are to be held
-//!   instead, it is exchanged at once, and [`HeldTokens`](super::completion::HeldTokens) follows.
+//!   instead, it is exchanged at once, and `HeldTokens` follows.
 //! - Of the responses that come by POST and wait for a GET, [`HELD_RESPONSES`] are held for one attempt:
 //!   the oldest gives way.
 
@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::completion::NewHandle;
 use super::envelope::Envelope;
 use super::event::Snapshot;
+use super::handle::NewHandle;
 use super::link::Subject;
 use super::record::{
     Authorization, Changes, HeldResponse, KeptWindow, Key, Reads, Slot, UnusedCode, View,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::http::problem::{Dialect, Kind, Problem};
 
 /// Bodies of requests, by the name of their schema. The demo accepts each as it is, except for the guids
-/// of questions: every question has its own.
+/// of questions, of which every question has its own, and for the handle of a confirmation.
 pub fn requests() -> [(&'static str, Value); 15] {
     let value = json!({"guid": "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c", "value": "correct"});
     let oauth_bank = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c";

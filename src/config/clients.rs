@@ -21,7 +21,8 @@ use crate::client_certificate::{ClientCertificate, InvalidCertificate};
 use crate::domain::background::BackgroundRules;
 use crate::domain::called_address::{Allowed, route};
 use crate::domain::client::{
-    BasicCredentials, CertificateFiles, Client, Registration, UnboundCallback, WebhookEndpoint,
+    BasicCredentials, CertificateFiles, Client, ConfirmHolds, Registration, UnboundCallback,
+    WebhookEndpoint,
 };
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
@@ -407,22 +408,40 @@ impl Surroundings<'_> {
                  weakest protection against a stolen response; prefer \"burn\"",
             );
         }
-        // The one way to complete so far; a second one has to be handled here.
-        let (None | Some(Parsed(raw::Completion::Immediate))) = raw.completion;
         let redirect_uri = raw.redirect_uri.map(|url| url.0);
-        Ok(Registration {
+        let registration = Registration {
             redirect_uri: self.redirect_uri(reading, at, client, &code, redirect_uri)?,
             redirect_uri_alias: raw.redirect_uri_alias.map(|alias| alias.0),
-            institution: code,
-            oauth,
+            institution: code.clone(),
+            oauth: oauth.clone(),
             client_id: raw.client_id,
             client_authentication: client_authentication?,
             certificate: certificate?,
             scopes: raw
                 .scopes
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
+            completion: raw.completion,
+            confirm_holds: raw.confirm_holds.unwrap_or_default(),
             unbound_callback: raw.unbound_callback,
-        })
+        };
+        let key = format!("{at}.confirm_holds");
+        match raw.confirm_holds {
+            Some(_) if !registration.awaits_confirmations() => {
+                return Err(reading.invalid(
+                    &key,
+                    "is for flows that are confirmed; remove it, or write completion = \"confirm\"",
+                ));
+            }
+            Some(ConfirmHolds::Tokens) if !oauth.takes_back() => reading.warn(
+                &key,
+                format!(
+                    "is \"tokens\", and {code} has no revocation_endpoint: tokens that nobody confirms stay \
+                     valid there until they end; prefer \"code\""
+                ),
+            ),
+            _ => {}
+        }
+        Ok(registration)
     }
 
     /// The institution's OAuth as a registration has it; what is wrong is a fault of the registration's key.

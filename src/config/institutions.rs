@@ -351,6 +351,8 @@ struct RawOAuth {
     refresh: RawRefresh,
     #[serde(default, deserialize_with = "value::optional_days::<1, 3650, _>")]
     consent_days: Option<Duration>,
+    #[serde(default, deserialize_with = "value::optional_seconds::<20, 600, _>")]
+    code_seconds: Option<Duration>,
     #[serde(default = "yes")]
     revoke_replaced: bool,
 }
@@ -614,6 +616,7 @@ impl RawOAuth {
                 doubt: self.refresh.doubt,
             },
             consent: self.consent_days,
+            code_life: self.code_seconds,
             revoke_replaced: self.revoke_replaced,
             error_map: self.errors,
             mtls_aliases,

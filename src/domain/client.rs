@@ -141,8 +141,41 @@ pub struct Registration {
     pub redirect_uri_alias: Option<String>,
     /// Scopes asked for instead of the institution's.
     pub scopes: Option<Vec<String>>,
+    /// What completes a flow that came back in the attempt's own browser.
+    pub completion: Completion,
+    /// What is held while a confirmation is awaited.
+    pub confirm_holds: ConfirmHolds,
     /// What happens to an authorization response in another browser than the attempt's.
     pub unbound_callback: UnboundCallback,
+}
+
+impl Registration {
+    /// Whether some of its flows wait for the member service's confirmation.
+    pub fn awaits_confirmations(&self) -> bool {
+        self.completion == Completion::Confirm || self.unbound_callback == UnboundCallback::Confirm
+    }
+}
+
+/// What completes a flow (docs/SECURITY.md).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completion {
+    /// The authorization response.
+    #[default]
+    Immediate,
+    /// The member service: it confirms that the person who came back is the one the link was made for.
+    Confirm,
+}
+
+/// What is held while a confirmation is awaited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmHolds {
+    /// The code: it is exchanged once it is confirmed.
+    #[default]
+    Code,
+    /// The token set: the code is exchanged at once, and without a confirmation the tokens are revoked.
+    Tokens,
 }
 
 /// Where a certificate and its key are, in PEM. They are read again when they change.
@@ -161,6 +194,8 @@ pub enum UnboundCallback {
     /// The attempt fails; the code is redeemed and its tokens are revoked, never stored.
     #[default]
     Burn,
+    /// It waits for the member service's confirmation, and the attempt belongs to the browser it arrived in.
+    Confirm,
     /// The response is refused; the attempt goes on waiting for its own browser.
     Ignore,
 }

@@ -128,6 +128,8 @@ pub struct OAuth {
     pub refresh: RefreshRules,
     /// How long a consent is valid where the institution does not say when it ends; `None`: it has no end that is known.
     pub consent: Option<Duration>,
+    /// How long its codes are valid, where its file says so.
+    pub code_life: Option<Duration>,
     /// Whether the tokens that a new consent replaces are revoked; `false`: that would end the new ones as well.
     pub revoke_replaced: bool,
     /// The institution's own error codes and their reasons.
@@ -218,6 +220,9 @@ pub enum IssuerRule {
     IfPresent,
 }
 
+/// How long a confirmation is awaited where nothing shortens that.
+pub const CONFIRMATION: Duration = Duration::from_secs(120);
+
 impl OAuth {
     /// Every address that it names, with the key that names it.
     pub fn endpoints(&self) -> Vec<(&'static str, &Url)> {
@@ -243,6 +248,12 @@ impl OAuth {
             .map(|url| ("calls", url));
         let named = required.into_iter().chain(optional);
         named.chain(described).collect()
+    }
+
+    /// How long a code waits for its confirmation: three quarters of its life, so that the exchange is still in time.
+    pub fn code_waits(&self) -> Duration {
+        let left = self.code_life.map(|life| life * 3 / 4);
+        left.map_or(CONFIRMATION, |left| left.min(CONFIRMATION))
     }
 
     /// Whether the request is an OpenID Connect one, which has a `nonce`.

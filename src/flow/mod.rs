@@ -14,7 +14,8 @@
 //! how members are pulled that nobody asks for, [`circuits`] how what fails rests, [`calls`] how many calls people wait for, [`certificates`] how those are kept that
 //! clients show to institutions, and [`maintenance`] how an institution
 //! is not used for now, [`watch`] whether what it shows of itself has changed. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
-//! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
+//! a person who decides not to connect, [`completion`] flows that a member service confirms, `exchange`, `redeem` and
+//! `handles` what it and [`callback`] share, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`rounds`] how every member is looked after, [`idempotency`] a request that is sent
 //! twice, [`report`] what is kept of an attempt that failed, [`rotate`] envelopes whose seal key is to go.
 //!
@@ -34,15 +35,18 @@ pub mod challenges;
 pub mod circuits;
 pub mod claim;
 pub mod claims;
+pub mod completion;
 pub mod connect;
 mod consents;
 pub mod credentials;
 pub mod deadlines;
 pub mod deliver;
 pub mod duties;
+mod exchange;
 pub mod export;
 mod failure;
 pub mod finish;
+mod handles;
 pub mod held;
 pub mod idempotency;
 pub mod import;
@@ -54,6 +58,7 @@ pub mod mint;
 pub mod oauth_states;
 pub mod open;
 pub mod order;
+mod redeem;
 pub mod refresh;
 pub mod registration;
 pub mod report;

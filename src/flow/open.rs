@@ -166,7 +166,7 @@ async fn visit(
             Arrival::Closed(Box::new(ClosedLink::of(gateway, *subject)))
         }
         // The running exchange may still succeed.
-        Opened::Exhausted(attempt) => Arrival::Outcome(attempt),
+        Opened::Exhausted(attempt) | Opened::Authorized(attempt) => Arrival::Outcome(attempt),
         Opened::ClaimedElsewhere(subject) => Arrival::Used {
             window: Box::new(subject.window),
             may_be_ours: true,
@@ -213,7 +213,10 @@ async fn over(gateway: &Gateway, window: Window) -> Result<Arrival, Internal> {
             may_be_ours: false,
         },
         // Its deadline has passed before the sweeper came: end it now.
-        WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
+        WindowStatus::Issued
+        | WindowStatus::Opened
+        | WindowStatus::Authorized
+        | WindowStatus::Returned => {
             super::deadlines::expire(gateway, &window).await?;
             Arrival::Expired(Box::new(window))
         }

@@ -114,6 +114,24 @@ impl Revoked {
     }
 }
 
+/// What a confirmation may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirming {
+    /// The flow went on.
+    Confirmed,
+    /// It was for another user or member, and ended the flow.
+    Misdirected,
+}
+
+impl Confirming {
+    const NAMES: [&'static str; 2] = ["confirmed", "misdirected"];
+
+    /// The value of the label.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
 /// Every metric.
 pub struct Metrics {
     registry: Registry,
@@ -135,6 +153,8 @@ pub struct Metrics {
     /// Authorization responses that ended their attempt because they arrived in another browser, by
     /// client and institution.
     pub responses_in_another_browser: Counters<2>,
+    /// Confirmations of authorizations that waited for one, by client, institution and [`Confirming`].
+    pub confirmations: Counters<3>,
     /// Refreshes, by client, institution and [`Refreshing`].
     pub refreshes: Counters<3>,
     /// Tokens that were given back, by client, institution and [`Revoked`].
@@ -251,6 +271,15 @@ impl Metrics {
                 "responses_in_another_browser",
                 "Authorization responses that ended their attempt by arriving in another browser",
                 flow(),
+            ),
+            confirmations: new.counters(
+                "confirmations",
+                "Confirmations of authorizations that waited for one, by what they led to",
+                [
+                    Label::Client,
+                    Label::OAuthInstitution,
+                    Label::OneOf("result", Confirming::NAMES.to_vec()),
+                ],
             ),
             refreshes: new.counters(
                 "refreshes",

@@ -12,7 +12,7 @@ use super::attempt::AttemptSecrets;
 use super::certificates::Certificates;
 use super::registered::Registered;
 use crate::domain::call::Calls;
-use crate::domain::client::{Registration, UnboundCallback};
+use crate::domain::client::{Completion, ConfirmHolds, Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
@@ -57,6 +57,7 @@ pub fn oauth(base: &Url) -> OAuth {
         subject: None,
         refresh: RefreshRules::default(),
         consent: None,
+        code_life: None,
         revoke_replaced: true,
         error_map: BTreeMap::new(),
         mtls_aliases: MtlsAliases::default(),
@@ -82,6 +83,8 @@ pub fn registration() -> Registration {
         redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
         redirect_uri_alias: None,
         scopes: None,
+        completion: Completion::Immediate,
+        confirm_holds: ConfirmHolds::Code,
         unbound_callback: UnboundCallback::Burn,
     }
 }

@@ -12,6 +12,7 @@
 pub mod api_key;
 pub mod background;
 pub mod brake;
+pub mod completion;
 pub mod connection;
 pub mod consent;
 pub mod consent_end;
@@ -23,6 +24,7 @@ pub mod ending;
 pub mod envelope;
 pub mod event;
 pub mod freeze;
+pub mod handle;
 pub mod idempotency;
 pub mod job;
 pub mod latest_time;
@@ -51,6 +53,7 @@ pub use background::ArrangeBackground;
 pub use brake::{
     AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
 };
+pub use completion::{Confirmation, Confirmed, HeldTokens};
 pub use connection::{Committed, Connection};
 pub use consent::{ConsentTold, TellConsent};
 pub use consent_end::{ConsentEnd, NoticeDays};
@@ -60,6 +63,7 @@ pub use due::Line;
 pub use duty::{Duty, DutyName, Fate, Owed, Settle};
 pub use ending::{Failure, NewReport};
 pub use freeze::{Freeze, Frozen, Thaw};
+pub use handle::NewHandle;
 pub use idempotency::{Idempotence, IdempotentRequest};
 pub use job::{
     Answered, Answering, BackgroundOrder, JobOrder, Lease, Ordered, PushAgain, SealedAccess,
@@ -73,7 +77,7 @@ pub use record::{DeliveryTry, KeptReport, TokenState};
 pub use refresh::{BeginRefresh, Begun, RefreshOutcome, Restore, SettleRefresh, Settled, Want};
 pub use replay::{Replay, Replayed};
 pub use report::{Recorded, Reported, StatusChange};
-pub use response::{AttemptRecord, Claim, Claimed};
+pub use response::{AttemptRecord, Claim, Claimed, NewCode};
 pub use retry::{Retried, Retry};
 pub use revocation::GiveBack;
 pub use session::SessionOwner;

@@ -90,6 +90,8 @@ pub const STEPS: &[&str] = &[
     "hold_response",
     "held_response",
     "attempt",
+    "hold_tokens",
+    "confirm",
     "commit_connected",
     "fail_window",
     "fail_window_persistently",

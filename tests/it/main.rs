@@ -34,6 +34,7 @@ mod chains;
 mod claim;
 mod cli;
 mod clocks;
+mod confirm;
 mod connect;
 mod connections;
 mod consents;

@@ -174,6 +174,22 @@ maintenance-next = Wait a little, then start again from { $app }.
 connecting-heading = Connecting { $institution }
 connecting-body = This may take a moment. You do not have to do anything: this page goes on by itself.
 
+pending-confirmation-heading = Almost there
+pending-confirmation-body = You have agreed at { $institution }. { $app } now checks that it was you.
+pending-confirmation-return = This page goes on by itself. If it does not, go back to { $app } to finish.
+pending-confirmation-wait = You do not have to do anything: this page goes on by itself.
+
+unconfirmed-heading = { $has-institution ->
+    [no] Your bank was not connected
+   *[yes] { $institution } was not connected
+}
+unconfirmed-body = { $app } did not confirm in time that it was you. Nothing was shared with { $app }.
+unconfirmed-next = Please start again from { $app }, where you are signed in.
+
+misdirected-heading = This link was made for somebody else
+misdirected-body = You are signed in to { $app } as somebody else than the link was made for, so { $institution } was not connected. Nothing was shared.
+misdirected-next = If somebody sent you this link, do not use it. To connect { $institution } for yourself, start from { $app }.
+
 no-answer-heading = { $has-institution ->
     [no] Your bank came back without an answer
    *[yes] { $institution } came back without an answer

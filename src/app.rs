@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::aggregator::{self, Aggregator, Mode, PushEndpoint};
 use crate::config::{self, AggregatorMode, Config, StoreLocation};
 use crate::domain::random::Random;
+use crate::flow::calls::Calls;
 use crate::flow::in_process::{Announced, Granted, Refreshing, WithoutEndpoint};
 use crate::flow::{
     Aggregators, Circuits, Claims, Clients, Clocks, Gateway, Institutions, Places, Settings,
@@ -24,7 +25,7 @@ use crate::http::limits::{CallerRates, Limits, MissRates, Rates};
 use crate::http::{AppState, Shared, ops};
 use crate::jose;
 use crate::metrics::{Configured, Metrics};
-use crate::oauth::{ClientKeys, OAuthClient};
+use crate::oauth::{Certificates, ClientKeys, OAuthClient};
 use crate::outgoing::Outgoing;
 use crate::seal::{KeyRing, SealKey, Sealer};
 use crate::serve::{Caps, Server, descriptors};
@@ -160,6 +161,16 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     let aggregator_keys = aggregator_keys.collect();
     let webhooks = webhooks(&config)?;
     let client_keys = client_keys(&config)?;
+    let certificates = certificates(&config)?;
+    let mut oauth = OAuthClient::new(
+        outgoing.clone(),
+        client_keys,
+        certificates,
+        sources.random.clone(),
+    )?;
+    if config.public_url.is_loopback() {
+        oauth = oauth.serving_this_machine()?;
+    }
     let configured = Configured::of(&config.clients, &config.institutions);
     let clock = Timeline::new(sources.clocks);
     let metrics = Metrics::new(configured, store::STEPS, clock.now());
@@ -167,7 +178,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
     let gateway = Arc::new(Gateway {
         store: store.measured(metrics.clone()),
         sealer: Sealer::new(ring),
-        oauth: OAuthClient::new(outgoing, client_keys, sources.random.clone())?,
+        oauth,
         claims: Claims::new(&aggregators),
         aggregators: Aggregators::new(aggregators),
         clients: Clients::new(config.clients),
@@ -176,6 +187,7 @@ pub fn build_on(store: Store, config: Config, sources: Sources) -> anyhow::Resul
         clock,
         random: sources.random,
         circuits: Circuits::new(metrics.clone()),
+        calls: Calls::default(),
         announced: Announced::default(),
         granted: Granted::default(),
         refreshing: Refreshing::default(),
@@ -279,6 +291,16 @@ pub fn client_keys(config: &Config) -> anyhow::Result<ClientKeys> {
     )?)
 }
 
+/// The certificates that clients show to institutions.
+pub fn certificates(config: &Config) -> anyhow::Result<Certificates> {
+    let registrations = config
+        .clients
+        .iter()
+        .flat_map(|it| it.registrations.values());
+    let files = registrations.filter_map(|it| it.certificate.as_ref());
+    Ok(Certificates::open(files)?)
+}
+
 fn rates(limits: &config::Limits) -> Rates {
     let at_least_one = |limit: u64| {
         u32::try_from(limit)
@@ -312,24 +334,11 @@ fn rates(limits: &config::Limits) -> Rates {
 
 /// How deliveries are made, as `config` says.
 pub fn webhooks(config: &Config) -> anyhow::Result<Webhooks> {
-    let settings = webhook_settings(&config.webhooks)?;
-    Ok(Webhooks::new(settings, &outgoing(config)?)?)
-}
-
-fn webhook_settings(settings: &config::WebhookSettings) -> anyhow::Result<webhook::Settings> {
-    let allowed = |host: &config::HostPort| match host.port {
-        Some(port) => format!("{}:{port}", host.host).parse(),
-        None => host.host.parse(),
+    let settings = webhook::Settings {
+        timeout: config.webhooks.timeout,
+        allow_hosts: config.webhooks.allow_hosts.clone(),
     };
-    let allow_hosts = settings
-        .allow_hosts
-        .iter()
-        .map(allowed)
-        .collect::<Result<_, _>>()?;
-    Ok(webhook::Settings {
-        timeout: settings.timeout,
-        allow_hosts,
-    })
+    Ok(Webhooks::new(settings, &outgoing(config)?)?)
 }
 
 fn secret_text(text: &str) -> Arc<Zeroizing<String>> {

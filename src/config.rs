@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-pub use address::{HostPort, HttpsUrl, Issuer, Network, PublicUrl};
+pub use address::{HttpsUrl, Issuer, Network, PublicUrl};
 pub use fault::{ConfigError, Fault, Place, Warning};
 pub use outgoing::ProxySettings;
 pub use reading::Environment;

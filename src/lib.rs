@@ -18,6 +18,7 @@ pub mod aggregator;
 pub mod app;
 pub mod certificate;
 pub mod cli;
+pub mod client_certificate;
 pub mod config;
 pub mod domain;
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub fn span() -> Span {
         kind = tracing::field::Empty,
         tries = tracing::field::Empty,
         endpoint_host = tracing::field::Empty,
+        interaction_id = tracing::field::Empty,
+        trace_id = tracing::field::Empty,
     )
 }
 
@@ -125,5 +127,14 @@ pub fn endpoint(url: &Url) {
     match url.port() {
         Some(port) => record("endpoint_host", format_args!("{host}:{port}")),
         None => record("endpoint_host", host),
+    }
+}
+
+/// The institution was called with these ids; of several calls, those of the last one are on later lines.
+pub fn call(interaction_id: Option<&str>, trace_id: Option<&str>) {
+    for (field, id) in [("interaction_id", interaction_id), ("trace_id", trace_id)] {
+        if let Some(id) = id {
+            record(field, id);
+        }
     }
 }

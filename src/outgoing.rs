@@ -1,8 +1,10 @@
 //! What every outgoing call has in common, whoever makes it.
 //!
 //! No redirect is followed, nothing is repeated without the caller's knowledge, only the configured proxy
-//! is used, no compressed response is asked for, and no body is read further than its limit. Each caller
-//! has its own time limits.
+//! is used, no compressed response is asked for, and no body is read further than its limit. Where the other side
+//! speaks HTTP/2 that is used (ALPN). Each caller has its own time limits.
+
+mod guard;
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{ClientBuilder, NoProxy, Proxy, Response, tls};
 use url::Url;
 
+pub use guard::Guarded;
+
 use crate::certificate::Certificate;
 use crate::domain::return_address::is_loopback;
 use crate::printable::printable;
@@ -20,6 +24,13 @@ use crate::printable::printable;
 /// close theirs, because a request on a connection that is being closed is lost, and some of our requests
 /// must not be repeated.
 const IDLE: Duration = Duration::from_secs(4);
+
+/// How often it is asked whether a connection by HTTP/2 that is in use still works. All calls to a host share one, so one
+/// that is dead would fail them all for as long as the system tries to reach the other side.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the answer to that may take; then the connection is closed, and the next call makes a new one.
+const PING_ANSWERED: Duration = Duration::from_secs(5);
 
 /// How much of an error's text is kept, in characters.
 const ERROR_TEXT: usize = 300;
@@ -74,6 +85,8 @@ impl Outgoing {
             .no_proxy()
             .referer(false)
             .pool_idle_timeout(IDLE)
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_ANSWERED)
             .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")));
         match &self.proxy {
             Some(proxy) => builder.proxy(proxy.clone()),

@@ -48,6 +48,8 @@ pub enum Field {
     Attempt,
     /// An authorization response, held between its POST and the GET that follows.
     AuthorizationResponse,
+    /// The handle that confirms what an attempt brought.
+    CompletionHandle,
     /// A standard member's credentials.
     Credentials,
     /// The answers to a job's challenges.
@@ -66,6 +68,7 @@ impl Field {
             Self::TokenSet => "grant",
             Self::Attempt => "attempt",
             Self::AuthorizationResponse => "answer",
+            Self::CompletionHandle => "completion-handle",
             Self::Credentials => "credentials",
             Self::ChallengeAnswers => "challenge-answers",
             Self::StoredResponse => "idempotent-answer",

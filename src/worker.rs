@@ -15,13 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::flow::circuits::Target;
-use crate::flow::client_keys::Told;
 use crate::flow::deadlines::Upkeep;
 use crate::flow::duties::{Ask, Duty, Home, Line, Reserved, Spot};
 use crate::flow::turns::Turns;
 use crate::flow::watch::{self, Watch};
 use crate::flow::{
-    Gateway, Internal, claim, client_keys, deadlines, duties, maintenance, timeline,
+    Gateway, Internal, certificates, claim, client_keys, deadlines, duties, maintenance, timeline,
 };
 use crate::log_context;
 use crate::webhook::Webhooks;
@@ -31,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the files of client keys are looked at.
 const CLIENT_KEYS_EVERY: Duration = Duration::from_secs(5);
+/// How often the files of client certificates are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 
 /// How many duties this process has taken up at a time, in all: more than the lines of any client hold.
 const SIDE_BY_SIDE: usize = 1024;
@@ -55,6 +56,7 @@ pub async fn run(gateway: Arc<Gateway>, webhooks: Webhooks, shutdown: Cancellati
         keep_time(&gateway, &shutdown),
         watch_maintenance(&gateway, &shutdown),
         watch_client_keys(&gateway, &shutdown),
+        watch_certificates(&gateway, &shutdown),
         sweep(&gateway, &overdue, &shutdown),
         upkeep(&gateway, &shutdown),
         watch_institutions(&gateway, &shutdown),
@@ -276,10 +278,21 @@ async fn watch_maintenance(gateway: &Gateway, shutdown: &CancellationToken) {
 /// Looks at the files of client keys, again and again.
 async fn watch_client_keys(gateway: &Arc<Gateway>, shutdown: &CancellationToken) {
     let mut looks = every(CLIENT_KEYS_EVERY);
-    let mut told = Told::default();
+    let mut told = client_keys::Told::default();
     while is_next(&mut looks, shutdown).await {
         if let Err(error) = client_keys::look(gateway, &mut told).await {
             tracing::error!(%error, "client keys could not be looked at; it is tried again");
+        }
+    }
+}
+
+/// Looks at the files of client certificates, again and again.
+async fn watch_certificates(gateway: &Arc<Gateway>, shutdown: &CancellationToken) {
+    let mut looks = every(CERTIFICATES_EVERY);
+    let mut told = certificates::Told::default();
+    while is_next(&mut looks, shutdown).await {
+        if let Err(error) = certificates::look(gateway, &mut told).await {
+            tracing::error!(%error, "client certificates could not be looked at; it is tried again");
         }
     }
 }

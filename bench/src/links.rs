@@ -1,7 +1,7 @@
 //! Users, members and links as the flows leave them, for what measures a store without a gateway around it, or fills one.
 
 use anyhow::ensure;
-use guichet::domain::client::UnboundCallback;
+use guichet::domain::client::{Completion, UnboundCallback};
 use guichet::domain::data_request::DataRequest;
 use guichet::domain::id::{
     AttemptId, ClientId, InstitutionCode, InstitutionGuid, MemberGuid, OauthStateGuid, UserGuid,
@@ -10,7 +10,7 @@ use guichet::domain::member::{ConnectionStatus, Member};
 use guichet::domain::random::{Random, bytes};
 use guichet::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
 use guichet::domain::user::User;
-use guichet::domain::window::{Binding, NewAttempt, NewWindow, WindowOptions};
+use guichet::domain::window::{Binding, NewAttempt, NewWindow, WindowOptions, WindowStatus};
 use guichet::steps::NewTokens;
 use guichet::store::{
     Claim, Claimed, Committed, Connection, MemberCreation, NewMember, Opened, Opening, Store,
@@ -146,13 +146,17 @@ impl Registration {
             attempt: id,
             client: self.client.clone(),
             institution: self.institution.clone(),
-            browser: vec![binding],
+            browser: vec![binding.clone()],
+            completion: Completion::Immediate,
+            rebinding: binding.digest,
+            code: None,
             unbound: UnboundCallback::Burn,
             burnt: Vec::new(),
         };
         let claimed = store.claim_callback(&claim, now).await?;
         ensure!(matches!(claimed, Claimed::Accepted { .. }), "{claimed:?}");
         let connection = Connection {
+            only_in: WindowStatus::Returned,
             background_due: None,
             window: link.window,
             outbound: link.member,

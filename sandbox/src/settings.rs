@@ -33,6 +33,8 @@ pub struct Settings {
     pub webhook_secret: SecretString,
     /// How long the token endpoint takes for a person who typed the password `slow`.
     pub slow_token: Duration,
+    /// Whether the gateway has the app's flows confirmed: then its page has a tick box for that.
+    pub confirms: bool,
 }
 
 impl Settings {

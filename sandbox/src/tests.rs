@@ -113,6 +113,7 @@ fn settings(bank: &str, app: &str, gateway: &str) -> Settings {
         aggregator_key: AGGREGATOR_KEY.into(),
         webhook_secret: WEBHOOK_SECRET.into(),
         slow_token: Duration::from_millis(250),
+        confirms: false,
     }
 }
 

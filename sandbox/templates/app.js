@@ -133,12 +133,26 @@ function complain(text) {
   trouble.hidden = text === "";
 }
 
+/** The handles that were sent: the window says each as long as it waits. */
+const confirmed = new Set();
+
+/** The person who looks at this page is signed in here: its server says so, if the person wants it to. */
+function confirm({ member_guid, completion }) {
+  if (!byId("confirm")?.checked || confirmed.has(completion)) return;
+  confirmed.add(completion);
+  fetch(`/members/${encodeURIComponent(member_guid)}/confirm`, {
+    method: "POST",
+    body: new URLSearchParams({ completion }),
+  }).then(wake, () => confirmed.delete(completion));
+}
+
 // The window says that it is done. That is only a reason to ask at once: what is shown comes from
 // the app's own server.
 window.addEventListener("message", (event) => {
   if (event.origin !== gateway) return;
   const { mx, type, metadata } = Object(event.data);
   if (mx !== true || typeof Object(metadata).member_guid !== "string") return;
+  if (type === "oauthComplete/pending") confirm(metadata);
   if (type !== "oauthComplete/success" && type !== "oauthComplete/error") return;
   const heard = byId("heard");
   heard.dataset.type = type;

@@ -11,7 +11,7 @@ use crate::app;
 use crate::config::{AggregatorMode, Config, Environment, StoreLocation};
 use crate::domain::id::InstitutionCode;
 use crate::domain::secret::Digest;
-use crate::flow::client_keys;
+use crate::flow::{certificates, client_keys};
 use crate::outgoing;
 use crate::printable::printable;
 use crate::serve::descriptors;
@@ -45,6 +45,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         println!("warning: {risk}");
     }
     tell_client_keys(&config)?;
+    check_certificates(&config)?;
     let keys = app::key_ring(&config)?.identities();
     let store = check_store(&config, &keys, options.online).await;
     if options.online {
@@ -83,6 +84,28 @@ fn tell_client_keys(config: &Config) -> anyhow::Result<()> {
                 if let Some(risk) = client_keys::risk(&key, now, config.client_keys.old_after) {
                     println!("warning: {whose}: {kid} {risk}");
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Says when the certificates end that clients show to institutions.
+fn check_certificates(config: &Config) -> anyhow::Result<()> {
+    let (all, now) = (app::certificates(config)?, app::time_of_day());
+    for client in &config.clients {
+        for registration in client.registrations.values() {
+            let files = registration.certificate.as_ref();
+            let Some(certificate) = files.and_then(|files| all.current(files)) else {
+                continue;
+            };
+            let whose = format!(
+                "client certificate of {} at {}",
+                client.id, registration.institution
+            );
+            match certificates::risk(&certificate, now) {
+                None => println!("{whose}: valid until {}", certificate.ends_at()),
+                Some(risk) => println!("warning: {whose}: it {risk}"),
             }
         }
     }

@@ -30,6 +30,9 @@ pub(super) struct Options {
     /// Use this store instead of a SQLite file, such as redis://127.0.0.1:6379/.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// Have every flow with OAuth confirmed by the app, which has a tick box for that.
+    #[arg(long)]
+    confirm: bool,
     /// Print one line of JSON when ready, and nothing else.
     #[arg(long)]
     json: bool,
@@ -53,6 +56,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         &addresses,
         &secrets,
         options.store.as_deref(),
+        options.confirm,
         sources.random.as_ref(),
     )?;
     let (config, _) = Config::load(
@@ -66,7 +70,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let gateway = server.app.gateway.clone();
     let access = DemoAccess::open(&gateway).await?;
 
-    let settings = sandbox_settings(&addresses, &secrets, &access);
+    let settings = Settings {
+        confirms: options.confirm,
+        ..sandbox_settings(&addresses, &secrets, &access)
+    };
     let listeners = guichet_sandbox::Listeners {
         bank: addresses.bank,
         app: addresses.app,
@@ -127,5 +134,6 @@ fn sandbox_settings(addresses: &Addresses, secrets: &Secrets, access: &DemoAcces
         aggregator_key: SecretString::from(secrets.aggregator_key.clone()),
         webhook_secret: SecretString::from(secrets.webhook_signing.clone()),
         slow_token: Settings::SLOW_TOKEN,
+        confirms: false,
     }
 }

@@ -1,26 +1,31 @@
 //! Builds the domain's clients from `[[clients]]`, and checks the parts against each other.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::address::PublicUrl;
 use super::client_keys;
 use super::fault::{Refused, Warning};
 use super::institutions::{Found, background};
 use super::raw;
-use super::reading::Reading;
+use super::reading::{Reading, is_readable_by_all};
 use super::secrets::Written;
 use super::sections::{AggregatorSettings, Links, WebhookSettings};
 use super::value::{BasicUser, Parsed, Scope, Section};
+use crate::client_certificate::{ClientCertificate, InvalidCertificate};
 use crate::domain::algorithm::SigningAlgorithm;
 use crate::domain::authorization::ResponseType;
 use crate::domain::background::BackgroundRules;
+use crate::domain::called_address::{Allowed, route};
 use crate::domain::client::{
-    BasicCredentials, Client, Registration, UnboundCallback, WebhookEndpoint,
+    BasicCredentials, CertificateFiles, Client, ConfirmHolds, Registration, UnboundCallback,
+    WebhookEndpoint,
 };
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
@@ -29,6 +34,9 @@ use crate::domain::endpoint::EndpointId;
 use crate::domain::event::EventKind;
 use crate::domain::id::{AggregatorName, ClientId, InstitutionCode};
 use crate::domain::institution::{OAuth, SubjectSource};
+
+/// The largest file of a certificate or a key, in bytes.
+const CERTIFICATE_LIMIT: u64 = 64 * 1024;
 
 /// What clients are checked against.
 pub struct Surroundings<'a> {
@@ -225,14 +233,17 @@ impl Surroundings<'_> {
                 taken.push((kind.0, i));
             }
             let url = raw.url.0;
-            let is_allowed = self.webhooks.allow_hosts.iter().any(|h| h.admits(&url));
-            let is_known = reading.is_as_written("webhooks.allow_hosts");
-            if is_private(&url) && !is_allowed && is_known {
-                reading.wrong(
-                    &format!("{at}.url"),
-                    "is a private address, where deliveries are refused; add its host:port to \
-                     webhooks.allow_hosts if it is meant",
+            let allowed = Allowed {
+                hosts: &self.webhooks.allow_hosts,
+                this_machine: false,
+            };
+            if let Err(forbidden) = route(&url, allowed)
+                && reading.is_as_written("webhooks.allow_hosts")
+            {
+                let problem = format!(
+                    "would not be called: {forbidden}; add its host:port to webhooks.allow_hosts if it is meant"
                 );
+                reading.wrong(&format!("{at}.url"), problem);
             }
             let current = Written {
                 inline: raw.secret,
@@ -355,6 +366,12 @@ impl Surroundings<'_> {
                 ),
             );
         }
+        let shows_certificate = matches!(
+            method,
+            AuthenticationMethod::TlsClientAuth | AuthenticationMethod::SelfSignedTlsClientAuth
+        );
+        let files = (raw.certificate_file, raw.certificate_key_file);
+        let certificate = certificate(reading, at, (&code, shows_certificate), files);
         let files = [raw.signing_key_files, raw.encryption_key_files];
         let keys = client_keys::build(reading, at, (&code, &oauth), files);
         let client_authentication = client_secret.and_then(|secret| match (method, secret) {
@@ -366,25 +383,30 @@ impl Surroundings<'_> {
                 warn_of_the_short(reading, &key, rules.algorithm, &secret);
                 Ok(ClientAuthentication::ClientSecretJwt(rules.clone(), secret))
             }
+            (
+                AuthenticationMethod::TlsClientAuth | AuthenticationMethod::SelfSignedTlsClientAuth,
+                None,
+            ) => Ok(ClientAuthentication::Certificate),
             (AuthenticationMethod::ClientSecretBasic(encoding), Some(secret)) => {
                 Ok(ClientAuthentication::ClientSecretBasic(*encoding, secret))
             }
             (AuthenticationMethod::ClientSecretPost, Some(secret)) => {
                 Ok(ClientAuthentication::ClientSecretPost(secret))
             }
-            (AuthenticationMethod::None | AuthenticationMethod::PrivateKeyJwt(_), Some(_)) => {
-                let asked = match method {
-                    AuthenticationMethod::PrivateKeyJwt(_) => "private_key_jwt",
-                    _ => "none",
-                };
-                Err(reading.wrong(
-                    &key,
-                    format!(
-                        "would not be used: {code} has client_authentication = \"{asked}\"; remove it or \
-                         correct the institution"
-                    ),
-                ))
-            }
+            (
+                AuthenticationMethod::None
+                | AuthenticationMethod::PrivateKeyJwt(_)
+                | AuthenticationMethod::TlsClientAuth
+                | AuthenticationMethod::SelfSignedTlsClientAuth,
+                Some(_),
+            ) => Err(reading.wrong(
+                &key,
+                format!(
+                    "would not be used: {code} has client_authentication = \"{}\"; remove it or \
+                     correct the institution",
+                    method.name()
+                ),
+            )),
             (_, None) => Err(reading.wrong(
                 &key,
                 format!(
@@ -406,22 +428,41 @@ impl Surroundings<'_> {
                  weakest protection against a stolen response; prefer \"burn\"",
             );
         }
-        // The one way to complete so far; a second one has to be handled here.
-        let (None | Some(Parsed(raw::Completion::Immediate))) = raw.completion;
         let redirect_uri = raw.redirect_uri.map(|url| url.0);
-        Ok(Registration {
+        let registration = Registration {
             redirect_uri: self.redirect_uri(reading, at, client, &code, redirect_uri)?,
             redirect_uri_alias: raw.redirect_uri_alias.map(|alias| alias.0),
-            institution: code,
-            oauth,
+            institution: code.clone(),
+            oauth: oauth.clone(),
             client_id: raw.client_id,
             client_authentication: client_authentication?,
             keys: keys?,
+            certificate: certificate?,
             scopes: raw
                 .scopes
                 .map(|scopes| scopes.into_iter().map(|s| s.0).collect()),
+            completion: raw.completion,
+            confirm_holds: raw.confirm_holds.unwrap_or_default(),
             unbound_callback: raw.unbound_callback,
-        })
+        };
+        let key = format!("{at}.confirm_holds");
+        match raw.confirm_holds {
+            Some(_) if !registration.awaits_confirmations() => {
+                return Err(reading.invalid(
+                    &key,
+                    "is for flows that are confirmed; remove it, or write completion = \"confirm\"",
+                ));
+            }
+            Some(ConfirmHolds::Tokens) if !oauth.takes_back() => reading.warn(
+                &key,
+                format!(
+                    "is \"tokens\", and {code} has no revocation_endpoint: tokens that nobody confirms stay \
+                     valid there until they end; prefer \"code\""
+                ),
+            ),
+            _ => {}
+        }
+        Ok(registration)
     }
 
     /// Whether a registration that asks who signs in has what is needed to verify it.
@@ -571,6 +612,53 @@ fn warn_of_the_short(
     }
 }
 
+/// The certificate of a registration, and its key: both where the institution wants them, else neither.
+fn certificate(
+    reading: &mut Reading<'_>,
+    at: &str,
+    (institution, is_wanted): (&InstitutionCode, bool),
+    files: (Option<PathBuf>, Option<PathBuf>),
+) -> Result<Option<CertificateFiles>, Refused> {
+    let [certificate, key] =
+        ["certificate_file", "certificate_key_file"].map(|it| format!("{at}.{it}"));
+    let missing = |name: &str| {
+        let why = "is missing, and clients show a certificate to";
+        reading.wrong(name, format!("{why} {institution}; give its file in PEM"))
+    };
+    let unused = |name: &str| {
+        let why = "would not be used: by its client_authentication no certificate is shown to";
+        reading.wrong(
+            name,
+            format!("{why} {institution}; remove it or correct the institution"),
+        )
+    };
+    let files = match (is_wanted, files) {
+        (false, (None, None)) => return Ok(None),
+        (false, (Some(_), _)) => return Err(unused(&certificate)),
+        (false, (None, Some(_))) => return Err(unused(&key)),
+        (true, (None, _)) => return Err(missing(&certificate)),
+        (true, (Some(_), None)) => return Err(missing(&key)),
+        (true, (Some(certificate), Some(key))) => CertificateFiles {
+            certificate: reading.path(&certificate),
+            key: reading.path(&key),
+        },
+    };
+    let certificates = reading.file(&certificate, &files.certificate, CERTIFICATE_LIMIT)?;
+    let secret = Zeroizing::new(reading.file(&key, &files.key, CERTIFICATE_LIMIT)?);
+    if is_readable_by_all(&files.key) {
+        let path = files.key.display();
+        let risk = format!("every user of this machine can read {path}; run: chmod o-rwx {path}");
+        reading.warn(&key, risk);
+    }
+    match ClientCertificate::read(&certificates, &secret) {
+        Ok(_) => Ok(Some(files)),
+        Err(error @ (InvalidCertificate::NoCertificate | InvalidCertificate::Unreadable)) => {
+            Err(reading.wrong(&certificate, format!("cannot be used: {error}")))
+        }
+        Err(error) => Err(reading.wrong(&key, format!("cannot be used: {error}"))),
+    }
+}
+
 /// The credentials of deliveries for HTTP Basic: both name and password, or neither.
 fn basic_credentials(
     reading: &mut Reading<'_>,
@@ -649,22 +737,5 @@ fn check_schemes(reading: &mut Reading<'_>, at: &str, raw: &raw::Client) {
             &key,
             format!("any app can claim the scheme {scheme}; move to one such as com.example.app"),
         );
-    }
-}
-
-/// Whether the URL itself names a private or local address.
-fn is_private(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(v4)) => {
-            v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified()
-        }
-        Some(url::Host::Ipv6(v6)) => {
-            v6.is_loopback()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || v6.is_unspecified()
-        }
-        None => false,
     }
 }

@@ -7,6 +7,7 @@ mod fields;
 mod help;
 mod layers;
 mod openid;
+mod outgoing;
 mod values;
 
 use std::collections::BTreeMap;
@@ -22,13 +23,14 @@ use super::fault::{ConfigError, Fault, Place, Refused, Warning};
 use super::reading::{Environment, Reading};
 use super::value::{self, Country, Label, Moment, Parsed, Scope, Section};
 use crate::domain::algorithm::{ContentEncryption, KeyManagement, SigningAlgorithm};
+use crate::domain::allowed_host::AllowedHost;
 use crate::domain::authorization::{ResponseMode, ResponseType};
 use crate::domain::background::{BackgroundRules, USUALLY_PER_DAY};
 use crate::domain::call::CallName;
 use crate::domain::client_authentication::{AssertionAudience, BasicEncoding};
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
 use crate::domain::institution::{
-    Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, SubjectSource,
+    CALLS_AT_ONCE, Discovery, Institution, IssuerRule, OAuth, Pkce, RefreshRules, SubjectSource,
 };
 use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
 use crate::domain::window::ErrorReason;
@@ -314,6 +316,17 @@ struct RawOAuth {
     #[serde(default = "yes")]
     watch: bool,
     client_authentication: client_authentication::Name,
+    #[serde(default, deserialize_with = "value::section")]
+    mtls_endpoint_aliases: outgoing::RawAliases,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    interaction_id_header: Option<String>,
+    #[serde(default)]
+    traceparent: bool,
+    #[serde(default)]
+    allow_hosts: Vec<AllowedHost>,
+    #[serde(default)]
+    calls_at_once: CallsAtOnce,
     basic_encoding: Option<BasicEncoding>,
     client_assertion_signing_alg: Option<SigningAlgorithm>,
     client_assertion_audience: Option<AssertionAudience>,
@@ -348,6 +361,8 @@ struct RawOAuth {
     refresh: RawRefresh,
     #[serde(default, deserialize_with = "value::optional_days::<1, 3650, _>")]
     consent_days: Option<Duration>,
+    #[serde(default, deserialize_with = "value::optional_seconds::<20, 600, _>")]
+    code_seconds: Option<Duration>,
     #[serde(default = "yes")]
     revoke_replaced: bool,
     #[serde(default)]
@@ -363,6 +378,17 @@ struct RawOAuth {
     authorization_signed_response_alg: Option<SigningAlgorithm>,
     authorization_encrypted_response_alg: Option<KeyManagement>,
     authorization_encrypted_response_enc: Option<ContentEncryption>,
+}
+
+/// How many calls that a person waits for may be under way.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct CallsAtOnce(#[serde(deserialize_with = "value::between::<1, 10_000, _>")] u64);
+
+impl Default for CallsAtOnce {
+    fn default() -> Self {
+        Self(CALLS_AT_ONCE as u64)
+    }
 }
 
 fn yes() -> bool {
@@ -556,6 +582,12 @@ impl RawOAuth {
             .subject
             .map(|subject| subject.build(reading))
             .transpose();
+        let asks = matches!(&subject, Ok(Some(SubjectSource::Identify { .. })));
+        let has_revocation = self.revocation_endpoint.is_some();
+        let aliases = self.mtls_endpoint_aliases;
+        let mtls_aliases = aliases.build(reading, has_revocation, asks);
+        let (headers, interaction_id) = (self.headers, self.interaction_id_header);
+        let call_headers = outgoing::headers(reading, headers, interaction_id, self.traceparent);
         let values = values::build(reading, self.values);
         let around = calls::Surroundings {
             values: &values,
@@ -624,8 +656,13 @@ impl RawOAuth {
                 doubt: self.refresh.doubt,
             },
             consent: self.consent_days,
+            code_life: self.code_seconds,
             revoke_replaced: self.revoke_replaced,
             error_map: self.errors,
+            mtls_aliases,
+            call_headers,
+            allow_hosts: self.allow_hosts,
+            calls_at_once: usize::try_from(self.calls_at_once.0).unwrap_or(CALLS_AT_ONCE),
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
         };

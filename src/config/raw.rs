@@ -18,7 +18,7 @@ use super::value::{
     self, Accent, BasicUser, Label, Locale, Parsed, Scope, Section, Support, optional_section,
     section,
 };
-use crate::domain::client::{Duplicates, UnboundCallback};
+use crate::domain::client::{Completion, ConfirmHolds, Duplicates, UnboundCallback};
 use crate::domain::event::EventKind;
 use crate::domain::id::{AggregatorName, ClientId, InstitutionCode};
 use crate::domain::return_address::ReturnAddress;
@@ -247,34 +247,16 @@ pub struct Registration {
     pub signing_key_files: Vec<PathBuf>,
     #[serde(default)]
     pub encryption_key_files: Vec<PathBuf>,
+    pub certificate_file: Option<PathBuf>,
+    pub certificate_key_file: Option<PathBuf>,
     pub redirect_uri: Option<HttpsUrl>,
     pub redirect_uri_alias: Option<Label>,
     pub scopes: Option<Vec<Scope>>,
-    pub completion: Option<Parsed<Completion>>,
+    #[serde(default)]
+    pub completion: Completion,
+    pub confirm_holds: Option<ConfirmHolds>,
     #[serde(default)]
     pub unbound_callback: UnboundCallback,
     #[serde(default)]
     pub oauth: toml::Table,
-}
-
-/// What completes a flow. One value so far.
-#[derive(Clone, Copy)]
-pub enum Completion {
-    /// The authorization response completes it.
-    Immediate,
-}
-
-impl FromStr for Completion {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "immediate" => Ok(Self::Immediate),
-            "confirm" => Err(
-                "\"confirm\" is not available in this version; write \"immediate\" or leave the \
-                 key out",
-            ),
-            _ => Err("is not a way to complete; write \"immediate\" or leave the key out"),
-        }
-    }
 }

@@ -12,11 +12,12 @@ use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
 
-use super::address::{HostPort, HttpsUrl, Network};
+use super::address::{HttpsUrl, Network};
 use super::fault::Refused;
 use super::reading::Reading;
 use super::secrets::{Inline, Written};
 use super::value::{self, Section};
+use crate::domain::allowed_host::AllowedHost;
 use crate::domain::client::SigningSecret;
 use crate::domain::id::AggregatorName;
 use crate::domain::window::OpenPolicy;
@@ -580,8 +581,8 @@ pub struct WebhookSettings {
         deserialize_with = "value::hours::<0, 168, _>"
     )]
     pub keep_delivered: Duration,
-    /// Private hosts that endpoints may name or lead to.
-    pub allow_hosts: Vec<HostPort>,
+    /// Hosts and ports that endpoints may lead to, wherever they are.
+    pub allow_hosts: Vec<AllowedHost>,
 }
 
 impl Default for WebhookSettings {

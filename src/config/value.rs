@@ -318,6 +318,13 @@ pub fn optional_days<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
     days::<MIN, MAX, D>(deserializer).map(Some)
 }
 
+/// Reads whole seconds between `MIN` and `MAX`, where they are given.
+pub fn optional_seconds<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    seconds::<MIN, MAX, D>(deserializer).map(Some)
+}
+
 /// Reads numbers, each between `MIN` and `MAX`.
 pub fn each_between<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>(
     deserializer: D,

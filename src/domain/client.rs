@@ -128,12 +128,18 @@ pub struct Registration {
     pub client_authentication: ClientAuthentication,
     /// Where its private keys are, if it has any.
     pub keys: Option<KeyFiles>,
+    /// The certificate that it shows in TLS, where it has one.
+    pub certificate: Option<CertificateFiles>,
     /// The registered redirect URI: `{public_url}/oauth/redirect_from/{client}/{institution}` unless configured.
     pub redirect_uri: Url,
     /// What requests have in its place, if the institution knows it by a name.
     pub redirect_uri_alias: Option<String>,
     /// Scopes asked for instead of the institution's.
     pub scopes: Option<Vec<String>>,
+    /// What completes a flow that came back in the attempt's own browser.
+    pub completion: Completion,
+    /// What is held while a confirmation is awaited.
+    pub confirm_holds: ConfirmHolds,
     /// What happens to an authorization response in another browser than the attempt's.
     pub unbound_callback: UnboundCallback,
 }
@@ -149,6 +155,44 @@ pub struct KeyFiles {
     pub algorithms: Vec<SigningAlgorithm>,
 }
 
+impl Registration {
+    /// Whether some of its flows wait for the member service's confirmation.
+    pub fn awaits_confirmations(&self) -> bool {
+        self.completion == Completion::Confirm || self.unbound_callback == UnboundCallback::Confirm
+    }
+}
+
+/// What completes a flow (docs/SECURITY.md).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completion {
+    /// The authorization response.
+    #[default]
+    Immediate,
+    /// The member service: it confirms that the person who came back is the one the link was made for.
+    Confirm,
+}
+
+/// What is held while a confirmation is awaited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmHolds {
+    /// The code: it is exchanged once it is confirmed.
+    #[default]
+    Code,
+    /// The token set: the code is exchanged at once, and without a confirmation the tokens are revoked.
+    Tokens,
+}
+
+/// Where a certificate and its key are, in PEM. They are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CertificateFiles {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// What happens to an authorization response in another browser than the attempt's (docs/SECURITY.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -156,6 +200,8 @@ pub enum UnboundCallback {
     /// The attempt fails; the code is redeemed and its tokens are revoked, never stored.
     #[default]
     Burn,
+    /// It waits for the member service's confirmation, and the attempt belongs to the browser it arrived in.
+    Confirm,
     /// The response is refused; the attempt goes on waiting for its own browser.
     Ignore,
 }

@@ -16,6 +16,10 @@ pub enum AuthenticationMethod {
     ClientSecretJwt(AssertionRules),
     /// An assertion by a private key of the client.
     PrivateKeyJwt(AssertionRules),
+    /// A certificate of an authority that the institution trusts (RFC 8705 section 2.1).
+    TlsClientAuth,
+    /// A certificate that the institution knows itself (RFC 8705 section 2.2).
+    SelfSignedTlsClientAuth,
     /// A public client: the id alone.
     None,
 }
@@ -28,6 +32,8 @@ impl AuthenticationMethod {
             Self::ClientSecretPost => "client_secret_post",
             Self::ClientSecretJwt(_) => "client_secret_jwt",
             Self::PrivateKeyJwt(_) => "private_key_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
             Self::None => "none",
         }
     }
@@ -78,6 +84,8 @@ pub enum ClientAuthentication {
     ClientSecretJwt(AssertionRules, SecretString),
     /// An assertion by the registration's signing key.
     PrivateKeyJwt(AssertionRules),
+    /// The id, beside the certificate that TLS shows (RFC 8705 section 2): that of the registration's files.
+    Certificate,
     /// The id alone.
     None,
 }
@@ -89,7 +97,7 @@ impl ClientAuthentication {
             Self::ClientSecretBasic(_, secret)
             | Self::ClientSecretPost(secret)
             | Self::ClientSecretJwt(_, secret) => Some(secret),
-            Self::PrivateKeyJwt(_) | Self::None => None,
+            Self::PrivateKeyJwt(_) | Self::Certificate | Self::None => None,
         }
     }
 }

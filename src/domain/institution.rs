@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::algorithm::{Encryption, SigningAlgorithm};
+use super::allowed_host::AllowedHost;
 use super::authorization::{AuthorizationRules, ResponseMode};
 use super::background::BackgroundRules;
 use super::call::{CallName, Calls};
@@ -135,10 +136,20 @@ pub struct OAuth {
     pub refresh: RefreshRules,
     /// How long a consent is valid where the institution does not say when it ends; `None`: it has no end that is known.
     pub consent: Option<Duration>,
+    /// How long its codes are valid, where its file says so.
+    pub code_life: Option<Duration>,
     /// Whether the tokens that a new consent replaces are revoked; `false`: that would end the new ones as well.
     pub revoke_replaced: bool,
     /// The institution's own error codes and their reasons.
     pub error_map: BTreeMap<String, ErrorReason>,
+    /// Where those are asked that show a certificate in TLS.
+    pub mtls_aliases: MtlsAliases,
+    /// What calls carry besides.
+    pub call_headers: CallHeaders,
+    /// Hosts that its metadata may name although they are private.
+    pub allow_hosts: Vec<AllowedHost>,
+    /// How many calls that a person waits for may be under way, in this process.
+    pub calls_at_once: usize,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long one whole call may take.
@@ -155,6 +166,32 @@ pub struct Discovery {
     /// Whether a change of what it publishes is told.
     pub is_watched: bool,
 }
+
+/// The endpoints for those that show a certificate, where they differ (`mtls_endpoint_aliases`, RFC 8705 section 5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MtlsAliases {
+    /// In place of the token endpoint.
+    pub token_endpoint: Option<Url>,
+    /// In place of the revocation endpoint.
+    pub revocation_endpoint: Option<Url>,
+    /// In place of the endpoint that says who signed in.
+    pub userinfo_endpoint: Option<Url>,
+}
+
+/// What every call to an institution carries besides what the protocol wants. Names and values were checked for their
+/// characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallHeaders {
+    /// The same in every call.
+    pub fixed: BTreeMap<String, String>,
+    /// The header with an id of the call's own (`x-fapi-interaction-id` at many).
+    pub interaction_id: Option<String>,
+    /// Whether there is a `traceparent` (W3C Trace Context).
+    pub traceparent: bool,
+}
+
+/// How many calls that a person waits for may be under way at an institution, unless its file says otherwise.
+pub const CALLS_AT_ONCE: usize = 100;
 
 /// How an institution's tokens are refreshed (RFC 6749 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +228,9 @@ pub enum IssuerRule {
     IfPresent,
 }
 
+/// How long a confirmation is awaited where nothing shortens that.
+pub const CONFIRMATION: Duration = Duration::from_secs(120);
+
 impl OAuth {
     /// Every address that it names, with the key that names it.
     pub fn endpoints(&self) -> Vec<(&'static str, &Url)> {
@@ -220,6 +260,12 @@ impl OAuth {
             .map(|url| ("calls", url));
         let named = required.into_iter().chain(optional);
         named.chain(described).collect()
+    }
+
+    /// How long a code waits for its confirmation: three quarters of its life, so that the exchange is still in time.
+    pub fn code_waits(&self) -> Duration {
+        let left = self.code_life.map(|life| life * 3 / 4);
+        left.map_or(CONFIRMATION, |left| left.min(CONFIRMATION))
     }
 
     /// Whether the request is an OpenID Connect one, which has a `nonce` and is answered with an ID token.

@@ -17,9 +17,11 @@
 //! [`connection_status`], [`window`], [`token_set`], [`job`], [`background`], [`challenge`], [`event`], [`duty`].
 
 pub mod algorithm;
+pub mod allowed_host;
 pub mod authorization;
 pub mod background;
 pub mod call;
+pub mod called_address;
 pub mod challenge;
 pub mod client;
 pub mod client_authentication;

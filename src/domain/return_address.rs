@@ -8,6 +8,7 @@ use url::Url;
 use super::error_reason::ErrorReason;
 use super::id::MemberGuid;
 use super::scheme::{InvalidScheme, Scheme};
+use super::secret::CompletionHandle;
 
 /// Where the flow ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,23 +148,41 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// How a flow ended, for the return address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+/// How a flow ended, or that it waits for its confirmation, for the return address.
+#[derive(Clone, Copy)]
+pub struct Outcome<'a> {
     /// The member that is connected, or that the flow was about.
     pub member: MemberGuid,
     /// The member that the link was made for, if another one is connected.
     pub outbound: Option<MemberGuid>,
-    /// Why it failed; `None` is success.
-    pub error: Option<ErrorReason>,
+    /// How it stands.
+    pub standing: Standing<'a>,
 }
 
-impl Outcome {
+/// How a flow stands when a person leaves it.
+#[derive(Clone, Copy)]
+pub enum Standing<'a> {
+    /// The member is connected.
+    Succeeded,
+    /// It failed.
+    Failed(ErrorReason),
+    /// The member service has to confirm it with that handle.
+    Pending(&'a CompletionHandle),
+}
+
+impl Standing<'_> {
+    /// Of a flow that has ended.
+    pub fn ended(error: Option<ErrorReason>) -> Self {
+        error.map_or(Self::Succeeded, Self::Failed)
+    }
+}
+
+impl Outcome<'_> {
     fn parameters(&self) -> Vec<(&'static str, String)> {
-        let status = if self.error.is_none() {
-            "success"
-        } else {
-            "error"
+        let status = match self.standing {
+            Standing::Succeeded => "success",
+            Standing::Failed(_) => "error",
+            Standing::Pending(_) => "pending",
         };
         let mut parameters = vec![
             ("status", status.to_owned()),
@@ -172,14 +191,19 @@ impl Outcome {
         if let Some(outbound) = self.outbound {
             parameters.push(("outbound_member_guid", outbound.to_string()));
         }
-        if let Some(reason) = self.error {
-            parameters.push(("error_reason", reason.name().to_owned()));
+        match self.standing {
+            Standing::Succeeded => {}
+            Standing::Failed(reason) => parameters.push(("error_reason", reason.name().to_owned())),
+            Standing::Pending(handle) => {
+                parameters.push(("completion", handle.expose().to_owned()))
+            }
         }
         parameters
     }
 
     /// `address` with `status`, `member_guid` and, after an error, `error_reason` added; with
-    /// `outbound_member_guid` if the login turned out to be another member's.
+    /// `outbound_member_guid` if the login turned out to be another member's, and with `completion` while a
+    /// confirmation is awaited.
     ///
     /// The existing query is kept as it is, but parameters of these names are replaced (CONTRACT.md 4.1).
     pub fn added_to(&self, address: &str) -> String {
@@ -189,6 +213,7 @@ impl Outcome {
             "member_guid",
             "outbound_member_guid",
             "error_reason",
+            "completion",
         ];
         let is_ours = |pair: &str| {
             let name = pair.split_once('=').map_or(pair, |(name, _)| name);
@@ -230,7 +255,7 @@ mod tests {
         let outcome = Outcome {
             member: member(),
             outbound: None,
-            error: Some(ErrorReason::Cancelled),
+            standing: Standing::Failed(ErrorReason::Cancelled),
         };
         let check = |address: &str, expected: &str| {
             let expected = expected.replace("MBR", &member().to_string());
@@ -255,7 +280,7 @@ mod tests {
         let success = Outcome {
             member: member(),
             outbound: None,
-            error: None,
+            standing: Standing::Succeeded,
         };
         let scheme: Scheme = "com.testApp".parse().expect("a scheme");
         assert_eq!(

@@ -107,6 +107,19 @@ impl ResponseHandle {
     }
 }
 
+partitioned_secret!(
+    /// What a member service confirms an authorization with: `och_`, two characters of partition and 43 random ones.
+    /// It works once, and only together with the client's API key or a session.
+    CompletionHandle, "och_"
+);
+
+impl CompletionHandle {
+    /// What the store finds it by.
+    pub fn digest(&self) -> Digest {
+        Digest::of("completion", self.expose())
+    }
+}
+
 impl SessionToken {
     /// What the store keeps.
     pub fn digest(&self) -> Digest {

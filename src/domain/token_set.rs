@@ -28,6 +28,9 @@ pub struct TokenSet {
     pub authorization_details: Option<String>,
     /// Whose it is, as a digest of what the ID token of its authorization says; `None`: there was none.
     pub person: Option<Digest>,
+    /// The thumbprint of the client certificate that was shown when it was issued: the access token may be bound to that
+    /// (`x5t#S256`, RFC 8705 section 3).
+    pub bound_to: Option<String>,
 }
 
 /// The layout that [`TokenSet::to_bytes`] writes.
@@ -54,6 +57,8 @@ struct Written {
     authorization_details: Option<String>,
     #[serde(default)]
     person: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bound_to: Option<String>,
 }
 
 impl Drop for Written {
@@ -80,6 +85,7 @@ impl TokenSet {
             values: self.values.clone(),
             authorization_details: self.authorization_details.clone(),
             person: self.person,
+            bound_to: self.bound_to.clone(),
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&written).expect("strings and a time are JSON"))
     }
@@ -105,6 +111,7 @@ impl TokenSet {
             values: std::mem::take(&mut written.values),
             authorization_details: written.authorization_details.take(),
             person: written.person,
+            bound_to: written.bound_to.take(),
         })
     }
 }
@@ -124,6 +131,7 @@ mod tests {
             values: ConnectionValues::of_consent("C-1".to_owned()),
             authorization_details: Some(r#"[{"type":"accounts"}]"#.to_owned()),
             person: Some(Digest::of("person", "ada")),
+            bound_to: Some("a-thumbprint".to_owned()),
         };
         let read = TokenSet::from_bytes(&token_set.to_bytes()).expect("what was written");
         assert!(read.person == token_set.person);
@@ -135,13 +143,15 @@ mod tests {
                 read.scope,
                 read.expires_at,
                 read.consent_expires_at,
-                read.values
+                read.values,
+                read.bound_to
             ),
             (
                 token_set.scope,
                 token_set.expires_at,
                 token_set.consent_expires_at,
-                token_set.values
+                token_set.values,
+                token_set.bound_to
             )
         );
         assert_eq!(read.authorization_details, token_set.authorization_details);

@@ -97,6 +97,10 @@ pub enum Ending {
     MemberDeleted,
     /// The authorization response arrived in another browser than the attempt's, which ended the attempt.
     Unbound,
+    /// Nobody confirmed the authorization in time.
+    Unconfirmed,
+    /// The authorization was confirmed for another user or member than the link was made for.
+    Misdirected,
     /// The login is connected already, and the client has `duplicates = "refuse"`.
     Duplicate,
     /// The member belongs to another login than the one that signed in.
@@ -109,12 +113,14 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending.
-    pub const ALL: [Ending; 8] = [
+    pub const ALL: [Ending; 10] = [
         Self::Failed,
         Self::Superseded,
         Self::Expired,
         Self::MemberDeleted,
         Self::Unbound,
+        Self::Unconfirmed,
+        Self::Misdirected,
         Self::Duplicate,
         Self::OtherLogin,
         Self::NotSetUp,
@@ -128,6 +134,8 @@ impl Ending {
             Self::Expired => "expired",
             Self::MemberDeleted => "member_deleted",
             Self::Unbound => "unbound",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Misdirected => "misdirected",
             Self::Duplicate => "duplicate",
             Self::OtherLogin => "other_login",
             Self::NotSetUp => "not_set_up",
@@ -142,6 +150,8 @@ pub enum WindowStatus {
     Issued,
     /// A browser claimed the link and was sent to the institution.
     Opened,
+    /// The authorization response was claimed; what it brought waits for the member service's confirmation.
+    Authorized,
     /// The authorization response was claimed; its code is being exchanged.
     Returned,
     /// The member is connected.
@@ -159,7 +169,7 @@ impl WindowStatus {
     /// The `auth_status` of the OAuth state.
     pub fn auth_status(self) -> AuthStatus {
         match self {
-            Self::Issued | Self::Opened | Self::Returned => AuthStatus::Pending,
+            Self::Issued | Self::Opened | Self::Authorized | Self::Returned => AuthStatus::Pending,
             Self::Succeeded => AuthStatus::Success,
             Self::Errored(..) => AuthStatus::Errored,
         }
@@ -174,7 +184,7 @@ impl WindowStatus {
     }
 }
 
-/// `issued`, `opened`, `returned`, `succeeded`; `errored`, the reason's id and the ending's name, with spaces
+/// `issued`, `opened`, `authorized`, `returned`, `succeeded`; `errored`, the reason's id and the ending's name, with spaces
 /// between; or the ending alone, whose reason is then SESSION_ERROR. Windows are many: their form is short.
 impl form::Kept for WindowStatus {
     type Form = String;
@@ -183,6 +193,7 @@ impl form::Kept for WindowStatus {
         match self {
             Self::Issued => "issued".to_owned(),
             Self::Opened => "opened".to_owned(),
+            Self::Authorized => "authorized".to_owned(),
             Self::Returned => "returned".to_owned(),
             Self::Succeeded => "succeeded".to_owned(),
             Self::Errored(ErrorReason::SessionError, ending) => ending.name().to_owned(),
@@ -194,6 +205,7 @@ impl form::Kept for WindowStatus {
         Some(match form.as_str() {
             "issued" => Self::Issued,
             "opened" => Self::Opened,
+            "authorized" => Self::Authorized,
             "returned" => Self::Returned,
             "succeeded" => Self::Succeeded,
             errored => {

@@ -12,26 +12,23 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::connect;
-use super::failure::{FailureCause, fail, tell_operator};
+use super::exchange::exchange;
+use super::open::BindingCookie;
 use super::registration::CallbackEndpoint;
-use super::report::Evidence;
 use super::under_way::PATIENCE;
 use super::unproven::{self, Refused};
-use super::{Gateway, Internal, revoke, seal_contexts};
-use crate::domain::client::UnboundCallback;
-use crate::domain::connection_values::ConnectionValues;
+use super::{Gateway, Internal, handles, redeem};
+use crate::domain::client::{ConfirmHolds, UnboundCallback};
 use crate::domain::event::EventKind;
 use crate::domain::id::AttemptId;
 use crate::domain::institution::IssuerRule;
-use crate::domain::window::{Browser, ErrorReason};
+use crate::domain::random;
+use crate::domain::secret::BindingSecret;
+use crate::domain::window::{Browser, RETRY_GRACE};
 use crate::log_context;
 use crate::metrics;
-use crate::oauth::{
-    AttemptSecrets, AuthorizationResponse, AuthorizationResult, Authorized, ExchangeFailure,
-    Exchanged, Issued, Meaning, Registered, TokenError,
-};
-use crate::store::{Claim, Claimed, StoreError, Subject};
+use crate::oauth::AuthorizationResponse;
+use crate::store::{Claim, Claimed, NewCode, StoreError, Subject};
 use crate::telemetry::STRANGERS;
 
 /// How long a browser waits for its response to be claimed. After that it gets the page `busy` and asks
@@ -41,7 +38,12 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(3);
 /// What an authorization response led to.
 pub enum CallbackOutcome {
     /// Its attempt is known: the outcome page tells its browser what happened.
-    Known(AttemptId),
+    Known {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What binds this browser to it, if another one began it and this one goes on.
+        cookie: Option<BindingCookie>,
+    },
     /// It does not provably belong to a request of ours. Nothing was done.
     Refused(Refused),
 }
@@ -74,12 +76,16 @@ pub async fn callback(
         true => UnboundCallback::Ignore,
         false => at.registration.unbound_callback,
     };
+    let binding = BindingSecret::new(gateway.random.as_ref());
     let claim = Claim {
         attempt: attempt.clone(),
         client: endpoint.client.id.clone(),
         institution: endpoint.institution.code.clone(),
         browser: browser.bindings,
+        completion: at.registration.completion,
         unbound,
+        rebinding: binding.digest(),
+        code: code(gateway, endpoint, &attempt, &callback),
         burnt: gateway.notices(
             &endpoint.client,
             &[EventKind::OauthStateFinished],
@@ -91,6 +97,7 @@ pub async fn callback(
         gateway.clone(),
         endpoint.clone(),
         claim,
+        binding,
         callback,
         tell,
     ));
@@ -123,18 +130,61 @@ async fn refused(
     Ok(proved.await.err().map(Refused::from))
 }
 
+/// The code of a response, and how it waits where that may be needed. A response without one is kept in the same way where
+/// the consent is to be given back that was made for it.
+fn code(
+    gateway: &Gateway,
+    endpoint: &CallbackEndpoint,
+    attempt: &AttemptId,
+    callback: &AuthorizationResponse,
+) -> Option<NewCode> {
+    let at = endpoint.registered();
+    let has_code = callback.result.has_code();
+    let waits = has_code
+        && at.registration.awaits_confirmations()
+        && at.registration.confirm_holds == ConfirmHolds::Code;
+    (has_code || at.oauth.calls.delete_consent.is_some()).then(|| NewCode {
+        response: redeem::seal_response(gateway, callback),
+        generation: u64::from_be_bytes(random::bytes(gateway.random.as_ref())),
+        handle: waits.then(|| {
+            let until = gateway.now() + at.oauth.code_waits();
+            handles::draw(gateway, attempt, until)
+        }),
+    })
+}
+
 /// Claims the response, however long the store is away, reports the outcome, and then does what it leads
 /// to: the code cannot be obtained a second time.
 async fn take(
     gateway: Arc<Gateway>,
     endpoint: CallbackEndpoint,
     claim: Claim,
+    binding: BindingSecret,
     callback: AuthorizationResponse,
     tell: oneshot::Sender<Result<CallbackOutcome, StoreError>>,
 ) {
     // The browser may have gone.
     let tell = |taken| drop(tell.send(taken));
-    let known = || Ok(CallbackOutcome::Known(claim.attempt.clone()));
+    let with = |cookie| {
+        Ok(CallbackOutcome::Known {
+            attempt: claim.attempt.clone(),
+            cookie,
+        })
+    };
+    let known = || with(None);
+    // The browser that goes on in the place of the attempt's own.
+    let rebound = |is_rebound: bool, subject: &Subject| {
+        let left = subject.window.deadline.duration_since(gateway.now());
+        let cookie = is_rebound.then(|| BindingCookie {
+            attempt: claim.attempt.clone(),
+            secret: binding.clone(),
+            max_age: Duration::try_from(left).unwrap_or_default() + RETRY_GRACE,
+        });
+        if is_rebound {
+            tracing::info!("authorization response arrived in another browser, which goes on");
+        }
+        with(cookie)
+    };
     let said = || endpoint.words(&callback.as_form());
     let claimed = gateway.store.claim_callback(&claim, gateway.now()).await;
     match claimed {
@@ -148,16 +198,31 @@ async fn take(
             tracing::warn!(target: STRANGERS, words = said(), "authorization response arrived in another browser; nothing was done");
             tell(known());
         }
-        Ok(Claimed::Accepted { subject, sealed }) => {
+        Ok(Claimed::Accepted {
+            subject,
+            sealed,
+            completion,
+            is_rebound,
+        }) => {
             log_context::subject(&subject.window, &subject.member);
             let _running = gateway.under_way.begin(claim.attempt.clone());
-            tell(known());
-            let exchanged = exchange(gateway.clone(), endpoint, *subject, sealed, callback).await;
-            if let Err(error) = exchanged {
+            tell(rebound(is_rebound, &subject));
+            let exchanging = exchange(
+                &gateway, &endpoint, &subject, &callback, &sealed, completion,
+            );
+            if let Err(error) = exchanging.await {
                 tracing::error!(%error, "exchange not finished");
             }
         }
-        Ok(Claimed::Burnt { subject, sealed }) => {
+        Ok(Claimed::Waiting {
+            subject,
+            is_rebound,
+        }) => {
+            log_context::subject(&subject.window, &subject.member);
+            tell(rebound(is_rebound, &subject));
+            tracing::info!("authorized; its confirmation is awaited");
+        }
+        Ok(Claimed::Burnt(subject)) => {
             log_context::subject(&subject.window, &subject.member);
             tracing::warn!(
                 words = said(),
@@ -166,158 +231,6 @@ async fn take(
             let counters = &gateway.metrics.responses_in_another_browser;
             counters.count(metrics::of(&subject.member));
             tell(known());
-            burn(gateway, endpoint, *subject, sealed, callback).await;
         }
     }
-}
-
-async fn exchange(
-    gateway: Arc<Gateway>,
-    endpoint: CallbackEndpoint,
-    subject: Subject,
-    sealed: Vec<u8>,
-    callback: AuthorizationResponse,
-) -> Result<(), Internal> {
-    let at = endpoint.registered();
-    let evidence = Evidence::new(&gateway, AttemptId::of(&callback.state));
-    let secrets = unseal(&gateway, &callback, &sealed);
-    let values = values(&subject, secrets.as_ref());
-    if let Some((meaning, detail)) = callback.refusal(at, secrets.as_ref()) {
-        let ended = fail(
-            &gateway,
-            &subject,
-            &evidence,
-            FailureCause::of(meaning, detail),
-        )
-        .await;
-        give_back_consent(&gateway, &endpoint, &subject, &values).await;
-        return ended;
-    }
-    let AuthorizationResult::Code(code) = &callback.result else {
-        return Ok(());
-    };
-    let Some(secrets) = secrets else {
-        let detail = "the attempt's secrets could not be decrypted".to_owned();
-        let cause = FailureCause::new(ErrorReason::ServerError, detail);
-        return fail(&gateway, &subject, &evidence, cause).await;
-    };
-    let authorized = Authorized {
-        state: &callback.state,
-        code,
-        id_token: callback.id_token.as_deref().map(String::as_str),
-        secrets: &secrets,
-        values: &values,
-    };
-    let noted = at.noted(&evidence.calls);
-    match redeem(&gateway, &endpoint, noted, &authorized).await {
-        Ok(exchanged) => {
-            connect::connect(&gateway, &endpoint, &subject, &evidence, exchanged).await
-        }
-        Err(failed) => {
-            let ExchangeFailure { error, issued, .. } = *failed;
-            let cause = FailureCause::of(error.meaning(at.oauth), error.to_string());
-            let ended = fail(&gateway, &subject, &evidence, cause).await;
-            revoke::give_back(&gateway, &endpoint, subject.member.guid, &issued).await;
-            ended
-        }
-    }
-}
-
-/// Redeems a code at the institution's token endpoint.
-async fn redeem(
-    gateway: &Gateway,
-    endpoint: &CallbackEndpoint,
-    at: Registered<'_>,
-    authorized: &Authorized<'_>,
-) -> Result<Exchanged, Box<ExchangeFailure>> {
-    let labels = [
-        endpoint.client.id.as_str(),
-        endpoint.institution.code.as_str(),
-    ];
-    let _timing = gateway.metrics.token_endpoint.start(labels);
-    let now = gateway.now();
-    let redeemed = gateway.oauth.exchange(at, authorized, now).await;
-    if let Err(failed) = &redeemed
-        && let TokenError::IdToken(_) | TokenError::Vouching(_) = failed.error
-    {
-        gateway.metrics.id_tokens_refused.count(labels);
-    }
-    redeemed
-}
-
-/// Redeems the code and revokes the tokens it gives, so that nobody else can use the code.
-async fn burn(
-    gateway: Arc<Gateway>,
-    endpoint: CallbackEndpoint,
-    subject: Subject,
-    sealed: Vec<u8>,
-    callback: AuthorizationResponse,
-) {
-    let oauth = endpoint.registered().oauth;
-    if !oauth.takes_back() {
-        return;
-    }
-    let Some(secrets) = unseal(&gateway, &callback, &sealed) else {
-        return;
-    };
-    let values = values(&subject, Some(&secrets));
-    let AuthorizationResult::Code(code) = &callback.result else {
-        return give_back_consent(&gateway, &endpoint, &subject, &values).await;
-    };
-    let authorized = Authorized {
-        state: &callback.state,
-        code,
-        id_token: callback.id_token.as_deref().map(String::as_str),
-        secrets: &secrets,
-        values: &values,
-    };
-    let redeemed = redeem(&gateway, &endpoint, endpoint.registered(), &authorized).await;
-    let issued = match redeemed {
-        Ok(exchanged) => Issued::from(&exchanged.token_set),
-        Err(failed) => {
-            let error = &failed.error;
-            tracing::warn!(%error, "the code of an ended attempt could not be redeemed");
-            if let Meaning::NotSetUp(setup) = error.meaning(oauth) {
-                let labels = metrics::of(&subject.member);
-                tell_operator(&gateway, labels, setup, &error.to_string());
-            }
-            failed.issued
-        }
-    };
-    revoke::give_back(&gateway, &endpoint, subject.member.guid, &issued).await;
-}
-
-/// What belongs to the connection: what the client gave for it, and what the institution said before the
-/// browser left.
-fn values(subject: &Subject, secrets: Option<&AttemptSecrets>) -> ConnectionValues {
-    let given = &subject.window.options.oauth_values;
-    secrets.map_or_else(|| given.clone(), |secrets| given.with(secrets.obtained()))
-}
-
-/// Gives back the consent that was made for an attempt without a code, if there is one.
-async fn give_back_consent(
-    gateway: &Arc<Gateway>,
-    endpoint: &CallbackEndpoint,
-    subject: &Subject,
-    values: &ConnectionValues,
-) {
-    let issued = Issued::default().of_connection(values);
-    revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
-}
-
-/// The verifier and the nonce of the response's attempt, if they can be read.
-fn unseal(
-    gateway: &Gateway,
-    callback: &AuthorizationResponse,
-    sealed: &[u8],
-) -> Option<AttemptSecrets> {
-    let attempt = AttemptId::of(&callback.state);
-    let context = seal_contexts::attempt(&attempt);
-    let secrets = match gateway.sealer.open(&context, sealed) {
-        Ok(bytes) => AttemptSecrets::from_bytes(&bytes).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    secrets
-        .inspect_err(|error| tracing::error!(error, "an attempt's secrets could not be read"))
-        .ok()
 }

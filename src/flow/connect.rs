@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::calls::Call;
 use super::failure::{FailureCause, fail};
 use super::registration::CallbackEndpoint;
 use super::report::Evidence;
@@ -16,7 +17,7 @@ use crate::domain::institution::{OAuth, SubjectSource};
 use crate::domain::job::NewJob;
 use crate::domain::secret::Digest;
 use crate::domain::token_set::TokenSet;
-use crate::domain::window::{Ending, ErrorReason};
+use crate::domain::window::{Ending, ErrorReason, WindowStatus};
 use crate::metrics;
 use crate::oauth::{Exchanged, IdentifyError, Issued};
 use crate::store::{Committed, Connection, SETTLING, StoreError, Subject};
@@ -24,6 +25,45 @@ use crate::store::{Committed, Connection, SETTLING, StoreError, Subject};
 /// How often a token set is sealed for the member that has its login: that member may lose the login in
 /// the meantime.
 const MERGES: usize = 3;
+
+/// A token set that is to become a member's.
+pub(super) struct Grant {
+    /// The tokens.
+    pub(super) token_set: TokenSet,
+    /// What the login may be known by; empty: it is not compared.
+    pub(super) fingerprints: Vec<Digest>,
+    /// Whether the window holds them, and gives them back when it ends without them.
+    pub(super) is_held: bool,
+}
+
+/// The token set of an exchange, with the fingerprints of its login. If it cannot be learnt who signed in, the window ends
+/// and the tokens are revoked: `None`. `call` is given up once the institution has said it.
+pub(super) async fn identified(
+    gateway: &Arc<Gateway>,
+    endpoint: &CallbackEndpoint,
+    subject: &Subject,
+    evidence: &Evidence,
+    exchanged: Exchanged,
+    call: Call<'_>,
+) -> Result<Option<Grant>, Internal> {
+    let fingerprints = fingerprints(gateway, endpoint, subject, evidence, &exchanged).await;
+    drop(call);
+    let grant = |fingerprints| Grant {
+        token_set: exchanged.token_set,
+        fingerprints,
+        is_held: false,
+    };
+    match fingerprints {
+        Ok(fingerprints) => Ok(Some(grant(fingerprints))),
+        Err(error) => {
+            let meaning = error.meaning(endpoint.registered().oauth);
+            let cause = FailureCause::of(meaning, error.to_string());
+            let grant = grant(Vec::new());
+            reject(gateway, endpoint, subject, (evidence, &grant), cause).await?;
+            Ok(None)
+        }
+    }
+}
 
 /// Commits the token set for the window's member or, if the client's policy is `merge`, for the member
 /// that has this login already.
@@ -35,28 +75,11 @@ pub(super) async fn connect(
     endpoint: &CallbackEndpoint,
     subject: &Subject,
     evidence: &Evidence,
-    exchanged: Exchanged,
+    grant: &Grant,
 ) -> Result<(), Internal> {
-    let fingerprints = match fingerprints(gateway, endpoint, subject, evidence, &exchanged).await {
-        Ok(fingerprints) => fingerprints,
-        Err(error) => {
-            let meaning = error.meaning(endpoint.registered().oauth);
-            let cause = FailureCause::of(meaning, error.to_string());
-            return reject(gateway, endpoint, subject, (evidence, &exchanged), cause).await;
-        }
-    };
     let mut inbound = None;
     for _ in 0..=MERGES {
-        let Some(connection) = connection(
-            gateway,
-            endpoint,
-            subject,
-            inbound,
-            &fingerprints,
-            &exchanged.token_set,
-        )
-        .await?
-        else {
+        let Some(connection) = connection(gateway, endpoint, subject, inbound, grant).await? else {
             inbound = None;
             continue;
         };
@@ -64,8 +87,7 @@ pub(super) async fn connect(
             Ok(committed) => committed,
             Err(error) => {
                 tracing::error!(%error, "the connection could not be kept; its tokens are given back");
-                let issued = Issued::from(&exchanged.token_set);
-                revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
+                give_back(gateway, endpoint, subject, grant).await;
                 return Err(error.into());
             }
         };
@@ -89,7 +111,7 @@ pub(super) async fn connect(
                         .to_owned(),
                     setup: None,
                 };
-                return reject(gateway, endpoint, subject, (evidence, &exchanged), cause).await;
+                return reject(gateway, endpoint, subject, (evidence, grant), cause).await;
             }
             Committed::OtherLogin => {
                 let cause = FailureCause {
@@ -99,20 +121,21 @@ pub(super) async fn connect(
                     detail: "the member belongs to another login".to_owned(),
                     setup: None,
                 };
-                return reject(gateway, endpoint, subject, (evidence, &exchanged), cause).await;
+                return reject(gateway, endpoint, subject, (evidence, grant), cause).await;
             }
             Committed::Moved => inbound = None,
+            // It ended with what it held, or another confirmation was faster.
+            Committed::WindowClosed if grant.is_held => return Ok(()),
             Committed::WindowClosed => {
                 tracing::warn!("window ended during the exchange; its tokens are revoked");
-                let issued = Issued::from(&exchanged.token_set);
-                revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
+                give_back(gateway, endpoint, subject, grant).await;
                 return Ok(());
             }
         }
     }
     let detail = "the login moved between members while it was connected".to_owned();
     let cause = FailureCause::new(ErrorReason::ServerError, detail);
-    reject(gateway, endpoint, subject, (evidence, &exchanged), cause).await
+    reject(gateway, endpoint, subject, (evidence, grant), cause).await
 }
 
 /// Commits a connection, again and again until the window is over: the tokens cannot be obtained a second time.
@@ -134,13 +157,25 @@ async fn reject(
     gateway: &Arc<Gateway>,
     endpoint: &CallbackEndpoint,
     subject: &Subject,
-    (evidence, exchanged): (&Evidence, &Exchanged),
+    (evidence, grant): (&Evidence, &Grant),
     cause: FailureCause,
 ) -> Result<(), Internal> {
     let ended = fail(gateway, subject, evidence, cause).await;
-    let issued = Issued::from(&exchanged.token_set);
-    revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
+    give_back(gateway, endpoint, subject, grant).await;
     ended
+}
+
+/// Revokes the tokens, unless the window does that.
+pub(super) async fn give_back(
+    gateway: &Arc<Gateway>,
+    endpoint: &CallbackEndpoint,
+    subject: &Subject,
+    grant: &Grant,
+) {
+    if !grant.is_held {
+        let issued = Issued::from(&grant.token_set);
+        revoke::give_back(gateway, endpoint, subject.member.guid, &issued).await;
+    }
 }
 
 /// The login's fingerprints; empty if the client allows duplicates (then the institution is not asked),
@@ -186,8 +221,7 @@ async fn connection(
     endpoint: &CallbackEndpoint,
     subject: &Subject,
     inbound: Option<MemberGuid>,
-    fingerprints: &[Digest],
-    token_set: &TokenSet,
+    grant: &Grant,
 ) -> Result<Option<Connection>, Internal> {
     let (window, outbound) = (&subject.window, &subject.member);
     let receiving = match inbound {
@@ -220,10 +254,14 @@ async fn connection(
     let notices = |kind| gateway.notices(&endpoint.client, &[kind], partition);
     Ok(Some(Connection {
         window: window.guid,
+        only_in: match grant.is_held {
+            true => WindowStatus::Authorized,
+            false => WindowStatus::Returned,
+        },
         outbound: outbound.guid,
         inbound,
-        fingerprints: fingerprints.to_vec(),
-        tokens: refresh::sealed(gateway, endpoint, receiving.guid, token_set),
+        fingerprints: grant.fingerprints.clone(),
+        tokens: refresh::sealed(gateway, endpoint, receiving.guid, &grant.token_set),
         revokes_replaced: endpoint.registered().oauth.revoke_replaced,
         job,
         background_due: background::next(gateway, &receiving.client, &receiving.institution),

@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::failure::end;
 use super::rounds::{self, Round};
 use super::{Gateway, Internal, claim, duties};
-use crate::domain::window::{Ending, ErrorReason, Window};
+use crate::domain::window::{Ending, ErrorReason, Window, WindowStatus};
 use crate::log_context;
 
 /// How many windows one sweep ends at most; the next sweep goes on.
@@ -78,8 +78,14 @@ pub async fn upkeep(gateway: &Arc<Gateway>, upkeep: &mut Upkeep) -> Result<(), I
 /// Ends one window whose deadline has passed; `false` when something else ended it first.
 pub(super) async fn expire(gateway: &Gateway, window: &Window) -> Result<bool, Internal> {
     let reason = ErrorReason::SessionError;
-    let ended = end(gateway, window, reason, Ending::Expired, None).await?;
-    if ended {
+    let ending = match window.status {
+        WindowStatus::Authorized => Ending::Unconfirmed,
+        _ => Ending::Expired,
+    };
+    let ended = end(gateway, window, reason, ending, None).await?;
+    if ended && ending == Ending::Unconfirmed {
+        tracing::warn!("no confirmation came in time; attempt ended");
+    } else if ended {
         tracing::info!("deadline passed");
     }
     Ok(ended)

@@ -127,7 +127,13 @@ fn failure(gateway: &Gateway, window: &Window, reason: ErrorReason, ending: Endi
     }
 }
 
-fn tell(gateway: &Gateway, window: &Window, member: Option<&Member>, reason: ErrorReason) {
+/// Counts a flow that ended so.
+pub(super) fn tell(
+    gateway: &Gateway,
+    window: &Window,
+    member: Option<&Member>,
+    reason: ErrorReason,
+) {
     let institution = member.map_or(metrics::OTHER, |member| member.institution.as_str());
     let labels = [window.client.as_str(), institution, reason.name()];
     gateway.metrics.flows_failed.count(labels);

@@ -1,10 +1,11 @@
 //! finish: where a person goes at the end of a flow, and what the pages may say.
 
 use super::under_way::PATIENCE;
-use super::{Gateway, Internal};
+use super::{Gateway, Internal, handles};
 use crate::domain::id::AttemptId;
 use crate::domain::member::Member;
-use crate::domain::return_address::{Outcome, ReturnTo};
+use crate::domain::return_address::{Outcome, ReturnTo, Standing};
+use crate::domain::secret::CompletionHandle;
 use crate::domain::window::{Binding, ErrorReason, ReferralSource, Window, WindowStatus};
 use crate::log_context;
 use crate::store::AttemptRecord;
@@ -20,6 +21,15 @@ pub enum Finish {
     },
     /// The exchange is still under way.
     Connecting(Box<AttemptRecord>),
+    /// The member service has to confirm it with the handle that this browser brings.
+    Pending {
+        /// The attempt and its window.
+        record: Box<AttemptRecord>,
+        /// The handle.
+        handle: CompletionHandle,
+        /// The address in the client's app, with the handle added.
+        back: Option<String>,
+    },
     /// The authorization response has not come: this browser may continue to the institution, or end the
     /// attempt.
     NoResponse(Box<AttemptRecord>),
@@ -69,6 +79,16 @@ pub async fn finish(
         Finish::Ended { record, back }
     } else if record.is_replaced {
         Finish::Replaced(record)
+    } else if record.window.status == WindowStatus::Authorized {
+        let sealed = record.handle.as_ref();
+        match sealed.and_then(|sealed| handles::read(gateway, attempt, sealed)) {
+            Some(handle) => Finish::Pending {
+                back: back_pending(gateway, &record.window, &handle),
+                handle,
+                record,
+            },
+            None => Finish::Connecting(record),
+        }
     } else if is_coming(&record) {
         Finish::Connecting(record)
     } else {
@@ -105,15 +125,35 @@ pub(super) fn back_with(
     window: &Window,
     error: Option<ErrorReason>,
 ) -> Option<String> {
-    let client = gateway.clients.get(&window.client)?;
     if window.options.referral_source == ReferralSource::Browser {
         return None;
     }
-    let outcome = Outcome {
+    own_way(gateway, window, Standing::ended(error))
+}
+
+/// The place that a person goes to while a confirmation is awaited, with the handle: the flow's own, or the client's
+/// website.
+fn back_pending(gateway: &Gateway, window: &Window, handle: &CompletionHandle) -> Option<String> {
+    let standing = Standing::Pending(handle);
+    let home = || {
+        let home = gateway.clients.get(&window.client)?.home.as_ref()?;
+        Some(outcome(window, standing).added_to(home.as_str()))
+    };
+    own_way(gateway, window, standing).or_else(home)
+}
+
+fn outcome<'a>(window: &Window, standing: Standing<'a>) -> Outcome<'a> {
+    Outcome {
         member: window.inbound.unwrap_or(window.member),
         outbound: window.is_of_another().then_some(window.member),
-        error,
-    };
+        standing,
+    }
+}
+
+/// The place in the client's app that was chosen at mint, if it is still registered.
+fn own_way(gateway: &Gateway, window: &Window, standing: Standing<'_>) -> Option<String> {
+    let client = gateway.clients.get(&window.client)?;
+    let outcome = outcome(window, standing);
     match &window.options.return_to {
         ReturnTo::Page => None,
         ReturnTo::Address(address) => {

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::maintenance::{self, Closed};
 use super::{Gateway, Internal};
-use crate::domain::client::Client;
+use crate::domain::client::{Client, Registration};
 use crate::domain::connection_values::{self, InvalidValue};
 use crate::domain::event::EventKind;
 use crate::domain::id::{MemberGuid, OauthStateGuid, Partition, UserGuid};
@@ -84,6 +84,13 @@ pub enum MintError {
          register it in the configuration (return_schemes)"
     )]
     ReturnScheme(String),
+    /// Nobody could bring the handle that confirms the flow.
+    #[error(
+        "flows at this institution have to be confirmed (completion or unbound_callback is \"confirm\"), and nothing \
+         would bring you the handle: register message_origins or home in the configuration, or give a registered \
+         client_redirect_url with referral_source APP"
+    )]
+    NoWayToConfirm,
     /// The link would live too long or not at all.
     #[error("link_minutes must be between 1 and {most} for open_policy {policy}")]
     LinkLife {
@@ -179,11 +186,21 @@ impl Draft {
         if let Some(closed) = maintenance::closed(gateway, &institution.code) {
             return Err(closed.into());
         }
+        let registration = client.registration(&institution.code);
+        let must_confirm = registration.is_some_and(Registration::awaits_confirmations);
+        let return_to = return_to(client, &link_options)?;
+        let has_way = return_to != ReturnTo::Page
+            || client.home.is_some()
+            || link_options.referral_source == ReferralSource::Browser
+                && !client.message_origins.is_empty();
+        if must_confirm && !has_way {
+            return Err(MintError::NoWayToConfirm);
+        }
         let policy = link_options.open_policy.unwrap_or(client.open_policy);
         let ttl = link_life(client, policy, link_options.link_minutes)?;
         let options = WindowOptions {
             referral_source: link_options.referral_source,
-            return_to: return_to(client, &link_options)?,
+            return_to,
             skip_aggregation: link_options.skip_aggregation,
             enable_app2app: link_options.enable_app2app.unwrap_or(true),
             open_policy: policy,

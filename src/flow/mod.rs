@@ -11,9 +11,11 @@
 //! during one; [`oauth_states`] what a member service may see of its windows; [`deliver`] how events are
 //! sent; [`import`] and [`export`] how grants come from another gateway and go to one; [`duties`] how what is due is
 //! taken up in fair shares, [`turns`] who is served next, [`claim`] how an aggregator takes up jobs itself, [`client_keys`] how the keys that clients have at institutions are kept and published, `background`
-//! how members are pulled that nobody asks for, [`circuits`] how what fails rests, and [`maintenance`] how an institution
+//! how members are pulled that nobody asks for, [`circuits`] how what fails rests, [`calls`] how many calls people wait
+//! for, [`certificates`] how those are kept that clients show to institutions, and [`maintenance`] how an institution
 //! is not used for now, [`watch`] whether what it shows of itself has changed. [`unproven`] and [`held`] treat authorization responses that cannot be used at once, [`cancel`]
-//! a person who decides not to connect, [`finish`] where a person goes at the end, [`deadlines`] windows
+//! a person who decides not to connect, [`completion`] flows that a member service confirms, `exchange`, `redeem` and
+//! `handles` what it and [`callback`] share, [`finish`] where a person goes at the end, [`deadlines`] windows
 //! whose person never came back, [`rounds`] how every member is looked after, [`idempotency`] a request that is sent
 //! twice, [`report`] what is kept of an attempt that failed, [`rotate`] envelopes whose seal key is to go.
 //!
@@ -26,21 +28,26 @@ pub mod aggregate;
 mod background;
 pub mod brakes;
 pub mod callback;
+pub mod calls;
 pub mod cancel;
+pub mod certificates;
 pub mod challenges;
 pub mod circuits;
 pub mod claim;
 pub mod claims;
 pub mod client_keys;
+pub mod completion;
 pub mod connect;
 mod consents;
 pub mod credentials;
 pub mod deadlines;
 pub mod deliver;
 pub mod duties;
+mod exchange;
 pub mod export;
 mod failure;
 pub mod finish;
+mod handles;
 pub mod held;
 pub mod idempotency;
 pub mod import;
@@ -52,6 +59,7 @@ pub mod mint;
 pub mod oauth_states;
 pub mod open;
 pub mod order;
+mod redeem;
 pub mod refresh;
 pub mod registration;
 pub mod report;
@@ -126,6 +134,8 @@ pub struct Gateway {
     pub under_way: under_way::UnderWay,
     /// What rests because it failed.
     pub circuits: Circuits,
+    /// The calls to institutions that people wait for.
+    pub calls: calls::Calls,
     /// The jobs that wait to be claimed.
     pub claims: Claims,
     /// The institutions that operators say are not used for now.

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use url::Url;
 
-use super::circuits::{Rests, Target};
 use super::failure::{FailureCause, fail};
 use super::maintenance::{self, Closed};
 use super::registration::CallbackEndpoint;
 use super::report::Evidence;
-use super::{Gateway, Internal, finish, revoke, seal_contexts};
+use super::{Gateway, Internal, finish, redeem, revoke, seal_contexts};
 use crate::domain::id::{AttemptId, MemberGuid, OauthStateGuid};
 use crate::domain::secret::{AuthorizationState, BindingSecret, LinkToken};
 use crate::domain::window::{
@@ -170,7 +168,7 @@ async fn visit(
             Arrival::Closed(Box::new(ClosedLink::of(gateway, *subject)))
         }
         // The running exchange may still succeed.
-        Opened::Exhausted(attempt) => Arrival::Outcome(attempt),
+        Opened::Exhausted(attempt) | Opened::Authorized(attempt) => Arrival::Outcome(attempt),
         Opened::ClaimedElsewhere(subject) => Arrival::Used {
             window: Box::new(subject.window),
             may_be_ours: true,
@@ -217,7 +215,10 @@ async fn over(gateway: &Gateway, window: Window) -> Result<Arrival, Internal> {
             may_be_ours: false,
         },
         // Its deadline has passed before the sweeper came: end it now.
-        WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
+        WindowStatus::Issued
+        | WindowStatus::Opened
+        | WindowStatus::Authorized
+        | WindowStatus::Returned => {
             super::deadlines::expire(gateway, &window).await?;
             Arrival::Expired(Box::new(window))
         }
@@ -318,21 +319,14 @@ impl Departing {
             hints: &[],
             values: &window.options.oauth_values,
         };
-        let target = Target::Institution(endpoint.institution.code.clone());
         let asks = at.oauth.asks_before_departure();
-        let entered = asks.then(|| gateway.circuits.enter(&target, Instant::now()));
-        let entered = entered.transpose().map_err(|Rests(rest)| {
-            let detail = format!("the institution fails again and again and rests for {rest:?}");
-            FailureCause::new(ErrorReason::ProviderError, detail)
+        let call = asks.then(|| redeem::begin(gateway, &endpoint)).transpose();
+        let call = call.map_err(|not_called| {
+            FailureCause::new(ErrorReason::ProviderError, not_called.to_string())
         })?;
         let prepared = gateway.oauth.prepare(&request, gateway.now()).await;
-        match (&prepared, entered) {
-            (_, None) => {}
-            (Err(unprepared), Some(entered)) if unprepared.error.is_an_outage() => {
-                let circuits = &gateway.circuits;
-                circuits.failed(&target, entered, None, Instant::now());
-            }
-            (_, Some(_)) => gateway.circuits.worked(&target),
+        if let Some(call) = &call {
+            call.tell(!matches!(&prepared, Err(unprepared) if unprepared.error.is_an_outage()));
         }
         match prepared {
             Ok(prepared) => Ok((endpoint, prepared)),

@@ -86,6 +86,7 @@ pub(super) fn sealed(
                 .notice_days
                 .next(at, now + AT_ITS_BEGINNING),
         }),
+        bound_to: token_set.bound_to.clone(),
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::calls::NotCalled;
 use super::circuits::{Rests, Target};
 use super::failure::tell_operator;
 use super::registration::CallbackEndpoint;
 use super::settle::Attempt;
-use super::{Gateway, Internal, seal_contexts};
+use super::{Gateway, Internal, redeem, seal_contexts};
 use crate::domain::duty::DutyKind;
 use crate::domain::id::{ClientId, InstitutionCode, MemberGuid};
 use crate::domain::random;
@@ -29,7 +30,7 @@ const FROM_MEMORY: [Duration; 4] = [
 ];
 
 /// Revokes what is owed, once, and records what became of it.
-pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Internal> {
+pub(super) async fn perform(gateway: &Arc<Gateway>, owed: Owed) -> Result<(), Internal> {
     let Owed {
         member,
         generation,
@@ -47,7 +48,25 @@ pub(super) async fn perform(gateway: &Gateway, owed: Owed) -> Result<(), Interna
         );
         return again(gateway, attempt, &revocation, None).await;
     };
-    if !endpoint.registered().oauth.takes_back() {
+    let takes_back = endpoint.registered().oauth.takes_back();
+    if let Some(code) = &revocation.code {
+        if takes_back {
+            let call = match redeem::begin(gateway, &endpoint) {
+                Ok(call) => call,
+                Err(NotCalled::Rests(Rests(rest))) => {
+                    return attempt.give_back(gateway, rest).await;
+                }
+                Err(NotCalled::TooMany(_)) => {
+                    return again(gateway, attempt, &revocation, None).await;
+                }
+            };
+            let issued = redeem::unused(gateway, &endpoint, code, &call).await;
+            drop(call);
+            give_back(gateway, &endpoint, member, &issued).await;
+        }
+        return attempt.settle(gateway, Fate::Done, None).await;
+    }
+    if !takes_back {
         if gateway.without_revocation.is_news(institution) {
             tracing::warn!(
                 "the institution has no revocation endpoint; unwanted tokens are valid there until they end"

@@ -255,6 +255,11 @@ async fn reseal(
     Ok(match content {
         Content::Attempt(id) => anew(&seal_contexts::attempt(id)),
         Content::HeldResponse => anew(&seal_contexts::held_response(key.id())),
+        Content::AttemptResponse(id) => anew(&seal_contexts::attempt_response(id)),
+        Content::CompletionHandle(id) => anew(&seal_contexts::completion_handle(id)),
+        Content::HeldTokenSet(client, member) => {
+            anew(&seal_contexts::token_set(client, &member.to_string()))
+        }
         Content::TokenSet(client) => match member() {
             Ok(member) => anew(&seal_contexts::token_set(client, &member.to_string())),
             Err(_) => nameless(),

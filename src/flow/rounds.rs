@@ -1,6 +1,7 @@
 //! Rounds: every member of every user is looked after, again and again, a bounded number each minute.
 //!
 //! - An OAuth member that nobody connected for long is deleted (CONTRACT.md 8).
+//! - What was issued to an earlier certificate of the client is refreshed.
 //! - The background pulls of a connected member become as the configuration has them.
 //!
 //! Each process goes its own rounds. It begins anywhere, so that one that is often restarted comes everywhere, and what
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::{Gateway, Internal};
+use super::{Gateway, Internal, certificates};
 use crate::domain::event::EventKind;
 use crate::domain::member::{ConnectionStatus, Member};
 use crate::domain::random;
@@ -106,7 +107,10 @@ async fn look_after_members(gateway: &Gateway, user: &User) -> Result<(), Intern
         let look = async {
             match member.status {
                 ConnectionStatus::Pending => delete_if_abandoned(gateway, &member).await,
-                _ => arrange(gateway, &member).await,
+                _ => {
+                    arrange(gateway, &member).await?;
+                    certificates::rebind(gateway, &member).await
+                }
             }
         };
         look.instrument(log_context::span()).await?;

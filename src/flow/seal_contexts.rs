@@ -21,6 +21,24 @@ pub(super) fn held_response(handle: &str) -> Context<'_> {
     }
 }
 
+/// An attempt's authorization response, while it waits to be used.
+pub(super) fn attempt_response(attempt: &AttemptId) -> Context<'_> {
+    Context {
+        client: None,
+        subject: attempt.as_str(),
+        field: Field::AuthorizationResponse,
+    }
+}
+
+/// The handle that confirms what an attempt brought.
+pub(super) fn completion_handle(attempt: &AttemptId) -> Context<'_> {
+    Context {
+        client: None,
+        subject: attempt.as_str(),
+        field: Field::CompletionHandle,
+    }
+}
+
 /// A member's token set.
 pub(super) fn token_set<'a>(client: &'a ClientId, member: &'a str) -> Context<'a> {
     Context {

@@ -114,8 +114,8 @@ async fn see(gateway: &Gateway, oauth: &OAuth) -> (Shown, Vec<String>) {
     };
     if let Some(issuer) = &oauth.issuer {
         let address = oauth.discovery.metadata_url.as_ref();
-        let found = gateway.oauth.discover(issuer, address, oauth.into()).await;
-        match found {
+        let found = gateway.oauth.discover(issuer, address, &oauth.allow_hosts);
+        match found.await {
             Ok(found) => {
                 let texts = found.metadata.texts().into_iter();
                 let texts = texts.map(|(name, text)| (name, printable(&text, TEXT)));

@@ -9,8 +9,8 @@ pub use field::{
     Described, Field, FieldError, Find, Name, Request, Schemas, key, parameters, property, schema,
 };
 pub use kinds::{
-    AnyText, FieldGuid, Filled, Flag, Label, Line, List, Metadata, Number, Object, OwnName, Secret,
-    SomeOf, Source, StatusId, Text, Texts, TextsByName, Word,
+    AnyText, FieldGuid, Filled, Flag, Handle, Label, Line, List, Metadata, Number, Object, OwnName,
+    Secret, SomeOf, Source, StatusId, Text, Texts, TextsByName, Word,
 };
 pub use sent::{Sent, TooSlow, Whole, callback_payload, webhook_choice};
 

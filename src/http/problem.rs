@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::domain::window::ErrorReason;
 use crate::flow::Internal;
 use crate::flow::access::{Disabled, UserError};
 use crate::flow::aggregate::{LeaseError, ReportError};
@@ -52,6 +53,7 @@ pub struct Problem {
     message: String,
     guid: Option<String>,
     reason: Option<&'static str>,
+    error_reason: Option<ErrorReason>,
     error_type: Option<&'static str>,
     challenge: &'static str,
     retry_after_s: Option<u64>,
@@ -180,6 +182,7 @@ impl Problem {
             message: message.into(),
             guid: None,
             reason: None,
+            error_reason: None,
             error_type: None,
             challenge: BASIC,
             retry_after_s: None,
@@ -213,6 +216,19 @@ impl Problem {
             reason: Some(reason),
             ..self
         }
+    }
+
+    /// The same, with why an OAuth state ended.
+    pub fn with_error_reason(self, reason: ErrorReason) -> Self {
+        Self {
+            error_reason: Some(reason),
+            ..self
+        }
+    }
+
+    /// Whether it says that something does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.kind == Kind::NotFound
     }
 
     /// The same with a type of its own, for the Platform API.
@@ -275,6 +291,10 @@ pub struct NexusFault<'a> {
     /// The guid of the object that exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     guid: Option<&'a str>,
+    /// Why an OAuth state ended, where that is the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "PROVIDER_ERROR")]
+    error_reason: Option<&'static str>,
 }
 
 /// An error, in the form of the Platform API.
@@ -307,6 +327,10 @@ pub struct PlatformFault<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "token_ended")]
     reason: Option<&'static str>,
+    /// Why an OAuth state ended, where that is the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "PROVIDER_ERROR")]
+    error_reason: Option<&'static str>,
 }
 
 impl Problem {
@@ -319,6 +343,7 @@ impl Problem {
                     code: self.kind.nexus_code(),
                     message: &self.message,
                     guid,
+                    error_reason: self.error_reason.map(ErrorReason::name),
                 };
                 serde_json::to_value(NexusProblem { error, guid })
             }
@@ -337,6 +362,7 @@ impl Problem {
                         .map_or_else(|| format!("{words}_error"), str::to_owned),
                     guid,
                     reason: self.reason,
+                    error_reason: self.error_reason.map(ErrorReason::name),
                 };
                 serde_json::to_value(PlatformProblem { error, guid })
             }
@@ -406,6 +432,7 @@ impl From<MintError> for Problem {
             MintError::ReturnAddress(_)
             | MintError::MalformedAddress(_)
             | MintError::ReturnScheme(_)
+            | MintError::NoWayToConfirm
             | MintError::LinkLife { .. }
             | MintError::AuthorizationLife
             | MintError::Value(_) => Self::new(Kind::Malformed, format!("{error}.")),

@@ -9,9 +9,9 @@ use axum::http::HeaderMap;
 use utoipa::ToSchema;
 
 use super::body::{
-    AnyText, Field, FieldError, FieldGuid, Filled, Flag, Label, Line, List, Metadata, Number,
-    Object, OwnName, Secret, SomeOf, Source, StatusId, Text, Texts, TextsByName, Word, request,
-    webhook_choice,
+    AnyText, Field, FieldError, FieldGuid, Filled, Flag, Handle, Label, Line, List, Metadata,
+    Number, Object, OwnName, Secret, SomeOf, Source, StatusId, Text, Texts, TextsByName, Word,
+    request, webhook_choice,
 };
 use crate::domain::challenge::CHALLENGES_LIMIT;
 use crate::domain::credential::GivenValue;
@@ -291,6 +291,16 @@ request! {
         challenges: Values,
         /// The guid and value of each answer.
         credentials: Values,
+    }
+
+    /// `{"oauth_completion": {"handle": "och_…"}}`
+    OauthCompletionRequestBody in oauth_completion (required): OauthCompletionRequest "The confirmation." {
+    }
+
+    /// Says that the person who came back is the member's user.
+    OauthCompletionRequest {
+        /// What the browser brought back as `completion`, by the message to the opener or in the address.
+        handle (required): Handle,
     }
 
     /// A value for a field, or an answer to a question.

@@ -17,10 +17,11 @@ use super::refusal::Refusal;
 use super::source::Source;
 use crate::domain::call::CallName;
 use crate::domain::client::{Client, Registration};
-use crate::domain::id::AttemptId;
+use crate::domain::id::{AttemptId, MemberGuid};
 use crate::domain::institution::Institution;
 use crate::domain::member::Member;
 use crate::domain::return_address::ReturnTo;
+use crate::domain::secret::CompletionHandle;
 use crate::domain::window::{
     Ending, ErrorReason, RETRIES, ReferralSource, Window, WindowOptions, WindowStatus,
 };
@@ -356,7 +357,10 @@ impl About<'_> {
                 };
             }
             WindowStatus::Errored(reason, ending) => (reason, ending),
-            WindowStatus::Issued | WindowStatus::Opened | WindowStatus::Returned => {
+            WindowStatus::Issued
+            | WindowStatus::Opened
+            | WindowStatus::Authorized
+            | WindowStatus::Returned => {
                 return Page::Connecting { refresh_s: 2 };
             }
         };
@@ -370,6 +374,8 @@ impl About<'_> {
             (Ending::NotSetUp, _) => Page::NotSetUp(ending),
             (Ending::Duplicate, _) => Page::Duplicate(ending),
             (Ending::OtherLogin, _) => Page::OtherLogin(ending),
+            (Ending::Unconfirmed, _) => Page::Unconfirmed(ending),
+            (Ending::Misdirected, _) => Page::Misdirected(ending),
             (Ending::Superseded, _) => Page::Superseded,
             (Ending::MemberDeleted, _) => Page::Expired(None),
             (Ending::Unbound, _) => Page::Used {
@@ -386,6 +392,31 @@ impl About<'_> {
                 ErrorReason::ServerError => Page::ServerError(ending),
                 ErrorReason::SessionError => Page::Expired(Some(ending)),
             },
+        }
+    }
+
+    /// Whether its pages tell an opener how it goes.
+    pub fn tells(&self, window: &Window) -> bool {
+        let client = self.client;
+        window.options.referral_source == ReferralSource::Browser
+            && client.is_some_and(|client| !client.message_origins.is_empty())
+    }
+
+    /// The page that waits for the member service's confirmation.
+    pub fn pending(
+        &self,
+        window: &Window,
+        handle: &CompletionHandle,
+        back: Option<Back>,
+        refresh_s: u8,
+    ) -> Page {
+        let notify = self.message(window, "oauthComplete/pending", window.member, |metadata| {
+            metadata["completion"] = handle.expose().into();
+        });
+        Page::PendingConfirmation {
+            refresh_s,
+            back,
+            notify,
         }
     }
 
@@ -406,21 +437,35 @@ impl About<'_> {
     }
 
     /// The message for the window that opened this one (CONTRACT.md 4.1).
-    fn notify(&self, window: &Window, member: crate::domain::id::MemberGuid) -> Option<Notify> {
+    fn notify(&self, window: &Window, member: MemberGuid) -> Option<Notify> {
+        let reason = window.status.error_reason();
+        let kind = match reason {
+            None => "oauthComplete/success",
+            Some(_) => "oauthComplete/error",
+        };
+        self.message(window, kind, member, |metadata| {
+            if window.is_of_another() {
+                metadata["outbound_member_guid"] = serde_json::json!(window.member);
+            }
+            if let Some(reason) = reason {
+                metadata["error_reason"] = reason.name().into();
+            }
+        })
+    }
+
+    /// A message of that kind about `member`, in BROWSER flows.
+    fn message(
+        &self,
+        window: &Window,
+        kind: &str,
+        member: MemberGuid,
+        add: impl FnOnce(&mut serde_json::Value),
+    ) -> Option<Notify> {
         let client = self
             .client
             .filter(|_| window.options.referral_source == ReferralSource::Browser)?;
         let mut metadata = serde_json::json!({"member_guid": member});
-        if window.is_of_another() {
-            metadata["outbound_member_guid"] = serde_json::json!(window.member);
-        }
-        let kind = match window.status.error_reason() {
-            None => "oauthComplete/success",
-            Some(reason) => {
-                metadata["error_reason"] = reason.name().into();
-                "oauthComplete/error"
-            }
-        };
+        add(&mut metadata);
         let message = serde_json::json!({"mx": true, "type": kind, "metadata": metadata});
         Some(Notify {
             message,

@@ -114,6 +114,24 @@ impl Revoked {
     }
 }
 
+/// What a confirmation may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirming {
+    /// The flow went on.
+    Confirmed,
+    /// It was for another user or member, and ended the flow.
+    Misdirected,
+}
+
+impl Confirming {
+    const NAMES: [&'static str; 2] = ["confirmed", "misdirected"];
+
+    /// The value of the label.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
 /// Every metric.
 pub struct Metrics {
     registry: Registry,
@@ -137,6 +155,8 @@ pub struct Metrics {
     pub responses_in_another_browser: Counters<2>,
     /// ID tokens that broke a rule, by client and institution.
     pub id_tokens_refused: Counters<2>,
+    /// Confirmations of authorizations that waited for one, by client, institution and [`Confirming`].
+    pub confirmations: Counters<3>,
     /// Refreshes, by client, institution and [`Refreshing`].
     pub refreshes: Counters<3>,
     /// Tokens that were given back, by client, institution and [`Revoked`].
@@ -147,6 +167,10 @@ pub struct Metrics {
     pub client_keys_unsound: Counters<2>,
     /// How many seconds ago the oldest key of a client was written, by client and institution.
     pub client_key_age: Gauges<2>,
+    /// In how many seconds a client's certificate ends, by client and institution.
+    pub client_certificate_expires: Gauges<2>,
+    /// Certificates that changed and cannot be used, by client and institution.
+    pub client_certificates_unsound: Counters<2>,
     /// Reports of the aggregator, by client, institution and the job's status.
     pub job_reports: Counters<3>,
     /// Webhook tries, by client and [`Delivered`].
@@ -259,6 +283,15 @@ impl Metrics {
                 "ID tokens that broke a rule",
                 flow(),
             ),
+            confirmations: new.counters(
+                "confirmations",
+                "Confirmations of authorizations that waited for one, by what they led to",
+                [
+                    Label::Client,
+                    Label::OAuthInstitution,
+                    Label::OneOf("result", Confirming::NAMES.to_vec()),
+                ],
+            ),
             refreshes: new.counters(
                 "refreshes",
                 "Refreshes, by result",
@@ -294,6 +327,16 @@ impl Metrics {
             client_key_age: new.gauges(
                 "client_key_age_seconds",
                 "How long ago the oldest of a client's keys at an institution was written; 0 if it has none",
+                flow(),
+            ),
+            client_certificate_expires: new.gauges_where_set(
+                "client_certificate_expires_seconds",
+                "In how many seconds the certificate that a client shows to an institution ends",
+                flow(),
+            ),
+            client_certificates_unsound: new.counters(
+                "client_certificates_unsound",
+                "Client certificates that changed and cannot be used",
                 flow(),
             ),
             job_reports: new.counters(

@@ -267,6 +267,18 @@ impl<'a> Maker<'a> {
     }
 
     /// `name`.
+    /// Gauges that are there only where they were set.
+    pub(super) fn gauges_where_set<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [Label; N],
+    ) -> Gauges<N> {
+        let (labels, series) = (self.labels(labels), Family::default());
+        self.registry.register(name, help, series.clone());
+        Gauges { labels, series }
+    }
+
     pub(super) fn gauges<const N: usize>(
         &mut self,
         name: &str,

@@ -200,6 +200,7 @@ impl Calls {
     /// calls.
     pub(super) fn clean(&self, shown: impl Fn(&str, usize) -> String) {
         for made in self.made().iter_mut() {
+            made.call.address = shown(&made.call.address, BODY);
             if let Some(heard) = made.heard.take() {
                 (made.call.headers, made.call.body) = heard.told(&shown);
             }

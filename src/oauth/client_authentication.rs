@@ -75,7 +75,7 @@ pub fn authenticate(
             let assertion = assertion(id, rules, key, means.random, means.now)?;
             add("client_assertion", &assertion);
         }
-        ClientAuthentication::None => add("client_id", id),
+        ClientAuthentication::Certificate | ClientAuthentication::None => add("client_id", id),
     }
     Ok(())
 }
@@ -83,7 +83,9 @@ pub fn authenticate(
 /// Whether the credentials in a form name the client.
 pub fn names_client(registration: &Registration) -> bool {
     match &registration.client_authentication {
-        ClientAuthentication::ClientSecretPost(_) | ClientAuthentication::None => true,
+        ClientAuthentication::ClientSecretPost(_)
+        | ClientAuthentication::Certificate
+        | ClientAuthentication::None => true,
         ClientAuthentication::ClientSecretBasic(..)
         | ClientAuthentication::ClientSecretJwt(..)
         | ClientAuthentication::PrivateKeyJwt(_) => false,
@@ -103,6 +105,7 @@ pub fn secrets(registration: &Registration) -> impl Iterator<Item = Zeroizing<St
         ClientAuthentication::ClientSecretPost(_)
         | ClientAuthentication::ClientSecretJwt(..)
         | ClientAuthentication::PrivateKeyJwt(_)
+        | ClientAuthentication::Certificate
         | ClientAuthentication::None => None,
     };
     secret.into_iter().chain(basic)

@@ -12,7 +12,7 @@ use super::transport_error::{MediaType, TransportError};
 use crate::outgoing::{self, BodyError};
 
 /// How long a document may be, in bytes.
-const LIMIT: usize = 256 * 1024;
+pub const LIMIT: usize = 256 * 1024;
 
 /// A document.
 pub struct Document {

@@ -83,6 +83,7 @@ impl OAuthClient {
             values,
         };
         let call = &at.oauth.calls.token;
+        let bound_to = self.thumbprint(at);
         let asked = self.request_tokens(call, &parameters, &filling, at.scope(), scrubber, now);
         let mut first = of_connection(asked.await, values).and_then(without_fault)?;
         let judged = self.judge(at, &mut first, secrets, now).await;
@@ -106,6 +107,7 @@ impl OAuthClient {
             None => first,
             Some(call) => self.exchange_again(at, call, first, now).await?,
         };
+        exchanged.token_set.bound_to = bound_to;
         let consent = &mut exchanged.token_set.consent_expires_at;
         *consent = consent.or_else(|| now.checked_add(at.oauth.consent?).ok());
         Ok(exchanged)

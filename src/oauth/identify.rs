@@ -110,6 +110,7 @@ impl OAuthClient {
             values: &tokens.values,
         };
         let call = &at.oauth.calls.identify;
+        let endpoint = at.userinfo_endpoint(endpoint);
         let asked = self.call(call, Some(endpoint), &[], &filling, now);
         let reply = asked.await?;
         if let Some(calls) = at.calls {
@@ -175,6 +176,7 @@ mod tests {
                 values: Default::default(),
                 authorization_details: None,
                 person: None,
+                bound_to: None,
             },
             subject: subject.map(str::to_owned),
             sent_id_token: None,

@@ -24,8 +24,8 @@ impl OAuthClient {
         is_enough: impl Fn(&JwkSet) -> bool,
     ) -> Result<Arc<JwkSet>, KeysError> {
         let at = oauth.discovery.jwks_uri.as_ref();
-        let at = (at.ok_or(KeysError::NotConfigured)?, oauth.into());
-        self.keys.keys(&self.transport, at, now, is_enough).await
+        let at = (at.ok_or(KeysError::NotConfigured)?, &oauth.allow_hosts[..]);
+        self.keys.keys(&self.fetcher, at, now, is_enough).await
     }
 
     /// The institution's keys as they are published now: neither taken from those that are kept, nor kept.
@@ -36,7 +36,7 @@ impl OAuthClient {
     pub async fn published_keys(&self, oauth: &OAuth) -> Result<PublishedKeys, KeysError> {
         let at = oauth.discovery.jwks_uri.as_ref();
         let at = at.ok_or(KeysError::NotConfigured)?;
-        let (published, ..) = key_cache::read(&self.transport, at, oauth.into()).await?;
+        let (published, ..) = key_cache::read(&self.fetcher, at, &oauth.allow_hosts).await?;
         Ok(published)
     }
 }

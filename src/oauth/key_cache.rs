@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
+use super::fetch::Fetcher;
 use super::published_keys::{KeySetError, PublishedKeys};
-use super::transport::{Limits, Transport};
 use super::transport_error::TransportError;
+use crate::domain::allowed_host::AllowedHost;
 use crate::jose::JwkSet;
 
 /// For how long keys are kept: at least, where nobody says, and at most.
@@ -115,8 +116,8 @@ impl KeyCache {
     /// The keys at that address. They are read anew if those that are kept are not enough and may be out of date.
     pub async fn keys(
         &self,
-        transport: &Transport,
-        (at, limits): (&Url, Limits),
+        fetcher: &Fetcher,
+        (at, allow_hosts): (&Url, &[AllowedHost]),
         now: Instant,
         is_enough: impl Fn(&JwkSet) -> bool,
     ) -> Result<Arc<JwkSet>, KeysError> {
@@ -129,7 +130,7 @@ impl KeyCache {
         if let Some(keys) = kept.known().now(now, &is_enough) {
             return keys;
         }
-        let read = read(transport, at, limits).await;
+        let read = read(fetcher, at, allow_hosts).await;
         let read = read.map(|(_, keys, life)| (keys, life));
         let mut known = kept.known();
         known.learn(now, read);
@@ -146,11 +147,11 @@ impl KeyCache {
 
 /// Reads the keys at that address: as they are published, as they verify, and for how long they count.
 pub async fn read(
-    transport: &Transport,
+    fetcher: &Fetcher,
     at: &Url,
-    limits: Limits,
+    allow_hosts: &[AllowedHost],
 ) -> Result<(PublishedKeys, JwkSet, Duration), KeysError> {
-    let document = transport.document(at, limits).await?;
+    let document = fetcher.fetch(allow_hosts, at).await?;
     let published = PublishedKeys::parse(&document.bytes)?;
     let keys = JwkSet::parse(&document.bytes).map_err(|_| KeySetError::NoKeys)?;
     let [least, usual, most] = LIFE;

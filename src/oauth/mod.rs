@@ -19,13 +19,18 @@
 //! Where `openid` is among the scopes, an exchange without a valid one gives nothing, and its tokens are to be revoked. The
 //! person is its `iss` and `sub` together; no e-mail address, name or phone number decides anything.
 //!
+//! Endpoints that the operator wrote are called by `transport`; `fetch` gets what an institution publishes at addresses
+//! that it names itself.
+//!
 //! Secrets (state, code, verifier, nonce, tokens, client secret, keys and assertions) appear in no error: everything an
 //! institution says passes [`Scrubber`] before it is kept for the operator.
 
 mod attempt;
 mod authorize;
 mod call;
+mod call_ids;
 mod calls;
+mod certificates;
 mod client_assertion;
 mod client_authentication;
 mod client_keys;
@@ -36,6 +41,7 @@ mod consent;
 mod discovery;
 mod document;
 mod exchange;
+mod fetch;
 mod id_token;
 mod identify;
 pub mod json;
@@ -71,6 +77,7 @@ mod test_support;
 pub use attempt::AttemptSecrets;
 pub use authorize::AuthorizationRequest;
 pub use calls::{Call, Calls};
+pub use certificates::Certificates;
 pub use client_keys::{ClientKeys, KeyInUse};
 pub use code::AuthorizationCode;
 pub use compare::{Finding, Level, compare};
@@ -96,21 +103,23 @@ pub use scrub::Scrubber;
 pub use signed_response::SignedResponseError;
 pub use token_endpoint::{ExchangeFailure, Exchanged, TokenError};
 pub use token_response::Issued;
-pub use transport::Limits;
 pub use transport_error::{SetupError, TransportError};
 
 use std::sync::Arc;
 
+use fetch::Fetcher;
 use key_cache::KeyCache;
 use transport::Transport;
 use url::Url;
 
+use crate::client_certificate::ClientCertificate;
 use crate::domain::random::Random;
 use crate::outgoing::{self, Outgoing, Tls};
 
 /// Calls institutions. Built once; connections are shared between calls.
 pub struct OAuthClient {
     transport: Transport,
+    fetcher: Fetcher,
     keys: KeyCache,
     client_keys: ClientKeys,
     random: Arc<dyn Random>,
@@ -118,16 +127,19 @@ pub struct OAuthClient {
 }
 
 impl OAuthClient {
-    /// Sets up the outgoing side: TLS with the machine's certificate authorities, no redirects. Clients sign with
-    /// `client_keys`; `random` makes each assertion another one.
+    /// Sets up the outgoing side: TLS with the machine's certificate authorities and these certificates of clients, no
+    /// redirects. Clients sign with `client_keys`; `random` makes each assertion another one, and is what calls get ids
+    /// from.
     pub fn new(
         outgoing: Outgoing,
         client_keys: ClientKeys,
+        certificates: Certificates,
         random: Arc<dyn Random>,
     ) -> Result<Self, SetupError> {
         let way = outgoing.clone();
         Ok(Self {
-            transport: Transport::new(move || way.builder())?,
+            fetcher: Fetcher::new(&outgoing, false)?,
+            transport: Transport::new(move || way.builder(), certificates, random.clone())?,
             keys: KeyCache::default(),
             client_keys,
             random,
@@ -140,8 +152,25 @@ impl OAuthClient {
         &self.client_keys
     }
 
+    /// The same for a gateway that serves this machine only: institutions' metadata may then name it.
+    pub fn serving_this_machine(self) -> Result<Self, SetupError> {
+        let fetcher = Fetcher::new(&self.outgoing, true)?;
+        Ok(Self { fetcher, ..self })
+    }
+
     /// How the host of that address proves its name; see [`outgoing::tls`].
     pub async fn tls(&self, at: &Url) -> Result<Option<Tls>, String> {
         outgoing::tls(&self.outgoing, at).await
+    }
+
+    /// The certificates of clients.
+    pub fn certificates(&self) -> &Certificates {
+        self.transport.certificates()
+    }
+
+    /// The certificate that the registration shows now, if it has one. Tokens that it is issued may be bound to it (RFC
+    /// 8705 section 3).
+    pub fn certificate(&self, at: Registered<'_>) -> Option<Arc<ClientCertificate>> {
+        self.certificates().current(at.certificate()?)
     }
 }

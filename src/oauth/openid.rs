@@ -220,6 +220,7 @@ mod tests {
             consent_expires_at: None,
             values: Default::default(),
             authorization_details: None,
+            bound_to: None,
             person,
         };
         let first = json!({"access_token": "a", "id_token": bank.id_token("ada")});

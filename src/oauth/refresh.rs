@@ -63,6 +63,7 @@ impl OAuthClient {
             values: &current.values,
         };
         let (call, scope) = (&at.oauth.calls.refresh, current.scope.clone());
+        let bound_to = self.thumbprint(at);
         let asked = self.request_tokens(call, &parameters, &filling, scope, scrubber, now);
         Some(match asked.await {
             Ok(Exchanged {
@@ -82,6 +83,7 @@ impl OAuthClient {
                     .take()
                     .or_else(|| current.authorization_details.clone());
                 token_set.person = current.person;
+                token_set.bound_to = bound_to;
                 Ok(Refreshed {
                     token_set,
                     fault: fault.map(|fault| fault.to_string()),
@@ -99,7 +101,10 @@ impl OAuthClient {
                 // Whatever is wrong with the response: this is the newest refresh token that there is.
                 match issued.newest(current, now) {
                     Some(token_set) => Ok(Refreshed {
-                        token_set,
+                        token_set: TokenSet {
+                            bound_to,
+                            ..token_set
+                        },
                         fault: Some(error.to_string()),
                         id_token: None,
                         scrubber,
@@ -125,6 +130,7 @@ fn meaning(at: Registered<'_>, error: &TokenError, status: Option<u16>) -> Refre
         TokenError::Call(
             TransportError::Insecure
             | TransportError::Unwritable(_)
+            | TransportError::Forbidden(_)
             | TransportError::Setup(_)
             | TransportError::Unreachable(_),
         ) => RefreshMeaning::NotAsked,

@@ -1,8 +1,10 @@
 //! A client's registration together with the institution that it is at.
 
+use url::Url;
+
 use super::calls::Calls;
-use crate::domain::client::Registration;
-use crate::domain::institution::OAuth;
+use crate::domain::client::{CertificateFiles, Registration};
+use crate::domain::institution::{MtlsAliases, OAuth};
 
 /// The institution that a call goes to, and the client that it is made as.
 #[derive(Clone, Copy)]
@@ -45,5 +47,34 @@ impl<'a> Registered<'a> {
     /// Whether it is asked who signs in (OpenID Connect): the request has a `nonce`, and its tokens come with an ID token.
     pub fn uses_openid(self) -> bool {
         self.oauth.uses_openid(self.scopes())
+    }
+
+    /// The certificate that is shown in TLS, to the endpoints of this registration and to nobody else (RFC 8705).
+    pub fn certificate(self) -> Option<&'a CertificateFiles> {
+        self.registration.certificate.as_ref()
+    }
+
+    /// Where codes and refresh tokens are exchanged.
+    pub fn token_endpoint(self) -> &'a Url {
+        let alias = self.alias(|aliases| aliases.token_endpoint.as_ref());
+        alias.unwrap_or(&self.oauth.token_endpoint)
+    }
+
+    /// Where tokens are revoked, if the institution has such an endpoint.
+    pub fn revocation_endpoint(self) -> Option<&'a Url> {
+        let alias = self.alias(|aliases| aliases.revocation_endpoint.as_ref());
+        alias.or(self.oauth.revocation_endpoint.as_ref())
+    }
+
+    /// Where it is asked who signed in, instead of `usual`.
+    pub fn userinfo_endpoint(self, usual: &'a Url) -> &'a Url {
+        let alias = self.alias(|aliases| aliases.userinfo_endpoint.as_ref());
+        alias.unwrap_or(usual)
+    }
+
+    /// The alias of an endpoint for those that show a certificate, if this registration does (RFC 8705 section 5).
+    fn alias(self, of: impl Fn(&'a MtlsAliases) -> Option<&'a Url>) -> Option<&'a Url> {
+        self.certificate()?;
+        of(&self.oauth.mtls_aliases)
     }
 }

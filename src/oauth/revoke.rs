@@ -97,10 +97,9 @@ impl OAuthClient {
                 own: &parameters,
                 values: &issued.values,
             };
-            let (call, endpoint) = (&oauth.calls.revocation, oauth.revocation_endpoint.as_ref());
-            let reply = self
-                .call(call, endpoint, &parameters, &filling, now)
-                .await?;
+            let (call, endpoint) = (&oauth.calls.revocation, at.revocation_endpoint());
+            let asked = self.call(call, endpoint, &parameters, &filling, now);
+            let reply = asked.await?;
             ended(&reply, &scrubber, now)
         };
         let mut is_refresh_gone = false;

@@ -9,16 +9,20 @@ use url::Url;
 
 use super::OAuthClient;
 use super::attempt::AttemptSecrets;
+use super::certificates::Certificates;
 use super::client_keys::ClientKeys;
 use super::registered::Registered;
 use crate::domain::algorithm::SigningAlgorithm;
 use crate::domain::authorization::{AuthorizationRules, ResponseMode};
 use crate::domain::call::Calls;
-use crate::domain::client::{KeyFiles, Registration, UnboundCallback};
+use crate::domain::client::{Completion, ConfirmHolds, KeyFiles, Registration, UnboundCallback};
 use crate::domain::client_authentication::{
     AuthenticationMethod, BasicEncoding, ClientAuthentication,
 };
-use crate::domain::institution::{Discovery, IssuerRule, OAuth, OpenId, Pkce, RefreshRules};
+use crate::domain::institution::{
+    CALLS_AT_ONCE, CallHeaders, Discovery, IssuerRule, MtlsAliases, OAuth, OpenId, Pkce,
+    RefreshRules,
+};
 use crate::domain::random::Random;
 use crate::outgoing::Outgoing;
 
@@ -31,9 +35,16 @@ impl Random for Os {
     }
 }
 
-/// A client of institutions, without keys.
+/// A client of institutions, without keys and certificates, for which they may be on this machine.
 pub fn client() -> OAuthClient {
-    OAuthClient::new(Outgoing::default(), ClientKeys::default(), Arc::new(Os)).unwrap()
+    client_of(ClientKeys::default())
+}
+
+/// The same, with these keys.
+pub fn client_of(keys: ClientKeys) -> OAuthClient {
+    let certificates = Certificates::default();
+    let client = OAuthClient::new(Outgoing::default(), keys, certificates, Arc::new(Os));
+    client.unwrap().serving_this_machine().unwrap()
 }
 
 /// Files with one RSA key, to sign with `PS256` or to be encrypted to.
@@ -54,8 +65,7 @@ pub fn key_files(signs: bool) -> KeyFiles {
 
 /// A client of institutions, with these keys.
 pub fn client_with(keys: &KeyFiles) -> OAuthClient {
-    let keys = ClientKeys::open([keys]).unwrap();
-    OAuthClient::new(Outgoing::default(), keys, Arc::new(Os)).unwrap()
+    client_of(ClientKeys::open([keys]).unwrap())
 }
 
 /// An institution whose endpoints are `/authorize`, `/token` and `/revoke` under `base`.
@@ -80,8 +90,13 @@ pub fn oauth(base: &Url) -> OAuth {
         subject: None,
         refresh: RefreshRules::default(),
         consent: None,
+        code_life: None,
         revoke_replaced: true,
         error_map: BTreeMap::new(),
+        mtls_aliases: MtlsAliases::default(),
+        call_headers: CallHeaders::default(),
+        allow_hosts: Vec::new(),
+        calls_at_once: CALLS_AT_ONCE,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(10),
     }
@@ -98,9 +113,12 @@ pub fn registration() -> Registration {
             SecretString::from("CANARY-client-secret"),
         ),
         keys: None,
+        certificate: None,
         redirect_uri: Url::parse("https://gateway.example/oauth/redirect_from/app/bank").unwrap(),
         redirect_uri_alias: None,
         scopes: None,
+        completion: Completion::Immediate,
+        confirm_holds: ConfirmHolds::Code,
         unbound_callback: UnboundCallback::Burn,
     }
 }

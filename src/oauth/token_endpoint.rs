@@ -8,6 +8,7 @@ use super::OAuthClient;
 use super::call::Filling;
 use super::id_token::{IdToken, IdTokenError};
 use super::reason::{self, Meaning};
+use super::registered::Registered;
 use super::reply::{Refusal, Unfit};
 use super::scrub::Scrubber;
 use super::token_response::{Issued, TokenResponse, UnusableTokenResponse, has_token};
@@ -69,6 +70,14 @@ pub enum TokenError {
     Vouching(IdTokenError),
 }
 
+impl ExchangeFailure {
+    /// Whether it says that the institution does not work.
+    pub fn is_outage(&self) -> bool {
+        let is_its_status = self.status.is_some_and(|status| status >= 500);
+        is_its_status || matches!(&self.error, TokenError::Call(error) if error.is_outage())
+    }
+}
+
 impl TokenError {
     /// What it means.
     ///
@@ -86,6 +95,13 @@ impl TokenError {
 }
 
 impl OAuthClient {
+    /// What the tokens may be bound to that the registration is issued now. Asked before the call: if the certificate
+    /// changes meanwhile, they only count as older than they are.
+    pub(super) fn thumbprint(&self, at: Registered<'_>) -> Option<String> {
+        let certificate = self.certificate(at)?;
+        Some(certificate.thumbprint().to_owned())
+    }
+
     /// Makes a token request with these parameters and reads the token response, within the institution's time
     /// limit. It is sent a second time only when the first found no connection.
     ///
@@ -110,7 +126,7 @@ impl OAuthClient {
             }))
         };
         let (at, oauth) = (filling.at, filling.at.oauth);
-        let endpoint = Some(&oauth.token_endpoint);
+        let endpoint = Some(at.token_endpoint());
         let asked = self.call(call, endpoint, parameters, filling, now);
         let reply = match asked.await {
             Ok(reply) => reply,

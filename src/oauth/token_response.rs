@@ -123,6 +123,7 @@ impl Issued {
             values: self.values.clone(),
             authorization_details: None,
             person: None,
+            bound_to: None,
         };
         (0..count).map(set).collect()
     }
@@ -149,6 +150,7 @@ impl Issued {
             values: before.values.clone(),
             authorization_details: before.authorization_details.clone(),
             person: before.person,
+            bound_to: None,
         })
     }
 
@@ -243,6 +245,7 @@ impl TokenResponse {
             values: ConnectionValues::default(),
             authorization_details: granted(&members),
             person: None,
+            bound_to: None,
         })
     }
 }

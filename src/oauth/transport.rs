@@ -1,24 +1,29 @@
 //! How an institution is called: the only file of this folder that sends.
 //!
+//! A client certificate is shown to the endpoints of its registration and to nobody else: each has an HTTP client of its
+//! own, whose connections no other call uses. It is made anew when the certificate changes.
+//!
 //! No redirect is followed (a redirect would carry a code or a secret to somebody else). A request
 //! is sent again only when the first connection failed, before a byte of it was sent: a code that
 //! arrives twice makes a careful server revoke what it gave (RFC 6749 section 4.1.2).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use oauth2::http::header::{ACCEPT, HeaderMap, HeaderValue};
-use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
-use tokio::time::Instant;
+use oauth2::http::header::HeaderMap;
+use reqwest::{Client, ClientBuilder, Identity, RequestBuilder, Response};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::document::Document;
+use super::call_ids::{self, CallIds};
+use super::certificates::Certificates;
 use super::registered::Registered;
 use super::reply::Reply;
 use super::transport_error::{SetupError, TransportError};
 use crate::domain::call::{Method, ResponseShape};
-use crate::domain::institution::OAuth;
-use crate::outgoing;
+use crate::domain::client::CertificateFiles;
+use crate::domain::random::Random;
+use crate::{log_context, outgoing};
 
 /// A request that is written.
 pub struct Request<'a> {
@@ -46,54 +51,46 @@ impl From<Method> for reqwest::Method {
     }
 }
 
-/// How long a call may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Until connected.
-    pub connect: Duration,
-    /// In all.
-    pub total: Duration,
-}
-
-impl Default for Limits {
-    /// As they are unless an institution's file says otherwise.
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            total: Duration::from_secs(15),
-        }
-    }
-}
-
-impl From<&OAuth> for Limits {
-    fn from(oauth: &OAuth) -> Self {
-        Self {
-            connect: oauth.connect_timeout,
-            total: oauth.timeout,
-        }
-    }
-}
-
 /// Outgoing connections, shared by all calls.
 pub struct Transport {
     builder: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
-    /// A client for each connect timeout that institutions ask for: the limit belongs to a client's
-    /// connector, not to a call. There are as many as the institution files name.
-    clients: Mutex<Vec<(Duration, Client)>>,
+    certificates: Certificates,
+    random: Arc<dyn Random>,
+    /// As many as the institutions' files name connect timeouts, and registrations certificates.
+    clients: Mutex<Vec<Kept>>,
+}
+
+/// A client that is kept.
+struct Kept {
+    /// The limit belongs to a client's connector, not to a call.
+    connect_timeout: Duration,
+    files: Option<CertificateFiles>,
+    /// What tells the certificate from those before and after it.
+    thumbprint: Option<String>,
+    client: Client,
 }
 
 impl Transport {
-    /// Calls through clients made from `builder`.
+    /// Calls through clients made from `builder`, with these certificates.
     pub fn new(
         builder: impl Fn() -> ClientBuilder + Send + Sync + 'static,
+        certificates: Certificates,
+        random: Arc<dyn Random>,
     ) -> Result<Self, SetupError> {
         let transport = Self {
             builder: Box::new(builder),
+            certificates,
+            random,
             clients: Mutex::default(),
         };
         // If no client can be made on this machine, this must fail at start.
         (transport.builder)().build().map_err(setup)?;
         Ok(transport)
+    }
+
+    /// The certificates.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// Sends a request, within the institution's time limit from connecting to the last byte. It is written for each
@@ -105,25 +102,8 @@ impl Transport {
     ) -> Result<Reply, TransportError> {
         let begun = Instant::now();
         let first = written()?;
-        let (method, url, shape) = (first.method, first.url.clone(), first.response);
-        let first = Mutex::new(Some(first));
-        let made = |client: &Client| {
-            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
-            let request = first.take().map_or_else(&written, Ok)?;
-            let made = client
-                .request(request.method.into(), request.url)
-                .headers(request.headers);
-            Ok(match request.body {
-                Some(body) => made.body(body),
-                None => made,
-            })
-        };
-        let mut reply = match self.sent(&url, Limits::from(at.oauth), made).await {
-            Ok((response, deadline, late)) => {
-                Ok(Reply::read(response, shape, deadline, late).await)
-            }
-            Err(error) => Err(error),
-        };
+        let (method, url) = (first.method, first.url.clone());
+        let mut reply = self.sent(at, first, written).await;
         if let Some(calls) = at.calls {
             let came = match &mut reply {
                 Ok(reply) => reply.take_heard().ok_or_else(String::new),
@@ -134,55 +114,101 @@ impl Transport {
         reply
     }
 
-    /// Gets a document that an institution publishes, within these limits. Nothing that is secret is sent.
-    pub async fn document(&self, at: &Url, limits: Limits) -> Result<Document, TransportError> {
-        let accept = HeaderValue::from_static("application/json");
-        let request = |client: &Client| Ok(client.get(at.clone()).header(ACCEPT, accept.clone()));
-        let (response, deadline, late) = self.sent(at, limits, request).await?;
-        Document::read(response, deadline, late).await
-    }
-
-    /// The head of the response; until when its body may come, and the error if it does not.
-    async fn sent(
+    async fn sent<'a>(
         &self,
-        endpoint: &Url,
-        limits: Limits,
-        request: impl Fn(&Client) -> Result<RequestBuilder, TransportError>,
-    ) -> Result<(Response, Instant, TransportError), TransportError> {
-        if !outgoing::is_confidential(endpoint) {
+        at: Registered<'_>,
+        first: Request<'a>,
+        written: impl Fn() -> Result<Request<'a>, TransportError>,
+    ) -> Result<Reply, TransportError> {
+        let (url, response) = (first.url.clone(), first.response);
+        if !outgoing::is_confidential(&url) {
             return Err(TransportError::Insecure);
         }
-        let client = self.client(limits.connect)?;
-        let deadline = Instant::now() + limits.total;
-        let late = TransportError::TimedOut(limits.total);
-        match tokio::time::timeout_at(deadline, send(&client, request)).await {
-            Ok(response) => Ok((response?, deadline, late)),
+        let client = self.client(at)?;
+        let mut of_call = HeaderMap::new();
+        let ids = call_ids::add(&at.oauth.call_headers, self.random.as_ref(), &mut of_call);
+        let first = Mutex::new(Some(first));
+        let made = |client: &Client| {
+            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+            let request = first.take().map_or_else(&written, Ok)?;
+            let made = client
+                .request(request.method.into(), request.url)
+                .headers(request.headers)
+                .headers(of_call.clone());
+            Ok(match request.body {
+                Some(body) => made.body(body),
+                None => made,
+            })
+        };
+        let begun = Instant::now();
+        let deadline = begun + at.oauth.timeout;
+        let late = TransportError::TimedOut(at.oauth.timeout);
+        let reply = match timeout_at(deadline, send(&client, made)).await {
+            Ok(Ok(came)) => Ok(Reply::read(came, response, deadline, late).await),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(late),
+        };
+        if ids != CallIds::default() {
+            let status = reply.as_ref().ok().map(Reply::status);
+            tell(&ids, &url, status, begun.elapsed());
         }
+        reply
     }
 
-    fn client(&self, connect_timeout: Duration) -> Result<Client, SetupError> {
+    fn client(&self, at: Registered<'_>) -> Result<Client, SetupError> {
+        let (connect_timeout, files) = (at.oauth.connect_timeout, at.certificate());
+        let certificate = files.map(|files| {
+            let missing = || SetupError("the client certificate was not read".to_owned());
+            self.certificates.current(files).ok_or_else(missing)
+        });
+        let certificate = certificate.transpose()?;
+        let thumbprint = certificate.as_ref().map(|it| it.thumbprint());
         let mut clients = self
             .clients
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((_, client)) = clients.iter().find(|(limit, _)| *limit == connect_timeout) {
-            return Ok(client.clone());
+        let is_its =
+            |kept: &Kept| kept.connect_timeout == connect_timeout && kept.files.as_ref() == files;
+        let found = clients.iter().position(is_its);
+        if let Some(found) = found
+            && clients[found].thumbprint.as_deref() == thumbprint
+        {
+            return Ok(clients[found].client.clone());
         }
-        let client = (self.builder)()
-            .connect_timeout(connect_timeout)
-            .build()
-            .map_err(setup)?;
-        clients.push((connect_timeout, client.clone()));
+        let mut builder = (self.builder)().connect_timeout(connect_timeout);
+        if let Some(certificate) = &certificate {
+            let pem = certificate.expose().as_bytes();
+            builder = builder.identity(Identity::from_pem(pem).map_err(setup)?);
+        }
+        let client = builder.build().map_err(setup)?;
+        if let Some(found) = found {
+            clients.swap_remove(found);
+        }
+        clients.push(Kept {
+            connect_timeout,
+            files: files.cloned(),
+            thumbprint: thumbprint.map(str::to_owned),
+            client: client.clone(),
+        });
         Ok(client)
     }
 }
 
-fn setup(error: reqwest::Error) -> SetupError {
+/// Writes down what the call is known by at the institution; later lines of the same work have it too. Of the address it
+/// says the host only: everything after that may hold what a file's places were filled with.
+fn tell(ids: &CallIds, called: &Url, status: Option<u16>, took: Duration) {
+    log_context::call(ids.interaction_id.as_deref(), ids.trace_id.as_deref());
+    let (host, took_ms) = (called.host_str(), took.as_millis());
+    tracing::info!(host, status, took_ms, "the institution was called");
+}
+
+/// Outgoing calls cannot be set up.
+pub fn setup(error: reqwest::Error) -> SetupError {
     SetupError(outgoing::describe(error))
 }
 
-async fn send(
+/// Sends a request, a second time if the first found no connection.
+pub async fn send(
     client: &Client,
     request: impl Fn(&Client) -> Result<RequestBuilder, TransportError>,
 ) -> Result<Response, TransportError> {
@@ -203,10 +229,9 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::test_support::{at, oauth, registration};
+    use super::super::test_support::{Os, at, oauth, registration};
     use super::*;
     use crate::fake_server::{FakeServer, json};
 
@@ -231,12 +256,13 @@ mod tests {
             let server = FakeServer::start(|_| json("200 OK", "{}"));
             let asked = Arc::new(AtomicUsize::new(0));
             let counter = asked.clone();
-            let transport = Transport::new(move || {
+            let builder = move || {
                 let asked = counter.clone();
                 outgoing::Outgoing::default()
                     .builder()
                     .dns_resolver(Resolver { refused, asked })
-            });
+            };
+            let transport = Transport::new(builder, Certificates::default(), Arc::new(Os));
             let oauth = oauth(&server.url_by_name("/"));
             let response = ResponseShape::default();
             let made = AtomicUsize::new(0);

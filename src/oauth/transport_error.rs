@@ -6,6 +6,7 @@ use oauth2::http::header::{CONTENT_TYPE, HeaderMap};
 
 use super::json;
 use super::reason::{Meaning, SetupFault};
+use crate::domain::called_address::Forbidden;
 use crate::domain::window::ErrorReason;
 
 /// Outgoing calls could not be set up, usually because there are no certificate authorities.
@@ -24,6 +25,9 @@ pub enum TransportError {
         "the call cannot be written as the institution's file describes it: {0} lacks a value, or has one that does not fit; nothing was sent"
     )]
     Unwritable(&'static str),
+    /// The address is not called, because somebody else than the operator named it.
+    #[error("not called: {0}")]
+    Forbidden(#[from] Forbidden),
     /// The outgoing side could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -69,7 +73,8 @@ impl TransportError {
                 Meaning::NotSetUp(SetupFault::Configuration)
             }
             Self::Tls(_) => Meaning::NotSetUp(SetupFault::Tls),
-            Self::Unreachable(_)
+            Self::Forbidden(_)
+            | Self::Unreachable(_)
             | Self::Broken(_)
             | Self::TimedOut(_)
             | Self::Redirected(_)
@@ -78,6 +83,23 @@ impl TransportError {
             | Self::Encoded
             | Self::TooLong(_)
             | Self::Json(_) => Meaning::Reason(ErrorReason::ProviderError),
+        }
+    }
+
+    /// Whether it says that the institution does not work: there was no connection, no response, or one of status 5xx.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Tls(_) | Self::Broken(_) | Self::TimedOut(_) => true,
+            Self::Status(status) => *status >= 500,
+            Self::Insecure
+            | Self::Unwritable(_)
+            | Self::Forbidden(_)
+            | Self::Setup(_)
+            | Self::Redirected(_)
+            | Self::MediaType(_)
+            | Self::Encoded
+            | Self::TooLong(_)
+            | Self::Json(_) => false,
         }
     }
 

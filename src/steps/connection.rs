@@ -1,7 +1,7 @@
 //! The commit: a member is connected. Status CONNECTED, token set and fingerprint replaced, window
 //! `Succeeded` with that member as inbound, job queued, token set kept: all of it, or nothing.
 //!
-//! - Only a `Returned` window succeeds, once.
+//! - Only a `Returned` window succeeds, once; or an `Authorized` one, with the token set that it held.
 //! - The receiving member is the window's own, or another one that is known by the login. Where another
 //!   receives it, the window's own is removed if it is PENDING.
 //! - Where the login is known, no other living member of the user at the institution may have it, and a
@@ -32,8 +32,10 @@ use crate::domain::window::WindowStatus;
 /// A connection about to be committed.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// The window, which must be `Returned`.
+    /// The window.
     pub window: OauthStateGuid,
+    /// The status that it must have: `Returned`, or `Authorized` where its own token set was confirmed.
+    pub only_in: WindowStatus,
     /// The window's member.
     pub outbound: MemberGuid,
     /// Another of the user's members that receives the token set, because [`Committed::Duplicate`] named
@@ -74,7 +76,7 @@ pub enum Committed {
     /// The member named to receive it does not have the login (any more), and nobody else can read what was
     /// sealed for it. Nothing changed.
     Moved,
-    /// The window is no longer `Returned` (expired, superseded or deleted meanwhile). Nothing
+    /// The window no longer has that status (expired, superseded or deleted meanwhile). Nothing
     /// changed, and the tokens must be revoked.
     WindowClosed,
 }
@@ -100,7 +102,7 @@ impl Step for Connection {
         };
         let window = &kept.window;
         match window.status {
-            WindowStatus::Returned => {
+            status if status == self.only_in => {
                 let own = view.member(self.outbound);
                 let receiving = self.inbound.and_then(|named| view.member(named)).or(own);
                 // One that was never connected has nothing that is replaced.
@@ -125,7 +127,7 @@ impl Step for Connection {
         let Some(kept) = view.window(self.window) else {
             return unchanged((Committed::WindowClosed, None));
         };
-        if kept.window.status != WindowStatus::Returned {
+        if kept.window.status != self.only_in {
             return unchanged((self.repeated(view, kept), None));
         }
         let Some(own) = view.member(kept.window.member) else {
@@ -149,7 +151,9 @@ impl Step for Connection {
         }
 
         let mut changes = Changes::default();
-        let mut succeeded = kept.clone().finished(WindowStatus::Succeeded, now);
+        let mut succeeded = kept
+            .clone()
+            .finished(WindowStatus::Succeeded, now, &mut changes);
         succeeded.window.inbound = Some(member.guid);
         let mut removed = None;
         if named.is_some() && is_unconnected(own) {
@@ -192,7 +196,7 @@ impl Step for Connection {
 }
 
 impl Connection {
-    /// What is found when the window is no longer `Returned`: perhaps what this commit did itself, when
+    /// What is found when the window has another status: perhaps what this commit did itself, when
     /// it is sent again because the reply was lost. No two sealed token sets are alike.
     fn repeated(&self, view: &View, kept: &KeptWindow) -> Committed {
         let inbound = kept

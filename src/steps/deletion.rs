@@ -67,6 +67,7 @@ impl Step for Deletion {
             let ended = open.clone().finished(
                 WindowStatus::Errored(ErrorReason::SessionError, Ending::MemberDeleted),
                 now,
+                &mut changes,
             );
             let snapshot = Snapshot::of(&member).with_window(&ended.window);
             changes.tell(&self.finished, &snapshot, now);

@@ -68,7 +68,8 @@ impl Step for Failure {
     fn decide(&self, view: &View, now: Timestamp) -> (Option<Window>, Changes) {
         let may_end = |window: &Window| {
             let is_as_seen = self.only_in.is_none_or(|only| only == window.status);
-            let is_early = self.ending == Ending::Expired && now < window.deadline;
+            let is_by_deadline = matches!(self.ending, Ending::Expired | Ending::Unconfirmed);
+            let is_early = is_by_deadline && now < window.deadline;
             !window.status.is_finished() && is_as_seen && !is_early
         };
         let kept = view.window(self.window);
@@ -76,10 +77,10 @@ impl Step for Failure {
             return unchanged(None);
         };
         let status = WindowStatus::Errored(self.reason, self.ending);
-        let mut ended = kept.clone().finished(status, now);
+        let mut changes = Changes::default();
+        let mut ended = kept.clone().finished(status, now, &mut changes);
         ended.window.detail.clone_from(&self.detail);
         ended.window.inbound = self.inbound;
-        let mut changes = Changes::default();
         if let Some(member) = view.member(ended.window.member) {
             let snapshot = Snapshot::of(member).with_window(&ended.window);
             changes.tell(&self.finished, &snapshot, now);

@@ -177,6 +177,7 @@ mod tests {
             refused_at: None,
             not_asked: 0,
             other_login_at: None,
+            bound_to: None,
             frozen_at: None,
             due_at: Some(at(5)),
         }

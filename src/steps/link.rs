@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::event::Snapshot;
 use super::record::{Attempt, Changes, KeptWindow, Key, Reads, Slot, View, Whereabouts};
+use super::revocation::owe_unconfirmed;
 use super::step::{Step, unchanged};
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, InstitutionCode, MemberGuid, OauthStateGuid, UserGuid};
@@ -67,6 +68,8 @@ pub enum Opened {
     Closed(Box<Subject>),
     /// Another browser claimed it, or it was opened as often as it may be. Nothing changed.
     ClaimedElsewhere(Box<Subject>),
+    /// What this attempt of the browser's brought waits for the member service's confirmation. Nothing changed.
+    Authorized(AttemptId),
     /// It was continued as often as it may be; this attempt of the browser's still counts. Nothing
     /// changed.
     Exhausted(AttemptId),
@@ -147,6 +150,7 @@ impl Step for Mint {
             let ended = earlier.clone().finished(
                 WindowStatus::Errored(ErrorReason::SessionError, Ending::Superseded),
                 now,
+                &mut changes,
             );
             let snapshot = Snapshot::of(&member).with_window(&ended.window);
             changes.tell(&self.superseded, &snapshot, now);
@@ -190,12 +194,22 @@ impl KeptWindow {
             window,
             attempts: Vec::new(),
             continues: 0,
+            authorization: None,
         }
     }
 
     /// The window as it ends. The secrets of its attempts go at once: none of them can be claimed any
-    /// more.
-    pub(super) fn finished(mut self, status: WindowStatus, now: Timestamp) -> Self {
+    /// more. What waited for a confirmation is given back, unless the window succeeded with it.
+    pub(super) fn finished(
+        mut self,
+        status: WindowStatus,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Self {
+        if status != WindowStatus::Succeeded {
+            owe_unconfirmed(changes, &self, now);
+        }
+        self.authorization = None;
         self.window.status = status;
         self.window.updated_at = now;
         for attempt in &mut self.attempts {
@@ -277,6 +291,9 @@ impl Step for Opening {
             return unchanged(Opened::Claimed(subject(kept)));
         }
         let own = own.filter(|own| !own.is_replaced);
+        if let (WindowStatus::Authorized, Some(own)) = (kept.window.status, own) {
+            return unchanged(Opened::Authorized(own.id.clone()));
+        }
         let mut opened = kept.clone();
         let mut changes = Changes::default();
         match (self.verdict(kept), own) {

@@ -12,6 +12,7 @@
 pub mod api_key;
 pub mod background;
 pub mod brake;
+pub mod completion;
 pub mod connection;
 pub mod consent;
 pub mod consent_end;
@@ -23,6 +24,7 @@ pub mod ending;
 pub mod envelope;
 pub mod event;
 pub mod freeze;
+pub mod handle;
 pub mod idempotency;
 pub mod job;
 pub mod latest_time;
@@ -31,6 +33,7 @@ pub mod maintenance;
 pub mod member;
 pub mod name;
 pub mod other_login;
+pub mod rebind;
 pub mod record;
 pub mod refresh;
 pub mod replay;
@@ -51,6 +54,7 @@ pub use background::ArrangeBackground;
 pub use brake::{
     AskBrake, AtInstitution, BrakeName, Braked, CountRefusal, Refused, ReleaseBrake, Verdict,
 };
+pub use completion::{Confirmation, Confirmed, HeldTokens};
 pub use connection::{Committed, Connection};
 pub use consent::{ConsentTold, TellConsent};
 pub use consent_end::{ConsentEnd, NoticeDays};
@@ -60,6 +64,7 @@ pub use due::Line;
 pub use duty::{Duty, DutyName, Fate, Owed, Settle};
 pub use ending::{Failure, NewReport};
 pub use freeze::{Freeze, Frozen, Thaw};
+pub use handle::NewHandle;
 pub use idempotency::{Idempotence, IdempotentRequest};
 pub use job::{
     Answered, Answering, BackgroundOrder, JobOrder, Lease, Ordered, PushAgain, SealedAccess,
@@ -69,11 +74,12 @@ pub use link::{Opened, Opening, Subject, VisitKind, WindowQuery};
 pub use maintenance::SetMaintenance;
 pub use member::{MemberChange, MemberCreation, MemberUpdate, NewCredentials, NewMember};
 pub use other_login::OtherLogin;
+pub use rebind::Rebind;
 pub use record::{DeliveryTry, KeptReport, TokenState};
 pub use refresh::{BeginRefresh, Begun, RefreshOutcome, Restore, SettleRefresh, Settled, Want};
 pub use replay::{Replay, Replayed};
 pub use report::{Recorded, Reported, StatusChange};
-pub use response::{AttemptRecord, Claim, Claimed};
+pub use response::{AttemptRecord, Claim, Claimed, NewCode};
 pub use retry::{Retried, Retry};
 pub use revocation::GiveBack;
 pub use session::SessionOwner;

@@ -82,6 +82,7 @@ mod tests {
 
     fn access() -> AccessRecord {
         let token = TokenState {
+            bound_to: None,
             client: "acme".parse().expect("a client"),
             institution: "bank".parse().expect("a code"),
             replaced: None,

@@ -27,6 +27,7 @@
 //! | `v` | by what each seal key is recognised | nothing: there is one |
 //! | `c` | what time a gateway is at | nothing: there is one |
 //! | `q` | when a member's consent ends | its member's guid |
+//! | `p` | which window and member a completion handle confirms | its digest |
 //!
 //! The records of one user are in its partition's slot, `n`, `k`, `i` and `b` in their client's, `c`, `d`, `v` and `z` in
 //! the store's own. One step touches one slot.
@@ -41,6 +42,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::due::{Behind, Due, Line};
 use super::envelope::Envelope;
+use crate::domain::connection_values::ConnectionValues;
 use crate::domain::duty::DutyKind;
 use crate::domain::endpoint::EndpointId;
 use crate::domain::event::{Event, EventKind, JobNews};
@@ -188,6 +190,7 @@ records! {
     'z' Watched(Watched) watched(institution: &InstitutionCode) = institution;
     'v' SealKeys(SealKeys) seal_keys() = "";
     'q' Consent(Consent) consent(of: MemberGuid) = of.compact();
+    'p' Completion(Completion) completion(handle: &Digest) = handle.to_text();
     'c' LatestTime(LatestTime) latest_time() = "";
 }
 
@@ -226,6 +229,50 @@ pub struct KeptWindow {
     /// How many times it was continued.
     #[serde(default, skip_serializing_if = "form::is_usual")]
     pub continues: u8,
+    /// What waits for the member service's confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+}
+
+/// What an authorization response brought, while it waits for the member service's confirmation: a code, or the tokens
+/// that it was exchanged for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Authorization {
+    /// The attempt that it answers.
+    #[serde(with = "form")]
+    pub attempt: AttemptId,
+    /// The institution that gave it.
+    pub institution: InstitutionCode,
+    /// The handle that confirms it, sealed for the page that its browser sees.
+    pub handle: Envelope,
+    /// Names the duty that gives it back, unless it is confirmed.
+    pub generation: u64,
+    /// The authorization response, sealed; the attempt has the secrets that go with its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Envelope>,
+    /// The token set, sealed as the member's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Envelope>,
+    /// What the login may be known by, if the code was exchanged and it is to be compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fingerprints: Vec<Digest>,
+}
+
+/// What a completion handle confirms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The window.
+    #[serde(with = "form")]
+    pub window: OauthStateGuid,
+    /// Its member.
+    #[serde(with = "form")]
+    pub member: MemberGuid,
+    /// Whether it was confirmed.
+    #[serde(default, skip_serializing_if = "form::is_usual")]
+    pub is_confirmed: bool,
+    /// Until when it may be confirmed.
+    #[serde(with = "form")]
+    pub expires_at: Timestamp,
 }
 
 /// One browser's try.
@@ -387,6 +434,9 @@ pub struct TokenState {
         skip_serializing_if = "Option::is_none"
     )]
     pub other_login_at: Option<Timestamp>,
+    /// The thumbprint of the client certificate that the access token may be bound to (RFC 8705 section 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_to: Option<String>,
     /// Since when it is frozen: it was exported, so another gateway may refresh it, and this one must not.
     #[serde(
         default,
@@ -449,6 +499,9 @@ pub struct Revocation {
     /// The token sets, sealed; none once it was given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sealed: Vec<Envelope>,
+    /// A code that is redeemed first, so that nobody else can use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<UnusedCode>,
     /// Since when they are to be given back.
     #[serde(with = "form")]
     pub since: Timestamp,
@@ -465,6 +518,21 @@ pub struct Revocation {
         skip_serializing_if = "Option::is_none"
     )]
     pub dead_at: Option<Timestamp>,
+}
+
+/// A code that no member gets tokens for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnusedCode {
+    /// The attempt that it was given to.
+    #[serde(with = "form")]
+    pub attempt: AttemptId,
+    /// The authorization response with it, sealed.
+    pub response: Envelope,
+    /// The attempt's verifier and nonce, sealed.
+    pub secrets: Envelope,
+    /// What the client gave for the connection.
+    #[serde(default, skip_serializing_if = "ConnectionValues::is_empty")]
+    pub values: ConnectionValues,
 }
 
 /// A brake of a registration.
@@ -928,6 +996,7 @@ impl Record {
                 .chain(member.current_job.map(Key::job))
                 .collect(),
             Self::Attempt(at) => vec![Key::window(at.window), Key::member(at.member)],
+            Self::Completion(at) => vec![Key::window(at.window), Key::member(at.member)],
             Self::Job(kept) => vec![Key::member(kept.job.member), Key::access(kept.job.member)],
             Self::ApiToken(token) => vec![Key::sessions_ended(token.session.user)],
             Self::Session(session) => vec![Key::sessions_ended(session.user)],
@@ -960,6 +1029,7 @@ impl Record {
             Self::Watched(_) => Life::For(WATCHED),
             Self::Report(report) => Life::Until(report.expires_at, Duration::ZERO),
             Self::Held(held) => Life::Until(held.expires_at, DAY),
+            Self::Completion(at) => Life::Until(at.expires_at, DAY),
             Self::ApiToken(token) => Life::Until(token.session.expires_at, DAY),
             Self::Session(session) => Life::Until(session.expires_at, DAY),
             Self::SessionsEnded(count) if count.is_last => Life::For(LAST_COUNT),

@@ -5,7 +5,10 @@
 //! - Exactly one of any number of responses of a window is claimed, and its attempt's secrets are given
 //!   out with that claim and forgotten.
 //! - One that arrives in another browser follows the policy it comes with: burnt, which ends the
-//!   window, or ignored, which changes nothing.
+//!   window and owes the revocation of what its code is good for; confirmed, which binds the attempt to that browser; or
+//!   ignored, which changes nothing.
+//! - A code that has to be confirmed makes the window `Authorized`, and is kept with it. Where its tokens are to be held
+//!   instead, it is exchanged at once, and `HeldTokens` follows.
 //! - Of the responses that come by POST and wait for a GET, [`HELD_RESPONSES`] are held for one attempt:
 //!   the oldest gives way.
 
@@ -13,11 +16,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::envelope::Envelope;
 use super::event::Snapshot;
+use super::handle::NewHandle;
 use super::link::Subject;
-use super::record::{Changes, HeldResponse, Key, Reads, Slot, View};
+use super::record::{
+    Authorization, Changes, HeldResponse, KeptWindow, Key, Reads, Slot, UnusedCode, View,
+};
+use super::revocation::owe_code;
 use super::step::{Step, unchanged};
-use crate::domain::client::UnboundCallback;
+use crate::domain::client::{Completion, UnboundCallback};
 use crate::domain::event::Notice;
 use crate::domain::id::{AttemptId, ClientId, InstitutionCode};
 use crate::domain::member::Member;
@@ -43,10 +51,27 @@ pub struct Claim {
     pub institution: InstitutionCode,
     /// The bindings the browser shows.
     pub browser: Vec<Binding>,
-    /// What to do when none of them is the attempt's.
+    /// What completes it when one of them is the attempt's.
+    pub completion: Completion,
+    /// What to do when none of them is.
     pub unbound: UnboundCallback,
+    /// The binding of the browser it arrived in, where that is to be the attempt's from now on.
+    pub rebinding: Digest,
+    /// Its code; `None`: it has none.
+    pub code: Option<NewCode>,
     /// Told with the window as burnt.
     pub burnt: Vec<Notice>,
+}
+
+/// The code of an authorization response.
+#[derive(Clone, Debug)]
+pub struct NewCode {
+    /// The response, sealed for its attempt.
+    pub response: Vec<u8>,
+    /// Names the duty that gives back what the code is good for, if nobody uses it.
+    pub generation: u64,
+    /// What confirms it, where that is needed; `None`: it is exchanged at once, and its tokens are confirmed.
+    pub handle: Option<NewHandle>,
 }
 
 /// What a [`Claim`] led to.
@@ -58,16 +83,21 @@ pub enum Claimed {
         subject: Box<Subject>,
         /// The attempt's sealed secrets.
         sealed: Vec<u8>,
+        /// Whether the tokens have to be confirmed.
+        completion: Completion,
+        /// Whether it arrived in another browser, which has the attempt now.
+        is_rebound: bool,
     },
-    /// It arrived in another browser and the policy is `burn`: the window is
-    /// `Errored(SessionError, Unbound)`, and the code of this response, and of no other, may be redeemed and
-    /// its tokens revoked.
-    Burnt {
+    /// The code of this response, and of no other, waits for its confirmation. The window is `Authorized`.
+    Waiting {
         /// The window and its member.
         subject: Box<Subject>,
-        /// The attempt's sealed secrets.
-        sealed: Vec<u8>,
+        /// Whether it arrived in another browser, which has the attempt now.
+        is_rebound: bool,
     },
+    /// It arrived in another browser and the policy is `burn`: the window is
+    /// `Errored(SessionError, Unbound)`, and it is owed to redeem the code and to revoke its tokens.
+    Burnt(Box<Subject>),
     /// It arrived in another browser and the policy is `ignore`. Nothing changed.
     Ignored,
     /// The attempt's window was claimed or finished before, or is past its deadline, or the attempt
@@ -90,6 +120,8 @@ pub struct AttemptRecord {
     pub is_replaced: bool,
     /// Whether its window may still be continued: it was not as often as it may be.
     pub may_continue: bool,
+    /// The handle that confirms what it brought, sealed, while that is awaited.
+    pub handle: Option<Envelope>,
 }
 
 impl AttemptRecord {
@@ -114,7 +146,11 @@ impl Step for Claim {
     }
 
     fn reads(&self) -> Reads {
-        Reads::of([Key::attempt(&self.attempt)]).then(&["wm"])
+        let reads = Reads::of([Key::attempt(&self.attempt)]).then(&["wm"]);
+        let handle = self.code.as_ref().and_then(|code| code.handle.as_ref());
+        handle.into_iter().fold(reads, |reads, handle| {
+            reads.and_drawn(Key::completion(&handle.digest))
+        })
     }
 
     fn decide(&self, view: &View, now: Timestamp) -> (Claimed, Changes) {
@@ -134,42 +170,104 @@ impl Step for Claim {
             return unchanged(Claimed::Settled);
         };
         let is_bound = attempt.is_held_by(&self.browser);
-        if !is_bound && self.unbound == UnboundCallback::Ignore {
-            return unchanged(Claimed::Ignored);
+        match self.unbound {
+            _ if is_bound => {}
+            UnboundCallback::Ignore => return unchanged(Claimed::Ignored),
+            UnboundCallback::Burn => return self.burn(kept, member, sealed, now),
+            UnboundCallback::Confirm => {}
         }
-        let mut changes = Changes::default();
-        let kept = match is_bound {
-            true => {
-                let mut kept = kept.clone();
-                kept.window.status = WindowStatus::Returned;
-                kept.window.updated_at = now;
-                kept.window.deadline = now + SETTLING;
-                for attempt in &mut kept.attempts {
-                    attempt.sealed = None;
-                }
-                kept
-            }
-            false => {
-                let ended = kept.clone().finished(
-                    WindowStatus::Errored(ErrorReason::SessionError, Ending::Unbound),
-                    now,
-                );
-                let snapshot = Snapshot::of(member).with_window(&ended.window);
-                changes.tell(&self.burnt, &snapshot, now);
-                ended
-            }
+        let completion = match (&self.code, is_bound) {
+            (Some(_), false) => Completion::Confirm,
+            (Some(_), true) => self.completion,
+            // There is nothing to confirm: the flow ends with what the institution said.
+            (None, _) => Completion::Immediate,
         };
+        let mut changes = Changes::default();
+        let mut kept = kept.clone();
+        let waiting = self
+            .code
+            .as_ref()
+            .filter(|_| completion == Completion::Confirm);
+        let waiting = waiting.and_then(|code| Some((code, code.handle.as_ref()?)));
+        kept.window.updated_at = now;
+        for attempt in &mut kept.attempts {
+            let is_this = attempt.id == self.attempt;
+            if is_this && !is_bound {
+                attempt.binding = self.rebinding;
+            }
+            if !is_this || waiting.is_none() {
+                attempt.sealed = None;
+            }
+        }
+        let (status, deadline) = match waiting {
+            Some((_, handle)) => (WindowStatus::Authorized, handle.until),
+            None => (WindowStatus::Returned, now + SETTLING),
+        };
+        (kept.window.status, kept.window.deadline) = (status, deadline);
+        if let Some((code, handle)) = waiting {
+            handle.keep(&kept.window, &mut changes);
+            kept.authorization = Some(Authorization {
+                attempt: self.attempt.clone(),
+                institution: self.institution.clone(),
+                handle: handle.sealed.clone().into(),
+                generation: code.generation,
+                response: Some(code.response.clone().into()),
+                tokens: None,
+                fingerprints: Vec::new(),
+            });
+        }
         let subject = Box::new(Subject {
             window: kept.window.clone(),
             member: member.clone(),
         });
-        let sealed = sealed.into();
+        let (is_waiting, is_rebound) = (waiting.is_some(), !is_bound);
         changes.put_window(kept);
-        let claimed = match is_bound {
-            true => Claimed::Accepted { subject, sealed },
-            false => Claimed::Burnt { subject, sealed },
+        let claimed = match is_waiting {
+            true => Claimed::Waiting {
+                subject,
+                is_rebound,
+            },
+            false => Claimed::Accepted {
+                subject,
+                sealed: sealed.into(),
+                completion,
+                is_rebound,
+            },
         };
         (claimed, changes)
+    }
+}
+
+impl Claim {
+    /// Ends the window, and owes the revocation of what the code is good for.
+    fn burn(
+        &self,
+        kept: &KeptWindow,
+        member: &Member,
+        secrets: Envelope,
+        now: Timestamp,
+    ) -> (Claimed, Changes) {
+        let mut changes = Changes::default();
+        let status = WindowStatus::Errored(ErrorReason::SessionError, Ending::Unbound);
+        let ended = kept.clone().finished(status, now, &mut changes);
+        if let Some(code) = &self.code {
+            let unused = UnusedCode {
+                attempt: self.attempt.clone(),
+                response: code.response.clone().into(),
+                secrets,
+                values: kept.window.options.oauth_values.clone(),
+            };
+            let unused = (unused, code.generation);
+            owe_code(&mut changes, &ended.window, &self.institution, unused, now);
+        }
+        let snapshot = Snapshot::of(member).with_window(&ended.window);
+        changes.tell(&self.burnt, &snapshot, now);
+        let subject = Subject {
+            window: ended.window.clone(),
+            member: member.clone(),
+        };
+        changes.put_window(ended);
+        (Claimed::Burnt(Box::new(subject)), changes)
     }
 }
 
@@ -190,6 +288,11 @@ impl AttemptRecord {
             binding: found.binding,
             is_replaced: found.is_replaced,
             may_continue: kept.continues < CONTINUES,
+            handle: kept
+                .authorization
+                .as_ref()
+                .filter(|held| held.attempt == *attempt)
+                .map(|held| held.handle.clone()),
         })
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::envelope::Envelope;
 use super::record::{Changes, Key, Reads, Record, Slot, View};
 use super::step::{Step, unchanged};
-use crate::domain::id::{AttemptId, ClientId};
+use crate::domain::id::{AttemptId, ClientId, MemberGuid};
 
 /// The kinds of records that hold envelopes, and what to call one.
 pub const SEALED_KINDS: &[(char, &str)] = &[
@@ -28,8 +28,14 @@ pub enum Content {
     Attempt(AttemptId),
     /// An authorization response.
     HeldResponse,
+    /// The authorization response of that attempt.
+    AttemptResponse(AttemptId),
+    /// The handle that confirms what that attempt brought.
+    CompletionHandle(AttemptId),
     /// A token set that was issued to that client.
     TokenSet(ClientId),
+    /// A token set that was issued to that client, and waits to become that member's.
+    HeldTokenSet(ClientId, MemberGuid),
     /// A token set or credentials, as its member is connected.
     Access,
     /// The answers to a job's challenges, of that client.
@@ -45,12 +51,25 @@ impl Record {
     pub fn envelopes(&mut self) -> Vec<(Content, &mut Envelope)> {
         match self {
             Self::Window(kept) => {
+                let client = &kept.window.client;
                 let attempts = kept.attempts.iter_mut();
                 let sealed = attempts.filter_map(|attempt| {
                     let content = Content::Attempt(attempt.id.clone());
                     Some((content, attempt.sealed.as_mut()?))
                 });
-                sealed.collect()
+                let held = kept.authorization.iter_mut();
+                let held = held.flat_map(|held| {
+                    let attempt = || held.attempt.clone();
+                    let (handle, response) = (
+                        Content::CompletionHandle(attempt()),
+                        Content::AttemptResponse(attempt()),
+                    );
+                    let tokens = Content::HeldTokenSet(client.clone(), kept.window.member);
+                    let response = held.response.as_mut().map(|it| (response, it));
+                    let tokens = held.tokens.as_mut().map(|it| (tokens, it));
+                    [Some((handle, &mut held.handle)), response, tokens]
+                });
+                sealed.chain(held.flatten()).collect()
             }
             Self::Held(held) => vec![(Content::HeldResponse, &mut held.sealed)],
             Self::Job(kept) => {
@@ -70,8 +89,13 @@ impl Record {
             Self::Revocation(owed) => {
                 let client = &owed.client;
                 let sets = owed.sealed.iter_mut();
-                sets.map(|it| (Content::TokenSet(client.clone()), it))
-                    .collect()
+                let sets = sets.map(|it| (Content::TokenSet(client.clone()), it));
+                let code = owed.code.iter_mut().flat_map(|code| {
+                    let response = Content::AttemptResponse(code.attempt.clone());
+                    let secrets = Content::Attempt(code.attempt.clone());
+                    [(response, &mut code.response), (secrets, &mut code.secrets)]
+                });
+                sets.chain(code).collect()
             }
             Self::Request(request) => {
                 let response = request.sealed_response.iter_mut();
@@ -83,6 +107,7 @@ impl Record {
             Self::User(_)
             | Self::Member(_)
             | Self::Attempt(_)
+            | Self::Completion(_)
             | Self::Deleted(_)
             | Self::Consent(_)
             | Self::Login(_)

@@ -21,6 +21,8 @@ pub struct NewTokens {
     pub due_at: Option<Timestamp>,
     /// When the consent ends, or the access that nothing can renew.
     pub consent: Option<ConsentEnd>,
+    /// The thumbprint of the client certificate that the access token may be bound to.
+    pub bound_to: Option<String>,
 }
 
 impl NewTokens {
@@ -33,6 +35,7 @@ impl NewTokens {
             ends_at: None,
             due_at: None,
             consent: None,
+            bound_to: None,
         }
     }
 
@@ -58,6 +61,7 @@ impl NewTokens {
             refused_at: None,
             not_asked: 0,
             other_login_at: None,
+            bound_to: self.bound_to.clone(),
             frozen_at: None,
             due_at: self.due_at,
         }

@@ -14,7 +14,7 @@ use super::outcome::{Result, StoreError};
 use crate::steps::record::{Key, Record};
 
 /// The number of the form that this version writes. Raise it when a record gets a new field.
-const FORM: u32 = 2;
+pub(super) const FORM: u32 = 2;
 
 /// A record as it is written.
 #[derive(Clone, Debug, PartialEq)]

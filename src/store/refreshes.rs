@@ -9,7 +9,7 @@ use crate::domain::job::Job;
 use crate::steps::record::{AccessRecord, Key, Reads, Slot};
 use crate::steps::{
     AskBrake, BeginRefresh, Begun, BrakeName, Braked, CountRefusal, Freeze, Frozen, GiveBack,
-    OtherLogin, PushAgain, ReleaseBrake, Restore, SettleRefresh, Settled, Thaw, Verdict,
+    OtherLogin, PushAgain, Rebind, ReleaseBrake, Restore, SettleRefresh, Settled, Thaw, Verdict,
 };
 
 impl Store {
@@ -71,6 +71,13 @@ impl Store {
     pub async fn owe_revocation(&self, owed: &GiveBack, now: Timestamp) -> Result<()> {
         let _timing = self.timed("owe_revocation");
         self.step_with(Care::Irreplaceable, owed, now).await
+    }
+
+    /// Sees to it that a token set of an earlier certificate is refreshed soon; see
+    /// [`steps::rebind`](crate::steps::rebind). Whether anything changed.
+    pub async fn rebind(&self, rebind: &Rebind, now: Timestamp) -> Result<bool> {
+        let _timing = self.timed("rebind");
+        self.step(rebind, now).await
     }
 
     /// Freezes a member's token set; see [`steps::freeze`](crate::steps::freeze).

@@ -15,8 +15,8 @@ use crate::steps::link::{FirstReading, Mint};
 use crate::steps::record::{KeptReport, Key, List, Reads, Record, Slot};
 use crate::steps::response::Hold;
 use crate::steps::{
-    AttemptRecord, Claim, Claimed, Committed, Connection, Failure, Obtained, Opened, Opening,
-    Retried, Retry, SessionOwner, WindowQuery,
+    AttemptRecord, Claim, Claimed, Committed, Confirmation, Confirmed, Connection, Failure,
+    HeldTokens, Obtained, Opened, Opening, Retried, Retry, SessionOwner, WindowQuery,
 };
 
 /// How long a user's deletion may take before somebody else goes on with it.
@@ -122,6 +122,19 @@ impl Store {
         // Somebody is about to be told how it ended.
         let view = self.look_lasting(slot, reads()).await?;
         Ok(AttemptRecord::of(&view, attempt))
+    }
+
+    /// A token set waits for its confirmation; `false`: its window has ended, and it must be revoked.
+    pub async fn hold_tokens(&self, held: &HeldTokens, now: Timestamp) -> Result<bool> {
+        let _timing = self.timed("hold_tokens");
+        self.step_with(Care::Irreplaceable, held, now).await
+    }
+
+    /// A member service confirms an authorization; see [`steps::completion`](crate::steps::completion). After `Code` the
+    /// window's deadline is [`SETTLING`](super::SETTLING) away.
+    pub async fn confirm(&self, confirmation: &Confirmation, now: Timestamp) -> Result<Confirmed> {
+        let _timing = self.timed("confirm");
+        self.step_with(Care::Irreplaceable, confirmation, now).await
     }
 
     /// The member is connected, all or nothing; see [`steps::connection`](crate::steps::connection). The

@@ -2,10 +2,9 @@
 //! [`flow::deliver`](crate::flow::deliver).
 //!
 //! Deliveries are signed (Standard Webhooks, see [`crate::signature`]), or have HTTP Basic credentials,
-//! or both, as the client is configured. The addresses come from clients, so [`guard`] checks each before
+//! or both, as the client is configured. The addresses come from clients, so each is checked before
 //! it is called: no machine of the operator's own network can be reached through one.
 
-pub mod guard;
 mod payload;
 
 use std::time::Duration;
@@ -13,19 +12,19 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use reqwest::Response;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-pub use guard::AllowedHost;
 pub use payload::{IncompleteEvent, Message};
 
+use crate::domain::allowed_host::AllowedHost;
+use crate::domain::called_address::Allowed;
 use crate::domain::client::{BasicCredentials, WebhookEndpoint};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Guarded, Outgoing};
 use crate::printable::printable;
 use crate::{outgoing, signature};
-use guard::{GuardedResolver, Route};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -89,33 +88,15 @@ pub struct SetupError(String);
 /// Delivers events. Built once; connections are shared between deliveries.
 pub struct Webhooks {
     settings: Settings,
-    /// Resolves names to public addresses only.
-    guarded: Client,
-    /// For the hosts that the operator allowed.
-    allowed: Client,
-    /// Whether a proxy resolves names, where the guard cannot check them.
-    has_proxy: bool,
+    clients: Guarded,
 }
 
 impl Webhooks {
     /// Sets up the outgoing side.
-    ///
-    /// A proxy resolves names itself, and only the proxy can check the result. Here, numeric private
-    /// addresses are refused, and names that this machine resolves to private addresses.
     pub fn new(settings: Settings, outgoing: &Outgoing) -> Result<Self, SetupError> {
-        let build = |builder: reqwest::ClientBuilder| {
-            builder
-                .connect_timeout(CONNECT)
-                .build()
-                .map_err(|error| SetupError(outgoing::describe(error)))
-        };
-        let proxy = outgoing.proxy_host().map(str::to_owned);
-        Ok(Self {
-            settings,
-            has_proxy: proxy.is_some(),
-            guarded: build(outgoing.builder().dns_resolver(GuardedResolver { proxy }))?,
-            allowed: build(outgoing.builder())?,
-        })
+        let clients = Guarded::new(outgoing, |builder| builder.connect_timeout(CONNECT));
+        let clients = clients.map_err(|error| SetupError(outgoing::describe(error)))?;
+        Ok(Self { settings, clients })
     }
 
     /// Posts the message to the endpoint, once. `timestamp` is the time of this try, by the time of day; the event's guid is
@@ -129,17 +110,14 @@ impl Webhooks {
         message: &Message,
         timestamp: Timestamp,
     ) -> Answered {
-        let (route, client) = match guard::route(&endpoint.url, &self.settings.allow_hosts) {
-            Ok(route @ Route::Guarded) => (route, &self.guarded),
-            Ok(route @ Route::Allowed) => (route, &self.allowed),
+        let allowed = Allowed {
+            hosts: &self.settings.allow_hosts,
+            this_machine: false,
+        };
+        let client = match self.clients.client(&endpoint.url, allowed).await {
+            Ok(client) => client,
             Err(forbidden) => return again(forbidden.to_string()),
         };
-        if self.has_proxy
-            && route == Route::Guarded
-            && let Err(forbidden) = guard::look_here(&endpoint.url).await
-        {
-            return again(forbidden.to_string());
-        }
         let body = message.body.to_string();
         let request = client
             .post(endpoint.url.clone())

@@ -1,6 +1,7 @@
 use url::Url;
 
 use super::*;
+use crate::domain::called_address::Forbidden;
 use crate::domain::client::SigningSecret;
 use crate::domain::endpoint::EndpointId;
 use crate::fake_server::{FakeServer, Reply, response};
@@ -242,7 +243,7 @@ async fn s2_an_address_of_this_machine_is_not_called_unless_allowed() {
         let Delivery::Again { reason, .. } = delivery else {
             panic!("{address} was called");
         };
-        let refusals = [guard::Forbidden::Scheme, guard::Forbidden::NotPublic];
+        let refusals = [Forbidden::Scheme, Forbidden::NotPublic];
         let named = refusals
             .iter()
             .any(|refusal| reason.contains(&refusal.to_string()));
@@ -257,7 +258,7 @@ async fn s2_through_a_proxy_what_is_private_here_is_refused_and_unknown_names_ar
     let excepting = Outgoing::through(proxy.url("/").as_str(), "").unwrap();
     let always = Outgoing::always_through(&proxy.url("/"));
     let allowed: Url = "https://localhost:2/".parse().unwrap();
-    let refused = guard::Forbidden::NotPublic.to_string();
+    let refused = Forbidden::NotPublic.to_string();
     for (outgoing, address, is_refused, asked) in [
         (&excepting, "https://localhost:1/", true, None),
         (&always, "https://localhost:1/", true, None),

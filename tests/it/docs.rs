@@ -446,6 +446,30 @@ async fn request_examples_are_taken_as_they_are() {
     assert_eq!(status, 200, "{response}");
     assert_eq!(response["jobs"][0]["attempt"], 1);
 
+    let setup = Setup {
+        registration: "completion = \"confirm\"".to_owned(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(Backend::Sqlite, setup).await;
+    for operation in ["nexusCompleteOauth", "platformCompleteOauth"] {
+        let confirmation = operations.remove(operation).expect("an operation");
+        let (member, link) = gateway.member().await;
+        let page = gateway.connect(&Visitor::new(), &link).await;
+        let start = page.body.find("och_").expect("a handle");
+        let mut example = confirmation.example;
+        example["oauth_completion"]["handle"] = page.body[start..start + 49].into();
+        let path = confirmation
+            .path
+            .replace("{member_guid}", &member.to_string());
+        let path = path.replace("{user_identifier}", &gateway.user.to_string());
+        let path = path.replace("{member_identifier}", &member.to_string());
+        let (status, response) = match operation.starts_with("nexus") {
+            true => gateway.nexus("POST", &path, Some(example)).await,
+            false => gateway.platform("POST", &path, Some(example)).await,
+        };
+        assert_eq!(status, 200, "{response}");
+    }
+
     let left: Vec<&String> = operations.keys().collect();
     assert!(left.is_empty(), "not sent: {left:?}");
 }

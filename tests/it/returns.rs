@@ -1,5 +1,7 @@
 //! Back to the app (`security` B1-B3, `design` decisions 8 and 9).
 
+use std::sync::Arc;
+
 use guichet::app::{self, Sources};
 use guichet::config::{Config, Environment};
 use guichet::domain::id::AttemptId;
@@ -272,7 +274,7 @@ async fn b1_an_address_no_longer_registered_is_not_returned_to() {
     let (config, _) = Config::load(Some(&file), &nothing).unwrap_or_else(|error| panic!("{error}"));
     let sources = Sources {
         clocks: Box::new(MovableClock::default()),
-        random: std::sync::Arc::new(SystemRandom),
+        random: Arc::new(SystemRandom),
     };
     let (changed, _) = app::build(config, sources).await.expect("a gateway");
     assert_eq!(back(&changed.app.gateway).await, None);

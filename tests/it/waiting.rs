@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guichet::domain::client::UnboundCallback;
+use guichet::domain::client::{Completion, UnboundCallback};
 use guichet::domain::id::AttemptId;
 use guichet::domain::secret::{AuthorizationState, BindingSecret};
 use guichet::domain::window::Binding;
@@ -73,7 +73,10 @@ async fn an_exchange_of_another_gateway_is_looked_at_once(backend: Backend) {
             attempt: attempt.clone(),
             digest: secret.digest(),
         }],
+        completion: Completion::Immediate,
         unbound: UnboundCallback::Ignore,
+        rebinding: secret.digest(),
+        code: None,
         burnt: Vec::new(),
     };
     // What another gateway does with the response, as far as the store knows.

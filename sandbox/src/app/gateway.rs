@@ -272,6 +272,14 @@ impl Gateway {
         Ok(())
     }
 
+    /// Confirms, for this app's user, that the person who came back is the one that a member's link was made for.
+    pub(super) async fn confirm(&self, member: &str, handle: &str) -> Result<(), GatewayError> {
+        let body = json!({ "oauth_completion": { "handle": handle } });
+        let url = self.members_url(&[member, "oauth_completions"]);
+        send(self.request(reqwest::Method::POST, url).json(&body)).await?;
+        Ok(())
+    }
+
     /// The user's members: the first hundred.
     pub(super) async fn members(&self) -> Result<Vec<Member>, GatewayError> {
         #[derive(Deserialize)]

@@ -34,6 +34,8 @@ struct Home<'a> {
     told: &'a [Told],
     /// What went wrong, in words.
     trouble: Option<&'a str>,
+    /// Whether the page has a tick box for confirming.
+    confirms: bool,
     today: Date,
 }
 
@@ -86,6 +88,7 @@ pub(super) async fn show(
         connections: members.iter().map(|one| connection(app, one)).collect(),
         told: &app.log.newest(TOLD),
         trouble: trouble.or(unlisted.as_deref()),
+        confirms: app.confirms,
         today: now().to_zoned(TimeZone::UTC).date(),
     };
     page(status, &home)

@@ -43,6 +43,8 @@ struct App {
     /// The bank's address without a `/` at the end.
     bank_url: String,
     institutions: Vec<Institution>,
+    /// Whether the gateway has the app's flows confirmed.
+    confirms: bool,
     gateway: Gateway,
     verifier: Verifier,
     pulls: Arc<Pulls>,
@@ -72,6 +74,7 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
         gateway_origin: settings.gateway_url.origin().ascii_serialization(),
         bank_url: trimmed(&settings.bank_url),
         institutions: settings.institutions.clone(),
+        confirms: settings.confirms,
         gateway: Gateway::new(http_client()?, settings),
         verifier: Verifier::new(&settings.webhook_secret)?,
         pulls,
@@ -83,6 +86,7 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
         .route("/sign-in", post(sign_in))
         .route("/members/{member}/sign-in", post(sign_in_again))
         .route("/members/{member}/answers", post(answer))
+        .route("/members/{member}/confirm", post(confirm))
         .route("/members/{member}/disconnect", post(disconnect))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&app),
@@ -107,6 +111,11 @@ pub(super) fn router(settings: &Settings, pulls: Arc<Pulls>) -> anyhow::Result<R
 /// people back to with `?member_guid=MBR-…`. What else it says there is not believed but asked for.
 async fn index(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
+    // Whoever opens this page is the app's one user, so the page may confirm for that user.
+    if let Some((member, handle)) = brought(query.as_bytes()) {
+        let done = app.gateway.confirm(&member, &handle).await;
+        return look_at(&app, done.map(|()| member)).await;
+    }
     let looked_at = url::form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "member" || name == "member_guid")
         .map(|(_, member)| member);
@@ -117,6 +126,30 @@ async fn index(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Respon
     match followed {
         Ok(followed) => show(&app, StatusCode::OK, followed.as_ref(), None).await,
         Err(error) => trouble(&app, &error).await,
+    }
+}
+
+/// The member and the handle that a browser brings back while a flow waits for its confirmation.
+fn brought(form: &[u8]) -> Option<(String, String)> {
+    let value = |wanted: &str| {
+        let mut pairs = url::form_urlencoded::parse(form);
+        let found = pairs.find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.into_owned())
+    };
+    Some((value("member_guid")?, value("completion")?))
+}
+
+/// `POST /members/{member}/confirm`: the page heard from the window what to confirm the flow with.
+async fn confirm(State(app): State<Arc<App>>, Path(member): Path<String>, body: Bytes) -> Response {
+    let handle = url::form_urlencoded::parse(&body).find(|(name, _)| name == "completion");
+    let handle = handle.map(|(_, handle)| handle.into_owned());
+    match app
+        .gateway
+        .confirm(&member, &handle.unwrap_or_default())
+        .await
+    {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => error_json(&error),
     }
 }
 

@@ -60,6 +60,7 @@ impl DataFolder {
         addresses: &Addresses,
         secrets: &Secrets,
         store: Option<&str>,
+        confirm: bool,
         random: &dyn Random,
     ) -> anyhow::Result<PathBuf> {
         let folder = self.path();
@@ -80,7 +81,8 @@ impl DataFolder {
         let app = guichet_sandbox::Brand::DEMO_BUDGET;
         write_private(&folder.join(logo_file(app)), app.logo)?;
         let config_file = folder.join("guichet.toml");
-        write_private(&config_file, &configuration(addresses, secrets, store))?;
+        let text = configuration(addresses, secrets, store, confirm);
+        write_private(&config_file, &text)?;
         Ok(config_file)
     }
 }
@@ -174,7 +176,16 @@ type = "{field_type}"
     )
 }
 
-fn configuration(addresses: &Addresses, secrets: &Secrets, store: Option<&str>) -> String {
+fn configuration(
+    addresses: &Addresses,
+    secrets: &Secrets,
+    store: Option<&str>,
+    confirm: bool,
+) -> String {
+    let completion = match confirm {
+        true => "completion = \"confirm\"\n",
+        false => "",
+    };
     let store = store.unwrap_or("sqlite:guichet.sqlite");
     let gateway = addresses.gateway_url.origin().ascii_serialization();
     let app = addresses.app_url.origin().ascii_serialization();
@@ -188,7 +199,7 @@ fn configuration(addresses: &Addresses, secrets: &Secrets, store: Option<&str>) 
         .filter(|institution| institution.supports_oauth())
         .map(|institution| {
             format!(
-                "\n[[clients.registrations]]\ninstitution = \"{}\"\nclient_id = \"{BANK_CLIENT}\"\nclient_secret = \"{}\"\n",
+                "\n[[clients.registrations]]\ninstitution = \"{}\"\nclient_id = \"{BANK_CLIENT}\"\nclient_secret = \"{}\"\n{completion}",
                 institution.code, secrets.bank
             )
         })

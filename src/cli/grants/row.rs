@@ -200,6 +200,7 @@ impl<'a> Object<'a> {
             values: ConnectionValues::default(),
             authorization_details: None,
             person: None,
+            bound_to: None,
         })
     }
 }

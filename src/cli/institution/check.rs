@@ -11,7 +11,9 @@ use serde_json::json;
 use crate::app::{self, Sources};
 use crate::config::{Config, ConfigError, Environment, Warning, institutions};
 use crate::domain::institution::{Institution, OAuth};
-use crate::oauth::{ClientKeys, Finding, Level, OAuthClient, ServerMetadata, compare};
+use crate::oauth::{
+    Certificates, ClientKeys, Finding, Level, OAuthClient, ServerMetadata, compare,
+};
 use crate::outgoing::Outgoing;
 use crate::printable::printable;
 
@@ -148,7 +150,14 @@ async fn check(
         ));
         return Ok(());
     };
-    let client = OAuthClient::new(outgoing, ClientKeys::default(), Sources::real().random)?;
+    let random = Sources::real().random;
+    let client = OAuthClient::new(
+        outgoing,
+        ClientKeys::default(),
+        Certificates::default(),
+        random,
+    )?;
+    let client = client.serving_this_machine()?;
     let metadata = discover(&client, oauth, findings).await;
     check_hosts(&client, oauth, findings).await;
     check_keys(&client, oauth, metadata.as_ref(), findings).await;
@@ -179,7 +188,7 @@ async fn discover(
         return None;
     };
     let address = oauth.discovery.metadata_url.as_ref();
-    match client.discover(issuer, address, oauth.into()).await {
+    match client.discover(issuer, address, &oauth.allow_hosts).await {
         Ok(found) => {
             findings.push(good("metadata", format!("read from {}", found.at)));
             let differences = compare(oauth, &found.metadata);

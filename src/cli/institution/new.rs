@@ -11,8 +11,9 @@ use url::Url;
 
 use crate::app::{self, Sources};
 use crate::config::{Config, Environment, HttpsUrl, Issuer, institutions};
+use crate::domain::allowed_host::AllowedHost;
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
-use crate::oauth::{ClientKeys, Limits, OAuthClient, ServerMetadata, compare};
+use crate::oauth::{Certificates, ClientKeys, OAuthClient, ServerMetadata, compare};
 use crate::outgoing::Outgoing;
 use crate::printable::printable;
 
@@ -88,10 +89,20 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
         Some(code) => code,
         None => code_of(&host)?,
     };
-    let client = OAuthClient::new(outgoing, ClientKeys::default(), Sources::real().random)?;
-    let found = client.discover(issuer, address, Limits::default()).await?;
+    let random = Sources::real().random;
+    let client = OAuthClient::new(
+        outgoing,
+        ClientKeys::default(),
+        Certificates::default(),
+        random.clone(),
+    )?;
+    let client = client.serving_this_machine()?;
+    // Whoever runs this named them.
+    let named = Url::parse(issuer).ok().into_iter().chain(address.cloned());
+    let named: Vec<AllowedHost> = named.filter_map(|url| AllowedHost::of(&url)).collect();
+    let found = client.discover(issuer, address, &named).await?;
     let draft = Draft {
-        guid: InstitutionGuid::new(Sources::real().random.as_ref()),
+        guid: InstitutionGuid::new(random.as_ref()),
         name: options.name.as_deref().unwrap_or(&host),
         code,
         metadata_url: address,

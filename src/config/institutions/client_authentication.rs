@@ -18,6 +18,8 @@ pub enum Name {
     ClientSecretPost,
     ClientSecretJwt,
     PrivateKeyJwt,
+    TlsClientAuth,
+    SelfSignedTlsClientAuth,
     None,
 }
 
@@ -26,7 +28,10 @@ impl Name {
     pub fn has_secret(self) -> bool {
         match self {
             Self::ClientSecretBasic | Self::ClientSecretPost | Self::ClientSecretJwt => true,
-            Self::PrivateKeyJwt | Self::None => false,
+            Self::PrivateKeyJwt
+            | Self::TlsClientAuth
+            | Self::SelfSignedTlsClientAuth
+            | Self::None => false,
         }
     }
 }
@@ -94,6 +99,8 @@ pub fn build(reading: &Reading<'_>, written: Written<'_>) -> Result<Authenticati
             }
             Ok(match name {
                 Name::ClientSecretPost => AuthenticationMethod::ClientSecretPost,
+                Name::TlsClientAuth => AuthenticationMethod::TlsClientAuth,
+                Name::SelfSignedTlsClientAuth => AuthenticationMethod::SelfSignedTlsClientAuth,
                 Name::None => AuthenticationMethod::None,
                 _ => AuthenticationMethod::ClientSecretBasic(
                     written.basic_encoding.unwrap_or_default(),

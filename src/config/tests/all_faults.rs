@@ -78,7 +78,7 @@ redirect_uri = "https://elsewhere.example/x"
             "guichet.toml:14:1: aggregator.key: is missing",
             "guichet.toml:15:1: clients[0].name: is missing",
             "guichet.toml:17:10: clients[0].accent:",
-            "guichet.toml:19:7: clients[0].webhooks[0].url: is a private address",
+            "guichet.toml:19:7: clients[0].webhooks[0].url: would not be called",
             "guichet.toml:20:10: clients[0].webhooks[0].events: is empty",
             "guichet.toml:22:15: clients[0].registrations[0].institution: no institution has",
             "guichet.toml:23:13: clients[0].registrations[0].client_id: must be",

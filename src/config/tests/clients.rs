@@ -231,12 +231,13 @@ fn webhooks() {
         "http://localhost:1/x",
         "https://169.254.169.254/x",
         "https://[fd00::1]/x",
+        "https://localhost/x",
     ] {
         let text = hooks("\"member.created\"").replace("https://a.example", private);
         check(
             &text,
             &[
-                "guichet.toml:7:7: clients[0].webhooks[0].url: is a private address",
+                "guichet.toml:7:7: clients[0].webhooks[0].url: would not be called: the address is not",
                 "webhooks.allow_hosts",
             ],
         );
@@ -278,18 +279,26 @@ fn registrations() {
         &["guichet.toml:8:13: ", ".client_id: must be"],
     );
     check(
-        &registration("completion = \"confirm\"\n"),
+        &registration("completion = \"later\"\n"),
         &[
             "guichet.toml:10:14: ",
-            ".completion: \"confirm\" is not available in this version",
+            ".completion: ",
+            "`immediate` or `confirm`",
         ],
     );
     check(
-        &registration("unbound_callback = \"confirm\"\n"),
+        &registration("confirm_holds = \"tokens\"\n"),
+        &[
+            "guichet.toml:10:17: ",
+            ".confirm_holds: is for flows that are confirmed; remove it, or write completion = \"confirm\"",
+        ],
+    );
+    check(
+        &registration("unbound_callback = \"keep\"\n"),
         &[
             "guichet.toml:10:20: ",
             ".unbound_callback: ",
-            "`burn` or `ignore`",
+            "`burn`, `confirm`, `ignore`",
         ],
     );
     check(

@@ -711,3 +711,123 @@ fn c17_an_id_token_beside_the_code_never_comes_in_an_address() {
     );
     assert!(parsed.is_err());
 }
+
+#[test]
+fn t5_a_registration_has_a_certificate_where_its_institution_wants_one_and_nowhere_else() {
+    let folder = folder();
+    let read = |name: &str| std::fs::read_to_string(format!("tests/certificates/{name}"));
+    for name in ["client.pem", "client.key.pem", "newer.key.pem"] {
+        put(folder.path(), name, &read(name).expect("a file"));
+    }
+    let load = |bank: &str, keys: &str| {
+        put(folder.path(), "institutions/bank.toml", bank);
+        let own = registration("").replace("client_secret = \"y\"\n", "");
+        let text = format!("{LEAST}{own}{keys}");
+        load_in(folder.path(), &text, &[])
+    };
+    let files = |certificate: &str, key: &str| {
+        format!("certificate_file = \"{certificate}\"\ncertificate_key_file = \"{key}\"\n")
+    };
+    for method in ["tls_client_auth", "self_signed_tls_client_auth"] {
+        let bank = BANK.replace("client_secret_basic", method);
+        let (config, _) = load(&bank, &files("client.pem", "client.key.pem"))
+            .map_err(|error| error.to_string())
+            .expect("loads");
+        let registrations = &config.clients[0].registrations;
+        assert!(registrations.values().all(|it| it.certificate.is_some()));
+        for (keys, key, problem) in [
+            (String::new(), "certificate_file", "is missing"),
+            (
+                "certificate_file = \"client.pem\"\n".to_owned(),
+                "certificate_key_file",
+                "is missing",
+            ),
+            (
+                files("client.pem", "newer.key.pem"),
+                "certificate_key_file",
+                "not that of the first certificate",
+            ),
+            (
+                files("client.key.pem", "client.key.pem"),
+                "certificate_file",
+                "there is no certificate",
+            ),
+            (
+                files("client.pem", "client.pem"),
+                "certificate_key_file",
+                "there is no private key",
+            ),
+            (
+                files("absent.pem", "client.key.pem"),
+                "certificate_file",
+                "cannot be read",
+            ),
+            (
+                "client_secret = \"not-wanted\"\n".to_owned()
+                    + &files("client.pem", "client.key.pem"),
+                "client_secret",
+                "would not be used",
+            ),
+        ] {
+            let text = refusal(folder.path(), load(&bank, &keys));
+            let named = format!("registrations[0].{key}: ");
+            assert!(
+                text.contains(&named) && text.contains(problem),
+                "{keys}: {text}"
+            );
+        }
+    }
+    let text = refusal(
+        folder.path(),
+        load(BANK, &files("client.pem", "client.key.pem")),
+    );
+    assert!(
+        text.contains("registrations[0].certificate_file: would not be used"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_calls_carry_besides_is_checked() {
+    let with = |more: &str| format!("[oauth]\n{more}");
+    let pairs: [(&str, &[&str]); 8] = [
+        (
+            "headers.authorization = \"x\"\n",
+            &["oauth.headers.authorization", "set by the gateway"],
+        ),
+        (
+            "headers.\"X-Upper\" = \"x\"\n",
+            &["oauth.headers.X-Upper", "is not the name of a header"],
+        ),
+        (
+            "headers.x-a = \"a\\nb\"\n",
+            &["oauth.headers.x-a", "printable ASCII"],
+        ),
+        (
+            "interaction_id_header = \"traceparent\"\n",
+            &["oauth.interaction_id_header", "set by the gateway"],
+        ),
+        (
+            "interaction_id_header = \"x-a\"\nheaders.x-a = \"b\"\n",
+            &["oauth.interaction_id_header", "would be the same"],
+        ),
+        (
+            "calls_at_once = 0\n",
+            &["oauth.calls_at_once", "from 1 to 10000"],
+        ),
+        (
+            "allow_hosts = [\"a/b\"]\n",
+            &["oauth.allow_hosts[0]", "is not a host"],
+        ),
+        (
+            "mtls_endpoint_aliases.revocation_endpoint = \"https://mtls.example/r\"\n",
+            &[
+                "oauth.mtls_endpoint_aliases.revocation_endpoint",
+                "there is no oauth.revocation_endpoint",
+            ],
+        ),
+    ];
+    for (more, parts) in pairs {
+        check_bank("[oauth]\n", &with(more), parts);
+    }
+}

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::field::{Field, FieldError, Kind, Name, Request, Schemas};
 use crate::domain::connection_values;
 use crate::domain::id::CredentialGuid;
+use crate::domain::secret::CompletionHandle;
 use crate::domain::user::NAME_LIMIT;
 use crate::domain::window::{AuthStatus, ReferralSource};
 use crate::flow::credentials::VALUE_LIMIT;
@@ -151,6 +152,12 @@ kinds! {
         "the guid of a field, CRD- and a UUID";
         {"type": "string", "pattern": "^CRD-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
         |value| value.as_str()?.parse().ok();
+
+    /// What confirms an authorization.
+    Handle => CompletionHandle:
+        "a completion handle, och_ and 45 characters";
+        {"type": "string", "format": "password", "maxLength": 49};
+        |value| CompletionHandle::parse(value.as_str()?);
 
     /// A value that a person typed or chose. How long it may be depends on its field, and is checked
     /// there.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use zeroize::Zeroizing;
 
-use super::redirects::{Look, counted, form_field, look_ahead, see_other, to_outcome};
+use super::redirects::{Look, binding, counted, form_field, look_ahead, see_other, to_outcome};
 use crate::domain::secret::ResponseHandle;
 use crate::domain::window::Binding;
 use crate::flow::callback::{CallbackOutcome, callback};
@@ -109,7 +109,14 @@ pub async fn returned(
             Err(error) => Err(error),
         };
         Look::Found(match taken {
-            Ok(CallbackOutcome::Known(attempt)) => to_outcome(&app, &shown, &attempt),
+            Ok(CallbackOutcome::Known { attempt, cookie }) => {
+                let cookies = app.cookies(&headers);
+                binding(
+                    to_outcome(&app, &shown, &attempt),
+                    &cookies,
+                    cookie.as_ref(),
+                )
+            }
             Ok(CallbackOutcome::Refused(refused)) => {
                 let refusal = Refusal::new(&refused, &at, raw);
                 return refuse(&app, &shown, &at, source, &bindings, &refusal).await;

@@ -22,7 +22,7 @@ use crate::http::source::Source;
 use crate::http::visitor::{Segments, is_same_origin};
 use crate::telemetry::STRANGERS;
 
-/// After how many seconds the page `connecting` asks again.
+/// After how many seconds the pages `connecting` and `pending-confirmation` ask again.
 const REFRESH_S: u8 = 2;
 
 /// See how a flow ended, in the browser that went through it.
@@ -72,6 +72,21 @@ pub(super) async fn outcome(
                 refresh_s: REFRESH_S,
             };
             about(&shown, &record).page(&page)
+        }
+        Ok(Finish::Pending {
+            record,
+            handle,
+            back,
+        }) => {
+            let about = about(&shown, &record);
+            // A message to the opener needs this page; without anybody to tell, only the way back brings the handle.
+            let tells = about.tells(&record.window);
+            let way = WayBack::new(back, headers, status.is_some() || tells);
+            let page = about.pending(&record.window, &handle, way.back, REFRESH_S);
+            match way.jump {
+                Some(to) => jump(about.page(&page), &to),
+                None => about.page(&page),
+            }
         }
         Ok(Finish::NoResponse(record)) => {
             about(&shown, &record).leading_to_institution(&show::no_answer(attempt, &record))

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::domain::id::AttemptId;
 use crate::flow::maintenance::Closed;
-use crate::flow::open::{ClosedLink, Departure, Way};
+use crate::flow::open::{BindingCookie, ClosedLink, Departure, Way};
 use crate::http::app_state::AppState;
 use crate::http::cookies::Cookies;
 use crate::http::limits::Sought;
@@ -96,15 +96,24 @@ pub(super) fn depart(
     departure: Departure,
 ) -> Response {
     let Departure { to, cookie } = departure;
-    let mut response = match to {
+    let response = match to {
         Way::Institution(to) => redirect(shown, StatusCode::FOUND, to.as_str()),
         Way::Outcome => to_outcome(app, shown, &cookie.attempt),
         Way::Unknown(error) => shown.failure(error),
     };
-    for cookie in cookies.bind(&cookie) {
+    binding(response, cookies, Some(&cookie))
+}
+
+/// The same response, with the binding cookie if there is one.
+pub(super) fn binding(
+    mut response: Response,
+    cookies: &Cookies<'_>,
+    cookie: Option<&BindingCookie>,
+) -> Response {
+    for set in cookie.into_iter().flat_map(|cookie| cookies.bind(cookie)) {
         response
             .headers_mut()
-            .append(SET_COOKIE, header_value(&cookie));
+            .append(SET_COOKIE, header_value(&set));
     }
     response
 }

@@ -1,13 +1,17 @@
 //! What both APIs do with members: read a request, call a verb, write a response.
 
+mod complete;
 mod create;
 mod order;
 mod read;
 mod update;
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+pub use self::complete::complete;
 use super::app_state::AppState;
 use super::auth::{NexusUser, PlatformClient};
 use super::body::Fields;
@@ -30,7 +34,7 @@ use crate::flow::{Gateway, WebhookChoice};
 /// The user whose members a request is about, and the API it uses.
 pub struct Scope<'a> {
     /// The gateway.
-    pub gateway: &'a Gateway,
+    pub gateway: &'a Arc<Gateway>,
     /// The limits.
     pub limits: &'a Limits,
     /// The tenant.

@@ -12,11 +12,12 @@ use crate::http::json;
 use crate::http::params::{CallbackHeader, MemberGuidPath, SkipWebhook};
 use crate::http::problem::{ApiResult, Problem};
 use crate::http::requests::{
-    AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody, PullOptions,
-    PullRequestBody, SilentRequestBody, WindowLinkOptions,
+    AnswersBody, MfaAnswersBody, NexusMemberChangeBody, NexusMemberRequestBody,
+    OauthCompletionRequestBody, PullOptions, PullRequestBody, SilentRequestBody, WindowLinkOptions,
 };
 use crate::http::responses::{
     Empty, LinkBody, NexusChallengesBody, NexusCredentialsBody, NexusMemberBody, NexusMembersBody,
+    OauthCompletionBody,
 };
 
 /// Create a member.
@@ -338,6 +339,36 @@ pub async fn credentials_of_one(
     headers: HeaderMap,
 ) -> ApiResult {
     credentials(app, user, member, headers).await
+}
+
+/// Confirm that the person who came back is the member's user.
+///
+/// For institutions with `completion = "confirm"`: the browser brings a handle back, as `completion`. Send it from the
+/// session of the user who is signed in to your app in that same browser, never with the identifiers that came with
+/// the handle alone. Only then the member is connected. A handle works once, for a minute or two; sending it again gives
+/// the same response. With another user or member the flow is ended, and what was granted is given back.
+#[utoipa::path(
+    post, path = "/members/{member_guid}/oauth_completions",
+    operation_id = "nexusCompleteOauth", tag = "Nexus API", params(MemberGuidPath),
+    request_body = OauthCompletionRequestBody,
+    responses(
+        (status = 200, description = "The member is connected.", body = OauthCompletionBody),
+        (status = 202, description = "The confirmation is accepted, and the institution has not answered yet: an event \
+            tells the outcome, and so does the OAuth state.", body = OauthCompletionBody),
+        (status = 422, description = "The confirmation is accepted, and the flow failed: `error_reason` says why."),
+    ),
+)]
+pub async fn oauth_completions(
+    State(app): State<AppState>,
+    user: NexusUser,
+    Path(member): Path<String>,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> ApiResult {
+    user.scope(&app, &headers)
+        .complete(&member, &body)
+        .await
+        .map_err(Problem::in_nexus)
 }
 
 /// Create a new one-time link for an OAuth member.

@@ -25,6 +25,7 @@ pub fn routes() -> Endpoints {
         .and(endpoint!(members::unthrottled_aggregate))
         .and(endpoint!(members::challenges))
         .and(endpoint!(members::resume))
+        .and(endpoint!(members::oauth_completions))
         .merge(
             Endpoints::new()
                 .and(endpoint!(members::update_mfa))

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::http::problem::{Dialect, Kind, Problem};
 
 /// Bodies of requests, by the name of their schema. The demo accepts each as it is, except for the guids
-/// of questions: every question has its own.
-pub fn requests() -> [(&'static str, Value); 14] {
+/// of questions, of which every question has its own, and for the handle of a confirmation.
+pub fn requests() -> [(&'static str, Value); 15] {
     let value = json!({"guid": "CRD-68e96dd6-eabd-42d3-9f05-416897f0746c", "value": "correct"});
     let oauth_bank = "INS-68e96dd6-eabd-42d3-9f05-416897f0746c";
     [
@@ -44,6 +44,10 @@ pub fn requests() -> [(&'static str, Value); 14] {
         (
             "MfaAnswersBody",
             json!({"member": {"credentials": [value]}}),
+        ),
+        (
+            "OauthCompletionRequestBody",
+            json!({"oauth_completion": {"handle": format!("och_00{}", "A".repeat(43))}}),
         ),
         ("SilentRequestBody", json!({"skip_webhook": true})),
         ("ClaimRequestBody", json!({"max": 10, "wait_seconds": 20})),

@@ -71,6 +71,10 @@ pub enum Page {
     /// The person signed in with another login than the one this connection is for. Another try is
     /// a new link.
     OtherLogin(Ending),
+    /// The app did not confirm in time that it was this person.
+    Unconfirmed(Ending),
+    /// The app says that the link was made for somebody else than the person who followed it.
+    Misdirected(Ending),
     /// The link has been used, by another browser or to the end.
     Used {
         /// The link's own address, if this may be the browser that used it: the second tab of a double
@@ -115,6 +119,15 @@ pub enum Page {
     Connecting {
         /// Seconds until the browser asks for the same address again.
         refresh_s: u8,
+    },
+    /// The person agreed at the institution, and the app has to confirm that it was them.
+    PendingConfirmation {
+        /// Seconds until the browser asks for the same address again.
+        refresh_s: u8,
+        /// The way back into the app, which brings the confirmation's handle.
+        back: Option<Back>,
+        /// The message to the opener, with the handle.
+        notify: Option<Notify>,
     },
     /// The person came back from the institution without a provable authorization response.
     NoAnswer {
@@ -254,6 +267,8 @@ impl Page {
             Page::NotSetUp(_) => "not-set-up",
             Page::Duplicate(_) => "duplicate",
             Page::OtherLogin(_) => "other-login",
+            Page::Unconfirmed(_) => "unconfirmed",
+            Page::Misdirected(_) => "misdirected",
             Page::Used { .. } => "used",
             Page::Resume { .. } => "resume",
             Page::Expired(_) => "expired",
@@ -264,6 +279,7 @@ impl Page {
             Page::Maintenance { .. } => "maintenance",
             Page::Busy { .. } => "busy",
             Page::Connecting { .. } => "connecting",
+            Page::PendingConfirmation { .. } => "pending-confirmation",
             Page::NoAnswer { .. } => "no-answer",
             Page::Replaced => "replaced",
             Page::BadReturn { .. } => "bad-return",
@@ -283,7 +299,10 @@ impl Page {
             | Page::NotSetUp(_)
             | Page::Duplicate(_)
             | Page::OtherLogin(_)
+            | Page::Unconfirmed(_)
+            | Page::Misdirected(_)
             | Page::Connecting { .. }
+            | Page::PendingConfirmation { .. }
             | Page::NoAnswer { .. }
             | Page::Preview => StatusCode::OK,
             Page::ServerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -308,7 +327,9 @@ impl Page {
             Page::ProviderError(_) => Some("PROVIDER_ERROR"),
             Page::ServerError(_) | Page::NotSetUp(_) => Some("SERVER_ERROR"),
             Page::Duplicate(_) | Page::OtherLogin(_) => Some("UNKNOWN_ERROR"),
-            Page::Used { .. }
+            Page::Unconfirmed(_)
+            | Page::Misdirected(_)
+            | Page::Used { .. }
             | Page::Expired(_)
             | Page::Superseded
             | Page::Unknown
@@ -319,6 +340,7 @@ impl Page {
             | Page::Resume { .. }
             | Page::NotFound
             | Page::Connecting { .. }
+            | Page::PendingConfirmation { .. }
             | Page::NoAnswer { .. }
             | Page::Replaced
             | Page::Preview
@@ -341,7 +363,9 @@ impl Page {
     /// The flow's own way back, if it has one.
     fn back(&self) -> Option<&Back> {
         match self {
-            Page::Connected { back, .. } | Page::Maintenance { back, .. } => back.as_ref(),
+            Page::Connected { back, .. }
+            | Page::PendingConfirmation { back, .. }
+            | Page::Maintenance { back, .. } => back.as_ref(),
             _ => self.ending()?.back.as_ref(),
         }
     }
@@ -358,6 +382,9 @@ impl Page {
             | Page::NotSetUp(_)
             | Page::Duplicate(_)
             | Page::OtherLogin(_)
+            | Page::Unconfirmed(_)
+            | Page::Misdirected(_)
+            | Page::PendingConfirmation { .. }
             | Page::Used { .. }
             | Page::Expired(_)
             | Page::Superseded
@@ -385,7 +412,8 @@ impl Page {
                 refresh_s,
                 again: None,
             }
-            | Page::Connecting { refresh_s } => Some(*refresh_s),
+            | Page::Connecting { refresh_s }
+            | Page::PendingConfirmation { refresh_s, .. } => Some(*refresh_s),
             _ => None,
         }
     }
@@ -407,6 +435,7 @@ impl Page {
             self,
             Page::Busy { .. }
                 | Page::Connecting { .. }
+                | Page::PendingConfirmation { .. }
                 | Page::Maintenance { .. }
                 | Page::NoAnswer { .. }
         )
@@ -423,6 +452,8 @@ impl Page {
             | Page::NotSetUp(ending)
             | Page::Duplicate(ending)
             | Page::OtherLogin(ending)
+            | Page::Unconfirmed(ending)
+            | Page::Misdirected(ending)
             | Page::Expired(Some(ending)) => Some(ending),
             _ => None,
         }

@@ -222,6 +222,12 @@ pub fn all() -> Vec<Sample> {
             maintenance(Some(EndsIn::Days(2)), None, None),
         ),
         both("connecting", Page::Connecting { refresh_s: 2 }),
+        both("pending-confirmation", pending(None, None)),
+        both(
+            "pending-confirmation-popup",
+            pending(None, notify("pending")),
+        ),
+        both("pending-confirmation-app", pending(link(), None)),
         both(
             "no-answer",
             Page::NoAnswer {
@@ -310,7 +316,7 @@ pub fn all() -> Vec<Sample> {
 /// Labels of an ending that no other try follows: a plain one, one in a popup, one with a way back.
 type FinalSample = ([&'static str; 3], fn(Ending) -> Page);
 
-const FINAL: [FinalSample; 3] = [
+const FINAL: [FinalSample; 5] = [
     (
         ["not-set-up", "not-set-up-popup", "not-set-up-app"],
         Page::NotSetUp,
@@ -322,6 +328,14 @@ const FINAL: [FinalSample; 3] = [
     (
         ["other-login", "other-login-popup", "other-login-app"],
         Page::OtherLogin,
+    ),
+    (
+        ["unconfirmed", "unconfirmed-popup", "unconfirmed-app"],
+        Page::Unconfirmed,
+    ),
+    (
+        ["misdirected", "misdirected-popup", "misdirected-app"],
+        Page::Misdirected,
     ),
 ];
 
@@ -402,6 +416,14 @@ fn maintenance(ends_in: Option<EndsIn>, text: Option<&str>, back: Option<Back>) 
         ends_in,
         text: text.map(str::to_owned),
         back,
+    }
+}
+
+fn pending(back: Option<Back>, notify: Option<Notify>) -> Page {
+    Page::PendingConfirmation {
+        refresh_s: 2,
+        back,
+        notify,
     }
 }
 

@@ -230,15 +230,19 @@ fn tone(page: &Page) -> Tone {
         Page::Denied(_)
         | Page::Impeded(_)
         | Page::OtherLogin(_)
+        | Page::Misdirected(_)
         | Page::NoAnswer { .. }
         | Page::WrongBrowser { .. } => Tone::Attention,
         Page::ProviderError(_)
         | Page::ServerError(_)
         | Page::NotSetUp(_)
         | Page::BadReturn { .. } => Tone::Trouble,
-        Page::Expired(_) | Page::Superseded => Tone::Late,
+        Page::Expired(_) | Page::Unconfirmed(_) | Page::Superseded => Tone::Late,
         Page::Unknown | Page::NotFound => Tone::Lost,
-        Page::Busy { .. } | Page::Connecting { .. } | Page::Maintenance { .. } => Tone::Wait,
+        Page::Busy { .. }
+        | Page::Connecting { .. }
+        | Page::PendingConfirmation { .. }
+        | Page::Maintenance { .. } => Tone::Wait,
     }
 }
 
@@ -252,6 +256,10 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         | Page::Busy { again: None, .. }
         | Page::Connecting { .. } => &["body"],
         Page::Busy { again: Some(_), .. } => &["body", "press"],
+        Page::PendingConfirmation { .. } => match has_back {
+            true => &["body", "return"],
+            false => &["body", "wait"],
+        },
         Page::Connected { again, .. } => match (again, has_back) {
             (false, true) => &["body", "return"],
             (false, false) => &["body", "close"],
@@ -275,6 +283,8 @@ fn sentences(page: &Page, has_back: bool) -> Vec<String> {
         Page::NotSetUp(_)
         | Page::Duplicate(_)
         | Page::OtherLogin(_)
+        | Page::Unconfirmed(_)
+        | Page::Misdirected(_)
         | Page::Used {
             check_again: None, ..
         }
@@ -399,7 +409,9 @@ fn share_lines(shares: &[Share], words: &Words<'_>) -> Vec<String> {
 fn tell(page: &Page) -> Option<Tell> {
     let connected = matches!(page, Page::Connected { .. });
     let Notify { message, origins } = match page {
-        Page::Connected { notify, .. } => notify.as_ref()?,
+        Page::Connected { notify, .. } | Page::PendingConfirmation { notify, .. } => {
+            notify.as_ref()?
+        }
         _ => page.ending()?.notify.as_ref()?,
     };
     let origins: Vec<&str> = origins

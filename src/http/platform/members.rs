@@ -9,15 +9,16 @@ use crate::flow::idempotency::Origin;
 use crate::http::app_state::AppState;
 use crate::http::auth::PlatformClient;
 use crate::http::body::{Sent, webhook_choice};
+use crate::http::members::complete;
 use crate::http::params::{CallbackHeader, SkipWebhook, UserMemberPath, UserPath};
 use crate::http::problem::ApiResult;
 use crate::http::requests::{
-    AnswersBody, PagesQuery, PlatformMemberChangeBody, PlatformMemberRequestBody, PullOptions,
-    PullRequestBody, UseCaseQuery, WindowLinkOptions,
+    AnswersBody, OauthCompletionRequestBody, PagesQuery, PlatformMemberChangeBody,
+    PlatformMemberRequestBody, PullOptions, PullRequestBody, UseCaseQuery, WindowLinkOptions,
 };
 use crate::http::responses::{
     AuthorizationBody, ChallengesBody, CredentialsBody, LinkBody, MemberStatusBody,
-    PlatformMemberBody, PlatformMembersBody,
+    OauthCompletionBody, PlatformMemberBody, PlatformMembersBody,
 };
 
 /// Create a member.
@@ -256,6 +257,45 @@ pub async fn credentials(
         .scope(&app, &user, &headers)
         .credentials(&member, &query.unwrap_or_default())
         .await
+}
+
+/// Confirm that the person who came back is the member's user.
+///
+/// For institutions with `completion = "confirm"`: the browser brings a handle back, as `completion`. Send it from the
+/// session of the user who is signed in to your app in that same browser, never with the identifiers that came with
+/// the handle alone. Only then the member is connected. A handle works once, for a minute or two; sending it again gives
+/// the same response. With another user or member the flow is ended, and what was granted is given back.
+#[utoipa::path(
+    post, path = "/users/{user_identifier}/members/{member_identifier}/oauth_completions",
+    operation_id = "platformCompleteOauth", tag = "Platform API",
+    params(UserMemberPath),
+    request_body = OauthCompletionRequestBody,
+    responses(
+        (status = 200, description = "The member is connected.", body = OauthCompletionBody),
+        (status = 202, description = "The confirmation is accepted, and the institution has not answered yet: an event \
+            tells the outcome, and so does the OAuth state.", body = OauthCompletionBody),
+        (status = 422, description = "The confirmation is accepted, and the flow failed: `error_reason` says why."),
+    ),
+)]
+pub async fn oauth_completions(
+    State(app): State<AppState>,
+    client: PlatformClient,
+    Path((user, member)): Path<(String, String)>,
+    headers: HeaderMap,
+    Sent(body): Sent,
+) -> ApiResult {
+    match client.user(&app, &user).await {
+        Ok(user) => {
+            let scope = client.scope(&app, &user, &headers);
+            scope.complete(&member, &body).await
+        }
+        // Nobody is another user than the window's, too.
+        Err(problem) if problem.is_not_found() => {
+            let (gateway, nobody) = (&app.gateway, (None, None));
+            complete(gateway, &client.client, &headers, nobody, &body).await
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Create a new one-time link for an OAuth member.

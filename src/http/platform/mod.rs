@@ -19,6 +19,7 @@ pub fn routes() -> Endpoints {
         .and(endpoint!(members::aggregate))
         .and(endpoint!(members::challenges))
         .and(endpoint!(members::resume))
+        .and(endpoint!(members::oauth_completions))
         .and(endpoint!(members::credentials))
         .merge(routes_of_changing_gets())
         .and(endpoint!(members::oauth_authorization_url))

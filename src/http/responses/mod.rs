@@ -9,6 +9,7 @@ mod lease;
 mod link;
 mod member;
 mod nexus_challenges;
+mod oauth_completion;
 mod oauth_state;
 mod session;
 mod user;
@@ -28,6 +29,7 @@ pub use member::{
 pub use nexus_challenges::{
     MfaCredentialResponse, MfaCredentialsBody, NexusCredentialResponse, NexusCredentialsBody,
 };
+pub use oauth_completion::OauthCompletionBody;
 pub use oauth_state::{OauthStateBody, OauthStateResponse, OauthStatesBody};
 pub use session::{ApiToken, ApiTokenBody, Session, SessionBody};
 pub use user::{UserBody, UserResponse, UsersBody};

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use super::super::client_keys::ClientKeys;
 use super::super::code::AuthorizationCode;
 use super::super::exchange::Authorized;
 use super::super::scrub::Scrubber;
-use super::super::test_support::{Os, at, oauth, registration, secrets};
+use super::super::test_support::{Os, at, client_of, oauth, registration, secrets};
 use super::super::token_response::Issued;
 use super::*;
 use crate::domain::algorithm::SigningAlgorithm;
@@ -21,7 +20,6 @@ use crate::domain::institution::OAuth;
 use crate::domain::secret::AuthorizationState;
 use crate::fake_server::{FakeServer, Request, json as reply};
 use crate::jose::{JoseError, JwkSet, VerifyWith, new_key, verify};
-use crate::outgoing::Outgoing;
 
 const ISSUER: &str = "https://bank.example";
 const RSA: &str = include_str!("../../jose/proof.pem");
@@ -53,7 +51,7 @@ fn keyed(folder: &Path, rules: AssertionRules) -> (OAuthClient, Registration) {
         algorithms: vec![rules.algorithm],
     };
     let keys = ClientKeys::open([&files]).expect("keys");
-    let client = OAuthClient::new(Outgoing::default(), keys, Arc::new(Os)).expect("a client");
+    let client = client_of(keys);
     let registration = Registration {
         client_authentication: ClientAuthentication::PrivateKeyJwt(rules),
         keys: Some(files),
@@ -177,7 +175,7 @@ async fn t3_an_assertion_under_the_client_secret_shows_nothing_of_it() {
     let server = FakeServer::start(|_| reply("200 OK", TOKENS));
     let bank = oauth(&server.url("/"));
     let keys = ClientKeys::default();
-    let client = OAuthClient::new(Outgoing::default(), keys, Arc::new(Os)).expect("a client");
+    let client = client_of(keys);
     for algorithm in [
         SigningAlgorithm::HS256,
         SigningAlgorithm::HS384,
@@ -259,7 +257,7 @@ async fn a_client_without_its_key_sends_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, registration) = keyed(folder.path(), rules(SigningAlgorithm::ES256, ISSUER));
     let keys = ClientKeys::default();
-    let without = OAuthClient::new(Outgoing::default(), keys, Arc::new(Os)).expect("a client");
+    let without = client_of(keys);
     let error = exchange(&without, &bank, &registration).await;
     assert!(error.contains("no signing key"), "{error}");
     assert_eq!(server.requests().len(), 0);

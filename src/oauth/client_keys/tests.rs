@@ -1,14 +1,10 @@
-use std::sync::Arc;
-
 use serde_json::json;
 use url::Url;
 
-use super::super::OAuthClient;
-use super::super::test_support::{Os, at, oauth, registration};
+use super::super::test_support::{at, client_of, oauth, registration};
 use super::*;
 use crate::domain::algorithm::SigningAlgorithm;
 use crate::jose::{JwkSet, SigningKey, VerifyWith, new_key, verify};
-use crate::outgoing::Outgoing;
 
 fn put(file: &Path, algorithm: SigningAlgorithm) -> String {
     let pem = new_key(algorithm).expect("a key");
@@ -124,7 +120,7 @@ fn a9_a_request_object_is_signed_by_the_key_that_fits_and_says_what_it_is() {
     };
     let keys = ClientKeys::open([&files]).expect("keys");
     let public = keys.current(&files).expect("keys").public().to_string();
-    let client = OAuthClient::new(Outgoing::default(), keys, Arc::new(Os)).expect("a client");
+    let client = client_of(keys);
     let mut bank = oauth(&Url::parse("https://bank.example").expect("a URL"));
     let registration = Registration {
         keys: Some(files),

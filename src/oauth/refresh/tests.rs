@@ -20,6 +20,7 @@ fn current(refresh_token: Option<&str>) -> TokenSet {
         values: Default::default(),
         authorization_details: None,
         person: None,
+        bound_to: None,
     }
 }
 

@@ -69,14 +69,17 @@ const SEALED: &[(char, &str)] = &[
     ),
     (
         'r',
-        r#"{"client": "acme", "institution": "bank", "sealed": ["AAAA"], "since": 0, "due_at": 0}"#,
+        r#"{"client": "acme", "institution": "bank", "sealed": ["AAAA"], "since": 0, "due_at": 0,
+            "code": {"attempt": "00AAAAAAAAAAAAAAAAAAAAAA", "response": "AAAA", "secrets": "AAAA"}}"#,
     ),
     (
         'w',
         r#"{"window": {"member": "AAAAAAAAAAAAAAAAAAAAAA", "user": "AAAAAAAAAAAAAAAAAAAAAA", "client": "acme",
             "status": "issued", "created": 0, "updated": 0, "deadline": 0},
             "attempts": [{"id": "00AAAAAAAAAAAAAAAAAAAAAA", "binding": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-            "sealed": "AAAA"}]}"#,
+            "sealed": "AAAA"}],
+            "authorization": {"attempt": "00AAAAAAAAAAAAAAAAAAAAAA", "institution": "bank", "generation": 1, "handle": "AAAA",
+            "response": "AAAA", "tokens": "AAAA"}}"#,
     ),
 ];
 

@@ -37,13 +37,14 @@ use crate::domain::secret::{AuthorizationState, BindingSecret, Digest, LinkToken
 use crate::domain::user::User;
 use crate::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, ReferralSource, WindowOptions,
+    WindowStatus,
 };
 use crate::steps::NewTokens;
 use crate::steps::record::{Key, Slot};
 use crate::store::Store;
 use crate::store::{
-    Claim, Claimed, Committed, Connection, Failure, MemberChange, NewMember, Opened, Opening,
-    Retention, Subject, VisitKind,
+    Claim, Claimed, Committed, Connection, Failure, MemberChange, NewCode, NewMember, Opened,
+    Opening, Retention, Subject, VisitKind,
 };
 
 /// Values that never repeat within a test binary (SplitMix64 over a counter).
@@ -220,7 +221,14 @@ fn claim(attempt: &NewAttempt) -> Claim {
         client: client(),
         institution: "mx_bank_oauth".parse().expect("a code"),
         browser: vec![attempt.binding.clone()],
+        completion: crate::domain::client::Completion::Immediate,
         unbound: crate::domain::client::UnboundCallback::Burn,
+        rebinding: Digest::of("binding", "another"),
+        code: Some(NewCode {
+            response: vec![7],
+            generation: 7,
+            handle: None,
+        }),
         burnt: Vec::new(),
     }
 }
@@ -301,6 +309,7 @@ fn connection(new: &NewMember) -> Connection {
     let window = new.window.as_ref().expect("a window").guid;
     let partition = window.partition();
     Connection {
+        only_in: WindowStatus::Returned,
         background_due: None,
         window,
         outbound: new.member.guid,
@@ -365,6 +374,7 @@ fn opened_name(opened: &Opened) -> &'static str {
         Opened::Resumable(_) => "resumable",
         Opened::Closed(_) => "closed",
         Opened::ClaimedElsewhere(_) => "taken",
+        Opened::Authorized(_) => "authorized",
         Opened::Exhausted(_) => "exhausted",
         Opened::Finished { .. } => "over",
         Opened::Unknown => "unknown",
@@ -374,7 +384,8 @@ fn opened_name(opened: &Opened) -> &'static str {
 fn claimed_name(claimed: &Claimed) -> &'static str {
     match claimed {
         Claimed::Accepted { .. } => "yes",
-        Claimed::Burnt { .. } => "burnt",
+        Claimed::Burnt(_) => "burnt",
+        Claimed::Waiting { .. } => "waiting",
         Claimed::Ignored => "ignored",
         Claimed::Settled => "settled",
         Claimed::Unknown => "unknown",

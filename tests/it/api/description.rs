@@ -64,6 +64,9 @@ impl Operation {
         let body = match self.path.rsplit('/').next().unwrap_or_default() {
             "resume" | "update_mfa" => json!({"member": {"challenges": []}}),
             "report" => json!({"status": "started"}),
+            "oauth_completions" => {
+                json!({"oauth_completion": {"handle": format!("och_00{}", "A".repeat(43))}})
+            }
             "members" => json!({"member": {"institution_code": BANK, "is_oauth": true}}),
             _ => json!({"metadata": "x", "skip_webhook": true}),
         };

@@ -51,16 +51,21 @@ impl Demo {
             Backend::Sqlite => &SQLITE,
             Backend::Redis => &REDIS,
         };
-        shared.get_or_init(|| Self::start(backend))
+        shared.get_or_init(|| Self::start(backend, &[]))
     }
 
     /// A demo that no other test has members in, for those that connect from the app: it takes up
     /// whichever member of its user is pending.
     pub fn alone(backend: Backend) -> Self {
-        Self::start(backend)
+        Self::start(backend, &[])
     }
 
-    fn start(backend: Backend) -> Self {
+    /// The same, whose app confirms its flows.
+    pub fn confirming(backend: Backend) -> Self {
+        Self::start(backend, &["--confirm"])
+    }
+
+    fn start(backend: Backend, options: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("guichet-demo-")
             .tempdir()
@@ -68,7 +73,8 @@ impl Demo {
             .keep();
         let data = folder.join("data").to_string_lossy().into_owned();
         let arguments = ["demo", "--json", "--port-base", "0", "--data", &data];
-        let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
+        let arguments = arguments.iter().chain(options);
+        let mut arguments: Vec<String> = arguments.map(|it| (*it).to_owned()).collect();
         if backend == Backend::Redis {
             arguments.extend(["--store".to_owned(), Redis::shared().fresh_database()]);
         }

@@ -2,6 +2,7 @@
 //! its clock or a bank that misbehaves.
 
 mod app;
+mod confirm;
 mod demo;
 mod duplicates;
 mod endings;

@@ -10,6 +10,7 @@
 //! world      a state, and what may happen to it
 //! duties     what gateways do for what is due, step by step
 //! promises   what holds in every state
+//! confirmed  flows that wait until they are confirmed
 //! scenarios  where it begins, and what people do
 //! search     every state, nearest first
 //! mutants    faults, each found by the promise that it breaks
@@ -17,6 +18,7 @@
 
 mod bank;
 mod cast;
+mod confirmed;
 mod duties;
 mod mutants;
 mod promises;

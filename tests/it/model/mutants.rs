@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use guichet::domain::window::{Ending, WindowStatus};
 use guichet::steps::record::{Changes, Record, TokenState};
-use guichet::steps::{Committed, ConsentTold, RefreshOutcome, Settled, Verdict};
+use guichet::steps::{Committed, Confirmed, ConsentTold, RefreshOutcome, Settled, Verdict};
 use jiff::Timestamp;
 
+use super::confirmed::CONFIRMED;
 use super::promises::Promise;
 use super::scenarios::{
     ANSWERS, BRAKED, CONSENTS, CONTINUED, DELIVERED, GATEWAYS, LEFT, LIVES, ONE_LINK, REFRESHED,
@@ -191,6 +192,24 @@ fn mutants() -> Vec<Mutant> {
             CONSENTS,
             ToldOnce,
         ),
+        deciding(
+            "a handle works twice",
+            confirms_again,
+            CONFIRMED,
+            OneExchange,
+        ),
+        deciding(
+            "anybody confirms",
+            confirms_for_anybody,
+            CONFIRMED,
+            RightPerson,
+        ),
+        deciding(
+            "what nobody confirmed is forgotten",
+            forgets_the_unconfirmed,
+            CONFIRMED,
+            NothingOwed,
+        ),
         driven("nothing is known again", Driver::NeverRemembers, OneAnswer),
         driven(
             "a refusal makes forgetful",
@@ -255,6 +274,41 @@ fn claims_without_trace(command: &Command, seen: &Seen, now: Timestamp) -> (Outc
         Command::Claim(_) => (outcome, Changes::default()),
         _ => (outcome, changes),
     }
+}
+
+fn confirms_again(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let (outcome, mut changes) = law(command, seen, now);
+    if matches!(outcome, Outcome::Confirm(Confirmed::Code { .. })) {
+        changes.records.retain(|(key, _)| key.kind() != 'w');
+    }
+    (outcome, changes)
+}
+
+fn confirms_for_anybody(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let Command::Confirm(confirmation) = command else {
+        return law(command, seen, now);
+    };
+    let mut windows =
+        seen.records
+            .iter()
+            .filter_map(|(_, kept)| match kept.as_ref().map(|kept| &kept.record) {
+                Some(Record::Window(kept)) => Some(&kept.window),
+                _ => None,
+            });
+    let mut confirmation = confirmation.clone();
+    if let Some(window) = windows.next() {
+        confirmation.user = Some(window.user);
+        confirmation.member = Some(window.member);
+    }
+    law(&Command::Confirm(confirmation), seen, now)
+}
+
+fn forgets_the_unconfirmed(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {
+    let (outcome, mut changes) = law(command, seen, now);
+    if matches!(command, Command::Fail(_)) {
+        changes.records.retain(|(key, _)| key.kind() != 'r');
+    }
+    (outcome, changes)
 }
 
 fn connects_without_means(command: &Command, seen: &Seen, now: Timestamp) -> (Outcome, Changes) {

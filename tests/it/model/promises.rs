@@ -12,12 +12,16 @@ use guichet::steps::{Committed, Connection, DutyName, Fate, Settled};
 
 use super::bank::{Set, opened};
 use super::cast::is_sealed_for;
+use super::confirmed;
 use super::duties::Stage;
 use super::world::{Command, Law, Outcome, World};
 
 /// A promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
+    /// What waits for a confirmation is used only after that of the window's own user and member; another one's ends the
+    /// window.
+    RightPerson,
     /// A link lets one browser through, or as many as its policy says, and is continued so many times.
     OneWinner,
     /// Of the answers to a window one is exchanged or redeemed, and one token set connects a member.
@@ -125,6 +129,7 @@ pub fn of_step(
     changes_are_told(before, changes, after)?;
     what_left_is_owed(before, command, after)?;
     old_tries_decide_nothing(before, command)?;
+    confirmed::of_step(before, command, after)?;
     let written = Written {
         before,
         changes,
@@ -489,7 +494,8 @@ fn windows(world: &World) -> Result<(), Broken> {
         let window = &kept.window;
         let has_secrets = kept.attempts.iter().any(|attempt| attempt.sealed.is_some());
         if window.status.is_finished() {
-            Promise::AllOrNothing.holds(!has_secrets, "a finished window keeps secrets")?;
+            let keeps_any = has_secrets || kept.authorization.is_some();
+            Promise::AllOrNothing.holds(!keeps_any, "a finished window keeps secrets")?;
             continue;
         }
         if window.status == WindowStatus::Returned {

@@ -3,7 +3,7 @@
 use guichet::steps::NewTokens;
 use std::rc::Rc;
 
-use guichet::domain::client::UnboundCallback;
+use guichet::domain::client::{Completion, UnboundCallback};
 use guichet::domain::duty::DutyKind;
 use guichet::domain::event::EventKind;
 use guichet::domain::id::{EventGuid, JobGuid};
@@ -22,6 +22,7 @@ use guichet::steps::{
 
 use super::bank::{AtBank, Bank, Temper, generation, tokens};
 use super::cast::{CAST, grant, told, told_to};
+use super::confirmed::CONFIRMED;
 use super::duties::{Stage, begin, brake_key, notice_days, settle};
 use super::search::Scenario;
 use super::world::{Command, Move, World, report};
@@ -30,9 +31,9 @@ use crate::store_contract::fixtures::{
 };
 
 /// Every scenario.
-pub const ALL: [Scenario; 13] = [
+pub const ALL: [Scenario; 14] = [
     ONE_LINK, TWO_LINKS, ANSWERS, CONTINUED, LIVES, STANDARD, GATEWAYS, REFRESHED, LEFT, REPLACED,
-    BRAKED, DELIVERED, CONSENTS,
+    BRAKED, DELIVERED, CONSENTS, CONFIRMED,
 ];
 
 /// The moments at which fences, holds and doubts end.
@@ -499,7 +500,7 @@ fn empty() -> World {
 }
 
 /// A member whose link is out.
-fn linked(policy: OpenPolicy) -> World {
+pub fn linked(policy: OpenPolicy) -> World {
     empty().created(NewMember {
         window: Some(new_window(0, policy, 0)),
         ..new_member(Member {
@@ -605,7 +606,7 @@ impl World {
         self.after(Command::Create(NewMember { created, ..new }))
     }
 
-    fn opened(self, browser: usize, window: usize, kind: VisitKind) -> Self {
+    pub fn opened(self, browser: usize, window: usize, kind: VisitKind) -> Self {
         let made = self.made_by(browser);
         self.after(open(window, window, browser, made, made, kind, 0))
     }
@@ -655,7 +656,7 @@ fn new_window(window: usize, policy: OpenPolicy, now: i64) -> NewWindow {
     }
 }
 
-fn mint(member: usize, window: usize, policy: OpenPolicy, now: i64) -> Command {
+pub fn mint(member: usize, window: usize, policy: OpenPolicy, now: i64) -> Command {
     Command::Mint(Mint {
         user: CAST.user,
         member: CAST.members[member],
@@ -696,13 +697,16 @@ fn claim(
         client: client(),
         institution: institution(),
         browser: CAST.shows(browser, made),
+        completion: Completion::Immediate,
         unbound,
+        rebinding: known_as("another browser"),
+        code: None,
         burnt: told(EventKind::OauthStateFinished),
     })
 }
 
 /// What came of an exchange is kept. The number is that of the token set and of the job.
-fn commit(
+pub fn commit(
     member: usize,
     window: usize,
     number: usize,
@@ -714,6 +718,7 @@ fn commit(
     Command::Commit(Connection {
         background_due: None,
         window: CAST.windows[window],
+        only_in: WindowStatus::Returned,
         outbound: CAST.members[member],
         inbound: inbound.map(|inbound| CAST.members[inbound]),
         fingerprints: login.map(known_as).into_iter().collect(),
@@ -777,7 +782,7 @@ fn try_again(failed: usize, made: usize, attempt: usize, window: usize, now: i64
     })
 }
 
-fn delete(member: usize) -> Command {
+pub fn delete(member: usize) -> Command {
     Command::Delete(Deletion {
         only_abandoned_since: None,
         user: CAST.user,

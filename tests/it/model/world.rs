@@ -17,10 +17,10 @@ use guichet::steps::duty::TakeUp;
 use guichet::steps::link::Mint;
 use guichet::steps::record::{Changes, KeptWindow, Key, List, Reads, Record, View};
 use guichet::steps::{
-    Answering, AskBrake, BeginRefresh, Claim, Claimed, Committed, Connection, ConsentTold,
-    CountRefusal, Deletion, Failure, Freeze, GiveBack, JobOrder, MemberChange, NewMember, Opened,
-    Opening, ReleaseBrake, Replay, Reported, Restore, Retried, Retry, Settle, SettleRefresh,
-    StatusChange, Step, TellConsent, VisitKind,
+    Answering, AskBrake, BeginRefresh, Claim, Claimed, Committed, Confirmation, Confirmed,
+    Connection, ConsentTold, CountRefusal, Deletion, Failure, Freeze, GiveBack, HeldTokens,
+    JobOrder, MemberChange, NewMember, Opened, Opening, ReleaseBrake, Replay, Reported, Restore,
+    Retried, Retry, Settle, SettleRefresh, StatusChange, Step, TellConsent, VisitKind,
 };
 use guichet::steps::{Duty, DutyName};
 use jiff::{SignedDuration, Timestamp};
@@ -82,6 +82,8 @@ commands! {
     Mint(Mint);
     Open(Opening);
     Claim(Claim);
+    Hold(HeldTokens);
+    Confirm(Confirmation);
     Commit(Connection);
     Fail(Failure);
     Retry(Retry);
@@ -585,7 +587,7 @@ impl World {
             outcome,
             Outcome::Open(Opened::Claimed(_))
                 | Outcome::Retry(Retried::Claimed(_))
-                | Outcome::Claim(Claimed::Accepted { .. } | Claimed::Burnt { .. })
+                | Outcome::Claim(Claimed::Accepted { .. } | Claimed::Burnt(_))
                 | Outcome::Commit((Committed::Connected(_), _))
         );
         changes.is_empty() && !is_news
@@ -632,10 +634,12 @@ impl World {
                 let told = ghosts.through.entry(subject.window.guid).or_default();
                 told.insert(retry.attempt.id.as_str().to_owned());
             }
-            (
-                _,
-                Outcome::Claim(Claimed::Accepted { subject, .. } | Claimed::Burnt { subject, .. }),
-            ) => *ghosts.exchanged.entry(subject.window.guid).or_default() += 1,
+            (_, Outcome::Claim(Claimed::Accepted { subject, .. } | Claimed::Burnt(subject))) => {
+                *ghosts.exchanged.entry(subject.window.guid).or_default() += 1
+            }
+            (_, Outcome::Confirm(Confirmed::Code { subject, .. })) => {
+                *ghosts.exchanged.entry(subject.window.guid).or_default() += 1
+            }
             (Command::TellConsent(tell), Outcome::TellConsent(ConsentTold::Expiring(_))) => {
                 *ghosts.warned.entry(tell.member).or_default() += 1
             }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use guichet::domain::client::UnboundCallback;
+use guichet::domain::client::{Completion, UnboundCallback};
 use guichet::domain::data_request::{DataRequest, Product};
 use guichet::domain::endpoint::EndpointId;
 use guichet::domain::event::{Event, EventKind, Notice};
@@ -18,6 +18,7 @@ use guichet::domain::support_code::SupportCode;
 use guichet::domain::user::User;
 use guichet::domain::window::{
     Binding, Ending, ErrorReason, NewAttempt, NewWindow, OpenPolicy, Window, WindowOptions,
+    WindowStatus,
 };
 use guichet::steps::NewTokens;
 use guichet::store::{
@@ -271,7 +272,10 @@ impl Bench {
             client: client(),
             institution: institution(),
             browser: visited.browser(),
+            completion: Completion::Immediate,
             unbound: UnboundCallback::Burn,
+            rebinding: self.a_digest(),
+            code: None,
             burnt: self.finished(visited),
         }
     }
@@ -281,6 +285,7 @@ impl Bench {
         Connection {
             background_due: None,
             window: visited.linked.window,
+            only_in: WindowStatus::Returned,
             outbound: visited.linked.member.guid,
             inbound: None,
             fingerprints: Vec::new(),
@@ -321,7 +326,7 @@ impl Bench {
         }
     }
 
-    fn finished(&self, visited: &Visited) -> Vec<Notice> {
+    pub fn finished(&self, visited: &Visited) -> Vec<Notice> {
         let partition = visited.linked.user.guid.partition();
         self.a_notice(partition, EventKind::OauthStateFinished)
     }

@@ -39,6 +39,7 @@ macro_rules! on_one_store {
 mod callbacks;
 mod challenges;
 mod changes;
+mod completions;
 mod deletions;
 mod duplicates;
 mod durability;

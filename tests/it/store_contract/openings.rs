@@ -35,6 +35,7 @@ async fn send(bench: &Bench, opening: &Opening, second: i64) -> &'static str {
         Opened::AskFirst(_) => "ask first",
         Opened::Resumable(_) => "resumable",
         Opened::ClaimedElsewhere(_) => "taken",
+        Opened::Authorized(_) => "authorized",
         Opened::Exhausted(_) => "exhausted",
         Opened::Finished { .. } => "over",
         Opened::Closed(_) => "closed",

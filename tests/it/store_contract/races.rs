@@ -96,7 +96,7 @@ async fn of_100_responses_in_any_browser_one_is_accepted(bench: Bench) {
     assert_eq!(settled.count(), 99);
     let burnt = claimed
         .iter()
-        .filter(|claimed| matches!(claimed, Claimed::Burnt { .. }));
+        .filter(|claimed| matches!(claimed, Claimed::Burnt(_)));
     assert_eq!(bench.told(at(9)).await.len(), burnt.count());
 }
 

@@ -157,10 +157,10 @@ impl World<'_> {
                     .await
                     .expect("answered")
                 {
-                    Claimed::Accepted { subject, .. } | Claimed::Burnt { subject, .. } => {
+                    Claimed::Accepted { subject, .. } | Claimed::Burnt(subject) => {
                         self.exchanged.push(subject.window.guid);
                     }
-                    Claimed::Ignored | Claimed::Unknown => {
+                    Claimed::Ignored | Claimed::Unknown | Claimed::Waiting { .. } => {
                         panic!("the attempt is known, the policy is to burn")
                     }
                     Claimed::Settled => {}

@@ -174,8 +174,9 @@ impl TestGateway {
             for institution in [BANK, FORM_BANK] {
                 bank.register(Registration {
                     client_id: bank_client_id(client, institution),
-                    client_secret: (setup.client_authentication != Some("none"))
-                        .then(|| BANK_SECRET.to_owned()),
+                    client_secret: (setup.certificate.is_none()
+                        && setup.client_authentication != Some("none"))
+                    .then(|| BANK_SECRET.to_owned()),
                     redirect_uri: format!("{}oauth/redirect_from/{client}/{institution}", url),
                 });
             }

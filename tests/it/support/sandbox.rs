@@ -32,6 +32,7 @@ impl SandboxBank {
         };
         let url = origin(&ports[0]);
         let settings = Settings {
+            confirms: false,
             bank_url: url.clone(),
             app_url: origin(&ports[1]),
             gateway_url: gateway.url.clone(),

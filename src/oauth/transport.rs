@@ -131,10 +131,14 @@ impl Transport {
         let made = |client: &Client| {
             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
             let request = first.take().map_or_else(&written, Ok)?;
+            let mut headers = request.headers;
+            for (name, value) in &of_call {
+                // What the call has by that name goes first.
+                headers.entry(name).or_insert_with(|| value.clone());
+            }
             let made = client
                 .request(request.method.into(), request.url)
-                .headers(request.headers)
-                .headers(of_call.clone());
+                .headers(headers);
             Ok(match request.body {
                 Some(body) => made.body(body),
                 None => made,

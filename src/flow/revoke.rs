@@ -53,7 +53,9 @@ pub(super) async fn perform(gateway: &Arc<Gateway>, owed: Owed) -> Result<(), In
         if takes_back {
             let call = match redeem::begin(gateway, &endpoint) {
                 Ok(call) => call,
-                Err(NotCalled::Rests(Rests(rest))) => return attempt.give_back(gateway, rest).await,
+                Err(NotCalled::Rests(Rests(rest))) => {
+                    return attempt.give_back(gateway, rest).await;
+                }
                 Err(NotCalled::TooMany(_)) => {
                     return again(gateway, attempt, &revocation, None).await;
                 }

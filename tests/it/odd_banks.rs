@@ -539,8 +539,8 @@ async fn a_sandbox_twin_is_an_institution_of_its_own(backend: Backend) {
     const TWIN: &str = "INS-44444444-4444-4444-8444-444444444444";
     let twin = FakeBank::start().await;
     let name = format!(
-        "name = \"Fake Bank\"\nsandbox = {{ guid = \"{TWIN}\", code = \"fake_twin\", authorization_endpoint = \"{}\", \
-         token_endpoint = \"{}\", revocation_endpoint = \"{}\", issuer = \"{}\" }}",
+        "name = \"Fake Bank\"\nsandbox = {{ guid = \"{TWIN}\", code = \"fake_twin\", oauth = {{ \
+         authorization_endpoint = \"{}\", token_endpoint = \"{}\", revocation_endpoint = \"{}\", issuer = \"{}\" }} }}",
         twin.authorize_url(),
         twin.token_url(),
         twin.revoke_url(),

@@ -104,6 +104,7 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: true },
     revocation: { enabled: true },
+    introspection: { enabled: true },
   },
   ttl: {
     AccessToken: Number(options['access-token-seconds']),

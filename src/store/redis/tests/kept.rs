@@ -39,7 +39,7 @@ async fn what_a_newer_version_knows_survives_what_this_one_writes() {
     fields["window"]["colour"] = "green".into();
     fields["attempts"][0]["device"] = serde_json::json!({"kind": "phone"});
     fields["newer"] = serde_json::json!([1, 2]);
-    let head = format!("by-a-newer1,{}", head.replacen(" 1 ", " 7 ", 1));
+    let head = format!("by-a-newer1,{}", head.replacen(" 2 ", " 7 ", 1));
     let _: () = server
         .query(&["SET", &key, &format!("{head}\n{fields}")])
         .await;

@@ -35,6 +35,8 @@ use crate::domain::institution::{
 use crate::domain::maintenance::{Maintenance, MaintenanceStatus, MaintenanceText};
 use crate::domain::window::ErrorReason;
 
+pub use layers::Contradictions;
+
 /// The file that explains the keys.
 const REFERENCE: Reference = Reference {
     name: "institutions/_example.toml",
@@ -71,6 +73,49 @@ impl Found {
         let is_it = |it: &Name| it.key == "code" && it.name == code.as_str();
         self.has_unnamed || self.names.iter().any(is_it)
     }
+}
+
+impl Found {
+    /// The institution's OAuth with a registration's `own` settings laid over its file's, and what is risky in them alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Contradictions`], as they would be reported of the file if it said the same.
+    pub fn overlaid(
+        &self,
+        code: &InstitutionCode,
+        own: &toml::Table,
+    ) -> Result<(Arc<OAuth>, Vec<Warning>), Contradictions> {
+        let whole = |problem: &str| vec![("oauth".to_owned(), problem.to_owned())];
+        let document = self.documents.get(code);
+        let (file, document) =
+            document.ok_or_else(|| whole("is for an institution without a file"))?;
+        let (institution, warnings) = put_together(&layers::with_own(document, own), file)?;
+        let is_new = |warning: &Warning| {
+            let is_same = |it: &Warning| it.key == warning.key && it.message == warning.message;
+            warning.key.starts_with("oauth.") && !self.warnings.iter().any(is_same)
+        };
+        let oauth = institution.oauth;
+        let oauth = oauth.ok_or_else(|| whole("is for an institution without OAuth"))?;
+        Ok((oauth, warnings.into_iter().filter(is_new).collect()))
+    }
+}
+
+/// Reads a document that was put together.
+fn put_together(
+    document: &toml::Table,
+    file: &Path,
+) -> Result<(Institution, Vec<Warning>), Contradictions> {
+    let whole = |problem: String| vec![("oauth".to_owned(), problem)];
+    let text = toml::to_string(document);
+    let text = text.map_err(|error| whole(format!("cannot be used: {error}")))?;
+    parse(&text, file).map_err(|error| match error {
+        ConfigError::Faults(faults) => {
+            let said = |fault: Fault| (fault.key, fault.problem);
+            faults.into_iter().map(said).collect()
+        }
+        other => whole(other.to_string()),
+    })
 }
 
 /// Loads every `*.toml` file of `folder` but those whose name begins with `_` or `.`.
@@ -195,8 +240,10 @@ fn read(
     let table = text.parse::<toml::Table>().unwrap_or_default();
     let mut read = vec![(table, institution)];
     if let Some(twin) = twin {
-        match twin.twin(&read[0].0, file) {
-            Ok(twin) => read.push(twin),
+        let document_of_twin = twin.document(&read[0].0);
+        let built = document_of_twin.and_then(|it| Ok((put_together(&it, file)?.0, it)));
+        match built {
+            Ok((institution, table)) => read.push((table, institution)),
             Err(contradictions) => {
                 let fault = |(key, problem): (String, String)| {
                     document.fault_of(&format!("sandbox.{key}"), problem)

@@ -232,6 +232,7 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: true },
     revocation: { enabled: true },
+    introspection: { enabled: true },
     ...profile.features,
   },
   discovery: alias && {

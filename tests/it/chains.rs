@@ -86,7 +86,8 @@ impl World {
         let relay = Relay::to(&endpoint).await;
         served.kill();
         let (there, here) = (endpoint.as_str(), relay.url());
-        let swaps = [(there, here.as_str())];
+        // Its clock stays behind when time passes here, so its ID tokens would be from long ago.
+        let swaps = [(there, here.as_str()), ("\"openid\", ", "")];
         served.gateway.rewrite_institution(ELSEWHERE, &swaps);
         served.serve().await;
         Self { served, relay }
@@ -140,9 +141,7 @@ impl World {
     /// Whether the server takes that access token.
     async fn is_good(&self, token: &str) -> bool {
         let elsewhere = self.gateway().elsewhere.as_ref().expect("asked for");
-        let userinfo = http().get(elsewhere.endpoints.userinfo_endpoint.clone());
-        let person = userinfo.bearer_auth(token).send().await;
-        person.expect("a response").status() == 200
+        elsewhere.honours(token).await
     }
 
     /// Asks for the token of a job; none if the process dies, or says that there is none now.

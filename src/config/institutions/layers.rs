@@ -3,17 +3,11 @@
 //! Both are read by the rules for the file itself, so everything in `[oauth]` may differ, and a key is explained, checked and
 //! built in one place.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Found, parse};
-use crate::config::fault::{ConfigError, Fault, Warning};
 use crate::config::value::Label;
 use crate::domain::id::{InstitutionCode, InstitutionGuid};
-use crate::domain::institution::{Institution, OAuth};
 
 /// What is wrong: each fault's key, and what it is.
 pub type Contradictions = Vec<(String, String)>;
@@ -31,38 +25,10 @@ pub struct RawSandbox {
 /// Texts under these keys of `[oauth]` are no addresses, even if they look like one.
 const NO_ADDRESSES: [&str; 2] = ["scopes", "authorization_details"];
 
-impl Found {
-    /// The institution's OAuth with a registration's `own` settings laid over its file's, and what is risky in them alone.
-    ///
-    /// # Errors
-    ///
-    /// [`Contradictions`], as they would be reported of the file if it said the same.
-    pub fn overlaid(
-        &self,
-        code: &InstitutionCode,
-        own: &Table,
-    ) -> Result<(Arc<OAuth>, Vec<Warning>), Contradictions> {
-        let whole = |problem: &str| vec![("oauth".to_owned(), problem.to_owned())];
-        let document = self.documents.get(code);
-        let (file, document) =
-            document.ok_or_else(|| whole("is for an institution without a file"))?;
-        let mut document = document.clone();
-        lay_over(&mut document, &section("oauth", own.clone()));
-        let (institution, warnings) = build(&document, file)?;
-        let is_new = |warning: &Warning| {
-            let is_same = |it: &Warning| it.key == warning.key && it.message == warning.message;
-            warning.key.starts_with("oauth.") && !self.warnings.iter().any(is_same)
-        };
-        let oauth = institution.oauth;
-        let oauth = oauth.ok_or_else(|| whole("is for an institution without OAuth"))?;
-        Ok((oauth, warnings.into_iter().filter(is_new).collect()))
-    }
-}
-
 impl RawSandbox {
-    /// The twin's document and the twin: the same as the institution in everything but what stands here. Whatever has an
-    /// address there must have one here, so that no call of the twin reaches the institution itself.
-    pub fn twin(&self, of: &Table, file: &Path) -> Result<(Table, Institution), Contradictions> {
+    /// The twin's document: the institution's in everything but what stands here. Whatever has an address there must have
+    /// one here, so that no call of the twin reaches the institution itself.
+    pub fn document(&self, of: &Table) -> Result<Table, Contradictions> {
         let mut document = of.clone();
         document.remove("sandbox");
         let name = match &self.name {
@@ -79,37 +45,29 @@ impl RawSandbox {
         ] {
             document.insert(key.to_owned(), value.into());
         }
-        lay_over(&mut document, &section("oauth", self.oauth.clone()));
+        lay_over(&mut document, &oauth_of(&self.oauth));
         let mut shared = Vec::new();
         if let (Some(own), Some(twins)) = (of.get("oauth"), document.get("oauth")) {
             addresses_in_both("oauth", own, twins, &mut shared);
         }
-        if !shared.is_empty() {
-            let problem = "is missing: the institution has an address there, and the twin must not call that; add it";
-            let named = shared.into_iter().map(|key| (key, problem.to_owned()));
-            return Err(named.collect());
+        if shared.is_empty() {
+            return Ok(document);
         }
-        let (institution, _) = build(&document, file)?;
-        Ok((document, institution))
+        let problem = "is missing: the institution has an address there, and the twin must not call that; add it";
+        let named = shared.into_iter().map(|key| (key, problem.to_owned()));
+        Err(named.collect())
     }
 }
 
-/// Reads a document that was put together.
-fn build(document: &Table, file: &Path) -> Result<(Institution, Vec<Warning>), Contradictions> {
-    let whole = |problem: String| vec![("oauth".to_owned(), problem)];
-    let text = toml::to_string(document);
-    let text = text.map_err(|error| whole(format!("cannot be used: {error}")))?;
-    parse(&text, file).map_err(|error| match error {
-        ConfigError::Faults(faults) => {
-            let said = |fault: Fault| (fault.key, fault.problem);
-            faults.into_iter().map(said).collect()
-        }
-        other => whole(other.to_string()),
-    })
+/// An institution's document with a registration's own settings laid over its `[oauth]`.
+pub fn with_own(document: &Table, own: &Table) -> Table {
+    let mut document = document.clone();
+    lay_over(&mut document, &oauth_of(own));
+    document
 }
 
-fn section(name: &str, of: Table) -> Table {
-    Table::from_iter([(name.to_owned(), Value::Table(of))])
+fn oauth_of(section: &Table) -> Table {
+    Table::from_iter([("oauth".to_owned(), Value::Table(section.clone()))])
 }
 
 /// Puts what `upper` has into `table`: the keys of a section one by one, the elements of a list of sections by what they

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
+use url::form_urlencoded::byte_serialize;
 
 use super::fake_bank::Registration;
 use super::process::Guarded;
-use super::visitor::Visitor;
+use super::visitor::{Visitor, http};
 use super::{package_folder, program};
 
 /// The institution that the server stands for in a gateway under test.
@@ -37,6 +38,7 @@ pub struct Endpoints {
 /// A running server with one client. It ends when it is dropped.
 pub struct InteropProvider {
     pub endpoints: Endpoints,
+    client: Registration,
     _server: Guarded,
     _folder: TempDir,
 }
@@ -94,6 +96,25 @@ impl InteropProvider {
         panic!("no way back from {}: {}", page.url, page.body);
     }
 
+    /// Whether a token is live, as the server says to its client (RFC 7662).
+    ///
+    /// # Panics
+    ///
+    /// If the server does not say.
+    pub async fn honours(&self, token: &str) -> bool {
+        // The package has it beside the revocation endpoint.
+        let endpoint = self.endpoints.revocation_endpoint.join("introspection");
+        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        let secret = self.client.client_secret.as_deref().map(encoded);
+        let request = http()
+            .post(endpoint.expect("a URL"))
+            .basic_auth(encoded(&self.client.client_id), secret)
+            .form(&[("token", token)]);
+        let said = request.send().await.expect("a response");
+        let said: Value = said.json().await.expect("JSON");
+        said["active"].as_bool().expect("it says")
+    }
+
     /// The institution file that leads a gateway here.
     pub fn institution_file(&self) -> String {
         let at = &self.endpoints;
@@ -118,7 +139,8 @@ impl InteropProvider {
     ///
     /// If it does not within twenty seconds, which is likely when `npm ci` was not run in
     /// `tests/interop`; the message holds what the server printed. Also for a public client.
-    pub fn start(client: &Registration, access_life: Duration) -> Self {
+    pub fn start(registration: &Registration, access_life: Duration) -> Self {
+        let client = registration;
         let secret = client.client_secret.as_deref();
         let client = json!({
             "client_id": client.client_id,
@@ -144,6 +166,7 @@ impl InteropProvider {
         let endpoints = server.wait_for(published);
         Self {
             endpoints,
+            client: registration.clone(),
             _server: server,
             _folder: folder,
         }

@@ -12,6 +12,7 @@ use url::{Url, form_urlencoded};
 
 use super::{AUTHORIZE, CallbackParams, Decoding, Registration};
 use crate::support::behaviour::{Honest, response};
+use crate::support::gateway::MovableClock;
 use crate::support::loopback::{Recorded, once};
 use crate::support::random_token;
 use crate::support::strict_bank::jws::SigningKey;
@@ -174,7 +175,7 @@ impl Desk {
     fn id_token(&self, bound: &Code) -> Option<String> {
         let is_asked = bound.scope.split(' ').any(|scope| scope == "openid");
         let key = self.key.as_ref().filter(|_| is_asked)?;
-        let now = jiff::Timestamp::now().as_second();
+        let now = MovableClock::default().now().as_second();
         let mut claims = json!({
             "iss": self.issuer,
             "sub": bound.person.as_deref().unwrap_or("somebody"),

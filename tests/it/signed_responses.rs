@@ -29,11 +29,8 @@ impl Signed {
     /// At a bank with these rules; `more` is added to the institution's `[oauth]`, `keys` is a file of what it encrypts to.
     pub async fn start(backend: Backend, rules: Rules, more: &str, keys: Option<&str>) -> Self {
         let bank = StrictBank::start(rules).await;
-        let jwks = bank.url(Place::Jwks);
-        let more =
-            format!("jwks_uri = \"{jwks}\"\nid_token_signed_response_alg = \"ES256\"\n{more}");
         let mut strict = Strict::by_secret(&bank);
-        strict.oauth = bank.oauth_table("client_secret_basic", &more);
+        strict.oauth = bank.oauth_table("client_secret_basic", more);
         if let Some(file) = keys {
             let pem = std::fs::read(file).expect("a key");
             let alg = guichet::domain::algorithm::KeyManagement::RsaOaep256;

@@ -33,7 +33,7 @@ impl AtStrict {
     async fn start(backend: Backend, rules: Rules, more: &str) -> Self {
         let bank = StrictBank::start(rules).await;
         let strict = Strict {
-            oauth: bank.oauth_table("client_secret_basic", &keys(&bank, more)),
+            oauth: oauth_table(&bank, more),
             ..Strict::by_secret(&bank)
         };
         let setup = Setup {
@@ -74,11 +74,10 @@ impl AtStrict {
 /// Stands for the address of the bank's endpoint.
 const PUSHED: &str = "pushed_authorization_request_endpoint = \"PAR\"\n";
 
-/// What the bank's tokens are verified with, and `more`.
-fn keys(bank: &StrictBank, more: &str) -> String {
+/// The bank's `[oauth]` table with `more`, in which `PAR` stands for its endpoint.
+fn oauth_table(bank: &StrictBank, more: &str) -> String {
     let more = more.replace("PAR", bank.url(Place::Par).as_str());
-    let jwks = bank.url(Place::Jwks);
-    format!("jwks_uri = \"{jwks}\"\nid_token_signed_response_alg = \"ES256\"\n{more}")
+    bank.oauth_table("client_secret_basic", &more)
 }
 
 fn names(url: &Url) -> Vec<String> {
@@ -252,7 +251,7 @@ async fn signing(more: &str) -> AtStrict {
     let (file, jwk) = new_key(&folder);
     let more = format!("request_object_signing_alg = \"ES256\"\n{more}");
     let mut strict = Strict::by_secret(&bank);
-    strict.oauth = bank.oauth_table("client_secret_basic", &keys(&bank, &more));
+    strict.oauth = oauth_table(&bank, &more);
     strict.registration = format!("{}signing_key_files = [{file:?}]\n", strict.registration);
     strict.keys = ClientKeys::Inline(json!({"keys": [jwk]}));
     let setup = Setup {
